@@ -1,0 +1,141 @@
+# `make` alone lists the targets. Everything runs in .venv, which `make setup` fills from
+# requirements.lock. A recipe is one bash script.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN  := $(VENV)/bin
+UV   ?= uv
+export PYTHON
+
+.PHONY: help setup demo test lint format lock clean
+
+help: ## list the targets
+	@sed -nE 's/^([a-z]+):.*## /  make \1\t/p' Makefile | expand -t 16
+	echo
+	echo '  make PYTHON=/path/to/python3.10 setup      the Python to make .venv with'
+	echo "  make PYTEST_ARGS=\"-m 'not e2e'\" test       more arguments for pytest"
+
+setup: ## make .venv and install the locked packages (a few minutes, once)
+
+demo: setup ## run the MNIST example from data to pushed model
+	@$(BIN)/paredown run configs/mnist/pipeline.yaml
+
+test: setup ## lint, then run the tests
+	@$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: setup ## ruff check, and whether ruff format would change anything
+	@$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup ## let ruff fix what it can and format the code
+	@$(BIN)/ruff check --fix . || true
+	$(BIN)/ruff format .
+
+lock: ## resolve requirements.in again, moving only what must (needs uv)
+	@$(UV) pip compile -q --generate-hashes --python-version 3.10 \
+	    --python-platform x86_64-manylinux_2_28 --custom-compile-command 'make lock' \
+	    requirements.in -o requirements.lock
+
+clean: ## remove .venv, caches and build products; results of runs stay
+	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---------------------------------------------------------------------------------------------------
+# The set-up. Two stamps, each written when its step is done, tell what .venv was made from: one for
+# the lock file and this folder (a venv cannot be moved), one for setup.py. An interrupted set-up has
+# left no stamp and is started again.
+
+# pyfarmhash is C++ and has no wheel for Python 3.10. Where there is no compiler this one, which comes
+# as a wheel, builds it and is thrown away.
+ZIG := ziglang==0.13.0 \
+    --hash=sha256:3ce0c9f16547e5d61b32e0d226926e9a2552ef4b91fccf7ab5ea1a623a77824b
+
+setup:
+	@lock_key=$$({ cat requirements.lock; pwd; } | sha256sum)
+	setup_key=$$(cat setup.py pyproject.toml | sha256sum)
+	stamped() { [ -x $(BIN)/python ] && [ -f $(VENV)/$$1 ] && [ "$$(<$(VENV)/$$1)" = "$$2" ]; }
+	pip() { $(BIN)/python -m pip -qq --disable-pip-version-check --no-input "$$@"; }
+	if stamped .stamp-lock "$$lock_key" && stamped .stamp-setup "$$setup_key"; then exit 0; fi
+
+	if ! stamped .stamp-lock "$$lock_key"; then
+	    # Every candidate is run: a pyenv shim may be there and exit 127.
+	    python= rejected=
+	    for candidate in "$$PYTHON" python3.10 python3 python \
+	        "$${PYENV_ROOT:-}"/versions/3.10.*/bin/python3.10 \
+	        "$${HOME:-}"/.pyenv/versions/3.10.*/bin/python3.10 \
+	        "$${HOME:-}"/.local/share/uv/python/cpython-3.10*/bin/python3.10; do
+	        if [ -z "$$candidate" ]; then
+	            continue
+	        elif ! "$$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 10))' &>/dev/null; then
+	            [ "$$candidate" != "$$PYTHON" ] || echo "$$PYTHON does not run as Python 3.10; looking for another." >&2
+	        elif ! why=$$("$$candidate" -c 'import ctypes, ensurepip, ssl, venv, zlib' 2>&1); then
+	            rejected+="$$candidate cannot be used: $${why##*$$'\n'}"$$'\n'
+	        else
+	            python=$$candidate
+	            break
+	        fi
+	    done
+	    if [ -z "$$python" ]; then
+	        printf '%s' "$$rejected" >&2
+	        echo 'No usable Python 3.10 was found. TFX 1.16, which Paredown is built on, needs that version.' >&2
+	        echo '  pyenv:  pyenv install 3.10' >&2
+	        echo '  uv:     uv python install 3.10' >&2
+	        echo '  apt:    apt-get install python3.10 python3.10-venv python3.10-dev   (where the release has' >&2
+	        echo '          them: Ubuntu 22.04 does, Debian 12 does not; the -venv package holds ensurepip)' >&2
+	        echo 'make looks at where these put it. Or name one:  make PYTHON=/path/to/python3.10 setup' >&2
+	        exit 1
+	    fi
+
+	    "$$python" -c 'import sys; print("Using", sys.executable, "%d.%d.%d" % sys.version_info[:3])'
+	    echo "Installing $$(grep -c '^[a-z0-9].*==' requirements.lock) packages into $(VENV): this takes about 5 minutes."
+	    rm -rf $(VENV)
+	    "$$python" -m venv $(VENV)
+	    tmp=$$(mktemp -d)
+	    trap 'rm -rf "$$tmp"' EXIT
+
+	    # The build tools come first, so that the source packages are built with the locked ones.
+	    awk '/^[^ #]/ {wanted = /^(pip|setuptools|wheel)==/} wanted' requirements.lock >"$$tmp/tools.txt"
+	    pip install --no-deps --require-hashes -r "$$tmp/tools.txt"
+
+	    include=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')
+	    if [ ! -f "$$include/Python.h" ]; then
+	        echo "$$include/Python.h is missing, and pyfarmhash is built with it." \
+	            "Install python3.10-dev (apt), or use a Python of pyenv." >&2
+	        exit 1
+	    fi
+	    cxx=
+	    for candidate in "$${CXX:-}" c++ g++ clang++; do
+	        if $$candidate -shared -fPIC -I "$$include" -o "$$tmp/probe.so" -x c++ - &>/dev/null \
+	            <<<$$'#include <Python.h>\n#include <iostream>'; then
+	            cxx=$$candidate
+	            break
+	        fi
+	    done
+	    if [ -z "$$cxx" ]; then
+	        echo "There is no C++ compiler: fetching one (80 MB) for this set-up only."
+	        echo '$(ZIG)' >"$$tmp/zig.txt"
+	        pip install --no-deps --require-hashes -r "$$tmp/zig.txt" --target "$$tmp/zig"
+	        # Link as C: pyfarmhash needs nothing of the C++ library, and Zig would take minutes to build it.
+	        cat >"$$tmp/c++" <<'END'
+	#!/bin/sh
+	case " $$* " in *" -shared "*) mode=cc ;; *) mode=c++ ;; esac
+	tmp=$$(dirname "$$0")
+	PYTHONPATH=$$tmp/zig ZIG_GLOBAL_CACHE_DIR=$$tmp/cache exec $(CURDIR)/$(BIN)/python -m ziglang $$mode "$$@"
+	END
+	        chmod +x "$$tmp/c++"
+	        cxx=$$tmp/c++
+	    fi
+
+	    CXX=$$cxx pip install --no-deps --require-hashes --no-build-isolation -r requirements.lock
+	    echo "$$lock_key" >$(VENV)/.stamp-lock
+	fi
+
+	pip install --no-deps --no-build-isolation -e .
+	echo "$$setup_key" >$(VENV)/.stamp-setup
+	echo "$(VENV) is ready."

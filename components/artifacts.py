@@ -1,0 +1,15 @@
+"""Artifact types of Paredown's own."""
+
+from tfx.dsl.components.base import base_component  # noqa: F401  (registers TFX's own types first)
+from tfx.types import artifact
+
+
+class OptimizationReport(artifact.Artifact):
+    """What became of every candidate of a run: verdicts, headline figures, the winner.
+
+    The artifact's folder holds `report.json`, as `components.selector.executor.build_report` returns
+    it. Facts that lineage queries for (`winner`, `candidates`, `passed`) are custom properties: an
+    artifact type that declares PROPERTIES does not compile for Kubeflow.
+    """
+
+    TYPE_NAME = "components.OptimizationReport"

@@ -1,0 +1,1 @@
+"""Weight clustering (`cluster`), stage 2 of a chain: between `prune` and `qat`. Not offered yet."""

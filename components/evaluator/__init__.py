@@ -1,0 +1,1 @@
+"""Judges a candidate, as it will be deployed, against the baseline."""

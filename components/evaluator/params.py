@@ -1,0 +1,131 @@
+"""The gate: what a candidate must meet to be blessed."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from components.common.step import Options
+
+_SIZE_UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_LOWER_IS_BETTER = re.compile(r"error|loss|entropy|divergence|distance|falsepositive|falsenegative")
+
+
+def parse_bytes(value: Any) -> Any:
+    """Turns "60 kB" (10^3) or "60 KiB" (2^10) into bytes; anything else is returned for pydantic."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([A-Za-z]+)\s*", value)
+    if not match or match[2].lower() not in _SIZE_UNITS:
+        raise ValueError(f"{value!r} is no size: write bytes, or a number with B, kB, MB, KiB or MiB")
+    return float(match[1]) * _SIZE_UNITS[match[2].lower()]
+
+
+class Limits(Options):
+    """Bounds on one measured figure. A bound that is met exactly is met.
+
+    Attributes:
+        min: The figure is at least this.
+        max: The figure is at most this.
+        max_drop: It is at most this much worse than the baseline's, in its own unit.
+        max_ratio: It is at most this many times the baseline's.
+    """
+
+    min: float | None = Field(default=None, description="The figure is at least this.")
+    max: float | None = Field(default=None, description="The figure is at most this.")
+    max_drop: float | None = Field(
+        default=None, description="At most this much worse than the baseline, in the figure's unit."
+    )
+    max_ratio: float | None = Field(
+        default=None, gt=0, description="At most this many times the baseline's figure."
+    )
+
+    @model_validator(mode="after")
+    def _some_value_passes(self) -> Limits:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min ({self.min:g}) is above max ({self.max:g}): nothing could pass")
+        return self
+
+    def bounds(self) -> dict[str, float]:
+        """The bounds that are set, by name."""
+        named = {name: getattr(self, name) for name in ("min", "max", "max_drop", "max_ratio")}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+class SliceLimits(Limits):
+    """Bounds that the accuracy metric must meet in every slice of the eval examples.
+
+    Each value of the feature `by` (each combination of values where it is a list) is a slice.
+    """
+
+    by: str | list[str] = Field(description="The feature, or features, that divide the examples.")
+
+    def features(self) -> list[str]:
+        """The features that divide the examples."""
+        return [self.by] if isinstance(self.by, str) else list(self.by)
+
+
+class AccuracyGate(Limits):
+    """Bounds on a TFMA metric of the deployed file's predictions on the eval examples."""
+
+    metric: str = Field(
+        description="Any metric of TFMA by class name, e.g. SparseCategoricalAccuracy, AUC, "
+        "MeanSquaredError: https://www.tensorflow.org/tfx/model_analysis/metrics."
+    )
+    config: dict[str, Any] = Field(default={}, description="Arguments of the metric's constructor.")
+    higher_is_better: bool | None = Field(
+        default=None,
+        description="Which way max_drop counts; taken from the name (error, loss, entropy: lower) "
+        "where it is not written.",
+    )
+    slices: list[SliceLimits] = Field(default=[], description="Bounds per slice.")
+
+    def ascending(self) -> bool:
+        """Whether a higher value of the metric is a better one."""
+        if self.higher_is_better is not None:
+            return self.higher_is_better
+        return not _LOWER_IS_BETTER.search(self.metric.lower())
+
+
+class LatencyGate(Limits):
+    """Bounds on the time of one inference, candidate and baseline interleaved in one process.
+
+    `min`, `max` and `max_drop` are in milliseconds. `max_ratio` is met only where the whole 95 %
+    bootstrap interval of the ratio is within it.
+    """
+
+    percentile: Literal[50, 90, 99] = Field(default=50, description="Of the measured times.")
+    threads: int = Field(default=1, ge=1, description="Threads of the interpreter.")
+    repetitions: int = Field(default=500, ge=20, description="Timed inferences of each file.")
+    warmup: int = Field(default=50, ge=0, description="Inferences before those that are timed.")
+
+
+class SizeGate(Limits):
+    """Bounds on the file's bytes. Sizes can be written as "60 kB" or "60 KiB"."""
+
+    of: Literal["file", "gzip"] = Field(
+        default="file", description="The file as it is, or gzip-compressed (level 9)."
+    )
+    min: Annotated[float | None, BeforeValidator(parse_bytes)] = None
+    max: Annotated[float | None, BeforeValidator(parse_bytes)] = None
+    max_drop: Annotated[float | None, BeforeValidator(parse_bytes)] = None
+
+
+class Gate(Options):
+    """The budget: a candidate is blessed when it meets every limit."""
+
+    accuracy: AccuracyGate
+    latency: LatencyGate = LatencyGate()
+    size: SizeGate = SizeGate()
+
+    @model_validator(mode="after")
+    def _has_limits(self) -> Gate:
+        sections = [self.accuracy, self.latency, self.size, *self.accuracy.slices]
+        if not any(section.bounds() for section in sections):
+            raise ValueError(
+                "the gate has no limits, so anything would pass: write at least one of min, max, "
+                "max_drop, max_ratio under accuracy, latency or size"
+            )
+        return self

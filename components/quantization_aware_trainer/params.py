@@ -1,0 +1,32 @@
+"""Options of the `qat` step."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from components.common.step import TrainingOptions
+
+
+class QatOptions(TrainingOptions):
+    """Quantization-aware training for int8; after `prune` it preserves sparsity (PQAT).
+
+    Jacob et al., "Quantization and Training of Neural Networks for Efficient
+    Integer-Arithmetic-Only Inference" (2018), https://arxiv.org/abs/1712.05877;
+    https://www.tensorflow.org/model_optimization/guide/quantization/training.
+    """
+
+    technique: ClassVar[str] = "qat"
+    component: ClassVar[str] = (
+        "components.quantization_aware_trainer.component.QuantizationAwareTrainer"
+    )
+    stage: ClassVar[int] = 3
+    keeps: ClassVar[str] = (
+        "its fake-quantization wrappers cannot be wrapped again; write the other step before `qat`, "
+        "which preserves what it achieved"
+    )
+
+    learning_rate: float = Field(
+        default=1e-4, gt=0, description="Learning rate of the optimizer that build_model compiles with."
+    )

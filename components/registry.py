@@ -1,0 +1,17 @@
+"""The steps that a candidate's chain can be made of: one line per technique, TensorFlow-free."""
+
+from __future__ import annotations
+
+from components.common.step import StepOptions
+from components.distiller.params import DistillOptions
+from components.pruner.params import PruneOptions
+from components.quantization_aware_trainer.params import QatOptions
+from components.tflite_converter.params import ConvertOptions
+
+STEPS: dict[str, type[StepOptions]] = {
+    DistillOptions.technique: DistillOptions,
+    PruneOptions.technique: PruneOptions,
+    # `cluster` goes here: components/clusterer
+    QatOptions.technique: QatOptions,
+    ConvertOptions.technique: ConvertOptions,
+}

@@ -1,0 +1,1 @@
+"""Picks the winner among the candidates that pass the gate."""

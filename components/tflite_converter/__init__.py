@@ -1,0 +1,1 @@
+"""Conversion to TFLite, with post-training quantization."""

@@ -1,0 +1,1 @@
+"""The run function of TFX's Trainer: trains the baseline."""

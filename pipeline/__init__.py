@@ -1,0 +1,1 @@
+"""Paredown's program: configuration, plan, pipeline, runners and command line."""

@@ -1,0 +1,51 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+README = Path(__file__).parent / "README.md"
+
+setup(
+    name="paredown",
+    version="0.1.0",
+    description="A declarative model-optimization pipeline on TFX",
+    long_description=README.read_text(encoding="utf-8") if README.exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["pipeline", "pipeline.*", "components", "components.*"]),
+    # Spelled out so that an editable install puts this folder on sys.path: a package added later is
+    # then found without installing again.
+    package_dir={"": "."},
+    package_data={"": ["*.j2", "*.html", "*.css", "*.js", "*.json", "*.yaml", "py.typed"]},
+    # Ranges that the code is meant for. requirements.lock has the one set that is tested.
+    install_requires=[
+        "tfx>=1.16",
+        "tensorflow>=2.16",
+        "tf-keras>=2.16",
+        "tensorflow-model-optimization>=0.8",
+        "tensorflow-model-analysis>=0.47",
+        "ml-metadata>=1.16",
+        "apache-beam>=2.47",
+        "ai-edge-litert>=2.1",
+        "pydantic>=2.7",
+        "click>=8",
+        "rich>=13",
+        "ruamel.yaml>=0.18",
+        "scipy>=1.10",
+        "jinja2>=3.1",
+        "plotly>=5",
+    ],
+    extras_require={
+        "kfp": ["tfx[kfp]>=1.16"],
+        "test": ["pytest>=8", "pytest-timeout>=2.3", "ruff>=0.8"],
+    },
+    entry_points={"console_scripts": ["paredown=pipeline.cli:main"]},
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Developers",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
