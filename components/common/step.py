@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 class Options(BaseModel):
     """A section of the config: immutable, and refusing keys that it does not know."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=()
+    )
 
 
 class StepOptions(Options):
@@ -58,5 +60,7 @@ class TrainingOptions(StepOptions):
     epochs: int = Field(default=1, ge=1, description="Passes over the training examples.")
     batch_size: int = Field(default=128, ge=1, description="Examples per training step.")
     learning_rate: float = Field(
-        default=1e-3, gt=0, description="Learning rate of the optimizer that build_model compiles with."
+        default=1e-3,
+        gt=0,
+        description="Learning rate of the optimizer that build_model compiles with.",
     )

@@ -25,7 +25,9 @@ class DistillOptions(TrainingOptions):
         default="build_student", description="Function of the model module that builds the student."
     )
     temperature: float = Field(
-        default=4.0, gt=0, description="Softens teacher and student outputs; 1 leaves them as they are."
+        default=4.0,
+        gt=0,
+        description="Softens teacher and student outputs; 1 leaves them as they are.",
     )
     alpha: float = Field(
         default=0.1, ge=0, le=1, description="Weight of the label loss; the rest is the teacher's."

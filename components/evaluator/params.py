@@ -9,7 +9,15 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from components.common.step import Options
 
-_SIZE_UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_SIZE_UNITS = {
+    "b": 1,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+}
 _LOWER_IS_BETTER = re.compile(r"error|loss|entropy|divergence|distance|falsepositive|falsenegative")
 
 

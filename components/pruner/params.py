@@ -40,7 +40,6 @@ class PruneOptions(TrainingOptions):
     def _initial_below_target(self) -> PruneOptions:
         if self.initial_sparsity >= self.sparsity:
             raise ValueError(
-                f"initial_sparsity ({self.initial_sparsity:g}) must be below sparsity "
-                f"({self.sparsity:g})"
+                f"initial_sparsity ({self.initial_sparsity:g}) must be below sparsity ({self.sparsity:g})"
             )
         return self

@@ -18,9 +18,7 @@ class QatOptions(TrainingOptions):
     """
 
     technique: ClassVar[str] = "qat"
-    component: ClassVar[str] = (
-        "components.quantization_aware_trainer.component.QuantizationAwareTrainer"
-    )
+    component: ClassVar[str] = "components.quantization_aware_trainer.component.QuantizationAwareTrainer"
     stage: ClassVar[int] = 3
     keeps: ClassVar[str] = (
         "its fake-quantization wrappers cannot be wrapped again; write the other step before `qat`, "
@@ -28,5 +26,7 @@ class QatOptions(TrainingOptions):
     )
 
     learning_rate: float = Field(
-        default=1e-4, gt=0, description="Learning rate of the optimizer that build_model compiles with."
+        default=1e-4,
+        gt=0,
+        description="Learning rate of the optimizer that build_model compiles with.",
     )

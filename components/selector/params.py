@@ -18,7 +18,8 @@ class SelectOptions(Options):
     """
 
     minimize: Figure | None = Field(
-        default=None, description="size: bytes of the file; gzip_size; latency: at the gate's percentile."
+        default=None,
+        description="size: bytes of the file; gzip_size; latency: at the gate's percentile.",
     )
     maximize: Literal["accuracy"] | None = Field(default=None, description="The gate's metric.")
 

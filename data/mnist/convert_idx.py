@@ -79,12 +79,8 @@ def convert(idx_dir: Path, out_dir: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="Convert the MNIST IDX files to gzipped TFRecord files."
-    )
-    parser.add_argument(
-        "--idx-dir", type=Path, required=True, help="folder with the four IDX files"
-    )
+    parser = argparse.ArgumentParser(description="Convert the MNIST IDX files to gzipped TFRecord files.")
+    parser.add_argument("--idx-dir", type=Path, required=True, help="folder with the four IDX files")
     parser.add_argument(
         "--out-dir",
         type=Path,

@@ -1,0 +1,177 @@
+"""Examples as arrays, read from TFX's files by the schema."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+# Records are parsed in batches of this many: a larger one only costs memory.
+_PARSED_TOGETHER = 4096
+
+
+class ExamplesError(Exception):
+    """The examples do not fit the model; the message names the feature."""
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """An input of a model: shape without the batch dimension (None where free), and dtype."""
+
+    shape: tuple[int | None, ...]
+    dtype: np.dtype
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Examples in memory.
+
+    Attributes:
+        features: Feature → array of shape (examples, …) as the model's input of that name takes it.
+        labels: Array of shape (examples,) or (examples, width).
+    """
+
+    features: dict[str, np.ndarray]
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: Sequence[int] | np.ndarray) -> Arrays:
+        """The examples at `indices`."""
+        return Arrays({n: v[indices] for n, v in self.features.items()}, self.labels[indices])
+
+
+@dataclass(frozen=True)
+class Examples:
+    """An `Examples` artifact with the schema to read it by.
+
+    Attributes:
+        uri: Folder with `Split-<name>/*.gz`.
+        schema_uri: Folder with schema.pbtxt.
+        transform_uri: Folder of the transform graph, where the examples went through Transform.
+        label: The feature that the model predicts.
+    """
+
+    uri: str
+    schema_uri: str
+    transform_uri: str | None
+    label: str
+
+    def files(self, split: str) -> list[str]:
+        """Files of a split, sorted."""
+        return sorted(glob.glob(os.path.join(self.uri, f"Split-{split}", "*")))
+
+    def schema(self) -> Any:
+        """The schema of the examples, after Transform where there was one."""
+        from tensorflow_metadata.proto.v0 import schema_pb2
+        from tfx.utils import io_utils
+
+        folder = self.schema_uri
+        name = "schema.pbtxt"
+        if self.transform_uri:
+            folder = os.path.join(self.transform_uri, "transformed_metadata")
+        return io_utils.parse_pbtxt_file(os.path.join(folder, name), schema_pb2.Schema())
+
+    def feature_spec(self) -> dict[str, Any]:
+        """Feature → how tf.io parses it."""
+        from tensorflow_transform.tf_metadata import schema_utils
+
+        return schema_utils.schema_as_feature_spec(self.schema()).feature_spec
+
+    def load(self, split: str, inputs: Mapping[str, InputSpec]) -> Arrays:
+        """Reads a split into memory.
+
+        Records are sorted by content first: ExampleGen shuffles them, and not twice alike, so that
+        without sorting no training could be repeated.
+
+        Args:
+            split: `train` or `eval`.
+            inputs: The model's inputs by feature, as `match_features` returns them.
+
+        Raises:
+            ExamplesError: Where a feature is missing or does not have the input's shape.
+        """
+        spec = self.feature_spec()
+        wanted = {name: spec[name] for name in {*inputs, self.label} if name in spec}
+        for name in {*inputs, self.label} - set(wanted):
+            raise ExamplesError(f"the examples have no feature {name!r}; they have {sorted(spec)}")
+        records = self._records(split)
+        if not records:
+            raise ExamplesError(f"split {split!r} has no examples")
+        parsed: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
+        for start in range(0, len(records), _PARSED_TOGETHER):
+            batch = tf.io.parse_example(records[start : start + _PARSED_TOGETHER], wanted)
+            for name, value in batch.items():
+                parsed[name].append(_dense(value))
+        columns = {name: np.concatenate(parts) for name, parts in parsed.items()}
+        labels = columns[self.label]
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]
+        features = {name: shaped(columns[name], spec, name) for name, spec in inputs.items()}
+        return Arrays(features, labels)
+
+    def _records(self, split: str) -> list[bytes]:
+        dataset = tf.data.TFRecordDataset(self.files(split), compression_type="GZIP")
+        batches = dataset.batch(_PARSED_TOGETHER).as_numpy_iterator()
+        return sorted(record for batch in batches for record in batch)
+
+
+def _dense(value: Any) -> np.ndarray:
+    if isinstance(value, tf.sparse.SparseTensor):
+        value = tf.sparse.to_dense(value)
+    return value.numpy()
+
+
+def shaped(values: np.ndarray, spec: InputSpec, name: str) -> np.ndarray:
+    """Values of a feature in the shape and dtype that a model's input has.
+
+    Args:
+        values: (examples, …).
+        spec: The input; as many elements an example as `values` has.
+        name: The feature, for the error.
+
+    Raises:
+        ExamplesError: Where the number of elements differs.
+    """
+    shape = tuple(-1 if size is None else size for size in spec.shape)
+    try:
+        return values.reshape((len(values), *shape)).astype(spec.dtype, copy=False)
+    except ValueError:
+        raise ExamplesError(
+            f"feature {name!r} has shape {values.shape[1:]}, which does not fit the model's input "
+            f"{spec.shape}"
+        ) from None
+
+
+def match_features(names: Sequence[str], features: Sequence[str], label: str) -> dict[str, str]:
+    """Finds the feature that feeds each input of a model.
+
+    An input takes the feature of its own name; the only input of a model takes the only feature.
+
+    Args:
+        names: Names of the model's inputs.
+        features: Features of the examples.
+        label: The one that the model predicts.
+
+    Returns:
+        Input → feature.
+
+    Raises:
+        ExamplesError: Where an input has no feature.
+    """
+    others = [feature for feature in features if feature != label]
+    if len(names) == 1 and len(others) == 1:
+        return {names[0]: others[0]}
+    for name in names:
+        if name not in features:
+            raise ExamplesError(
+                f"the model's input {name!r} is no feature of the data, which has {sorted(others)}; "
+                "name tf_keras.layers.Input after the feature"
+            )
+    return {name: name for name in names}

@@ -1,0 +1,132 @@
+"""The files of a `Model` artifact, and what is known of the steps that made it.
+
+Format-Serving/            SavedModel whose signature `serving_default` takes features by name,
+                           or, converted, the one file `tflite`
+Format-Keras/model.h5      the Keras model that the next step loads
+optimization.json          the steps so far and what each layer must keep: `StepRecord`
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from components.common.examples import InputSpec, match_features
+from components.common.stock_layers import without_autograph
+
+SERVING = "Format-Serving"
+KERAS = "Format-Keras"
+TFLITE = "tflite"
+SIGNATURE = "serving_default"
+_RECORD = "optimization.json"
+
+Facts = dict[str, str | int | float]
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What made a model, and what has to hold for it from then on.
+
+    Attributes:
+        steps: Technique and options of each step, in order.
+        sparsity: Layer → share of its weights that pruning was asked to make zero.
+    """
+
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    sparsity: dict[str, float] = field(default_factory=dict)
+
+    def after(self, technique: str, options: dict[str, Any]) -> StepRecord:
+        """The record of a model that one more step made."""
+        return StepRecord([*self.steps, {"technique": technique, **options}], dict(self.sparsity))
+
+    def techniques(self) -> list[str]:
+        """Names of the steps, in order."""
+        return [step["technique"] for step in self.steps]
+
+    def write(self, uri: str) -> None:
+        """Writes the record into an artifact's folder."""
+        with open(os.path.join(uri, _RECORD), "w", encoding="utf-8") as file:
+            json.dump(asdict(self), file, indent=2, sort_keys=True)
+
+    @classmethod
+    def read(cls, uri: str) -> StepRecord:
+        """Reads an artifact's record; an artifact without one has had no step."""
+        path = os.path.join(uri, _RECORD)
+        if not os.path.exists(path):
+            return cls()
+        with open(path, encoding="utf-8") as file:
+            return cls(**json.load(file))
+
+
+def serving_dir(uri: str) -> str:
+    """Folder of the SavedModel of a `Model` artifact."""
+    return os.path.join(uri, SERVING)
+
+
+def tflite_file(uri: str) -> str:
+    """The TFLite file of a converted `Model` artifact, under the name that TFMA looks for."""
+    return os.path.join(uri, SERVING, TFLITE)
+
+
+def input_specs(model: tf_keras.Model, features: list[str], label: str) -> dict[str, InputSpec]:
+    """Feature → the model's input that it feeds, in the model's order."""
+    by_input = match_features(list(model.input_names), features, label)
+    return {
+        by_input[name]: InputSpec(tuple(tensor.shape[1:]), tensor.dtype.as_numpy_dtype)
+        for name, tensor in zip(model.input_names, model.inputs, strict=True)
+    }
+
+
+def save(model: tf_keras.Model, uri: str, features: list[str], record: StepRecord) -> None:
+    """Writes a model into an artifact's folder, in the formats that the module's docstring lists.
+
+    Args:
+        model: Built; may be quantization-aware.
+        uri: The folder.
+        features: The feature that feeds each of the model's inputs, in the model's order.
+        record: What made the model.
+    """
+    os.makedirs(os.path.join(uri, KERAS), exist_ok=True)
+    # HDF5, as a quantization-aware model does not load from the `.keras` format.
+    model.save(os.path.join(uri, KERAS, "model.h5"), include_optimizer=False)
+    save_serving(model, serving_dir(uri), features)
+    record.write(uri)
+
+
+def save_serving(model: tf_keras.Model, directory: str, features: list[str]) -> None:
+    """Writes a SavedModel whose `serving_default` takes a tensor per feature, by name."""
+
+    def serve(**tensors: Any) -> dict[str, Any]:
+        outputs = model([tensors[name] for name in features], training=False)
+        outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
+        return dict(zip(model.output_names, outputs, strict=True))
+
+    specs = {
+        name: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype, name=name)
+        for name, tensor in zip(features, model.inputs, strict=True)
+    }
+    function = tf.function(without_autograph(serve, model)).get_concrete_function(**specs)
+    module = tf.Module()
+    # The variables alone: tracking the Keras model would trace each of its layers again.
+    module.model_variables = model.variables
+    tf.saved_model.save(module, directory, signatures={SIGNATURE: function})
+
+
+def load(uri: str) -> tf_keras.Model:
+    """Loads the Keras model of an artifact, not compiled, each time anew.
+
+    TFMOT's wrappers share layer objects with the model that they wrap, so that no two steps may use
+    one model object.
+    """
+    path = os.path.join(uri, KERAS, "model.h5")
+    if "qat" not in StepRecord.read(uri).techniques():
+        return tf_keras.models.load_model(path, compile=False)
+    import tensorflow_model_optimization as tfmot
+
+    with tfmot.quantization.keras.quantize_scope():
+        return tf_keras.models.load_model(path, compile=False)

@@ -1,0 +1,100 @@
+"""What the executors of all steps do around their own work."""
+
+from __future__ import annotations
+
+import abc
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+
+from components.common import training, user_module
+from components.common.examples import Examples
+from components.common.model_files import Facts
+
+
+@dataclass(frozen=True)
+class StepJob:
+    """What a step is to do.
+
+    Attributes:
+        base_model: Folder of the `Model` artifact to begin with.
+        output: Folder of the `Model` artifact to write.
+        options: The step's options, as in its params module.
+        examples: The examples, `train` and `eval` splits.
+        model_module: Dotted name of the user's model module.
+        hparams: Hyperparameters for its functions.
+        seed: Of everything random.
+    """
+
+    base_model: str
+    output: str
+    options: dict[str, Any]
+    examples: Examples
+    model_module: str
+    hparams: dict[str, Any]
+    seed: int
+
+    def reference_model(self) -> Any:
+        """The user's model, freshly built: whose loss, metrics and optimizer training goes by."""
+        return user_module.build(self.model_module, "build_model", self.hparams)
+
+
+class StepExecutor(base_executor.BaseExecutor, abc.ABC):
+    """Turns TFX's dictionaries into a `StepJob`, and a step's facts into custom properties."""
+
+    @abc.abstractmethod
+    def run(self, job: StepJob) -> Facts:
+        """Does the step's work and returns facts about the model that it wrote."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[Any]],
+        output_dict: dict[str, list[Any]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Runs the step.
+
+        Args:
+            input_dict: `base_model` (Model), `examples` (Examples), `schema` (Schema) and, where the
+                data were transformed, `transform_graph` (TransformGraph).
+            output_dict: `model` (Model); its custom properties are set to the facts.
+            exec_properties: As `StepSpec.PARAMETERS`.
+        """
+        output = artifact_utils.get_single_instance(output_dict["model"])
+        seed = int(exec_properties["seed"])
+        training.seed_everything(seed)
+        job = StepJob(
+            base_model=artifact_utils.get_single_uri(input_dict["base_model"]),
+            output=output.uri,
+            options=json.loads(exec_properties["params"]),
+            examples=examples_of(input_dict, exec_properties["label"]),
+            model_module=exec_properties["model_module"],
+            hparams=json.loads(exec_properties["hparams"]),
+            seed=seed,
+        )
+        set_properties(output, self.run(job))
+
+
+def examples_of(input_dict: dict[str, list[Any]], label: str) -> Examples:
+    """The examples among a node's inputs, read by the schema that fits them."""
+    graph = input_dict.get("transform_graph")
+    return Examples(
+        uri=artifact_utils.get_single_uri(input_dict["examples"]),
+        schema_uri=artifact_utils.get_single_uri(input_dict["schema"]),
+        transform_uri=artifact_utils.get_single_uri(graph) if graph else None,
+        label=label,
+    )
+
+
+def set_properties(artifact: Any, facts: Facts) -> None:
+    """Sets facts as custom properties, which lineage shows and queries."""
+    for name, value in facts.items():
+        if isinstance(value, str):
+            artifact.set_string_custom_property(name, value)
+        elif isinstance(value, int):
+            artifact.set_int_custom_property(name, int(value))
+        else:
+            artifact.set_float_custom_property(name, float(value))

@@ -1,0 +1,72 @@
+"""The user's model module: building models, and saying what is wrong with one."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import tf_keras
+
+
+class UserModuleError(Exception):
+    """The user's module cannot be used; the message says what to change."""
+
+
+def build(module: str, function: str, hparams: dict[str, Any], compiled: bool = True) -> tf_keras.Model:
+    """Calls a function of the user's module that builds a model.
+
+    Args:
+        module: Dotted name.
+        function: `build_model`, or the name of a student's function.
+        hparams: Its argument.
+        compiled: Whether the model must be compiled.
+
+    Returns:
+        The model, built: its input shapes are known.
+
+    Raises:
+        UserModuleError: Where the module or function is missing or raises, or returns something else.
+    """
+    where = f"{module}.{function}"
+    try:
+        loaded = importlib.import_module(module)
+    except Exception as error:
+        raise UserModuleError(f"importing {module} raised {describe(error)}") from error
+    if not callable(getattr(loaded, function, None)):
+        raise UserModuleError(f"{module} has no function {function}")
+    try:
+        model = getattr(loaded, function)(dict(hparams))
+    except Exception as error:
+        raise UserModuleError(f"{where}(hparams) raised {describe(error)}") from error
+    _refuse_other_things(model, where)
+    if compiled and not model._is_compiled:
+        raise UserModuleError(
+            f"{where} returned a model that is not compiled: call model.compile(optimizer, loss, "
+            "metrics) in it"
+        )
+    if not model.built or not model.inputs:
+        raise UserModuleError(
+            f"{where} returned a model whose input shapes are unknown: build it with the functional "
+            "API, or begin a Sequential model with tf_keras.layers.Input"
+        )
+    return model
+
+
+def _refuse_other_things(model: Any, where: str) -> None:
+    if isinstance(model, tf_keras.Model):
+        return
+    kind = f"{type(model).__module__}.{type(model).__qualname__}"
+    if type(model).__module__.partition(".")[0] == "keras" or any(
+        base.__module__.partition(".")[0] == "keras" for base in type(model).__mro__
+    ):
+        raise UserModuleError(
+            f"{where} returned a Keras 3 model ({kind}), which TFMOT cannot optimize: write `import "
+            "tf_keras` and use tf_keras.layers and tf_keras.Model in place of keras and tf.keras"
+        )
+    raise UserModuleError(f"{where} returned {kind}, not a tf_keras.Model")
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line: its type, and the first line of its message."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -1,0 +1,138 @@
+"""Accuracy of candidate and baseline by TensorFlow Model Analysis."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import apache_beam as beam
+import tensorflow_model_analysis as tfma
+
+from components.common.examples import Examples
+from components.evaluator.tflite_extractor import tflite_extractor
+
+CANDIDATE = "candidate"
+BASELINE = "baseline"
+
+SliceKey = tuple[tuple[str, Any], ...]
+
+
+def eval_config(gate: dict[str, Any], label: str) -> Any:
+    """TFMA's configuration for the accuracy section of a gate.
+
+    Args:
+        gate: The section, as in components.evaluator.params.
+        label: The feature that the models predict.
+
+    Returns:
+        A `tfma.EvalConfig` with the model specs `candidate` and `baseline`.
+    """
+    slices = [tfma.SlicingSpec()]
+    for entry in gate["slices"]:
+        by = [entry["by"]] if isinstance(entry["by"], str) else entry["by"]
+        slices.append(tfma.SlicingSpec(feature_keys=by))
+    return tfma.EvalConfig(
+        model_specs=[
+            tfma.ModelSpec(name=CANDIDATE, label_key=label, model_type="tf_lite"),
+            tfma.ModelSpec(name=BASELINE, label_key=label, model_type="tf_lite", is_baseline=True),
+        ],
+        slicing_specs=slices,
+        metrics_specs=[
+            tfma.MetricsSpec(
+                metrics=[
+                    tfma.MetricConfig(
+                        class_name=gate["metric"],
+                        config=json.dumps({**gate["config"], "name": metric_name(gate)}),
+                    ),
+                    tfma.MetricConfig(class_name="ExampleCount"),
+                ],
+                model_names=[CANDIDATE, BASELINE],
+            )
+        ],
+    )
+
+
+def metric_name(gate: dict[str, Any]) -> str:
+    """The name that the metric's values go by in TFMA's output."""
+    return gate["config"].get("name") or gate["metric"]
+
+
+def analyze(
+    examples: Examples,
+    paths: dict[str, str],
+    config: Any,
+    output: str,
+    beam_args: list[str],
+) -> None:
+    """Runs TFMA on the eval split and writes its result files.
+
+    Args:
+        examples: Whose `eval` split to predict.
+        paths: `candidate` and `baseline` → TFLite file.
+        config: As `eval_config` makes it.
+        output: Folder for TFMA's files, which `tfma.load_eval_result` reads.
+        beam_args: Beam pipeline options.
+
+    Raises:
+        LiteRTError: Where a file does not load or run, or a feature is missing.
+    """
+    from tfx_bsl.public import tfxio
+
+    keep = frozenset(key for spec in config.slicing_specs for key in spec.feature_keys)
+    source = tfxio.TFExampleRecord(
+        file_pattern=examples.files("eval"),
+        schema=examples.schema(),
+        telemetry_descriptors=["paredown", "evaluator"],
+    )
+    extractors = [
+        tfma.extractors.FeaturesExtractor(config, tensor_representations=source.TensorRepresentations()),
+        tfma.extractors.LabelsExtractor(config),
+        tfma.extractors.ExampleWeightsExtractor(config),
+        tflite_extractor(paths, keep),
+        tfma.extractors.UnbatchExtractor(),
+        tfma.extractors.SliceKeyExtractor(
+            slice_spec=[tfma.slicer.SingleSliceSpec(spec=s) for s in config.slicing_specs]
+        ),
+    ]
+    with beam.Pipeline(argv=beam_args) as pipeline:
+        _ = (
+            pipeline
+            | "ReadExamples" >> source.BeamSource()
+            | "Evaluate"
+            >> tfma.ExtractEvaluateAndWriteResults(
+                eval_config=config,
+                output_path=output,
+                extractors=extractors,
+                evaluators=[tfma.evaluators.MetricsPlotsAndValidationsEvaluator(config)],
+            )
+        )
+
+
+def read_metrics(output: str, model: str, name: str) -> dict[SliceKey, tuple[float | None, int]]:
+    """Reads a metric from TFMA's result files.
+
+    Args:
+        output: Their folder.
+        model: `candidate` or `baseline`.
+        name: As `metric_name` returns it.
+
+    Returns:
+        Slice (empty for all examples) → the metric's value, None where TFMA has none, and the number
+        of examples.
+    """
+    result = tfma.load_eval_result(output, model_name=model)
+    found: dict[SliceKey, tuple[float | None, int]] = {}
+    for slice_key, outputs in result.slicing_metrics:
+        metrics = outputs[""][""]
+        value = metrics.get(name, {}).get("doubleValue")
+        if value == "NaN":
+            value = float("nan")
+        count = int(metrics.get("example_count", {}).get("doubleValue", 0))
+        # Metrics are float32; the digits past the seventh would be those of the conversion to double.
+        found[tuple(slice_key)] = (None if value is None else float(f"{value:.7g}"), count)
+    return found
+
+
+def slice_name(key: SliceKey) -> str:
+    """A slice as people write it: `label=3`."""
+    return ",".join(f"{feature}={value}" for feature, value in key)

@@ -1,0 +1,322 @@
+"""Judges one candidate against the baseline: accuracy, latency, size, invariants."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from tfx.dsl.components.base import base_beam_executor
+from tfx.types import artifact_utils
+
+from components.common import layer_weights, model_files, progress
+from components.common.examples import Examples
+from components.common.interruption import Interrupted
+from components.common.litert import LiteRTModel
+from components.common.model_files import Facts, StepRecord
+from components.common.sparsity import TOLERANCE
+from components.common.step_executor import examples_of, set_properties
+from components.common.user_module import describe
+from components.evaluator import accuracy, latency, size
+from components.evaluator.params import AccuracyGate, Gate, Limits
+from components.evaluator.verdict import Judgement, Verdict, conclude, judge_figure
+
+VERDICT_FILE = "verdict.json"
+_BLESSED, _NOT_BLESSED = "BLESSED", "NOT_BLESSED"
+
+Result = TypeVar("Result")
+
+
+def root_cause(error: BaseException) -> str:
+    """An exception in one line; of what Beam wraps, the inside."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return describe(error)
+
+
+def evaluate(
+    candidate: str,
+    baseline: str,
+    examples: Examples,
+    gate: Gate,
+    output: str,
+    seed: int,
+    beam_args: list[str],
+) -> Verdict:
+    """Measures and judges a candidate.
+
+    Args:
+        candidate: Folder of its `Model` artifact.
+        baseline: Folder of the baseline's, converted to float32.
+        examples: Whose `eval` split accuracy is measured on.
+        gate: The limits.
+        output: Folder for TFMA's files and verdict.json.
+        seed: Of the bootstrap.
+        beam_args: Beam pipeline options for TFMA.
+
+    Returns:
+        The verdict, also written to verdict.json. A measurement that fails is a reason against the
+        candidate, never an exception.
+    """
+    evaluation = _Evaluation(candidate, baseline, examples, gate, output, seed, beam_args)
+    verdict = evaluation.verdict()
+    path = os.path.join(output, VERDICT_FILE)
+    os.makedirs(output, exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(verdict.to_json(), file, indent=2, allow_nan=False)
+    return verdict
+
+
+class _Evaluation:
+    """One candidate's way through the gate."""
+
+    def __init__(
+        self,
+        candidate: str,
+        baseline: str,
+        examples: Examples,
+        gate: Gate,
+        output: str,
+        seed: int,
+        beam_args: list[str],
+    ):
+        self._files = {
+            accuracy.CANDIDATE: model_files.tflite_file(candidate),
+            accuracy.BASELINE: model_files.tflite_file(baseline),
+        }
+        self._record = StepRecord.read(candidate)
+        self._examples = examples
+        self._gate = gate
+        self._output = output
+        self._seed = seed
+        self._beam_args = beam_args
+        self._failures: list[str] = []
+        self._judgements: list[Judgement] = []
+        self._measured: dict[str, Any] = {"steps": self._record.steps}
+
+    def verdict(self) -> Verdict:
+        """Measures everything that can be measured, then concludes."""
+        for name, path in self._files.items():
+            self._attempt(f"loading the {name}", lambda path=path: LiteRTModel(path))
+        loads = not self._failures
+        self._judge_size()
+        self._judge_sparsity()
+        self._judge_latency(loads)
+        self._judge_accuracy(loads)
+        return conclude(self._judgements, self._measured, self._failures)
+
+    def _attempt(self, what: str, measure: Callable[[], Result]) -> Result | None:
+        """Runs a measurement; None and a reason where it fails."""
+        try:
+            return measure()
+        except Interrupted:
+            raise
+        except Exception as error:  # whatever goes wrong has to end in a verdict, not in a crash
+            logging.getLogger(__name__).exception("%s failed", what)
+            self._failures.append(f"{what} failed: {root_cause(error)}")
+            return None
+
+    def _judge(
+        self,
+        figure: str,
+        limits: Limits,
+        candidate: float | None,
+        baseline: float | None,
+        ascending: bool = False,
+        ratio: float | None = None,
+        unit: str = "",
+    ) -> None:
+        self._judgements += judge_figure(
+            figure, limits.bounds(), candidate, baseline, ascending, ratio, unit
+        )
+
+    def _judge_size(self) -> None:
+        sizes = {
+            name: self._attempt(f"sizing the {name}", lambda path=path: size.measure(path))
+            for name, path in self._files.items()
+        }
+        values = {name: getattr(s, self._gate.size.of) if s else None for name, s in sizes.items()}
+        if all(sizes.values()):
+            self._measured["size"] = {name: asdict(s) for name, s in sizes.items()}
+        self._judge(
+            "size" if self._gate.size.of == "file" else "gzip size",
+            self._gate.size,
+            values[accuracy.CANDIDATE],
+            values[accuracy.BASELINE],
+            unit="B",
+        )
+
+    def _judge_sparsity(self) -> None:
+        """Holds the deployed file against what pruning was asked for, layer by layer."""
+        if not self._record.sparsity:
+            return
+        path = self._files[accuracy.CANDIDATE]
+        found = self._attempt("reading weights", lambda: layer_weights.kernels(path)) or []
+        measured = {}
+        for layer, target in sorted(self._record.sparsity.items()):
+            values = [kernel.sparsity() for kernel in found if layer in kernel.layers]
+            value = min(values) if values else None
+            measured[layer] = value
+            met = value is not None and value >= target - TOLERANCE
+            got = "was not found in the file" if value is None else f"is {value:.1%} in the file"
+            reason = "" if met else f"sparsity of layer {layer} {got}, {target:.1%} was asked for"
+            self._judgements.append(Judgement(f"sparsity[{layer}]", "min", target, value, met, reason))
+        self._measured["sparsity"] = measured
+
+    def _judge_latency(self, loads: bool) -> None:
+        gate = self._gate.latency
+
+        def measure() -> latency.Latency:
+            progress.report("measuring latency")
+            inputs = LiteRTModel(self._files[accuracy.BASELINE]).inputs
+            examples = self._examples.load("eval", inputs)
+            return latency.measure(
+                self._files[accuracy.CANDIDATE],
+                self._files[accuracy.BASELINE],
+                {name: values[0] for name, values in examples.features.items()},
+                gate.percentile,
+                gate.threads,
+                gate.repetitions,
+                gate.warmup,
+                self._seed,
+            )
+
+        result = self._attempt("measuring latency", measure) if loads else None
+        if result:
+            self._measured["latency"] = asdict(result)
+        self._judge(
+            f"p{gate.percentile} latency",
+            gate,
+            result.candidate[gate.percentile] if result else None,
+            result.baseline[gate.percentile] if result else None,
+            ratio=result.ratio_high if result else None,
+            unit="ms",
+        )
+
+    def _judge_accuracy(self, loads: bool) -> None:
+        gate = self._gate.accuracy
+        metrics = self._attempt("measuring accuracy", self._analyze) if loads else None
+        candidate, baseline = metrics or ({}, {})
+        self._measured["accuracy"] = {
+            "metric": gate.metric,
+            "higher_is_better": gate.ascending(),
+            "candidate": candidate.get((), (None, 0))[0],
+            "baseline": baseline.get((), (None, 0))[0],
+            "examples": candidate.get((), (None, 0))[1],
+            "slices": [
+                {
+                    "slice": accuracy.slice_name(key),
+                    "candidate": value,
+                    "baseline": baseline.get(key, (None, 0))[0],
+                    "examples": count,
+                }
+                for key, (value, count) in sorted(candidate.items(), key=str)
+                if key
+            ],
+        }
+        self._judge_metric("accuracy", gate, gate, (), candidate, baseline)
+        for limits in gate.slices:
+            features = tuple(sorted(limits.features()))
+            keys = [k for k in candidate if k and tuple(sorted(n for n, _ in k)) == features]
+            if not keys:
+                reason = f"accuracy by {'×'.join(features)} was not measured: there is no such slice"
+                for bound, limit in limits.bounds().items():
+                    self._judgements.append(
+                        Judgement(f"accuracy[{features}]", bound, limit, None, False, reason)
+                    )
+            for key in sorted(keys, key=str):
+                name = f"accuracy[{accuracy.slice_name(key)}]"
+                self._judge_metric(name, limits, gate, key, candidate, baseline)
+
+    def _judge_metric(
+        self,
+        figure: str,
+        limits: Limits,
+        gate: AccuracyGate,
+        key: accuracy.SliceKey,
+        candidate: dict[accuracy.SliceKey, tuple[float | None, int]],
+        baseline: dict[accuracy.SliceKey, tuple[float | None, int]],
+    ) -> None:
+        value, reference = candidate.get(key, (None, 0))[0], baseline.get(key, (None, 0))[0]
+        if value is not None and not math.isfinite(value):
+            self._failures.append(f"{figure} is {value}: the candidate's predictions are no numbers")
+        self._judge(figure, limits, value, reference, ascending=gate.ascending())
+
+    def _analyze(self) -> tuple[dict, dict]:
+        progress.report("measuring accuracy")
+        gate = self._gate.accuracy.model_dump()
+        accuracy.analyze(
+            self._examples,
+            self._files,
+            accuracy.eval_config(gate, self._examples.label),
+            self._output,
+            self._beam_args,
+        )
+        name = accuracy.metric_name(gate)
+        results = tuple(
+            accuracy.read_metrics(self._output, model, name)
+            for model in (accuracy.CANDIDATE, accuracy.BASELINE)
+        )
+        if results[0].get((), (None, 0))[0] is None:
+            raise ValueError(f"TFMA gave no value for {name}")
+        return results
+
+
+def headline(verdict: Verdict) -> Facts:
+    """The figures of a verdict that ML Metadata keeps as custom properties."""
+    facts: Facts = {"blessed": int(verdict.blessed), "reason": "; ".join(verdict.reasons)[:500]}
+    measured = verdict.measured
+    values = {
+        "accuracy": measured.get("accuracy", {}).get("candidate"),
+        "baseline_accuracy": measured.get("accuracy", {}).get("baseline"),
+        "latency_ratio": measured.get("latency", {}).get("ratio"),
+        "bytes": measured.get("size", {}).get("candidate", {}).get("file"),
+        "gzip_bytes": measured.get("size", {}).get("candidate", {}).get("gzip"),
+    }
+    facts.update({name: value for name, value in values.items() if value is not None})
+    return facts
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Runs `evaluate` and blesses the candidate, or does not."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[Any]],
+        output_dict: dict[str, list[Any]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Judges the candidate.
+
+        Args:
+            input_dict: `model` and `baseline` (Model), `examples` (Examples), `schema` (Schema) and,
+                where the data were transformed, `transform_graph` (TransformGraph).
+            output_dict: `evaluation` (ModelEvaluation): TFMA's files and verdict.json; `blessing`
+                (ModelBlessing), as TFX's Pusher reads it.
+            exec_properties: `gate` (JSON), `label`, `seed`.
+        """
+        evaluation = artifact_utils.get_single_instance(output_dict["evaluation"])
+        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+        verdict = evaluate(
+            candidate=artifact_utils.get_single_uri(input_dict["model"]),
+            baseline=artifact_utils.get_single_uri(input_dict["baseline"]),
+            examples=examples_of(input_dict, exec_properties["label"]),
+            gate=Gate.model_validate_json(exec_properties["gate"]),
+            output=evaluation.uri,
+            seed=int(exec_properties["seed"]),
+            beam_args=list(self._beam_pipeline_args or []),
+        )
+        set_properties(evaluation, headline(verdict))
+        bless(blessing, verdict.blessed)
+
+
+def bless(blessing: Any, blessed: bool) -> None:
+    """Marks a `ModelBlessing` artifact the way that TFX's own Evaluator does."""
+    os.makedirs(blessing.uri, exist_ok=True)
+    with open(os.path.join(blessing.uri, _BLESSED if blessed else _NOT_BLESSED), "wb"):
+        pass
+    blessing.set_int_custom_property("blessed", int(blessed))

@@ -1,0 +1,138 @@
+"""Latency of a candidate beside the baseline's, in one process."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from components.common.litert import LiteRTModel
+
+PERCENTILES = (50, 90, 99)
+CONFIDENCE = 0.95
+_RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Times of one inference.
+
+    Attributes:
+        candidate: Percentile → milliseconds.
+        baseline: Percentile → milliseconds.
+        ratio: Candidate / baseline, at the gate's percentile.
+        ratio_low: Lower end of the ratio's bootstrap interval.
+        ratio_high: Upper end.
+        threads: Of the interpreters.
+        repetitions: Timed inferences of each.
+        cpu: What they ran on.
+    """
+
+    candidate: dict[int, float]
+    baseline: dict[int, float]
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    threads: int
+    repetitions: int
+    cpu: str
+
+
+def measure(
+    candidate: str,
+    baseline: str,
+    example: Mapping[str, np.ndarray],
+    percentile: int,
+    threads: int,
+    repetitions: int,
+    warmup: int,
+    seed: int,
+) -> Latency:
+    """Times both files by turns, so that both meet the same load of the machine.
+
+    Args:
+        candidate: TFLite file.
+        baseline: TFLite file.
+        example: Feature → values of the one example that both run on.
+        percentile: Of the times, for the ratio.
+        threads: Of each interpreter.
+        repetitions: Timed inferences of each.
+        warmup: Inferences of each before those.
+        seed: Of the bootstrap.
+
+    Raises:
+        LiteRTError: Where a file does not load or run.
+    """
+    models = (LiteRTModel(candidate, threads), LiteRTModel(baseline, threads))
+    for model in models:
+        model.predict(example)
+    for _ in range(warmup):
+        for model in models:
+            model.invoke()
+    times = np.empty((2, repetitions))
+    for turn in range(repetitions):
+        # Who goes first changes each turn: the first one finds the other's data in the cache.
+        for which in (0, 1) if turn % 2 else (1, 0):
+            start = time.perf_counter_ns()
+            models[which].invoke()
+            times[which, turn] = time.perf_counter_ns() - start
+    times /= 1e6
+    low, high = ratio_interval(times[0], times[1], percentile, seed)
+    return Latency(
+        candidate={p: float(np.percentile(times[0], p)) for p in PERCENTILES},
+        baseline={p: float(np.percentile(times[1], p)) for p in PERCENTILES},
+        ratio=float(np.percentile(times[0], percentile) / np.percentile(times[1], percentile)),
+        ratio_low=low,
+        ratio_high=high,
+        threads=threads,
+        repetitions=repetitions,
+        cpu=cpu_name(),
+    )
+
+
+def ratio_interval(
+    candidate: np.ndarray, baseline: np.ndarray, percentile: int, seed: int
+) -> tuple[float, float]:
+    """Bootstrap interval of the ratio of two percentiles, 95 %.
+
+    Args:
+        candidate: (repetitions,) times, in turns with `baseline`.
+        baseline: Like `candidate`.
+        percentile: Of each.
+        seed: Of the resampling.
+
+    Returns:
+        The interval's ends. Turns are resampled as pairs, since both halves of one met the same load
+        (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13).
+    """
+
+    def ratio(c: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
+        return np.percentile(c, percentile, axis=axis) / np.percentile(b, percentile, axis=axis)
+
+    interval = stats.bootstrap(
+        (candidate, baseline),
+        ratio,
+        paired=True,
+        vectorized=True,
+        n_resamples=_RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        random_state=seed,
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
+
+
+def cpu_name() -> str:
+    """The processor's name, as the system gives it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

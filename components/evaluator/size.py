@@ -1,0 +1,22 @@
+"""Sizes of a file."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Size:
+    """Bytes of a file, as it is and gzip-compressed at level 9."""
+
+    file: int
+    gzip: int
+
+
+def measure(path: str) -> Size:
+    """Measures a file."""
+    with open(path, "rb") as file:
+        compressed = gzip.compress(file.read(), compresslevel=9, mtime=0)
+    return Size(os.path.getsize(path), len(compressed))

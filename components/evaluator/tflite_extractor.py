@@ -1,0 +1,90 @@
+"""TFMA's predictions, made by TFLite files on LiteRT.
+
+TFMA has an extractor for TFLite. It truncates where it quantizes, so that an int8 input wraps around
+(1.01 becomes −127), feeds −1 for a feature that is missing, and runs without the default delegate: it
+does not measure what is deployed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import tensorflow_model_analysis as tfma
+
+from components.common.litert import LiteRTError, LiteRTModel
+
+STAGE = "PredictWithLiteRT"
+
+
+class _Predict(beam.DoFn):
+    """Adds predictions of every model to a batch of extracts, and drops inputs no longer needed."""
+
+    def __init__(self, paths: Mapping[str, str], keep: frozenset[str]):
+        self._paths = dict(paths)
+        self._keep = keep
+        self._models: dict[str, LiteRTModel] = {}
+
+    def setup(self) -> None:
+        self._models = {name: LiteRTModel(path) for name, path in self._paths.items()}
+
+    def process(self, extracts: dict[str, Any]) -> list[dict[str, Any]]:
+        features = extracts[tfma.FEATURES_KEY]
+        predictions = {name: predict_batch(model, features, name) for name, model in self._models.items()}
+        extracts = dict(extracts)
+        if len(predictions) == 1:  # as TFMA wants it
+            predictions = next(iter(predictions.values()))
+        extracts[tfma.PREDICTIONS_KEY] = predictions
+        extracts[tfma.FEATURES_KEY] = {n: v for n, v in features.items() if n in self._keep}
+        # The raw records and the model's inputs are most of the data, and metrics do not read them.
+        extracts.pop(tfma.ARROW_RECORD_BATCH_KEY, None)
+        extracts.pop(tfma.INPUT_KEY, None)
+        return [extracts]
+
+
+def predict_batch(model: LiteRTModel, features: Mapping[str, Any], name: str = "the model") -> Any:
+    """Predicts a batch of examples, one by one.
+
+    Args:
+        model: The model.
+        features: Feature → values, first axis the examples.
+        name: Of the model, for errors.
+
+    Returns:
+        (examples, …) for a model with one output, else output → such an array.
+
+    Raises:
+        LiteRTError: Where a feature is missing.
+    """
+    fed = _only_feature(model, features)
+    for feature in model.inputs:
+        if fed.get(feature) is None:
+            raise LiteRTError(f"{name} needs the feature {feature!r}; the examples have {sorted(features)}")
+    count = len(next(iter(fed.values())))
+    rows = [model.predict({n: fed[n][index] for n in model.inputs}) for index in range(count)]
+    outputs = {output: np.stack([row[output] for row in rows]) for output in rows[0]}
+    return next(iter(outputs.values())) if len(outputs) == 1 else outputs
+
+
+def _only_feature(model: LiteRTModel, features: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: features[name] for name in model.inputs if name in features}
+
+
+def tflite_extractor(paths: Mapping[str, str], keep: frozenset[str]) -> Any:
+    """The extractor to give to TFMA.
+
+    Args:
+        paths: Model's name in the eval config → its TFLite file.
+        keep: Features that later extractors need, for slices.
+
+    Returns:
+        A `tfma.extractors.Extractor`.
+    """
+
+    @beam.ptransform_fn
+    def predict(extracts: beam.PCollection) -> beam.PCollection:
+        return extracts | "Predict" >> beam.ParDo(_Predict(paths, keep))
+
+    return tfma.extractors.Extractor(STAGE, predict())

@@ -1,0 +1,123 @@
+"""Picks the winner among the candidates that passed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from typing import Any
+
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+
+REPORT_FILE = "report.json"
+VERDICT_FILE = "verdict.json"
+
+Verdict = dict[str, Any]
+
+
+def figure(verdict: Verdict, name: str) -> float | None:
+    """A candidate's figure by the name that `select` uses; None where it was not measured."""
+    measured = verdict["measured"]
+    if name == "accuracy":
+        return measured.get("accuracy", {}).get("candidate")
+    if name == "latency":
+        times = measured.get("latency", {}).get("candidate", {})
+        return times.get(_gate_percentile(verdict), times.get("50"))
+    sizes = measured.get("size", {}).get("candidate", {})
+    return sizes.get({"size": "file", "gzip_size": "gzip"}[name])
+
+
+def _gate_percentile(verdict: Verdict) -> str:
+    for judgement in verdict["judgements"]:
+        if judgement["figure"].endswith(" latency"):
+            return judgement["figure"].removeprefix("p").removesuffix(" latency")
+    return "50"
+
+
+def select(verdicts: dict[str, Verdict], blessed: dict[str, bool], options: dict[str, Any]) -> str | None:
+    """Names the winner.
+
+    Args:
+        verdicts: Candidate → its verdict.json.
+        blessed: Candidate → whether its `ModelBlessing` says so, which is what counts.
+        options: As in components.selector.params.
+
+    Returns:
+        The blessed candidate that is best at what `options` ask for; ties go to the better accuracy,
+        then to the first name. None where no candidate is blessed or has the figure.
+    """
+    wanted = options["minimize"] or options["maximize"]
+    rows = []
+    for name, verdict in verdicts.items():
+        value = figure(verdict, wanted)
+        if not (blessed[name] and verdict["blessed"]) or value is None:
+            continue
+        accuracy = figure(verdict, "accuracy") or 0.0
+        sign = -1 if verdict["measured"]["accuracy"]["higher_is_better"] else 1
+        rank = sign * accuracy
+        rows.append((rank if wanted == "accuracy" else value, rank, name))
+    return min(rows)[2] if rows else None
+
+
+def build_report(
+    verdicts: dict[str, Verdict], winner: str | None, options: dict[str, Any]
+) -> dict[str, Any]:
+    """What the report artifact holds: the winner, what it was selected by, and every verdict."""
+    return {"winner": winner, "select": options, "candidates": verdicts}
+
+
+class Executor(base_executor.BaseExecutor):
+    """Selects, and hands the winner on as a model that is blessed."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[Any]],
+        output_dict: dict[str, list[Any]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Selects the winner.
+
+        Args:
+            input_dict: For each candidate `model_<name>` (Model), `blessing_<name>` (ModelBlessing)
+                and `evaluation_<name>` (ModelEvaluation), with `_` for `-` in names.
+            output_dict: `model` (Model), a copy of the winner; `blessing` (ModelBlessing), not blessed
+                where there is none; `report` (OptimizationReport).
+            exec_properties: `candidates` and `select`, both JSON.
+        """
+        options = json.loads(exec_properties["select"])
+        verdicts, blessed, models = {}, {}, {}
+        for name in json.loads(exec_properties["candidates"]):
+            key = name.replace("-", "_")
+            evaluation = artifact_utils.get_single_uri(input_dict[f"evaluation_{key}"])
+            with open(os.path.join(evaluation, VERDICT_FILE), encoding="utf-8") as file:
+                verdicts[name] = json.load(file)
+            blessing = artifact_utils.get_single_instance(input_dict[f"blessing_{key}"])
+            blessed[name] = blessing.get_int_custom_property("blessed") == 1
+            models[name] = artifact_utils.get_single_uri(input_dict[f"model_{key}"])
+        winner = select(verdicts, blessed, options)
+        self._write_report(output_dict, build_report(verdicts, winner, options))
+        self._write_blessing(output_dict, winner)
+        model = artifact_utils.get_single_instance(output_dict["model"])
+        os.makedirs(model.uri, exist_ok=True)
+        model.set_string_custom_property("candidate", winner or "")
+        if winner:
+            shutil.copytree(models[winner], model.uri, dirs_exist_ok=True)
+
+    def _write_report(self, output_dict: dict[str, list[Any]], report: dict[str, Any]) -> None:
+        artifact = artifact_utils.get_single_instance(output_dict["report"])
+        os.makedirs(artifact.uri, exist_ok=True)
+        with open(os.path.join(artifact.uri, REPORT_FILE), "w", encoding="utf-8") as file:
+            json.dump(report, file, indent=2, allow_nan=False)
+        artifact.set_string_custom_property("winner", report["winner"] or "")
+        artifact.set_int_custom_property("candidates", len(report["candidates"]))
+        passed = sum(verdict["blessed"] for verdict in report["candidates"].values())
+        artifact.set_int_custom_property("passed", passed)
+
+    def _write_blessing(self, output_dict: dict[str, list[Any]], winner: str | None) -> None:
+        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+        os.makedirs(blessing.uri, exist_ok=True)
+        name = "BLESSED" if winner else "NOT_BLESSED"
+        with open(os.path.join(blessing.uri, name), "wb"):
+            pass
+        blessing.set_int_custom_property("blessed", int(winner is not None))

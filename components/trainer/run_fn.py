@@ -1,0 +1,80 @@
+"""Trains the baseline: the `run_fn` of TFX's Trainer."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from components.common import model_files, training, user_module
+from components.common.examples import Examples
+from components.common.model_files import StepRecord
+
+
+def run_fn(fn_args: Any) -> None:
+    """Trains the user's model and writes it as the folder of a `Model` artifact.
+
+    Args:
+        fn_args: TFX's `FnArgs`. `custom_config` holds `model_module`, `hparams`, `params` (as in
+            components.trainer.params, both JSON), `label` and `seed`.
+
+    Raises:
+        UserModuleError: Where the model module does not give a compiled tf_keras model.
+        ExamplesError: Where the examples do not fit the model.
+        TrainingError: Where training diverges.
+    """
+    config = fn_args.custom_config
+    examples = Examples(
+        # A file pattern is <uri>/Split-<name>/*.
+        uri=os.path.dirname(os.path.dirname(fn_args.train_files[0])),
+        schema_uri=os.path.dirname(fn_args.schema_path) if fn_args.schema_path else "",
+        transform_uri=fn_args.transform_graph_path,
+        label=config["label"],
+    )
+    train_baseline(
+        examples=examples,
+        output=os.path.dirname(fn_args.serving_model_dir),
+        log_dir=fn_args.model_run_dir,
+        model_module=config["model_module"],
+        hparams=json.loads(config["hparams"]),
+        options=json.loads(config["params"]),
+        seed=int(config["seed"]),
+    )
+
+
+def train_baseline(
+    examples: Examples,
+    output: str,
+    log_dir: str,
+    model_module: str,
+    hparams: dict[str, Any],
+    options: dict[str, Any],
+    seed: int,
+) -> dict[str, list[float]]:
+    """Builds, trains and writes the baseline.
+
+    Args:
+        examples: `train` and `eval` splits.
+        output: Folder to write the model into.
+        log_dir: Gets the learning curves, in TensorBoard's format.
+        model_module: Dotted name of the user's module.
+        hparams: Argument of its build_model.
+        options: `epochs` and `batch_size`.
+        seed: Of initialization and shuffling.
+
+    Returns:
+        Metric → its value after each epoch.
+    """
+    training.seed_everything(seed)
+    model = user_module.build(model_module, "build_model", hparams)
+    specs = model_files.input_specs(model, list(examples.feature_spec()), examples.label)
+    history = training.fit(
+        model,
+        examples.load("train", specs),
+        examples.load("eval", specs),
+        epochs=options["epochs"],
+        batch_size=options["batch_size"],
+        log_dir=log_dir,
+    )
+    model_files.save(model, output, list(specs), StepRecord())
+    return history

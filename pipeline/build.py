@@ -1,0 +1,105 @@
+"""Turning a plan into a TFX pipeline: the one place that wires nodes."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+from google.protobuf import json_format
+from tfx import components as tfx_components
+from tfx.dsl.components.base import base_component
+from tfx.orchestration import metadata
+from tfx.orchestration import pipeline as tfx_pipeline
+from tfx.proto import example_gen_pb2, pusher_pb2, trainer_pb2
+
+from pipeline import plan as planning
+from pipeline.config import Config
+from pipeline.plan import Node, Plan
+
+Channels = dict[str, Any]
+
+
+def build(plan: Plan, config: Config) -> tfx_pipeline.Pipeline:
+    """Builds the pipeline.
+
+    Args:
+        plan: Its nodes.
+        config: Where it runs.
+
+    Returns:
+        A pipeline that caches, with a component for each node under the node's id.
+    """
+    built: dict[str, base_component.BaseComponent] = {}
+    for node in plan.nodes:
+        channels = {key: built[source.node].outputs[source.key] for key, source in node.inputs.items()}
+        component = _TFX_BUILDERS[node.id](node, channels) if node.id in _TFX_BUILDERS else None
+        if component is None:
+            component = _component_class(node)(**channels, **node.parameters)
+        built[node.id] = component.with_id(node.id)
+    root = os.path.abspath(config.pipeline_root)
+    return tfx_pipeline.Pipeline(
+        pipeline_name=plan.name,
+        pipeline_root=root,
+        components=list(built.values()),
+        enable_cache=True,
+        metadata_connection_config=metadata.sqlite_metadata_connection_config(
+            os.path.abspath(config.metadata_path)
+        ),
+        beam_pipeline_args=list(config.run.beam_args),
+    )
+
+
+def _component_class(node: Node) -> Any:
+    module, _, name = node.component.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def _example_gen(node: Node, channels: Channels) -> base_component.BaseComponent:
+    input_config = json_format.Parse(str(node.parameters["input_config"]), example_gen_pb2.Input())
+    return tfx_components.ImportExampleGen(
+        input_base=node.parameters["input_base"], input_config=input_config, **channels
+    )
+
+
+def _schema_gen(node: Node, channels: Channels) -> base_component.BaseComponent:
+    # From the training split alone: what only the eval split has is an anomaly, not a new normal.
+    return tfx_components.SchemaGen(
+        infer_feature_shape=True, exclude_splits=[planning.EVALUATED_SPLIT], **channels
+    )
+
+
+def _transform(node: Node, channels: Channels) -> base_component.BaseComponent:
+    return tfx_components.Transform(
+        preprocessing_fn=node.parameters["preprocessing_fn"],
+        custom_config=json.loads(str(node.parameters["custom_config"])),
+        **channels,
+    )
+
+
+def _trainer(node: Node, channels: Channels) -> base_component.BaseComponent:
+    return tfx_components.Trainer(
+        run_fn=node.parameters["run_fn"],
+        custom_config=json.loads(str(node.parameters["custom_config"])),
+        train_args=trainer_pb2.TrainArgs(splits=[planning.TRAINED_SPLIT]),
+        eval_args=trainer_pb2.EvalArgs(splits=[planning.EVALUATED_SPLIT]),
+        **channels,
+    )
+
+
+def _pusher(node: Node, channels: Channels) -> base_component.BaseComponent:
+    destination = json_format.Parse(str(node.parameters["push_destination"]), pusher_pb2.PushDestination())
+    return tfx_components.Pusher(push_destination=destination, **channels)
+
+
+_TFX_BUILDERS: dict[str, Callable[[Node, Channels], base_component.BaseComponent]] = {
+    planning.EXAMPLE_GEN: _example_gen,
+    planning.STATISTICS_GEN: lambda node, channels: tfx_components.StatisticsGen(**channels),
+    planning.SCHEMA_GEN: _schema_gen,
+    planning.EXAMPLE_VALIDATOR: lambda node, channels: tfx_components.ExampleValidator(**channels),
+    planning.TRANSFORM: _transform,
+    planning.TRAINER: _trainer,
+    planning.PUSHER: _pusher,
+}

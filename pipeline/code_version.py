@@ -1,0 +1,115 @@
+"""Versions of the code that nodes run, so that an edit reruns exactly what depends on it.
+
+TFX's cache key holds a node's inputs and parameters, not its code; each of Paredown's nodes therefore
+carries a parameter `code_version`, a hash over the source that its executor imports and over the
+installed versions of the packages that do the work.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+from importlib import metadata
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parent.parent
+_PACKAGES = (
+    "ai-edge-litert",
+    "tensorflow",
+    "tensorflow-model-analysis",
+    "tensorflow-model-optimization",
+    "tf-keras",
+)
+
+
+@functools.cache
+def package_versions() -> dict[str, str]:
+    """Installed versions of the packages that train, convert and measure."""
+    return {name: metadata.version(name) for name in _PACKAGES}
+
+
+@functools.cache
+def component_version(module: str) -> str:
+    """Hash of a module of `components` and of all that it imports from there.
+
+    Args:
+        module: Dotted name, e.g. `components.pruner.executor`.
+
+    Returns:
+        Twelve hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(imported_files(_ROOT, module)):
+        digest.update(str(path.relative_to(_ROOT)).encode())
+        digest.update(path.read_bytes())
+    digest.update(repr(sorted(package_versions().items())).encode())
+    return digest.hexdigest()[:12]
+
+
+def module_version(path: Path) -> str:
+    """Hash of a user's model module and of the modules beside it that it imports."""
+    digest = hashlib.sha256()
+    for file in sorted(_beside(path)):
+        digest.update(file.name.encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def imported_files(root: Path, module: str) -> set[Path]:
+    """Files below `root` that importing `module` reads, wherever in a file the import stands."""
+    found: set[Path] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        path = _file_of(root, name)
+        if path is None or path in found:
+            continue
+        found.add(path)
+        waiting.extend(_imports(path, package=name if path.name == "__init__.py" else _parent(name)))
+    return found
+
+
+def _beside(path: Path) -> set[Path]:
+    """The module and those files in its own folder that it imports, by whatever package name."""
+    found: set[Path] = set()
+    waiting = [path]
+    while waiting:
+        file = waiting.pop()
+        if file in found:
+            continue
+        found.add(file)
+        for name in _imports(file, package=""):
+            sibling = _file_of(path.parent, name.rpartition(".")[2]) if name else None
+            if sibling is not None:
+                waiting.append(sibling)
+    return found
+
+
+def _parent(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _file_of(root: Path, name: str) -> Path | None:
+    base = root.joinpath(*name.split("."))
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+@functools.cache
+def _imports(path: Path, package: str) -> list[str]:
+    """Dotted names that a file may import; `from a import b` gives both `a` and `a.b`."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_bytes(), filename=str(path))):
+        if isinstance(node, ast.Import):
+            names.extend(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*parents, *([base] if base else [])])
+            names.append(base)
+            names.extend(f"{base}.{alias.name}" if base else alias.name for alias in node.names)
+    return names

@@ -1,0 +1,249 @@
+"""The config: what one YAML file says, validated. Imports neither TensorFlow nor TFX."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    RootModel,
+    create_model,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from components.common.step import Options, StepOptions
+from components.evaluator.params import Gate
+from components.registry import STEPS
+from components.selector.params import SelectOptions
+from components.tflite_converter.params import ConvertOptions
+from components.trainer.params import TrainOptions
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+
+def _refusal(message: str, *within: str | int) -> PydanticCustomError:
+    """A mistake at a key or index of the value that is being validated.
+
+    A validator's ValueError can only blame the whole value; `pipeline.config_file` adds `within` to
+    the location.
+    """
+    return PydanticCustomError("refused", "{message}", {"message": message, "within": within})
+
+
+def _check_name(value: str) -> str:
+    if not _NAME.fullmatch(value) or len(value) > 40:
+        raise ValueError(
+            f"{value!r} must be 1 to 40 lower-case letters, digits and '-', beginning and ending "
+            "with a letter or digit (it names Kubernetes objects)"
+        )
+    return value
+
+
+def _check_module(value: str) -> str:
+    if not _MODULE.fullmatch(value):
+        raise ValueError(
+            f"{value!r} is no module name: write it as Python imports it, e.g. configs.mnist.model"
+        )
+    return value
+
+
+def _check_metadata(value: str) -> str:
+    if not re.fullmatch(r"sqlite:///.+", value):
+        raise ValueError(
+            f"{value!r} is no metadata store: write sqlite:///relative/path or sqlite:////absolute/path"
+        )
+    return value
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
+
+
+class Splits(Options):
+    """Which files hold which split, as glob patterns below `data.path`."""
+
+    train: str = Field(default="train*", description="Files to train and calibrate on.")
+    eval: str = Field(default="eval*", description="Files that the gate measures accuracy on.")
+
+
+class Data(Options):
+    """The examples."""
+
+    format: Literal["tfrecord"] = Field(
+        default="tfrecord",
+        description="tfrecord: tf.Example records, raw or gzip-compressed (*.gz).",
+    )
+    path: str = Field(min_length=1, description="Folder of the files, from the working directory.")
+    splits: Splits = Field(default=Splits(), description="Which files hold which split.")
+    label: str = Field(min_length=1, description="The feature that the model predicts.")
+
+
+class ModelSection(Options):
+    """The model to optimize."""
+
+    module: Annotated[str, AfterValidator(_check_module)] = Field(
+        description="Python module with build_model(hparams) -> compiled tf_keras.Model; where "
+        "wanted, build_student(hparams) and preprocessing_fn(inputs)."
+    )
+    hparams: dict[str, Any] = Field(default={}, description="Passed to build_model and build_student.")
+    train: TrainOptions = Field(default=TrainOptions(), description="Training of the baseline.")
+
+
+class Push(Options):
+    """Where the winner goes."""
+
+    directory: str = Field(
+        min_length=1, description="Gets one folder per pushed version, named by its time."
+    )
+
+
+class Run(Options):
+    """Where and how the pipeline runs."""
+
+    pipeline_root: str | None = Field(
+        default=None, description="Artifacts and logs; .paredown/<name> where it is not written."
+    )
+    metadata: Annotated[str, AfterValidator(_check_metadata)] | None = Field(
+        default=None,
+        description="ML Metadata store, sqlite:///path; metadata.sqlite in the pipeline root where "
+        "it is not written.",
+    )
+    seed: int = Field(default=42, ge=0, lt=2**31, description="Seeds training, sampling, bootstrap.")
+    beam_args: list[str] = Field(default=[], description="Apache Beam pipeline options.")
+
+
+def _empty_step(value: Any) -> Any:
+    """`- qat:` with nothing after it means `- qat: {}`."""
+    if isinstance(value, dict):
+        return {key: {} if options is None else options for key, options in value.items()}
+    return value
+
+
+class _OneTechnique(Options):
+    """A step: the technique's name and its options."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> _OneTechnique:
+        if len(self.model_fields_set) != 1:
+            raise ValueError(
+                f"a step is one of {', '.join(STEPS)} with its options; begin the next step with '-'"
+            )
+        return self
+
+    def options(self) -> StepOptions:
+        """The options of the technique that is set."""
+        return getattr(self, next(iter(self.model_fields_set)))
+
+
+Step = create_model(
+    "Step",
+    __base__=_OneTechnique,
+    **{
+        technique: (
+            options,
+            Field(default=None, description=(options.__doc__ or "").split("\n")[0]),
+        )
+        for technique, options in STEPS.items()
+    },
+)
+
+
+def _check_chain(steps: list[StepOptions]) -> None:
+    """Refuses a chain that cannot work, with the reason and the fix.
+
+    Raises:
+        PydanticCustomError: Naming the step at fault.
+    """
+    names = [step.technique for step in steps]
+    for index, step in enumerate(steps):
+        if step.technique in names[:index] and not step.repeatable:
+            raise _refusal(f"`{step.technique}` stands twice in {names}; a chain has it once", index)
+        before = steps[max(index - 1, 0)]
+        if step.stage < before.stage:
+            why = before.keeps or f"`{step.technique}` replaces the model that `{before.technique}` made"
+            if step.technique == "distill":
+                why = "it builds a new model, so what came before would be lost; write it first"
+            raise _refusal(f"`{step.technique}` cannot follow `{before.technique}`: {why}", index)
+    last = steps[-1]
+    if not isinstance(last, ConvertOptions):
+        raise _refusal(
+            f"the last step is `{names[-1]}`, but only a TFLite file can be judged and pushed; end "
+            "the chain with e.g. `- convert: {quantization: int8}`",
+            len(steps) - 1,
+        )
+    if "qat" in names and last.quantization != "int8":
+        raise _refusal(
+            f"`qat` trains for int8, and `convert` to {last.quantization} would not keep that; "
+            "write `convert: {quantization: int8}`, or leave `qat` out",
+            len(steps) - 1,
+        )
+
+
+class Chain(RootModel[list[Annotated[Step, BeforeValidator(_empty_step)]]]):
+    """A candidate: the steps that make it from the baseline; the last one converts."""
+
+    root: list[Annotated[Step, BeforeValidator(_empty_step)]] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _works(self) -> Chain:
+        _check_chain(self.steps())
+        return self
+
+    def steps(self) -> list[StepOptions]:
+        """The options of every step, in order."""
+        return [step.options() for step in self.root]
+
+    def canonical(self) -> str:
+        """The chain as text that is equal for equal chains."""
+        return "|".join(f"{step.technique}{step.canonical_json()}" for step in self.steps())
+
+
+def _check_differ(candidates: dict[str, Chain]) -> dict[str, Chain]:
+    seen: dict[str, str] = {}
+    for name, chain in candidates.items():
+        twin = seen.setdefault(chain.canonical(), name)
+        if twin != name:
+            raise _refusal(f"has the same steps and options as {twin!r}; remove one of the two", name)
+    return candidates
+
+
+class Config(Options):
+    """One optimization: data, model, candidates, gate, selection, destination."""
+
+    name: Name = Field(description="Of the pipeline: its runs and its cache go by it.")
+    data: Data
+    model: ModelSection
+    candidates: Annotated[dict[Name, Chain], AfterValidator(_check_differ)] = Field(
+        min_length=1, description="Name of a candidate → the chain of steps that makes it."
+    )
+    gate: Gate
+    select: SelectOptions = Field(
+        default=SelectOptions(minimize="size"), description="Which passing candidate wins."
+    )
+    push: Push
+    run: Run = Run()
+
+    @property
+    def pipeline_root(self) -> str:
+        """Folder of artifacts and logs."""
+        return self.run.pipeline_root or f".paredown/{self.name}"
+
+    @property
+    def metadata_path(self) -> str:
+        """File of the SQLite metadata store."""
+        if self.run.metadata:
+            return self.run.metadata.removeprefix("sqlite:///")
+        return f"{self.pipeline_root}/metadata.sqlite"
+
+    def only(self, names: list[str]) -> Config:
+        """The same config with no other candidates than these.
+
+        Raises:
+            KeyError: Where the config has no candidate of a name.
+        """
+        kept = {name: self.candidates[name] for name in dict.fromkeys(names)}
+        return self.model_copy(update={"candidates": kept})

@@ -1,0 +1,56 @@
+"""Keeping what libraries print off the terminal."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+
+@contextmanager
+def output_to(path: Path) -> Iterator[tuple[TextIO, TextIO]]:
+    """Sends standard output and standard error, also of C++ code, to a file.
+
+    Args:
+        path: The file; it is added to.
+
+    Yields:
+        Text streams to what standard output and standard error were.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # TensorFlow's C++ code writes to the descriptors, past sys.stdout, so that these are replaced.
+    saved = os.dup(1), os.dup(2)
+    terminal = (
+        os.fdopen(saved[0], "w", encoding="utf-8", buffering=1, closefd=False),
+        os.fdopen(saved[1], "w", encoding="utf-8", buffering=1, closefd=False),
+    )
+    python_streams = sys.stdout, sys.stderr
+    log = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 (closed below)
+    handler = logging.StreamHandler(log)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    previous_level = root.level
+    try:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        sys.stdout = sys.stderr = log
+        root.addHandler(handler)
+        root.setLevel(logging.INFO)
+        yield terminal
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(previous_level)
+        sys.stdout, sys.stderr = python_streams
+        for stream in terminal:
+            stream.flush()
+        os.dup2(saved[0], 1)
+        os.dup2(saved[1], 2)
+        for descriptor in saved:
+            os.close(descriptor)
+        log.close()

@@ -1,0 +1,128 @@
+"""The user's model module as source: where it is and what it defines, told without executing it."""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+_Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+_OWN_SCOPE = Function | ast.ClassDef | ast.Lambda | _Comprehension
+_NEVER_TRUE = frozenset({"__name__ == '__main__'", "TYPE_CHECKING", "typing.TYPE_CHECKING"})
+
+
+def find_module(name: str, config_path: str | Path) -> Path | None:
+    """The file that importing a module would execute, found without executing anything.
+
+    Looked for in the working directory, beside the config, and on sys.path. Folders need no
+    `__init__.py`.
+
+    Args:
+        name: Dotted name.
+        config_path: The config file.
+    """
+    return _file_of(name, (Path.cwd(), Path(config_path).absolute().parent))
+
+
+def has_function(path: str | Path, name: str) -> bool:
+    """Whether a module has `name` at its top level, by definition, assignment or import.
+
+    A name that only an unreadable `from … import *` could bring does not count.
+
+    Raises:
+        SyntaxError: Where the file is not Python.
+    """
+    return name in names_of(Path(path)).bound
+
+
+def _file_of(name: str, folders: Iterable[Path]) -> Path | None:
+    parts = name.split(".")
+    for root in (*folders, *map(Path, sys.path)):
+        base = root.joinpath(*parts)
+        for path in (base / "__init__.py", base.with_name(f"{parts[-1]}.py")):
+            if os.path.isfile(path):
+                return path.absolute()
+    return None
+
+
+def takes_hparams(function: Function) -> bool:
+    """Whether one positional argument is what a function can be called with."""
+    if function.decorator_list:
+        return True  # a decorator may change what it takes
+    signature = function.args
+    positional = len(signature.posonlyargs) + len(signature.args)
+    required = positional - len(signature.defaults)
+    return (
+        isinstance(function, ast.FunctionDef)
+        and required <= 1
+        and (positional >= 1 or signature.vararg is not None)
+        and all(default is not None for default in signature.kw_defaults)
+    )
+
+
+@dataclass
+class Names:
+    """What a module has at its top level.
+
+    Attributes:
+        bound: Name → the nodes that bind it.
+        complete: Whether there can be no other names.
+    """
+
+    bound: dict[str, list[ast.AST]] = field(default_factory=dict)
+    complete: bool = True
+
+    def add(self, name: str, node: ast.AST) -> None:
+        self.bound.setdefault(name, []).append(node)
+
+
+def names_of(path: Path, seen: frozenset[Path] = frozenset()) -> Names:
+    names = Names()
+    for node in _executed(ast.parse(path.read_bytes(), filename=str(path)).body):
+        if isinstance(node, Function | ast.ClassDef):
+            names.add(node.name, node)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id, node)
+        elif isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
+            _add_star(node, path, seen | {path}, names)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            for alias in node.names:
+                names.add(alias.asname or alias.name.partition(".")[0], node)
+    names.complete &= "__getattr__" not in names.bound
+    return names
+
+
+def _add_star(node: ast.ImportFrom, path: Path, seen: frozenset[Path], names: Names) -> None:
+    """Adds what `from … import *` brings, where its source can be read."""
+    if node.level:
+        root = path.parents[node.level - 1]
+        base = root / "__init__.py" if not node.module else _file_of(node.module, (root,))
+    else:
+        base = _file_of(node.module or "", (Path.cwd(), path.parent))
+    if base is None or base in seen or not os.path.isfile(base):
+        names.complete = False
+        return
+    try:
+        brought = names_of(base, seen)
+    except (OSError, SyntaxError, ValueError):
+        names.complete = False
+        return
+    names.complete &= brought.complete
+    for name, nodes in brought.bound.items():
+        names.bound.setdefault(name, []).extend(nodes)
+
+
+def _executed(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """The nodes that importing a module executes: not what functions and classes hold."""
+    for node in body:
+        yield node
+        if isinstance(node, _OWN_SCOPE) or (isinstance(node, ast.AnnAssign) and not node.value):
+            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test) in _NEVER_TRUE:
+            yield from _executed(node.orelse)
+        else:
+            yield from _executed(ast.iter_child_nodes(node))

@@ -1,0 +1,199 @@
+"""What people see: the plan, progress, the table of verdicts."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, TextIO
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.plan import Plan
+
+_PLAIN_WIDTH = 140
+
+
+def make_console(stream: TextIO | None = None, stderr: bool = False) -> Console:
+    """A console that is plain and wide where nobody watches, and obeys NO_COLOR."""
+    console = Console(file=stream, stderr=stderr, highlight=False, soft_wrap=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(file=stream, stderr=stderr, highlight=False, width=_PLAIN_WIDTH)
+    return console
+
+
+def plan_table(plan: Plan, cached: set[str]) -> Table:
+    """The plan's nodes, in order, with what each reads, who needs it, and whether it would run."""
+    table = Table(title=f"Plan of {escape(plan.name)}", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("node", overflow="fold")
+    table.add_column("reads", overflow="fold")
+    table.add_column("for", overflow="fold")
+    table.add_column("state", no_wrap=True)
+    for node in plan.nodes:
+        sources = dict.fromkeys(source.node for source in node.inputs.values())
+        # Data go to every node that trains or judges; what matters is the model that it begins with.
+        shown = [s for s in sources if s not in _DATA_NODES or not node.candidates]
+        if len(shown) > 4:
+            shown = [*shown[:2], f"… {len(shown) - 2} more"]
+        shared = f"[cyan]shared by {len(node.candidates)}[/]: " if len(node.candidates) > 1 else ""
+        users = shared + escape(", ".join(node.candidates)) if node.candidates else "all"
+        state = "[green]cached[/]" if node.id in cached else "[yellow]would run[/]"
+        if node.trains and node.id not in cached:
+            state += ", trains"
+        table.add_row(escape(node.id), escape(", ".join(shown)), users, state)
+    return table
+
+
+_DATA_NODES = frozenset({"ImportExampleGen", "AnomalyGate", "Transform"})
+
+
+def plan_summary(plan: Plan, cached: set[str]) -> str:
+    """The plan in one sentence."""
+    trains = [node for node in plan.nodes if node.trains]
+    left = sum(node.id not in cached for node in trains)
+    shared = sum(len(node.candidates) > 1 for node in plan.nodes)
+    return (
+        f"{len(plan.nodes)} nodes for {len(plan.models)} candidates: {len(cached)} cached, "
+        f"{len(plan.nodes) - len(cached)} would run, {left} of them train; {shared} shared by several "
+        "candidates"
+    )
+
+
+class RunDisplay:
+    """Shows a run as it goes: one line for each node that ended, and one that moves for the current."""
+
+    def __init__(self, console: Console, plan: Plan):
+        self._console = console
+        self._width = max(len(node.id) for node in plan.nodes)
+        self._total = len(plan.nodes)
+        self._ended = 0
+        self._status: Any = None
+        self._started = time.monotonic()
+
+    def __call__(self, event: Any) -> None:
+        """Takes a `pipeline.local_runner.NodeEvent`."""
+        if event.kind == "started":
+            self._show(event.node, "")
+        elif event.kind == "progress":
+            self._show(event.node, f"{event.text}  [dim]{event.seconds:.0f} s[/]")
+        else:
+            self._end(event)
+
+    def close(self) -> None:
+        """Takes the moving line away."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+    def _show(self, node: str, text: str) -> None:
+        if not self._console.is_terminal:
+            return
+        line = f"[bold]{escape(node):{self._width}}[/]  {text}"
+        if self._status is None:
+            self._status = self._console.status(line)
+            self._status.start()
+        else:
+            self._status.update(line)
+
+    def _end(self, event: Any) -> None:
+        self._ended += 1
+        style = {"ran": "green", "cached": "dim", "failed": "bold red"}[event.kind]
+        elapsed = time.monotonic() - self._started
+        took = "        " if event.kind == "cached" else f"{event.seconds:6.1f} s"
+        self._console.print(
+            f"{self._ended:3}/{self._total}  {escape(event.node):{self._width}}  "
+            f"[{style}]{event.kind:6}[/]  {took}  [dim]{elapsed:6.1f} s in all[/]"
+        )
+        if event.kind == "failed":
+            self.close()
+
+
+def verdict_table(report: dict[str, Any]) -> Table:
+    """The candidates with their figures beside the baseline's, and why each passed or did not."""
+    candidates = report["candidates"]
+    first = next(iter(candidates.values()))["measured"]
+    metric = first.get("accuracy", {}).get("metric", "accuracy")
+    table = Table(title="Candidates against the baseline", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("candidate", no_wrap=True)
+    table.add_column(metric, justify="right", overflow="fold")
+    for name in ("drop", "size", "ratio", "gzip", "latency", "ratio"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict", overflow="fold")
+    table.add_row(*_baseline_cells(first), style="dim")
+    for name, verdict in candidates.items():
+        table.add_row(*_cells(name, verdict, name == report["winner"]))
+    return table
+
+
+def _baseline_cells(measured: dict[str, Any]) -> list[str]:
+    size = measured.get("size", {}).get("baseline", {})
+    latency = _latency(measured, "baseline")
+    accuracy = measured.get("accuracy", {}).get("baseline")
+    return [
+        "baseline (float32)",
+        _number(accuracy, ".4f"),
+        "",
+        bytes_text(size.get("file")),
+        "",
+        bytes_text(size.get("gzip")),
+        latency,
+        "",
+        "",
+    ]
+
+
+def _cells(name: str, verdict: dict[str, Any], winner: bool) -> list[Text | str]:
+    measured = verdict["measured"]
+    accuracy = measured.get("accuracy", {})
+    size = measured.get("size", {})
+    candidate, baseline = size.get("candidate", {}), size.get("baseline", {})
+    drop = None
+    if accuracy.get("candidate") is not None and accuracy.get("baseline") is not None:
+        drop = accuracy["baseline"] - accuracy["candidate"]
+        drop = drop if accuracy["higher_is_better"] else -drop
+    ratio = candidate["file"] / baseline["file"] if candidate.get("file") and baseline.get("file") else None
+    if winner:
+        state = Text("passed, selected", style="bold green")
+    elif verdict["blessed"]:
+        state = Text("passed", style="green")
+    else:
+        more = len(verdict["reasons"]) - 1
+        state = Text("failed: " + verdict["reasons"][0], style="red")
+        if more:
+            state.append(f" (and {more} more)")
+    return [
+        Text(name, style="bold" if winner else ""),
+        _number(accuracy.get("candidate"), ".4f"),
+        _number(drop, "+.4f"),
+        bytes_text(candidate.get("file")),
+        _number(ratio, ".3f"),
+        bytes_text(candidate.get("gzip")),
+        _latency(measured, "candidate"),
+        _number(measured.get("latency", {}).get("ratio"), ".2f"),
+        state,
+    ]
+
+
+def _latency(measured: dict[str, Any], side: str) -> str:
+    times = measured.get("latency", {}).get(side, {})
+    milliseconds = times.get("50")
+    if milliseconds is None:
+        return "–"
+    return f"{milliseconds * 1000:.0f} µs" if milliseconds < 1 else f"{milliseconds:.2f} ms"
+
+
+def _number(value: float | None, layout: str) -> str:
+    return "–" if value is None else format(value, layout)
+
+
+def bytes_text(count: float | None) -> str:
+    """Bytes as people read them, in powers of ten."""
+    if count is None:
+        return "–"
+    for unit, size in (("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count:.0f} B"

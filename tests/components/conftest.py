@@ -1,0 +1,130 @@
+"""What the steps' tests share: jobs, user modules, and the models of the commonest chains."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import MNIST_HPARAMS, MNIST_MODULE, Trained
+
+SEED = 1
+
+MakeJob = Callable[..., Any]
+MakeModule = Callable[[str], str]
+
+_numbers = itertools.count()
+
+
+def make_job(base_model: Path | str, output: Path | str, options: Any, examples: Any, **changes: Any) -> Any:
+    """A step's job as the pipeline would give it, on MNIST where `changes` do not say otherwise.
+
+    Args:
+        base_model: Folder to begin with.
+        output: Folder to write.
+        options: A params object with every default filled in.
+        examples: An `Examples`.
+        **changes: Other fields of `StepJob`.
+    """
+    from components.common.step_executor import StepJob
+
+    job = StepJob(
+        base_model=str(base_model),
+        output=str(output),
+        options=options.model_dump(mode="json"),
+        examples=examples,
+        model_module=MNIST_MODULE,
+        hparams=MNIST_HPARAMS,
+        seed=SEED,
+    )
+    return dataclasses.replace(job, **changes)
+
+
+def run_step(work: Callable[[Any], Any], job: Any) -> Any:
+    """Runs a step's function as its executor does: seeded, in a folder that exists."""
+    from components.common import training
+
+    Path(job.output).mkdir(parents=True, exist_ok=True)
+    training.seed_everything(job.seed)
+    return work(job)
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A step that ran: the folder that it wrote, the facts that it returned."""
+
+    uri: str
+    facts: dict[str, Any]
+
+
+@pytest.fixture
+def make_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeModule:
+    """Writes a module with the given source and returns its name."""
+
+    def make(source: str) -> str:
+        name = f"user_module_{next(_numbers)}"
+        (tmp_path / f"{name}.py").write_text(textwrap.dedent(source), encoding="utf-8")
+        return name
+
+    monkeypatch.syspath_prepend(tmp_path)
+    return make
+
+
+@pytest.fixture(scope="session")
+def pruned(trained: Trained, mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory) -> Step:
+    """The baseline, pruned to 80 % by the polynomial schedule."""
+    from components.pruner.executor import prune
+    from components.pruner.params import PruneOptions
+
+    output = tmp_path_factory.mktemp("pruned")
+    options = PruneOptions(sparsity=0.8, epochs=2, batch_size=50)
+    return Step(str(output), run_step(prune, make_job(trained.uri, output, options, mnist_examples)))
+
+
+def _qat(base: str, examples: Any, output: Path) -> Step:
+    from components.quantization_aware_trainer.executor import train_quantization_aware
+    from components.quantization_aware_trainer.params import QatOptions
+
+    options = QatOptions(epochs=1, batch_size=50, learning_rate=0.001)
+    return Step(str(output), run_step(train_quantization_aware, make_job(base, output, options, examples)))
+
+
+@pytest.fixture(scope="session")
+def quantization_aware(
+    trained: Trained, mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Step:
+    """The baseline after quantization-aware training."""
+    return _qat(trained.uri, mnist_examples, tmp_path_factory.mktemp("qat"))
+
+
+@pytest.fixture(scope="session")
+def pruned_quantization_aware(
+    pruned: Step, mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Step:
+    """The pruned baseline after quantization-aware training."""
+    return _qat(pruned.uri, mnist_examples, tmp_path_factory.mktemp("pqat"))
+
+
+@pytest.fixture(scope="session")
+def converted(mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Step]:
+    """Converts an artifact's model; the same options on the same model only once."""
+    from components.tflite_converter.executor import convert_model
+    from components.tflite_converter.params import ConvertOptions
+
+    done: dict[tuple[str, str], Step] = {}
+
+    def convert(base: str, quantization: str, io: str = "float32") -> Step:
+        options = ConvertOptions(quantization=quantization, io=io, calibration_examples=50)
+        key = (base, options.canonical_json())
+        if key not in done:
+            output = tmp_path_factory.mktemp(f"{quantization}-{io}")
+            job = make_job(base, output, options, mnist_examples)
+            done[key] = Step(str(output), run_step(convert_model, job))
+        return done[key]
+
+    return convert
