@@ -133,7 +133,12 @@ def run(config: Path, overrides: tuple[str, ...], only: tuple[str, ...], as_json
     """
     file = _load(config, overrides, only, as_json)
     planned, cached = _plan(file)
-    sys.exit(_run(file, planned, cached, as_json))
+    try:
+        code = _run(file, planned, cached, as_json)
+    except KeyboardInterrupt:  # while importing or checking; a run has its own way to stop
+        click.echo("Interrupted before anything was run.", err=True)
+        code = EXIT_INTERRUPTED
+    sys.exit(code)
 
 
 @main.command()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -98,11 +99,19 @@ def _file_of(root: Path, name: str) -> Path | None:
     return None
 
 
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Statements at every depth. Expressions, most of a tree, hold no imports."""
+    for node in body:
+        yield node
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            yield from _statements(getattr(node, part, []))
+
+
 @functools.cache
 def _imports(path: Path, package: str) -> list[str]:
     """Dotted names that a file may import; `from a import b` gives both `a` and `a.b`."""
     names: list[str] = []
-    for node in ast.walk(ast.parse(path.read_bytes(), filename=str(path))):
+    for node in _statements(ast.parse(path.read_bytes(), filename=str(path)).body):
         if isinstance(node, ast.Import):
             names.extend(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from typing import Any, TextIO
 
@@ -79,6 +80,9 @@ class RunDisplay:
             self._show(event.node, "")
         elif event.kind == "progress":
             self._show(event.node, f"{event.text}  [dim]{event.seconds:.0f} s[/]")
+            # A log wants to know of epochs, and not of each percent.
+            if not self._console.is_terminal and re.fullmatch(r"epoch \d+/\d+", event.text):
+                self._console.print(f"{'':6}  {event.node:{self._width}}  {event.text}", markup=False)
         else:
             self._end(event)
 
@@ -114,7 +118,8 @@ class RunDisplay:
 def verdict_table(report: dict[str, Any]) -> Table:
     """The candidates with their figures beside the baseline's, and why each passed or did not."""
     candidates = report["candidates"]
-    first = next(iter(candidates.values()))["measured"]
+    # Every evaluation measures the baseline again; one that failed early may lack it.
+    first = max((verdict["measured"] for verdict in candidates.values()), key=_completeness)
     metric = first.get("accuracy", {}).get("metric", "accuracy")
     table = Table(title="Candidates against the baseline", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("candidate", no_wrap=True)
@@ -126,6 +131,11 @@ def verdict_table(report: dict[str, Any]) -> Table:
     for name, verdict in candidates.items():
         table.add_row(*_cells(name, verdict, name == report["winner"]))
     return table
+
+
+def _completeness(measured: dict[str, Any]) -> int:
+    figures = (measured.get(name, {}) for name in ("size", "latency", "accuracy"))
+    return sum(figure.get("baseline") is not None for figure in figures)
 
 
 def _baseline_cells(measured: dict[str, Any]) -> list[str]:

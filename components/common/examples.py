@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -87,15 +88,17 @@ class Examples:
     def load(self, split: str, inputs: Mapping[str, InputSpec]) -> Arrays:
         """Reads a split into memory.
 
-        Records are sorted by content first: ExampleGen shuffles them, and not twice alike, so that
-        without sorting no training could be repeated.
+        Examples are sorted by content: ExampleGen shuffles them, and not twice alike, so that without
+        sorting no training could be repeated. What counts is the parsed content: protocol buffers write
+        the features of one example in any order.
 
         Args:
             split: `train` or `eval`.
             inputs: The model's inputs by feature, as `match_features` returns them.
 
         Raises:
-            ExamplesError: Where a feature is missing or does not have the input's shape.
+            ExamplesError: Where a feature is missing, does not have the input's shape, or has more
+                values in one example than in another.
         """
         spec = self.feature_spec()
         wanted = {name: spec[name] for name in {*inputs, self.label} if name in spec}
@@ -108,8 +111,10 @@ class Examples:
         for start in range(0, len(records), _PARSED_TOGETHER):
             batch = tf.io.parse_example(records[start : start + _PARSED_TOGETHER], wanted)
             for name, value in batch.items():
-                parsed[name].append(_dense(value))
-        columns = {name: np.concatenate(parts) for name, parts in parsed.items()}
+                parsed[name].append(_dense(value, name))
+        columns = {name: _joined(parts, name) for name, parts in parsed.items()}
+        order = _order_by_content(columns)
+        columns = {name: values[order] for name, values in columns.items()}
         labels = columns[self.label]
         if labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]
@@ -119,13 +124,44 @@ class Examples:
     def _records(self, split: str) -> list[bytes]:
         dataset = tf.data.TFRecordDataset(self.files(split), compression_type="GZIP")
         batches = dataset.batch(_PARSED_TOGETHER).as_numpy_iterator()
-        return sorted(record for batch in batches for record in batch)
+        return [record for batch in batches for record in batch]
 
 
-def _dense(value: Any) -> np.ndarray:
-    if isinstance(value, tf.sparse.SparseTensor):
-        value = tf.sparse.to_dense(value)
-    return value.numpy()
+def _dense(value: Any, name: str) -> np.ndarray:
+    """Values of a batch as an array; of a feature without a fixed shape, as many in each example.
+
+    Padding would pass for values: a missing label would be class 0.
+    """
+    if not isinstance(value, tf.sparse.SparseTensor):
+        return value.numpy()
+    counts = np.bincount(value.indices.numpy()[:, 0], minlength=int(value.dense_shape[0]))
+    if len(set(counts.tolist())) > 1:
+        raise _ragged(name, counts)
+    return tf.sparse.to_dense(value).numpy()
+
+
+def _joined(parts: list[np.ndarray], name: str) -> np.ndarray:
+    if len({part.shape[1:] for part in parts}) > 1:
+        raise _ragged(name, np.array([part.shape[1] for part in parts]))
+    return np.concatenate(parts)
+
+
+def _ragged(name: str, counts: np.ndarray) -> ExamplesError:
+    return ExamplesError(
+        f"feature {name!r} has {counts.min()} values in one example and {counts.max()} in another; give "
+        "it one shape, and a value where it is missing, in preprocessing_fn"
+    )
+
+
+def _order_by_content(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Indices that sort examples by a digest of their values, so that files' order does not matter."""
+    count = len(next(iter(columns.values())))
+    digests = [hashlib.blake2b(digest_size=16) for _ in range(count)]
+    for _, values in sorted(columns.items()):
+        for digest, row in zip(digests, values, strict=True):
+            row = np.asarray(row)
+            digest.update(repr(row.tolist()).encode() if row.dtype == object else row.tobytes())
+    return np.array(sorted(range(count), key=lambda index: digests[index].digest()), dtype=np.int64)
 
 
 def shaped(values: np.ndarray, spec: InputSpec, name: str) -> np.ndarray:

@@ -155,17 +155,16 @@ class _Evaluation:
         if not self._record.sparsity:
             return
         path = self._files[accuracy.CANDIDATE]
-        found = self._attempt("reading weights", lambda: layer_weights.kernels(path)) or []
-        measured = {}
-        for layer, target in sorted(self._record.sparsity.items()):
-            values = [kernel.sparsity() for kernel in found if layer in kernel.layers]
-            value = min(values) if values else None
-            measured[layer] = value
+        wanted = sorted(self._record.sparsity.items())
+        layers = [layer for layer, _ in wanted]
+        found = self._attempt("reading weights", lambda: layer_weights.file_sparsity(path, layers)) or {}
+        for layer, target in wanted:
+            value = found.get(layer)
             met = value is not None and value >= target - TOLERANCE
             got = "was not found in the file" if value is None else f"is {value:.1%} in the file"
             reason = "" if met else f"sparsity of layer {layer} {got}, {target:.1%} was asked for"
             self._judgements.append(Judgement(f"sparsity[{layer}]", "min", target, value, met, reason))
-        self._measured["sparsity"] = measured
+        self._measured["sparsity"] = {layer: found.get(layer) for layer in layers}
 
     def _judge_latency(self, loads: bool) -> None:
         gate = self._gate.latency

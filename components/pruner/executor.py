@@ -27,34 +27,51 @@ def select_layers(model: tf_keras.Model, include: list[str], exclude: list[str])
         exclude: Patterns of layers to leave dense; they win over `include`.
 
     Raises:
-        LayerSelectionError: Where a pattern matches no layer with a kernel that TFMOT can prune.
+        LayerSelectionError: Where a pattern matches no layer with a kernel that TFMOT can prune, or a
+            model inside the model is selected.
     """
+    nested = [layer.name for layer in model.layers if _is_nested(layer)]
     prunable = [layer.name for layer in model.layers if _can_prune(layer)]
     for pattern in [*include, *exclude]:
-        if not fnmatch.filter(prunable, pattern):
+        if not any(fnmatch.fnmatchcase(name, pattern) for name in prunable + nested):
             raise LayerSelectionError(
                 f"pattern {pattern!r} matches no layer that can be pruned; those are {prunable}"
             )
     names = [
         name
-        for name in prunable
+        for name in prunable + nested
         if any(fnmatch.fnmatchcase(name, p) for p in include)
         and not any(fnmatch.fnmatchcase(name, p) for p in exclude)
     ]
+    for name in names:
+        if name in nested:
+            raise LayerSelectionError(
+                f"{name} is a model inside the model, whose layers cannot be pruned one by one: put its "
+                f"layers into the model itself, or leave it dense with exclude: [{name}]"
+            )
     if not names:
         raise LayerSelectionError(f"include {include} and exclude {exclude} leave no layer to prune")
     return names
 
 
+def _is_nested(layer: tf_keras.layers.Layer) -> bool:
+    return isinstance(layer, tf_keras.Model) and layer_weights.has_kernel(layer)
+
+
 def _can_prune(layer: tf_keras.layers.Layer) -> bool:
-    """Whether TFMOT prunes the kernel of this layer; BatchNormalization, say, it lets pass untouched."""
-    if not layer_weights.has_kernel(layer):
+    """Whether TFMOT prunes the kernel of this layer; others it refuses, or lets pass untouched.
+
+    It takes DepthwiseConv2D, for one, and then prunes nothing of it, which only a built layer shows.
+    """
+    if isinstance(layer, tf_keras.Model) or not layer_weights.has_kernel(layer):
         return False
     try:
-        tfmot.sparsity.keras.prune_low_magnitude(type(layer).from_config(layer.get_config()))
-    except ValueError:
+        wrapped = tfmot.sparsity.keras.prune_low_magnitude(type(layer).from_config(layer.get_config()))
+        wrapped.build(layer.get_input_shape_at(0))
+    except (ValueError, AttributeError):
         return False
-    return True
+    kernel = layer_weights.kernel_of(wrapped.layer)
+    return any(weight is kernel for weight, _, _ in wrapped.pruning_vars)
 
 
 def schedule(options: dict[str, Any], steps: int) -> Any:

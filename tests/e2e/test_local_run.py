@@ -98,22 +98,31 @@ def test_accuracy_equals_a_plain_count_to_the_last_digit(
         assert slices == {f"label={d}": int((labels == d).sum()) for d in range(10)}
 
 
-def models(project: Project) -> dict[Path, dict[str, Any]]:
-    """Folder of each `Model` artifact → its custom properties, from ML Metadata."""
+def artifacts(project: Project, kind: str) -> dict[Path, dict[str, Any]]:
+    """Folder of each artifact of a type → its custom properties, from ML Metadata."""
     from ml_metadata.metadata_store import metadata_store
     from ml_metadata.proto import metadata_store_pb2
 
     config = metadata_store_pb2.ConnectionConfig()
     config.sqlite.filename_uri = str(project.root / ".paredown/small/metadata.sqlite")
     store = metadata_store.MetadataStore(config)
-    found = {}
-    for artifact in store.get_artifacts_by_type("Model"):
-        values = {n: getattr(v, v.WhichOneof("value")) for n, v in artifact.custom_properties.items()}
-        # int8 alone is asked for by two techniques called `convert`; the baseline's is float32.
-        if values.get("quantization") == "float32" and values.get("technique") == "convert":
-            continue
-        found[Path(artifact.uri)] = values
-    return found
+    return {
+        Path(artifact.uri): {
+            name: getattr(value, value.WhichOneof("value"))
+            for name, value in artifact.custom_properties.items()
+        }
+        for artifact in store.get_artifacts_by_type(kind)
+    }
+
+
+def models(project: Project) -> dict[Path, dict[str, Any]]:
+    """The models of the candidates."""
+    return {
+        path: values
+        for path, values in artifacts(project, "Model").items()
+        # Two are called `convert`; the baseline's is float32.
+        if (values.get("quantization"), values.get("technique")) != ("float32", "convert")
+    }
 
 
 def test_sparsity_is_in_the_pushed_files(finished: tuple[Project, dict[str, Any]]) -> None:
@@ -137,6 +146,19 @@ def test_facts_are_custom_properties_in_ml_metadata(
     )
     assert by_technique["prune"]["least_layer_sparsity"] >= 0.495
     assert by_technique["distill"]["parameters"] < 5000
+
+    evaluations = artifacts(project, "ModelEvaluation")
+    expected = {
+        (int(v["blessed"]), v["measured"]["accuracy"]["candidate"], v["measured"]["latency"]["ratio"])
+        for v in result["candidates"].values()
+    }
+    got = {(e["blessed"], e["accuracy"], e["latency_ratio"]) for e in evaluations.values()}
+    assert got == expected
+    (report,) = artifacts(project, "components.OptimizationReport").values()
+    assert report["winner"] == result["winner"]
+    assert (report["candidates"], report["passed"]) == (4, 3)
+    blessings = [entry["blessed"] for entry in artifacts(project, "ModelBlessing").values()]
+    assert sorted(blessings) == [0, 1, 1, 1, 1]  # of four candidates, and the selection's own
 
 
 def test_tfma_reads_its_own_result_files(finished: tuple[Project, dict[str, Any]]) -> None:

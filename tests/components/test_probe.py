@@ -1,2 +1,0 @@
-def test_a(trained, mnist_arrays):
-    print("HIST", trained.history['loss'])

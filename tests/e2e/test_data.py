@@ -1,0 +1,93 @@
+"""Runs whose data need more than reading: a preprocessing_fn, and anomalies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+
+from tests.e2e.conftest import Project, make_project
+from tests.e2e.test_local_run import eval_examples
+
+pytestmark = pytest.mark.e2e
+
+PREPROCESSING = '''
+
+def preprocessing_fn(inputs):
+    """Pixels as shares of white."""
+    import tensorflow as tf
+
+    return {"image": tf.cast(inputs["image"], tf.float32) / 255.0, "label": inputs["label"]}
+'''
+
+
+def test_transformed_examples_are_what_training_and_the_gate_read(tmp_path: Path) -> None:
+    project = make_project(tmp_path, train=1500, test=300)
+    with open(project.root / "model.py", "a", encoding="utf-8") as file:
+        file.write(PREPROCESSING)
+    result = project.run("--only", "int8", "--set", "candidates.int8.0.convert.io=float32")
+    assert result["nodes"]["Transform"]["state"] == "ran"
+    images, labels = eval_examples(project)
+    interpreter = Interpreter(model_path=str(Path(result["pushed"]) / "tflite"))
+    interpreter.allocate_tensors()
+    (image,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()
+    assert image["dtype"] == np.float32
+    right = 0
+    for pixels, label in zip(images, labels, strict=True):
+        scaled = (pixels / np.float32(255)).astype(np.float32).reshape(image["shape"])
+        interpreter.set_tensor(image["index"], scaled)
+        interpreter.invoke()
+        right += int(np.argmax(interpreter.get_tensor(output["index"])[0]) == label)
+    measured = result["candidates"]["int8"]["measured"]["accuracy"]
+    assert measured["candidate"] == float(f"{right / len(labels):.7g}")
+    assert measured["candidate"] > 0.5
+    assert project.would_run() == {node for node in project.states() if node not in result["nodes"]} | {
+        "Selector",
+        "Pusher",
+    }
+
+
+def rewrite(project: Project, split: str, change: object) -> None:
+    """Replaces every example of a split by what `change` makes of it."""
+    path = str(project.root / f"data/{split}.tfrecord.gz")
+    records = list(tf.data.TFRecordDataset(path, compression_type="GZIP").as_numpy_iterator())
+    with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
+        for index, record in enumerate(records):
+            example = tf.train.Example.FromString(record)
+            change(index, example)  # type: ignore[operator]
+            writer.write(example.SerializeToString())
+
+
+def test_an_anomaly_stops_the_run_and_is_named(tmp_path: Path) -> None:
+    project = make_project(tmp_path, train=200, test=100)
+
+    def drop_some_labels(index: int, example: tf.train.Example) -> None:
+        if index % 4 == 0:
+            del example.features.feature["label"]
+
+    rewrite(project, "test", drop_some_labels)
+    outcome = project.paredown("run", "pipeline.yaml")
+    assert outcome.code == 3
+    assert "Node AnomalyGate failed: DataAnomalyError: feature 'label' of split 'eval'" in outcome.err
+    assert "Trainer" not in outcome.err
+    assert not (project.root / "serving").exists()
+
+
+def test_two_runs_of_one_config_give_the_same_files_and_verdicts(
+    finished: tuple[Project, dict], tmp_path: Path
+) -> None:
+    _, first = finished
+    second = make_project(tmp_path, train=3000, test=600).run()
+    assert set(second["candidates"]) == set(first["candidates"])
+    for name, verdict in second["candidates"].items():
+        expected = first["candidates"][name]
+        assert verdict["blessed"] == expected["blessed"], name
+        assert verdict["measured"]["accuracy"] == expected["measured"]["accuracy"], name
+        assert verdict["measured"]["size"] == expected["measured"]["size"], name
+        assert verdict["measured"].get("sparsity") == expected["measured"].get("sparsity"), name
+    assert second["winner"] == first["winner"]
+    pushed = [Path(result["pushed"]) / "tflite" for result in (first, second)]
+    assert pushed[0].read_bytes() == pushed[1].read_bytes()
