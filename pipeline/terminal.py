@@ -10,6 +10,7 @@ from typing import Any, TextIO
 from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -71,15 +72,23 @@ class RunDisplay:
         self._width = max(len(node.id) for node in plan.nodes)
         self._total = len(plan.nodes)
         self._ended = 0
-        self._status: Any = None
         self._started = time.monotonic()
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.fields[node]}", style="bold", markup=False),
+            TextColumn("{task.fields[text]}", markup=False),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task = self._progress.add_task("", total=None, node="", text="")
 
     def __call__(self, event: Any) -> None:
         """Takes a `pipeline.local_runner.NodeEvent`."""
         if event.kind == "started":
             self._show(event.node, "")
         elif event.kind == "progress":
-            self._show(event.node, f"{event.text}  [dim]{event.seconds:.0f} s[/]")
+            self._show(event.node, event.text)
             # A log wants to know of epochs, and not of each percent.
             if not self._console.is_terminal and re.fullmatch(r"epoch \d+/\d+", event.text):
                 self._console.print(f"{'':6}  {event.node:{self._width}}  {event.text}", markup=False)
@@ -88,28 +97,26 @@ class RunDisplay:
 
     def close(self) -> None:
         """Takes the moving line away."""
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
+        if self._console.is_terminal:
+            self._progress.stop()
 
     def _show(self, node: str, text: str) -> None:
         if not self._console.is_terminal:
             return
-        line = f"[bold]{escape(node):{self._width}}[/]  {text}"
-        if self._status is None:
-            self._status = self._console.status(line)
-            self._status.start()
+        if text:
+            self._progress.update(self._task, text=text)
         else:
-            self._status.update(line)
+            self._progress.reset(self._task, node=f"{node:{self._width}}", text="")
+            self._progress.start()
 
     def _end(self, event: Any) -> None:
         self._ended += 1
         style = {"ran": "green", "cached": "dim", "failed": "bold red"}[event.kind]
-        elapsed = time.monotonic() - self._started
+        minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
         took = "        " if event.kind == "cached" else f"{event.seconds:6.1f} s"
         self._console.print(
             f"{self._ended:3}/{self._total}  {escape(event.node):{self._width}}  "
-            f"[{style}]{event.kind:6}[/]  {took}  [dim]{elapsed:6.1f} s in all[/]"
+            f"[{style}]{event.kind:6}[/]  {took}  [dim]{minutes}:{seconds:02}[/]"
         )
         if event.kind == "failed":
             self.close()
@@ -120,11 +127,13 @@ def verdict_table(report: dict[str, Any]) -> Table:
     candidates = report["candidates"]
     # Every evaluation measures the baseline again; one that failed early may lack it.
     first = max((verdict["measured"] for verdict in candidates.values()), key=_completeness)
-    metric = first.get("accuracy", {}).get("metric", "accuracy")
-    table = Table(title="Candidates against the baseline", title_justify="left", box=box.SIMPLE_HEAD)
+    accuracy = first.get("accuracy", {})
+    title = "Candidates against the baseline"
+    if accuracy.get("examples"):
+        title += f"; accuracy is {accuracy['metric']} on {accuracy['examples']:,} examples"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("candidate", no_wrap=True)
-    table.add_column(metric, justify="right", overflow="fold")
-    for name in ("drop", "size", "ratio", "gzip", "latency", "ratio"):
+    for name in ("accuracy", "drop", "size", "ratio", "gzip", "latency", "ratio"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", overflow="fold")
     table.add_row(*_baseline_cells(first), style="dim")

@@ -128,5 +128,7 @@ def load(uri: str) -> tf_keras.Model:
         return tf_keras.models.load_model(path, compile=False)
     import tensorflow_model_optimization as tfmot
 
+    # TFMOT quantizes stock layers alone, which have no need of AutoGraph: see stock_layers.
+    load_model = tf.autograph.experimental.do_not_convert(tf_keras.models.load_model)
     with tfmot.quantization.keras.quantize_scope():
-        return tf_keras.models.load_model(path, compile=False)
+        return load_model(path, compile=False)

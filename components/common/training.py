@@ -36,9 +36,14 @@ def compile_like(model: tf_keras.Model, reference: tf_keras.Model, learning_rate
     optimizer = type(reference.optimizer).from_config(
         {**reference.optimizer.get_config(), "learning_rate": learning_rate}
     )
-    config = dict(reference.get_compile_config())
-    config["optimizer"] = tf_keras.saving.serialize_keras_object(optimizer)
-    model.compile_from_config(config)
+    # The objects themselves: a loss or metric of the user's own need not be serializable.
+    arguments = dict(reference._compile_config.config)
+    for name, value in arguments.items():
+        if isinstance(value, dict):  # TFMOT's wrappers rename the outputs that these go by
+            arguments[name] = [value.get(output) for output in reference.output_names]
+    model.compile(**{**arguments, "optimizer": optimizer})
+    if model.built and isinstance(optimizer, tf_keras.optimizers.Optimizer):
+        optimizer.build(model.trainable_variables)
 
 
 class _Progress(tf_keras.callbacks.Callback):

@@ -7,6 +7,8 @@ from typing import Any
 
 import tf_keras
 
+from components.common.interruption import Interrupted
+
 
 class UserModuleError(Exception):
     """The user's module cannot be used; the message says what to change."""
@@ -30,12 +32,16 @@ def build(module: str, function: str, hparams: dict[str, Any], compiled: bool = 
     where = f"{module}.{function}"
     try:
         loaded = importlib.import_module(module)
+    except Interrupted:
+        raise
     except Exception as error:
         raise UserModuleError(f"importing {module} raised {describe(error)}") from error
     if not callable(getattr(loaded, function, None)):
         raise UserModuleError(f"{module} has no function {function}")
     try:
         model = getattr(loaded, function)(dict(hparams))
+    except Interrupted:
+        raise
     except Exception as error:
         raise UserModuleError(f"{where}(hparams) raised {describe(error)}") from error
     _refuse_other_things(model, where)

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from components.common import model_files
 from components.common.examples import Arrays, InputSpec
+from components.common.interruption import Interrupted
 from components.common.model_files import Facts, StepRecord
 from components.common.step_executor import StepExecutor, StepJob
 from components.tflite_converter.params import CALIBRATED
@@ -88,6 +89,8 @@ def convert(
         converter.inference_input_type = converter.inference_output_type = io
     try:
         return converter.convert()
+    except Interrupted:
+        raise
     except Exception as error:  # the converter raises bare Exceptions and its own ConverterError
         raise ConversionError(f"conversion to {quantization} failed: {error}") from error
 

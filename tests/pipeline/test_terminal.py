@@ -25,6 +25,7 @@ def verdict(blessed: bool, reasons: list[str], accuracy: float | None = 0.9) -> 
     if accuracy is not None:
         measured["accuracy"] = {
             "metric": "AUC",
+            "examples": 1200,
             "higher_is_better": True,
             "candidate": accuracy,
             "baseline": 0.95,
@@ -43,6 +44,7 @@ def test_verdicts_stand_beside_the_baseline() -> None:
         "candidates": {"good": verdict(True, []), "bad": verdict(False, ["x", "y"])},
     }
     lines = rendered(terminal.verdict_table(report))
+    assert lines[0] == "Candidates against the baseline; accuracy is AUC on 1,200 examples"
     (baseline,) = [line for line in lines if line.startswith("baseline")]
     assert baseline.split() == ["baseline", "(float32)", "0.9500", "1.0", "MB", "800.0", "kB", "1.50", "ms"]
     (good,) = [line for line in lines if line.startswith("good")]

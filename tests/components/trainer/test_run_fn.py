@@ -1,0 +1,191 @@
+"""Training the baseline: it can be repeated, and what it writes is the model that it trained."""
+
+from __future__ import annotations
+
+import json
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from components.common import model_files
+from components.common.examples import ExamplesError
+from components.common.model_files import StepRecord
+from components.common.user_module import UserModuleError
+from components.trainer.run_fn import run_fn, train_baseline
+from tests.components.conftest import MakeModule
+from tests.conftest import MNIST_HPARAMS, MNIST_MODULE, Digits, Trained
+
+
+@pytest.fixture(scope="module")
+def weights_of(mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Trains a little with a seed, and returns the weights as bytes."""
+
+    def train(seed: int) -> list[bytes]:
+        folder = tmp_path_factory.mktemp("seeded")
+        train_baseline(
+            mnist_examples, str(folder), str(folder), MNIST_MODULE, MNIST_HPARAMS,
+            {"epochs": 1, "batch_size": 100}, seed,
+        )  # fmt: skip
+        return [weight.tobytes() for weight in model_files.load(str(folder)).get_weights()]
+
+    return train
+
+
+def test_one_seed_gives_one_model_and_another_seed_another(weights_of: Any) -> None:
+    first = weights_of(5)
+
+    assert weights_of(5) == first
+    other = weights_of(6)
+    assert sum(a != b for a, b in zip(first, other, strict=True)) == len(first)
+
+
+def test_the_baseline_learns(trained: Trained) -> None:
+    assert sorted(trained.history) == ["accuracy", "loss", "val_accuracy", "val_loss"]
+    assert [len(values) for values in trained.history.values()] == [3] * 4
+    assert trained.history["loss"][2] < 0.6 * trained.history["loss"][0]
+    assert trained.history["val_accuracy"][2] > 0.5
+
+
+def test_the_last_metrics_are_those_of_the_model_that_was_written(
+    trained: Trained, mnist_arrays: dict[str, Digits]
+) -> None:
+    digits = mnist_arrays["eval"]
+    outputs = model_files.load(trained.uri)(digits.images.reshape(-1, 28, 28, 1).astype(np.float32)).numpy()
+    accuracy = np.mean(np.argmax(outputs, axis=1) == digits.labels)
+
+    assert accuracy == pytest.approx(trained.history["val_accuracy"][2], abs=1e-6)
+
+
+def test_the_signature_takes_the_feature_by_name_and_predicts_as_keras_does(
+    trained: Trained, mnist_arrays: dict[str, Digits]
+) -> None:
+    images = mnist_arrays["eval"].images[:50].reshape(-1, 28, 28, 1).astype(np.float32)
+    signature = tf.saved_model.load(model_files.serving_dir(trained.uri)).signatures["serving_default"]
+    _, inputs = signature.structured_input_signature
+
+    assert {name: (spec.shape.as_list(), spec.dtype) for name, spec in inputs.items()} == {
+        "image": ([None, 28, 28, 1], tf.float32)
+    }
+    outputs = signature(image=tf.constant(images))
+    assert list(outputs) == ["probabilities"]
+    expected = model_files.load(trained.uri)(images, training=False)
+    np.testing.assert_allclose(outputs["probabilities"], expected, rtol=1e-6, atol=1e-7)
+
+
+def test_loading_gives_a_new_model_with_the_same_weights(trained: Trained) -> None:
+    one, other = model_files.load(trained.uri), model_files.load(trained.uri)
+
+    for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    one.get_layer("dense").set_weights([np.zeros((392, 16)), np.zeros(16)])
+    assert np.any(other.get_layer("dense").get_weights()[0] != 0)
+    assert StepRecord.read(trained.uri) == StepRecord()
+
+
+def test_curves_are_written(trained: Trained) -> None:
+    assert list(Path(trained.uri).glob("logs/train/events.out.tfevents.*"))
+    assert list(Path(trained.uri).glob("logs/validation/events.out.tfevents.*"))
+
+
+def test_inputs_reach_the_model_by_name_and_not_by_order(
+    make_module: MakeModule, tmp_path: Path
+) -> None:
+    from components.common.examples import Examples
+    from tests.conftest import to_example, write_examples
+
+    module = make_module(
+        """
+        import tf_keras
+        layers = tf_keras.layers
+        def build_model(hparams):
+            second, first = layers.Input((1,), name="second"), layers.Input((1,), name="first")
+            x = layers.Concatenate()([10 * second, first])
+            model = tf_keras.Model([second, first], layers.Dense(1, use_bias=False, name="y")(x))
+            model.compile(tf_keras.optimizers.SGD(0.0), "mse")
+            return model
+        """
+    )
+    schema = "".join(
+        f'feature {{ name: "{name}" type: FLOAT presence {{ min_fraction: 1 }} shape {{ dim {{ size: 1 }} }} }}'
+        for name in ("first", "label", "second")
+    )
+    rows = [to_example({"first": float(i), "second": 0.5 * i, "label": 1.0}) for i in range(8)]
+    folder = write_examples(tmp_path, schema, train=rows, eval=rows)
+    examples = Examples(str(folder / "examples"), str(folder / "schema"), None, "label")
+    output = tmp_path / "model"
+    train_baseline(examples, str(output), str(output), module, {}, {"epochs": 1, "batch_size": 4}, 1)
+
+    a, b = model_files.load(str(output)).get_layer("y").get_weights()[0].ravel()
+    signature = tf.saved_model.load(model_files.serving_dir(str(output))).signatures["serving_default"]
+    answer = signature(first=tf.constant([[3.0]]), second=tf.constant([[7.0]]))["y"]
+    assert float(answer[0, 0]) == pytest.approx(70.0 * a + 3.0 * b, rel=1e-5)
+
+
+def test_a_feature_that_the_data_lack_is_named(mnist_examples: Any, make_module: MakeModule, tmp_path: Path) -> None:
+    module = make_module(
+        """
+        import tf_keras
+        def build_model(hparams):
+            inputs = [tf_keras.layers.Input((784,), name=n) for n in ("image", "thickness")]
+            model = tf_keras.Model(inputs, tf_keras.layers.Concatenate()(inputs))
+            model.compile("sgd", "mse")
+            return model
+        """
+    )
+    with pytest.raises(ExamplesError, match="input 'thickness' is no feature of the data"):
+        train_baseline(
+            mnist_examples, str(tmp_path), str(tmp_path), module, {}, {"epochs": 1, "batch_size": 1}, 1
+        )
+    assert list(tmp_path.glob("Format-*")) == []
+
+
+def test_run_fn_understands_tfxs_arguments(
+    examples_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr("components.trainer.run_fn.train_baseline", lambda **given: seen.update(given))
+    fn_args = types.SimpleNamespace(
+        train_files=[str(examples_artifact / "examples/Split-train/*")],
+        schema_path=str(examples_artifact / "schema/schema.pbtxt"),
+        transform_graph_path=None,
+        serving_model_dir=str(tmp_path / "model/Format-Serving"),
+        model_run_dir=str(tmp_path / "run"),
+        custom_config={
+            "model_module": MNIST_MODULE, "hparams": json.dumps(MNIST_HPARAMS), "label": "label",
+            "params": '{"epochs": 1, "batch_size": 300}', "seed": "1",
+        },
+    )  # fmt: skip
+    run_fn(fn_args)
+
+    examples = seen.pop("examples")
+    assert len(examples.files("train")) == 1 and len(examples.files("eval")) == 1
+    assert sorted(examples.feature_spec()) == ["image", "label"]
+    assert seen == {
+        "output": str(tmp_path / "model"),
+        "log_dir": str(tmp_path / "run"),
+        "model_module": MNIST_MODULE,
+        "hparams": MNIST_HPARAMS,
+        "options": {"epochs": 1, "batch_size": 300},
+        "seed": 1,
+    }
+
+
+def test_a_module_that_is_no_good_ends_before_anything_is_written(mnist_examples: Any, tmp_path: Path) -> None:
+    with pytest.raises(UserModuleError, match="filters"):
+        train_baseline(
+            mnist_examples, str(tmp_path), str(tmp_path), MNIST_MODULE, {}, {"epochs": 1, "batch_size": 1}, 1
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_loaded_model_is_a_plain_tf_keras_model(trained: Trained) -> None:
+    model = model_files.load(trained.uri)
+
+    assert isinstance(model, tf_keras.Model)
+    assert model.input_names == ["image"]
+    assert not model._is_compiled
