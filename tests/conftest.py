@@ -21,6 +21,8 @@ TRAIN_EXAMPLES, EVAL_EXAMPLES = 1500, 400
 
 MNIST_MODULE = "configs.mnist.model"
 MNIST_HPARAMS: dict[str, Any] = {"filters": [4, 8], "units": 16, "learning_rate": 0.001}
+MNIST_TRAINING = {"epochs": 3, "batch_size": 50}
+SEED = 1
 
 MNIST_SCHEMA = """\
 feature {
@@ -90,7 +92,7 @@ def to_example(features: dict[str, Any]) -> bytes:
             example.features.feature[name].float_list.value.extend(values.tolist())
         else:
             example.features.feature[name].int64_list.value.extend(values.tolist())
-    return example.SerializeToString()
+    return example.SerializeToString(deterministic=True)
 
 
 def write_examples(folder: Path, schema: str, **splits: list[bytes]) -> Path:
@@ -155,7 +157,7 @@ def trained(mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory) -> Tr
         log_dir=str(folder / "logs"),
         model_module=MNIST_MODULE,
         hparams=MNIST_HPARAMS,
-        options={"epochs": 3, "batch_size": 50},
-        seed=1,
+        options=MNIST_TRAINING,
+        seed=SEED,
     )
     return Trained(str(folder), history)

@@ -14,6 +14,29 @@ from components.common.sparsity import refuse_lost_sparsity
 from components.common.step_executor import StepJob
 
 
+class KeepZeros(tf_keras.callbacks.Callback):
+    """Sets weights that were zero when training began to zero again after each batch.
+
+    Nothing else keeps those of an earlier pruning: TFMOT's scheme for quantization-aware training masks
+    a kernel where it is used, but optimizers move the variable underneath, which a later step loads.
+    """
+
+    def __init__(self, layers: list[str]):
+        super().__init__()
+        self._layers = layers
+        self._masks: list[tuple] = []
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        for layer in self.model.layers:
+            if layer_weights.plain_name(layer.name) in self._layers:
+                kernel = layer_weights.kernel_of(layer)
+                self._masks.append((kernel, (kernel.numpy() != 0).astype(kernel.dtype.as_numpy_dtype)))
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        for kernel, mask in self._masks:
+            kernel.assign(kernel * mask)
+
+
 def load_splits(job: StepJob, model: tf_keras.Model) -> tuple[Arrays, Arrays]:
     """The `train` and `eval` examples as a model takes them."""
     features = list(job.examples.feature_spec())

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-# Half a point: rounding to whole weights moves small layers by less, losing a mask by far more.
+import math
+
+# Half a point; losing a mask costs far more.
 TOLERANCE = 0.005
 
 
 class LostSparsityError(Exception):
     """A model has fewer zeros than it was asked for; the message names the layers."""
+
+
+def reachable(sparsity: float, weights: int) -> float:
+    """The sparsity to hold a layer to: in one of few weights, whole ones may miss the target by more.
+
+    Args:
+        sparsity: The target.
+        weights: Number of the layer's weights.
+
+    Returns:
+        The target, or what the next smaller number of zeros gives where that misses by over TOLERANCE.
+    """
+    whole = math.floor(sparsity * weights + 1e-9) / weights
+    return sparsity if whole >= sparsity - TOLERANCE else whole
 
 
 def refuse_lost_sparsity(measured: dict[str, float], wanted: dict[str, float]) -> None:

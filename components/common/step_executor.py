@@ -10,7 +10,7 @@ from typing import Any
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
-from components.common import training, user_module
+from components.common import model_files, training, user_module
 from components.common.examples import Examples
 from components.common.model_files import Facts
 
@@ -36,6 +36,15 @@ class StepJob:
     model_module: str
     hparams: dict[str, Any]
     seed: int
+
+    def load_base_model(self) -> Any:
+        """The model to begin with, loaded anew.
+
+        The user's module comes first: where this process has not built the model itself, nothing has
+        yet registered its custom layers.
+        """
+        user_module.load(self.model_module)
+        return model_files.load(self.base_model)
 
     def reference_model(self) -> Any:
         """The user's model, freshly built: whose loss, metrics and optimizer training goes by."""

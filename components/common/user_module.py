@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from types import ModuleType
 from typing import Any
 
 import tf_keras
@@ -12,6 +13,20 @@ from components.common.interruption import Interrupted
 
 class UserModuleError(Exception):
     """The user's module cannot be used; the message says what to change."""
+
+
+def load(module: str) -> ModuleType:
+    """Imports the user's module, which also registers the custom layers that are defined in it.
+
+    Raises:
+        UserModuleError: Where that raises.
+    """
+    try:
+        return importlib.import_module(module)
+    except Interrupted:
+        raise
+    except Exception as error:
+        raise UserModuleError(f"importing {module} raised {describe(error)}") from error
 
 
 def build(module: str, function: str, hparams: dict[str, Any], compiled: bool = True) -> tf_keras.Model:
@@ -30,12 +45,7 @@ def build(module: str, function: str, hparams: dict[str, Any], compiled: bool = 
         UserModuleError: Where the module or function is missing or raises, or returns something else.
     """
     where = f"{module}.{function}"
-    try:
-        loaded = importlib.import_module(module)
-    except Interrupted:
-        raise
-    except Exception as error:
-        raise UserModuleError(f"importing {module} raised {describe(error)}") from error
+    loaded = load(module)
     if not callable(getattr(loaded, function, None)):
         raise UserModuleError(f"{module} has no function {function}")
     try:

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from components.common import fine_tuning, model_files, training, user_module
+from components.common import fine_tuning, training, user_module
 from components.common.model_files import Facts, StepRecord
 from components.common.step_executor import StepExecutor, StepJob
 
@@ -116,7 +116,7 @@ def distill(job: StepJob) -> Facts:
         DistillationError: Where the outputs of teacher and student cannot be compared.
     """
     options = job.options
-    teacher = model_files.load(job.base_model)
+    teacher = job.load_base_model()
     student = user_module.build(job.model_module, options["student"], job.hparams, compiled=False)
     if teacher.output_shape != student.output_shape:
         raise DistillationError(

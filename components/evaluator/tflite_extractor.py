@@ -56,20 +56,19 @@ def predict_batch(model: LiteRTModel, features: Mapping[str, Any], name: str = "
         (examples, …) for a model with one output, else output → such an array.
 
     Raises:
-        LiteRTError: Where a feature is missing.
+        LiteRTError: Where a feature is missing, or a prediction is NaN or infinite.
     """
-    fed = _only_feature(model, features)
     for feature in model.inputs:
-        if fed.get(feature) is None:
+        if features.get(feature) is None:
             raise LiteRTError(f"{name} needs the feature {feature!r}; the examples have {sorted(features)}")
-    count = len(next(iter(fed.values())))
-    rows = [model.predict({n: fed[n][index] for n in model.inputs}) for index in range(count)]
+    count = len(features[next(iter(model.inputs))])
+    rows = [model.predict({n: features[n][index] for n in model.inputs}) for index in range(count)]
     outputs = {output: np.stack([row[output] for row in rows]) for output in rows[0]}
+    for output, values in outputs.items():
+        # Metrics such as accuracy take the class of a NaN for 0, and would call this a prediction.
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise LiteRTError(f"{name} predicts values of {output!r} that are not finite")
     return next(iter(outputs.values())) if len(outputs) == 1 else outputs
-
-
-def _only_feature(model: LiteRTModel, features: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {name: features[name] for name in model.inputs if name in features}
 
 
 def tflite_extractor(paths: Mapping[str, str], keep: frozenset[str]) -> Any:

@@ -9,8 +9,9 @@ from typing import Any
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
-from components.common import fine_tuning, layer_weights, model_files, training
+from components.common import fine_tuning, layer_weights, training
 from components.common.model_files import Facts, StepRecord
+from components.common.sparsity import reachable
 from components.common.step_executor import StepExecutor, StepJob
 
 
@@ -118,7 +119,7 @@ def prune(job: StepJob) -> Facts:
         LayerSelectionError: Where the patterns select nothing.
         LostSparsityError: Where a layer ends with less sparsity than was asked for.
     """
-    model = model_files.load(job.base_model)
+    model = job.load_base_model()
     options = job.options
     layers = select_layers(model, options["include"], options["exclude"])
     splits = fine_tuning.load_splits(job, model)
@@ -126,14 +127,18 @@ def prune(job: StepJob) -> Facts:
     pruned = wrap(model, layers, schedule(options, steps))
     training.compile_like(pruned, job.reference_model(), options["learning_rate"])
     record = StepRecord.read(job.base_model).after("prune", options)
-    record.sparsity.update(dict.fromkeys(layers, options["sparsity"]))
+    # Layers that an earlier pruning chose and this one does not stay as sparse as they are.
+    kept = [name for name in record.sparsity if name not in layers]
+    for name in layers:
+        weights = layer_weights.kernel_of(model.get_layer(name)).shape.num_elements()
+        record.sparsity[name] = reachable(options["sparsity"], weights)
     return fine_tuning.fit_and_save(
         job,
         pruned,
         splits,
         record,
         finish=tfmot.sparsity.keras.strip_pruning,
-        callbacks=[tfmot.sparsity.keras.UpdatePruningStep()],
+        callbacks=[tfmot.sparsity.keras.UpdatePruningStep(), fine_tuning.KeepZeros(kept)],
     )
 
 

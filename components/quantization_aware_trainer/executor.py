@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
-from components.common import fine_tuning, layer_weights, model_files, training
+from components.common import fine_tuning, training
 from components.common.model_files import Facts, StepRecord
 from components.common.step_executor import StepExecutor, StepJob
 from components.common.stock_layers import without_autograph
@@ -40,33 +40,11 @@ def quantize(model: tf_keras.Model, preserve_sparsity: bool) -> tf_keras.Model:
     try:
         return without_autograph(apply, model)()
     except (ValueError, RuntimeError, NotImplementedError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise QuantizationError(
-            f"the model cannot be made quantization-aware: {str(error).strip().splitlines()[0]}. Leave "
-            "`qat` out of this candidate: post-training int8 needs no such support"
+            f"the model cannot be made quantization-aware: {reason}. Leave `qat` out of this candidate: "
+            "post-training int8 needs no such support"
         ) from error
-
-
-class KeepZeros(tf_keras.callbacks.Callback):
-    """Sets weights that were zero when training began to zero again after each batch.
-
-    TFMOT's scheme masks a kernel where it is used, but optimizers move the variable underneath, and it
-    is the variable that a later step loads.
-    """
-
-    def __init__(self, layers: list[str]):
-        super().__init__()
-        self._layers = layers
-        self._masks: list[tuple] = []
-
-    def on_train_begin(self, logs: dict | None = None) -> None:
-        for layer in self.model.layers:
-            if layer_weights.plain_name(layer.name) in self._layers:
-                kernel = layer_weights.kernel_of(layer)
-                self._masks.append((kernel, (kernel.numpy() != 0).astype(kernel.dtype.as_numpy_dtype)))
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        for kernel, mask in self._masks:
-            kernel.assign(kernel * mask)
 
 
 def train_quantization_aware(job: StepJob) -> Facts:
@@ -76,13 +54,13 @@ def train_quantization_aware(job: StepJob) -> Facts:
         QuantizationError: Where TFMOT cannot quantize the model.
         LostSparsityError: Where a pruned layer lost zeros.
     """
-    model = model_files.load(job.base_model)
+    model = job.load_base_model()
     record = StepRecord.read(job.base_model).after("qat", job.options)
     splits = fine_tuning.load_splits(job, model)
     quantized = quantize(model, preserve_sparsity=bool(record.sparsity))
     training.compile_like(quantized, job.reference_model(), job.options["learning_rate"])
     return fine_tuning.fit_and_save(
-        job, quantized, splits, record, callbacks=[KeepZeros(list(record.sparsity))]
+        job, quantized, splits, record, callbacks=[fine_tuning.KeepZeros(list(record.sparsity))]
     )
 
 

@@ -11,9 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import MNIST_HPARAMS, MNIST_MODULE, Trained
-
-SEED = 1
+from tests.conftest import MNIST_HPARAMS, MNIST_MODULE, SEED, Trained
 
 MakeJob = Callable[..., Any]
 MakeModule = Callable[[str], str]
@@ -21,7 +19,9 @@ MakeModule = Callable[[str], str]
 _numbers = itertools.count()
 
 
-def make_job(base_model: Path | str, output: Path | str, options: Any, examples: Any, **changes: Any) -> Any:
+def make_job(
+    base_model: Path | str, output: Path | str, options: Any, examples: Any, **changes: Any
+) -> Any:
     """A step's job as the pipeline would give it, on MNIST where `changes` do not say otherwise.
 
     Args:

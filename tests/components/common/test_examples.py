@@ -61,9 +61,7 @@ def test_order_and_encoding_of_records_do_not_matter(
     order = list(range(60))
     first = write_examples(tmp_path / "a", MNIST_SCHEMA, train=records_of(digits, order))
     random.Random(3).shuffle(order)
-    second = write_examples(
-        tmp_path / "b", MNIST_SCHEMA, train=records_of(digits, order, reverse_features)
-    )
+    second = write_examples(tmp_path / "b", MNIST_SCHEMA, train=records_of(digits, order, reverse_features))
 
     one = examples_of(first).load("train", IMAGE)
     other = examples_of(second).load("train", IMAGE)

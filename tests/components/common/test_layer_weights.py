@@ -168,7 +168,8 @@ def set_zeros(model: tf_keras.Model, layer: str, share: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("quantization", "io"), [("float32", "float32"), ("float16", "float32"), ("int8", "float32"), ("int8", "int8")]
+    ("quantization", "io"),
+    [("float32", "float32"), ("float16", "float32"), ("int8", "float32"), ("int8", "int8")],
 )
 def test_layers_that_write_the_models_outputs_are_found(tmp_path: Path, quantization: str, io: str) -> None:
     # Their tensors are called StatefulPartitionedCall:0 and :1.
@@ -184,7 +185,10 @@ def test_layers_that_write_the_models_outputs_are_found(tmp_path: Path, quantiza
 
 def test_of_a_separable_convolution_the_pointwise_half_counts(tmp_path: Path) -> None:
     model = sequential(
-        layers.SeparableConv2D(8, 3, name="separable"), layers.Flatten(), layers.Dense(2, name="d"), shape=(6, 6, 4)
+        layers.SeparableConv2D(8, 3, name="separable"),
+        layers.Flatten(),
+        layers.Dense(2, name="d"),
+        shape=(6, 6, 4),
     )
     set_zeros(model, "separable", 0.5)
 

@@ -105,7 +105,9 @@ def test_losses_and_metrics_of_the_users_own_are_taken_over(
 
 
 def test_losses_by_name_of_an_output_reach_an_output_of_another_name() -> None:
-    reference = model_of(optimizer="sgd", loss={"y": "mae"}, metrics={"y": ["mse"]}, loss_weights={"y": 3.0})
+    reference = model_of(
+        optimizer="sgd", loss={"y": "mae"}, metrics={"y": ["mse"]}, loss_weights={"y": 3.0}
+    )
     model = tf_keras.Sequential([layers.Input((1,), name="x"), layers.Dense(1, name="quant_y")])
     training.compile_like(model, reference, 0.01)
     model.set_weights([np.array([[0.0]]), np.array([1.0])])

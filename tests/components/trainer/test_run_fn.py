@@ -18,30 +18,24 @@ from components.common.model_files import StepRecord
 from components.common.user_module import UserModuleError
 from components.trainer.run_fn import run_fn, train_baseline
 from tests.components.conftest import MakeModule
-from tests.conftest import MNIST_HPARAMS, MNIST_MODULE, Digits, Trained
+from tests.conftest import MNIST_HPARAMS, MNIST_MODULE, MNIST_TRAINING, SEED, Digits, Trained
 
 
-@pytest.fixture(scope="module")
-def weights_of(mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Trains a little with a seed, and returns the weights as bytes."""
-
-    def train(seed: int) -> list[bytes]:
-        folder = tmp_path_factory.mktemp("seeded")
-        train_baseline(
-            mnist_examples, str(folder), str(folder), MNIST_MODULE, MNIST_HPARAMS,
-            {"epochs": 1, "batch_size": 100}, seed,
-        )  # fmt: skip
-        return [weight.tobytes() for weight in model_files.load(str(folder)).get_weights()]
-
-    return train
+def weights_of(uri: str) -> list[bytes]:
+    return [weight.tobytes() for weight in model_files.load(uri).get_weights()]
 
 
-def test_one_seed_gives_one_model_and_another_seed_another(weights_of: Any) -> None:
-    first = weights_of(5)
+@pytest.mark.parametrize(("seed", "same"), [(SEED, True), (SEED + 1, False)])
+def test_one_seed_gives_one_model_and_another_seed_another(
+    trained: Trained, mnist_examples: Any, tmp_path: Path, seed: int, same: bool
+) -> None:
+    again = train_baseline(
+        mnist_examples, str(tmp_path), str(tmp_path), MNIST_MODULE, MNIST_HPARAMS, MNIST_TRAINING, seed
+    )
 
-    assert weights_of(5) == first
-    other = weights_of(6)
-    assert sum(a != b for a, b in zip(first, other, strict=True)) == len(first)
+    assert (again == trained.history) is same
+    equal = [a == b for a, b in zip(weights_of(trained.uri), weights_of(str(tmp_path)), strict=True)]
+    assert equal == [same] * len(equal)
 
 
 def test_the_baseline_learns(trained: Trained) -> None:
@@ -92,9 +86,7 @@ def test_curves_are_written(trained: Trained) -> None:
     assert list(Path(trained.uri).glob("logs/validation/events.out.tfevents.*"))
 
 
-def test_inputs_reach_the_model_by_name_and_not_by_order(
-    make_module: MakeModule, tmp_path: Path
-) -> None:
+def test_inputs_reach_the_model_by_name_and_not_by_order(make_module: MakeModule, tmp_path: Path) -> None:
     from components.common.examples import Examples
     from tests.conftest import to_example, write_examples
 
@@ -126,7 +118,9 @@ def test_inputs_reach_the_model_by_name_and_not_by_order(
     assert float(answer[0, 0]) == pytest.approx(70.0 * a + 3.0 * b, rel=1e-5)
 
 
-def test_a_feature_that_the_data_lack_is_named(mnist_examples: Any, make_module: MakeModule, tmp_path: Path) -> None:
+def test_a_feature_that_the_data_lack_is_named(
+    mnist_examples: Any, make_module: MakeModule, tmp_path: Path
+) -> None:
     module = make_module(
         """
         import tf_keras
@@ -175,10 +169,18 @@ def test_run_fn_understands_tfxs_arguments(
     }
 
 
-def test_a_module_that_is_no_good_ends_before_anything_is_written(mnist_examples: Any, tmp_path: Path) -> None:
+def test_a_module_that_is_no_good_ends_before_anything_is_written(
+    mnist_examples: Any, tmp_path: Path
+) -> None:
     with pytest.raises(UserModuleError, match="filters"):
         train_baseline(
-            mnist_examples, str(tmp_path), str(tmp_path), MNIST_MODULE, {}, {"epochs": 1, "batch_size": 1}, 1
+            mnist_examples,
+            str(tmp_path),
+            str(tmp_path),
+            MNIST_MODULE,
+            {},
+            {"epochs": 1, "batch_size": 1},
+            1,
         )
     assert list(tmp_path.iterdir()) == []
 

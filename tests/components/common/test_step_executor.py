@@ -1,0 +1,143 @@
+"""What surrounds every step: TFX's dictionaries in, facts and files out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tf_keras
+from tfx.types import standard_artifacts
+
+from components.common import model_files, stock_layers
+from components.common.examples import Examples
+from components.common.model_files import StepRecord
+from components.common.step_executor import StepExecutor, StepJob
+from tests.components.conftest import MakeModule, make_job, run_step
+from tests.conftest import MNIST_HPARAMS, MNIST_MODULE, Trained, to_example, write_examples
+
+
+def artifact(kind: Any, uri: Path | str) -> Any:
+    made = kind()
+    made.uri = str(uri)
+    return made
+
+
+def test_do_hands_over_everything_and_keeps_the_facts(examples_artifact: Path, tmp_path: Path) -> None:
+    seen: list[StepJob] = []
+    draws: list[float] = []
+
+    class Recorder(StepExecutor):
+        def run(self, job: StepJob) -> dict:
+            seen.append(job)
+            draws.append(float(np.random.random()))
+            return {"technique": "x", "bytes": 12, "least_layer_sparsity": 0.5}
+
+    output = artifact(standard_artifacts.Model, tmp_path / "out")
+    inputs = {
+        "base_model": [artifact(standard_artifacts.Model, tmp_path / "base")],
+        "examples": [artifact(standard_artifacts.Examples, examples_artifact / "examples")],
+        "schema": [artifact(standard_artifacts.Schema, examples_artifact / "schema")],
+    }
+    properties = {
+        "params": '{"sparsity": 0.8}', "model_module": MNIST_MODULE, "label": "label", "seed": 3,
+        "hparams": json.dumps(MNIST_HPARAMS), "code_version": "1",
+    }  # fmt: skip
+    for _ in range(2):
+        Recorder().Do(inputs, {"model": [output]}, properties)
+
+    assert seen[0] == StepJob(
+        base_model=str(tmp_path / "base"),
+        output=str(tmp_path / "out"),
+        options={"sparsity": 0.8},
+        examples=Examples(
+            str(examples_artifact / "examples"), str(examples_artifact / "schema"), None, "label"
+        ),
+        model_module=MNIST_MODULE,
+        hparams=MNIST_HPARAMS,
+        seed=3,
+    )
+    assert draws[0] == draws[1]
+    assert output.get_string_custom_property("technique") == "x"
+    assert output.get_int_custom_property("bytes") == 12
+    assert output.get_float_custom_property("least_layer_sparsity") == 0.5
+    inputs["transform_graph"] = [artifact(standard_artifacts.TransformGraph, tmp_path / "graph")]
+    Recorder().Do(inputs, {"model": [output]}, properties)
+    assert seen[2].examples.transform_uri == str(tmp_path / "graph")
+
+
+def test_a_record_grows_by_a_step_and_survives_writing(tmp_path: Path) -> None:
+    first = StepRecord().after("prune", {"sparsity": 0.8, "include": ["*"]})
+    first.sparsity["dense"] = 0.8
+    second = first.after("qat", {"epochs": 1})
+    second.sparsity["conv"] = 0.5
+    second.write(str(tmp_path))
+
+    assert first.sparsity == {"dense": 0.8}
+    assert first.techniques() == ["prune"]
+    assert StepRecord.read(str(tmp_path)) == second
+    assert second.techniques() == ["prune", "qat"]
+    assert second.steps[0] == {"technique": "prune", "sparsity": 0.8, "include": ["*"]}
+
+
+def test_a_step_starts_from_a_new_model_each_time(
+    trained: Trained, mnist_examples: Any, tmp_path: Path
+) -> None:
+    from components.pruner.params import PruneOptions
+
+    job = make_job(trained.uri, tmp_path, PruneOptions(sparsity=0.5), mnist_examples)
+    one, other = job.reference_model(), job.reference_model()
+
+    assert one is not other and one.layers[1] is not other.layers[1]
+    assert job.load_base_model() is not job.load_base_model()
+
+
+CUSTOM_LAYER = """
+import tensorflow as tf
+import tf_keras
+
+@tf_keras.saving.register_keras_serializable(package="paredown_tests")
+class Doubled(tf_keras.layers.Layer):
+    def call(self, inputs):
+        return tf.reduce_sum(inputs) * 0 + 2 * inputs
+
+def build_model(hparams):
+    x = tf_keras.layers.Input((4,), name="x")
+    outputs = tf_keras.layers.Dense(1, name="y")(Doubled(name="doubled")(x))
+    model = tf_keras.Model(x, outputs)
+    model.compile(tf_keras.optimizers.SGD(0.01), "mse")
+    return model
+"""
+
+
+def test_a_process_that_never_built_the_model_knows_its_custom_layers(
+    make_module: MakeModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from components.pruner.executor import prune
+    from components.pruner.params import PruneOptions
+    from components.trainer.run_fn import train_baseline
+
+    module = make_module(CUSTOM_LAYER)
+    # AutoGraph would take 20 s here.
+    monkeypatch.setattr(stock_layers, "_STOCK", (*stock_layers._STOCK, module))
+    schema = """
+    feature { name: "x" type: FLOAT presence { min_fraction: 1 } shape { dim { size: 4 } } }
+    feature { name: "label" type: FLOAT presence { min_fraction: 1 } shape { dim { size: 1 } } }
+    """
+    rows = [to_example({"x": np.arange(4.0) + i, "label": float(i)}) for i in range(8)]
+    folder = write_examples(tmp_path, schema, train=rows, eval=rows)
+    examples = Examples(str(folder / "examples"), str(folder / "schema"), None, "label")
+    base = tmp_path / "base"
+    train_baseline(examples, str(base), str(base), module, {}, {"epochs": 1, "batch_size": 4}, 1)
+    # As in a new process, where only the artifact is left.
+    del sys.modules[module]
+    del tf_keras.saving.get_custom_objects()["paredown_tests>Doubled"]
+    with pytest.raises(ValueError, match="Doubled"):
+        model_files.load(str(base))
+
+    options = PruneOptions(sparsity=0.5, epochs=2, batch_size=4)
+    job = make_job(base, tmp_path / "pruned", options, examples, model_module=module, hparams={})
+    assert run_step(prune, job)["least_layer_sparsity"] == 0.5

@@ -1,0 +1,107 @@
+"""Limits, held against figures."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from components.evaluator.verdict import Judgement, conclude, judge_figure
+
+
+def judged(bounds: dict[str, float], candidate: Any, baseline: Any = 1.0, **options: Any) -> Judgement:
+    options.setdefault("ascending", True)
+    (judgement,) = judge_figure("accuracy", bounds, candidate, baseline, **options)
+    return judgement
+
+
+@pytest.mark.parametrize(
+    ("bounds", "candidate", "baseline", "ascending", "value", "met"),
+    [
+        pytest.param({"min": 0.9}, 0.9, 1.0, True, 0.9, True, id="min met exactly"),
+        pytest.param({"min": 0.9}, 0.8999, 1.0, True, 0.8999, False, id="below min"),
+        pytest.param({"max": 5.0}, 5.0, 1.0, False, 5.0, True, id="max met exactly"),
+        pytest.param({"max": 5.0}, 5.01, 1.0, False, 5.01, False, id="above max"),
+        pytest.param({"max_drop": 0.005}, 0.985, 0.99, True, 0.005, True, id="drop met exactly"),
+        pytest.param({"max_drop": 0.005}, 0.9849, 0.99, True, 0.0051, False, id="drop too large"),
+        pytest.param({"max_drop": 0.0}, 0.991, 0.99, True, -0.001, True, id="better is no drop"),
+        pytest.param({"max_drop": 0.5}, 2.4, 2.0, False, 0.4, True, id="an error may rise so far"),
+        pytest.param({"max_drop": 0.5}, 2.6, 2.0, False, 0.6, False, id="an error may not rise further"),
+        pytest.param({"max_ratio": 0.3}, 30.0, 100.0, False, 0.3, True, id="ratio met exactly"),
+        pytest.param({"max_ratio": 0.3}, 31.0, 100.0, False, 0.31, False, id="ratio too large"),
+    ],
+)
+def test_bounds(
+    bounds: dict[str, float], candidate: float, baseline: float, ascending: bool, value: float, met: bool
+) -> None:
+    judgement = judged(bounds, candidate, baseline, ascending=ascending)
+    assert judgement.value == pytest.approx(value)
+    assert judgement.met is met
+    assert bool(judgement.reason) is not met
+
+
+@pytest.mark.parametrize("bound", ["min", "max", "max_drop", "max_ratio"])
+@pytest.mark.parametrize(
+    ("candidate", "text"), [(None, "accuracy was not measured"), (math.nan, "nan"), (math.inf, "inf")]
+)
+def test_what_is_not_a_number_meets_nothing(bound: str, candidate: float | None, text: str) -> None:
+    judgement = judged({bound: 1e9 if bound != "min" else -1e9}, candidate)
+    assert not judgement.met
+    assert judgement.value is None
+    assert text in judgement.reason
+
+
+@pytest.mark.parametrize("bound", ["max_drop", "max_ratio"])
+@pytest.mark.parametrize(("baseline", "text"), [(None, "baseline's was not measured"), (math.nan, "nan")])
+def test_nothing_is_compared_with_a_baseline_that_is_not_there(
+    bound: str, baseline: float | None, text: str
+) -> None:
+    judgement = judged({bound: 1e9}, 0.9, baseline)
+    assert not judgement.met
+    assert text in judgement.reason
+
+
+def test_a_ratio_on_a_baseline_of_zero_is_not_met() -> None:
+    assert not judged({"max_ratio": 1e9}, 0.1, 0.0).met
+
+
+def test_an_uncertain_ratio_is_judged_by_what_is_given() -> None:
+    assert not judged({"max_ratio": 1.0}, 0.9, 1.0, ratio=1.02, ascending=False).met
+    assert judged({"max_ratio": 1.0}, 0.9, 1.0, ratio=0.95, ascending=False).met
+
+
+def test_a_reason_tells_close_numbers_apart() -> None:
+    assert judged({"min": 0.97}, 0.96999).reason == "accuracy 0.96999 is below 0.97"
+
+
+def test_unset_bounds_are_no_limits() -> None:
+    bounds = {"min": None, "max": 3, "max_drop": None, "max_ratio": None}
+    assert [j.bound for j in judge_figure("size", bounds, 2, 2, False)] == ["max"]
+
+
+def test_one_unmet_limit_is_enough() -> None:
+    good, bad = judged({"min": 0.5}, 0.9), judged({"min": 0.95}, 0.9)
+    assert conclude([good], {}).blessed
+    verdict = conclude([good, bad], {})
+    assert not verdict.blessed
+    assert verdict.reasons == ["accuracy 0.9 is below 0.95"]
+
+
+def test_a_failure_comes_first_and_is_enough() -> None:
+    verdict = conclude([judged({"min": 0.5}, 0.9)], {}, ["loading the candidate failed"])
+    assert not verdict.blessed
+    assert verdict.reasons[0] == "loading the candidate failed"
+
+
+def test_no_limit_is_no_blessing() -> None:
+    verdict = conclude([], {})
+    assert not verdict.blessed
+    assert verdict.reasons == ["no limit was judged"]
+
+
+def test_json_has_null_for_what_json_has_no_number_for() -> None:
+    verdict = conclude([judged({"min": 0.5}, math.nan)], {"slices": [{"value": math.inf}], 50: 1.0})
+    text = json.dumps(verdict.to_json(), allow_nan=False)
+    assert json.loads(text)["measured"] == {"slices": [{"value": None}], "50": 1.0}
