@@ -76,4 +76,12 @@ def is_current_push(pushed_model: Any, directory: str) -> bool:
     if not facts.get("pushed"):
         return True  # there was no winner, and nothing to keep
     destination = str(facts.get("pushed_destination", ""))
-    return os.path.isdir(destination) and os.path.basename(destination) == newest_version(directory)
+    if os.path.basename(destination) != newest_version(directory):
+        return False
+    return _files(destination) == _files(pushed_model.uri)
+
+
+def _files(folder: str) -> dict[str, int]:
+    """File below a folder → its bytes."""
+    root = Path(folder)
+    return {str(f.relative_to(root)): f.stat().st_size for f in root.rglob("*") if f.is_file()}

@@ -61,6 +61,9 @@ def split_files(folder: str | Path, pattern: str) -> list[Path]:
 def _data(file: ConfigFile) -> _Mistakes:
     data = file.config.data
     folder = Path(data.path)
+    if _special(folder):
+        yield ("data", "path"), _special(folder)
+        return
     if not os.path.isdir(folder):
         yield ("data", "path"), _no_folder(data.path)
         return
@@ -216,6 +219,12 @@ def _metric(file: ConfigFile) -> _Mistakes:
             f"{accuracy.metric!r} is not a metric of TFMA or tf_keras that gives one number{meant}",
         )
         return
+    if not accuracy.direction_is_known():
+        yield (
+            ("gate", "accuracy", "metric"),
+            f"whether a higher {accuracy.metric} is a better one cannot be told from its name; write "
+            "higher_is_better: true or higher_is_better: false beside it",
+        )
     takes = tfma_metrics.arguments(accuracy.metric)
     unknown = [name for name in accuracy.config if takes.known and name not in takes.known]
     for name in unknown:
@@ -241,9 +250,17 @@ def _folders(file: ConfigFile) -> _Mistakes:
     if config.run.metadata:
         folders.append((("run", "metadata"), os.path.dirname(config.metadata_path)))
     for location, folder in folders:
-        why = _unwritable(Path(folder).absolute())
+        why = _special(Path(folder)) or _unwritable(Path(folder).absolute())
         if why:
             yield location, f"{folder or '.'} cannot be written: {why}; name a folder that can be"
+
+
+def _special(folder: Path) -> str | None:
+    """Why TFX could not find files below a folder, which it looks for by patterns."""
+    found = sorted(set("*?[]") & set(str(folder.absolute())))
+    if not found:
+        return None
+    return f"{folder.absolute()} has {' '.join(found)} in its name, which TFX takes for a pattern"
 
 
 def _unwritable(folder: Path) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -21,6 +22,24 @@ EXIT_INVALID = 2
 EXIT_NODE_FAILED = 3
 EXIT_NONE_PASSED = 4
 EXIT_INTERRUPTED = 130
+
+
+@dataclasses.dataclass(frozen=True)
+class Stopped:
+    """A run that did not come to its end.
+
+    Attributes:
+        code: Of the process.
+        node: The node that failed, if one did.
+        message: Why.
+        traceback: File with the traceback, if there is one.
+    """
+
+    code: int
+    node: str | None
+    message: str
+    traceback: str | None
+
 
 _EXIT_CODES = f"""\b
 Exit codes:
@@ -157,8 +176,6 @@ def schema() -> None:
 
 def _load(path: Path, overrides: tuple[str, ...], only: tuple[str, ...], as_json: bool) -> ConfigFile:
     """Reads a config and checks all that can be checked without TensorFlow; ends the program if wrong."""
-    import dataclasses
-
     from pipeline import checks
     from pipeline.config_file import ConfigError, Problem, load, nearest
 
@@ -227,7 +244,7 @@ def _plan_json(planned: Plan, cached: set[str]) -> dict[str, Any]:
 
 
 def _run(file: ConfigFile, planned: Plan, cached: set[str], as_json: bool) -> int:
-    from pipeline import environment, log_file, model_source, terminal
+    from pipeline import environment, log_file, model_source, run_lock, terminal
 
     environment.prepare()
     module_file = model_source.find_module(file.config.model.module, file.path)
@@ -240,14 +257,24 @@ def _run(file: ConfigFile, planned: Plan, cached: set[str], as_json: bool) -> in
     if problems:
         _refuse(problems, as_json)
 
-    log = Path(file.config.pipeline_root).absolute() / "logs" / f"{started}.log"
+    root = Path(file.config.pipeline_root).absolute()
+    log = root / "logs" / f"{started}.log"
     with log_file.output_to(log) as (_, err):
         console = terminal.make_console(err)
-        console.print(f"Running {file.config.name}: {terminal.plan_summary(planned, cached)}")
-        console.print(f"[dim]Libraries log to {log}[/]")
-        outcome = _run_logged(file, planned, console, log)
-    if isinstance(outcome, int):
-        return outcome
+        with run_lock.hold(root) as held:
+            if not held:
+                console.print(
+                    f"Another run is using {root}; wait for it, or give this one a run.pipeline_root of its own",
+                    markup=False,
+                )
+                return EXIT_INVALID
+            console.print(f"Running {file.config.name}: {terminal.plan_summary(planned, cached)}")
+            console.print(f"Libraries log to {log}", style="dim", markup=False, soft_wrap=True)
+            outcome = _run_logged(file, planned, console, log)
+    if isinstance(outcome, Stopped):
+        if as_json:
+            click.echo(json.dumps({"error": dataclasses.asdict(outcome)}, indent=2))
+        return outcome.code
     return _report(outcome, log, as_json)
 
 
@@ -271,7 +298,7 @@ def _preflight(file: ConfigFile, planned: Plan, cached: set[str], console: Any) 
 
 
 def _run_logged(file: ConfigFile, planned: Plan, console: Any, log: Path) -> Any:
-    """Runs, with output going to the log; returns a RunResult or an exit code."""
+    """Runs, with output going to the log; returns a RunResult, or how it was stopped."""
     from components.common.interruption import Interrupted
     from components.common.user_module import describe
     from pipeline import local_runner, terminal
@@ -287,14 +314,15 @@ def _run_logged(file: ConfigFile, planned: Plan, console: Any, log: Path) -> Any
         while cause is not None and cause.__cause__ is not None:
             cause = cause.__cause__
         console.print(f"[bold red]Node {error.node} failed:[/] ", end="")
-        console.print(describe(cause) if cause else str(error), markup=False)
-        console.print(f"Traceback: {saved}", markup=False)
+        told = describe(cause) if cause else str(error)
+        console.print(told, markup=False)
+        console.print(f"Traceback: {saved}", markup=False, soft_wrap=True)
         console.print("Nothing was pushed. When it is mended, run again: finished nodes are cached.")
-        return EXIT_NODE_FAILED
+        return Stopped(EXIT_NODE_FAILED, error.node, told, str(saved))
     except (Interrupted, KeyboardInterrupt):
         display.close()
         console.print("Interrupted. Nothing was pushed; run again to go on from here.")
-        return EXIT_INTERRUPTED
+        return Stopped(EXIT_INTERRUPTED, None, "interrupted", None)
     finally:
         display.close()
 
@@ -322,10 +350,11 @@ def _report(result: Any, log: Path, as_json: bool) -> int:
         )
         return code
     console = terminal.make_console()
-    console.print(terminal.verdict_table(result.report))
+    console.print(terminal.verdict_table(result.report, console.width))
     if result.pushed:
         when = "pushed to" if result.pushed_now else "was pushed before, to"
-        console.print(f"[bold green]{result.report['winner']}[/] {when} {result.pushed}")
+        console.print(result.report["winner"], style="bold green", end=" ")
+        console.print(f"{when} {result.pushed}", markup=False, soft_wrap=True)
     else:
         console.print("[bold red]No candidate passed the gate; nothing was pushed.[/]")
         for name, verdict in result.report["candidates"].items():

@@ -48,13 +48,33 @@ def component_version(module: str) -> str:
     return digest.hexdigest()[:12]
 
 
-def module_version(path: Path) -> str:
-    """Hash of a user's model module and of the modules beside it that it imports."""
+def module_version(path: Path, module: str, config_path: Path) -> str:
+    """Hash of a user's model module and of all of the project that it imports.
+
+    Args:
+        path: The module's file.
+        module: Its dotted name.
+        config_path: The config; modules may stand beside it, in the working directory, or where the
+            module was found.
+    """
     digest = hashlib.sha256()
-    for file in sorted(_beside(path)):
+    roots = (Path.cwd(), config_path.absolute().parent, module_root(path, module))
+    files = {path} | {file for root in roots for file in imported_files(root, module)}
+    # What the module imports may stand below another root than the module itself.
+    for name in _imports(path, _parent(module)):
+        files |= {file for root in roots for file in imported_files(root, name)}
+    for file in sorted(files):
         digest.update(file.name.encode())
         digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def module_root(path: Path, module: str) -> Path:
+    """The folder that Python has to search for a module of this name to be this file."""
+    folder = path.parent.parent if path.name == "__init__.py" else path.parent
+    for _ in range(module.count(".")):
+        folder = folder.parent
+    return folder
 
 
 def imported_files(root: Path, module: str) -> set[Path]:
@@ -67,23 +87,8 @@ def imported_files(root: Path, module: str) -> set[Path]:
         if path is None or path in found:
             continue
         found.add(path)
+        waiting.append(_parent(name))  # importing a.b executes a/__init__.py too
         waiting.extend(_imports(path, package=name if path.name == "__init__.py" else _parent(name)))
-    return found
-
-
-def _beside(path: Path) -> set[Path]:
-    """The module and those files in its own folder that it imports, by whatever package name."""
-    found: set[Path] = set()
-    waiting = [path]
-    while waiting:
-        file = waiting.pop()
-        if file in found:
-            continue
-        found.add(file)
-        for name in _imports(file, package=""):
-            sibling = _file_of(path.parent, name.rpartition(".")[2]) if name else None
-            if sibling is not None:
-                waiting.append(sibling)
     return found
 
 
@@ -92,6 +97,8 @@ def _parent(name: str) -> str:
 
 
 def _file_of(root: Path, name: str) -> Path | None:
+    if not name:
+        return None
     base = root.joinpath(*name.split("."))
     for path in (base.with_suffix(".py"), base / "__init__.py"):
         if path.is_file():

@@ -60,6 +60,12 @@ def _check_metadata(value: str) -> str:
     return value
 
 
+def _check_flag(value: str) -> str:
+    if not value.startswith("--"):
+        raise ValueError(f"{value!r} is no option: write it as --name=value")
+    return value
+
+
 Name = Annotated[str, AfterValidator(_check_name)]
 
 
@@ -113,7 +119,9 @@ class Run(Options):
         "it is not written.",
     )
     seed: int = Field(default=42, ge=0, lt=2**31, description="Seeds training, sampling, bootstrap.")
-    beam_args: list[str] = Field(default=[], description="Apache Beam pipeline options.")
+    beam_args: list[Annotated[str, AfterValidator(_check_flag)]] = Field(
+        default=[], description="Apache Beam pipeline options, each as --name=value."
+    )
 
 
 def _empty_step(value: Any) -> Any:
@@ -168,6 +176,11 @@ def _check_chain(steps: list[StepOptions]) -> None:
             if step.technique == "distill":
                 why = "it builds a new model, so what came before would be lost; write it first"
             raise _refusal(f"`{step.technique}` cannot follow `{before.technique}`: {why}", index)
+        for earlier in steps[:index]:
+            try:
+                step.check_after(earlier)
+            except ValueError as error:
+                raise _refusal(str(error), index) from None
     last = steps[-1]
     if not isinstance(last, ConvertOptions):
         raise _refusal(

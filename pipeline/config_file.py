@@ -179,6 +179,12 @@ def _plain(
         return None
     if isinstance(value, dict):
         within = (*inside, id(value))
+        nested = (at[:2] == ("model", "hparams") and at[2:]) or (
+            at[:3] == ("gate", "accuracy", "config") and at[3:]
+        )
+        for key in value if nested else ():  # elsewhere pydantic sees to it
+            if not isinstance(key, str):
+                report((*at, key), f"the key {key!r} is no text; quote it")
         return {
             _plain(key, at, within, report): _plain(item, (*at, key), within, report)
             for key, item in value.items()

@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from pipeline.code_version import module_root
+
 
 def prepare() -> None:
     """Sets the environment. Settings that are there already are kept, but for the Keras version."""
@@ -17,8 +19,6 @@ def prepare() -> None:
 
 def make_importable(module_file: Path, module: str) -> None:
     """Lets Python import a model module from where it was found, ahead of others of its name."""
-    folder = module_file.parent if module_file.name != "__init__.py" else module_file.parent.parent
-    for _ in range(module.count(".")):
-        folder = folder.parent
+    folder = module_root(module_file, module)
     if sys.path[:1] != [str(folder)]:
         sys.path.insert(0, str(folder))

@@ -93,7 +93,6 @@ def run(plan: Plan, config: Config, observe: Observer) -> RunResult:
     pipeline = build.build(plan, config)
     watch = _Watch(plan, config, observe)
     os.makedirs(os.path.dirname(os.path.abspath(config.metadata_path)), exist_ok=True)
-    before = _versions(watch.push_directory)
     try:
         # LocalDagRunner has no hook for nodes; the launcher that it makes for each of them is one.
         with (
@@ -102,7 +101,7 @@ def run(plan: Plan, config: Config, observe: Observer) -> RunResult:
         ):
             local_dag_runner.LocalDagRunner().run(pipeline)
     except BaseException:
-        for version in _versions(watch.push_directory) - before - watch.finished_pushes():
+        for version in watch.unfinished_pushes():
             shutil.rmtree(os.path.join(watch.push_directory, version), ignore_errors=True)
         raise
     return watch.result()
@@ -119,6 +118,7 @@ class _Watch:
         self.seconds: dict[str, float] = {}
         self.executions: dict[str, int] = {}
         self.interrupted = False
+        self.versions_before_push: set[str] | None = None
         self.push_directory = cache.push_directory(plan.node(PUSHER))
 
     def store(self) -> MetadataStore:
@@ -146,6 +146,8 @@ class _Watch:
             Interrupted: Where somebody asked to stop meanwhile.
         """
         self._stop_if_asked()
+        if node_id == PUSHER:
+            self.versions_before_push = _versions(self.push_directory)
         self.observe(NodeEvent(node_id, "started"))
         start = time.monotonic()
 
@@ -200,13 +202,16 @@ class _Watch:
                 return bool(pushed) and cache.is_current_push(pushed[0], self.push_directory)
         return True
 
-    def finished_pushes(self) -> set[str]:
-        """Versions whose push was recorded."""
-        return {
+    def unfinished_pushes(self) -> set[str]:
+        """Versions that this run's Pusher has begun and not recorded; others' are none of its business."""
+        if self.versions_before_push is None or PUSHER in self.nodes:
+            return set()
+        recorded = {
             str(properties(artifact).get("pushed_version"))
             for done in self.store().done(PUSHER)
             for artifact in done.outputs.get("pushed_model", [])
         }
+        return _versions(self.push_directory) - self.versions_before_push - recorded
 
     def result(self) -> RunResult:
         """The run's outcome, read from what its last nodes wrote."""

@@ -7,6 +7,7 @@ nodes are already done.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ TRAINED_SPLIT = "train"
 EVALUATED_SPLIT = "eval"
 
 Parameter = str | int | float
+
+_LONGEST_ID = 63 - len("-evaluate")
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ class _Planner:
         module = find_module(config.model.module, config_path)
         if module is None:
             raise FileNotFoundError(f"module {config.model.module} not found")
-        self.module_version = module_version(module)
+        self.module_version = module_version(module, config.model.module, config_path)
         self.transforms = has_function(module, "preprocessing_fn")
         self.nodes: dict[str, Node] = {}
         self.users: dict[str, list[str]] = {}
@@ -225,7 +228,7 @@ class _Planner:
         )
 
     def _add_step(self, source: str, prefix: str, step: StepOptions, users: tuple[str, ...]) -> str:
-        node_id = f"{prefix}-{step.slug()}" if prefix else step.slug()
+        node_id = bounded(f"{prefix}-{step.slug()}" if prefix else step.slug())
         self.users.setdefault(node_id, []).extend(users)
         if node_id not in self.nodes:
             package = type(step).component.rsplit(".", 2)[0]
@@ -306,6 +309,14 @@ class _Planner:
                 },
             )
         )
+
+
+def bounded(node_id: str) -> str:
+    """An id short enough to name, with `-evaluate` behind it, a Kubernetes object: 63 characters."""
+    if len(node_id) <= _LONGEST_ID:
+        return node_id
+    digest = hashlib.sha256(node_id.encode()).hexdigest()[:8]
+    return f"{node_id[: _LONGEST_ID - 9].rstrip('-')}-{digest}"
 
 
 def input_key(candidate: str) -> str:

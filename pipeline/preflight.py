@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
+import tempfile
 from typing import Any
 
 import tensorflow as tf
 
 from components.common import user_module
 from components.common.examples import ExamplesError, match_features
+from components.common.model_files import save_serving
 from components.common.user_module import UserModuleError, describe
+from components.distiller.executor import DistillationError, refuse_mismatch
 from components.distiller.params import DistillOptions
+from components.pruner.executor import LayerSelectionError, select_layers
 from components.pruner.params import PruneOptions
+from components.quantization_aware_trainer.executor import QuantizationError, quantize
+from components.quantization_aware_trainer.params import QatOptions
+from components.tflite_converter.executor import ConversionError, convert
 from pipeline.checks import split_files
-from pipeline.config_file import ConfigFile, Location, Problem
+from pipeline.config_file import ConfigFile, Location, Problem, nearest
 from pipeline.plan import EXAMPLE_GEN, TRANSFORM, Plan
 
 
@@ -29,8 +37,9 @@ def check(file: ConfigFile, plan: Plan, cached: set[str]) -> list[Problem]:
         A problem for each mistake.
     """
     checks = _Checks(file, plan)
-    if EXAMPLE_GEN not in cached:
-        checks.check_records()
+    if file.config.run.beam_args:
+        checks.check_beam()
+    checks.check_records(whole=EXAMPLE_GEN not in cached)
     if not {node.id for node in plan.nodes if node.trains} <= cached:
         checks.check_models()
     if any(node.id.endswith("-evaluate") and node.id not in cached for node in plan.nodes):
@@ -44,22 +53,38 @@ class _Checks:
         self.config = file.config
         self.transforms = any(node.id == TRANSFORM for node in plan.nodes)
         self.problems: list[Problem] = []
-        self.features: set[str] | None = None
+        # Feature → number of values in the first training record.
+        self.features: dict[str, int] | None = None
         self.models: dict[str, Any] = {}
+        # What has been checked once, and is the same mistake wherever it stands.
+        self.told: set[tuple[str, str]] = set()
 
     def _add(self, location: Location, message: str) -> None:
         self.problems.append(self.file.problem(location, message))
 
-    def check_records(self) -> None:
-        """Reads every file to its end, checksums included, and the first record's features."""
+    def check_beam(self) -> None:
+        """Lets Beam make the runner that beam_args ask for."""
+        from apache_beam import runners
+        from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+        try:
+            name = PipelineOptions(self.config.run.beam_args).view_as(StandardOptions).runner
+            runners.create_runner(name or "DirectRunner")
+        except (ValueError, ImportError, AttributeError, SystemExit) as error:
+            self._add(("run", "beam_args"), f"Apache Beam refuses them: {describe(error)}")
+
+    def check_records(self, whole: bool) -> None:
+        """Reads files to their ends, checksums included, where `whole`; the first record's features always."""
         data = self.config.data
         for split in ("train", "eval"):
             where: Location = ("data", "splits", split)
             first = None
             for path in split_files(data.path, getattr(data.splits, split)):
                 try:
-                    count, example = read_through(str(path))
+                    count, example = read_through(str(path), whole)
                 except (tf.errors.OpError, ValueError) as error:
+                    if not whole:  # what nobody will read need not be whole
+                        continue
                     self._add(where, f"{path} is damaged: {describe(error)}; fetch or write it again")
                     continue
                 if count == 0:
@@ -70,7 +95,10 @@ class _Checks:
                 self._check_label(first, split)
 
     def _check_label(self, example: tf.train.Example, split: str) -> None:
-        features = set(example.features.feature)
+        features = {
+            name: len(getattr(value, kind).value) if (kind := value.WhichOneof("kind")) else 0
+            for name, value in example.features.feature.items()
+        }
         label = self.config.data.label
         if not features:
             self._add(("data", "splits", split), "the first record is no tf.Example with features")
@@ -80,20 +108,36 @@ class _Checks:
             )
         if split == "train":
             self.features = features
+            self._check_slices(features)
+
+    def _check_slices(self, features: dict[str, int]) -> None:
+        for index, limits in enumerate(self.config.gate.accuracy.slices):
+            for feature in limits.features():
+                if feature not in features and not self.transforms:
+                    known = sorted(features)
+                    self._add(
+                        ("gate", "accuracy", "slices", index, "by"),
+                        f"{feature!r} is no feature of the data{nearest(feature, known)}; it has {known}",
+                    )
 
     def check_models(self) -> None:
         """Builds the model and the students as training will, and lets each step look at them."""
         model = self._build("build_model", True, ("model", "module"))
-        if model is not None:
-            self._check_inputs(model, ("model", "module"))
+        if model is not None and not self._check_baseline(model):
+            return
         for name, chain in self.config.candidates.items():
             trained: Any = model
+            function = "build_model"
             for index, options in enumerate(chain.steps()):
                 where: Location = ("candidates", name, index, options.technique)
                 if isinstance(options, DistillOptions):
-                    trained = self._build(options.student, False, (*where, "student"))
+                    function = options.student
+                    trained = self._build(function, False, (*where, "student"))
+                    self._check_student(model, trained, function, (*where, "student"))
                 elif isinstance(options, PruneOptions) and trained is not None:
                     self._check_patterns(trained, options, where)
+                elif isinstance(options, QatOptions) and trained is not None:
+                    self._check_quantizable(function, where)
 
     def _build(self, function: str, compiled: bool, where: Location) -> Any:
         """The model that a function builds, None and a problem where it does not; built once."""
@@ -111,13 +155,64 @@ class _Checks:
         if self.transforms or self.features is None or self.config.data.label not in self.features:
             return
         try:
-            match_features(list(model.input_names), sorted(self.features), self.config.data.label)
+            fed = match_features(list(model.input_names), sorted(self.features), self.config.data.label)
         except ExamplesError as error:
+            self._add(where, str(error))
+            return
+        for name, tensor in zip(model.input_names, model.inputs, strict=True):
+            shape, count = tuple(tensor.shape[1:]), self.features[fed[name]]
+            free = sum(size is None for size in shape)
+            if free > 1 or (not free and count and math.prod(shape) != count):
+                self._add(
+                    where,
+                    f"feature {fed[name]!r} has {count} values in the first record, which do not fit the "
+                    f"model's input {name!r} of shape {shape}",
+                )
+
+    def _check_baseline(self, model: Any) -> bool:
+        """Whether the baseline can be trained, converted and judged at all."""
+        where: Location = ("model", "module")
+        before = len(self.problems)
+        self._check_inputs(model, where)
+        if len(model.outputs) != 1:
+            self._add(
+                where,
+                f"build_model returned a model with {len(model.outputs)} outputs, and there is one label; "
+                "build it with one output",
+            )
+        try:
+            self._convert(model)
+        except ConversionError as error:
+            self._add(where, f"TFLite cannot hold the model that build_model returns: {describe(error)}")
+        return len(self.problems) == before
+
+    def _convert(self, model: Any) -> None:
+        with tempfile.TemporaryDirectory(prefix="paredown-") as folder:
+            save_serving(model, folder, list(model.input_names))
+            convert(folder, {"quantization": "float32", "io": "float32"}, False, None)
+
+    def _check_student(self, teacher: Any, student: Any, function: str, where: Location) -> None:
+        if teacher is None or student is None or ("student", function) in self.told:
+            return
+        try:
+            refuse_mismatch(teacher, student)
+        except DistillationError as error:
+            self.told.add(("student", function))
+            self._add(where, f"{function} does not fit build_model: {error}")
+
+    def _check_quantizable(self, function: str, where: Location) -> None:
+        """Wraps a model of its own, since wrappers share layers with what they wrap."""
+        if ("qat", function) in self.told:
+            return
+        self.told.add(("qat", function))
+        section = self.config.model
+        fresh = user_module.build(section.module, function, section.hparams, compiled=False)
+        try:
+            quantize(fresh, preserve_sparsity=False)
+        except QuantizationError as error:
             self._add(where, str(error))
 
     def _check_patterns(self, model: Any, options: PruneOptions, where: Location) -> None:
-        from components.pruner.executor import LayerSelectionError, select_layers
-
         try:
             select_layers(model, options.include, options.exclude)
         except LayerSelectionError as error:
@@ -140,11 +235,11 @@ class _Checks:
             )
 
 
-def read_through(path: str) -> tuple[int, tf.train.Example]:
-    """Reads a TFRecord file to its end.
+def read_through(path: str, whole: bool = True) -> tuple[int, tf.train.Example]:
+    """Reads a TFRecord file to its end, or its first record only.
 
     Returns:
-        The number of records, and the first one (empty where there is none).
+        The number of records read, and the first one (empty where there is none).
 
     Raises:
         tf.errors.OpError: Where the file is truncated or a checksum is wrong.
@@ -152,6 +247,8 @@ def read_through(path: str) -> tuple[int, tf.train.Example]:
     """
     compression = "GZIP" if path.endswith(".gz") else ""
     records = tf.data.TFRecordDataset(path, compression_type=compression)
+    if not whole:
+        records = records.take(1)
     count = int(records.batch(1024).reduce(0, lambda n, batch: n + tf.shape(batch)[0]).numpy())
     example = tf.train.Example()
     for record in records.take(1):

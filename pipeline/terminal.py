@@ -122,8 +122,18 @@ class RunDisplay:
             self.close()
 
 
-def verdict_table(report: dict[str, Any]) -> Table:
-    """The candidates with their figures beside the baseline's, and why each passed or did not."""
+# Narrower than this, only what decides is shown.
+_WIDE = 100
+_LEFT_OUT = ("size", "gzip", "latency")
+
+
+def verdict_table(report: dict[str, Any], width: int = _WIDE) -> Table:
+    """The candidates with their figures beside the baseline's, and why each passed or did not.
+
+    Args:
+        report: As components.selector.executor.build_report makes it.
+        width: Columns of the terminal; a narrow one gets ratios only.
+    """
     candidates = report["candidates"]
     # Every evaluation measures the baseline again; one that failed early may lack it.
     first = max((verdict["measured"] for verdict in candidates.values()), key=_completeness)
@@ -133,12 +143,17 @@ def verdict_table(report: dict[str, Any]) -> Table:
         title += f"; accuracy is {accuracy['metric']} on {accuracy['examples']:,} examples"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("candidate", no_wrap=True)
-    for name in ("accuracy", "drop", "size", "ratio", "gzip", "latency", "ratio"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict", overflow="fold")
-    table.add_row(*_baseline_cells(first), style="dim")
-    for name, verdict in candidates.items():
-        table.add_row(*_cells(name, verdict, name == report["winner"]))
+    names = ("accuracy", "drop", "size", "ratio", "gzip", "latency", "ratio")
+    shown = [True, *(width >= _WIDE or name not in _LEFT_OUT for name in names), True]
+    for name, kept in zip(names, shown[1:], strict=False):
+        if kept:
+            table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict", overflow="fold", min_width=12)
+    rows: list[tuple[list[Any], str]] = [(_baseline_cells(first), "dim")]
+    rows += [(_cells(name, verdict, name == report["winner"]), "") for name, verdict in candidates.items()]
+    for cells, style in rows:
+        kept_cells = [cell for cell, kept in zip(cells, shown, strict=True) if kept]
+        table.add_row(*kept_cells, style=style)
     return table
 
 

@@ -72,7 +72,9 @@ def read_digits(path: Path, count: int) -> Digits:
     """The first examples of a file of data/mnist."""
     from tensorflow.core.example.example_pb2 import Example
 
-    examples = [Example.FromString(record) for record, _ in zip(read_records(path), range(count), strict=False)]
+    examples = [
+        Example.FromString(record) for record, _ in zip(read_records(path), range(count), strict=False)
+    ]
     images = [example.features.feature["image"].int64_list.value for example in examples]
     labels = [example.features.feature["label"].int64_list.value[0] for example in examples]
     return Digits(np.array(images, np.int64), np.array(labels, np.int64))

@@ -17,6 +17,7 @@ import tensorflow as tf
 import tf_keras
 
 from components.common.examples import InputSpec, match_features
+from components.common.layer_weights import plain_name
 from components.common.stock_layers import without_autograph
 
 SERVING = "Format-Serving"
@@ -101,10 +102,13 @@ def save(model: tf_keras.Model, uri: str, features: list[str], record: StepRecor
 def save_serving(model: tf_keras.Model, directory: str, features: list[str]) -> None:
     """Writes a SavedModel whose `serving_default` takes a tensor per feature, by name."""
 
+    # TFMOT's wrappers rename layers; whoever calls the deployed file knows the baseline's names.
+    names = [plain_name(name) for name in model.output_names]
+
     def serve(**tensors: Any) -> dict[str, Any]:
         outputs = model([tensors[name] for name in features], training=False)
         outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
-        return dict(zip(model.output_names, outputs, strict=True))
+        return dict(zip(names, outputs, strict=True))
 
     specs = {
         name: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype, name=name)
@@ -125,7 +129,7 @@ def load(uri: str) -> tf_keras.Model:
     """
     path = os.path.join(uri, KERAS, "model.h5")
     if "qat" not in StepRecord.read(uri).techniques():
-        return tf_keras.models.load_model(path, compile=False)
+        return tf_keras.models.load_model(path, compile=False, safe_mode=False)
     import tensorflow_model_optimization as tfmot
 
     # TFMOT quantizes stock layers alone, which have no need of AutoGraph: see stock_layers.

@@ -34,6 +34,9 @@ class StepOptions(Options):
     repeatable: ClassVar[bool] = False
     keeps: ClassVar[str] = ""
 
+    def check_after(self, before: StepOptions) -> None:
+        """Raises a ValueError where this step cannot work after an earlier one, though stages allow it."""
+
     def canonical_json(self) -> str:
         """Every option, defaults included, as JSON with sorted keys: what the cache key holds."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True)

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import tf_keras
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
@@ -43,8 +44,8 @@ class StepJob:
         The user's module comes first: where this process has not built the model itself, nothing has
         yet registered its custom layers.
         """
-        user_module.load(self.model_module)
-        return model_files.load(self.base_model)
+        with tf_keras.utils.custom_object_scope(user_module.custom_objects(self.model_module)):
+            return model_files.load(self.base_model)
 
     def reference_model(self) -> Any:
         """The user's model, freshly built: whose loss, metrics and optimizer training goes by."""

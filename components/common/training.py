@@ -40,7 +40,8 @@ def compile_like(model: tf_keras.Model, reference: tf_keras.Model, learning_rate
     arguments = dict(reference._compile_config.config)
     for name, value in arguments.items():
         if isinstance(value, dict):  # TFMOT's wrappers rename the outputs that these go by
-            arguments[name] = [value.get(output) for output in reference.output_names]
+            ordered = [value.get(output) for output in reference.output_names]
+            arguments[name] = ordered if len(ordered) > 1 else ordered[0]
     model.compile(**{**arguments, "optimizer": optimizer})
     if model.built and isinstance(optimizer, tf_keras.optimizers.Optimizer):
         optimizer.build(model.trainable_variables)

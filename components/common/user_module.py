@@ -25,8 +25,13 @@ def load(module: str) -> ModuleType:
         return importlib.import_module(module)
     except Interrupted:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserModuleError(f"importing {module} raised {describe(error)}") from error
+
+
+def custom_objects(module: str) -> dict[str, Any]:
+    """Classes and functions that the user's module defines or imports, by name: Keras loads by those."""
+    return {name: value for name, value in vars(load(module)).items() if callable(value)}
 
 
 def build(module: str, function: str, hparams: dict[str, Any], compiled: bool = True) -> tf_keras.Model:
@@ -48,11 +53,14 @@ def build(module: str, function: str, hparams: dict[str, Any], compiled: bool = 
     loaded = load(module)
     if not callable(getattr(loaded, function, None)):
         raise UserModuleError(f"{module} has no function {function}")
+    # Names of layers that the module leaves unnamed, `dense_1`, count what was built before in this
+    # process; here they must be the same each time, as patterns and the deployed file go by them.
+    tf_keras.backend.clear_session()
     try:
         model = getattr(loaded, function)(dict(hparams))
     except Interrupted:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserModuleError(f"{where}(hparams) raised {describe(error)}") from error
     _refuse_other_things(model, where)
     if compiled and not model._is_compiled:
@@ -84,5 +92,10 @@ def _refuse_other_things(model: Any, where: str) -> None:
 
 def describe(error: BaseException) -> str:
     """An exception in one line: its type, and the first line of its message."""
-    first = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = lines[0] if lines else ""
+    if told.endswith(":"):
+        # "Graph execution error:" and "in user code:" stand before a traceback; the reason is its end.
+        told = next((line for line in reversed(lines) if not line.startswith("[[")), told)
+    name = type(error).__name__
+    return told if told.startswith(f"{name}: ") else f"{name}: {told}" if told else name

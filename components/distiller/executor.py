@@ -33,7 +33,7 @@ def to_logits(outputs: tf.Tensor, activation: str) -> tf.Tensor:
 
 
 def distillation_loss(
-    teacher_logits: tf.Tensor, student_logits: tf.Tensor, temperature: float
+    teacher_logits: tf.Tensor, student_logits: tf.Tensor, temperature: float, independent: bool = False
 ) -> tf.Tensor:
     """Cross-entropy of the student's softened outputs with the teacher's, times temperature squared.
 
@@ -43,12 +43,13 @@ def distillation_loss(
         teacher_logits: (batch, classes); with one class, sigmoid outputs are compared.
         student_logits: Like `teacher_logits`.
         temperature: Divides both.
+        independent: Whether classes do not exclude each other, so that each is a sigmoid of its own.
 
     Returns:
         A scalar, the mean over the batch.
     """
     teacher, student = teacher_logits / temperature, student_logits / temperature
-    if teacher.shape[-1] == 1:
+    if independent or teacher.shape[-1] == 1:
         loss = tf.nn.sigmoid_cross_entropy_with_logits(tf.nn.sigmoid(teacher), student)
     else:
         loss = tf.nn.softmax_cross_entropy_with_logits(tf.nn.softmax(teacher), student)
@@ -90,10 +91,17 @@ class Distiller(tf_keras.Model):
         """The student's outputs."""
         return self.student(inputs, training=training)
 
+    def _for_teacher(self, inputs: Any) -> Any:
+        """The student's inputs in the teacher's order."""
+        if len(self.teacher.input_names) == 1:
+            return inputs
+        by_name = dict(zip(self.student.input_names, tf.nest.flatten(inputs), strict=True))
+        return [by_name[name] for name in self.teacher.input_names]
+
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step of gradient descent on the weighted sum of both losses."""
         inputs, labels, weights = tf_keras.utils.unpack_x_y_sample_weight(data)
-        taught = self.teacher(inputs, training=False)
+        taught = self.teacher(self._for_teacher(inputs), training=False)
         with tf.GradientTape() as tape:
             outputs = self.student(inputs, training=True)
             label_loss = self.compute_loss(inputs, labels, outputs, weights)
@@ -101,11 +109,29 @@ class Distiller(tf_keras.Model):
                 to_logits(taught, self._activations[0]),
                 to_logits(outputs, self._activations[1]),
                 self._temperature,
+                independent="sigmoid" in self._activations,
             )
             loss = self._alpha * label_loss + (1 - self._alpha) * teacher_loss
         self.optimizer.minimize(loss, self.student.trainable_variables, tape=tape)
         metrics = self.compute_metrics(inputs, labels, outputs, weights)
         return {**metrics, "loss": loss, "teacher_loss": teacher_loss}
+
+
+def refuse_mismatch(teacher: tf_keras.Model, student: tf_keras.Model) -> None:
+    """Raises a DistillationError where a student's inputs or outputs do not fit its teacher's."""
+    if teacher.output_shape != student.output_shape:
+        raise DistillationError(
+            f"the student gives {student.output_shape} and the baseline {teacher.output_shape}; let the "
+            "student end in a layer of the same size"
+        )
+    single = len(teacher.input_names) == len(student.input_names) == 1
+    if not single and sorted(teacher.input_names) != sorted(student.input_names):
+        raise DistillationError(
+            f"the student's inputs are {student.input_names} and the baseline's {teacher.input_names}; "
+            "give them the same names"
+        )
+    for model in (teacher, student):
+        last_activation(model)
 
 
 def distill(job: StepJob) -> Facts:
@@ -118,16 +144,7 @@ def distill(job: StepJob) -> Facts:
     options = job.options
     teacher = job.load_base_model()
     student = user_module.build(job.model_module, options["student"], job.hparams, compiled=False)
-    if teacher.output_shape != student.output_shape:
-        raise DistillationError(
-            f"the student gives {student.output_shape} and the baseline {teacher.output_shape}; "
-            f"let {options['student']} end in a layer of the same size"
-        )
-    if sorted(teacher.input_names) != sorted(student.input_names):
-        raise DistillationError(
-            f"the student's inputs are {student.input_names} and the baseline's {teacher.input_names}; "
-            "give them the same names"
-        )
+    refuse_mismatch(teacher, student)
     splits = fine_tuning.load_splits(job, student)
     distiller = Distiller(student, teacher, options["temperature"], options["alpha"])
     distiller.build({n: t.shape for n, t in zip(student.input_names, student.inputs, strict=True)})

@@ -42,7 +42,7 @@ def eval_config(gate: dict[str, Any], label: str) -> Any:
                 metrics=[
                     tfma.MetricConfig(
                         class_name=gate["metric"],
-                        config=json.dumps({**gate["config"], "name": metric_name(gate)}),
+                        config=json.dumps({**gate["config"], "name": gate["metric"]}),
                     ),
                     tfma.MetricConfig(class_name="ExampleCount"),
                 ],
@@ -50,11 +50,6 @@ def eval_config(gate: dict[str, Any], label: str) -> Any:
             )
         ],
     )
-
-
-def metric_name(gate: dict[str, Any]) -> str:
-    """The name that the metric's values go by in TFMA's output."""
-    return gate["config"].get("name") or gate["metric"]
 
 
 def analyze(
@@ -114,7 +109,7 @@ def read_metrics(output: str, model: str, name: str) -> dict[SliceKey, tuple[flo
     Args:
         output: Their folder.
         model: `candidate` or `baseline`.
-        name: As `metric_name` returns it.
+        name: The metric's class name, which `eval_config` gives it for a name too.
 
     Returns:
         Slice (empty for all examples) → the metric's value, None where TFMA has none, and the number

@@ -255,7 +255,7 @@ class _Evaluation:
             self._output,
             self._beam_args,
         )
-        name = accuracy.metric_name(gate)
+        name = gate["metric"]
         results = tuple(
             accuracy.read_metrics(self._output, model, name)
             for model in (accuracy.CANDIDATE, accuracy.BASELINE)

@@ -18,7 +18,16 @@ _SIZE_UNITS = {
     "mib": 2**20,
     "gib": 2**30,
 }
-_LOWER_IS_BETTER = re.compile(r"error|loss|entropy|divergence|distance|falsepositive|falsenegative")
+# Names of TFMA's and tf_keras's metrics; what neither matches has no direction that could be told.
+_LOWER_IS_BETTER = re.compile(
+    r"error|loss|entropy|divergence|distance|false|hinge|poisson|missrate|fallout|^f[np]r?$|"
+    r"negativelikelihood|minlabelposition|flip|difference"
+)
+_HIGHER_IS_BETTER = re.compile(
+    r"accuracy|auc|precision|recall|sensitivity|specificity|^t[np]r?$|^pp?v$|^npv$|true|iou|cosine|"
+    r"r2|ndcg|f1|fbeta|matthews|markedness|informedness|prevalencethreshold|positivelikelihood|"
+    r"averageprecision|coefficient|squaredpearson|jaccard|balanced|threatscore|oddsratio"
+)
 
 
 def parse_bytes(value: Any) -> Any:
@@ -68,7 +77,15 @@ class SliceLimits(Limits):
     Each value of the feature `by` (each combination of values where it is a list) is a slice.
     """
 
-    by: str | list[str] = Field(description="The feature, or features, that divide the examples.")
+    by: str | list[str] = Field(
+        min_length=1, description="The feature, or features, that divide the examples."
+    )
+
+    @model_validator(mode="after")
+    def _has_limits(self) -> SliceLimits:
+        if not self.bounds():
+            raise ValueError("a slice without limits judges nothing: write min, max, max_drop or max_ratio")
+        return self
 
     def features(self) -> list[str]:
         """The features that divide the examples."""
@@ -90,11 +107,25 @@ class AccuracyGate(Limits):
     )
     slices: list[SliceLimits] = Field(default=[], description="Bounds per slice.")
 
+    @model_validator(mode="after")
+    def _name_is_ours(self) -> AccuracyGate:
+        if "name" in self.config:
+            raise ValueError("config: name is set by Paredown; leave it out")
+        return self
+
+    def direction_is_known(self) -> bool:
+        """Whether it is written, or can be told from the metric's name."""
+        return self.higher_is_better is not None or self._told_by_name() is not None
+
+    def _told_by_name(self) -> bool | None:
+        name = self.metric.lower()
+        if _LOWER_IS_BETTER.search(name):
+            return False
+        return True if _HIGHER_IS_BETTER.search(name) else None
+
     def ascending(self) -> bool:
-        """Whether a higher value of the metric is a better one."""
-        if self.higher_is_better is not None:
-            return self.higher_is_better
-        return not _LOWER_IS_BETTER.search(self.metric.lower())
+        """Whether a higher value of the metric is a better one; where that is not known, it is not."""
+        return self.higher_is_better if self.higher_is_better is not None else bool(self._told_by_name())
 
 
 class LatencyGate(Limits):

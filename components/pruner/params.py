@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from components.common.step import TrainingOptions
+from components.common.step import StepOptions, TrainingOptions
 
 
 class PruneOptions(TrainingOptions):
@@ -35,6 +35,14 @@ class PruneOptions(TrainingOptions):
     )
     exclude: list[str] = Field(default=[], description="Patterns of names of layers to leave dense.")
     epochs: int = Field(default=2, ge=1, description="Passes over the training examples.")
+
+    def check_after(self, before: StepOptions) -> None:
+        """Refuses to prune less than was pruned before: weights would come back."""
+        if isinstance(before, PruneOptions) and self.sparsity < before.sparsity:
+            raise ValueError(
+                f"sparsity {self.sparsity:g} is below the {before.sparsity:g} of an earlier `prune`; write "
+                "a higher one"
+            )
 
     @model_validator(mode="after")
     def _initial_below_target(self) -> PruneOptions:

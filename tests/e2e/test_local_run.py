@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -197,6 +198,20 @@ def test_rerun_runs_nothing_and_pushes_nothing(finished: tuple[Project, dict[str
     assert len(list((project.root / "serving").iterdir())) == 1
 
 
+def test_a_pushed_version_that_was_emptied_is_pushed_again(
+    finished: tuple[Project, dict[str, Any]],
+) -> None:
+    project, first = finished
+    (Path(first["pushed"]) / "tflite").unlink()
+    assert project.would_run() == {"Pusher"}
+    again = project.run()
+    assert again["pushed_now"]
+    assert {node for node, entry in again["nodes"].items() if entry["state"] == "ran"} == {"Pusher"}
+    assert (Path(again["pushed"]) / "tflite").stat().st_size > 1000
+    Path(first["pushed"]).rmdir()
+    assert project.would_run() == set()
+
+
 @pytest.mark.parametrize(
     ("edit", "expected"),
     [
@@ -324,10 +339,18 @@ def test_interrupted_run_ends_cleanly_and_is_resumed(untouched: Project) -> None
         if "Trainer" in line or "convert-float32" in line:
             break
     time.sleep(8)
+    somebody_elses = untouched.root / "serving/9999999999/tflite"
+    somebody_elses.parent.mkdir()
+    somebody_elses.write_bytes(b"not this run's")
+    second = untouched.paredown("run", "pipeline.yaml", "--only", "student")
+    assert second.code == 2
+    assert "Another run is using" in second.err
     process.send_signal(signal.SIGINT)
     rest = process.stderr.read()
     assert process.wait(timeout=120) == 130, "".join(seen) + rest
     assert "Interrupted. Nothing was pushed" in rest
+    assert somebody_elses.read_bytes() == b"not this run's"
+    shutil.rmtree(somebody_elses.parent)
     assert sorted(path.name for path in (untouched.root / "serving").iterdir()) == before
     leftovers = [
         path

@@ -583,8 +583,7 @@ def test_metric_with_wrong_arguments_is_refused(project, metric, config, key, me
 @pytest.mark.parametrize(
     ("metric", "config"),
     [
-        ("ExampleCount", "{}"),
-        ("MeanSquaredError", "{name: mse}"),
+        ("MeanSquaredError", "{dtype: float32}"),
         ("BinaryAccuracy", "{threshold: 0.3}"),
         ("AUC", "{curve: PR, num_thresholds: 100}"),
         ("PrecisionAtRecall", "{recall: 0.9}"),
@@ -874,3 +873,51 @@ def test_each_mistake_gives_one_problem_in_the_order_of_the_sections(project):
         (21, "run.pipeline_root"),
         (22, "run.metadata"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("metric", "ascending"),
+    [
+        ("SparseCategoricalAccuracy", True),
+        ("AUC", True),
+        ("Precision", True),
+        ("TNR", True),
+        ("MeanSquaredError", False),
+        ("BinaryCrossentropy", False),
+        ("FNR", False),
+        ("FP", False),
+        ("FalseOmissionRate", False),
+        ("MissRate", False),
+        ("CategoricalHinge", False),
+        ("KLDivergence", False),
+        ("ExampleCount", None),
+        ("Prevalence", None),
+        ("MeanPrediction", None),
+    ],
+)
+def test_which_way_a_metric_is_better_is_known_or_has_to_be_written(
+    metric: str, ascending: bool | None
+) -> None:
+    from components.evaluator.params import AccuracyGate
+
+    gate = AccuracyGate(metric=metric)
+    assert gate.direction_is_known() is (ascending is not None)
+    assert gate.ascending() is bool(ascending)
+    assert AccuracyGate(metric=metric, higher_is_better=True).ascending()
+
+
+def test_a_metric_without_a_direction_is_refused(tmp_path):
+    file = load("configs/mnist/pipeline.yaml", ["gate.accuracy.metric=ExampleCount"])
+    (problem,) = check(file)
+    assert problem.key() == "gate.accuracy.metric"
+    assert "write higher_is_better: true or higher_is_better: false" in problem.message
+
+
+def test_a_path_that_tfx_takes_for_a_pattern_is_refused(tmp_path, monkeypatch):
+    folder = tmp_path / "v[2]"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    file = load(Path(__file__).parents[2] / "configs/mnist/pipeline.yaml")
+    problems = {problem.key(): problem.message for problem in check(file)}
+    for key in ("data.path", "push.directory", "run.pipeline_root"):
+        assert "has [ ] in its name, which TFX takes for a pattern" in problems[key]

@@ -185,16 +185,47 @@ def test_an_edit_changes_the_version_of_what_imports_it(
     forget()
 
 
-def test_a_module_beside_the_model_is_part_of_its_version(tmp_path: Path) -> None:
-    model = tmp_path / "model.py"
-    model.write_text("from project.layers import Block\nimport numpy\n", encoding="utf-8")
-    layers = tmp_path / "layers.py"
-    layers.write_text("Block = 1\n", encoding="utf-8")
-    other = tmp_path / "other.py"
-    other.write_text("x = 1\n", encoding="utf-8")
-    before = code_version.module_version(model)
-    other.write_text("x = 2\n", encoding="utf-8")
-    assert code_version.module_version(model) == before
-    layers.write_text("Block = 2\n", encoding="utf-8")
-    forget()
-    assert code_version.module_version(model) != before
+@pytest.mark.parametrize(
+    ("source", "helper"),
+    [
+        pytest.param("from layers import Block\n", "layers.py", id="a module beside it"),
+        pytest.param("import parts.blocks\n", "parts/blocks.py", id="a module in a folder"),
+        pytest.param("import parts.blocks\n", "parts/__init__.py", id="the folder's own code"),
+        pytest.param("from parts import *\n", "parts/deep.py", id="what a package imports"),
+        pytest.param(
+            "def build_model(h):\n    from parts import blocks\n", "parts/blocks.py", id="inside a function"
+        ),
+    ],
+)
+def test_what_the_model_imports_is_part_of_its_version(
+    source: str, helper: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "parts").mkdir()
+    texts = {
+        "model.py": source,
+        "layers.py": "Block = 1\n",
+        "parts/__init__.py": "from .deep import *\n",
+        "parts/deep.py": "x = 1\n",
+        "parts/blocks.py": "import numpy\n",
+        "other.py": "x = 1\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+
+    def version() -> str:
+        forget()
+        return code_version.module_version(tmp_path / "model.py", "model", tmp_path / "pipeline.yaml")
+
+    before = version()
+    (tmp_path / "other.py").write_text("x = 2\n", encoding="utf-8")
+    assert version() == before
+    (tmp_path / helper).write_text(texts[helper] + "# edited\n", encoding="utf-8")
+    assert version() != before
+
+
+def test_a_long_chain_has_a_short_id() -> None:
+    steps = ",".join(f"{{prune: {{sparsity: 0.{share}}}}}" for share in range(11, 29))
+    plan = plan_of(f"candidates.long=[{steps},{{convert: {{quantization: int8}}}}]")
+    assert max(len(node.id) for node in plan.nodes) <= 63
+    assert len(ids(plan)) == len(plan.nodes)

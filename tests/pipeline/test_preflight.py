@@ -89,8 +89,8 @@ class Folder:
         assert after == [path for path in before if "__pycache__" not in str(path)]
         return problems
 
-    def only_problem(self, *overrides: str) -> Problem:
-        (problem,) = self.check(*overrides)
+    def only_problem(self, *overrides: str, cached: frozenset[str] = frozenset()) -> Problem:
+        (problem,) = self.check(*overrides, cached=cached)
         return problem
 
 
@@ -244,3 +244,87 @@ def test_run_refuses_before_it_writes(folder: Folder) -> None:
     assert "is damaged" in done.stderr
     assert "not compiled" in done.stderr
     assert sorted(folder.root.rglob("*")) == before
+
+
+TWO_OUTPUTS = """\
+import tf_keras
+from tf_keras import layers
+
+
+def build_model(hparams):
+    x = layers.Input((4,), name="x")
+    model = tf_keras.Model(x, [layers.Dense(3)(x), layers.Dense(1)(x)])
+    model.compile("sgd", "mse")
+    return model
+"""
+
+
+def test_several_outputs(folder: Folder) -> None:
+    folder.write_model(TWO_OUTPUTS)
+    problem = folder.only_problem("candidates.student=[{convert: {quantization: float16}}]")
+    assert "a model with 2 outputs, and there is one label" in problem.message
+
+
+def test_input_of_another_size(folder: Folder) -> None:
+    folder.write_model(MODEL.replace("Input((4,)", "Input((5,)"))
+    problem = folder.only_problem()
+    assert "feature 'x' has 4 values in the first record" in problem.message
+    assert "model's input 'x' of shape (5,)" in problem.message
+
+
+def test_student_of_another_size(folder: Folder) -> None:
+    student = MODEL.partition("def build_model")[2].replace("Dense(3", "Dense(2")
+    text = (
+        MODEL.partition("def build_student")[0]
+        + "def build_student"
+        + student.partition("def build_student")[0]
+    )
+    folder.write_model(text)
+    problem = folder.only_problem()
+    assert problem.key() == "candidates.student[0].distill.student"
+    assert "the student gives (None, 2) and the baseline (None, 3)" in problem.message
+
+
+def test_a_layer_that_cannot_be_quantization_aware(folder: Folder) -> None:
+    folder.write_model(
+        MODEL.replace("tf_keras.layers.Dense(3", "tf_keras.layers.Rescaling(2.0), tf_keras.layers.Dense(3")
+    )
+    problem = folder.only_problem(
+        "candidates.student=[{qat: {}}, {convert: {quantization: int8}}]",
+        "candidates.more=[{prune: {sparsity: 0.5}}, {qat: {}}, {convert: {quantization: int8}}]",
+    )
+    assert "cannot be made quantization-aware" in problem.message
+
+
+def test_slice_by_a_feature_that_is_not_there(folder: Folder) -> None:
+    problem = folder.only_problem("gate.accuracy.slices=[{by: labl, min: 0.1}]")
+    assert problem.key() == "gate.accuracy.slices[0].by"
+    assert "'labl' is no feature of the data; did you mean 'label'?" in problem.message
+
+
+def test_runner_that_beam_does_not_have(folder: Folder) -> None:
+    problem = folder.only_problem("run.beam_args=[--runner=Nope]")
+    assert problem.key() == "run.beam_args"
+    assert "Nope" in problem.message
+
+
+def test_module_that_exits(folder: Folder) -> None:
+    folder.write_model(MODEL + "\nraise SystemExit(0)\n")
+    problem = folder.only_problem("candidates.student=[{convert: {quantization: float16}}]")
+    assert f"importing {folder.module} raised SystemExit: 0" in problem.message
+
+
+def test_label_is_looked_for_also_when_the_data_were_read_before(folder: Folder) -> None:
+    problem = folder.only_problem("data.label=labels", cached=frozenset({"ImportExampleGen"}))
+    assert "'labels' is no feature of the data" in problem.message
+
+
+def test_names_of_layers_are_the_same_in_each_build(folder: Folder) -> None:
+    from components.common import user_module
+
+    folder.write_model(MODEL.replace(', name="last"', ""))
+    names = [
+        [layer.name for layer in user_module.build(folder.module, "build_model", {}).layers]
+        for _ in range(3)
+    ]
+    assert names == [["dense"]] * 3

@@ -36,6 +36,10 @@ def records_of(digits: Digits, order: list[int], reverse_features: bool = False)
     return records
 
 
+def pairs(images: np.ndarray, labels: np.ndarray) -> set[bytes]:
+    return {image.tobytes() + bytes([label]) for image, label in zip(images, labels, strict=True)}
+
+
 def test_images_take_the_shape_and_dtype_of_the_input(mnist_examples: Any, mnist_arrays: dict) -> None:
     arrays = mnist_examples.load("eval", IMAGE)
 
@@ -45,9 +49,8 @@ def test_images_take_the_shape_and_dtype_of_the_input(mnist_examples: Any, mnist
     assert arrays.labels.shape == (400,)
     digits = mnist_arrays["eval"]
     # The same pairs of image and label, as a set: their order is another.
-    expected = {image.tobytes() + bytes([label]) for image, label in zip(digits.images, digits.labels)}
     rows = arrays.features["image"].reshape(400, 784).astype(np.int64)
-    assert {row.tobytes() + bytes([label]) for row, label in zip(rows, arrays.labels)} == expected
+    assert pairs(rows, arrays.labels) == pairs(digits.images, digits.labels)
     # Rows stay rows: the reshaped image is not transposed.
     first = next(image for image in digits.images if image.tobytes() == rows[0].tobytes())
     assert arrays.features["image"][0, 3, 17, 0] == first[3 * 28 + 17]
@@ -145,9 +148,8 @@ def test_a_feature_without_shape_is_fine_where_all_examples_agree(tmp_path: Path
     folder = write_examples(tmp_path, RAGGED_SCHEMA, train=[to_example(row) for row in rows])
     arrays = examples_of(folder, "y").load("train", {"x": InputSpec((2,), np.float32)})
 
-    assert sorted(zip(arrays.labels.tolist(), arrays.features["x"].tolist())) == [
-        (i, [float(i), 0.5]) for i in range(5)
-    ]
+    rows_by_label = dict(zip(arrays.labels.tolist(), arrays.features["x"].tolist(), strict=True))
+    assert rows_by_label == {i: [float(i), 0.5] for i in range(5)}
 
 
 def test_transformed_examples_are_read_by_the_transformed_schema(tmp_path: Path) -> None:
@@ -202,5 +204,5 @@ def test_inputs_find_their_features(names: list, features: list, expected: dict)
     ],
 )
 def test_an_input_without_a_feature_is_named(names: list, features: list) -> None:
-    with pytest.raises(ExamplesError, match="input 'input_1' is no feature of the data.*'a'"):
+    with pytest.raises(ExamplesError, match=r"input 'input_1' is no feature of the data.*'a'"):
         match_features(names, features, "label")

@@ -17,7 +17,6 @@ import tensorflow_model_analysis as tfma
 from components.common import model_files
 from components.common.litert import LiteRTModel
 from components.common.model_files import StepRecord
-from components.evaluator import accuracy
 from components.evaluator.executor import evaluate
 from components.evaluator.params import Gate
 from components.evaluator.verdict import Verdict
@@ -207,8 +206,3 @@ def test_no_examples_are_no_accuracy(judge: Judge, mnist_arrays: dict[str, Digit
     verdict = judge(examples=examples)
     assert not verdict.blessed
     assert any(text.startswith("measuring accuracy failed") for text in verdict.reasons)
-
-
-def test_metric_name_is_the_one_in_tfmas_output() -> None:
-    assert accuracy.metric_name({"metric": "AUC", "config": {}}) == "AUC"
-    assert accuracy.metric_name({"metric": "AUC", "config": {"name": "pr"}}) == "pr"

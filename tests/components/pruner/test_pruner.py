@@ -171,13 +171,15 @@ def stack(*parts: Any, shape: tuple[int, ...] = (8, 8, 3)) -> tf_keras.Model:
             ["c"], id="TFMOT-takes-DepthwiseConv2D-and-prunes-nothing",
         ),
         pytest.param(lambda: stack(layers.SeparableConv2D(4, 3, name="s")), ["s"], id="separable"),
-        pytest.param(lambda: stack(layers.Rescaling(2.0), layers.Dense(3, name="d")), ["d"], id="rescaling"),
+        pytest.param(lambda: stack(layers.Rescaling(2.0), layers.Dense(3, name="d")), ["d"], id="scaled"),
         pytest.param(
             lambda: stack(layers.Embedding(5, 4, name="e"), layers.Dense(3, name="d"), shape=(6,)),
             ["e", "d"], id="embedding",
         ),
         pytest.param(
-            lambda: stack(layers.Bidirectional(layers.LSTM(2), name="b"), layers.Dense(3, name="d"), shape=(4, 2)),
+            lambda: stack(
+                layers.Bidirectional(layers.LSTM(2), name="b"), layers.Dense(3, name="d"), shape=(4, 2)
+            ),
             ["d"], id="a-wrapper-of-layers",
         ),
     ],

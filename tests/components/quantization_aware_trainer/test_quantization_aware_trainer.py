@@ -32,9 +32,7 @@ def kernel(model: tf_keras.Model, name: str) -> np.ndarray:
     return next(w for w in layer.weights if w.name.endswith("kernel:0")).numpy()
 
 
-def test_zeros_of_a_pruned_model_stay_where_they_are(
-    pruned: Step, pruned_quantization_aware: Step
-) -> None:
+def test_zeros_of_a_pruned_model_stay_where_they_are(pruned: Step, pruned_quantization_aware: Step) -> None:
     before = model_files.load(pruned.uri)
     after = model_files.load(pruned_quantization_aware.uri)
 
@@ -68,7 +66,7 @@ def test_a_dense_model_is_trained_on_for_int8(
     ranges = {w.name.split(":")[0]: w.numpy() for w in model.get_layer("quant_dense").weights}
     largest = np.abs(kernel(model, "dense")).max()
     assert ranges["quant_dense/kernel_max"] == pytest.approx(largest, rel=0.05)
-    assert ranges["quant_dense/post_activation_max"] > 1  # 6 before the first batch, as for ReLU6
+    assert ranges["quant_dense/post_activation_max"] != 6  # where it begins
 
 
 @pytest.mark.parametrize("base", ["quantization_aware", "pruned_quantization_aware"])
@@ -182,9 +180,8 @@ def test_keep_zeros_undoes_what_the_optimizer_does_to_them() -> None:
     model.get_layer("free").set_weights(free)
     model.compile(tf_keras.optimizers.Adam(0.1), "mse", run_eagerly=True)
     arrays = Arrays({"x": np.random.default_rng(0).normal(size=(32, 6))}, np.ones(32))
-    model.fit(
-        arrays.features["x"], arrays.labels, 8, epochs=2, verbose=0, callbacks=[fine_tuning.KeepZeros(["kept"])]
-    )
+    keep = fine_tuning.KeepZeros(["kept"])
+    model.fit(arrays.features["x"], arrays.labels, 8, epochs=2, verbose=0, callbacks=[keep])
 
     after = model.get_layer("kept").get_weights()[0]
     assert np.all(after[:3] == 0)

@@ -103,7 +103,8 @@ def test_inputs_reach_the_model_by_name_and_not_by_order(make_module: MakeModule
         """
     )
     schema = "".join(
-        f'feature {{ name: "{name}" type: FLOAT presence {{ min_fraction: 1 }} shape {{ dim {{ size: 1 }} }} }}'
+        f'feature {{ name: "{name}" type: FLOAT presence {{ min_fraction: 1 }} '
+        "shape { dim { size: 1 } } }"
         for name in ("first", "label", "second")
     )
     rows = [to_example({"first": float(i), "second": 0.5 * i, "label": 1.0}) for i in range(8)]
