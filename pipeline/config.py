@@ -45,6 +45,9 @@ def _check_name(value: str) -> str:
 
 
 def _check_module(value: str) -> str:
+    if value.endswith(".py") and _MODULE.fullmatch(value.removesuffix(".py").replace("/", ".")):
+        dotted = value.removesuffix(".py").replace("/", ".")
+        raise ValueError(f"{value!r} is a file; write it as Python imports it: {dotted}")
     if not _MODULE.fullmatch(value):
         raise ValueError(
             f"{value!r} is no module name: write it as Python imports it, e.g. configs.mnist.model"

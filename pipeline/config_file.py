@@ -129,6 +129,8 @@ def _read_tree(path: Path) -> CommentedMap:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise refuse("no such file; write the path of a config, e.g. configs/mnist/pipeline.yaml") from None
+    except IsADirectoryError:
+        raise refuse("is a folder; write the path of the YAML file in it") from None
     except (OSError, UnicodeDecodeError) as error:
         raise refuse(f"cannot be read as UTF-8 text: {error}") from None
     try:

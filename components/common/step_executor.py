@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,11 +101,14 @@ def examples_of(input_dict: dict[str, list[Any]], label: str) -> Examples:
 
 
 def set_properties(artifact: Any, facts: Facts) -> None:
-    """Sets facts as custom properties, which lineage shows and queries."""
+    """Sets facts as custom properties, which lineage shows and queries.
+
+    NaN and infinity are left out: ML Metadata writes them into its SQL as they are, which ends the run.
+    """
     for name, value in facts.items():
         if isinstance(value, str):
             artifact.set_string_custom_property(name, value)
         elif isinstance(value, int):
             artifact.set_int_custom_property(name, int(value))
-        else:
+        elif math.isfinite(value):
             artifact.set_float_custom_property(name, float(value))

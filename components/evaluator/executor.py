@@ -88,7 +88,6 @@ class _Evaluation:
             accuracy.CANDIDATE: model_files.tflite_file(candidate),
             accuracy.BASELINE: model_files.tflite_file(baseline),
         }
-        self._record = StepRecord.read(candidate)
         self._examples = examples
         self._gate = gate
         self._output = output
@@ -96,6 +95,8 @@ class _Evaluation:
         self._beam_args = beam_args
         self._failures: list[str] = []
         self._judgements: list[Judgement] = []
+        read = self._attempt("reading the candidate's record", lambda: StepRecord.read(candidate))
+        self._record = read or StepRecord()
         self._measured: dict[str, Any] = {"steps": self._record.steps}
 
     def verdict(self) -> Verdict:
@@ -242,7 +243,9 @@ class _Evaluation:
     ) -> None:
         value, reference = candidate.get(key, (None, 0))[0], baseline.get(key, (None, 0))[0]
         if value is not None and not math.isfinite(value):
-            self._failures.append(f"{figure} is {value}: the candidate's predictions are no numbers")
+            self._failures.append(
+                f"{figure} is {value}: {gate.metric} is not defined for these predictions"
+            )
         self._judge(figure, limits, value, reference, ascending=gate.ascending())
 
     def _analyze(self) -> tuple[dict, dict]:

@@ -24,7 +24,8 @@ class Latency:
     Attributes:
         candidate: Percentile → milliseconds.
         baseline: Percentile → milliseconds.
-        ratio: Candidate / baseline, at the gate's percentile.
+        percentile: The gate's.
+        ratio: Candidate / baseline, at that percentile.
         ratio_low: Lower end of the ratio's bootstrap interval.
         ratio_high: Upper end.
         threads: Of the interpreters.
@@ -34,6 +35,7 @@ class Latency:
 
     candidate: dict[int, float]
     baseline: dict[int, float]
+    percentile: int
     ratio: float
     ratio_low: float
     ratio_high: float
@@ -85,6 +87,7 @@ def measure(
     return Latency(
         candidate={p: float(np.percentile(times[0], p)) for p in PERCENTILES},
         baseline={p: float(np.percentile(times[1], p)) for p in PERCENTILES},
+        percentile=percentile,
         ratio=float(np.percentile(times[0], percentile) / np.percentile(times[1], percentile)),
         ratio_low=low,
         ratio_high=high,

@@ -22,17 +22,10 @@ def figure(verdict: Verdict, name: str) -> float | None:
     if name == "accuracy":
         return measured.get("accuracy", {}).get("candidate")
     if name == "latency":
-        times = measured.get("latency", {}).get("candidate", {})
-        return times.get(_gate_percentile(verdict), times.get("50"))
+        latency = measured.get("latency", {})
+        return latency.get("candidate", {}).get(str(latency.get("percentile")))
     sizes = measured.get("size", {}).get("candidate", {})
     return sizes.get({"size": "file", "gzip_size": "gzip"}[name])
-
-
-def _gate_percentile(verdict: Verdict) -> str:
-    for judgement in verdict["judgements"]:
-        if judgement["figure"].endswith(" latency"):
-            return judgement["figure"].removeprefix("p").removesuffix(" latency")
-    return "50"
 
 
 def select(verdicts: dict[str, Verdict], blessed: dict[str, bool], options: dict[str, Any]) -> str | None:

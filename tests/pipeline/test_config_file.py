@@ -179,11 +179,6 @@ def test_file_that_is_not_there_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_folder_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"cannot be read as UTF-8 text: .*Is a directory"):
-        load(tmp_path)
-
-
 @pytest.mark.parametrize(
     ("old", "new", "key", "message"),
     [
@@ -540,3 +535,18 @@ print([name for name in heavy if name in sys.modules])
     )
 
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "[]", "")
+
+
+def test_a_folder_is_no_config(tmp_path):
+    with pytest.raises(ConfigError) as refused:
+        load(tmp_path)
+    (problem,) = refused.value.problems
+    assert problem.message == "is a folder; write the path of the YAML file in it"
+
+
+@pytest.mark.parametrize("written", ["model.py", "configs/mnist/model.py"])
+def test_a_file_in_place_of_a_module_is_told_by_its_dotted_name(written):
+    with pytest.raises(ConfigError) as refused:
+        load("configs/mnist/pipeline.yaml", [f"model.module={written}"])
+    (problem,) = refused.value.problems
+    assert problem.message.endswith("write it as Python imports it: " + written[:-3].replace("/", "."))

@@ -8,9 +8,15 @@ from typing import Any
 import pytest
 import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
-from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
+from tfx.types import standard_artifacts
 
-from components.anomaly_gate.executor import DataAnomalyError, read_anomalies, refuse_anomalies
+from components.anomaly_gate.executor import (
+    DataAnomalyError,
+    Executor,
+    read_anomalies,
+    refuse_anomalies,
+)
 from tests.conftest import to_example
 
 SCHEMA = """
@@ -70,4 +76,42 @@ def test_each_anomaly_is_named_with_its_split(tmp_path: Path) -> None:
 
 def test_data_that_were_not_validated_do_not_pass(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="not validated"):
+        refuse_anomalies(str(tmp_path))
+
+
+def artifact(kind: Any, uri: Path) -> Any:
+    made = kind()
+    made.uri = str(uri)
+    return made
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_the_schema_is_handed_on_only_where_the_data_are_clean(tmp_path: Path, clean: bool) -> None:
+    rows = GOOD if clean else [*GOOD, {"payment": ["bitcoin"]}]
+    write_anomalies(tmp_path / "a", "train", rows, tmp_path / "w")
+    (tmp_path / "schema").mkdir()
+    (tmp_path / "schema" / "schema.pbtxt").write_text(SCHEMA, encoding="utf-8")
+    inputs = {
+        "anomalies": [artifact(standard_artifacts.ExampleAnomalies, tmp_path / "a")],
+        "inferred_schema": [artifact(standard_artifacts.Schema, tmp_path / "schema")],
+    }
+    outputs = {"schema": [artifact(standard_artifacts.Schema, tmp_path / "out")]}
+
+    if clean:
+        Executor().Do(inputs, outputs, {"code_version": "1"})
+        assert (tmp_path / "out" / "schema.pbtxt").read_text(encoding="utf-8") == SCHEMA
+    else:
+        with pytest.raises(DataAnomalyError, match="feature 'payment' of split 'train'"):
+            Executor().Do(inputs, outputs, {"code_version": "1"})
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_message_about_the_whole_data_set_is_an_anomaly(tmp_path: Path) -> None:
+    anomalies = anomalies_pb2.Anomalies()
+    anomalies.dataset_anomaly_info.description = "The dataset has too few examples."
+    folder = tmp_path / "Split-eval"
+    folder.mkdir()
+    (folder / "SchemaDiff.pb").write_bytes(anomalies.SerializeToString())
+
+    with pytest.raises(DataAnomalyError, match=r"data set.*'eval': The dataset has too few examples"):
         refuse_anomalies(str(tmp_path))

@@ -15,7 +15,7 @@ from tfx.types import standard_artifacts
 from components.common import model_files, stock_layers
 from components.common.examples import Examples
 from components.common.model_files import StepRecord
-from components.common.step_executor import StepExecutor, StepJob
+from components.common.step_executor import StepExecutor, StepJob, set_properties
 from tests.components.conftest import MakeModule, make_job, run_step
 from tests.conftest import MNIST_HPARAMS, MNIST_MODULE, Trained, to_example, write_examples
 
@@ -141,3 +141,25 @@ def test_a_process_that_never_built_the_model_knows_its_custom_layers(
     options = PruneOptions(sparsity=0.5, epochs=2, batch_size=4)
     job = make_job(base, tmp_path / "pruned", options, examples, model_module=module, hparams={})
     assert run_step(prune, job)["least_layer_sparsity"] == 0.5
+
+
+def test_facts_that_are_no_numbers_are_left_out(tmp_path: Path) -> None:
+    """ML Metadata raises an InternalError on them: its SQL has the bare word `nan`."""
+    from ml_metadata.metadata_store import metadata_store
+    from ml_metadata.proto import metadata_store_pb2
+
+    made = artifact(standard_artifacts.Model, tmp_path)
+    set_properties(
+        made, {"loss": float("nan"), "worst": float("inf"), "accuracy": 0.5, "bytes": np.int64(3)}
+    )
+    config = metadata_store_pb2.ConnectionConfig()
+    config.fake_database.SetInParent()
+    store = metadata_store.MetadataStore(config)
+    made.type_id = store.put_artifact_type(metadata_store_pb2.ArtifactType(name="Model"))
+    store.put_artifacts([made.mlmd_artifact])
+
+    (kept,) = store.get_artifacts()
+    assert {n: v.double_value or v.int_value for n, v in kept.custom_properties.items()} == {
+        "accuracy": 0.5,
+        "bytes": 3,
+    }

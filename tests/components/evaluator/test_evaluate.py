@@ -133,6 +133,10 @@ def claim_sparsity_of_no_layer(judge: Judge) -> None:
     dataclasses.replace(StepRecord.read(judge.candidate), sparsity={"gone": 0.8}).write(judge.candidate)
 
 
+def garble_record(judge: Judge) -> None:
+    (Path(judge.candidate) / "optimization.json").write_text('{"steps": [', encoding="utf-8")
+
+
 def replace_candidate(judge: Judge, output: Callable[[Any], Any], name: str = "image") -> None:
     """Puts a file in the candidate's place that computes `output` of its only input."""
     module = tf.Module()
@@ -174,6 +178,9 @@ def predict_nan(judge: Judge) -> None:
             claim_sparsity_of_no_layer,
             "sparsity of layer gone was not found in the file",
             id="a layer that was pruned is not there",
+        ),
+        pytest.param(
+            garble_record, "reading the candidate's record failed", id="what was asked for is unknown"
         ),
         pytest.param(need_another_feature, "'audio'", id="a feature is missing"),
         pytest.param(predict_nan, "not finite", id="predictions are NaN"),

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow_model_analysis as tfma
 from ai_edge_litert.interpreter import Interpreter
+from tensorflow_model_analysis.extractors import tflite_predict_extractor
 
 from components.common.examples import Arrays
 from components.common.litert import LiteRTError, LiteRTModel
@@ -111,7 +112,7 @@ def test_tfmas_own_extractor_does_not(
 ) -> None:
     """If this fails one day, TFMA has mended its extractor, and ours may go."""
     model = tfma.default_eval_shared_model(eval_saved_model_path=str(narrow), eval_config=CONFIG)
-    extractor = tfma.extractors.TFLitePredictExtractor(CONFIG, model)
+    extractor = tflite_predict_extractor.TFLitePredictExtractor(CONFIG, model)
     got = through_beam(extractor, mnist_examples, tmp_path, CONFIG)
     expected = plain_loop(str(narrow / "tflite"), mnist_arrays["eval"].images)
     assert got.keys() == expected.keys()

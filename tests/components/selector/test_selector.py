@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tfx.types import standard_artifacts
 
-from components.selector.executor import select
+from components.artifacts import OptimizationReport
+from components.selector.executor import Executor, select
 
 
 def verdict(
@@ -20,11 +24,14 @@ def verdict(
 ) -> dict[str, Any]:
     return {
         "blessed": blessed,
-        "judgements": [{"figure": f"p{percentile} latency"}],
+        "judgements": [],  # the gate may have no limit on latency and still name a percentile
         "measured": {
             "accuracy": {"candidate": accuracy, "higher_is_better": higher_is_better},
             "size": {"candidate": {"file": size, "gzip": gzip}},
-            "latency": {"candidate": latency or {"50": 1.0, "90": 2.0, "99": 3.0}},
+            "latency": {
+                "candidate": latency or {"50": 1.0, "90": 2.0, "99": 3.0},
+                "percentile": percentile,
+            },
         },
     }
 
@@ -86,3 +93,83 @@ def test_who_was_not_measured_cannot_win() -> None:
     verdicts = {"a": verdict(), "b": verdict()}
     verdicts["a"]["measured"]["size"] = {}
     assert winner(verdicts, minimize="size") == "b"
+
+
+def artifact(kind: Any, uri: Path) -> Any:
+    made = kind()
+    made.uri = str(uri)
+    return made
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Any:
+    """Runs the executor on candidates given as name → (verdict, blessed), and returns its outputs."""
+
+    def do(candidates: dict[str, tuple[dict[str, Any], bool]], minimize: str) -> dict[str, Any]:
+        inputs: dict[str, list[Any]] = {}
+        for name, (judged, blessed) in candidates.items():
+            key = name.replace("-", "_")
+            folder = tmp_path / name
+            (folder / "model" / "Format-Serving").mkdir(parents=True)
+            (folder / "model" / "Format-Serving" / "tflite").write_bytes(name.encode())
+            (folder / "verdict.json").write_text(json.dumps(judged), encoding="utf-8")
+            blessing = artifact(standard_artifacts.ModelBlessing, folder / "blessing")
+            blessing.set_int_custom_property("blessed", int(blessed))
+            inputs[f"model_{key}"] = [artifact(standard_artifacts.Model, folder / "model")]
+            inputs[f"blessing_{key}"] = [blessing]
+            inputs[f"evaluation_{key}"] = [artifact(standard_artifacts.ModelEvaluation, folder)]
+        kinds = {
+            "model": standard_artifacts.Model,
+            "blessing": standard_artifacts.ModelBlessing,
+            "report": OptimizationReport,
+        }
+        outputs = {key: [artifact(kind, tmp_path / "out" / key)] for key, kind in kinds.items()}
+        Executor().Do(
+            inputs,
+            outputs,
+            {
+                "candidates": json.dumps(list(candidates)),
+                "select": json.dumps({"minimize": minimize, "maximize": None}),
+                "code_version": "1",
+            },
+        )
+        return {key: made for key, (made,) in outputs.items()}
+
+    return do
+
+
+def files_of(artifact: Any) -> list[str]:
+    return sorted(str(p.relative_to(artifact.uri)) for p in Path(artifact.uri).rglob("*") if p.is_file())
+
+
+def test_the_winner_is_handed_on_with_its_blessing(run: Any) -> None:
+    candidates = {
+        "int8": (verdict(size=30), True),
+        "pruned-int8": (verdict(size=20), True),
+        "float16": (verdict(size=10, blessed=False), False),
+        "student": (verdict(size=5), False),  # the artifact says no, whatever the file says
+    }
+    made = run(candidates, "size")
+
+    assert files_of(made["model"]) == ["Format-Serving/tflite"]
+    assert (Path(made["model"].uri) / "Format-Serving/tflite").read_bytes() == b"pruned-int8"
+    assert made["model"].get_string_custom_property("candidate") == "pruned-int8"
+    assert files_of(made["blessing"]) == ["BLESSED"]
+    assert made["blessing"].get_int_custom_property("blessed") == 1
+    report = json.loads((Path(made["report"].uri) / "report.json").read_text())
+    assert report["winner"] == "pruned-int8"
+    assert report["select"] == {"minimize": "size", "maximize": None}
+    assert report["candidates"] == {name: judged for name, (judged, _) in candidates.items()}
+    assert made["report"].get_string_custom_property("winner") == "pruned-int8"
+    assert made["report"].get_int_custom_property("candidates") == 4
+
+
+def test_without_a_winner_there_is_no_model_and_no_blessing(run: Any) -> None:
+    made = run({"int8": (verdict(blessed=False), False)}, "size")
+
+    assert files_of(made["model"]) == []
+    assert made["model"].get_string_custom_property("candidate") == ""
+    assert files_of(made["blessing"]) == ["NOT_BLESSED"]
+    assert made["blessing"].get_int_custom_property("blessed") == 0
+    assert json.loads((Path(made["report"].uri) / "report.json").read_text())["winner"] is None
+    assert made["report"].get_int_custom_property("passed") == 0

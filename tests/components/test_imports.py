@@ -1,0 +1,60 @@
+"""Which way the project's modules may know each other."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "components").rglob("*.py"))
+TENSORFLOW_FREE = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in FILES
+    if path.name in ("params.py", "registry.py", "step.py", "interruption.py", "progress.py", "sparsity.py")
+)
+
+
+def imported_by(path: Path) -> set[str]:
+    """Dotted names of what a file imports, anywhere in it; of `from a import b`, `a` and `a.b`."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            names.add(str(node.module))
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def test_the_components_are_found() -> None:
+    folders = {path.parent.name for path in FILES}
+    assert {"pruner", "evaluator", "common", "selector", "trainer"} <= folders
+    assert imported_by(ROOT / "components/pruner/component.py") >= {"components.pruner.executor"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_component_knows_neither_the_pipeline_nor_another_components_work(path: Path) -> None:
+    own, *_ = path.relative_to(ROOT / "components").parts
+    for name in imported_by(path):
+        package, *rest = name.split(".")
+        assert package not in ("pipeline", "configs", "tests"), f"{path} imports {name}"
+        if package != "components" or not rest or rest[0] in (own, "common", "artifacts"):
+            continue
+        # The registry lists every technique's options; nothing else looks into a foreign folder.
+        assert path.name == "registry.py" and rest[1:2] == ["params"], f"{path} imports {name}"
+
+
+def test_what_the_command_line_needs_imports_no_tensorflow() -> None:
+    heavy = "{'tensorflow', 'tf_keras', 'tfx', 'apache_beam', 'tensorflow_model_optimization'}"
+    code = f"import sys, {', '.join(TENSORFLOW_FREE)}; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert len(TENSORFLOW_FREE) >= 12
+    assert done.stdout.strip() == "[]"
