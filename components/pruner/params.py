@@ -37,8 +37,11 @@ class PruneOptions(TrainingOptions):
     epochs: int = Field(default=2, ge=1, description="Passes over the training examples.")
 
     def check_after(self, before: StepOptions) -> None:
-        """Refuses to prune less than was pruned before: weights would come back."""
-        if isinstance(before, PruneOptions) and self.sparsity < before.sparsity:
+        """Refuses to prune the same layers less than before: weights would come back."""
+        if not isinstance(before, PruneOptions):
+            return
+        same_layers = (self.include, self.exclude) == (before.include, before.exclude)
+        if same_layers and self.sparsity < before.sparsity:
             raise ValueError(
                 f"sparsity {self.sparsity:g} is below the {before.sparsity:g} of an earlier `prune`; write "
                 "a higher one"

@@ -337,8 +337,6 @@ def test_module_is_found_on_sys_path_last(project, monkeypatch):
         "mean 'my.model'?"),
         ("mine.model", "there is no mine/model.py in {cwd}, beside the config or on sys.path; "
         "write the module as Python imports it"),
-        ("my.model.py", "there is no my/model/py.py in {cwd}, beside the config or on sys.path; "
-        "write the module as Python imports it"),
     ],
 )  # fmt: skip
 def test_module_that_does_not_exist_is_refused(project, module, message):

@@ -289,8 +289,7 @@ def test_same_chain_under_two_names_is_refused_at_the_second(tmp_path):
             "configs.mnist.model",
             "configs/mnist/model.py  # here",
             "model.module",
-            "'configs/mnist/model.py' is no module name: write it as Python imports it, e.g. "
-            "configs.mnist.model",
+            "'configs/mnist/model.py' is a file; write it as Python imports it: configs.mnist.model",
             id="file where a module belongs",
         ),
         pytest.param(
@@ -354,3 +353,24 @@ def test_only_keeps_the_named_candidates_in_the_given_order(tmp_path):
     assert list(config.candidates) == ["int8", "b", "c"]
     with pytest.raises(KeyError, match="int9"):
         config.only(["int9"])
+
+
+@pytest.mark.parametrize(
+    ("second", "works"),
+    [
+        ("{prune: {sparsity: 0.9}}", True),
+        ("{prune: {sparsity: 0.5}}", False),
+        ("{prune: {sparsity: 0.5, include: [dense]}}", True),
+    ],
+)
+def test_the_same_layers_are_not_pruned_less_than_before(second, works):
+    from pipeline.config_file import ConfigError, load
+
+    chain = (
+        f"candidates.twice=[{{prune: {{sparsity: 0.8}}}}, {second}, {{convert: {{quantization: int8}}}}]"
+    )
+    if works:
+        load("configs/mnist/pipeline.yaml", [chain])
+        return
+    with pytest.raises(ConfigError, match="sparsity 0.5 is below the 0.8 of an earlier `prune`"):
+        load("configs/mnist/pipeline.yaml", [chain])

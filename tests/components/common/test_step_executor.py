@@ -149,9 +149,7 @@ def test_facts_that_are_no_numbers_are_left_out(tmp_path: Path) -> None:
     from ml_metadata.proto import metadata_store_pb2
 
     made = artifact(standard_artifacts.Model, tmp_path)
-    set_properties(
-        made, {"loss": float("nan"), "worst": float("inf"), "accuracy": 0.5, "bytes": np.int64(3)}
-    )
+    set_properties(made, {"loss": float("nan"), "worst": float("inf"), "accuracy": 0.5, "bytes": 3})
     config = metadata_store_pb2.ConnectionConfig()
     config.fake_database.SetInParent()
     store = metadata_store.MetadataStore(config)

@@ -19,6 +19,7 @@ from components.common.model_files import StepRecord
 from components.evaluator import accuracy
 from components.evaluator.executor import Executor
 from components.evaluator.params import AccuracyGate
+from components.selector.executor import figure
 from components.tflite_converter.executor import convert
 from tests.conftest import to_example, write_examples
 
@@ -185,7 +186,7 @@ def files_of(artifact: Any) -> list[str]:
     return sorted(path.name for path in Path(artifact.uri).iterdir())
 
 
-LATENCY = {"repetitions": 20, "warmup": 0}
+LATENCY = {"repetitions": 20, "warmup": 0, "percentile": 99}  # and no limit on it
 
 
 def test_a_blessing_and_its_figures_are_where_the_pusher_and_lineage_look(run: Any) -> None:
@@ -200,6 +201,12 @@ def test_a_blessing_and_its_figures_are_where_the_pusher_and_lineage_look(run: A
     assert evaluation.get_float_custom_property("accuracy") == verdict["measured"]["accuracy"]["candidate"]
     assert evaluation.get_int_custom_property("bytes") == verdict["measured"]["size"]["candidate"]["file"]
     assert evaluation.get_float_custom_property("latency_ratio") > 0
+    # What the selector reads, too.
+    figures = verdict["measured"]["latency"]
+    assert figure(verdict, "latency") == figures["candidate"]["99"] > figures["candidate"]["50"]
+    ratio = figures["candidate"]["99"] / figures["baseline"]["99"]
+    assert figures["ratio"] == pytest.approx(ratio)
+    assert figure(verdict, "size") == evaluation.get_int_custom_property("bytes")
 
 
 def test_a_metric_that_is_no_number_is_no_blessing_and_no_crash(run: Any) -> None:

@@ -48,5 +48,5 @@ def test_percentiles_are_ordered_milliseconds(
         assert 1e-4 < times[50] <= times[90] <= times[99] < 1000
     assert result.ratio == pytest.approx(result.candidate[90] / result.baseline[90])
     assert result.ratio_low <= result.ratio_high
-    assert (result.threads, result.repetitions) == (1, 40)
+    assert (result.percentile, result.threads, result.repetitions) == (90, 1, 40)
     assert result.cpu
