@@ -372,5 +372,5 @@ def test_the_same_layers_are_not_pruned_less_than_before(second, works):
     if works:
         load("configs/mnist/pipeline.yaml", [chain])
         return
-    with pytest.raises(ConfigError, match="sparsity 0.5 is below the 0.8 of an earlier `prune`"):
+    with pytest.raises(ConfigError, match=r"sparsity 0\.5 is below the 0\.8 of an earlier `prune`"):
         load("configs/mnist/pipeline.yaml", [chain])
