@@ -10,7 +10,6 @@ from typing import Any, TextIO
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -68,6 +67,9 @@ class RunDisplay:
     """Shows a run as it goes: one line for each node that ended, and one that moves for the current."""
 
     def __init__(self, console: Console, plan: Plan):
+        # Here, as `plan` needs this module and is to answer at once.
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
         self._console = console
         self._width = max(len(node.id) for node in plan.nodes)
         self._total = len(plan.nodes)
