@@ -14,6 +14,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 
 from components.common import layer_weights, model_files, progress
+from components.common.blessing import bless
 from components.common.examples import Examples
 from components.common.interruption import Interrupted
 from components.common.litert import LiteRTModel
@@ -26,7 +27,6 @@ from components.evaluator.params import AccuracyGate, Gate, Limits
 from components.evaluator.verdict import Judgement, Verdict, conclude, judge_figure
 
 VERDICT_FILE = "verdict.json"
-_BLESSED, _NOT_BLESSED = "BLESSED", "NOT_BLESSED"
 
 Result = TypeVar("Result")
 
@@ -314,11 +314,3 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         )
         set_properties(evaluation, headline(verdict))
         bless(blessing, verdict.blessed)
-
-
-def bless(blessing: Any, blessed: bool) -> None:
-    """Marks a `ModelBlessing` artifact the way that TFX's own Evaluator does."""
-    os.makedirs(blessing.uri, exist_ok=True)
-    with open(os.path.join(blessing.uri, _BLESSED if blessed else _NOT_BLESSED), "wb"):
-        pass
-    blessing.set_int_custom_property("blessed", int(blessed))

@@ -10,6 +10,8 @@ from typing import Any
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
+from components.common.blessing import bless
+
 REPORT_FILE = "report.json"
 VERDICT_FILE = "verdict.json"
 
@@ -90,7 +92,7 @@ class Executor(base_executor.BaseExecutor):
             models[name] = artifact_utils.get_single_uri(input_dict[f"model_{key}"])
         winner = select(verdicts, blessed, options)
         self._write_report(output_dict, build_report(verdicts, winner, options))
-        self._write_blessing(output_dict, winner)
+        bless(artifact_utils.get_single_instance(output_dict["blessing"]), winner is not None)
         model = artifact_utils.get_single_instance(output_dict["model"])
         os.makedirs(model.uri, exist_ok=True)
         model.set_string_custom_property("candidate", winner or "")
@@ -106,11 +108,3 @@ class Executor(base_executor.BaseExecutor):
         artifact.set_int_custom_property("candidates", len(report["candidates"]))
         passed = sum(verdict["blessed"] for verdict in report["candidates"].values())
         artifact.set_int_custom_property("passed", passed)
-
-    def _write_blessing(self, output_dict: dict[str, list[Any]], winner: str | None) -> None:
-        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
-        os.makedirs(blessing.uri, exist_ok=True)
-        name = "BLESSED" if winner else "NOT_BLESSED"
-        with open(os.path.join(blessing.uri, name), "wb"):
-            pass
-        blessing.set_int_custom_property("blessed", int(winner is not None))

@@ -374,3 +374,27 @@ def test_the_same_layers_are_not_pruned_less_than_before(second, works):
         return
     with pytest.raises(ConfigError, match=r"sparsity 0\.5 is below the 0\.8 of an earlier `prune`"):
         load("configs/mnist/pipeline.yaml", [chain])
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "message"),
+    [
+        (
+            "gate.accuracy.slices=[{by: label}]",
+            "gate.accuracy.slices[0]",
+            "a slice without limits judges nothing",
+        ),
+        ("gate.accuracy.slices=[{by: [], min: 0.1}]", "gate.accuracy.slices[0].by", "must not be empty"),
+        ("gate.accuracy.config={name: example_count}", "gate.accuracy", "name is set by Paredown"),
+        ("model.hparams={classes: {0: a}}", "model.hparams.classes[0]", "the key 0 is no text; quote it"),
+        ("run.beam_args=[hello]", "run.beam_args[0]", "'hello' is no option: write it as --name=value"),
+    ],
+)
+def test_what_would_judge_nothing_or_change_on_the_way_is_refused(override, key, message):
+    from pipeline.config_file import ConfigError, load
+
+    with pytest.raises(ConfigError) as refused:
+        load("configs/mnist/pipeline.yaml", [override])
+    (problem,) = refused.value.problems
+    assert problem.key() == key
+    assert message in problem.message
