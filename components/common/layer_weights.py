@@ -1,77 +1,78 @@
-"""Weights of the layers of a model, in Keras and in a TFLite file, and how many of them are zero."""
+"""Weights of the layers of a Keras model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tf_keras
 
-# Operators that a layer's kernel goes into, and as which of their inputs.
-_KERNEL_INPUT = {
-    "CONV_2D": 1,
-    "DEPTHWISE_CONV_2D": 1,
-    "FULLY_CONNECTED": 1,
-    "TRANSPOSE_CONV": 1,
-    "CONV_3D": 1,
-    "GATHER": 0,
-}
+from components.common.layer_names import plain_name
+from components.common.tflite_kernel import Kernel
+
+if TYPE_CHECKING:
+    import tf_keras
+
 # In the order of preference: of a separable convolution, TFMOT prunes the pointwise half alone.
-_KERNEL_NAMES = ("kernel", "pointwise_kernel", "embeddings", "depthwise_kernel")
-_WRAPPERS = ("quant_", "prune_low_magnitude_")
+KERNEL_NAMES = ("kernel", "pointwise_kernel", "embeddings", "depthwise_kernel")
 
 
-@dataclass(frozen=True)
-class Kernel:
-    """The weights of a layer in a TFLite file.
-
-    Attributes:
-        operator: Name of the TFLite operator.
-        layers: Names of Keras layers that were fused into it.
-        values: The weights as stored: integers where they are quantized.
-        zero_point: The stored value that stands for zero; one per output channel or one for all.
-        channel_axis: Axis of `values` that `zero_point` goes along.
-    """
-
-    operator: str
-    layers: frozenset[str]
-    values: np.ndarray
-    zero_point: np.ndarray
-    channel_axis: int
-
-    def sparsity(self) -> float:
-        """Share of the weights that stand for exactly zero."""
-        zero = self.zero_point
-        if zero.size > 1:
-            shape = [1] * self.values.ndim
-            shape[self.channel_axis] = -1
-            zero = zero.reshape(shape)
-        return float(np.mean(self.values == zero))
+# Axes of a kernel as the TFLite operator has them, by rank: output channels first, then what is as in Keras.
+_TFLITE_AXES = {
+    2: ("FULLY_CONNECTED", (1, 0)),
+    3: ("CONV_2D", (2, 0, 1)),
+    4: ("CONV_2D", (3, 0, 1, 2)),
+    5: ("CONV_3D", (0, 1, 2, 3, 4)),
+}
 
 
-def plain_name(layer: str) -> str:
-    """A layer's name without what TFMOT's wrappers put before it."""
-    for prefix in _WRAPPERS:
-        layer = layer.removeprefix(prefix)
-    return layer
-
-
-def keras_sparsity(model: tf_keras.Model, layers: Iterable[str]) -> dict[str, float]:
-    """Layer → share of its kernel's weights that are zero.
+def kernels(model: tf_keras.Model) -> dict[str, list[Kernel]]:
+    """Layer → its kernel, laid out as in a TFLite file, so that both are measured by the same code.
 
     Args:
-        model: May be wrapped by TFMOT; layers go by their plain names.
-        layers: Names of layers to measure. One that the model does not have is left out.
+        model: May be wrapped by TFMOT; layers go by their plain names. Those without kernel are left out.
     """
-    wanted = set(layers)
     found = {}
     for layer in model.layers:
-        name = plain_name(layer.name)
-        if name in wanted:
-            found[name] = float(np.mean(kernel_of(layer).numpy() == 0))
+        if has_kernel(layer):
+            name = plain_name(layer.name)
+            found[name] = [_laid_out(name, layer)]
     return found
+
+
+def _laid_out(name: str, layer: tf_keras.layers.Layer) -> Kernel:
+    variable = kernel_of(layer)
+    values = variable.numpy()
+    kind = _variable_name(variable)
+    operator, output_axis = "", 0
+    if kind == "embeddings":
+        operator, output_axis = "GATHER", -1
+    elif kind == "depthwise_kernel":
+        operator, output_axis = "DEPTHWISE_CONV_2D", -1
+        values = values.reshape(1, *values.shape[:-2], -1)
+    elif values.ndim in _TFLITE_AXES:
+        transposed = "Transpose" in type(getattr(layer, "layer", layer)).__name__
+        operator, axes = _TFLITE_AXES[values.ndim]
+        if transposed and values.ndim < 5:  # (…, output channels, input channels) in Keras
+            operator, axes = "TRANSPOSE_CONV", (axes[-1], *axes[1:-1], axes[0])
+        values = values.transpose(axes)
+        output_axis = (-2 if transposed else -1) if operator == "CONV_3D" else 0
+    return Kernel(
+        operator=operator,
+        layers=frozenset({name}),
+        values=values,
+        dtype=values.dtype.name,
+        scales=np.zeros(0, np.float32),
+        zero_points=np.zeros(1, np.int64),
+        channel_axis=0,
+        output_axis=output_axis % values.ndim,
+        bytes=values.nbytes,
+        sparse=False,
+        layer=name,
+    )
+
+
+def _variable_name(variable: Any) -> str:
+    return variable.name.rsplit("/", 1)[-1].split(":")[0]
 
 
 def has_kernel(layer: tf_keras.layers.Layer) -> bool:
@@ -93,105 +94,8 @@ def kernel_of(layer: tf_keras.layers.Layer) -> Any:
     """
     by_name: dict[str, Any] = {}
     for weight in layer.weights:
-        by_name.setdefault(weight.name.rsplit("/", 1)[-1].split(":")[0], weight)
-    for name in _KERNEL_NAMES:
+        by_name.setdefault(_variable_name(weight), weight)
+    for name in KERNEL_NAMES:
         if name in by_name:
             return by_name[name]
     raise ValueError(f"layer {layer.name!r} has no kernel")
-
-
-def file_sparsity(path: str, layers: Iterable[str]) -> dict[str, float]:
-    """Layer → share of its kernel's weights that stand for zero in a TFLite file.
-
-    Args:
-        path: The file.
-        layers: Names of Keras layers to measure. One that the file does not have is left out.
-    """
-    found = kernels(path)
-    measured = {}
-    for layer in layers:
-        own = [kernel for kernel in found if layer in kernel.layers]
-        # A separable convolution is two operators, of which TFMOT prunes the second.
-        own = [kernel for kernel in own if kernel.operator != "DEPTHWISE_CONV_2D"] or own
-        if own:
-            measured[layer] = min(kernel.sparsity() for kernel in own)
-    return measured
-
-
-def kernels(path: str) -> list[Kernel]:
-    """Reads the kernels of a TFLite file.
-
-    An operator is told by its layer from the name of the tensor that it writes, where the converter
-    keeps the names of all operations that it fused: `cnn/relu/Relu;cnn/bn/…;cnn/conv/Conv2D`. What
-    writes an output of the model has lost that name; there the signature has the layer's.
-    """
-    from ai_edge_litert import schema_py_generated as schema
-    from ai_edge_litert.tools import flatbuffer_utils
-
-    operator_names = {
-        value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)
-    }
-    dtypes = {
-        schema.TensorType.FLOAT32: np.float32,
-        schema.TensorType.FLOAT16: np.float16,
-        schema.TensorType.INT8: np.int8,
-        schema.TensorType.UINT8: np.uint8,
-    }
-    model = flatbuffer_utils.read_model(path)
-    found = []
-    for number, graph in enumerate(model.subgraphs):
-        written_by = {output: operator for operator in graph.operators for output in operator.outputs}
-
-        def name_of(operator: Any) -> str:
-            code = model.operatorCodes[operator.opcodeIndex]
-            return operator_names[max(code.builtinCode, code.deprecatedBuiltinCode)]
-
-        output_names = {}
-        for index, layer in _signature_outputs(model, number).items():
-            writer = written_by.get(index)
-            if writer is not None and name_of(writer) in ("QUANTIZE", "DEQUANTIZE"):
-                index = writer.inputs[0]
-            output_names[index] = layer
-        for operator in graph.operators:
-            name = name_of(operator)
-            if name not in _KERNEL_INPUT:
-                continue
-            index = operator.inputs[_KERNEL_INPUT[name]]
-            if not _is_constant(model, graph.tensors[index]) and index in written_by:
-                index = written_by[index].inputs[0]  # a float16 kernel goes through DEQUANTIZE
-            tensor = graph.tensors[index]
-            if not _is_constant(model, tensor) or tensor.type not in dtypes:
-                continue
-            output = operator.outputs[0]
-            names = f"{graph.tensors[output].name.decode()};{output_names.get(output, '')}"
-            found.append(_kernel(model, name, tensor, dtypes[tensor.type], names))
-    return found
-
-
-def _signature_outputs(model: Any, subgraph: int) -> dict[int, str]:
-    """Tensor → the name under which a signature returns it: in Keras, that of the layer it comes from."""
-    return {
-        output.tensorIndex: output.name.decode()
-        for signature in model.signatureDefs or []
-        if signature.subgraphIndex == subgraph
-        for output in signature.outputs
-    }
-
-
-def _is_constant(model: Any, tensor: Any) -> bool:
-    data = model.buffers[tensor.buffer].data
-    return data is not None and len(data) > 0
-
-
-def _kernel(model: Any, operator: str, tensor: Any, dtype: Any, names: str) -> Kernel:
-    raw = np.asarray(model.buffers[tensor.buffer].data, np.uint8).tobytes()
-    quantization = tensor.quantization
-    zero_point = getattr(quantization, "zeroPoint", None)
-    parts = {part for operation in names.split(";") for part in operation.split("/")}
-    return Kernel(
-        operator=operator,
-        layers=frozenset(plain_name(part) for part in parts if part),
-        values=np.frombuffer(raw, dtype).reshape(tensor.shape),
-        zero_point=np.zeros(1, np.int64) if zero_point is None else np.asarray(zero_point),
-        channel_axis=getattr(quantization, "quantizedDimension", 0) or 0,
-    )
