@@ -163,6 +163,13 @@ Step = create_model(
 )
 
 
+def _too_late(step: StepOptions, before: StepOptions) -> bool:
+    """Whether a step's stage is over after an earlier one; a step without a stage only has to train."""
+    if step.stage is None:
+        return isinstance(before, ConvertOptions)
+    return step.stage < before.stage
+
+
 def _check_chain(steps: list[StepOptions]) -> None:
     """Refuses a chain that cannot work, with the reason and the fix.
 
@@ -173,8 +180,9 @@ def _check_chain(steps: list[StepOptions]) -> None:
     for index, step in enumerate(steps):
         if step.technique in names[:index] and not step.repeatable:
             raise _refusal(f"`{step.technique}` stands twice in {names}; a chain has it once", index)
-        before = steps[max(index - 1, 0)]
-        if step.stage < before.stage:
+        staged = [earlier for earlier in steps[:index] if earlier.stage is not None]
+        if staged and _too_late(step, staged[-1]):
+            before = staged[-1]
             why = before.keeps or f"`{step.technique}` replaces the model that `{before.technique}` made"
             if step.technique == "distill":
                 why = "it builds a new model, so what came before would be lost; write it first"
@@ -189,12 +197,6 @@ def _check_chain(steps: list[StepOptions]) -> None:
         raise _refusal(
             f"the last step is `{names[-1]}`, but only a TFLite file can be judged and pushed; end "
             "the chain with e.g. `- convert: {quantization: int8}`",
-            len(steps) - 1,
-        )
-    if "qat" in names and last.quantization != "int8":
-        raise _refusal(
-            f"`qat` trains for int8, and `convert` to {last.quantization} would not keep that; "
-            "write `convert: {quantization: int8}`, or leave `qat` out",
             len(steps) - 1,
         )
 

@@ -28,7 +28,7 @@ class StepJob:
         examples: The examples, `train` and `eval` splits.
         model_module: Dotted name of the user's model module.
         hparams: Hyperparameters for its functions.
-        seed: Of everything random.
+        seed: Of everything random: the step's own, or that of the run.
     """
 
     base_model: str
@@ -75,12 +75,13 @@ class StepExecutor(base_executor.BaseExecutor, abc.ABC):
             exec_properties: As `StepSpec.PARAMETERS`.
         """
         output = artifact_utils.get_single_instance(output_dict["model"])
-        seed = int(exec_properties["seed"])
+        options = json.loads(exec_properties["params"])
+        seed = training.seed_of(options, exec_properties["seed"])
         training.seed_everything(seed)
         job = StepJob(
             base_model=artifact_utils.get_single_uri(input_dict["base_model"]),
             output=output.uri,
-            options=json.loads(exec_properties["params"]),
+            options=options,
             examples=examples_of(input_dict, exec_properties["label"]),
             model_module=exec_properties["model_module"],
             hparams=json.loads(exec_properties["hparams"]),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,43 @@ import tf_keras
 
 from components.common import progress
 from components.common.examples import Arrays
+from components.common.learning_rate import schedule_of
+from components.common.step import EarlyStopping, LearningRateSchedule
 from components.common.stock_layers import without_autograph
 
 
 class TrainingError(Exception):
     """Training did not give a usable model."""
+
+
+class History(dict[str, list[float]]):
+    """Metric → its value after each epoch; `val_` stands before those on the eval split.
+
+    Attributes:
+        steps: Steps that the optimizer took.
+        kept: Index of the epoch whose weights the model has now: the last one, or the best one where early
+            stopping took that.
+    """
+
+    def __init__(self, curves: Mapping[str, Sequence[float]], steps: int, kept: int):
+        super().__init__({name: [float(value) for value in values] for name, values in curves.items()})
+        self.steps = steps
+        self.kept = kept
+
+    def facts(self) -> dict[str, int | float]:
+        """Epochs and steps that were trained, the epoch that was kept (from 1), and its metrics."""
+        return {
+            "trained_epochs": len(self["loss"]),
+            "trained_steps": self.steps,
+            "kept_epoch": self.kept + 1,
+            **{f"final_{name}": values[self.kept] for name, values in self.items()},
+        }
+
+
+def seed_of(options: Mapping[str, Any], run_seed: int | str) -> int:
+    """The seed that a step's options write, or that of the run."""
+    own = options.get("seed")
+    return int(run_seed if own is None else own)
 
 
 def seed_everything(seed: int) -> None:
@@ -25,12 +58,26 @@ def seed_everything(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def compile_like(model: tf_keras.Model, reference: tf_keras.Model, learning_rate: float) -> None:
+def steps_per_epoch(options: Mapping[str, Any], examples: int) -> int:
+    """Steps of the optimizer in one pass over so many examples; the last one may have fewer of them."""
+    return math.ceil(examples / options["batch_size"])
+
+
+def total_steps(options: Mapping[str, Any], examples: int) -> int:
+    """Steps of the optimizer in a whole training on so many examples."""
+    return options.get("steps") or options["epochs"] * steps_per_epoch(options, examples)
+
+
+def compile_like(
+    model: tf_keras.Model,
+    reference: tf_keras.Model,
+    learning_rate: float | tf_keras.optimizers.schedules.LearningRateSchedule,
+) -> None:
     """Compiles a model with another's loss, metrics and kind of optimizer, in a fresh state.
 
     Args:
         model: Has outputs as `reference` has.
-        reference: Compiled.
+        reference: Compiled; may be `model` itself.
         learning_rate: Of the new optimizer, in place of the reference's.
     """
     optimizer = type(reference.optimizer).from_config(
@@ -45,6 +92,24 @@ def compile_like(model: tf_keras.Model, reference: tf_keras.Model, learning_rate
     model.compile(**{**arguments, "optimizer": optimizer})
     if model.built and isinstance(optimizer, tf_keras.optimizers.Optimizer):
         optimizer.build(model.trainable_variables)
+
+
+class _Steps(tf_keras.callbacks.Callback):
+    """Ends training after a number of steps, be it within an epoch."""
+
+    def __init__(self, total: int):
+        super().__init__()
+        self.taken = 0
+        self._total = total
+        self._before = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._before = self.taken
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.taken = self._before + batch + 1
+        if self.taken >= self._total:
+            self.model.stop_training = True
 
 
 class _Progress(tf_keras.callbacks.Callback):
@@ -73,43 +138,134 @@ class _Progress(tf_keras.callbacks.Callback):
             )
 
 
+class _Curves(tf_keras.callbacks.TensorBoard):
+    """Writes the metrics of each epoch, and its learning rate: Keras does so only where it has a schedule."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        learning_rate = self.model.optimizer.learning_rate
+        if not isinstance(learning_rate, tf_keras.optimizers.schedules.LearningRateSchedule):
+            logs = {**(logs or {}), "learning_rate": float(learning_rate)}
+        super().on_epoch_end(epoch, logs)
+
+
+def _schedule_learning_rate(model: tf_keras.Model, asked: LearningRateSchedule, steps: int) -> None:
+    """Gives a compiled model's optimizer the schedule that was asked for.
+
+    Raises:
+        TrainingError: Where it has one already, so that there is no learning rate to begin with.
+    """
+    if asked == LearningRateSchedule():
+        return
+    if isinstance(model.optimizer.get_config().get("learning_rate"), dict):
+        raise TrainingError(
+            "build_model compiles with a learning rate schedule of its own; write learning_rate, for "
+            "learning_rate_schedule to go by, or leave learning_rate_schedule out"
+        )
+    schedule = schedule_of(asked, float(model.optimizer.learning_rate), steps)
+    if schedule is not None:
+        compile_like(model, model, schedule)
+
+
+def _step_by_step(model: tf_keras.Model) -> None:
+    """Compiles a model anew where its `steps_per_execution` would hide steps from callbacks.
+
+    They count steps, and renew masks of weights after each one.
+    """
+    arguments = model._compile_config.config
+    if arguments.get("steps_per_execution") not in (None, 1):
+        model.compile(**{**arguments, "optimizer": model.optimizer, "steps_per_execution": None})
+
+
+def early_stopping(asked: EarlyStopping, first_epoch_to_stop: int) -> tf_keras.callbacks.EarlyStopping:
+    """The callback that an option asks for.
+
+    Args:
+        asked: The option.
+        first_epoch_to_stop: Index of the first epoch to be compared with later ones.
+    """
+    return tf_keras.callbacks.EarlyStopping(
+        monitor=asked.monitor,
+        min_delta=asked.min_delta,
+        patience=asked.patience,
+        mode="max" if asked.ascending() else "min",
+        restore_best_weights=asked.restore_best,
+        start_from_epoch=first_epoch_to_stop,
+    )
+
+
+def refuse_unknown_monitor(model: tf_keras.Model, monitor: str, evaluation: Arrays) -> None:
+    """Raises a TrainingError where a compiled model has no metric of this name; Keras would only warn."""
+    one = evaluation.take([0])
+    measured = model.evaluate(list(one.features.values()), one.labels, verbose=0, return_dict=True)
+    known = [f"val_{name}" for name in measured]
+    if monitor not in known:
+        raise TrainingError(
+            f"early_stopping: monitor {monitor!r} is no metric that build_model compiles with; write one "
+            f"of {', '.join(known)}"
+        )
+
+
 def fit(
     model: tf_keras.Model,
     train: Arrays,
     evaluation: Arrays,
-    epochs: int,
-    batch_size: int,
+    options: Mapping[str, Any],
+    seed: int,
     log_dir: str,
     callbacks: Sequence[tf_keras.callbacks.Callback] = (),
-) -> dict[str, list[float]]:
+    first_epoch_to_stop: int = 0,
+) -> History:
     """Trains a compiled model.
 
     Args:
         model: Takes the features in the order of `train.features`.
-        train: Examples to train on; shuffled anew for each epoch, from the global seed.
+        train: Examples to train on; shuffled anew for each epoch.
         evaluation: Examples to measure after each epoch.
-        epochs: Passes over `train`.
-        batch_size: Examples per training step.
+        options: As in `components.common.step.Training`: `batch_size`, `epochs` or `steps`, and where wanted
+            `learning_rate_schedule` and `early_stopping`.
+        seed: Of shuffling and dropout: they do not depend on what this process did before.
         log_dir: Gets the learning curves, in TensorBoard's format.
-        callbacks: Further Keras callbacks.
+        callbacks: Further Keras callbacks. Early stopping keeps the weights as these leave them at the end
+            of an epoch.
+        first_epoch_to_stop: Index of the first epoch that early stopping looks at: a model is not finished
+            before a schedule of the step's own (of sparsity, say) has ended.
 
     Returns:
-        Metric → its value after each epoch; `val_` stands before those on `evaluation`.
+        The metrics of each epoch.
 
     Raises:
-        TrainingError: Where the loss is not finite.
+        TrainingError: Where the loss is not finite, or the options do not go with what build_model compiles.
     """
     model.train_step = without_autograph(model.train_step, model)
     model.test_step = without_autograph(model.test_step, model)
+    steps = total_steps(options, len(train))
+    epochs = math.ceil(steps / steps_per_epoch(options, len(train)))
+    _step_by_step(model)
+    asked = LearningRateSchedule.model_validate(options.get("learning_rate_schedule") or {})
+    _schedule_learning_rate(model, asked, steps)
+    counter, stopping = _Steps(steps), None
+    if options.get("early_stopping") is not None:
+        asked_stop = EarlyStopping.model_validate(options["early_stopping"])
+        refuse_unknown_monitor(model, asked_stop.monitor, evaluation)
+        stopping = early_stopping(asked_stop, first_epoch_to_stop)
     os.makedirs(log_dir, exist_ok=True)
-    curves = tf_keras.callbacks.TensorBoard(log_dir, write_graph=False)
+    seed_everything(seed)
     history = model.fit(
         list(train.features.values()),
         train.labels,
         validation_data=(list(evaluation.features.values()), evaluation.labels),
         epochs=epochs,
-        batch_size=batch_size,
+        batch_size=options["batch_size"],
         verbose=0,
-        callbacks=[*callbacks, curves, _Progress(epochs)],
+        callbacks=[
+            *callbacks,
+            counter,
+            *([stopping] if stopping else []),
+            _Curves(log_dir, write_graph=False),
+            _Progress(epochs),
+        ],
     )
-    return {name: [float(v) for v in values] for name, values in history.history.items()}
+    kept = len(history.epoch) - 1
+    if stopping and stopping.restore_best_weights and stopping.best_weights is not None:
+        kept = stopping.best_epoch
+    return History(history.history, counter.taken, kept)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from components.common import metric_direction
 from components.common.step import Options
 
 _SIZE_UNITS = {
@@ -18,16 +19,6 @@ _SIZE_UNITS = {
     "mib": 2**20,
     "gib": 2**30,
 }
-# Names of TFMA's and tf_keras's metrics; what neither matches has no direction that could be told.
-_LOWER_IS_BETTER = re.compile(
-    r"error|loss|entropy|divergence|distance|false|hinge|poisson|missrate|fallout|^f[np]r?$|"
-    r"negativelikelihood|minlabelposition|flip|difference"
-)
-_HIGHER_IS_BETTER = re.compile(
-    r"accuracy|auc|precision|recall|sensitivity|specificity|^t[np]r?$|^pp?v$|^npv$|true|iou|cosine|"
-    r"r2|ndcg|f1|fbeta|matthews|markedness|informedness|prevalencethreshold|positivelikelihood|"
-    r"averageprecision|coefficient|squaredpearson|jaccard|balanced|threatscore|oddsratio"
-)
 
 
 def parse_bytes(value: Any) -> Any:
@@ -118,10 +109,7 @@ class AccuracyGate(Limits):
         return self.higher_is_better is not None or self._told_by_name() is not None
 
     def _told_by_name(self) -> bool | None:
-        name = self.metric.lower()
-        if _LOWER_IS_BETTER.search(name):
-            return False
-        return True if _HIGHER_IS_BETTER.search(name) else None
+        return metric_direction.higher_is_better(self.metric)
 
     def ascending(self) -> bool:
         """Whether a higher value of the metric is a better one; where that is not known, it is not."""

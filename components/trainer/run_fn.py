@@ -24,6 +24,7 @@ def run_fn(fn_args: Any) -> None:
         TrainingError: Where training diverges.
     """
     config = fn_args.custom_config
+    options = json.loads(config["params"])
     examples = Examples(
         # A file pattern is <uri>/Split-<name>/*.
         uri=os.path.dirname(os.path.dirname(fn_args.train_files[0])),
@@ -37,8 +38,8 @@ def run_fn(fn_args: Any) -> None:
         log_dir=fn_args.model_run_dir,
         model_module=config["model_module"],
         hparams=json.loads(config["hparams"]),
-        options=json.loads(config["params"]),
-        seed=int(config["seed"]),
+        options=options,
+        seed=training.seed_of(options, config["seed"]),
     )
 
 
@@ -50,7 +51,7 @@ def train_baseline(
     hparams: dict[str, Any],
     options: dict[str, Any],
     seed: int,
-) -> dict[str, list[float]]:
+) -> training.History:
     """Builds, trains and writes the baseline.
 
     Args:
@@ -59,21 +60,29 @@ def train_baseline(
         log_dir: Gets the learning curves, in TensorBoard's format.
         model_module: Dotted name of the user's module.
         hparams: Argument of its build_model.
-        options: `epochs` and `batch_size`.
+        options: As in components.trainer.params; those that are left out have their defaults, but
+            `batch_size`, and `epochs` or `steps`.
         seed: Of initialization and shuffling.
 
     Returns:
         Metric → its value after each epoch.
+
+    Raises:
+        UserModuleError: Where the module does not give a compiled model.
+        ExamplesError: Where the examples do not fit it.
+        TrainingError: Where the options do not go with it, or training diverges.
     """
     training.seed_everything(seed)
     model = user_module.build(model_module, "build_model", hparams)
+    if options.get("learning_rate") is not None:
+        training.compile_like(model, model, options["learning_rate"])
     specs = model_files.input_specs(model, list(examples.feature_spec()), examples.label)
     history = training.fit(
         model,
         examples.load("train", specs),
         examples.load("eval", specs),
-        epochs=options["epochs"],
-        batch_size=options["batch_size"],
+        options=options,
+        seed=seed,
         log_dir=log_dir,
     )
     model_files.save(model, output, list(specs), StepRecord())

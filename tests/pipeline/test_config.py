@@ -120,6 +120,37 @@ def with_chain(*steps: str) -> str:
             "`qat` stands twice",
             id="two qats",
         ),
+        pytest.param(
+            ["prune: {sparsity: 0.5}", "fine_tune:", "distill:  # here", "convert: {quantization: int8}"],
+            2,
+            "`distill` cannot follow `prune`: it builds a new model, so what came before would be lost",
+            id="distill after a pruning that was trained on",
+        ),
+        pytest.param(
+            ["qat:", "fine_tune:", "prune: {sparsity: 0.5}  # here", "convert: {quantization: int8}"],
+            2,
+            "`prune` cannot follow `qat`: its fake-quantization wrappers cannot be wrapped again",
+            id="prune after a qat that was trained on",
+        ),
+        pytest.param(
+            ["convert: {quantization: int8}", "fine_tune:  # here"],
+            1,
+            "`fine_tune` cannot follow `convert`: it writes the TFLite file that is deployed, which no step "
+            "can train further",
+            id="fine_tune after convert",
+        ),
+        pytest.param(
+            ["prune: {sparsity: 0.5}", "fine_tune:  # here"],
+            1,
+            "the last step is `fine_tune`, but only a TFLite file can be judged and pushed",
+            id="no convert after fine_tune",
+        ),
+        pytest.param(
+            ["qat:", "fine_tune:", "convert: {quantization: float16}  # here"],
+            2,
+            "`qat` trains for int8, and `convert` to float16 would not keep that",
+            id="qat, trained on, converted to float16",
+        ),
         *[
             pytest.param(
                 ["qat:", f"convert: {{quantization: {quantization}}}  # here"],
@@ -157,6 +188,24 @@ def test_chain_that_cannot_work_is_refused_at_the_step(tmp_path, steps, index, m
             ["distill:", "prune: {sparsity: 0.5}", "qat:", "convert: {quantization: int8}"],
             ["distill", "prune", "qat", "convert"],
             id="distill, prune, qat, convert",
+        ),
+        pytest.param(
+            ["fine_tune:", "fine_tune: {steps: 50}", "convert: {quantization: int8}"],
+            ["fine_tune", "fine_tune", "convert"],
+            id="fine_tune first, and twice",
+        ),
+        pytest.param(
+            [
+                "distill:",
+                "fine_tune:",
+                "prune: {sparsity: 0.5}",
+                "fine_tune:",
+                "qat:",
+                "fine_tune:",
+                "convert: {quantization: int8}",
+            ],
+            ["distill", "fine_tune", "prune", "fine_tune", "qat", "fine_tune", "convert"],
+            id="fine_tune after every step",
         ),
     ],
 )
@@ -207,6 +256,56 @@ def test_initial_sparsity_above_the_target_is_refused(tmp_path):
 
     assert problem.key() == "candidates.int8[0].prune"
     assert problem.message == "initial_sparsity (0.6) must be below sparsity (0.5)"
+
+
+@pytest.mark.parametrize(
+    ("written", "key", "expected"),
+    [
+        pytest.param(
+            "epochs: 2, steps: 100", "", "epochs (2) and steps (100) both say how long to train; write one",
+            id="two lengths",
+        ),
+        pytest.param(
+            "early_stopping: {}", "", "early_stopping compares epochs, and there is one only", id="one epoch"
+        ),
+        pytest.param(
+            "epochs: 9, early_stopping: {monitor: accuracy}", ".early_stopping",
+            "monitor: accuracy is measured on the training split", id="monitor of the training split",
+        ),
+        pytest.param(
+            "epochs: 9, early_stopping: {patience: 2, minimum: 1}", ".early_stopping.minimum",
+            "unknown key", id="unknown key of early_stopping",
+        ),
+        pytest.param(
+            "learning_rate_schedule: {kind: cosinus}", ".learning_rate_schedule.kind",
+            "'cosinus' is not one of constant, linear, cosine, exponential; did you mean 'cosine'?",
+            id="misspelt schedule",
+        ),
+        pytest.param(
+            "learning_rate_schedule: {warmup: 10}", ".learning_rate_schedule.warmup",
+            "must be less than 1, but is 10", id="warm-up in steps",
+        ),
+        pytest.param(
+            "learning_rate_schedule: cosine", ".learning_rate_schedule",
+            "must be a mapping with keys of kind, warmup, end, but is 'cosine'", id="schedule without keys",
+        ),
+        pytest.param("seed: -1", ".seed", "must be at least 0, but is -1", id="negative seed"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("step", ["fine_tune", "qat", "baseline"])
+def test_training_that_makes_no_sense_is_refused_in_every_step(tmp_path, step, written, key, expected):
+    if step == "baseline":
+        if written.startswith("early_stopping"):
+            written = f"epochs: 1, {written}"
+        text = change("configs.mnist.model", f"configs.mnist.model\n  train: {{{written}}}  # here")
+        where = "model.train"
+    else:
+        text = with_chain(f"{step}: {{{written}}}  # here", "convert: {quantization: int8}")
+        where = f"candidates.int8[0].{step}"
+    problem = refusal(tmp_path, text)
+
+    assert problem.key() == where + key
+    assert problem.message.startswith(expected)
 
 
 def test_two_techniques_in_one_step_are_refused(tmp_path):

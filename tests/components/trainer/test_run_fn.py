@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from components.common import model_files
 from components.common.examples import ExamplesError
 from components.common.model_files import StepRecord
+from components.common.step import EarlyStopping
 from components.common.user_module import UserModuleError
+from components.trainer.params import TrainOptions
 from components.trainer.run_fn import run_fn, train_baseline
 from tests.components.conftest import MakeModule
 from tests.conftest import MNIST_HPARAMS, MNIST_MODULE, MNIST_TRAINING, SEED, Digits, Trained
@@ -79,6 +82,87 @@ def test_loading_gives_a_new_model_with_the_same_weights(trained: Trained) -> No
     one.get_layer("dense").set_weights([np.zeros((392, 16)), np.zeros(16)])
     assert np.any(other.get_layer("dense").get_weights()[0] != 0)
     assert StepRecord.read(trained.uri) == StepRecord()
+
+
+TINY = """
+import tf_keras
+layers = tf_keras.layers
+def build_model(hparams):
+    x = layers.Input((784,), name="image")
+    y = layers.Dense(10, activation="softmax", kernel_initializer="zeros")(layers.Dropout(0.2)(x))
+    model = tf_keras.Model(x, y)
+    rate = hparams.get("rate", 1e-6)
+    if hparams.get("decays"):
+        rate = tf_keras.optimizers.schedules.ExponentialDecay(rate, 30, 0.5)
+    model.compile(
+        tf_keras.optimizers.SGD(rate, momentum=0.5), "sparse_categorical_crossentropy", ["accuracy"]
+    )
+    return model
+"""
+
+
+def learning_rates(folder: Path) -> list[float]:
+    found = EventAccumulator(str(folder / "train")).Reload()
+    return [float(tf.make_ndarray(e.tensor_proto)) for e in found.Tensors("epoch_learning_rate")]
+
+
+@pytest.mark.parametrize(
+    ("hparams", "options", "rates"),
+    [
+        pytest.param({}, {"epochs": 2}, [1e-6, 1e-6], id="as compiled"),
+        pytest.param({"decays": True}, {"epochs": 2}, [5e-7, 2.5e-7], id="as compiled, a schedule"),
+        pytest.param({}, {"epochs": 2, "learning_rate": 3e-6}, [3e-6, 3e-6], id="as written"),
+        pytest.param(
+            {"decays": True}, {"epochs": 2, "learning_rate": 3e-6}, [3e-6, 3e-6],
+            id="as written, in place of a schedule",
+        ),
+        pytest.param(
+            {}, {"steps": 40, "learning_rate_schedule": {"kind": "linear"}}, [2.5e-7, 0.0],
+            id="falling from what is compiled, in 40 steps",
+        ),
+        pytest.param(
+            {"decays": True},
+            {"steps": 60, "learning_rate": 4e-6, "learning_rate_schedule": {"kind": "cosine"}},
+            [2e-6, 0.0], id="falling from what is written",
+        ),
+    ],
+)  # fmt: skip
+def test_the_baselines_learning_rate_is_the_one_compiled_or_the_one_written(
+    hparams: dict, options: dict, rates: list[float], mnist_examples: Any, make_module: MakeModule,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    options = TrainOptions(batch_size=50, **options).model_dump(mode="json")
+    module = make_module(TINY)
+    history = train_baseline(
+        mnist_examples, str(tmp_path), str(tmp_path / "logs"), module, hparams, options, 1
+    )
+
+    assert learning_rates(tmp_path / "logs") == pytest.approx(rates, abs=1e-12)
+    assert history.steps == (options["steps"] or 60)
+    assert sorted(history) == ["accuracy", "loss", "val_accuracy", "val_loss"]
+    assert history["val_accuracy"][-1] > 0.3
+
+
+def test_what_is_written_is_the_best_epoch(
+    mnist_examples: Any, mnist_arrays: dict[str, Digits], make_module: MakeModule, tmp_path: Path
+) -> None:
+    # So high a learning rate that the loss goes up and down.
+    options = TrainOptions(
+        epochs=6,
+        batch_size=50,
+        learning_rate=1e-3,
+        early_stopping=EarlyStopping(monitor="val_accuracy", patience=2),
+    ).model_dump(mode="json")
+    history = train_baseline(
+        mnist_examples, str(tmp_path), str(tmp_path / "logs"), make_module(TINY), {}, options, 1
+    )
+    digits = mnist_arrays["eval"]
+    kernel, bias = model_files.load(str(tmp_path)).get_weights()
+    accuracy = np.mean(np.argmax(digits.images @ kernel + bias, axis=1) == digits.labels)
+
+    assert history.kept == int(np.argmax(history["val_accuracy"]))
+    assert history.kept < len(history["val_accuracy"]) - 1
+    assert accuracy == pytest.approx(max(history["val_accuracy"]), abs=0.0026)
 
 
 def test_curves_are_written(trained: Trained) -> None:
@@ -152,7 +236,7 @@ def test_run_fn_understands_tfxs_arguments(
         model_run_dir=str(tmp_path / "run"),
         custom_config={
             "model_module": MNIST_MODULE, "hparams": json.dumps(MNIST_HPARAMS), "label": "label",
-            "params": '{"epochs": 1, "batch_size": 300}', "seed": "1",
+            "params": '{"epochs": 1, "batch_size": 300, "seed": null}', "seed": "1",
         },
     )  # fmt: skip
     run_fn(fn_args)
@@ -165,9 +249,12 @@ def test_run_fn_understands_tfxs_arguments(
         "log_dir": str(tmp_path / "run"),
         "model_module": MNIST_MODULE,
         "hparams": MNIST_HPARAMS,
-        "options": {"epochs": 1, "batch_size": 300},
+        "options": {"epochs": 1, "batch_size": 300, "seed": None},
         "seed": 1,
     }
+    fn_args.custom_config["params"] = TrainOptions(seed=8).model_dump_json()
+    run_fn(fn_args)
+    assert seen["seed"] == 8
 
 
 def test_a_module_that_is_no_good_ends_before_anything_is_written(

@@ -1,0 +1,30 @@
+"""Training a model on."""
+
+from __future__ import annotations
+
+from components.common import fine_tuning, training
+from components.common.model_files import Facts, StepRecord
+from components.common.step_executor import StepExecutor, StepJob
+
+
+def fine_tune(job: StepJob) -> Facts:
+    """Trains the model of a job on; it keeps what earlier steps achieved.
+
+    Raises:
+        LostInvariantError: Where a layer does not.
+    """
+    model = job.load_base_model()
+    record = StepRecord.read(job.base_model).after("fine_tune", job.options)
+    splits = fine_tuning.load_splits(job, model)
+    training.compile_like(model, job.reference_model(), job.options["learning_rate"])
+    return fine_tuning.fit_and_save(
+        job, model, splits, record, callbacks=[fine_tuning.Preserve(record.layers)]
+    )
+
+
+class Executor(StepExecutor):
+    """Runs `fine_tune`."""
+
+    def run(self, job: StepJob) -> Facts:
+        """Trains on; see `fine_tune`."""
+        return fine_tune(job)

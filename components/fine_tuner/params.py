@@ -1,0 +1,28 @@
+"""Options of the `fine_tune` step."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from components.common.step import TrainingOptions
+
+
+class FineTuneOptions(TrainingOptions):
+    """Training a model on as it is; what earlier steps achieved (zeros, shared values) stays.
+
+    Recovers accuracy after a step that cost some: Han et al., "Learning both Weights and Connections for
+    Efficient Neural Networks" (2015), https://arxiv.org/abs/1506.02626.
+    """
+
+    technique: ClassVar[str] = "fine_tune"
+    component: ClassVar[str] = "components.fine_tuner.component.FineTuner"
+    stage: ClassVar[int | None] = None
+    repeatable: ClassVar[bool] = True
+
+    learning_rate: float = Field(
+        default=1e-4,
+        gt=0,
+        description="Learning rate of the optimizer that build_model compiles with.",
+    )
