@@ -2,154 +2,115 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-import tensorflow as tf
+import numpy as np
 import tf_keras
 
-from components.common import fine_tuning, training, user_module
+from components.common import fine_tuning, model_files, training, user_module
+from components.common.examples import Arrays
 from components.common.model_files import Facts, StepRecord
 from components.common.step_executor import StepExecutor, StepJob
+from components.distiller.error import DistillationError
+from components.distiller.features import find_pairs, variances
+from components.distiller.model import Distiller, in_order
+from components.distiller.outputs import find_outputs
+
+# Examples that the variance of the teacher's features is measured on.
+_SAMPLE = 1024
 
 
-class DistillationError(Exception):
-    """Teacher and student do not go together; the message says why."""
-
-
-def to_logits(outputs: tf.Tensor, activation: str) -> tf.Tensor:
-    """Logits of a classifier's outputs.
-
-    Args:
-        outputs: (batch, classes).
-        activation: Of the last layer. The logarithm of probabilities differs from the logits by a
-            constant for each example, which softmax does not see.
-    """
-    if activation == "softmax":
-        return tf.math.log(tf.clip_by_value(outputs, 1e-7, 1.0))
-    if activation == "sigmoid":
-        outputs = tf.clip_by_value(outputs, 1e-7, 1.0 - 1e-7)
-        return tf.math.log(outputs) - tf.math.log1p(-outputs)
-    return outputs
-
-
-def distillation_loss(
-    teacher_logits: tf.Tensor, student_logits: tf.Tensor, temperature: float, independent: bool = False
-) -> tf.Tensor:
-    """Cross-entropy of the student's softened outputs with the teacher's, times temperature squared.
-
-    The factor keeps gradients at the size of the label loss's, as in section 2 of Hinton et al. (2015).
+def refuse_mismatch(
+    teacher: tf_keras.Model,
+    student: tf_keras.Model,
+    options: Mapping[str, Any] | None = None,
+    compiled: tf_keras.Model | None = None,
+) -> None:
+    """Refuses a student that its teacher cannot teach, before anything is trained.
 
     Args:
-        teacher_logits: (batch, classes); with one class, sigmoid outputs are compared.
-        student_logits: Like `teacher_logits`.
-        temperature: Divides both.
-        independent: Whether classes do not exclude each other, so that each is a sigmoid of its own.
-
-    Returns:
-        A scalar, the mean over the batch.
-    """
-    teacher, student = teacher_logits / temperature, student_logits / temperature
-    if independent or teacher.shape[-1] == 1:
-        loss = tf.nn.sigmoid_cross_entropy_with_logits(tf.nn.sigmoid(teacher), student)
-    else:
-        loss = tf.nn.softmax_cross_entropy_with_logits(tf.nn.softmax(teacher), student)
-    return tf.reduce_mean(loss) * temperature**2
-
-
-def last_activation(model: tf_keras.Model) -> str:
-    """Name of the activation that a model's output went through: softmax, sigmoid or linear.
+        teacher: The baseline, trained or as build_model returns it.
+        student: As the student's function returns it.
+        options: `task` and `features` as in params; their defaults where left out.
+        compiled: What build_model returns, where `teacher` is not compiled itself.
 
     Raises:
-        DistillationError: Where it is another, or the model has several outputs.
+        DistillationError: Where inputs, outputs or the layers to compare do not fit.
     """
-    if len(model.outputs) != 1:
-        raise DistillationError(f"{model.name} has {len(model.outputs)} outputs; `distill` takes one")
-    layer = model.outputs[0].node.layer
-    name = {"Softmax": "softmax", "Activation": None}.get(type(layer).__name__)
-    if name is None:
-        name = getattr(getattr(layer, "activation", None), "__name__", "linear")
-    if name not in ("softmax", "sigmoid", "linear"):
-        raise DistillationError(
-            f"{model.name} ends in {name}; `distill` needs softmax, sigmoid or logits to soften"
-        )
-    return name
-
-
-class Distiller(tf_keras.Model):
-    """Trains a student on labels and on a frozen teacher's outputs."""
-
-    def __init__(self, student: tf_keras.Model, teacher: tf_keras.Model, temperature: float, alpha: float):
-        super().__init__(name="distiller")
-        self.student = student
-        self.teacher = teacher
-        self.teacher.trainable = False
-        self._temperature = temperature
-        self._alpha = alpha
-        self._activations = (last_activation(teacher), last_activation(student))
-
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """The student's outputs."""
-        return self.student(inputs, training=training)
-
-    def _for_teacher(self, inputs: Any) -> Any:
-        """The student's inputs in the teacher's order."""
-        if len(self.teacher.input_names) == 1:
-            return inputs
-        by_name = dict(zip(self.student.input_names, tf.nest.flatten(inputs), strict=True))
-        return [by_name[name] for name in self.teacher.input_names]
-
-    def train_step(self, data: Any) -> dict[str, Any]:
-        """One step of gradient descent on the weighted sum of both losses."""
-        inputs, labels, weights = tf_keras.utils.unpack_x_y_sample_weight(data)
-        taught = self.teacher(self._for_teacher(inputs), training=False)
-        with tf.GradientTape() as tape:
-            outputs = self.student(inputs, training=True)
-            label_loss = self.compute_loss(inputs, labels, outputs, weights)
-            teacher_loss = distillation_loss(
-                to_logits(taught, self._activations[0]),
-                to_logits(outputs, self._activations[1]),
-                self._temperature,
-                independent="sigmoid" in self._activations,
-            )
-            loss = self._alpha * label_loss + (1 - self._alpha) * teacher_loss
-        self.optimizer.minimize(loss, self.student.trainable_variables, tape=tape)
-        metrics = self.compute_metrics(inputs, labels, outputs, weights)
-        return {**metrics, "loss": loss, "teacher_loss": teacher_loss}
-
-
-def refuse_mismatch(teacher: tf_keras.Model, student: tf_keras.Model) -> None:
-    """Raises a DistillationError where a student's inputs or outputs do not fit its teacher's."""
+    options = options or {}
     if teacher.output_shape != student.output_shape:
         raise DistillationError(
             f"the student gives {student.output_shape} and the baseline {teacher.output_shape}; let the "
             "student end in a layer of the same size"
         )
+    _refuse_other_inputs(teacher, student)
+    loss = getattr(teacher if compiled is None else compiled, "loss", None)
+    find_outputs(teacher, student, loss, options.get("task", "auto"))
+    find_pairs(teacher, student, options.get("features", {}))
+
+
+def _refuse_other_inputs(teacher: tf_keras.Model, student: tf_keras.Model) -> None:
     single = len(teacher.input_names) == len(student.input_names) == 1
     if not single and sorted(teacher.input_names) != sorted(student.input_names):
         raise DistillationError(
             f"the student's inputs are {student.input_names} and the baseline's {teacher.input_names}; "
             "give them the same names"
         )
-    for model in (teacher, student):
-        last_activation(model)
+    for own, other in zip(teacher.inputs, in_order(student.inputs, student, teacher), strict=True):
+        if not own.shape.is_compatible_with(other.shape):
+            raise DistillationError(
+                f"the student's input {other.name!r} has shape {tuple(other.shape)} and the baseline's "
+                f"{tuple(own.shape)}; let it take the same, and reshape inside"
+            )
+
+
+def _refuse_other_features(job: StepJob, teacher: tf_keras.Model, student: tf_keras.Model) -> None:
+    """An only input may have any name, but both models must mean the same feature by it."""
+    names, label = list(job.examples.feature_spec()), job.examples.label
+    taken = [sorted(model_files.input_specs(model, names, label)) for model in (teacher, student)]
+    if taken[0] != taken[1]:
+        raise DistillationError(
+            f"the student takes the features {taken[1]} and the baseline {taken[0]}; name the student's "
+            "input as the baseline's"
+        )
+
+
+def _spread(arrays: Arrays, count: int) -> Arrays:
+    """So many examples at most, at equal distances."""
+    return arrays.take(np.unique(np.linspace(0, len(arrays) - 1, count).astype(np.int64)))
 
 
 def distill(job: StepJob) -> Facts:
-    """Trains the student that a job names on the outputs of its base model.
+    """Trains the student that a job names on the outputs, and inner layers, of its base model.
 
     Raises:
         UserModuleError: Where the student's function does not give a tf_keras model.
-        DistillationError: Where the outputs of teacher and student cannot be compared.
+        DistillationError: Where teacher and student cannot be compared.
     """
     options = job.options
     teacher = job.load_base_model()
     student = user_module.build(job.model_module, options["student"], job.hparams, compiled=False)
-    refuse_mismatch(teacher, student)
+    reference = job.reference_model()
+    refuse_mismatch(teacher, student, options, reference)
+    _refuse_other_features(job, teacher, student)
     splits = fine_tuning.load_splits(job, student)
-    distiller = Distiller(student, teacher, options["temperature"], options["alpha"])
+    pairs = find_pairs(teacher, student, options["features"])
+    sample = list(_spread(splits[0], _SAMPLE).features.values())
+    distiller = Distiller(
+        student,
+        teacher,
+        find_outputs(teacher, student, reference.loss, options["task"]),
+        options["temperature"],
+        options["alpha"],
+        pairs,
+        variances(teacher, pairs, in_order(sample, student, teacher)) if pairs else (),
+        options["feature_weight"],
+    )
     distiller.build({n: t.shape for n, t in zip(student.input_names, student.inputs, strict=True)})
-    training.compile_like(distiller, job.reference_model(), options["learning_rate"])
-    record = StepRecord().after("distill", options)
+    training.compile_like(distiller, reference, options["learning_rate"])
+    # The student is another model: what the teacher kept, it need not.
+    record = StepRecord(StepRecord.read(job.base_model).steps).after("distill", options)
     return fine_tuning.fit_and_save(job, distiller, splits, record, finish=lambda trained: trained.student)
 
 

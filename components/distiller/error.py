@@ -1,0 +1,5 @@
+"""What `distill` refuses."""
+
+
+class DistillationError(Exception):
+    """Teacher and student do not go together; the message says why."""

@@ -1,0 +1,187 @@
+"""What the outputs of teacher and student are: probabilities, logits, or plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from components.distiller.error import DistillationError
+from components.distiller.losses import distillation_loss, mean_squared_error, to_logits
+
+MULTICLASS, MULTILABEL, REGRESSION = "multiclass", "multilabel", "regression"
+
+# Keras's losses by the name of their function.
+_TASKS = {
+    "sparse_categorical_crossentropy": MULTICLASS,
+    "categorical_crossentropy": MULTICLASS,
+    "categorical_focal_crossentropy": MULTICLASS,
+    "kl_divergence": MULTICLASS,
+    "binary_crossentropy": MULTILABEL,
+    "binary_focal_crossentropy": MULTILABEL,
+    "mean_squared_error": REGRESSION,
+    "mean_absolute_error": REGRESSION,
+    "mean_absolute_percentage_error": REGRESSION,
+    "mean_squared_logarithmic_error": REGRESSION,
+    "huber": REGRESSION,
+    "log_cosh": REGRESSION,
+    "poisson": REGRESSION,
+    "cosine_similarity": REGRESSION,
+}
+_PROBABILITIES = {"softmax": MULTICLASS, "sigmoid": MULTILABEL}
+# Layers that hand on what their input went through.
+_PASSING = ("Reshape", "Flatten", "Permute", "Dropout")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """How outputs of teacher and student are compared.
+
+    Attributes:
+        task: multiclass, multilabel or regression.
+        teacher: What the teacher's outputs went through: softmax, sigmoid, or linear for logits. Of no
+            account in a regression.
+        student: The same of the student's.
+    """
+
+    task: str
+    teacher: str = "linear"
+    student: str = "linear"
+
+    def loss(self, taught: tf.Tensor, outputs: tf.Tensor, temperature: float) -> tf.Tensor:
+        """The teacher loss, a scalar.
+
+        Args:
+            taught: Outputs of the teacher, (batch, …, units).
+            outputs: Outputs of the student, as many.
+            temperature: Softens both; a regression has nothing to soften.
+        """
+        if self.task == REGRESSION:
+            return mean_squared_error(taught, tf.cast(outputs, tf.float32))
+        return distillation_loss(
+            to_logits(taught, self.teacher),
+            to_logits(outputs, self.student),
+            temperature,
+            independent=self.task == MULTILABEL,
+        )
+
+
+def last_activation(model: tf_keras.Model) -> str | None:
+    """Name of the activation that a model's output went through; None where its last layer has none.
+
+    Raises:
+        DistillationError: Where the model has several outputs.
+    """
+    if len(model.outputs) != 1:
+        raise DistillationError(f"{model.name} has {len(model.outputs)} outputs; `distill` takes one")
+    node = model.outputs[0].node
+    while True:
+        layer, kind = node.layer, type(node.layer).__name__
+        if isinstance(layer, tf_keras.Model) and layer.outputs:
+            return last_activation(layer)
+        if kind == "Softmax":
+            return "softmax"
+        name = getattr(getattr(layer, "activation", None), "__name__", None)
+        if not node.parent_nodes or not (kind in _PASSING or (kind, name) == ("Activation", "linear")):
+            return name
+        node = node.parent_nodes[0]
+
+
+def task_of(loss: Any) -> tuple[str | None, bool]:
+    """What a compiled loss says of a model's outputs.
+
+    Args:
+        loss: What a model with one output was compiled with: a name, an object, a function, or one of
+            these in a list or a dictionary.
+
+    Returns:
+        multiclass, multilabel or regression, None where the loss is none of Keras's own; and whether
+        the loss takes logits.
+    """
+    given = [loss for loss in tf.nest.flatten(loss) if loss is not None]
+    if len(given) != 1:
+        return None, False
+    loss = tf_keras.losses.get(given[0])
+    function = getattr(loss, "fn", loss)
+    name = getattr(function, "__name__", "")
+    if name not in _TASKS or getattr(tf_keras.losses, name, None) is not function:
+        return None, False
+    from_logits = isinstance(loss, tf_keras.losses.Loss) and loss.get_config().get("from_logits", False)
+    return _TASKS[name], bool(from_logits)
+
+
+def find_outputs(
+    teacher: tf_keras.Model, student: tf_keras.Model, loss: Any, task: str = "auto"
+) -> Outputs:
+    """How outputs of teacher and student are to be compared.
+
+    The loss tells a regression from a classification, and logits from probabilities where the last layer
+    does not say what it gives. With a loss of the user's own the last layer tells: softmax or sigmoid, or
+    one unit with neither, which is a regression.
+
+    Args:
+        teacher: Has one output.
+        student: Has one output, of the same shape.
+        loss: What the baseline was compiled with; the student trains on it too.
+        task: The option.
+
+    Raises:
+        DistillationError: Where they cannot be compared, or neither loss nor layers tell how.
+    """
+    named, takes_logits = task_of(loss)
+    ends = (last_activation(teacher), last_activation(student))
+    if task == "auto":
+        task = _task(named, ends, teacher)
+    if task == REGRESSION:
+        return Outputs(task)
+    for model, end in zip((teacher, student), ends, strict=True):
+        _refuse_end(model.name, end, task)
+    if None not in ends and ends[0] != ends[1]:
+        raise DistillationError(
+            f"the student ends in {ends[1]} and the baseline in {ends[0]}, and one loss trains both; let the "
+            f"student end in {ends[0]}"
+        )
+    if named in (MULTICLASS, MULTILABEL) and "linear" in ends and not takes_logits:
+        raise DistillationError(
+            "the loss that build_model compiles with takes probabilities, and the last layer gives logits; "
+            "compile with from_logits=True, or let baseline and student end in softmax or sigmoid"
+        )
+    unsaid = _unsaid(named, takes_logits, ends, task)
+    return Outputs(task, ends[0] or unsaid, ends[1] or unsaid)
+
+
+def _task(named: str | None, ends: tuple[str | None, str | None], teacher: tf_keras.Model) -> str:
+    if named == REGRESSION:
+        return REGRESSION
+    for end in ends:
+        if end in _PROBABILITIES:
+            return _PROBABILITIES[end]
+    if named:
+        return named
+    if teacher.output_shape[-1] == 1:
+        return REGRESSION
+    raise DistillationError(
+        f"{teacher.name} is compiled with a loss of its own and does not end in softmax or sigmoid, so that "
+        "its outputs may be logits or plain values; say which with task: multiclass, multilabel or regression"
+    )
+
+
+def _refuse_end(model: str, activation: str | None, task: str) -> None:
+    if activation not in (*_PROBABILITIES, "linear", None):
+        raise DistillationError(
+            f"{model} ends in {activation}; `distill` needs softmax, sigmoid or logits to soften, or task: "
+            "regression"
+        )
+    if (activation, task) == ("softmax", MULTILABEL):
+        raise DistillationError(f"{model} ends in softmax, which is not multilabel; write task: multiclass")
+
+
+def _unsaid(named: str | None, takes_logits: bool, ends: tuple[str | None, str | None], task: str) -> str:
+    """What outputs went through that come from a layer without an activation."""
+    if any(ends):
+        return str(ends[0] or ends[1])
+    if named is None or takes_logits:
+        return "linear"
+    return "softmax" if task == MULTICLASS else "sigmoid"
