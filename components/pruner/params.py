@@ -2,11 +2,87 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+import math
+import re
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
+from components.common.layer_names import matches
 from components.common.step import StepOptions, TrainingOptions
+from components.pruner import span
+from components.pruner.span import Span
+
+# The mask of m:n sparsity is made once, at the first step: these would have no effect.
+_NOT_WITH_M_BY_N = (
+    "per_layer",
+    "block",
+    "block_pooling",
+    "schedule",
+    "initial_sparsity",
+    "begin",
+    "end",
+    "frequency",
+)
+_PAIR_SCHEMA = {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2}
+
+
+def _pair(value: Any) -> tuple[int, int] | None:
+    """Two whole numbers above 0, or None."""
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        return None
+    if any(isinstance(number, bool) or not isinstance(number, int) or number < 1 for number in value):
+        return None
+    return value[0], value[1]
+
+
+def parse_m_by_n(value: Any) -> tuple[int, int]:
+    """(m, n) of [m, n] or the text "m:n".
+
+    Raises:
+        ValueError: Where it is neither, or m is not below n.
+    """
+    match = re.fullmatch(r"\s*([0-9]+)\s*:\s*([0-9]+)\s*", value) if isinstance(value, str) else None
+    pair = _pair([int(match[1]), int(match[2])] if match else value)
+    if pair is None:
+        raise ValueError(
+            f'{value!r} is no m:n sparsity; write [2, 4], or "2:4", for 2 zeros in every 4 weights'
+        )
+    if pair[0] >= pair[1]:
+        raise ValueError(
+            f"{pair[0]} zeros in every {pair[1]} weights would leave none of them; write fewer, e.g. "
+            f"[{max(1, pair[1] // 2)}, {max(2, pair[1])}]"
+        )
+    return pair
+
+
+def parse_block(value: Any) -> tuple[int, int]:
+    """(rows, columns) of [rows, columns].
+
+    Raises:
+        ValueError: Where it is no such list, or holds one weight.
+    """
+    pair = _pair(value)
+    if pair is None:
+        raise ValueError(f"{value!r} is no block; write [rows, columns], e.g. [4, 1]: inputs, outputs")
+    if pair == (1, 1):
+        raise ValueError("a block of [1, 1] is a single weight; write a larger one, or leave `block` out")
+    return pair
+
+
+def _refuse_zero(value: Any) -> Any:
+    if value == 0 and not isinstance(value, bool):
+        raise ValueError(
+            "a sparsity of 0 leaves layers dense; take the pattern out and write it in exclude"
+        )
+    return value
 
 
 class PruneOptions(TrainingOptions):
@@ -21,14 +97,62 @@ class PruneOptions(TrainingOptions):
     stage: ClassVar[int] = 1
     repeatable: ClassVar[bool] = True
 
-    sparsity: float = Field(gt=0, lt=1, description="Share of each layer's weights that become zero.")
+    sparsity: float | None = Field(
+        default=None, gt=0, lt=1, description="Share of each layer's weights that become zero."
+    )
+    per_layer: Annotated[
+        dict[str, Annotated[float, Field(gt=0, lt=1), BeforeValidator(_refuse_zero)]],
+        # The order counts, and the keys of JSON objects are sorted on their way to the executor.
+        PlainSerializer(lambda per_layer: list(per_layer.items()), return_type=list[tuple[str, float]]),
+    ] = Field(
+        default={},
+        description="Pattern of names of layers → their sparsity, in place of `sparsity`; the first pattern "
+        "that matches counts.",
+    )
+    m_by_n: (
+        Annotated[
+            tuple[int, int],
+            BeforeValidator(parse_m_by_n),
+            WithJsonSchema({"anyOf": [_PAIR_SCHEMA, {"type": "string", "pattern": "^[0-9]+:[0-9]+$"}]}),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description='In place of `sparsity`: [2, 4] or "2:4" makes 2 of every 4 consecutive weights along '
+        "the input channels zero, from the first step on. Of Dense, Conv2D and SeparableConv2D; those with "
+        "fewer input channels stay dense. "
+        "https://www.tensorflow.org/model_optimization/guide/pruning/pruning_with_sparsity_2_by_4",
+    )
+    block: Annotated[tuple[int, int], BeforeValidator(parse_block), WithJsonSchema(_PAIR_SCHEMA)] | None = (
+        Field(
+            default=None,
+            description="[rows, columns] (inputs, outputs) of blocks that become zero as one. Of Dense "
+            "layers only; all others stay dense.",
+        )
+    )
+    block_pooling: Literal["avg", "max"] = Field(
+        default="avg", description="Which magnitude stands for a block: the mean one, or the greatest."
+    )
     schedule: Literal["polynomial", "constant"] = Field(
         default="polynomial",
-        description="polynomial: sparsity grows to the target over the first three quarters of "
-        "training; constant: the target holds from the first step on.",
+        description="polynomial: sparsity grows from `begin` to `end`, where it has the target; constant: "
+        "the target holds from `begin` on.",
     )
     initial_sparsity: float = Field(
         default=0.0, ge=0, lt=1, description="Where the polynomial schedule starts."
+    )
+    begin: Span | None = Field(
+        default=None, description="When pruning begins, e.g. 200 steps or 0.5 epochs; at once by default."
+    )
+    end: Span | None = Field(
+        default=None,
+        description="When the last weights become zero, e.g. 600 steps or 1.5 epochs; by default three "
+        "quarters of training (polynomial), or never (constant).",
+    )
+    frequency: Span | None = Field(
+        default=None,
+        description="How often weights are chosen anew, e.g. 100 steps; by default ten times from `begin` "
+        "to `end`, every 100 steps at least.",
     )
     include: list[str] = Field(
         default=["*"], min_length=1, description="Patterns of names of layers to prune."
@@ -36,21 +160,124 @@ class PruneOptions(TrainingOptions):
     exclude: list[str] = Field(default=[], description="Patterns of names of layers to leave dense.")
     epochs: int = Field(default=2, ge=1, description="Passes over the training examples.")
 
+    def target(self, layer: str) -> float:
+        """Share of a layer's weights that become zero; of a whole number of blocks with `m_by_n`."""
+        if self.m_by_n is not None:
+            return self.m_by_n[0] / self.m_by_n[1]
+        for pattern, sparsity in self.per_layer.items():
+            if matches(layer, [pattern]):
+                return sparsity
+        assert self.sparsity is not None
+        return self.sparsity
+
     def check_after(self, before: StepOptions) -> None:
-        """Refuses to prune the same layers less than before: weights would come back."""
+        """Refuses to prune the same layers less than before: what is zero stays zero."""
         if not isinstance(before, PruneOptions):
             return
-        same_layers = (self.include, self.exclude) == (before.include, before.exclude)
-        if same_layers and self.sparsity < before.sparsity:
+        if (self.include, self.exclude) != (before.include, before.exclude):
+            return
+        if self.m_by_n is not None and before.m_by_n is None:
+            return  # a pattern among the zeros, however many they are
+        if self.m_by_n is not None and self.target("") <= before.target(""):
             raise ValueError(
-                f"sparsity {self.sparsity:g} is below the {before.sparsity:g} of an earlier `prune`; write "
-                "a higher one"
+                f"m_by_n {_colon(self.m_by_n)} makes no weight zero after the {_colon(before.m_by_n)} of an "
+                "earlier `prune`; leave this step out"
             )
+        # A pattern matches itself, so that it stands for the layers that it matches.
+        for layer in ("", *before.per_layer, *self.per_layer):
+            own, earlier = self.target(layer), before.target(layer)
+            if own < earlier:
+                of = f" of {layer!r}" if layer else ""
+                raise ValueError(
+                    f"sparsity {own:g}{of} is below the {earlier:g} of an earlier `prune`; write a higher one"
+                )
+
+    @field_validator("sparsity", "m_by_n", mode="before")
+    @classmethod
+    def _not_empty(cls, value: Any) -> Any:
+        if value is None:
+            raise ValueError("is empty; write e.g. sparsity: 0.8, or m_by_n: [2, 4], or take the line out")
+        return value
+
+    @model_validator(mode="after")
+    def _one_kind_of_sparsity(self) -> PruneOptions:
+        if self.sparsity is None and self.m_by_n is None:
+            raise ValueError("how much to prune is missing; write e.g. sparsity: 0.8, or m_by_n: [2, 4]")
+        if self.m_by_n is None:
+            return self
+        if self.sparsity is not None:
+            raise ValueError(
+                f"sparsity ({self.sparsity:g}) and m_by_n ({_colon(self.m_by_n)}) both say how many weights "
+                "become zero; write one of them"
+            )
+        for name in _NOT_WITH_M_BY_N:
+            if name in self.model_fields_set and getattr(self, name) is not None:
+                raise ValueError(
+                    f"{name} has no meaning with m_by_n, which is the same for all layers and holds from the "
+                    f"first step on; leave {name} out, or write sparsity in place of m_by_n"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _block_pooling_has_blocks(self) -> PruneOptions:
+        if self.block is None and "block_pooling" in self.model_fields_set:
+            raise ValueError(
+                "block_pooling has no meaning without block; write e.g. block: [4, 1], or leave it out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _initial_below_target(self) -> PruneOptions:
-        if self.initial_sparsity >= self.sparsity:
+        if self.schedule == "constant" and self.initial_sparsity:
+            raise ValueError(
+                f"initial_sparsity ({self.initial_sparsity:g}) has no meaning for schedule: constant; write "
+                "schedule: polynomial, or leave it out"
+            )
+        if self.sparsity is not None and self.initial_sparsity >= self.sparsity:
             raise ValueError(
                 f"initial_sparsity ({self.initial_sparsity:g}) must be below sparsity ({self.sparsity:g})"
             )
+        for pattern, sparsity in self.per_layer.items():
+            if self.initial_sparsity >= sparsity:
+                raise ValueError(
+                    f"initial_sparsity ({self.initial_sparsity:g}) must be below every sparsity of per_layer, "
+                    f"where {pattern!r} has {sparsity:g}"
+                )
         return self
+
+    @model_validator(mode="after")
+    def _schedule_fits_training(self) -> PruneOptions:
+        """As far as the units are the same; the executor sees to the others."""
+        length, unit = (self.steps, "steps") if self.steps is not None else (self.epochs, "epochs")
+        training = span.written(length, unit)
+        if self.end is not None and span.amount(self.end)[0] == 0:
+            raise ValueError(
+                f"end: {self.end} is before the first step; write a later one, e.g. 1.5 epochs"
+            )
+        if self.end is not None and _ahead(self.end, training) > 0:
+            raise ValueError(f"end: {self.end} is after the end of training, which takes {training}")
+        if self.frequency is not None and span.amount(self.frequency)[0] == 0:
+            raise ValueError(f"frequency: {self.frequency} is no time; write e.g. 100 steps")
+        if self.begin is None:
+            return self
+        if _ahead(self.begin, training) >= 0:
+            raise ValueError(
+                f"begin: {self.begin} leaves nothing of the training, which takes {training}; write an "
+                "earlier one"
+            )
+        by_default = span.written(0.75 * length, unit) if self.schedule == "polynomial" else None
+        end = self.end or by_default
+        if end is not None and _ahead(self.begin, end) >= 0:
+            by_itself = "" if self.end else ", three quarters of training where it is not written"
+            raise ValueError(f"begin: {self.begin} must be before end: {end}{by_itself}")
+        return self
+
+
+def _ahead(first: str, second: str) -> float:
+    """By how much a span is longer than another; not a number where their units differ."""
+    (number, unit), (other, other_unit) = span.amount(first), span.amount(second)
+    return number - other if unit == other_unit else math.nan
+
+
+def _colon(m_by_n: tuple[int, int] | None) -> str:
+    return ":".join(map(str, m_by_n or ()))

@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow_model_optimization as tfmot
 import tf_keras
 
 from components.common import model_files
 from components.common.examples import Examples
-from components.common.sparsity import LostSparsityError, reachable, refuse_lost_sparsity
-from components.pruner.executor import LayerSelectionError, prune, schedule, select_layers, wrap
+from components.common.invariants import Invariants
+from components.common.layer_selection import LayerSelectionError
+from components.pruner.executor import prune, wrap
 from components.pruner.params import PruneOptions
+from components.pruner.schedule import Renewals, ScheduleError, renewals
 from tests.components.conftest import MakeModule, Step, make_job, run_step
 from tests.conftest import Trained, to_example, write_examples
 
@@ -57,7 +60,8 @@ def test_the_record_says_what_has_to_hold_from_now_on(pruned: Step) -> None:
     record = json.loads((Path(pruned.uri) / "optimization.json").read_text())
 
     # Of conv1's 36 weights, 80 % are no whole number.
-    assert record["sparsity"] == {**dict.fromkeys(LAYERS, 0.8), "conv1": 28 / 36}
+    asked = {name: invariants["sparsity"] for name, invariants in record["layers"].items()}
+    assert asked == {**dict.fromkeys(LAYERS, 0.8), "conv1": 28 / 36}
     assert [step["technique"] for step in record["steps"]] == ["prune"]
     assert record["steps"][0]["sparsity"] == 0.8
 
@@ -96,57 +100,8 @@ def test_few_steps_and_patterns(
             assert_sparsity(values, 0.8)
         else:
             assert np.mean(values == 0) < 0.01
-    assert set(model_files.StepRecord.read(str(tmp_path)).sparsity) == chosen
+    assert set(model_files.StepRecord.read(str(tmp_path)).layers) == chosen
     assert digest(trained.uri) == before
-
-
-def sparsity_over_time(options: dict[str, Any], steps: int) -> list[tuple[int, float]]:
-    """At which steps masks are renewed, and for which sparsity."""
-    plan = schedule({"initial_sparsity": 0.0, **options}, steps)
-    renewals = [(step, plan(step)) for step in range(steps)]
-    return [(step, float(sparsity)) for step, (renew, sparsity) in renewals if bool(renew)]
-
-
-@pytest.mark.parametrize("steps", [2, 3, 4, 5, 9, 14, 40, 99, 100, 133, 134, 1001])
-@pytest.mark.parametrize("shape", ["constant", "polynomial"])
-def test_the_last_renewal_has_the_target_however_few_the_steps(shape: str, steps: int) -> None:
-    renewals = sparsity_over_time({"schedule": shape, "sparsity": 0.7}, steps)
-
-    assert renewals[-1][1] == pytest.approx(0.7)
-    assert [sparsity for _, sparsity in renewals] == sorted(sparsity for _, sparsity in renewals)
-
-
-def test_the_polynomial_schedule_leaves_a_quarter_to_recover() -> None:
-    renewals = sparsity_over_time(
-        {"schedule": "polynomial", "sparsity": 0.8, "initial_sparsity": 0.2}, 1000
-    )
-
-    assert renewals[0] == (0, pytest.approx(0.2))
-    assert renewals[-1] == (750, pytest.approx(0.8))
-    # Zhu and Gupta's cubic, halfway there.
-    assert dict(renewals)[375] == pytest.approx(0.8 - 0.6 * 0.5**3)
-
-
-def test_the_constant_schedule_has_the_target_from_the_first_step_on() -> None:
-    assert sparsity_over_time({"schedule": "constant", "sparsity": 0.6}, 30)[0] == (0, pytest.approx(0.6))
-
-
-@pytest.mark.parametrize(
-    ("patterns", "message"),
-    [
-        pytest.param(
-            (["conf1"], []), r"'conf1' matches no layer.*'conv1', 'conv2', 'dense', 'prob", id="typo"
-        ),
-        pytest.param((["*"], ["pool"]), "'pool' matches no layer that can be pruned", id="has-no-weights"),
-        pytest.param((["conv1_bn"], []), "'conv1_bn' matches no layer", id="batch-normalization"),
-        pytest.param(
-            (["dense"], ["d*"]), r"include \['dense'\] and exclude \['d\*'\] leave no", id="nothing-left"
-        ),
-    ],
-)
-def test_patterns_that_select_nothing_are_refused(trained: Trained, patterns: tuple, message: str) -> None:
-    with pytest.raises(LayerSelectionError, match=message):
-        select_layers(model_files.load(trained.uri), *patterns)
 
 
 def test_a_refused_pattern_leaves_nothing_behind(
@@ -159,49 +114,10 @@ def test_a_refused_pattern_leaves_nothing_behind(
     assert list(tmp_path.iterdir()) == []
 
 
-def stack(*parts: Any, shape: tuple[int, ...] = (8, 8, 3)) -> tf_keras.Model:
-    return tf_keras.Sequential([layers.Input(shape), *parts])
-
-
-@pytest.mark.parametrize(
-    ("model", "expected"),
-    [
-        pytest.param(
-            lambda: stack(layers.Conv2D(4, 3, name="c"), layers.DepthwiseConv2D(3, name="dw")),
-            ["c"], id="TFMOT-takes-DepthwiseConv2D-and-prunes-nothing",
-        ),
-        pytest.param(lambda: stack(layers.SeparableConv2D(4, 3, name="s")), ["s"], id="separable"),
-        pytest.param(lambda: stack(layers.Rescaling(2.0), layers.Dense(3, name="d")), ["d"], id="scaled"),
-        pytest.param(
-            lambda: stack(layers.Embedding(5, 4, name="e"), layers.Dense(3, name="d"), shape=(6,)),
-            ["e", "d"], id="embedding",
-        ),
-        pytest.param(
-            lambda: stack(
-                layers.Bidirectional(layers.LSTM(2), name="b"), layers.Dense(3, name="d"), shape=(4, 2)
-            ),
-            ["d"], id="a-wrapper-of-layers",
-        ),
-    ],
-)  # fmt: skip
-def test_all_means_the_layers_whose_kernel_tfmot_prunes(
-    model: Callable[[], tf_keras.Model], expected: list[str]
-) -> None:
-    assert select_layers(model(), ["*"], []) == expected
-
-
-def test_a_model_inside_the_model_is_refused_or_excluded() -> None:
-    model = stack(stack(layers.Conv2D(4, 3), shape=(8, 8, 3)), layers.Dense(2, name="d"))
-    inner = model.layers[0].name
-
-    with pytest.raises(LayerSelectionError, match=f"{inner} is a model inside the model.*exclude"):
-        select_layers(model, ["*"], [])
-    assert select_layers(model, ["*"], [inner]) == ["d"]
-
-
 def test_wrapping_takes_weights_over_and_leaves_the_model_alone(trained: Trained) -> None:
     model = model_files.load(trained.uri)
-    wrapped = wrap(model, ["dense"], schedule({"schedule": "constant", "sparsity": 0.5}, 10))
+    options = PruneOptions(sparsity=0.5, schedule="constant").model_dump(mode="json")
+    wrapped = wrap(model, {"dense": 0.5}, options, Renewals(1, 10, 1, 10))
     image = np.linspace(0, 255, 784, dtype=np.float32).reshape(1, 28, 28, 1)
 
     np.testing.assert_allclose(wrapped(image, training=False), model(image, training=False), rtol=1e-6)
@@ -244,7 +160,7 @@ def small(make_module: MakeModule, tmp_path: Path) -> Callable[..., Step]:
             train_baseline(examples, base, base, module, {}, {"epochs": 1, "batch_size": 16}, 1)
         output = tmp_path / f"pruned{len(list(tmp_path.iterdir()))}"
         job = make_job(
-            base, output, PruneOptions(epochs=1, batch_size=16, **options), examples,
+            base, output, PruneOptions(**{"epochs": 1, "batch_size": 16, **options}), examples,
             model_module=module, hparams={},
         )  # fmt: skip
         return Step(str(output), run_step(prune, job))
@@ -259,13 +175,18 @@ def zeros(step: Step) -> dict[str, int]:
     }
 
 
+def asked(step: Step) -> dict[str, Invariants]:
+    return model_files.StepRecord.read(step.uri).layers
+
+
 def test_layers_of_a_few_weights_get_as_near_as_whole_weights_can(small: Callable[..., Step]) -> None:
     step = small(sparsity=0.8)
 
     # 7.2 of the 9 weights of `y` cannot be zero: 7 are, which is 77.8 %.
     assert zeros(step) == {"hidden": 128, "narrow": 288, "y": 7}
-    record = model_files.StepRecord.read(step.uri)
-    assert record.sparsity == {"hidden": 0.8, "narrow": 0.8, "y": pytest.approx(7 / 9)}
+    assert {name: wanted.sparsity for name, wanted in asked(step).items()} == {
+        "hidden": 0.8, "narrow": 0.8, "y": pytest.approx(7 / 9)
+    }  # fmt: skip
 
 
 def test_a_second_pruning_keeps_what_the_first_one_made_zero(small: Callable[..., Step]) -> None:
@@ -274,21 +195,141 @@ def test_a_second_pruning_keeps_what_the_first_one_made_zero(small: Callable[...
 
     assert zeros(first)["hidden"] == zeros(second)["hidden"] == 120
     assert zeros(second)["narrow"] == 180
-    assert model_files.StepRecord.read(second.uri).sparsity == {"hidden": 0.75, "narrow": 0.5}
+    assert asked(second) == {"hidden": Invariants(sparsity=0.75), "narrow": Invariants(sparsity=0.5)}
     assert second.facts["technique"] == "prune-prune"
 
 
+def kernel(step: Step, layer: str) -> np.ndarray:
+    return model_files.load(step.uri).get_layer(layer).get_weights()[0]
+
+
+def test_a_second_pruning_of_the_same_layer_brings_no_weight_back(small: Callable[..., Step]) -> None:
+    first = small(sparsity=0.5, include=["hidden"])
+    # 16 steps, in the first of which TFMOT's own masks would let all weights live.
+    second = small(first.uri, sparsity=0.8, include=["h*"], epochs=4)
+    third = small(second.uri, sparsity=0.3)
+
+    was_zero = kernel(first, "hidden") == 0
+    assert np.all(kernel(second, "hidden")[was_zero] == 0)
+    assert zeros(second)["hidden"] == zeros(third)["hidden"] == 128
+    assert asked(third)["hidden"] == Invariants(sparsity=0.8)
+    assert asked(third)["narrow"] == Invariants(sparsity=0.3)
+
+
+def test_structure_among_the_zeros_outlives_another_pruning(small: Callable[..., Step]) -> None:
+    first = small(m_by_n=[2, 4], include=["narrow"])
+    second = small(first.uri, sparsity=0.8, include=["*"])
+    other_way_round = small(small(sparsity=0.8, include=["narrow"]).uri, m_by_n=[2, 4], include=["narrow"])
+
+    for step in (second, other_way_round):
+        assert np.all((kernel(step, "narrow").reshape(10, 4, 9) == 0).sum(axis=1) >= 2)
+        assert asked(step)["narrow"] == Invariants(sparsity=0.8, m_by_n=(2, 4))
+    assert zeros(second)["narrow"] == 288
+    assert zeros(other_way_round)["narrow"] >= 288
+
+
+def test_each_layer_has_its_own_target(small: Callable[..., Step]) -> None:
+    step = small(sparsity=0.5, per_layer={"narrow": 0.9, "[ny]*": 2 / 3})
+
+    assert zeros(step) == {"hidden": 80, "narrow": 324, "y": 6}
+    assert {name: wanted.sparsity for name, wanted in asked(step).items()} == {
+        "hidden": 0.5, "narrow": 0.9, "y": pytest.approx(2 / 3)
+    }  # fmt: skip
+    assert step.facts["least_layer_sparsity"] == 0.5
+
+
+# 64 examples, 16 in a batch: 4 steps in an epoch.
 @pytest.mark.parametrize(
-    ("sparsity", "weights", "expected"),
-    [(0.8, 1000, 0.8), (0.8, 288, 0.8), (0.8, 9, 7 / 9), (0.7, 16, 11 / 16), (0.5, 1, 0.0), (0.9, 10, 0.9)],
+    "times",
+    [
+        pytest.param({"begin": "2 steps", "end": "1 epochs", "frequency": "3 steps"}, id="mixed-units"),
+        pytest.param({"end": "2 epochs"}, id="until-the-last-step"),
+        pytest.param({"begin": "1.75 epochs", "schedule": "constant"}, id="constant-in-the-last-step"),
+        pytest.param({"frequency": "2 epochs"}, id="no-turn-between-begin-and-end"),
+    ],
 )
-def test_reachable_sparsity(sparsity: float, weights: int, expected: float) -> None:
-    assert reachable(sparsity, weights) == pytest.approx(expected, abs=1e-12)
+def test_the_target_is_reached_whenever_pruning_is_scheduled(
+    small: Callable[..., Step], times: dict
+) -> None:
+    assert zeros(small(sparsity=0.75, epochs=2, **times)) == {"hidden": 120, "narrow": 270, "y": 7}
 
 
-def test_lost_sparsity_names_the_layers() -> None:
-    refuse_lost_sparsity({"a": 0.7951, "b": 0.9}, {"a": 0.8, "b": 0.8})
-    with pytest.raises(
-        LostSparsityError, match=r"of a: 80\.0% wanted, 41\.0% got; c: 50\.0% wanted, layer not"
-    ):
-        refuse_lost_sparsity({"a": 0.41, "b": 0.8}, {"c": 0.5, "b": 0.8, "a": 0.8})
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        ({"end": "9 steps"}, "end: 9 steps is step 9, beyond the last one: training has 8 steps, 4 in an"),
+        (
+            {"begin": "6 steps", "end": "1.5 epochs"},
+            "begin: 6 steps is step 6, and pruning ends with step 6",
+        ),
+        ({"begin": "7 steps"}, "begin: 7 steps is step 7, and pruning ends with step 6"),
+        ({"begin": "8 steps", "schedule": "constant"}, "is step 8, and pruning ends with step 8"),
+        ({"end": "0.1 epochs"}, "end: 0.1 epochs is step 0, before the first one"),
+    ],
+)
+def test_pruning_that_would_outlast_training_is_refused_before_it(
+    small: Callable[..., Step], tmp_path: Path, times: dict, message: str
+) -> None:
+    before = {path for path in tmp_path.iterdir() if path.name.startswith("pruned")}
+    with pytest.raises(ScheduleError, match=message):
+        small(sparsity=0.75, epochs=2, **times)
+    (output,) = {path for path in tmp_path.iterdir() if path.name.startswith("pruned")} - before
+    assert list(output.iterdir()) == []
+
+
+def test_early_stopping_waits_until_pruning_is_over(small: Callable[..., Step]) -> None:
+    # Weights hardly move, so that pruning makes every epoch worse than the one before.
+    options = {"epochs": 8, "early_stopping": {"patience": 1}, "learning_rate": 1e-9}
+    step = small(sparsity=0.75, end="2.5 epochs", **options)
+
+    assert zeros(step) == {"hidden": 120, "narrow": 270, "y": 7}
+    assert step.facts["kept_epoch"] == 3
+    assert step.facts["trained_epochs"] == 4
+
+
+class Timeline(tf_keras.callbacks.Callback):
+    """Zeros in the mask of a pruned layer after each step of training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.zeros: list[int] = []
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        ((_, mask, _),) = self.model.layers[-1].pruning_vars
+        self.zeros.append(int(np.sum(mask.numpy() == 0)))
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        pytest.param(
+            {"sparsity": 0.5, "schedule": "constant", "begin": "3 steps"}, [0, 0, *[50] * 6], id="constant"
+        ),
+        pytest.param({"sparsity": 0.5, "schedule": "constant"}, [50] * 8, id="constant-from-the-first-step"),
+        pytest.param(
+            # Zhu and Gupta's cubic: 0.8 - 0.4 (1 - t)³ at t = 0, 1/2, 1.
+            {"sparsity": 0.8, "initial_sparsity": 0.4, "begin": "2 steps", "end": "1.5 epochs",
+             "frequency": "2 steps"},
+            [0, 40, 40, 75, 75, 80, 80, 80], id="polynomial",
+        ),
+        pytest.param(
+            # The third turn would be in step 7; the end has one of its own.
+            {"sparsity": 0.8, "initial_sparsity": 0.2, "begin": "1 steps", "end": "6 steps",
+             "frequency": "3 steps"},
+            [20, 20, 20, 76, 76, 80, 80, 80], id="an-end-that-is-no-turn",
+        ),
+        pytest.param({"m_by_n": [1, 2]}, [50] * 8, id="m-by-n-from-the-first-step"),
+    ],
+)  # fmt: skip
+def test_masks_change_in_the_steps_that_were_asked_for(options: dict, expected: list[int]) -> None:
+    options = PruneOptions(**options, epochs=2, batch_size=16).model_dump(mode="json")
+    model = tf_keras.Sequential([layers.Input((10,)), layers.Dense(10, name="d")])
+    x = np.random.default_rng(0).normal(size=(64, 10)).astype(np.float32)
+    target = options["sparsity"] or 0.5
+    pruned = wrap(model, {"d": target}, options, renewals(options, len(x)))
+    pruned.compile(tf_keras.optimizers.SGD(0.01), "mse")
+    timeline = Timeline()
+    update = tfmot.sparsity.keras.UpdatePruningStep()
+    pruned.fit(x, x, batch_size=16, epochs=2, verbose=0, callbacks=[update, timeline])
+
+    assert timeline.zeros == expected

@@ -1,0 +1,87 @@
+"""When masks are made anew; steps are counted as TFMOT does, from 1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from components.pruner.params import PruneOptions
+from components.pruner.schedule import Renewals, first_complete_epoch, renewals, schedule
+
+
+def sparsity_over_time(steps: int, **options: Any) -> list[tuple[int, float]]:
+    """In which steps masks are made anew, and for which sparsity."""
+    values = PruneOptions(**options, steps=steps, batch_size=1).model_dump(mode="json")
+    plan = schedule(values, values["sparsity"], renewals(values, examples=10))
+    turns = [(step, plan(step)) for step in range(1, steps + 1)]
+    return [(step, float(sparsity)) for step, (renew, sparsity) in turns if bool(renew)]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 9, 14, 40, 99, 100, 133, 134, 1001])
+@pytest.mark.parametrize("shape", ["constant", "polynomial"])
+def test_the_last_renewal_has_the_target_however_few_the_steps(shape: str, steps: int) -> None:
+    turns = sparsity_over_time(steps, schedule=shape, sparsity=0.7)
+
+    assert turns[-1][1] == pytest.approx(0.7)
+    assert [sparsity for _, sparsity in turns] == sorted(sparsity for _, sparsity in turns)
+
+
+def test_the_polynomial_schedule_leaves_a_quarter_to_recover() -> None:
+    turns = sparsity_over_time(1000, sparsity=0.8, initial_sparsity=0.2)
+
+    assert turns[0] == (1, pytest.approx(0.2))
+    assert turns[-1] == (750, pytest.approx(0.8))
+    # Zhu and Gupta's cubic, from step 1 to 750.
+    assert dict(turns)[376] == pytest.approx(0.8 - 0.6 * (1 - 375 / 749) ** 3)
+    assert len(turns) == 11
+
+
+def test_the_constant_schedule_has_the_target_from_the_first_step_on() -> None:
+    # TFMOT's begin_step of 0 would wait for the first multiple of the frequency.
+    assert [step for step, _ in sparsity_over_time(30, schedule="constant", sparsity=0.6)][:3] == [1, 4, 7]
+
+
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [
+        ({"begin": "200 steps", "end": "600 steps", "frequency": "100 steps"}, [200, 300, 400, 500, 600]),
+        ({"begin": "200 steps", "end": "550 steps", "frequency": "100 steps"}, [200, 300, 400, 500, 550]),
+        ({"begin": "20 epochs", "end": "40 epochs", "frequency": "15 epochs"}, [200, 350, 400]),
+        ({"end": "600 steps", "frequency": "1000 steps"}, [1, 600]),
+        (
+            {"begin": "950 steps", "schedule": "constant", "frequency": "20 steps"},
+            [950, 970, 990],
+        ),
+        (
+            {"begin": "100 steps", "end": "140 steps", "schedule": "constant", "frequency": "20 steps"},
+            [100, 120, 140],
+        ),
+    ],
+)
+def test_begin_end_and_frequency(options: dict, steps: list[int]) -> None:
+    assert [step for step, _ in sparsity_over_time(1000, sparsity=0.5, **options)] == steps
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"sparsity": 0.5}, Renewals(1, 70, 7, complete=70)),
+        ({"sparsity": 0.5, "schedule": "constant"}, Renewals(1, -1, 10, complete=1)),
+        (
+            {"sparsity": 0.5, "schedule": "constant", "begin": "1.5 epochs"},
+            Renewals(70, -1, 3, complete=70),
+        ),
+        ({"sparsity": 0.5, "begin": "0 steps", "end": "2 epochs"}, Renewals(1, 94, 10, complete=94)),
+        ({"m_by_n": "2:4"}, Renewals(1, 1, 1, complete=1)),
+    ],
+)
+def test_renewals_in_two_epochs_of_47_steps(options: dict, expected: Renewals) -> None:
+    values = PruneOptions(**options).model_dump(mode="json")
+    assert renewals(values, examples=47 * 128 - 5) == expected
+
+
+@pytest.mark.parametrize(("complete", "epoch"), [(1, 0), (47, 0), (48, 1), (94, 1)])
+def test_the_first_epoch_that_ends_with_the_target(complete: int, epoch: int) -> None:
+    values = PruneOptions(sparsity=0.5).model_dump(mode="json")
+    assert first_complete_epoch(Renewals(1, complete, 1, complete), values, 47 * 128) == epoch
