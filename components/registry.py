@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from components.clusterer.params import ClusterOptions
 from components.common.step import StepOptions
 from components.distiller.params import DistillOptions
+from components.fine_tuner.params import FineTuneOptions
 from components.pruner.params import PruneOptions
 from components.quantization_aware_trainer.params import QatOptions
 from components.tflite_converter.params import ConvertOptions
@@ -11,7 +13,8 @@ from components.tflite_converter.params import ConvertOptions
 STEPS: dict[str, type[StepOptions]] = {
     DistillOptions.technique: DistillOptions,
     PruneOptions.technique: PruneOptions,
-    # `cluster` goes here: components/clusterer
+    ClusterOptions.technique: ClusterOptions,
     QatOptions.technique: QatOptions,
+    FineTuneOptions.technique: FineTuneOptions,
     ConvertOptions.technique: ConvertOptions,
 }

@@ -2,39 +2,72 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import numpy as np
+import tensorflow as tf
 import tf_keras
 
-from components.common import layer_weights, model_files, training
+from components.common import invariants, layer_weights, model_files, training
 from components.common.examples import Arrays
+from components.common.invariants import Invariants
 from components.common.model_files import Facts, StepRecord
-from components.common.sparsity import refuse_lost_sparsity
 from components.common.step_executor import StepJob
 
 
-class KeepZeros(tf_keras.callbacks.Callback):
-    """Sets weights that were zero when training began to zero again after each batch.
+class Preserve(tf_keras.callbacks.Callback):
+    """Puts back, after each batch, what earlier steps achieved: zeros, and weights that share a value.
 
-    Nothing else keeps those of an earlier pruning: TFMOT's scheme for quantization-aware training masks
-    a kernel where it is used, but optimizers move the variable underneath, which a later step loads.
+    Optimizers move every weight by itself. Weights that were zero when training began become zero again;
+    those that shared a value get their mean, so that the value itself is trained: "trained quantization
+    and weight sharing" of Han, Mao and Dally, "Deep Compression" (2016), https://arxiv.org/abs/1510.00149.
+    TFMOT's own schemes mask or cluster a kernel where it is used and let the variable underneath, which a
+    later step loads, drift away; its cluster-preserving one also turns to clusters per channel by itself.
     """
 
-    def __init__(self, layers: list[str]):
+    def __init__(self, layers: Mapping[str, Invariants]):
         super().__init__()
         self._layers = layers
-        self._masks: list[tuple] = []
+        self._kept: list[tuple[Any, Any]] = []
 
     def on_train_begin(self, logs: dict | None = None) -> None:
+        self._kept = []
         for layer in self.model.layers:
-            if layer_weights.plain_name(layer.name) in self._layers:
+            asked = self._layers.get(layer_weights.plain_name(layer.name))
+            if asked is not None:
                 kernel = layer_weights.kernel_of(layer)
-                self._masks.append((kernel, (kernel.numpy() != 0).astype(kernel.dtype.as_numpy_dtype)))
+                self._kept.append((kernel, _projection(kernel, asked)))
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        for kernel, mask in self._masks:
-            kernel.assign(kernel * mask)
+        for kernel, project in self._kept:
+            kernel.assign(project(kernel))
+
+
+def _projection(kernel: Any, asked: Invariants) -> Callable[[Any], tf.Tensor]:
+    """What takes a kernel back to the nearest one that has today's zeros and today's equal weights."""
+    values = kernel.numpy()
+    mask = (values != 0).astype(values.dtype) if asked.has_zeros() else None
+    if asked.clusters is None:
+        return lambda weights: weights * mask
+    if asked.per_channel:
+        # Output channels come last in the kernels that TFMOT clusters per channel.
+        channels = np.broadcast_to(np.arange(values.shape[-1]), values.shape)
+        pairs = np.stack([channels.ravel(), values.ravel()], axis=1)
+        _, groups = np.unique(pairs, axis=0, return_inverse=True)
+    else:
+        _, groups = np.unique(values, return_inverse=True)
+    groups = tf.constant(groups.ravel(), tf.int32)
+    count = int(tf.reduce_max(groups)) + 1
+
+    def project(weights: Any) -> tf.Tensor:
+        means = tf.math.unsorted_segment_mean(tf.reshape(weights, [-1]), groups, count)
+        shared = tf.reshape(tf.gather(means, groups), weights.shape)
+        return shared if mask is None else shared * mask
+
+    return project
 
 
 def load_splits(job: StepJob, model: tf_keras.Model) -> tuple[Arrays, Arrays]:
@@ -51,41 +84,46 @@ def fit_and_save(
     record: StepRecord,
     finish: Callable[[tf_keras.Model], tf_keras.Model] = lambda model: model,
     callbacks: Sequence[tf_keras.callbacks.Callback] = (),
+    first_epoch_to_stop: int = 0,
 ) -> Facts:
     """Trains a compiled model, checks that it kept what it has to, and writes it.
 
     Args:
-        job: With `epochs` and `batch_size` among its options.
+        job: Its options say how to train, as `components.common.step.Training`.
         model: Compiled.
         splits: As `load_splits` returns them.
         record: What will have made the model.
         finish: Takes off what only training needs.
         callbacks: Further Keras callbacks.
+        first_epoch_to_stop: Index of the first epoch that early stopping looks at.
 
     Returns:
-        Facts for lineage: technique, final metrics, parameters, least sparsity of a pruned layer.
+        Facts for lineage: technique, final metrics, parameters, and `layers`, JSON of what
+        `invariants.facts_of` says of each layer; where they were asked for, `least_layer_sparsity` and
+        `most_layer_clusters`.
 
     Raises:
-        LostSparsityError: Where a layer has less sparsity than `record` says.
+        LostInvariantError: Where a layer does not keep what `record` says.
     """
     history = training.fit(
         model,
         *splits,
-        epochs=job.options["epochs"],
-        batch_size=job.options["batch_size"],
+        options=job.options,
+        seed=job.seed,
         log_dir=os.path.join(job.output, "logs"),
         callbacks=callbacks,
+        first_epoch_to_stop=first_epoch_to_stop,
     )
     model = finish(model)
-    measured = layer_weights.keras_sparsity(model, record.sparsity)
-    refuse_lost_sparsity(measured, record.sparsity)
+    kernels = layer_weights.kernels(model)
+    checks = invariants.check(kernels, record.layers)
+    invariants.refuse_lost(checks)
     model_files.save(model, job.output, list(splits[0].features), record)
     facts: Facts = {
         "technique": "-".join(record.techniques()),
         "parameters": int(model.count_params()),
+        "layers": json.dumps(invariants.facts_of(kernels)),
+        **invariants.headline(checks),
     }
-    if measured:
-        facts["least_layer_sparsity"] = min(measured.values())
-    for name, values in history.items():
-        facts[f"final_{name}"] = values[-1]
+    facts.update(history.facts())
     return facts

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from components.common import tflite_file
 from components.common.examples import InputSpec, shaped
 from components.common.model_files import SIGNATURE
+from components.common.tflite_file import TFLiteFileError
 
 
 class LiteRTError(Exception):
@@ -38,6 +40,21 @@ def dequantize(values: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
     return ((values.astype(np.float64) - zero_point) * scale).astype(np.float32)
 
 
+def _refuse_flex(path: str) -> None:
+    """Raises a LiteRTError where a file has TensorFlow's own operators.
+
+    Where TensorFlow happens to be imported LiteRT finds its Flex delegate, and runs what does not even
+    load on the devices that the file is for.
+    """
+    try:
+        operators = tflite_file.read(path).operators
+    except TFLiteFileError as error:
+        raise LiteRTError(f"does not load on LiteRT: {error.reason}") from error
+    flex = sorted(name for name in operators if name.startswith("Flex"))
+    if flex:
+        raise LiteRTError(f"does not load on LiteRT: needs the Flex delegate for {', '.join(flex)}")
+
+
 class LiteRTModel:
     """A loaded TFLite file, one example at a time.
 
@@ -61,6 +78,7 @@ class LiteRTModel:
         """
         from ai_edge_litert.interpreter import Interpreter
 
+        _refuse_flex(path)
         try:
             self._interpreter = Interpreter(model_path=path, num_threads=threads)
             self._interpreter.allocate_tensors()

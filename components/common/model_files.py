@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
 from components.common.examples import InputSpec, match_features
+from components.common.invariants import Invariants
 from components.common.layer_weights import plain_name
 from components.common.stock_layers import without_autograph
 
@@ -35,15 +36,22 @@ class StepRecord:
 
     Attributes:
         steps: Technique and options of each step, in order.
-        sparsity: Layer → share of its weights that pruning was asked to make zero.
+        layers: Layer → what its kernel must keep.
+        float_layers: Patterns of layers that quantization-aware training was told to leave in float.
     """
 
     steps: list[dict[str, Any]] = field(default_factory=list)
-    sparsity: dict[str, float] = field(default_factory=dict)
+    layers: dict[str, Invariants] = field(default_factory=dict)
+    float_layers: list[str] = field(default_factory=list)
 
     def after(self, technique: str, options: dict[str, Any]) -> StepRecord:
         """The record of a model that one more step made."""
-        return StepRecord([*self.steps, {"technique": technique, **options}], dict(self.sparsity))
+        steps = [*self.steps, {"technique": technique, **options}]
+        return StepRecord(steps, dict(self.layers), list(self.float_layers))
+
+    def ask(self, layer: str, **invariants: Any) -> None:
+        """Adds to what a layer must keep."""
+        self.layers[layer] = replace(self.layers.get(layer, Invariants()), **invariants)
 
     def techniques(self) -> list[str]:
         """Names of the steps, in order."""
@@ -61,7 +69,9 @@ class StepRecord:
         if not os.path.exists(path):
             return cls()
         with open(path, encoding="utf-8") as file:
-            return cls(**json.load(file))
+            values = json.load(file)
+        layers = {name: Invariants.from_json(asked) for name, asked in values["layers"].items()}
+        return cls(values["steps"], layers, values["float_layers"])
 
 
 def serving_dir(uri: str) -> str:
@@ -132,7 +142,9 @@ def load(uri: str) -> tf_keras.Model:
         return tf_keras.models.load_model(path, compile=False, safe_mode=False)
     import tensorflow_model_optimization as tfmot
 
+    from components.common.kernel_quantize_config import KernelQuantizeConfig
+
     # TFMOT quantizes stock layers alone, which have no need of AutoGraph: see stock_layers.
     load_model = tf.autograph.experimental.do_not_convert(tf_keras.models.load_model)
-    with tfmot.quantization.keras.quantize_scope():
+    with tfmot.quantization.keras.quantize_scope({"KernelQuantizeConfig": KernelQuantizeConfig}):
         return load_model(path, compile=False)

@@ -13,14 +13,16 @@ from typing import Any, TypeVar
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 
-from components.common import layer_weights, model_files, progress
+from components.common import file_types, invariants, model_files, progress, tflite_file
 from components.common.blessing import bless
 from components.common.examples import Examples
+from components.common.file_types import TypeCheck
 from components.common.interruption import Interrupted
 from components.common.litert import LiteRTModel
 from components.common.model_files import Facts, StepRecord
-from components.common.sparsity import TOLERANCE
 from components.common.step_executor import examples_of, set_properties
+from components.common.tflite_file import TFLiteFile
+from components.common.tflite_kernel import Kernel
 from components.common.user_module import describe
 from components.evaluator import accuracy, latency, size
 from components.evaluator.params import AccuracyGate, Gate, Limits
@@ -105,7 +107,7 @@ class _Evaluation:
             self._attempt(f"loading the {name}", lambda path=path: LiteRTModel(path))
         loads = not self._failures
         self._judge_size()
-        self._judge_sparsity()
+        self._judge_invariants()
         self._judge_latency(loads)
         self._judge_accuracy(loads)
         return conclude(self._judgements, self._measured, self._failures)
@@ -151,21 +153,33 @@ class _Evaluation:
             unit="B",
         )
 
-    def _judge_sparsity(self) -> None:
-        """Holds the deployed file against what pruning was asked for, layer by layer."""
-        if not self._record.sparsity:
-            return
+    def _judge_invariants(self) -> None:
+        """Holds the file against what each step was asked for, layer by layer, and against its types."""
         path = self._files[accuracy.CANDIDATE]
-        wanted = sorted(self._record.sparsity.items())
-        layers = [layer for layer, _ in wanted]
-        found = self._attempt("reading weights", lambda: layer_weights.file_sparsity(path, layers)) or {}
-        for layer, target in wanted:
-            value = found.get(layer)
-            met = value is not None and value >= target - TOLERANCE
-            got = "was not found in the file" if value is None else f"is {value:.1%} in the file"
-            reason = "" if met else f"sparsity of layer {layer} {got}, {target:.1%} was asked for"
-            self._judgements.append(Judgement(f"sparsity[{layer}]", "min", target, value, met, reason))
-        self._measured["sparsity"] = {layer: found.get(layer) for layer in layers}
+        file = self._attempt("reading the file", lambda: tflite_file.read(path))
+        found: dict[str, list[Kernel]] = {}
+        if file is not None:
+            found = tflite_file.layer_kernels(file, self._record.layers)
+            self._measured["file"] = invariants.file_facts(file)
+        checks = invariants.check(found, self._record.layers)
+        for check in checks:
+            reason = "" if check.met else check.reason(" in the file")
+            name = f"{check.figure}[{check.layer}]"
+            self._judgements.append(
+                Judgement(name, check.bound, check.wanted, check.got, check.met, reason)
+            )
+        for type_check in self._attempt("checking the file's types", lambda: self._types(file)) or []:
+            self._judgements.append(
+                Judgement(type_check.figure, "type", None, None, type_check.met, type_check.reason)
+            )
+        self._measured["invariants"] = invariants.headline(checks)
+
+    def _types(self, file: TFLiteFile | None) -> list[TypeCheck]:
+        if self._record.techniques()[-1:] != ["convert"]:
+            raise ValueError("the candidate's record does not end with `convert`")
+        if file is None:
+            return []  # which has been said
+        return file_types.check(file, self._record.steps[-1], self._record.float_layers)
 
     def _judge_latency(self, loads: bool) -> None:
         gate = self._gate.latency
@@ -280,6 +294,7 @@ def headline(verdict: Verdict) -> Facts:
         "gzip_bytes": measured.get("size", {}).get("candidate", {}).get("gzip"),
     }
     facts.update({name: value for name, value in values.items() if value is not None})
+    facts.update(measured.get("invariants", {}))
     return facts
 
 

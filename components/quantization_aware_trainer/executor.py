@@ -2,65 +2,228 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, ClassVar
+
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
-from components.common import fine_tuning, training
+from components.common import batch_norm, fine_tuning, training, user_module
+from components.common.kernel_quantize_config import KernelQuantizeConfig
+from components.common.layer_names import matches
+from components.common.layer_selection import LayerSelectionError
+from components.common.layer_weights import has_kernel
 from components.common.model_files import Facts, StepRecord
 from components.common.step_executor import StepExecutor, StepJob
 from components.common.stock_layers import without_autograph
+from components.quantization_aware_trainer import separable
+
+_quantization = tfmot.quantization.keras
+# Of those that a layer with a kernel may have.
+_ACTIVATIONS = ("linear", "relu", "softmax", "sigmoid", "tanh", "swish", "gelu")
 
 
 class QuantizationError(Exception):
     """TFMOT cannot make a model quantization-aware; the message has its reason."""
 
 
-def quantize(model: tf_keras.Model, preserve_sparsity: bool) -> tf_keras.Model:
+class _Registry(_quantization.QuantizeRegistry):
+    """TFMOT's 8-bit registry, with one scale for the whole kernel of some layers.
+
+    With a scale for each channel, one value of a clustered kernel would become as many as it has channels.
+    """
+
+    def __init__(self, one_scale: Collection[str]):
+        scheme = _quantization.default_8bit.Default8BitQuantizeScheme
+        self._one_scale = one_scale
+        self._per_channel = scheme().get_quantize_registry()
+        self._per_tensor = scheme(disable_per_axis=True).get_quantize_registry()
+
+    def supports(self, layer: tf_keras.layers.Layer) -> bool:
+        return self._per_channel.supports(layer)
+
+    def get_quantize_config(self, layer: tf_keras.layers.Layer) -> Any:
+        if layer.name not in self._one_scale:
+            return self._per_channel.get_quantize_config(layer)
+        if type(layer) is tf_keras.layers.Conv2DTranspose:
+            # TFMOT has no config with one scale for it; what it does with a Conv2D fits.
+            layer = tf_keras.layers.Conv2D(1, 1)
+        return self._per_tensor.get_quantize_config(layer)
+
+
+class _Layout:
+    """TFMOT's changes of the layout, after which kernels before a ReLU are quantized nevertheless."""
+
+    _KERNELS: ClassVar = {
+        tf_keras.layers.Conv2D: "kernel",
+        tf_keras.layers.DepthwiseConv2D: "depthwise_kernel",
+        tf_keras.layers.Dense: "kernel",
+    }
+
+    def __init__(self, transform: Any, one_scale: Collection[str]):
+        self._transform = transform
+        self._one_scale = one_scale
+
+    def apply(self, model: tf_keras.Model, layer_quantize_map: dict[str, Any]) -> tuple[Any, Any]:
+        model, layer_quantize_map = self._transform.apply(model, layer_quantize_map)
+        for layer in model.layers:
+            kernel = self._KERNELS.get(type(layer))
+            settings = layer_quantize_map.get(layer.name, {})
+            if kernel and type(settings.get("quantize_config")).__name__ == "NoOpQuantizeConfig":
+                one_scale = layer.name in self._one_scale or isinstance(layer, tf_keras.layers.Dense)
+                settings["quantize_config"] = KernelQuantizeConfig(kernel, one_scale)
+        return model, layer_quantize_map
+
+
+class _Scheme(_quantization.default_8bit.Default8BitQuantizeScheme):
+    """TFMOT's 8-bit scheme with the registry and the layout above."""
+
+    def __init__(self, one_scale: Collection[str]):
+        super().__init__()
+        self._one_scale = one_scale
+
+    def get_layout_transformer(self) -> _Layout:
+        return _Layout(super().get_layout_transformer(), self._one_scale)
+
+    def get_quantize_registry(self) -> _Registry:
+        return _Registry(self._one_scale)
+
+
+def prepare(
+    model: tf_keras.Model,
+    exclude: Sequence[str] = (),
+    custom_objects: Mapping[str, Any] | None = None,
+) -> tf_keras.Model:
+    """The model in a form that TFMOT quantizes whole; its outputs at inference are the same.
+
+    BatchNormalization after Dense is folded into it, as TFMOT would leave both in float, and after a
+    transposed convolution, where TFMOT refuses it. After other convolutions TFMOT keeps it, and the
+    converter folds it. Separable convolutions are split.
+
+    Args:
+        model: Freshly loaded.
+        exclude: Patterns of layers that stay in float, and as they are.
+        custom_objects: The user's layers and functions, by name.
+
+    Raises:
+        QuantizationError: Where the model is subclassed.
+    """
+    if not isinstance(model, tf_keras.Sequential) and not model._is_graph_network:
+        raise QuantizationError(
+            f"{model.name} is a subclassed model, in which TFMOT sees no layers: build it with the "
+            "functional API or Sequential"
+        )
+    foldable = tf_keras.layers.Dense, tf_keras.layers.Conv2DTranspose
+    folded = [
+        name
+        for name, norm in batch_norm.followers(model).items()
+        if isinstance(model.get_layer(name), foldable)
+        and not matches(name, exclude)
+        and not matches(norm, exclude)
+    ]
+    return separable.split(batch_norm.fold(model, folded, custom_objects), exclude, custom_objects)
+
+
+def quantize(
+    model: tf_keras.Model,
+    exclude: Sequence[str] = (),
+    one_scale: Collection[str] = (),
+    custom_objects: Mapping[str, Any] | None = None,
+) -> tf_keras.Model:
     """A quantization-aware copy of a model.
 
     Args:
-        model: Freshly loaded; not used further, as the copy shares layers with it.
-        preserve_sparsity: Whether weights that are zero stay so (PQAT).
+        model: As `prepare` returns it; not used further, as the copy shares layers with it.
+        exclude: Patterns of names of layers to leave in float.
+        one_scale: Names of layers whose kernel has one scale in place of one for each channel.
+        custom_objects: The user's layers and functions, by name.
 
     Raises:
+        LayerSelectionError: Where a pattern matches no layer, or no layer is left.
         QuantizationError: Where TFMOT has no way to quantize a layer.
     """
-    keras = tfmot.quantization.keras
-    scheme = (
-        tfmot.experimental.combine.Default8BitPrunePreserveQuantizeScheme()
-        if preserve_sparsity
-        else keras.default_8bit.Default8BitQuantizeScheme()
-    )
+    names = [layer.name for layer in model.layers if not isinstance(layer, tf_keras.layers.InputLayer)]
+    for pattern in exclude:
+        if not any(matches(name, [pattern]) for name in names):
+            raise LayerSelectionError(f"pattern {pattern!r} matches no layer; those are {names}")
+    if all(matches(name, exclude) for name in names):
+        raise LayerSelectionError(f"exclude {list(exclude)} leaves no layer to be quantized")
+
+    in_float = {name for name in names if matches(name, exclude)}
+    # TFMOT quantizes BatchNormalization only together with the convolution before it.
+    in_float |= {
+        layer.name
+        for layer in model.layers
+        if isinstance(layer, tf_keras.layers.BatchNormalization)
+        and layer.inbound_nodes[0].inbound_layers.name in in_float
+    }
+
+    objects = {**(custom_objects or {}), "KernelQuantizeConfig": KernelQuantizeConfig}
+
+    def annotated(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
+        if layer.name in in_float:
+            return layer
+        _refuse(layer)
+        return _quantization.quantize_annotate_layer(layer)
 
     def apply() -> tf_keras.Model:
-        annotated = keras.quantize_annotate_model(model)
-        with keras.quantize_scope():
-            return keras.quantize_apply(annotated, scheme)
+        copy = tf_keras.models.clone_model(model, clone_function=annotated)
+        with _quantization.quantize_scope(objects):
+            return _quantization.quantize_apply(copy, _Scheme(one_scale))
 
     try:
         return without_autograph(apply, model)()
-    except (ValueError, RuntimeError, NotImplementedError) as error:
+    except (ValueError, RuntimeError, NotImplementedError, AttributeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise QuantizationError(
-            f"the model cannot be made quantization-aware: {reason}. Leave `qat` out of this candidate: "
-            "post-training int8 needs no such support"
-        ) from error
+        raise _cannot(reason) from error
+
+
+def _cannot(reason: str) -> QuantizationError:
+    return QuantizationError(
+        f"the model cannot be made quantization-aware: {reason}. Leave `qat` out of this candidate: "
+        "post-training int8 needs no such support"
+    )
+
+
+def _refuse(layer: tf_keras.layers.Layer) -> None:
+    """Raises a QuantizationError for what TFMOT would refuse without saying which layer it is."""
+    if isinstance(layer, tf_keras.Model):
+        raise _cannot(
+            f"{layer.name} is a model inside the model, which TFMOT cannot quantize; put its layers into the "
+            "model itself"
+        )
+    activation = getattr(layer, "activation", None)
+    name = getattr(activation, "__name__", type(activation).__name__)
+    if activation is not None and has_kernel(layer) and name not in _ACTIVATIONS:
+        raise _cannot(
+            f"{layer.name} has activation {name}, and TFMOT quantizes {', '.join(_ACTIVATIONS)} alone; write "
+            "one of them, or layers.ReLU(6.0) behind the layer in place of relu6"
+        )
+
+
+def with_one_scale(record: StepRecord) -> set[str]:
+    """Layers whose kernel must not have a scale for each channel: its values would not stay few."""
+    return {name for name, asked in record.layers.items() if asked.clusters and not asked.per_channel}
 
 
 def train_quantization_aware(job: StepJob) -> Facts:
-    """Trains the model of a job on with fake quantization; a pruned one keeps its zeros.
+    """Trains the model of a job on with fake quantization; zeros and clusters stay.
 
     Raises:
         QuantizationError: Where TFMOT cannot quantize the model.
-        LostSparsityError: Where a pruned layer lost zeros.
+        LostInvariantError: Where a layer lost zeros, or has more values than before.
     """
     model = job.load_base_model()
     record = StepRecord.read(job.base_model).after("qat", job.options)
+    exclude = job.options["exclude"]
+    record.float_layers.extend(exclude)
     splits = fine_tuning.load_splits(job, model)
-    quantized = quantize(model, preserve_sparsity=bool(record.sparsity))
+    objects = user_module.custom_objects(job.model_module)
+    prepared = prepare(model, exclude, objects)
+    quantized = quantize(prepared, exclude, with_one_scale(record), objects)
     training.compile_like(quantized, job.reference_model(), job.options["learning_rate"])
     return fine_tuning.fit_and_save(
-        job, quantized, splits, record, callbacks=[fine_tuning.KeepZeros(list(record.sparsity))]
+        job, quantized, splits, record, callbacks=[fine_tuning.Preserve(record.layers)]
     )
 
 

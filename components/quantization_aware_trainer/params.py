@@ -10,7 +10,7 @@ from components.common.step import TrainingOptions
 
 
 class QatOptions(TrainingOptions):
-    """Quantization-aware training for int8; after `prune` it preserves sparsity (PQAT).
+    """Quantization-aware training for int8; keeps zeros and clusters of earlier steps (PQAT, CQAT, PCQAT).
 
     Jacob et al., "Quantization and Training of Neural Networks for Efficient
     Integer-Arithmetic-Only Inference" (2018), https://arxiv.org/abs/1712.05877;
@@ -25,6 +25,9 @@ class QatOptions(TrainingOptions):
         "which preserves what it achieved"
     )
 
+    exclude: list[str] = Field(
+        default=[], description="Patterns of names of layers to leave in float, also in the file."
+    )
     learning_rate: float = Field(
         default=1e-4,
         gt=0,

@@ -1,0 +1,43 @@
+"""Options of the `cluster` step."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from components.common.step import TrainingOptions
+
+
+class ClusterOptions(TrainingOptions):
+    """Weight clustering: the weights of each layer share a few values, so that they compress well.
+
+    Han, Mao and Dally, "Deep Compression" (2016), https://arxiv.org/abs/1510.00149;
+    https://www.tensorflow.org/model_optimization/guide/clustering. After `prune` the zeros stay zero.
+    """
+
+    technique: ClassVar[str] = "cluster"
+    component: ClassVar[str] = "components.clusterer.component.Clusterer"
+    stage: ClassVar[int] = 2
+    keeps: ClassVar[str] = "its values would not stay few; write the other step before `cluster`"
+
+    clusters: int = Field(
+        default=16, ge=3, le=256, description="Distinct values of each layer's weights, 0 included."
+    )
+    initialization: Literal["kmeans++", "linear", "density", "random"] = Field(
+        default="kmeans++", description="How the first centroids are chosen."
+    )
+    per_channel: bool = Field(
+        default=False,
+        description="Whether each output channel of a Conv2D has values of its own: more accurate, and "
+        "larger once compressed.",
+    )
+    include: list[str] = Field(
+        default=["*"], min_length=1, description="Patterns of names of layers to cluster."
+    )
+    exclude: list[str] = Field(default=[], description="Patterns of names of layers to leave as they are.")
+    learning_rate: float = Field(
+        default=1e-4,
+        gt=0,
+        description="Learning rate of the optimizer that build_model compiles with.",
+    )
