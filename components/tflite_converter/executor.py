@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from components.common import model_files
+from components.common import invariants, model_files, tflite_file
 from components.common.examples import Arrays, InputSpec
 from components.common.interruption import Interrupted
+from components.common.litert import LiteRTError
 from components.common.model_files import Facts, StepRecord
 from components.common.step_executor import StepExecutor, StepJob
-from components.tflite_converter.params import CALIBRATED
+from components.tflite_converter import agreement, conversion_error, float_parts, operators, sparse_encoding
+from components.tflite_converter.conversion_error import ConversionError
+from components.tflite_converter.operators import Operator
+from components.tflite_converter.params import CALIBRATED, ConvertOptions, Granularity, resolve_granularity
 
-
-class ConversionError(Exception):
-    """The converter refused a model; the message has its reason."""
+# Examples that a file is compared on with the model that it was made from.
+_COMPARED = 100
 
 
 def signature_inputs(saved_model: str) -> dict[str, InputSpec]:
@@ -50,56 +55,141 @@ def representative_dataset(calibration: Arrays) -> Callable[[], Iterator[dict[st
 
 
 def convert(
-    saved_model: str, options: dict[str, Any], quantization_aware: bool, calibration: Arrays | None
+    saved_model: str,
+    options: Mapping[str, Any],
+    quantization_aware: bool,
+    calibration: Arrays | None,
+    clustered: bool = False,
 ) -> bytes:
     """Converts a SavedModel.
 
     Args:
         saved_model: Its folder; the signature `serving_default` is converted.
-        options: As in components.tflite_converter.params.
+        options: As in components.tflite_converter.params; what is left out has its default.
         quantization_aware: Whether the model holds the ranges that int8 needs.
         calibration: Examples to take ranges from; needed for int8 and int16x8 of other models.
+        clustered: Whether kernels have to keep few distinct values, for `granularity: auto`.
 
     Returns:
-        The TFLite file.
+        The TFLite file: one file, whose constants are all inside it.
 
     Raises:
-        ConversionError: With the converter's reason.
+        ConversionError: With the converter's reason, or where the file is not what was asked for.
     """
-    quantization = options["quantization"]
+    asked = ConvertOptions.model_validate(dict(options))
+    granularity = resolve_granularity(asked, clustered)
+    conflict = asked.quantization_aware_conflict() if quantization_aware else None
+    if conflict:
+        raise ConversionError(conflict)
+    if quantization_aware or asked.quantization not in CALIBRATED:
+        calibration = None
+    elif calibration is None:
+        raise ConversionError(f"{asked.quantization} needs examples to take ranges from")
+
+    def run(sparse: bool) -> bytes:
+        converter = _converter(saved_model, asked, granularity, calibration, sparse)
+        if asked.float_ops or asked.float_layers:
+            return float_parts.convert(converter, asked)
+        return converter.convert()
+
+    try:
+        content = run(asked.sparse)
+        dense = run(False) if asked.sparse else None
+    except (Interrupted, ConversionError):
+        raise
+    except Exception as error:  # the converter raises bare Exceptions and its own ConverterError
+        raise ConversionError(
+            f"conversion to {asked.quantization} failed: {_reason(error, asked, granularity)}"
+        ) from error
+    _refuse_unasked(operators.read(content), asked, granularity)
+    if dense is not None:
+        sparse_encoding.refuse_dense(content)
+        sparse_encoding.refuse_misread(content, dense, calibration)
+    return content
+
+
+def _converter(
+    saved_model: str,
+    options: ConvertOptions,
+    granularity: Granularity,
+    calibration: Arrays | None,
+    sparse: bool,
+) -> Any:
+    """A tf.lite.TFLiteConverter, set as the options ask."""
+    quantization, ops = options.quantization, tf.lite.OpsSet
     converter = tf.lite.TFLiteConverter.from_saved_model(
         saved_model, signature_keys=[model_files.SIGNATURE]
     )
-    ops = tf.lite.OpsSet
-    if quantization != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    optimizations = [] if quantization == "float32" else [tf.lite.Optimize.DEFAULT]
+    converter.optimizations = optimizations + [tf.lite.Optimize.EXPERIMENTAL_SPARSITY] * sparse
     if quantization == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if quantization in CALIBRATED and not quantization_aware:
-        if calibration is None:
-            raise ConversionError(f"{quantization} needs examples to take ranges from")
+    supported = [ops[name] for name in options.supported_ops]
+    if calibration is not None:
         converter.representative_dataset = representative_dataset(calibration)
-        converter.target_spec.supported_ops = [
-            ops.TFLITE_BUILTINS_INT8
-            if quantization == "int8"
-            else ops.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
-        ]
-    io = {"int8": tf.int8, "int16": tf.int16}.get(options["io"])
+        if quantization == "int16x8":
+            supported.insert(0, ops.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8)
+        elif not supported:
+            supported = [ops.TFLITE_BUILTINS_INT8]
+    if supported:
+        converter.target_spec.supported_ops = supported
+    # The one switch that there is for it, also in later versions.
+    converter._experimental_disable_per_channel = granularity == "per-tensor"
+    io = {"int8": tf.int8, "int16": tf.int16}.get(options.io)
     if io is not None:
         converter.inference_input_type = converter.inference_output_type = io
-    try:
-        return converter.convert()
-    except Interrupted:
-        raise
-    except Exception as error:  # the converter raises bare Exceptions and its own ConverterError
-        raise ConversionError(f"conversion to {quantization} failed: {error}") from error
+    return converter
+
+
+def _reason(error: Exception, options: ConvertOptions, granularity: Granularity) -> str:
+    per_tensor = options.quantization == "int16x8" and granularity == "per-tensor"
+    if per_tensor and "Quantized dimension" in str(error):
+        return "int16x8 has no per-tensor scales for depthwise convolutions; write granularity: per-channel"
+    return conversion_error.reason(error)
+
+
+def _refuse_unasked(found: list[Operator], options: ConvertOptions, granularity: Granularity) -> None:
+    """Raises a ConversionError where a file that was written without complaint is not what was asked for."""
+    quantization = options.quantization
+    fake = {"FAKE_QUANT"} if quantization in CALIBRATED else {"FAKE_QUANT", "QUANTIZE"}
+    left = [f"{operator.name} ({operator.output})" for operator in found if operator.name in fake]
+    if left:
+        others = f" and {len(left) - 1} more" if left[1:] else ""
+        raise ConversionError(
+            f"the {quantization} file would have fake-quantization operators, {left[0]}{others}, as the model "
+            "is quantization-aware; write a `qat` step and quantization: int8, or build the model without them"
+        )
+    if quantization == "dynamic" and granularity == "per-tensor":
+        depthwise = [o.output for o in found if o.name == "DEPTHWISE_CONV_2D" and o.kernel_scales == 1]
+        if depthwise:
+            # The kernel reads as many scales as there are channels, past the end of the only one.
+            raise ConversionError(
+                f"dynamic files with per-tensor scales compute depthwise convolutions wrongly "
+                f"({depthwise[0]}); write granularity: per-channel"
+            )
+    if options.supported_ops == ["TFLITE_BUILTINS_INT8"]:
+        names = float_operators(found)
+        if names:
+            raise ConversionError(
+                f"supported_ops: [TFLITE_BUILTINS_INT8] asks for integers alone, but {', '.join(names)} would "
+                "stay in float; write [TFLITE_BUILTINS_INT8, TFLITE_BUILTINS], or build the model without"
+            )
+
+
+def float_operators(found: list[Operator]) -> dict[str, int]:
+    """Operator → how many of the kind compute in float, by name."""
+    return dict(sorted(Counter(operator.name for operator in found if operator.in_float()).items()))
 
 
 def convert_model(job: StepJob) -> Facts:
     """Converts the model of a job and writes the TFLite file.
 
     Returns:
-        Facts for lineage: technique, quantization, bytes and gzip bytes.
+        Facts for lineage: technique, quantization, bytes and gzip bytes; types, operators and layers as
+        `invariants.file_facts` has them, each as JSON; whether it runs on LiteRT, and how far its outputs
+        are from the model's (`max_error`, `mean_error`, over `compared_examples` of the eval split); of
+        int8 and int16x8 files, `float_operators`, those that compute in float, where there are any; of
+        sparse ones, `sparse_tensors`, their number.
 
     Raises:
         ConversionError: With the converter's reason.
@@ -107,11 +197,12 @@ def convert_model(job: StepJob) -> Facts:
     saved_model = model_files.serving_dir(job.base_model)
     previous = StepRecord.read(job.base_model)
     quantization_aware = "qat" in previous.techniques()
+    clustered = any(asked.clusters and not asked.per_channel for asked in previous.layers.values())
     calibration = None
     if job.options["quantization"] in CALIBRATED and not quantization_aware:
         train = job.examples.load("train", signature_inputs(saved_model))
         calibration = draw_calibration(train, job.options["calibration_examples"], job.seed)
-    content = convert(saved_model, job.options, quantization_aware, calibration)
+    content = convert(saved_model, job.options, quantization_aware, calibration, clustered)
     path = model_files.tflite_file(job.output)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "wb") as file:
@@ -120,10 +211,54 @@ def convert_model(job: StepJob) -> Facts:
     record.write(job.output)
     return {
         "technique": "-".join(record.techniques()),
-        "quantization": job.options["quantization"],
+        **facts_of(content, job.options),
+        **_invariants(path, record),
+        **_agreement(job, saved_model, path),
+    }
+
+
+def _invariants(path: str, record: StepRecord) -> Facts:
+    """What is in a file, layer by layer: the gate judges it, ML Metadata keeps it."""
+    file = tflite_file.read(path)
+    found = invariants.file_facts(file)
+    checks = invariants.check(tflite_file.layer_kernels(file, record.layers), record.layers)
+    return {
+        **{name: json.dumps(value) for name, value in found.items()},
+        **invariants.headline(checks),
+    }
+
+
+def _agreement(job: StepJob, saved_model: str, path: str) -> Facts:
+    """Whether a file runs on LiteRT, and how far it is from the model that it was made from."""
+    evaluation = job.examples.load("eval", signature_inputs(saved_model))
+    some = draw_calibration(evaluation, _COMPARED, job.seed)
+    try:
+        found = agreement.measure(saved_model, path, some)
+    except LiteRTError as error:  # the gate says so too, of this candidate alone
+        return {"runs_on_litert": 0, "litert_error": str(error)[:500]}
+    return {
+        "runs_on_litert": 1,
+        "max_error": found.max_error,
+        "mean_error": found.mean_error,
+        "compared_examples": found.examples,
+    }
+
+
+def facts_of(content: bytes, options: Mapping[str, Any]) -> Facts:
+    """What `convert_model` returns about a file, but for the technique."""
+    facts: Facts = {
+        "quantization": options["quantization"],
         "bytes": len(content),
         "gzip_bytes": len(gzip.compress(content, compresslevel=9, mtime=0)),
     }
+    if options["quantization"] in CALIBRATED:
+        in_float = float_operators(operators.read(content))
+        if in_float:
+            facts["float_operators"] = ", ".join(f"{count} × {name}" for name, count in in_float.items())
+    sparse = operators.sparse_tensors(content)
+    if sparse:
+        facts["sparse_tensors"] = len(sparse)
+    return facts
 
 
 class Executor(StepExecutor):

@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+import difflib
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from components.common.step import StepOptions
 
 Quantization = Literal["float32", "dynamic", "float16", "int8", "int16x8"]
+Granularity = Literal["per-channel", "per-tensor"]
 CALIBRATED: frozenset[str] = frozenset({"int8", "int16x8"})
+
+# Of the operators in the schema, those that stand for no computation.
+_NO_OPERATOR = frozenset({"CUSTOM", "DELEGATE", "PLACEHOLDER_FOR_GREATER_OP_CODES"})
+_UNSCALED = ("float32", "float16")
+_NOT_SPARSE = {
+    "dynamic": "LiteRT has no kernel for convolutions and dense layers of that kind, and does not load the file",
+    "int16x8": "the sparse encoder of TensorFlow Lite loses the type of int16x8 biases, and LiteRT does not "
+    "load the file",
+}
+
+
+def _operator(name: str) -> str:
+    """Refuses the name of an operator that TensorFlow Lite does not have."""
+    # Takes 0.15 s, most of it NumPy, which only a config that names operators has to spend.
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
+
+    known = {n for n, value in vars(BuiltinOperator).items() if isinstance(value, int)} - _NO_OPERATOR
+    if name not in known:
+        near = difflib.get_close_matches(name.upper(), sorted(known), n=1, cutoff=0.5)
+        meant = (
+            f"; did you mean {near[0]!r}?" if near else "; write names such as SOFTMAX or FULLY_CONNECTED"
+        )
+        raise ValueError(f"{name!r} is no operator of TensorFlow Lite{meant}")
+    return name
 
 
 class ConvertOptions(StepOptions):
@@ -37,6 +63,69 @@ class ConvertOptions(StepOptions):
         ge=1,
         description="Training examples, drawn with run.seed, that int8 and int16x8 take ranges from.",
     )
+    granularity: Literal["auto", "per-channel", "per-tensor"] = Field(
+        default="auto",
+        description="Scales of quantized kernels: one per output channel of a convolution, which is more "
+        "exact, or one for the whole kernel, which keeps the few values of a clustered one; auto: "
+        "per-tensor for clustered models, else per-channel. Dense layers have one scale in both cases "
+        "(TensorFlow 2.16).",
+    )
+    sparse: bool = Field(
+        default=False,
+        description="Stores only the nonzero weights of pruned layers. Smaller from about 60 % sparsity "
+        "on, not faster. For float32 and float16, and for int8 where no pruned layer is a dense one.",
+    )
+    float_ops: list[Annotated[str, AfterValidator(_operator)]] = Field(
+        default=[],
+        description="TFLite operators, such as SOFTMAX, to leave in float in an int8 file.",
+    )
+    float_layers: list[str] = Field(
+        default=[], description="Patterns of names of layers to leave in float in an int8 file."
+    )
+    supported_ops: list[Literal["TFLITE_BUILTINS", "TFLITE_BUILTINS_INT8", "SELECT_TF_OPS"]] = Field(
+        default=[],
+        description="Kinds of operators that the file may have, as in tf.lite.OpsSet; none: as the "
+        "quantization needs. TFLITE_BUILTINS_INT8 alone refuses an int8 file with operators in float, "
+        "beside TFLITE_BUILTINS it allows them. A file with SELECT_TF_OPS operators needs the Flex "
+        "delegate, which LiteRT does not have: it does not load, and cannot pass the gate.",
+    )
+
+    def check_after(self, before: StepOptions) -> None:
+        """Refuses what a model that was trained for int8 has settled already."""
+        conflict = self.quantization_aware_conflict()
+        if before.technique == "qat" and conflict:
+            raise ValueError(conflict)
+        spreads = self.granularity == "per-channel" and not getattr(before, "per_channel", False)
+        if before.technique == "cluster" and spreads:
+            raise ValueError(
+                "granularity: per-channel gives each channel a scale of its own, and the few values of "
+                "`cluster` would become as many for each; leave it out, or cluster with per_channel: true"
+            )
+
+    def quantization_aware_conflict(self) -> str | None:
+        """Why these options cannot work on a quantization-aware model, and what to write; else None."""
+        if self.quantization != "int8":
+            return (
+                f"`qat` trains for int8, and `convert` to {self.quantization} would not keep that; write "
+                "`convert: {quantization: int8}`, or leave `qat` out"
+            )
+        for name in ("float_ops", "float_layers"):
+            if getattr(self, name):
+                return (
+                    f"{name} has no effect on a quantization-aware model; `qat` has its own `exclude`: "
+                    "write the layers there"
+                )
+        if self.granularity == "per-tensor":
+            return (
+                "granularity: per-tensor has no effect on a quantization-aware model, whose scales `qat` "
+                "has trained; leave it out"
+            )
+        if "TFLITE_BUILTINS_INT8" in self.supported_ops:
+            return (
+                "supported_ops: TFLITE_BUILTINS_INT8 is for post-training int8; after `qat` write "
+                "[TFLITE_BUILTINS], or leave it out"
+            )
+        return None
 
     @model_validator(mode="after")
     def _io_fits_quantization(self) -> ConvertOptions:
@@ -48,8 +137,82 @@ class ConvertOptions(StepOptions):
             )
         return self
 
+    @model_validator(mode="after")
+    def _granularity_fits_quantization(self) -> ConvertOptions:
+        if self.granularity != "auto" and self.quantization in _UNSCALED:
+            raise ValueError(
+                f"granularity: {self.granularity} has no meaning for {self.quantization}, whose weights "
+                "have no scales; leave it out, or write quantization: dynamic, int8 or int16x8"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _sparse_fits_quantization(self) -> ConvertOptions:
+        if not self.sparse:
+            return self
+        if self.quantization in _NOT_SPARSE:
+            raise ValueError(
+                f"sparse: true does not work with {self.quantization}: {_NOT_SPARSE[self.quantization]}; "
+                "leave it out (zeros then show in gzip_size), or write quantization: float32, float16 or int8"
+            )
+        for name in ("float_ops", "float_layers"):
+            if getattr(self, name):
+                raise ValueError(
+                    f"sparse: true and {name} cannot stand together, as the quantizer that leaves parts in "
+                    "float writes no sparse encoding; leave one of the two out"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _float_parts_fit_quantization(self) -> ConvertOptions:
+        for name in ("float_ops", "float_layers"):
+            if not getattr(self, name):
+                continue
+            if self.quantization != "int8":
+                raise ValueError(
+                    f"{name} leaves parts of an int8 file in float (this is {self.quantization}); leave it "
+                    "out, or write quantization: int8"
+                )
+            if self.supported_ops == ["TFLITE_BUILTINS_INT8"]:
+                raise ValueError(
+                    f"supported_ops: [TFLITE_BUILTINS_INT8] asks for integers alone, which {name} "
+                    "contradicts; leave one of the two out"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _supported_ops_fit_quantization(self) -> ConvertOptions:
+        if len(set(self.supported_ops)) < len(self.supported_ops):
+            raise ValueError(f"supported_ops {self.supported_ops} names a kind twice; write each once")
+        if "TFLITE_BUILTINS_INT8" in self.supported_ops and self.quantization != "int8":
+            raise ValueError(
+                f"TFLITE_BUILTINS_INT8 needs quantization: int8 (this is {self.quantization}); write "
+                "supported_ops: [TFLITE_BUILTINS], or leave it out"
+            )
+        if self.supported_ops == ["SELECT_TF_OPS"]:
+            raise ValueError(
+                "supported_ops: [SELECT_TF_OPS] alone would turn every operator into one of TensorFlow; "
+                "write [TFLITE_BUILTINS, SELECT_TF_OPS]"
+            )
+        return self
+
     def _slug_name(self) -> str:
         return f"{self.technique}-{self.quantization}"
 
     def _named_in_slug(self) -> set[str]:
         return {"quantization"}
+
+
+def resolve_granularity(options: ConvertOptions, clustered: bool) -> Granularity:
+    """What `granularity: auto` means for a model.
+
+    With a scale for each output channel, equal weights of two channels become different integers, so
+    that a kernel of 16 distinct weights may have some hundred in the file.
+
+    Args:
+        options: Of the conversion.
+        clustered: Whether kernels of the model have to keep few distinct values in all channels together.
+    """
+    if options.granularity != "auto":
+        return options.granularity
+    return "per-tensor" if clustered and options.quantization not in _UNSCALED else "per-channel"

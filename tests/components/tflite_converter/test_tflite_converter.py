@@ -13,7 +13,7 @@ import tensorflow as tf
 import tf_keras
 from ai_edge_litert.interpreter import Interpreter
 
-from components.common import layer_weights, model_files
+from components.common import model_files, tflite_file
 from components.common.examples import Arrays, Examples, InputSpec
 from components.common.interruption import Interrupted
 from components.common.litert import LiteRTModel
@@ -73,7 +73,7 @@ def test_types_of_inputs_outputs_and_kernels(
     by_flatbuffer = {
         layer: kernel.values.dtype.type
         for layer in LAYERS
-        for kernel in layer_weights.kernels(model_files.tflite_file(step.uri))
+        for kernel in tflite_file.read(model_files.tflite_file(step.uri)).kernels
         if layer in kernel.layers
     }
     assert by_flatbuffer == kernel_types
@@ -110,9 +110,8 @@ def test_facts_are_those_of_the_file(trained: Trained, converted: Callable[..., 
         "bytes": len(content),
         "gzip_bytes": len(gzip.compress(content, 9, mtime=0)),
     }
-    assert StepRecord.read(step.uri).steps == [
-        {"technique": "convert", "quantization": "int8", "io": "int8", "calibration_examples": 50}
-    ]
+    options = ConvertOptions(quantization="int8", io="int8", calibration_examples=50)
+    assert StepRecord.read(step.uri).steps == [{"technique": "convert", **options.model_dump()}]
 
 
 def test_files_get_smaller_in_the_order_that_is_promised(
@@ -162,7 +161,7 @@ def test_a_quantization_aware_model_brings_its_ranges(
     step = Step(str(tmp_path / "out"), facts)
 
     assert not any("FAKE" in operator for operator in operators(step))
-    found = layer_weights.kernels(model_files.tflite_file(step.uri))
+    found = tflite_file.read(model_files.tflite_file(step.uri)).kernels
     assert [kernel.values.dtype for kernel in found] == [np.int8] * 4
     details = interpreter_of(step).get_tensor_details()
     assert {d["dtype"] for d in details if tuple(d["shape"]) in SHAPES.values()} == {np.int8}
@@ -187,7 +186,7 @@ def test_sparsity_arrives_in_the_deployed_int8_file(
         assert details[shape]["quantization_parameters"]["zero_points"].any() == False  # noqa: E712
         # 80 % of conv1's 36 weights are 28.8.
         assert np.mean(values == 0) == pytest.approx(0.8, abs=0.006 if layer == "conv1" else 0.005)
-    assert StepRecord.read(step.uri).sparsity["dense"] == 0.8
+    assert StepRecord.read(step.uri).layers["dense"].sparsity == 0.8
     assert step.facts["gzip_bytes"] < 0.45 * step.facts["bytes"]
 
 

@@ -1,0 +1,54 @@
+"""How far a TFLite file's predictions are from those of the model that it was made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from components.common.examples import Arrays
+from components.common.litert import LiteRTModel
+from components.common.model_files import SIGNATURE
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Differences of the outputs, in their own unit.
+
+    Attributes:
+        max_error: Greatest absolute difference of a value.
+        mean_error: Mean absolute difference of all values.
+        examples: Number of examples.
+    """
+
+    max_error: float
+    mean_error: float
+    examples: int
+
+
+def measure(saved_model: str, path: str, examples: Arrays) -> Agreement:
+    """Predicts examples with both.
+
+    Args:
+        saved_model: Folder of the model that was converted.
+        path: The TFLite file; run on LiteRT with its default delegate.
+        examples: Real ones.
+
+    Raises:
+        LiteRTError: Where the file does not load or run.
+    """
+    signature = tf.saved_model.load(saved_model).signatures[SIGNATURE]
+    expected = signature(**{name: tf.constant(values) for name, values in examples.features.items()})
+    model = LiteRTModel(path)
+    rows = [
+        model.predict({name: values[index] for name, values in examples.features.items()})
+        for index in range(len(examples))
+    ]
+    differences = np.concatenate(
+        [
+            np.abs(np.stack([row[name] for row in rows]).reshape(-1) - np.reshape(values.numpy(), -1))
+            for name, values in expected.items()
+        ]
+    ).astype(np.float64)
+    return Agreement(float(differences.max()), float(differences.mean()), len(examples))

@@ -1,0 +1,103 @@
+"""Sparse-encoded TFLite files: whether they are, and whether the deployed runtime reads them right."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from components.common.examples import Arrays, InputSpec
+from components.common.litert import LiteRTError, LiteRTModel
+from components.tflite_converter import operators
+from components.tflite_converter.conversion_error import ConversionError
+
+_COMPARED = 8
+# A kernel that LiteRT has for sparse weights may round to the next integer; what it reads wrongly is
+# far off, or not a number.
+_TOLERANCE = 0.02
+
+
+def refuse_dense(content: bytes) -> None:
+    """Raises a ConversionError where no tensor of a file is sparse-encoded."""
+    if not operators.sparse_tensors(content):
+        raise ConversionError(
+            "sparse: true stores no layer sparsely, as none has enough zeros; write a `prune` step before "
+            "`convert`, or leave `sparse` out"
+        )
+
+
+def refuse_misread(content: bytes, dense: bytes, calibration: Arrays | None) -> None:
+    """Runs a sparse-encoded file on LiteRT beside the same model without that encoding.
+
+    LiteRT expands most sparse kernels when it loads a file, does not load some, and reads some as if they
+    were dense: float16 ones in 1×4 blocks or of transposed convolutions.
+
+    Args:
+        content: The sparse-encoded file.
+        dense: The same conversion without `sparse`.
+        calibration: Examples to predict; without them, random ones are.
+
+    Raises:
+        ConversionError: Where the file does not load, or predicts something else.
+    """
+    advice = (
+        "leave `sparse` out (zeros then show in gzip_size), write quantization: float32, or leave those "
+        "layers out of `prune`"
+    )
+    with tempfile.TemporaryDirectory(prefix="paredown-") as folder:
+        try:
+            sparse_model, dense_model = (
+                _load(os.path.join(folder, name), file)
+                for name, file in (("sparse", content), ("dense", dense))
+            )
+            for features in _examples(dense_model.inputs, calibration):
+                expected, found = dense_model.predict(features), sparse_model.predict(features)
+                for name, values in expected.items():
+                    _refuse_other(name, values, found[name], advice)
+        except LiteRTError as error:
+            kinds = ", ".join(dict.fromkeys(re.findall(r"failed to delegate (\w+) node", str(error))))
+            where = f"the sparse-encoded {kinds} layers cannot run: " if kinds else ""
+            raise ConversionError(
+                f"sparse: true gives a file that {_one_line(error)}; {where}{advice}"
+            ) from error
+
+
+def _refuse_other(output: str, expected: np.ndarray, found: np.ndarray, advice: str) -> None:
+    largest = np.abs(expected).max(initial=0)
+    difference = np.abs(found - expected).max(initial=0)
+    if not difference <= _TOLERANCE * max(largest, 1e-6):
+        raise ConversionError(
+            f"sparse: true gives a file that LiteRT reads wrongly: {output} differs by {difference:.3g} from "
+            f"the same file without it, where values go up to {largest:.3g}; {advice}"
+        )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _load(path: str, content: bytes) -> LiteRTModel:
+    with open(path, "wb") as file:
+        file.write(content)
+    return LiteRTModel(path)
+
+
+def _examples(inputs: Mapping[str, InputSpec], calibration: Arrays | None) -> list[dict[str, Any]]:
+    """A few examples for a model: of those given, or random floats and zeros for other types."""
+    if calibration is not None:
+        count = min(_COMPARED, len(calibration))
+        return [{name: values[i] for name, values in calibration.features.items()} for i in range(count)]
+    random = np.random.default_rng(0)
+    return [
+        {
+            name: random.normal(size=spec.shape).astype(spec.dtype)
+            if np.issubdtype(spec.dtype, np.floating)
+            else np.zeros(spec.shape, spec.dtype)
+            for name, spec in inputs.items()
+        }
+        for _ in range(_COMPARED)
+    ]
