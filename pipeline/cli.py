@@ -6,40 +6,24 @@ import dataclasses
 import json
 import os
 import sys
-import time
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.exit_code import (
+    EXIT_INTERRUPTED,
+    EXIT_INVALID,
+    EXIT_NODE_FAILED,
+    EXIT_NONE_PASSED,
+    EXIT_PUSHED,
+)
+from pipeline.refusal import refuse, row
+
 if TYPE_CHECKING:
     from pipeline.config_file import ConfigFile, Problem
+    from pipeline.inspection import Inspection, Unread
     from pipeline.plan import Plan
-
-EXIT_PUSHED = 0
-EXIT_INVALID = 2
-EXIT_NODE_FAILED = 3
-EXIT_NONE_PASSED = 4
-EXIT_INTERRUPTED = 130
-
-
-@dataclasses.dataclass(frozen=True)
-class Stopped:
-    """A run that did not come to its end.
-
-    Attributes:
-        code: Of the process.
-        node: The node that failed, if one did.
-        message: Why.
-        traceback: File with the traceback, if there is one.
-    """
-
-    code: int
-    node: str | None
-    message: str
-    traceback: str | None
-
 
 _EXIT_CODES = f"""\b
 Exit codes:
@@ -80,6 +64,7 @@ def main() -> None:
     Typical use:
       paredown validate configs/mnist/pipeline.yaml    # is the file right?
       paredown plan configs/mnist/pipeline.yaml        # what would run, what is cached?
+      paredown explain configs/mnist/pipeline.yaml     # what will each step do to each layer?
       paredown run configs/mnist/pipeline.yaml         # run it
     """
 
@@ -133,6 +118,44 @@ def plan(config: Path, overrides: tuple[str, ...], only: tuple[str, ...], as_jso
     console.print(terminal.plan_summary(planned, cached))
 
 
+@main.command(epilog="Exit codes: 0 explained, 2 invalid input, or a step that cannot work.")
+@_config
+@_overrides
+@_only
+@_as_json
+def explain(config: Path, overrides: tuple[str, ...], only: tuple[str, ...], as_json: bool) -> None:
+    """Show what each step will do to each layer, what it refuses and why, and predict file sizes.
+
+    Builds the models, untrained, and lets each step look at what it will get; trains nothing and writes
+    nothing. `run` makes the same check first. Takes some seconds, most of them to import TensorFlow.
+
+    \b
+    Examples:
+      paredown explain configs/mnist/pipeline.yaml
+      paredown explain configs/mnist/pipeline.yaml --only pruned-qat-int8
+      paredown explain my.yaml --json | jq '.candidates[] | .predicted_bytes'
+    """
+    file = _load(config, overrides, only, as_json)
+    candidates, problems = _explain(file)
+    if as_json:
+        from pipeline.explain import to_json
+
+        rows = {candidate.name: to_json(candidate) for candidate in candidates}
+        click.echo(json.dumps({"candidates": rows, "problems": [row(p) for p in problems]}, indent=2))
+    else:
+        from pipeline import explanation_table, terminal
+
+        explanation_table.show(terminal.make_console(), candidates)
+        for problem in problems:  # those of candidates stand below their tables
+            if not (candidates and problem.location[:1] == ("candidates",)):
+                click.echo(str(problem), err=True)
+        refused = [candidate.name for candidate in candidates if candidate.refused()]
+        if refused:
+            click.echo(f"{config}: cannot be built: {', '.join(refused)}", err=True)
+    if problems:
+        sys.exit(EXIT_INVALID)
+
+
 @main.command(epilog=_EXIT_CODES)
 @_config
 @_overrides
@@ -150,14 +173,51 @@ def run(config: Path, overrides: tuple[str, ...], only: tuple[str, ...], as_json
       paredown run configs/mnist/pipeline.yaml --only int8 --set gate.accuracy.max_drop=0.01
       paredown run configs/mnist/pipeline.yaml --json > result.json
     """
+    from pipeline import run_command
+
     file = _load(config, overrides, only, as_json)
     planned, cached = _plan(file)
     try:
-        code = _run(file, planned, cached, as_json)
+        code = run_command.run(file, planned, cached, as_json)
     except KeyboardInterrupt:  # while importing or checking; a run has its own way to stop
         click.echo("Interrupted before anything was run.", err=True)
         code = EXIT_INTERRUPTED
     sys.exit(code)
+
+
+@main.command(epilog="Exit codes: 0 shown, 2 there is no model that can be read.")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--tensors", is_flag=True, help="List every tensor of a TFLite file with its quantization.")
+@_as_json
+def inspect(path: Path, tensors: bool, as_json: bool) -> None:
+    """Show what a model file holds: signatures, operators, weights layer by layer.
+
+    PATH is a TFLite file, a Keras file (.h5, .keras), the folder of a SavedModel, of a pushed model or
+    of a Model artifact. Of each layer's weights: their share of the file, how many are zero, how many
+    distinct values there are. A TFLite file is tried on LiteRT, too; for the other formats TensorFlow
+    is imported, which takes some seconds.
+
+    \b
+    Examples:
+      paredown inspect serving/mnist                   # what was pushed last
+      paredown inspect model.tflite --tensors          # with each tensor's scale and zero point
+      paredown inspect model.h5 --json | jq '.models[].layers[] | {name, sparsity, unique}'
+    """
+    from pipeline import inspection, terminal
+    from pipeline.config_file import Problem
+
+    try:
+        found = _inspect(path)
+    except inspection.InspectionError as error:
+        refuse([Problem(str(error), file=str(path))], as_json)
+    if as_json:
+        click.echo(json.dumps({"models": [model.to_json(tensors) for model in found]}, indent=2))
+        return
+    from pipeline import inspection_table
+
+    console = terminal.make_console()
+    for model in found:
+        inspection_table.show(model, console, tensors)
 
 
 @main.command()
@@ -172,6 +232,25 @@ def schema() -> None:
     from pipeline.config import Config
 
     click.echo(json.dumps(Config.model_json_schema(), indent=2))
+
+
+def _inspect(path: Path) -> list[Inspection | Unread]:
+    """Inspects, with what TensorFlow prints kept off the terminal."""
+    import tempfile
+
+    from pipeline import environment, inspection, inspection_target, log_file
+
+    if all(form == inspection.TFLITE for form, _ in inspection_target.find(path)):
+        return inspection.inspect(path)
+    environment.prepare()
+    with (
+        tempfile.TemporaryDirectory(prefix="paredown-") as folder,
+        log_file.output_to(Path(folder) / "tensorflow.log") as (_, err),
+    ):
+        from pipeline import terminal
+
+        with terminal.make_console(err).status("Loading with TensorFlow …"):
+            return inspection.inspect(path)
 
 
 def _load(path: Path, overrides: tuple[str, ...], only: tuple[str, ...], as_json: bool) -> ConfigFile:
@@ -198,21 +277,10 @@ def _load(path: Path, overrides: tuple[str, ...], only: tuple[str, ...], as_json
         if problems:
             raise ConfigError(problems)
     except ConfigError as error:
-        _refuse(error.problems, as_json)
+        refuse(error.problems, as_json)
     if only:
         file = dataclasses.replace(file, config=file.config.only(list(only)))
     return file
-
-
-def _refuse(problems: list[Problem], as_json: bool) -> None:
-    """Prints problems and ends the program."""
-    if as_json:
-        rows = [{"file": p.file, "line": p.line, "key": p.key(), "message": p.message} for p in problems]
-        click.echo(json.dumps({"valid": False, "problems": rows}, indent=2))
-    else:
-        for problem in problems:
-            click.echo(str(problem), err=True)
-    sys.exit(EXIT_INVALID)
 
 
 def _plan(file: ConfigFile) -> tuple[Plan, set[str]]:
@@ -243,124 +311,25 @@ def _plan_json(planned: Plan, cached: set[str]) -> dict[str, Any]:
     }
 
 
-def _run(file: ConfigFile, planned: Plan, cached: set[str], as_json: bool) -> int:
-    from pipeline import environment, log_file, model_source, run_lock, terminal
+def _explain(file: ConfigFile) -> tuple[list[Any], list[Problem]]:
+    """Explanations of all candidates, and what is wrong; none where the model itself cannot be used."""
+    import tempfile
+
+    from pipeline import environment, log_file, model_source, terminal
+    from pipeline.plan import make_plan
 
     environment.prepare()
     module_file = model_source.find_module(file.config.model.module, file.path)
     assert module_file is not None  # checks.check has refused it otherwise
     environment.make_importable(module_file, file.config.model.module)
-
-    started = time.strftime("%Y%m%d-%H%M%S")
-    console = terminal.make_console(stderr=True)
-    problems = _preflight(file, planned, cached, console)
-    if problems:
-        _refuse(problems, as_json)
-
-    root = Path(file.config.pipeline_root).absolute()
-    log = root / "logs" / f"{started}.log"
-    with log_file.output_to(log) as (_, err):
-        console = terminal.make_console(err)
-        with run_lock.hold(root) as held:
-            if not held:
-                console.print(
-                    f"Another run is using {root}; wait for it, or give this one a run.pipeline_root of its own",
-                    markup=False,
-                )
-                return EXIT_INVALID
-            console.print(f"Running {file.config.name}: {terminal.plan_summary(planned, cached)}")
-            console.print(f"Libraries log to {log}", style="dim", markup=False, soft_wrap=True)
-            outcome = _run_logged(file, planned, console, log)
-    if isinstance(outcome, Stopped):
-        if as_json:
-            click.echo(json.dumps({"error": dataclasses.asdict(outcome)}, indent=2))
-        return outcome.code
-    return _report(outcome, log, as_json)
-
-
-def _preflight(file: ConfigFile, planned: Plan, cached: set[str], console: Any) -> list[Problem]:
-    """Imports what a run needs and checks what needs it; leaves no trace where something is wrong."""
-    import tempfile
-
-    from pipeline import log_file
-
     with (
         tempfile.TemporaryDirectory(prefix="paredown-") as folder,
         log_file.output_to(Path(folder) / "imports.log") as (_, err),
+        terminal.make_console(err).status("Importing TensorFlow, building the models …"),
     ):
-        from pipeline import terminal
+        from pipeline import preflight
 
-        console = terminal.make_console(err)
-        with console.status("Importing TensorFlow and TFX, checking data and models …"):
-            from pipeline import local_runner, preflight  # noqa: F401  (the import is the point)
-
-            return preflight.check(file, planned, cached)
-
-
-def _run_logged(file: ConfigFile, planned: Plan, console: Any, log: Path) -> Any:
-    """Runs, with output going to the log; returns a RunResult, or how it was stopped."""
-    from components.common.interruption import Interrupted
-    from components.common.user_module import describe
-    from pipeline import local_runner, terminal
-
-    display = terminal.RunDisplay(console, planned)
-    try:
-        return local_runner.run(planned, file.config, display)
-    except local_runner.NodeFailed as error:
-        display.close()
-        saved = log.with_name(f"{log.stem}-{error.node}-traceback.txt")
-        saved.write_text(traceback.format_exc(), encoding="utf-8")
-        cause = error.__cause__
-        while cause is not None and cause.__cause__ is not None:
-            cause = cause.__cause__
-        console.print(f"[bold red]Node {error.node} failed:[/] ", end="")
-        told = describe(cause) if cause else str(error)
-        console.print(told, markup=False)
-        console.print(f"Traceback: {saved}", markup=False, soft_wrap=True)
-        console.print("Nothing was pushed. When it is mended, run again: finished nodes are cached.")
-        return Stopped(EXIT_NODE_FAILED, error.node, told, str(saved))
-    except (Interrupted, KeyboardInterrupt):
-        display.close()
-        console.print("Interrupted. Nothing was pushed; run again to go on from here.")
-        return Stopped(EXIT_INTERRUPTED, None, "interrupted", None)
-    finally:
-        display.close()
-
-
-def _report(result: Any, log: Path, as_json: bool) -> int:
-    """Prints the outcome of a run that came to its end."""
-    from pipeline import terminal
-
-    code = EXIT_PUSHED if result.pushed else EXIT_NONE_PASSED
-    if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    **result.report,
-                    "pushed": result.pushed,
-                    "pushed_now": result.pushed_now,
-                    "nodes": {
-                        node: {"state": state, "seconds": round(result.seconds[node], 3)}
-                        for node, state in result.nodes.items()
-                    },
-                    "log": str(log),
-                },
-                indent=2,
-            )
-        )
-        return code
-    console = terminal.make_console()
-    console.print(terminal.verdict_table(result.report, console.width))
-    if result.pushed:
-        when = "pushed to" if result.pushed_now else "was pushed before, to"
-        console.print(result.report["winner"], style="bold green", end=" ")
-        console.print(f"{when} {result.pushed}", markup=False, soft_wrap=True)
-    else:
-        console.print("[bold red]No candidate passed the gate; nothing was pushed.[/]")
-        for name, verdict in result.report["candidates"].items():
-            for reason in verdict["reasons"]:
-                console.print(f"  {name}: {reason}", markup=False)
-    return code
+        return preflight.explain(file, make_plan(file.config, file.path))
 
 
 if __name__ == "__main__":

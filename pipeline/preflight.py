@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
-import tempfile
 from typing import Any
 
 import tensorflow as tf
 
-from components.common import user_module
 from components.common.examples import ExamplesError, match_features
-from components.common.model_files import save_serving
 from components.common.user_module import UserModuleError, describe
-from components.distiller.executor import DistillationError, refuse_mismatch
-from components.distiller.params import DistillOptions
-from components.pruner.executor import LayerSelectionError, select_layers
-from components.pruner.params import PruneOptions
-from components.quantization_aware_trainer.executor import QuantizationError, quantize
-from components.quantization_aware_trainer.params import QatOptions
-from components.tflite_converter.executor import ConversionError, convert
+from components.tflite_converter.conversion_error import ConversionError
+from components.tflite_converter.explanation import reason
 from pipeline.checks import split_files
 from pipeline.config_file import ConfigFile, Location, Problem, nearest
+from pipeline.explain import Candidate, Explainer
 from pipeline.plan import EXAMPLE_GEN, TRANSFORM, Plan
 
 
@@ -47,6 +41,22 @@ def check(file: ConfigFile, plan: Plan, cached: set[str]) -> list[Problem]:
     return checks.problems
 
 
+def explain(file: ConfigFile, plan: Plan) -> tuple[list[Candidate], list[Problem]]:
+    """Looks at data and models as `check` does, and says what each step will do.
+
+    Args:
+        file: The config.
+        plan: Made from it.
+
+    Returns:
+        An explanation for each candidate, none where the model itself cannot be used; and a problem for
+        each mistake.
+    """
+    checks = _Checks(file, plan)
+    checks.check_records(whole=True)
+    return checks.check_models(), checks.problems
+
+
 class _Checks:
     def __init__(self, file: ConfigFile, plan: Plan):
         self.file = file
@@ -55,9 +65,14 @@ class _Checks:
         self.problems: list[Problem] = []
         # Feature → number of values in the first training record.
         self.features: dict[str, int] | None = None
-        self.models: dict[str, Any] = {}
+        self.examples: int | None = None
         # What has been checked once, and is the same mistake wherever it stands.
         self.told: set[tuple[str, str]] = set()
+
+    @functools.cached_property
+    def explainer(self) -> Explainer:
+        """Made when the examples have been counted."""
+        return Explainer(self.config, self.examples)
 
     def _add(self, location: Location, message: str) -> None:
         self.problems.append(self.file.problem(location, message))
@@ -78,7 +93,7 @@ class _Checks:
         data = self.config.data
         for split in ("train", "eval"):
             where: Location = ("data", "splits", split)
-            first = None
+            first, total = None, 0
             for path in split_files(data.path, getattr(data.splits, split)):
                 try:
                     count, example = read_through(str(path), whole)
@@ -91,6 +106,9 @@ class _Checks:
                     self._add(where, f"{path} has no records; write some, or exclude it by the pattern")
                     continue
                 first = first or example
+                total += count
+            if split == "train" and whole:
+                self.examples = total or None
             if first is not None:
                 self._check_label(first, split)
 
@@ -120,36 +138,33 @@ class _Checks:
                         f"{feature!r} is no feature of the data{nearest(feature, known)}; it has {known}",
                     )
 
-    def check_models(self) -> None:
+    def check_models(self) -> list[Candidate]:
         """Builds the model and the students as training will, and lets each step look at them."""
-        model = self._build("build_model", True, ("model", "module"))
-        if model is not None and not self._check_baseline(model):
-            return
-        for name, chain in self.config.candidates.items():
-            trained: Any = model
-            function = "build_model"
-            for index, options in enumerate(chain.steps()):
-                where: Location = ("candidates", name, index, options.technique)
-                if isinstance(options, DistillOptions):
-                    function = options.student
-                    trained = self._build(function, False, (*where, "student"))
-                    self._check_student(model, trained, function, (*where, "student"))
-                elif isinstance(options, PruneOptions) and trained is not None:
-                    self._check_patterns(trained, options, where)
-                elif isinstance(options, QatOptions) and trained is not None:
-                    self._check_quantizable(function, where)
+        model = self._build()
+        if model is None or not self._check_baseline(model):
+            return []
+        return [self._check_candidate(name) for name in self.config.candidates]
 
-    def _build(self, function: str, compiled: bool, where: Location) -> Any:
-        """The model that a function builds, None and a problem where it does not; built once."""
-        if function not in self.models:
-            section = self.config.model
-            try:
-                model = user_module.build(section.module, function, section.hparams, compiled)
-            except UserModuleError as error:
-                self._add(where, str(error))
-                model = None
-            self.models[function] = model
-        return self.models[function]
+    def _check_candidate(self, name: str) -> Candidate:
+        """Lets each step of a candidate look at the model that it will get."""
+        candidate = self.explainer.candidate(name)
+        for index, step in enumerate(candidate.steps):
+            technique = step.options.technique
+            for refusal in step.explanation.refusals:
+                if (technique, str(refusal)) in self.told:
+                    continue
+                self.told.add((technique, str(refusal)))
+                within = (refusal.option,) if refusal.option else ()
+                self._add(("candidates", name, index, technique, *within), str(refusal))
+        return candidate
+
+    def _build(self) -> Any:
+        """The baseline, untrained; None and a problem where the user's module does not build it."""
+        try:
+            return self.explainer.workshop.build("build_model", True)
+        except UserModuleError as error:
+            self._add(("model", "module"), str(error))
+            return None
 
     def _check_inputs(self, model: Any, where: Location) -> None:
         if self.transforms or self.features is None or self.config.data.label not in self.features:
@@ -181,42 +196,10 @@ class _Checks:
                 "build it with one output",
             )
         try:
-            self._convert(model)
+            self.explainer.workshop.float_file(model)
         except ConversionError as error:
-            self._add(where, f"TFLite cannot hold the model that build_model returns: {describe(error)}")
+            self._add(where, f"TFLite cannot hold the model that build_model returns: {reason(error)}")
         return len(self.problems) == before
-
-    def _convert(self, model: Any) -> None:
-        with tempfile.TemporaryDirectory(prefix="paredown-") as folder:
-            save_serving(model, folder, list(model.input_names))
-            convert(folder, {"quantization": "float32", "io": "float32"}, False, None)
-
-    def _check_student(self, teacher: Any, student: Any, function: str, where: Location) -> None:
-        if teacher is None or student is None or ("student", function) in self.told:
-            return
-        try:
-            refuse_mismatch(teacher, student)
-        except DistillationError as error:
-            self.told.add(("student", function))
-            self._add(where, f"{function} does not fit build_model: {error}")
-
-    def _check_quantizable(self, function: str, where: Location) -> None:
-        """Wraps a model of its own, since wrappers share layers with what they wrap."""
-        if ("qat", function) in self.told:
-            return
-        self.told.add(("qat", function))
-        section = self.config.model
-        fresh = user_module.build(section.module, function, section.hparams, compiled=False)
-        try:
-            quantize(fresh, preserve_sparsity=False)
-        except QuantizationError as error:
-            self._add(where, str(error))
-
-    def _check_patterns(self, model: Any, options: PruneOptions, where: Location) -> None:
-        try:
-            select_layers(model, options.include, options.exclude)
-        except LayerSelectionError as error:
-            self._add(where, str(error))
 
     def check_metric(self) -> None:
         """Lets TFMA build the metric."""

@@ -126,7 +126,12 @@ class RunDisplay:
 
 # Narrower than this, only what decides is shown.
 _WIDE = 100
-_LEFT_OUT = ("size", "gzip", "latency")
+_LEFT_OUT = ("size", "gzip", "latency", "sparsity", "clusters")
+# Shown where a candidate was asked for them: of the layer that is worst off, in the file.
+_INVARIANTS = {
+    "sparsity": ("least_layer_sparsity", "least_m_by_n"),
+    "clusters": ("most_layer_clusters",),
+}
 
 
 def verdict_table(report: dict[str, Any], width: int = _WIDE) -> Table:
@@ -145,8 +150,14 @@ def verdict_table(report: dict[str, Any], width: int = _WIDE) -> Table:
         title += f"; accuracy is {accuracy['metric']} on {accuracy['examples']:,} examples"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("candidate", no_wrap=True)
-    names = ("accuracy", "drop", "size", "ratio", "gzip", "latency", "ratio")
-    shown = [True, *(width >= _WIDE or name not in _LEFT_OUT for name in names), True]
+    names = ("accuracy", "drop", "size", "ratio", "gzip", "latency", "ratio", "sparsity", "clusters")
+    asked = set().union(*(verdict["measured"].get("invariants", {}) for verdict in candidates.values()))
+    wanted = {name: bool(asked & set(figures)) for name, figures in _INVARIANTS.items()}
+    shown = [
+        True,
+        *((width >= _WIDE or name not in _LEFT_OUT) and wanted.get(name, True) for name in names),
+        True,
+    ]
     for name, kept in zip(names, shown[1:], strict=False):
         if kept:
             table.add_column(name, justify="right", no_wrap=True)
@@ -176,6 +187,8 @@ def _baseline_cells(measured: dict[str, Any]) -> list[str]:
         "",
         bytes_text(size.get("gzip")),
         latency,
+        "",
+        "",
         "",
         "",
     ]
@@ -209,8 +222,19 @@ def _cells(name: str, verdict: dict[str, Any], winner: bool) -> list[Text | str]
         bytes_text(candidate.get("gzip")),
         _latency(measured, "candidate"),
         _number(measured.get("latency", {}).get("ratio"), ".2f"),
+        _sparsity(measured.get("invariants", {})),
+        str(measured.get("invariants", {}).get("most_layer_clusters", "")),
         state,
     ]
+
+
+def _sparsity(invariants: dict[str, Any]) -> str:
+    """The least share of zeros in a layer; where there is a pattern instead, its share of blocks."""
+    if "least_layer_sparsity" in invariants:
+        return f"{invariants['least_layer_sparsity']:.1%}"
+    if "least_m_by_n" in invariants:
+        return f"m:n {invariants['least_m_by_n']:.0%}"
+    return ""
 
 
 def _latency(measured: dict[str, Any], side: str) -> str:

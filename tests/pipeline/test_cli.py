@@ -95,7 +95,14 @@ def test_help_teaches_by_example(command: str) -> None:
 
 def test_schema_for_editors_knows_every_step() -> None:
     schema = json.loads(CliRunner().invoke(main, ["schema"]).stdout)
-    assert set(schema["$defs"]["Step"]["properties"]) == {"distill", "prune", "qat", "convert"}
+    assert set(schema["$defs"]["Step"]["properties"]) == {
+        "distill",
+        "prune",
+        "cluster",
+        "qat",
+        "fine_tune",
+        "convert",
+    }
     assert schema["additionalProperties"] is False
 
 

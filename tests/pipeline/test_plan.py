@@ -144,12 +144,16 @@ def forget() -> None:
 EXECUTORS = (
     "anomaly_gate",
     "pruner",
+    "clusterer",
     "quantization_aware_trainer",
     "distiller",
+    "fine_tuner",
     "tflite_converter",
     "evaluator",
     "selector",
 )
+# The executors that train.
+STEPS = {"pruner", "clusterer", "quantization_aware_trainer", "distiller", "fine_tuner"}
 
 
 @pytest.mark.parametrize(
@@ -159,15 +163,19 @@ EXECUTORS = (
         pytest.param("evaluator/latency.py", {"evaluator"}, id="a module beside the executor"),
         pytest.param(
             "common/training.py",
-            {"pruner", "quantization_aware_trainer", "distiller", "tflite_converter", "evaluator"},
+            {*STEPS, "tflite_converter", "evaluator"},
             id="a shared module, imported by way of others",
         ),
-        pytest.param("common/sparsity.py", None, id="the sparsity check"),
+        pytest.param(
+            "common/invariants.py", {*STEPS, "tflite_converter", "evaluator"}, id="the invariants"
+        ),
+        pytest.param("common/fine_tuning.py", STEPS, id="what those that train share"),
+        pytest.param("clusterer/explanation.py", set(), id="an explanation, which does no work"),
         pytest.param("pruner/component.py", set(), id="a declaration, which does no work"),
     ],
 )
 def test_an_edit_changes_the_version_of_what_imports_it(
-    edited: str, changed: set[str] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    edited: str, changed: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = copied_components(tmp_path, monkeypatch)
     names = {name: f"components.{name}.executor" for name in EXECUTORS}
@@ -177,10 +185,7 @@ def test_an_edit_changes_the_version_of_what_imports_it(
     forget()
     after = {name: code_version.component_version(module) for name, module in names.items()}
     got = {name for name in names if before[name] != after[name]}
-    if changed is None:
-        assert {"pruner", "quantization_aware_trainer", "distiller", "evaluator"} == got
-    else:
-        assert got == changed
+    assert got == changed
     monkeypatch.undo()
     forget()
 

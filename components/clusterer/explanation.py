@@ -1,0 +1,35 @@
+"""What the `cluster` step will do to a model."""
+
+from __future__ import annotations
+
+from components.clusterer.executor import can_cluster, counts_channels, select_layers
+from components.clusterer.params import ClusterOptions
+from components.common import batch_norm, layer_weights
+from components.common.explanation import Explanation, Outlook, Refusal
+from components.common.layer_selection import LayerSelectionError
+
+
+def explain(outlook: Outlook, options: ClusterOptions) -> Explanation:
+    """Says which layers are clustered, and which BatchNormalization is folded; see the module above."""
+    model, values = outlook.model, options.model_dump(mode="json")
+    try:
+        layers = select_layers(model, options.include, options.exclude)
+    except LayerSelectionError as error:
+        return Explanation({}, [Refusal("", str(error))], outlook.after(options.technique, values))
+    except TypeError as error:
+        return Explanation({}, [Refusal.of_copy(error)], outlook.after(options.technique, values))
+    folded = {name: norm for name, norm in batch_norm.followers(model).items() if name in layers}
+    after = outlook.after(
+        options.technique, values, batch_norm.fold(model, layers, outlook.workshop.custom_objects)
+    )
+    effects = {}
+    for layer in model.layers:
+        name = layer.name
+        if name in layers:
+            per_channel = counts_channels(layer, values)
+            after.record.ask(name, clusters=options.clusters, per_channel=per_channel)
+            effects[name] = f"{options.clusters} values" + (" per channel" if per_channel else "")
+        elif layer_weights.has_kernel(layer):
+            effects[name] = "as it is" + ("" if can_cluster(layer) else " (TFMOT cannot)")
+    effects.update({norm: f"folded into {name}" for name, norm in folded.items()})
+    return Explanation(effects, [], after)

@@ -1,0 +1,31 @@
+"""What the `distill` step will do."""
+
+from __future__ import annotations
+
+from components.common.explanation import Explanation, Outlook, Refusal
+from components.common.model_files import StepRecord
+from components.common.user_module import UserModuleError
+from components.distiller.error import DistillationError
+from components.distiller.executor import refuse_mismatch
+from components.distiller.params import DistillOptions
+
+
+def explain(outlook: Outlook, options: DistillOptions) -> Explanation:
+    """Says which layers learn from which; see components.common.explanation."""
+    values = options.model_dump(mode="json")
+    workshop = outlook.workshop
+    try:
+        student = workshop.build(options.student)
+    except UserModuleError as error:
+        return Explanation({}, [Refusal("", str(error), "student")], outlook)
+    record = StepRecord(outlook.record.steps).after(options.technique, values)
+    after = Outlook(student, record, workshop)
+    try:
+        refuse_mismatch(outlook.model, student, values, workshop.build("build_model", True))
+    except DistillationError as error:
+        reason = f"{options.student} does not fit build_model: {error}"
+        at_fault = "features" if str(error).startswith("features:") else "student"
+        return Explanation({}, [Refusal("", reason, at_fault)], after)
+    effects = dict.fromkeys(student.output_names, "learns the baseline's outputs")
+    effects.update({learner: f"learns the baseline's {of}" for of, learner in options.features.items()})
+    return Explanation(effects, [], after)

@@ -1,0 +1,37 @@
+"""What the `prune` step will do to a model."""
+
+from __future__ import annotations
+
+from components.common import layer_weights
+from components.common.explanation import Explanation, Outlook, Refusal
+from components.common.layer_selection import LayerSelectionError
+from components.pruner.executor import ask
+from components.pruner.params import PruneOptions
+from components.pruner.schedule import ScheduleError, renewals
+from components.pruner.selection import can_prune, layer_targets, obstacle
+
+
+def explain(outlook: Outlook, options: PruneOptions) -> Explanation:
+    """Says which layers are pruned and how far; see components.common.explanation."""
+    model, values = outlook.model, options.model_dump(mode="json")
+    after = outlook.after(options.technique, values)
+    try:
+        targets = layer_targets(model, values)
+        if outlook.workshop.examples:
+            renewals(values, outlook.workshop.examples)
+    except (LayerSelectionError, ScheduleError) as error:
+        return Explanation({}, [Refusal("", str(error))], after)
+    except TypeError as error:
+        return Explanation({}, [Refusal.of_copy(error)], after)
+    ask(after.record, model, targets, values)
+    effects = {}
+    for layer in model.layers:
+        if layer.name in targets:
+            m_by_n = ":".join(map(str, options.m_by_n)) if options.m_by_n else ""
+            effects[layer.name] = m_by_n or f"{targets[layer.name]:.0%} zeros"
+            if options.block:
+                effects[layer.name] += f" in blocks of {options.block[0]}×{options.block[1]}"
+        elif layer_weights.has_kernel(layer):
+            why = obstacle(layer, options.m_by_n, options.block) if can_prune(layer) else "TFMOT cannot"
+            effects[layer.name] = f"dense ({why})" if why else "dense"
+    return Explanation(effects, [], after)

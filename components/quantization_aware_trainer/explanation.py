@@ -1,0 +1,51 @@
+"""What the `qat` step will do to a model."""
+
+from __future__ import annotations
+
+import tf_keras
+
+from components.common import layer_weights
+from components.common.explanation import Explanation, Outlook, Refusal
+from components.common.layer_names import matches
+from components.common.layer_selection import LayerSelectionError
+from components.quantization_aware_trainer.executor import (
+    QuantizationError,
+    prepare,
+    quantize,
+    with_one_scale,
+)
+from components.quantization_aware_trainer.params import QatOptions
+from components.quantization_aware_trainer.support import refusals
+
+
+def explain(outlook: Outlook, options: QatOptions) -> Explanation:
+    """Says which layers become int8, and wraps a copy of the model to see that they do."""
+    after = outlook.after(options.technique, options.model_dump(mode="json"))
+    after.record.float_layers.extend(options.exclude)
+    objects = outlook.workshop.custom_objects
+    try:
+        model = prepare(outlook.model, options.exclude, objects)
+        found = refusals(model, options.exclude)
+        if not found:
+            with tf_keras.utils.custom_object_scope(objects):
+                copy = tf_keras.models.clone_model(model)  # wrapping shares layers with what it wraps
+            quantize(copy, options.exclude, with_one_scale(outlook.record))
+    except (QuantizationError, LayerSelectionError) as error:
+        return Explanation({}, [Refusal("", str(error))], after)
+    except TypeError as error:
+        return Explanation({}, [Refusal.of_copy(error)], after)
+    after = Outlook(model, after.record, after.workshop)
+    if found:
+        return Explanation({}, found, after)
+    effects = {}
+    for layer in model.layers:
+        if matches(layer.name, options.exclude):
+            effects[layer.name] = "stays in float"
+        elif layer_weights.has_kernel(layer):
+            effects[layer.name] = "int8"
+            asked = outlook.record.layers.get(layer.name)
+            kept = ["zeros"] if asked and asked.has_zeros() else []
+            kept += ["values"] if asked and asked.clusters is not None else []
+            if kept:
+                effects[layer.name] += f", keeps its {' and '.join(kept)}"
+    return Explanation(effects, [], after)

@@ -1,0 +1,9 @@
+"""What the exit codes of the commands mean."""
+
+from __future__ import annotations
+
+EXIT_PUSHED = 0
+EXIT_INVALID = 2
+EXIT_NODE_FAILED = 3
+EXIT_NONE_PASSED = 4
+EXIT_INTERRUPTED = 130
