@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.conftest import MNIST_HPARAMS, MNIST_MODULE, SEED, Trained
@@ -54,6 +55,37 @@ def run_step(work: Callable[[Any], Any], job: Any) -> Any:
     return work(job)
 
 
+KERNEL_SHAPES = {
+    "conv1": (4, 3, 3, 1),
+    "conv2": (8, 3, 3, 4),
+    "dense": (16, 392),
+    "probabilities": (10, 16),
+}
+
+
+def stored_kernels(uri: Path | str) -> dict[str, np.ndarray]:
+    """Layer of the MNIST model → its kernel as the TFLite file of an artifact stores it.
+
+    Read by LiteRT's interpreter, and told by shape: by none of the project's code. Zero is stored as 0 in
+    int8 kernels, which are symmetric.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(Path(uri) / "Format-Serving" / "tflite"))
+    interpreter.allocate_tensors()
+    layers = {shape: name for name, shape in KERNEL_SHAPES.items()}
+    found: dict[str, np.ndarray] = {}
+    for detail in interpreter.get_tensor_details():
+        layer = layers.get(tuple(int(size) for size in detail["shape"]))
+        # A float16 kernel has a float32 copy, which the interpreter makes.
+        if layer is None or "batch" in detail["name"] or layer in found:
+            continue
+        found[layer] = interpreter.get_tensor(detail["index"])
+        assert not np.any(detail["quantization_parameters"]["zero_points"])
+    assert sorted(found) == sorted(KERNEL_SHAPES)
+    return found
+
+
 @dataclasses.dataclass(frozen=True)
 class Step:
     """A step that ran: the folder that it wrote, the facts that it returned."""
@@ -86,6 +118,26 @@ def pruned(trained: Trained, mnist_examples: Any, tmp_path_factory: pytest.TempP
     return Step(str(output), run_step(prune, make_job(trained.uri, output, options, mnist_examples)))
 
 
+def _cluster(base: str, examples: Any, output: Path) -> Step:
+    from components.clusterer.executor import cluster
+    from components.clusterer.params import ClusterOptions
+
+    options = ClusterOptions(clusters=16, steps=10, batch_size=50, learning_rate=0.001)
+    return Step(str(output), run_step(cluster, make_job(base, output, options, examples)))
+
+
+@pytest.fixture(scope="session")
+def clustered(trained: Trained, mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory) -> Step:
+    """The baseline with 16 values for each layer."""
+    return _cluster(trained.uri, mnist_examples, tmp_path_factory.mktemp("clustered"))
+
+
+@pytest.fixture(scope="session")
+def pruned_clustered(pruned: Step, mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory) -> Step:
+    """The pruned baseline with 16 values for each layer, zero among them."""
+    return _cluster(pruned.uri, mnist_examples, tmp_path_factory.mktemp("pruned-clustered"))
+
+
 def _qat(base: str, examples: Any, output: Path) -> Step:
     from components.quantization_aware_trainer.executor import train_quantization_aware
     from components.quantization_aware_trainer.params import QatOptions
@@ -111,6 +163,22 @@ def pruned_quantization_aware(
 
 
 @pytest.fixture(scope="session")
+def clustered_quantization_aware(
+    clustered: Step, mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Step:
+    """The clustered baseline after quantization-aware training."""
+    return _qat(clustered.uri, mnist_examples, tmp_path_factory.mktemp("cqat"))
+
+
+@pytest.fixture(scope="session")
+def pruned_clustered_quantization_aware(
+    pruned_clustered: Step, mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Step:
+    """The pruned and clustered baseline after quantization-aware training."""
+    return _qat(pruned_clustered.uri, mnist_examples, tmp_path_factory.mktemp("pcqat"))
+
+
+@pytest.fixture(scope="session")
 def converted(mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Step]:
     """Converts an artifact's model; the same options on the same model only once."""
     from components.tflite_converter.executor import convert_model
@@ -118,8 +186,8 @@ def converted(mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory) -> 
 
     done: dict[tuple[str, str], Step] = {}
 
-    def convert(base: str, quantization: str, io: str = "float32") -> Step:
-        options = ConvertOptions(quantization=quantization, io=io, calibration_examples=50)
+    def convert(base: str, quantization: str, io: str = "float32", **more: Any) -> Step:
+        options = ConvertOptions(quantization=quantization, io=io, calibration_examples=50, **more)
         key = (base, options.canonical_json())
         if key not in done:
             output = tmp_path_factory.mktemp(f"{quantization}-{io}")

@@ -30,6 +30,11 @@ candidates:
     - prune: {sparsity: 0.5, epochs: 2, batch_size: 64}
     - qat: {batch_size: 64}
     - convert: {quantization: int8, io: int8}
+  pcqat:
+    - prune: {sparsity: 0.5, epochs: 2, batch_size: 64}
+    - cluster: {clusters: 16, batch_size: 64}
+    - qat: {batch_size: 64}
+    - convert: {quantization: int8, io: int8}
   pruned:
     - prune: {sparsity: 0.5, epochs: 2, batch_size: 64}
     - convert: {quantization: float32}

@@ -55,10 +55,10 @@ def test_first_run_judges_every_candidate_and_pushes_the_best(
     finished: tuple[Project, dict[str, Any]],
 ) -> None:
     project, result = finished
-    assert set(result["candidates"]) == {"int8", "pruned-qat", "pruned", "student"}
+    assert set(result["candidates"]) == {"int8", "pruned-qat", "pcqat", "pruned", "student"}
     assert {entry["state"] for entry in result["nodes"].values()} == {"ran"}
     passed = {name for name, verdict in result["candidates"].items() if verdict["blessed"]}
-    assert {"int8", "pruned-qat"} <= passed
+    assert {"int8", "pruned-qat", "pcqat"} <= passed
     assert "pruned" not in passed  # float32: as large as the baseline
     assert "size is" in result["candidates"]["pruned"]["reasons"][0]
     sizes = {name: v["measured"]["size"]["candidate"]["gzip"] for name, v in result["candidates"].items()}
@@ -75,9 +75,11 @@ def test_training_nodes_are_the_distinct_prefixes(finished: tuple[Project, dict[
     project, _ = finished
     nodes = project.paredown("plan", "pipeline.yaml", "--json").json()["nodes"]
     trained = [node for node in nodes if node["trains"]]
-    assert len(trained) == 4  # baseline, prune, prune-qat, distill
-    (shared,) = [node for node in trained if node["id"].startswith("prune") and "qat" not in node["id"]]
-    assert sorted(shared["candidates"]) == ["pruned", "pruned-qat"]
+    assert len(trained) == 6  # baseline, prune, prune-qat, prune-cluster, prune-cluster-qat, distill
+    (shared,) = [
+        node for node in trained if sorted(node["candidates"]) == ["pcqat", "pruned", "pruned-qat"]
+    ]
+    assert shared["component"] == "components.pruner.component.Pruner"
 
 
 def test_accuracy_equals_a_plain_count_to_the_last_digit(
@@ -126,14 +128,72 @@ def models(project: Project) -> dict[Path, dict[str, Any]]:
     }
 
 
-def test_sparsity_is_in_the_pushed_files(finished: tuple[Project, dict[str, Any]]) -> None:
-    _, result = finished
-    for name in ("pruned", "pruned-qat"):
-        sparsity = result["candidates"][name]["measured"]["sparsity"]
-        assert set(sparsity) == {"conv1", "conv2", "dense", "probabilities"}
-        for layer, value in sparsity.items():
-            kernel = {"conv1": 36, "conv2": 288, "dense": 6272, "probabilities": 160}[layer]
-            assert value == pytest.approx(0.5, abs=max(0.01, 1 / kernel)), layer
+# Layer → shape of its kernel in a TFLite file.
+KERNELS = {"conv1": (4, 3, 3, 1), "conv2": (8, 3, 3, 4), "dense": (16, 392), "probabilities": (10, 16)}
+
+
+def constants(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Layer → its kernel as stored and its zero points, read by LiteRT's interpreter alone."""
+    interpreter = Interpreter(model_path=str(path))
+    interpreter.allocate_tensors()
+    by_shape = {tuple(detail["shape"]): detail for detail in interpreter.get_tensor_details()}
+    return {
+        layer: (
+            interpreter.get_tensor(by_shape[shape]["index"]),
+            by_shape[shape]["quantization_parameters"]["zero_points"],
+        )
+        for layer, shape in KERNELS.items()
+    }
+
+
+def test_invariants_hold_in_the_files(finished: tuple[Project, dict[str, Any]]) -> None:
+    project, result = finished
+    folders = {
+        values.get("technique"): path for path, values in models(project).items() if "bytes" in values
+    }
+    for name, technique in (
+        ("pruned", "prune-convert"),
+        ("pruned-qat", "prune-qat-convert"),
+        ("pcqat", "prune-cluster-qat-convert"),
+    ):
+        layers = result["candidates"][name]["measured"]["file"]["layers"]
+        assert set(layers) == set(KERNELS)
+        for layer, (values, zero) in constants(folders[technique] / "Format-Serving/tflite").items():
+            assert set(zero) <= {0}
+            sparsity = float(np.mean(values == 0))
+            assert sparsity == pytest.approx(0.5, abs=max(0.01, 1 / values.size)), layer
+            assert layers[layer]["sparsity"] == pytest.approx(sparsity, abs=1e-6)
+            assert layers[layer]["unique"] == np.unique(values).size
+            assert layers[layer]["dtype"] == values.dtype.name
+            if name == "pcqat":
+                assert np.unique(values).size <= 16, layer
+
+
+def test_invariants_are_in_ml_metadata_after_every_step(finished: tuple[Project, dict[str, Any]]) -> None:
+    project, _ = finished
+    by_technique = {values.get("technique"): values for values in models(project).values()}
+    for technique in ("prune-cluster", "prune-cluster-qat", "prune-cluster-qat-convert"):
+        facts = by_technique[technique]
+        assert facts["least_layer_sparsity"] >= 0.495
+        assert facts["most_layer_clusters"] <= 16
+        layers = json.loads(facts["layers"])
+        assert set(layers) == set(KERNELS)
+        assert max(layer["unique"] for layer in layers.values()) == facts["most_layer_clusters"]
+    file = by_technique["prune-cluster-qat-convert"]
+    assert (file["inputs"], file["outputs"]) == ('{"image": "int8"}', '{"probabilities": "int8"}')
+    assert json.loads(file["operators"])["FULLY_CONNECTED"] == 2
+    assert file["runs_on_litert"] == 1
+    assert 0 < file["mean_error"] < file["max_error"] < 0.3
+    assert by_technique["prune"]["trained_steps"] == 94
+
+
+def test_learning_curves_are_in_the_artifacts(finished: tuple[Project, dict[str, Any]]) -> None:
+    project, _ = finished
+    trained = {path for path, values in models(project).items() if "trained_epochs" in values}
+    assert len(trained) == 5
+    for path in trained:
+        splits = {file.parent.name for file in path.glob("logs/**/events.out.tfevents.*")}
+        assert splits == {"train", "validation"}, path
 
 
 def test_facts_are_custom_properties_in_ml_metadata(
@@ -163,10 +223,10 @@ def test_facts_are_custom_properties_in_ml_metadata(
     (report,) = artifacts(project, "components.OptimizationReport").values()
     assert report["winner"] == result["winner"]
     passed = sum(verdict["blessed"] for verdict in result["candidates"].values())
-    assert (report["candidates"], report["passed"]) == (4, passed)
+    assert (report["candidates"], report["passed"]) == (5, passed)
     blessings = [entry["blessed"] for entry in artifacts(project, "ModelBlessing").values()]
-    assert sum(blessings) == passed + 1  # of four candidates, and the selection's own
-    assert len(blessings) == 5
+    assert sum(blessings) == passed + 1  # of five candidates, and the selection's own
+    assert len(blessings) == 6
 
 
 def test_tfma_reads_its_own_result_files(finished: tuple[Project, dict[str, Any]]) -> None:
@@ -174,7 +234,7 @@ def test_tfma_reads_its_own_result_files(finished: tuple[Project, dict[str, Any]
 
     project, result = finished
     folders = list(project.root.glob(".paredown/small/*-evaluate/evaluation/*"))
-    assert len(folders) == 4
+    assert len(folders) == 5
     read = set()
     for folder in folders:
         verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
@@ -266,8 +326,9 @@ def test_run_reruns_exactly_what_plan_said(untouched: Project) -> None:
     assert not any(node.startswith("convert") for node in expected)
     result = untouched.run()
     assert {n for n, entry in result["nodes"].items() if entry["state"] == "ran"} == expected
-    for layer in result["candidates"]["pruned-qat"]["measured"]["sparsity"].values():
-        assert layer == pytest.approx(0.6, abs=0.03)
+    for name in ("pruned-qat", "pcqat"):
+        for layer in result["candidates"][name]["measured"]["file"]["layers"].values():
+            assert layer["sparsity"] == pytest.approx(0.6, abs=0.03)
 
 
 def test_a_model_edit_reruns_the_trainer_and_what_follows(untouched: Project) -> None:

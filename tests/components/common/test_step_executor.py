@@ -14,6 +14,7 @@ from tfx.types import standard_artifacts
 
 from components.common import model_files, stock_layers
 from components.common.examples import Examples
+from components.common.invariants import Invariants
 from components.common.model_files import StepRecord
 from components.common.step_executor import StepExecutor, StepJob, set_properties
 from tests.components.conftest import MakeModule, make_job, run_step
@@ -71,16 +72,33 @@ def test_do_hands_over_everything_and_keeps_the_facts(examples_artifact: Path, t
 
 def test_a_record_grows_by_a_step_and_survives_writing(tmp_path: Path) -> None:
     first = StepRecord().after("prune", {"sparsity": 0.8, "include": ["*"]})
-    first.sparsity["dense"] = 0.8
+    first.ask("dense", sparsity=0.8)
+    first.ask("conv", m_by_n=(2, 4))
     second = first.after("qat", {"epochs": 1})
-    second.sparsity["conv"] = 0.5
+    second.ask("conv", clusters=16, per_channel=True)
+    second.ask("new", clusters=3)
+    second.float_layers.append("head*")
     second.write(str(tmp_path))
 
-    assert first.sparsity == {"dense": 0.8}
+    # What comes later leaves an earlier record as it is.
+    assert first.layers == {"dense": Invariants(sparsity=0.8), "conv": Invariants(m_by_n=(2, 4))}
     assert first.techniques() == ["prune"]
-    assert StepRecord.read(str(tmp_path)) == second
+    assert first.float_layers == []
+    read = StepRecord.read(str(tmp_path))
+    assert read == second
+    assert read.layers == {
+        "dense": Invariants(sparsity=0.8),
+        "conv": Invariants(m_by_n=(2, 4), clusters=16, per_channel=True),
+        "new": Invariants(clusters=3),
+    }
+    assert isinstance(read.layers["conv"].m_by_n, tuple)
+    assert read.float_layers == ["head*"]
     assert second.techniques() == ["prune", "qat"]
     assert second.steps[0] == {"technique": "prune", "sparsity": 0.8, "include": ["*"]}
+
+
+def test_a_model_without_record_has_had_no_step(tmp_path: Path) -> None:
+    assert StepRecord.read(str(tmp_path)) == StepRecord([], {}, [])
 
 
 def test_a_step_starts_from_a_new_model_each_time(
