@@ -93,8 +93,8 @@ def _explain(outlook: Outlook, options: StepOptions) -> Explanation:
     return importlib.import_module(f"{package}.explanation").explain(outlook, options)
 
 
-def _to_tflite(saved_model: str) -> bytes:
-    return convert(saved_model, {"quantization": "float32"}, False, None)
+def _to_tflite(saved_model: str, aware: bool) -> bytes:
+    return convert(saved_model, {"quantization": "int8" if aware else "float32"}, aware, None)
 
 
 def to_json(candidate: Candidate) -> dict[str, Any]:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.explain import Candidate
+from pipeline.explain import Candidate, Step
 from pipeline.terminal import bytes_text
 
 
 def show(console: Console, candidates: list[Candidate]) -> None:
-    """Prints a table for each candidate: its layers against its steps, then what is refused."""
+    """Prints for each candidate what becomes of its layers, step by step, then what is refused."""
     for candidate in candidates:
         console.print(_title(candidate))
-        console.print(_table(candidate))
-        for step in candidate.steps:
-            for refusal in step.explanation.refusals:
-                console.print(Text(f"  {step.options.technique}: {refusal}", style="red"), soft_wrap=True)
+        if any(step.explanation.effects for step in candidate.steps):
+            console.print(_layers(console, candidate))
+        refusals = _refusals(candidate)
+        if refusals.row_count:
+            console.print(refusals)
         console.print()
 
 
@@ -36,20 +37,50 @@ def _title(candidate: Candidate) -> Text:
     return title
 
 
-def _table(candidate: Candidate) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=True)
+def _layers(console: Console, candidate: Candidate) -> RenderableType:
+    """Layers against steps; in a terminal too narrow for that, a paragraph for each layer."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
     table.add_column("layer", no_wrap=True)
     for step in candidate.steps:
-        quantization = getattr(step.options, "quantization", "")
-        table.add_column(f"{step.options.technique} {quantization}".strip(), overflow="fold")
+        table.add_column(_name(step), no_wrap=True)
     for name in _names(candidate):
-        cells = [step.explanation.effects.get(name, "") for step in candidate.steps]
-        if any(cells):
-            table.add_row(name, *cells)
+        table.add_row(
+            Text(name), *(Text(step.explanation.effects.get(name, "")) for step in candidate.steps)
+        )
+    wide = console.options.update(max_width=10_000)
+    return table if console.measure(table, options=wide).maximum <= console.width else _narrow(candidate)
+
+
+def _narrow(candidate: Candidate) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+    table.add_column("layer", overflow="fold")
+    table.add_column("what becomes of it")
+    for name in _names(candidate):
+        told = Text()
+        for step in candidate.steps:
+            if name in step.explanation.effects:
+                told.append("; " if told else "").append(f"{_name(step)}: ", style="dim")
+                told.append(step.explanation.effects[name])
+        table.add_row(Text(name), told)
     return table
 
 
+def _refusals(candidate: Candidate) -> Table:
+    table = Table.grid(padding=(0, 1))
+    table.add_column(no_wrap=True, style="bold red")
+    table.add_column(style="red", overflow="fold")
+    for step in candidate.steps:
+        for refusal in step.explanation.refusals:
+            table.add_row(Text(f" {_name(step)}:"), Text(str(refusal)))
+    return table
+
+
+def _name(step: Step) -> str:
+    return f"{step.options.technique} {getattr(step.options, 'quantization', '')}".strip()
+
+
 def _names(candidate: Candidate) -> list[str]:
-    """Layers, and what is no layer of the model but was told of."""
-    told = (name for step in candidate.steps for name in step.explanation.effects)
-    return list(dict.fromkeys([*candidate.layers, *told]))
+    """Layers that something becomes of, in the model's order; what is no layer of it comes last."""
+    told = [name for step in candidate.steps for name in step.explanation.effects]
+    order = dict.fromkeys([*candidate.layers, *told])
+    return [name for name in order if name in set(told)]

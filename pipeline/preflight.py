@@ -34,8 +34,9 @@ def check(file: ConfigFile, plan: Plan, cached: set[str]) -> list[Problem]:
     if file.config.run.beam_args:
         checks.check_beam()
     checks.check_records(whole=EXAMPLE_GEN not in cached)
-    if not {node.id for node in plan.nodes if node.trains} <= cached:
-        checks.check_models()
+    new = [name for name, node in plan.models.items() if node not in cached]
+    if new:
+        checks.check_models(new)
     if any(node.id.endswith("-evaluate") and node.id not in cached for node in plan.nodes):
         checks.check_metric()
     return checks.problems
@@ -54,7 +55,7 @@ def explain(file: ConfigFile, plan: Plan) -> tuple[list[Candidate], list[Problem
     """
     checks = _Checks(file, plan)
     checks.check_records(whole=True)
-    return checks.check_models(), checks.problems
+    return checks.check_models(list(file.config.candidates)), checks.problems
 
 
 class _Checks:
@@ -138,12 +139,12 @@ class _Checks:
                         f"{feature!r} is no feature of the data{nearest(feature, known)}; it has {known}",
                     )
 
-    def check_models(self) -> list[Candidate]:
+    def check_models(self, candidates: list[str]) -> list[Candidate]:
         """Builds the model and the students as training will, and lets each step look at them."""
         model = self._build()
         if model is None or not self._check_baseline(model):
             return []
-        return [self._check_candidate(name) for name in self.config.candidates]
+        return [self._check_candidate(name) for name in candidates]
 
     def _check_candidate(self, name: str) -> Candidate:
         """Lets each step of a candidate look at the model that it will get."""

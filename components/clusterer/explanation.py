@@ -16,8 +16,6 @@ def explain(outlook: Outlook, options: ClusterOptions) -> Explanation:
         layers = select_layers(model, options.include, options.exclude)
     except LayerSelectionError as error:
         return Explanation({}, [Refusal("", str(error))], outlook.after(options.technique, values))
-    except TypeError as error:
-        return Explanation({}, [Refusal.of_copy(error)], outlook.after(options.technique, values))
     folded = {name: norm for name, norm in batch_norm.followers(model).items() if name in layers}
     after = outlook.after(
         options.technique, values, batch_norm.fold(model, layers, outlook.workshop.custom_objects)

@@ -37,10 +37,10 @@ def followers(model: tf_keras.Model) -> dict[str, str]:
     Args:
         model: Functional or Sequential; any other has none.
     """
-    readers = _readers(model)
+    read_by = readers(model)
     found = {}
     for layer in model.layers:
-        after = readers.get(layer.name, [])
+        after = read_by.get(layer.name, [])
         if len(after) != 1 or layer.name in model.output_names or type(layer) not in _CHANNEL_AXIS:
             continue
         follower = model.get_layer(after[0])
@@ -56,7 +56,7 @@ def followers(model: tf_keras.Model) -> dict[str, str]:
     return found
 
 
-def _readers(model: tf_keras.Model) -> dict[str, list[str]]:
+def readers(model: tf_keras.Model) -> dict[str, list[str]]:
     """Layer → the layers that read it, by the model's config."""
     if isinstance(model, tf_keras.Sequential):
         names = [layer.name for layer in model.layers]

@@ -15,10 +15,14 @@ import tf_keras
 from components.common import model_files, tflite_file, user_module
 from components.common.interruption import Interrupted
 from components.common.model_files import StepRecord
+from components.common.stock_layers import only_stock_layers
 from components.common.tflite_file import TFLiteFile
 from components.common.user_module import UserModuleError
 
-ToTFLite = Callable[[str], bytes]
+_LONGEST = 300
+
+# Folder of a SavedModel, whether it is quantization-aware → a float32 or int8 file.
+ToTFLite = Callable[[str, bool], bytes]
 
 
 @dataclass(frozen=True)
@@ -37,15 +41,6 @@ class Refusal:
 
     def __str__(self) -> str:
         return f"{self.layer}: {self.reason}" if self.layer else self.reason
-
-    @classmethod
-    def of_copy(cls, error: TypeError) -> Refusal:
-        """That TFMOT cannot copy a model, which Keras does by names that it knows."""
-        return cls(
-            "",
-            f"TFMOT cannot copy the model: {user_module.describe(error)}; decorate what the model module "
-            "defines with @tf_keras.utils.register_keras_serializable()",
-        )
 
 
 class Workshop:
@@ -85,19 +80,20 @@ class Workshop:
                 tempfile.TemporaryDirectory(prefix="paredown-") as folder,
                 tf_keras.utils.custom_object_scope(self.custom_objects),
             ):
-                model_files.save_keras(model, folder)
+                path = Path(folder) / model_files.KERAS / "model.h5"
+                path.parent.mkdir()
+                model.save(path, include_optimizer=False)
                 model_files.load(folder)
         except Interrupted:
             raise
         except Exception as error:  # the user's get_config and from_config may raise anything
             raise UserModuleError(
                 f"{self._module}.{function} returned a model that cannot be saved and loaded, as it is "
-                f"between steps: {user_module.describe(error)}; give layers of your own a get_config that "
-                "from_config can read, and each layer and weight a name of its own"
+                f"between steps: {_why_not_loaded(model, error)}"
             ) from error
 
     def float_file(self, model: tf_keras.Model) -> TFLiteFile:
-        """A model as float32 TFLite file, with the weights that it has.
+        """A model as float32 TFLite file; its weights may become others, which mean nothing either.
 
         Raises:
             ConversionError: Where TFLite cannot hold it.
@@ -111,14 +107,25 @@ class Workshop:
     def _converted(self, model: tf_keras.Model) -> tuple[Any, bytes, TFLiteFile]:
         if id(model) not in self._files:
             _tell_apart(model)
-            with tempfile.TemporaryDirectory(prefix="paredown-") as folder:
-                model_files.save_serving(model, folder, list(model.input_names))
-                content = self._to_tflite(folder)
-                path = Path(folder) / "model.tflite"
-                path.write_bytes(content)
-                # The model goes along, so that its id stays its own.
-                self._files[id(model)] = (model, content, tflite_file.read(path))
+            # The model goes along, so that its id stays its own.
+            self._files[id(model)] = (model, *self._convert(model, False))
         return self._files[id(model)]
+
+    def aware_file(self, model: tf_keras.Model) -> TFLiteFile:
+        """A quantization-aware model as int8 TFLite file, for which it needs no examples.
+
+        Raises:
+            ConversionError: Where TFLite cannot hold it.
+        """
+        return self._convert(model, True)[1]
+
+    def _convert(self, model: tf_keras.Model, aware: bool) -> tuple[bytes, TFLiteFile]:
+        with tempfile.TemporaryDirectory(prefix="paredown-") as folder:
+            model_files.save_serving(model, folder, list(model.input_names))
+            content = self._to_tflite(folder, aware)
+            path = Path(folder) / "model.tflite"
+            path.write_bytes(content)
+            return content, tflite_file.read(path)
 
 
 def _tell_apart(model: tf_keras.Model) -> None:
@@ -131,6 +138,20 @@ def _tell_apart(model: tf_keras.Model) -> None:
         values = weight.numpy()
         if values.size and np.issubdtype(values.dtype, np.floating) and np.all(values == values.flat[0]):
             weight.assign(values + random.uniform(0.01, 0.02, values.shape).astype(values.dtype))
+
+
+def _why_not_loaded(model: tf_keras.Model, error: Exception) -> str:
+    for layer in filter(only_stock_layers, model.layers):  # others may have no config to ask for
+        for argument, value in layer.get_config().items():
+            if isinstance(value, dict) and value.get("class_name") == "function":
+                return (
+                    f"{argument} of layer {layer.name} is {value['config']}, a function of your own, which Keras "
+                    "does not find again; write a class in its place, for an activation a layer"
+                )
+    return (
+        f"{user_module.describe(error)[:_LONGEST]}; give layers of your own a get_config that from_config can "
+        "read, and each layer and weight a name of its own"
+    )
 
 
 @dataclass(frozen=True)

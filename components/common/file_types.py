@@ -74,12 +74,14 @@ def _weights(
     kernel: Kernel, quantization: str, float_layers: Sequence[str], float_ops: set[str]
 ) -> TypeCheck:
     figure = f"weights[{kernel.layer or kernel.tensor}]"
-    left = kernel.operator in float_ops or any(matches(name, float_layers) for name in kernel.layers)
+    left = kernel.operator in float_ops or matches(kernel.layer, float_layers)
+    # A ReLU, say, that is fused with the layer: it is in float with it or not at all.
+    fused = any(matches(name, float_layers) for name in kernel.layers)
     wanted = "float32" if left else _WEIGHTS.get(quantization)
     if wanted is None:  # dynamic range
         worth = kernel.values.size >= _WORTH_QUANTIZING and kernel.operator not in _NEVER_DYNAMIC
         wanted = "int8" if worth else kernel.dtype
-    if kernel.dtype == wanted or (left and kernel.dtype in ("float32", "int8")):
+    if kernel.dtype == wanted or (fused and not left and kernel.dtype == "float32"):
         return TypeCheck(figure, True)
     return TypeCheck(
         figure, False, f"weights of layer {kernel.layer or kernel.tensor} are {kernel.dtype}, not {wanted}"

@@ -142,9 +142,11 @@ def load(uri: str) -> tf_keras.Model:
         return tf_keras.models.load_model(path, compile=False, safe_mode=False)
     import tensorflow_model_optimization as tfmot
 
+    from components.common.in_float import InFloat
     from components.common.kernel_quantize_config import KernelQuantizeConfig
 
     # TFMOT quantizes stock layers alone, which have no need of AutoGraph: see stock_layers.
     load_model = tf.autograph.experimental.do_not_convert(tf_keras.models.load_model)
-    with tfmot.quantization.keras.quantize_scope({"KernelQuantizeConfig": KernelQuantizeConfig}):
+    own = {"KernelQuantizeConfig": KernelQuantizeConfig, "InFloat": InFloat}
+    with tfmot.quantization.keras.quantize_scope(own):
         return load_model(path, compile=False)

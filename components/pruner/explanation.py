@@ -21,8 +21,6 @@ def explain(outlook: Outlook, options: PruneOptions) -> Explanation:
             renewals(values, outlook.workshop.examples)
     except (LayerSelectionError, ScheduleError) as error:
         return Explanation({}, [Refusal("", str(error))], after)
-    except TypeError as error:
-        return Explanation({}, [Refusal.of_copy(error)], after)
     ask(after.record, model, targets, values)
     effects = {}
     for layer in model.layers:

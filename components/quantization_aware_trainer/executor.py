@@ -9,13 +9,14 @@ import tensorflow_model_optimization as tfmot
 import tf_keras
 
 from components.common import batch_norm, fine_tuning, training, user_module
+from components.common.in_float import InFloat
 from components.common.kernel_quantize_config import KernelQuantizeConfig
 from components.common.layer_names import matches
 from components.common.layer_selection import LayerSelectionError
 from components.common.layer_weights import has_kernel
 from components.common.model_files import Facts, StepRecord
 from components.common.step_executor import StepExecutor, StepJob
-from components.common.stock_layers import without_autograph
+from components.common.stock_layers import only_stock_layers, without_autograph
 from components.quantization_aware_trainer import separable
 
 _quantization = tfmot.quantization.keras
@@ -40,9 +41,11 @@ class _Registry(_quantization.QuantizeRegistry):
         self._per_tensor = scheme(disable_per_axis=True).get_quantize_registry()
 
     def supports(self, layer: tf_keras.layers.Layer) -> bool:
-        return self._per_channel.supports(layer)
+        return isinstance(layer, InFloat) or self._per_channel.supports(layer)
 
     def get_quantize_config(self, layer: tf_keras.layers.Layer) -> Any:
+        if isinstance(layer, InFloat):  # asked for what a quantized layer reads: its output
+            return self._per_channel.get_quantize_config(tf_keras.layers.ReLU())
         if layer.name not in self._one_scale:
             return self._per_channel.get_quantize_config(layer)
         if type(layer) is tf_keras.layers.Conv2DTranspose:
@@ -158,13 +161,25 @@ def quantize(
         and layer.inbound_nodes[0].inbound_layers.name in in_float
     }
 
-    objects = {**(custom_objects or {}), "KernelQuantizeConfig": KernelQuantizeConfig}
+    objects = {
+        **(custom_objects or {}),
+        "KernelQuantizeConfig": KernelQuantizeConfig,
+        "InFloat": InFloat,
+    }
+
+    readers = batch_norm.readers(model)
+    annotate = _quantization.quantize_annotate_layer
 
     def annotated(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
         if layer.name in in_float:
-            return layer
+            if not has_kernel(layer) or not only_stock_layers(layer):
+                return layer
+            barred = InFloat(layer, name=layer.name)
+            after = readers.get(layer.name, [])
+            # Its output is quantized for those that read it, unless one of them is in float too.
+            return barred if not after or in_float.intersection(after) else annotate(barred)
         _refuse(layer)
-        return _quantization.quantize_annotate_layer(layer)
+        return annotate(layer)
 
     def apply() -> tf_keras.Model:
         copy = tf_keras.models.clone_model(model, clone_function=annotated)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tf_keras
 
-from components.common import layer_weights
+from components.common import file_types, layer_weights
 from components.common.explanation import Explanation, Outlook, Refusal
 from components.common.layer_names import matches
 from components.common.layer_selection import LayerSelectionError
+from components.common.tflite_file import TFLiteFile
 from components.quantization_aware_trainer.executor import (
     QuantizationError,
     prepare,
@@ -29,11 +30,11 @@ def explain(outlook: Outlook, options: QatOptions) -> Explanation:
         if not found:
             with tf_keras.utils.custom_object_scope(objects):
                 copy = tf_keras.models.clone_model(model)  # wrapping shares layers with what it wraps
-            quantize(copy, options.exclude, with_one_scale(outlook.record))
+            aware = quantize(copy, options.exclude, with_one_scale(outlook.record), objects)
+            if options.exclude:  # without, the rules of `refusals` say all
+                found = _beside_exclude(outlook.workshop.aware_file(aware), options.exclude)
     except (QuantizationError, LayerSelectionError) as error:
         return Explanation({}, [Refusal("", str(error))], after)
-    except TypeError as error:
-        return Explanation({}, [Refusal.of_copy(error)], after)
     after = Outlook(model, after.record, after.workshop)
     if found:
         return Explanation({}, found, after)
@@ -49,3 +50,25 @@ def explain(outlook: Outlook, options: QatOptions) -> Explanation:
             if kept:
                 effects[layer.name] += f", keeps its {' and '.join(kept)}"
     return Explanation(effects, [], after)
+
+
+def _beside_exclude(file: TFLiteFile, exclude: list[str]) -> list[Refusal]:
+    """Layers that would not have the type in the file that `exclude` says.
+
+    Fake quantization may be missing behind a layer in float, or stand on both sides of it.
+    """
+    checks = file_types.check(file, {"quantization": "int8", "io": "float32"}, exclude)
+    found = []
+    for check in checks:
+        if check.met or not check.figure.startswith("weights["):
+            continue
+        layer = check.figure.removeprefix("weights[").removesuffix("]")
+        if matches(layer, exclude):
+            reason = "would be int8 all the same, as all around it is; take it out of `exclude`"
+        else:
+            reason = (
+                "would stay in float, as it reads what `exclude` leaves in float; leave `qat` out: post-training "
+                "int8 needs no such support, or write it into `exclude` too"
+            )
+        found.append(Refusal(layer, reason, "exclude"))
+    return found

@@ -59,40 +59,48 @@ def refusals(model: tf_keras.Model, exclude: Sequence[str]) -> list[Refusal]:
     left = {layer.name for layer in model.layers if matches(layer.name, exclude)}
     found = {}
     for layer in model.layers:
-        if isinstance(layer, _layers.InputLayer) or (layer.name in left and _can_stay_in_float(layer)):
+        if isinstance(layer, _layers.InputLayer) or _stays_in_float(layer, wiring, left):
             continue
         what = _obstacle(layer, wiring, left)
         if what is not None:
             found[layer.name] = what
-    advice = _in_float(model, wiring, left, found)
-    if not found:
-        stranded = stay_in_float(model, wiring, left) - left
-        what = "would stay in float, as it reads what `exclude` leaves in float"
-        found = {
-            layer.name: f"{what}; {_WITHOUT}"
-            for layer in model.layers
-            if layer.name in stranded and has_kernel(layer)
-        }
-        advice = _in_float(model, wiring, left, found)
+    advice = _in_float(wiring, left, found)
     return [Refusal(name, what + advice) for name, what in found.items()]
 
 
-def _in_float(model: tf_keras.Model, wiring: Wiring, left: Collection[str], found: Collection[str]) -> str:
+def _in_float(wiring: Wiring, left: Collection[str], found: Collection[str]) -> str:
     """The advice to leave layers in float, with all that cannot but stay so too; empty where that is no way."""
-    if not all(_can_stay_in_float(model.get_layer(name)) for name in found):
+    if not all(_can_stay_in_float(wiring.layers[name]) for name in found):
         return ""
-    region = stay_in_float(model, wiring, {*left, *found})
-    if all(layer.name in region for layer in model.layers if has_kernel(layer)):
+    chosen = {*left, *found}
+    for name in found:  # before an annotated layer, TFMOT would look for the fake quantization of these
+        if _unknown_activation(wiring.layers[name]):
+            chosen.update(wiring.readers.get(name, []))
+    region = stay_in_float(wiring, chosen, lambda name: _known(wiring.layers[name]))
+    if all(name in region for name, layer in wiring.layers.items() if has_kernel(layer)):
         return ""  # nothing would be left to train for
     # BatchNormalization stays in float by itself with what it would be folded into.
     names = [
-        layer.name
-        for layer in model.layers
-        if layer.name in found
-        or (layer.name in region and not isinstance(layer, _layers.BatchNormalization))
-        or layer.name in left
+        name
+        for name, layer in wiring.layers.items()
+        if name in chosen or (name in region and not isinstance(layer, _layers.BatchNormalization))
     ]
     return f", or keep in float what else cannot be int8: exclude: [{', '.join(names)}]"
+
+
+def _stays_in_float(layer: tf_keras.layers.Layer, wiring: Wiring, left: Collection[str]) -> bool:
+    """Whether a layer is excluded, and that does it."""
+    if layer.name not in left or not _can_stay_in_float(layer):
+        return False
+    return not _unknown_activation(layer) or all(
+        name in left for name in wiring.readers.get(layer.name, [])
+    )
+
+
+def _known(layer: tf_keras.layers.Layer) -> bool:
+    """Whether TFMOT has a way to quantize a layer."""
+    registry = tfmot.quantization.keras.default_8bit.Default8BitQuantizeScheme().get_quantize_registry()
+    return bool(registry.supports(layer))
 
 
 def _can_stay_in_float(layer: tf_keras.layers.Layer) -> bool:
@@ -116,8 +124,7 @@ def _obstacle(layer: tf_keras.layers.Layer, wiring: Wiring, left: Collection[str
     if kind == "ActivityRegularization" or getattr(layer, "activity_regularizer", None) is not None:
         what = "regularizes its activity, which fails inside TFMOT's wrappers"
         return f"{what}; {_INSTEAD['ActivityRegularization']}"
-    registry = tfmot.quantization.keras.default_8bit.Default8BitQuantizeScheme().get_quantize_registry()
-    if not registry.supports(layer) and kind not in _SPLIT:
+    if not _known(layer) and kind not in _SPLIT:
         return f"{kind} has no fake quantization in TFMOT; {_INSTEAD.get(kind, _WITHOUT)}"
     if max(getattr(layer, "dilation_rate", (1,))) > 1:
         return f"is a dilated convolution, which would stay in float; {_WITHOUT}"

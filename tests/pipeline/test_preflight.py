@@ -221,6 +221,32 @@ def test_what_is_cached_is_not_checked_again(folder: Folder) -> None:
     assert folder.check(cached=everything) == []
 
 
+def nodes_of(folder: Folder) -> dict[str, list[str]]:
+    """Candidate → ids of the nodes that it needs."""
+    file = load(folder.config)
+    plan = make_plan(file.config, file.path)
+    return {
+        name: [node.id for node in plan.nodes if not node.candidates or name in node.candidates]
+        for name in file.config.candidates
+    }
+
+
+def test_a_new_candidate_is_checked_though_all_that_trains_is_cached(folder: Folder) -> None:
+    cached = frozenset(id for ids in nodes_of(folder).values() for id in ids)
+    new = "candidates.new=[{prune: {sparsity: 0.5}}, {convert: {quantization: int8, sparse: true}}]"
+    problem = folder.only_problem(new, cached=cached)
+    assert problem.key() == "candidates.new[1].convert.sparse"
+    assert "last: is a dense layer, which LiteRT does not load sparse-encoded in int8" in problem.message
+
+
+def test_a_candidate_whose_file_is_there_is_not_checked_again(folder: Folder) -> None:
+    wrong = "candidates.student.0.distill.student=build_nothing"
+    file = load(folder.config, [wrong])
+    plan = make_plan(file.config, file.path)
+    student = frozenset(node.id for node in plan.nodes if "student" in node.candidates)
+    assert folder.check(wrong, cached=student) == []
+
+
 def test_run_refuses_before_it_writes(folder: Folder) -> None:
     """The command as people type it, with a mistake that only TensorFlow can see."""
     path = folder.root / "data/test.tfrecord.gz"
@@ -293,7 +319,10 @@ def test_a_layer_that_cannot_be_quantization_aware(folder: Folder) -> None:
         "candidates.student=[{qat: {}}, {convert: {quantization: int8}}]",
         "candidates.more=[{prune: {sparsity: 0.5}}, {qat: {}}, {convert: {quantization: int8}}]",
     )
-    assert "cannot be made quantization-aware" in problem.message
+    assert problem.key() == "candidates.student[0].qat"
+    assert problem.message == (
+        "rescaling: Rescaling has no fake quantization in TFMOT; scale in preprocessing_fn"
+    )
 
 
 def test_slice_by_a_feature_that_is_not_there(folder: Folder) -> None:

@@ -175,6 +175,16 @@ def test_what_was_left_in_float_may_be(mnist: MakeFile, options: dict[str, Any])
     assert sorted(reasons(file, "dense", quantization="int8")) == ["weights[probabilities]"]
 
 
+def test_what_was_to_be_left_in_float_has_to_be(mnist: MakeFile) -> None:
+    file = mnist("int8")
+
+    assert reasons(file, "dense", quantization="int8") == {
+        "weights[dense]": "weights of layer dense are int8, not float32"
+    }
+    # An activation that is fused with its layer has no types of its own.
+    assert reasons(file, "conv1_relu", quantization="int8") == {}
+
+
 @pytest.mark.parametrize(("weights", "dtype"), [(1020, "float32"), (1024, "int8")])
 def test_dynamic_range_leaves_small_kernels_in_float(write: MakeFile, weights: int, dtype: str) -> None:
     x = layers.Input((4,))

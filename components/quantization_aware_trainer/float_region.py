@@ -1,0 +1,106 @@
+"""Which layers cannot but stay in float where others do.
+
+What has a kernel and reads something without fake quantization stays in float. TFMOT puts fake quantization
+on inputs that an annotated layer reads, behind annotated layers, and behind a layer that is not annotated
+where it knows the layer and an annotated one reads nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+
+import tf_keras
+
+from components.common.layer_weights import has_kernel
+
+_layers = tf_keras.layers
+# Whose output has the scale of their input, so that fake quantization before them counts behind them.
+_PASSING = (
+    "Identity",
+    "Dropout",
+    "SlicingOpLambda",
+    "Cropping1D",
+    "Cropping2D",
+    "Cropping3D",
+    "Flatten",
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D",
+    "GlobalMaxPooling3D",
+    "MaxPooling2D",
+    "Permute",
+    "Reshape",
+    "Softmax",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+    "ZeroPadding1D",
+    "ZeroPadding2D",
+)
+
+
+class Wiring:
+    """Which layers of a model read which, by name.
+
+    Taken from the model's own tensors: a layer that was used elsewhere too has other nodes besides.
+
+    Attributes:
+        layers: Name → layer; a Sequential model's input is not among them.
+        reads: Layer → the layers that it reads, in the model's order.
+        readers: Layer → the layers that read it.
+        calls: Layer → how often the model calls it.
+    """
+
+    def __init__(self, model: tf_keras.Model):
+        self.layers = {layer.name: layer for layer in model.layers}
+        before: dict[str, dict[str, None]] = {name: {} for name in self.layers}
+        self.readers: dict[str, list[str]] = {}
+        self.calls: dict[str, int] = {}
+        seen: set[int] = set()
+        pending = [tensor.node for tensor in model.outputs]
+        while pending:
+            node = pending.pop()
+            if id(node) in seen:
+                continue
+            seen.add(id(node))
+            name = node.layer.name
+            self.calls[name] = self.calls.get(name, 0) + 1
+            for parent in node.parent_nodes:
+                before.setdefault(name, {})[parent.layer.name] = None
+                self.readers.setdefault(parent.layer.name, []).append(name)
+            pending.extend(node.parent_nodes)
+        self.reads = {name: list(read) for name, read in before.items()}
+
+
+def stay_in_float(wiring: Wiring, names: Iterable[str], known: Callable[[str], bool]) -> set[str]:
+    """Names of layers that stay in float where some are excluded, with those that then have to be as well.
+
+    Args:
+        wiring: Of the model, as `prepare` returns it.
+        names: Layers to leave in float.
+        known: Whether TFMOT has a way to quantize a layer.
+    """
+    region = set(names)
+    while more := _followers(wiring, region, known):
+        region |= more
+    return region
+
+
+def _followers(wiring: Wiring, region: Collection[str], known: Callable[[str], bool]) -> set[str]:
+    """Layers outside of a region in float that are in float because of it."""
+
+    def quantized(name: str, reader: str) -> bool:
+        """Whether there is fake quantization on what a layer gives to another one."""
+        if not wiring.reads.get(name):  # an input
+            return any(other not in region for other in wiring.readers[name])
+        if type(wiring.layers[name]).__name__ in _PASSING:
+            return all(quantized(read, name) for read in wiring.reads[name])
+        only = reader not in region and wiring.reads[reader] == [name] and wiring.calls[reader] == 1
+        return name not in region or (only and known(name))
+
+    def follows(name: str, layer: tf_keras.layers.Layer) -> bool:
+        reads = wiring.reads[name]
+        if isinstance(layer, _layers.BatchNormalization):  # would be folded into what it reads
+            return any(read in region for read in reads)
+        return has_kernel(layer) and not all(quantized(read, name) for read in reads)
+
+    return {name for name, layer in wiring.layers.items() if name not in region and follows(name, layer)}
