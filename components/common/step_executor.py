@@ -87,7 +87,10 @@ class StepExecutor(base_executor.BaseExecutor, abc.ABC):
             hparams=json.loads(exec_properties["hparams"]),
             seed=seed,
         )
-        set_properties(output, self.run(job))
+        # Layers are made anew from their configs, which may name what the user's module defines.
+        with tf_keras.utils.custom_object_scope(user_module.custom_objects(job.model_module)):
+            facts = self.run(job)
+        set_properties(output, facts)
 
 
 def examples_of(input_dict: dict[str, list[Any]], label: str) -> Examples:

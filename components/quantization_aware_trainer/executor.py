@@ -188,7 +188,7 @@ def quantize(
 
     try:
         return without_autograph(apply, model)()
-    except (ValueError, RuntimeError, NotImplementedError, AttributeError) as error:
+    except (ValueError, TypeError, RuntimeError, NotImplementedError, AttributeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise _cannot(reason) from error
 

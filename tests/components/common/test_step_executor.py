@@ -161,6 +161,52 @@ def test_a_process_that_never_built_the_model_knows_its_custom_layers(
     assert run_step(prune, job)["least_layer_sparsity"] == 0.5
 
 
+CUSTOM_REGULARIZER = """
+import tf_keras
+
+class Halved(tf_keras.regularizers.Regularizer):
+    def __call__(self, weights):
+        return 0.0
+
+    def get_config(self):
+        return {}
+
+def build_model(hparams):
+    x = tf_keras.layers.Input((28, 28, 1), name="image")
+    y = tf_keras.layers.Dense(10, kernel_regularizer=Halved(), name="y")(tf_keras.layers.Flatten()(x))
+    model = tf_keras.Model(x, y)
+    model.compile("sgd", tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+"""
+
+
+def test_what_the_module_defines_need_not_be_registered(
+    make_module: MakeModule, mnist_examples: Examples, tmp_path: Path
+) -> None:
+    """TFMOT copies layers by their configs, in which a regularizer stands by name."""
+    from components.common import user_module
+    from components.pruner.executor import Executor
+    from components.pruner.params import PruneOptions
+
+    module = make_module(CUSTOM_REGULARIZER)
+    base, output = tmp_path / "base", artifact(standard_artifacts.Model, tmp_path / "out")
+    model_files.save(user_module.build(module, "build_model", {}), str(base), ["image"], StepRecord())
+    inputs = {
+        "base_model": [artifact(standard_artifacts.Model, base)],
+        "examples": [artifact(standard_artifacts.Examples, mnist_examples.uri)],
+        "schema": [artifact(standard_artifacts.Schema, mnist_examples.schema_uri)],
+    }
+    options = PruneOptions(sparsity=0.5, steps=8, batch_size=50)
+    properties = {
+        "params": options.canonical_json(), "model_module": module, "label": "label", "seed": 3,
+        "hparams": "{}", "code_version": "1",
+    }  # fmt: skip
+
+    Executor().Do(inputs, {"model": [output]}, properties)
+
+    assert output.get_float_custom_property("least_layer_sparsity") >= 0.495
+
+
 def test_facts_that_are_no_numbers_are_left_out(tmp_path: Path) -> None:
     """ML Metadata raises an InternalError on them: its SQL has the bare word `nan`."""
     from ml_metadata.metadata_store import metadata_store
