@@ -402,8 +402,8 @@ def _layer_with_kernel(names: list[str]) -> str:
     """Of the layers in the names of what was fused, the one that brought the kernel."""
     operations = list(_operations(names))
     for *scopes, own in operations:
-        # Of sep/separable_conv2d/depthwise, the layer is the first.
-        scopes = [scope for scope in scopes if scope != "separable_conv2d"]
+        # Of sep/separable_conv2d/depthwise and dense/Tensordot/MatMul, the layer is the first.
+        scopes = [scope for scope in scopes if scope not in ("separable_conv2d", "Tensordot")]
         if scopes and _KERNEL_OPERATION.match(own):
             return scopes[-1]
     # An output of the model is called after the function; the signature's name comes last.

@@ -654,3 +654,11 @@ def test_reading_imports_no_tensorflow(tmp_path: Path, tiny: bytes) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_dense_on_more_axes_has_its_own_name(tmp_path: Path) -> None:
+    model = sequential(layers.Dense(3, name="wide"), layers.Dense(2, name="last"), shape=(4, 5))
+
+    file = tflite_file.read(write(model, tmp_path))
+
+    assert [kernel.layer for kernel in file.kernels] == ["wide", "last"]
