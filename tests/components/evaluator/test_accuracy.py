@@ -54,6 +54,7 @@ def deployed(activation: str, folder: Path) -> dict[str, str]:
         path = Path(model_files.tflite_file(str(folder / name)))
         path.parent.mkdir(parents=True)
         path.write_bytes(content)
+        StepRecord().after("convert", options).write(str(folder / name))
     return {name: model_files.tflite_file(str(folder / name)) for name in ("candidate", "baseline")}
 
 
