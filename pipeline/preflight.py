@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import json
 import math
+import zlib
 from typing import Any
 
 import tensorflow as tf
@@ -227,12 +229,14 @@ def read_through(path: str, whole: bool = True) -> tuple[int, tf.train.Example]:
 
     Raises:
         tf.errors.OpError: Where the file is truncated or a checksum is wrong.
-        ValueError: Where the first record is no tf.Example.
+        ValueError: Where the gzip stream is cut off or damaged, or the first record is no tf.Example.
     """
     compression = "GZIP" if path.endswith(".gz") else ""
     records = tf.data.TFRecordDataset(path, compression_type=compression)
     if not whole:
         records = records.take(1)
+    if compression and whole:
+        _refuse_truncated(path)
     count = int(records.batch(1024).reduce(0, lambda n, batch: n + tf.shape(batch)[0]).numpy())
     example = tf.train.Example()
     for record in records.take(1):
@@ -241,3 +245,16 @@ def read_through(path: str, whole: bool = True) -> tuple[int, tf.train.Example]:
         except Exception as error:  # protobuf's DecodeError, whose class differs between versions
             raise ValueError(f"its first record is no tf.Example ({error})") from error
     return count, example
+
+
+def _refuse_truncated(path: str) -> None:
+    """Raises a ValueError where a gzip file is not whole.
+
+    TensorFlow takes one that was cut off between two records for a shorter one.
+    """
+    try:
+        with gzip.open(path) as file:
+            while file.read(2**20):
+                pass
+    except (EOFError, OSError, zlib.error) as error:
+        raise ValueError(f"its gzip stream is not whole ({error})") from error

@@ -179,6 +179,18 @@ def test_truncated_gzip(folder: Folder) -> None:
     assert "train.tfrecord.gz is damaged" in folder.only_problem().message
 
 
+def test_gzip_cut_off_anywhere_is_not_read_as_a_shorter_file(tmp_path: Path) -> None:
+    """TensorFlow alone reads it without complaint where what is left ends with a record."""
+    path = tmp_path / "train.tfrecord.gz"
+    write_records(path, 12)
+    content = path.read_bytes()
+    assert preflight.read_through(str(path))[0] == 12
+    for missing in range(1, len(content) // 2):
+        path.write_bytes(content[:-missing])
+        with pytest.raises((ValueError, tf.errors.OpError)):
+            preflight.read_through(str(path))
+
+
 def test_flipped_bit(folder: Folder) -> None:
     path = folder.root / "data/train.tfrecord.gz"
     content = bytearray(gzip.decompress(path.read_bytes()))
