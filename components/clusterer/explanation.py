@@ -10,7 +10,7 @@ from components.common.layer_selection import LayerSelectionError
 
 
 def explain(outlook: Outlook, options: ClusterOptions) -> Explanation:
-    """Says which layers are clustered, and which BatchNormalization is folded; see the module above."""
+    """Says which layers are clustered, and which BatchNormalization is folded; see components.common.explanation."""
     model, values = outlook.model, options.model_dump(mode="json")
     try:
         layers = select_layers(model, options.include, options.exclude)

@@ -44,6 +44,11 @@ class Invariants:
         """Whether zeros have to stay zero."""
         return self.sparsity is not None or self.m_by_n is not None
 
+    def kept(self) -> str:
+        """What later steps keep, in words: "zeros and values"; empty where nothing was asked for."""
+        kept = ["zeros"] if self.has_zeros() else []
+        return " and ".join([*kept, *(["values"] if self.clusters is not None else [])])
+
 
 @dataclass(frozen=True)
 class Check:

@@ -15,9 +15,10 @@ class Judgement:
     """One limit: what was asked for, what was measured.
 
     Attributes:
-        figure: `accuracy`, `latency`, `size` or `invariant`; for a slice, `accuracy[label=3]`.
-        bound: One of BOUNDS.
-        limit: The bound's value.
+        figure: `accuracy`, `latency` or `size`; for a slice, `accuracy[label=3]`; for an invariant,
+            `sparsity[layer]`, `m_by_n[layer]`, `clusters[layer]`, or as `file_types.TypeCheck` names it.
+        bound: One of BOUNDS, or `type`.
+        limit: The bound's value; None for a type.
         value: The value that was held against it, or None.
         met: Whether it holds.
         reason: Why not, in words, where it does not.

@@ -8,9 +8,6 @@ from components.fine_tuner.params import FineTuneOptions
 
 def explain(outlook: Outlook, options: FineTuneOptions) -> Explanation:
     """Says what is kept; see components.common.explanation."""
-    effects = {}
-    for name, asked in sorted(outlook.record.layers.items()):
-        kept = ["zeros"] if asked.has_zeros() else []
-        kept += ["values"] if asked.clusters is not None else []
-        effects[name] = f"keeps its {' and '.join(kept)}"
+    layers = sorted(outlook.record.layers.items())
+    effects = {name: f"keeps its {asked.kept()}" for name, asked in layers if asked.kept()}
     return Explanation(effects, [], outlook.after(options.technique, options.model_dump(mode="json")))

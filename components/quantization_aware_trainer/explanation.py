@@ -45,10 +45,8 @@ def explain(outlook: Outlook, options: QatOptions) -> Explanation:
         elif layer_weights.has_kernel(layer):
             effects[layer.name] = "int8"
             asked = outlook.record.layers.get(layer.name)
-            kept = ["zeros"] if asked and asked.has_zeros() else []
-            kept += ["values"] if asked and asked.clusters is not None else []
-            if kept:
-                effects[layer.name] += f", keeps its {' and '.join(kept)}"
+            if asked and asked.kept():
+                effects[layer.name] += f", keeps its {asked.kept()}"
     return Explanation(effects, [], after)
 
 
