@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline import run_diff
 from pipeline.report.data import Candidate, ReportData
 from pipeline.report.numbers import accuracy_text, bytes_text, ratio_text, time_text
 from pipeline.report.tables import Cell, Table
 from pipeline.runs import Run
+
+_ABSENT = "–"
 
 
 @dataclass(frozen=True)
@@ -20,42 +23,19 @@ class Difference:
     other: str
 
 
-def differences(one: Any, other: Any, key: str = "") -> list[Difference]:
-    """Every place at which two JSON documents differ.
-
-    Args:
-        one: A document, or a part of it.
-        other: What stands at the same place of the other one.
-        key: Where that is, with dots between keys and positions of lists.
-    """
-    if isinstance(one, dict) and isinstance(other, dict):
-        names = [*one, *(name for name in other if name not in one)]
-        pairs = [(str(name), one.get(name, _MISSING), other.get(name, _MISSING)) for name in names]
-    elif isinstance(one, list) and isinstance(other, list) and (_holds_dicts(one) or _holds_dicts(other)):
-        longest = max(len(one), len(other))
-        pairs = [
-            (str(i), *((side[i] if i < len(side) else _MISSING) for side in (one, other)))
-            for i in range(longest)
-        ]
-    else:
-        return [] if one == other else [Difference(key, _text(one), _text(other))]
-    return [found for name, a, b in pairs for found in differences(a, b, f"{key}.{name}" if key else name)]
-
-
-class _Missing:
-    """What a document has nothing of; unlike null, which is a value."""
-
-
-_MISSING = _Missing()
-
-
-def _holds_dicts(values: list[Any]) -> bool:
-    return any(isinstance(value, dict) for value in values)
+def differences(one: Any, other: Any) -> list[Difference]:
+    """Every place at which two JSON documents differ, by its key: dots between keys and list positions."""
+    return [
+        Difference(
+            change.key,
+            _ABSENT if change.kind == run_diff.ADDED else _text(change.before),
+            _ABSENT if change.kind == run_diff.REMOVED else _text(change.after),
+        )
+        for change in run_diff.changes(one, other)
+    ]
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, _Missing):
-        return "–"
     if isinstance(value, dict):
         # A whole chain that only one has, without the options that nobody set.
         inside = ", ".join(f"{k}: {_text(v)}" for k, v in value.items() if v is not None)
