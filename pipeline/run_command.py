@@ -103,14 +103,14 @@ def run(file: ConfigFile, planned: Plan, cached: set[str], as_json: bool) -> int
 
 def _write_report(file: ConfigFile, run_id: str | None, root: Path, console: Any) -> str | None:
     """Writes the page about a run; what goes wrong with it does not change how the run ended."""
-    from pipeline import report
-    from pipeline.metadata_store import connect
-    from pipeline.runs import find_run
-
     if run_id is None:
         return None
     page = root / "reports" / f"{run_id.replace(':', '')}.html"
     try:
+        from pipeline import report
+        from pipeline.metadata_store import connect
+        from pipeline.runs import find_run
+
         store = connect(file.config.metadata_url)
         found = find_run(store, run_id)
         if found is None:

@@ -16,6 +16,7 @@ from typing import Any
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
+from components.evaluator.params import Gate
 from pipeline import run_record
 from pipeline.process import Process
 from pipeline.provenance import Document, Provenance
@@ -64,6 +65,9 @@ _NODES["Selector"] = (
     {"model": "Model", "report": "components.OptimizationReport", "blessing": "ModelBlessing"},
 )
 _NODES["Pusher"] = ("Pusher", {"model": ("Selector", "model")}, {"pushed_model": "PushedModel"})
+_GATE = Gate.model_validate(
+    {"accuracy": {"metric": "SparseCategoricalAccuracy", "max_drop": 0.01}, "size": {"max_ratio": 0.3}}
+).model_dump(mode="json")
 _CACHEABLE = ("ImportExampleGen", "StatisticsGen", "SchemaGen", "AnomalyGate", "Trainer", "convert-float32")
 
 
@@ -142,7 +146,7 @@ class Maker:
             execution.last_known_state = execution.COMPLETE if complete else execution.CACHED
             execution.custom_properties["seed"].int_value = 42
             run_record.set_facts(execution, run_record.execution_facts("nightly", name, run.name))
-            execution.custom_properties["params"].string_value = json.dumps({"run": number, "node": name})
+            run_record.set_facts(execution, self._parameters(number, name, kind))
             ran.append(execution)
             for key, source in inputs.items():
                 event = _event(metadata_store_pb2.Event.INPUT, key)
@@ -187,10 +191,22 @@ class Maker:
         ]
         self.store.put_attributions_and_associations(attributions, associations)
 
+    def _parameters(self, number: int, node: str, kind: str) -> run_record.Facts:
+        if kind == "Selector":
+            return {"candidates": '["int8", "pruned"]', "select": '{"maximize": null, "minimize": "size"}'}
+        if kind == "Evaluator":
+            return {"gate": json.dumps(_GATE)}
+        return {"params": json.dumps({"epochs": 1 + number % 5, "node": node})}
+
     def _provenance(self, number: int) -> Provenance:
         documents = {
-            "config": {"name": "nightly", "run": {"seed": 42}, "candidates": {"int8": [], "pruned": []}},
-            "environment": {"python": "3.10.13", "packages": {"tensorflow": "2.16.2"}},
+            "config": {
+                "name": "nightly",
+                "gate": _GATE,
+                "run": {"seed": 42},
+                "candidates": {"int8": [], "pruned": []},
+            },
+            "environment": {"python": "3.10.13", "cpu": "a CPU", "packages": {"tensorflow": "2.16.2"}},
             "data": {"train": [{"file": "train", "bytes": 1, "sha256": _digest(number // RUNS_PER_DATA)}]},
         }
         made = {kind: Document(kind, json.dumps(content)) for kind, content in documents.items()}
