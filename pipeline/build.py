@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from google.protobuf import json_format
@@ -22,12 +22,17 @@ from pipeline.plan import Node, Plan
 Channels = dict[str, Any]
 
 
-def build(plan: Plan, config: Config) -> tfx_pipeline.Pipeline:
+def build(
+    plan: Plan, config: Config, cluster_root: str | None = None, names: Mapping[str, str] | None = None
+) -> tfx_pipeline.Pipeline:
     """Builds the pipeline.
 
     Args:
         plan: Its nodes.
         config: Where it runs.
+        cluster_root: Where artifacts go on a cluster, which has a metadata store of its own; None for a
+            run on this machine.
+        names: Node's id in the plan → its id in the pipeline; the same where it is None.
 
     Returns:
         A pipeline that caches, with a component for each node under the node's id.
@@ -38,7 +43,15 @@ def build(plan: Plan, config: Config) -> tfx_pipeline.Pipeline:
         component = _TFX_BUILDERS[node.id](node, channels) if node.id in _TFX_BUILDERS else None
         if component is None:
             component = _component_class(node)(**channels, **node.parameters)
-        built[node.id] = component.with_id(node.id)
+        built[node.id] = component.with_id(names[node.id] if names else node.id)
+    if cluster_root is not None:
+        return tfx_pipeline.Pipeline(
+            pipeline_name=plan.name,
+            pipeline_root=cluster_root,
+            components=list(built.values()),
+            enable_cache=True,
+            beam_pipeline_args=list(config.run.beam_args),
+        )
     root = os.path.abspath(config.pipeline_root)
     return tfx_pipeline.Pipeline(
         pipeline_name=plan.name,

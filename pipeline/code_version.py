@@ -41,7 +41,7 @@ def component_version(module: str) -> str:
         Twelve hexadecimal digits.
     """
     digest = hashlib.sha256()
-    for path in sorted(imported_files(_ROOT, module)):
+    for path in sorted(imported_files(_ROOT, module, within="components")):
         digest.update(str(path.relative_to(_ROOT)).encode())
         digest.update(path.read_bytes())
     digest.update(repr(sorted(package_versions().items())).encode())
@@ -77,12 +77,21 @@ def module_root(path: Path, module: str) -> Path:
     return folder
 
 
-def imported_files(root: Path, module: str) -> set[Path]:
-    """Files below `root` that importing `module` reads, wherever in a file the import stands."""
+def imported_files(root: Path, module: str, within: str = "") -> set[Path]:
+    """Files below `root` that importing `module` reads, wherever in a file the import stands.
+
+    Args:
+        root: Folder that names are looked up in.
+        module: Dotted name.
+        within: Package whose files alone are wanted; where this program is installed, TensorFlow is below
+            `root` too.
+    """
     found: set[Path] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
+        if within and name.partition(".")[0] != within:
+            continue
         path = _file_of(root, name)
         if path is None or path in found:
             continue

@@ -22,6 +22,7 @@ from components.selector.params import SelectOptions
 from components.tflite_converter.params import ConvertOptions
 from components.trainer.params import TrainOptions
 from pipeline import metadata_url
+from pipeline.kubeflow_options import KubeflowOptions
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -244,6 +245,9 @@ class Config(Options):
     )
     push: Push
     run: Run = Run()
+    kubeflow: KubeflowOptions = Field(
+        default=KubeflowOptions(), description="What `paredown compile` needs to know of the cluster."
+    )
 
     @property
     def pipeline_root(self) -> str:

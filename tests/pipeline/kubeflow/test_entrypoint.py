@@ -1,0 +1,307 @@
+"""The entrypoint of a task's container: what it hands on, what it refuses, what it says."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import signal
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import kubeflow_entrypoint as entrypoint
+from pipeline.code_version import component_version
+from pipeline.kubeflow_entrypoint import InvalidTask
+
+GATE = "components.anomaly_gate.executor.Executor"
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    """A task configures its whole process."""
+    root = logging.getLogger()
+    beam = logging.getLogger("apache_beam")
+    before = list(root.handlers), root.level, beam.level
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    root.handlers[:], root.level, beam.level = before
+    logging.captureWarnings(False)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def schema_of(kind: str) -> dict[str, str]:
+    return {"instanceSchema": f"title: tfx.{kind}\ntype: object\n"}
+
+
+def artifact(kind: str, uri: str, **metadata: Any) -> dict[str, Any]:
+    return {"artifacts": [{"name": "a", "type": schema_of(kind), "uri": uri, "metadata": metadata}]}
+
+
+def gate_input(folder: Path, **parameters: Any) -> dict[str, Any]:
+    """ExecutorInput of AnomalyGate, with artifacts in MinIO, staged below `folder`."""
+    values = {"code_version": component_version("components.anomaly_gate.executor"), **parameters}
+    return {
+        "inputs": {
+            "parameterValues": values,
+            "artifacts": {
+                "anomalies": artifact("ExampleAnomalies", "minio://bucket/r/anomalies"),
+                "inferred_schema": artifact("Schema", "minio://bucket/r/schema"),
+            },
+        },
+        "outputs": {
+            "artifacts": {"schema": artifact("Schema", "minio://bucket/r/out/schema")},
+            "outputFile": str(folder / "output_metadata.json"),
+        },
+    }
+
+
+def run(
+    given: Any, *more: str, executor: str = GATE, schema: str = "2.1"
+) -> tuple[int, list[dict[str, Any]]]:
+    """Exit code and log of a task."""
+    stream = io.StringIO()
+    text = given if isinstance(given, str) else json.dumps(given)
+    spec = json.dumps(
+        {
+            "parameters": {"code_version": {"parameterType": "STRING"}},
+            "artifacts": {
+                "anomalies": {"artifactType": schema_of("ExampleAnomalies")},
+                "inferred_schema": {"artifactType": schema_of("Schema")},
+            },
+        }
+    )
+    arguments = ["--node", "gate", "--executor_class_path", executor]
+    arguments += ["--json_serialized_invocation_args", text]
+    if schema == "2.1":
+        arguments += ["--json_serialized_inputs_spec_args", spec]
+    code = entrypoint.main([*arguments, *more], stream)
+    return code, [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+@pytest.fixture
+def staged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A staging folder with a schema and no anomalies."""
+    from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+    monkeypatch.setenv("ARTIFACT_LOCAL_PATH", str(tmp_path))
+    for split in ("train", "eval"):
+        folder = tmp_path / f"minio/bucket/r/anomalies/Split-{split}"
+        folder.mkdir(parents=True)
+        (folder / "SchemaDiff.pb").write_bytes(anomalies_pb2.Anomalies().SerializeToString())
+    (tmp_path / "minio/bucket/r/schema").mkdir()
+    (tmp_path / "minio/bucket/r/schema/schema.pbtxt").write_text("feature {}", encoding="utf-8")
+    return tmp_path
+
+
+def test_a_task_reads_and_writes_what_is_staged_and_tells_kfp_uris(staged: Path) -> None:
+    code, log = run(gate_input(staged))
+    assert code == 0, log
+    written = staged / "minio/bucket/r/out/schema/schema.pbtxt"
+    assert written.read_text(encoding="utf-8") == "feature {}"
+    told = json.loads((staged / "output_metadata.json").read_text(encoding="utf-8"))
+    (schema,) = told["artifacts"]["schema"]["artifacts"]
+    assert schema["uri"] == "minio://bucket/r/out/schema"
+    assert schema["metadata"]["tfx_version"] == "1.16.0"
+    assert log[-1]["message"] == "done"
+    assert {entry["node"] for entry in log} == {"gate"}
+
+
+@pytest.mark.parametrize("given_type", [None, {}, {"instanceSchema": ""}])
+def test_input_artifacts_without_a_type_get_the_declared_one(
+    staged: Path, given_type: dict[str, str] | None
+) -> None:
+    """As the open-source backend hands them over: https://github.com/tensorflow/tfx/issues/7768."""
+    given = gate_input(staged)
+    for entry in given["inputs"]["artifacts"].values():
+        (found,) = entry["artifacts"]
+        del found["type"]
+        if given_type is not None:
+            found["type"] = given_type
+    code, log = run(given)
+    assert code == 0, log
+
+
+def test_a_task_of_vertex_gets_the_older_schema(staged: Path) -> None:
+    given = gate_input(staged)
+    version = given["inputs"].pop("parameterValues")["code_version"]
+    given["inputs"]["parameters"] = {"code_version": {"stringValue": version}}
+    code, log = run(given, schema="2.0")
+    assert code == 0, log
+    given["inputs"]["parameters"] = {"code_version": {"stringValue": "0123456789ab"}}
+    assert run(given, schema="2.0")[0] == 2
+
+
+def test_the_cause_of_a_failure_is_the_last_line(staged: Path) -> None:
+    from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+    found = anomalies_pb2.Anomalies()
+    found.anomaly_info["label"].short_description = "Column dropped"
+    found.anomaly_info["label"].description = "missing in 3 examples"
+    path = staged / "minio/bucket/r/anomalies/Split-eval/SchemaDiff.pb"
+    path.write_bytes(found.SerializeToString())
+    code, log = run(gate_input(staged))
+    assert code == 3
+    assert (log[-1]["severity"], log[-1]["message"]) == (
+        "ERROR",
+        "gate failed: DataAnomalyError: feature 'label' of split 'eval': Column dropped: missing in 3 examples",
+    )
+    assert "refuse_anomalies" in log[-2]["traceback"]
+    assert not (staged / "output_metadata.json").exists()
+
+
+def test_a_stale_image_is_refused_before_anything_runs(staged: Path) -> None:
+    code, log = run(gate_input(staged, code_version="0123456789ab"))
+    assert code == 2
+    have = component_version("components.anomaly_gate.executor")
+    assert log[-1]["message"].startswith(
+        f"the image has version {have} of components.anomaly_gate.executor, and the pipeline was compiled with "
+        "0123456789ab; build the image anew"
+    )
+    assert not (staged / "minio/bucket/r/out").exists()
+
+
+def test_the_version_of_what_trainer_calls_is_in_its_config() -> None:
+    executor = "tfx.components.trainer.executor.GenericExecutor"
+    right = {"code_version": component_version("components.trainer.run_fn")}
+    function = "components.trainer.run_fn.run_fn"
+    entrypoint.refuse_other_code(executor, {"run_fn": function, "custom_config": json.dumps(right)})
+    with pytest.raises(InvalidTask, match=r"of components\.trainer\.run_fn, and .* compiled with x"):
+        entrypoint.refuse_other_code(
+            executor, {"run_fn": function, "custom_config": json.dumps({"code_version": "x"})}
+        )
+    # TFX's own nodes have no code of ours; where it has no custom_config, TFX writes null.
+    entrypoint.refuse_other_code("tfx.components.pusher.executor.Executor", {"custom_config": "null"})
+
+
+@pytest.mark.parametrize("text", ["{{$}}", "", "[]", '{"outputs": {}}'])
+def test_what_is_no_executor_input_is_refused(text: str) -> None:
+    code, log = run(text)
+    assert code == 2
+    assert "is no ExecutorInput" in log[-1]["message"]
+
+
+def test_an_executor_that_the_image_lacks_is_named(staged: Path) -> None:
+    code, log = run({**gate_input(staged), "inputs": {}}, executor="components.none.executor.Executor")
+    assert code == 3
+    assert log[-1]["message"] == "gate failed: ModuleNotFoundError: No module named 'components.none'"
+
+
+def test_a_task_that_is_stopped_says_so(staged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from components.anomaly_gate import executor
+
+    def stopped(uri: str) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(executor, "refuse_anomalies", stopped)
+    code, log = run(gate_input(staged))
+    assert (code, log[-1]["message"]) == (130, "stopped before it was done")
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("minio://bucket/a/b", "/minio/bucket/a/b"),
+        ("s3://bucket/a", "/s3/bucket/a"),
+        ("gs://bucket/a", "/gcs/bucket/a"),
+        ("/mnt/volume/a", None),
+        ("hdfs://host/a", None),
+    ],
+)
+def test_where_kfp_stages_what(uri: str, path: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ARTIFACT_LOCAL_PATH", raising=False)
+    assert entrypoint.staged_path(uri) == path
+
+
+def test_vertex_mounts_the_output_file_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ARTIFACT_LOCAL_PATH", raising=False)
+    given = {
+        "inputs": {"artifacts": {"m": artifact("Model", "gs://b/in")}},
+        "outputs": {"artifacts": {"m": artifact("Model", "gs://b/out")}, "outputFile": "gs://b/o.json"},
+    }
+    assert entrypoint.stage(given, {"gs", "s3", "minio"}) == {"/gcs/b/out": "gs://b/out"}
+    assert given["inputs"]["artifacts"]["m"]["artifacts"][0]["uri"] == "/gcs/b/in"  # type: ignore[index]
+    assert given["outputs"]["outputFile"] == "/gcs/b/o.json"
+
+
+def test_an_artifact_that_nobody_stages_is_refused(tmp_path: Path) -> None:
+    given = gate_input(tmp_path)
+    given["inputs"]["artifacts"]["anomalies"] = artifact("ExampleAnomalies", "hdfs://host/a")
+    code, log = run(given)
+    assert code == 2
+    assert "the artifact hdfs://host/a is in no object store that KFP stages" in log[-1]["message"]
+
+
+def test_beam_on_other_machines_gets_uris_and_ours_stays_here(staged: Path) -> None:
+    flink = ["--runner=FlinkRunner", "--flink_master=x:1"]
+    statistics = "tfx.components.statistics_gen.executor.Executor"
+    assert entrypoint.reachable(statistics, flink) == ({"minio", "s3"}, flink)
+    everything = {"minio", "s3", "gs"}
+    assert entrypoint.reachable(statistics, ["--direct_num_workers=2"]) == (
+        everything,
+        ["--direct_num_workers=2"],
+    )
+    evaluator = "components.evaluator.executor.Executor"
+    assert entrypoint.reachable(evaluator, flink) == (everything, [*flink, "--runner=DirectRunner"])
+
+    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+    chosen = PipelineOptions(entrypoint.reachable(evaluator, flink)[1]).view_as(StandardOptions).runner
+    assert chosen == "DirectRunner"
+    code, log = run(gate_input(staged), *flink)
+    assert code == 0
+    assert "FlinkRunner would not see the staged files" in " ".join(entry["message"] for entry in log)
+
+
+def test_parameters_of_both_schemas() -> None:
+    assert entrypoint.parameters_of({"inputs": {"parameterValues": {"seed": 7.0, "a": "b", "x": 0.5}}}) == {
+        "seed": 7,
+        "a": "b",
+        "x": 0.5,
+    }
+    legacy = {"inputs": {"parameters": {"seed": {"intValue": "7"}, "a": {"stringValue": "b"}}}}
+    assert entrypoint.parameters_of(legacy) == {"seed": 7, "a": "b"}
+
+
+def test_a_parameter_of_the_run_is_written_into_json() -> None:
+    given: dict[str, Any] = {
+        "inputs": {"parameterValues": {"seed": 8.0, "custom_config": '{"label": "x", "seed": 7}'}}
+    }
+    entrypoint.write_parameter(given, "seed=custom_config.seed")
+    assert given["inputs"]["parameterValues"] == {"custom_config": '{"label": "x", "seed": 8}'}
+    legacy: dict[str, Any] = {
+        "inputs": {
+            "parameters": {
+                "push_directory": {"stringValue": "gs://b/s"},
+                "push_destination": {"stringValue": '{"filesystem": {}}'},
+            }
+        }
+    }
+    entrypoint.write_parameter(legacy, "push_directory=push_destination.filesystem.base_directory")
+    (value,) = legacy["inputs"]["parameters"].values()
+    assert json.loads(value["stringValue"]) == {"filesystem": {"base_directory": "gs://b/s"}}
+    for wrong in ("none=custom_config.seed", "custom_config=none.x", "custom_config=custom_config.label.x"):
+        with pytest.raises(InvalidTask, match="the task has no such parameter or place"):
+            entrypoint.write_parameter(given, wrong)
+
+
+def test_logs_are_lines_of_json() -> None:
+    stream = io.StringIO()
+    entrypoint.log_to(stream, "trainer")
+    logging.getLogger("x").info("two\nlines, %s", "ä")
+    warnings.warn("mind", stacklevel=1)
+    try:
+        raise ValueError("why")
+    except ValueError:
+        logging.getLogger("x").exception("failed")
+    first, second, third = map(json.loads, stream.getvalue().splitlines())
+    assert (first["message"], first["severity"], first["node"]) == ("two\nlines, ä", "INFO", "trainer")
+    assert "mind" in second["message"]
+    assert (second["severity"], second["logger"]) == ("WARNING", "py.warnings")
+    assert third["traceback"].endswith("ValueError: why")
+    assert first["time"].endswith("+00:00")
