@@ -62,7 +62,7 @@ def _version(run: Run) -> str:
     if not run.pushed:
         return ""
     version = os.path.basename(run.pushed)
-    return version if run.pushed_now else f"{version} (before)"
+    return version if run.pushed_now or not run.recorded else f"{version} (before)"
 
 
 def to_json(run: Run) -> dict[str, Any]:

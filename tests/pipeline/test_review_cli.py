@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
-from pipeline import cli
+from pipeline import cli, runs_table
+from pipeline.runs import Run
 from tests.benchmarks.many_runs import Maker
 
 Invoke = Callable[..., Result]
@@ -161,3 +165,12 @@ def test_gc_without_delete_removes_nothing(invoke: Invoke, folder: Path) -> None
 def test_help_teaches_by_examples(invoke: Invoke, command: str) -> None:
     shown = invoke(command, "--help").output
     assert f"paredown {command}" in shown and "Exit codes:" in shown and "--metadata" in shown
+
+
+def test_only_a_record_tells_that_a_version_was_pushed_before() -> None:
+    run = Run("id", "p", 1, datetime.now(timezone.utc), None, "pushed", pushed="/serving/7")
+    told = [
+        Console(width=200).render_str(str(next(iter(runs_table.runs_table([one]).columns[-1].cells))))
+        for one in (run, replace(run, pushed_now=True), replace(run, recorded=False))
+    ]
+    assert [str(text) for text in told] == ["7 (before)", "7", "7"]
