@@ -619,6 +619,18 @@ def test_a_root_that_was_moved_or_copied_with_its_store_keeps_its_files(
     )
 
 
+def test_a_root_that_cannot_be_written_to_is_refused(lived: Lived) -> None:
+    before = files(lived.history.root)
+    lock = lived.history.root / "run.lock"
+    lock.unlink(missing_ok=True)
+    lock.mkdir()  # which not even root can open for writing
+    with pytest.raises(
+        GarbageError, match=r"/run.lock cannot be written: Is a directory; collect as a user"
+    ):
+        remove(lived.history, LAST_ONE)
+    assert files(lived.history.root) == before
+
+
 # What is shown
 
 
