@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import sys
 from pathlib import Path
@@ -68,6 +69,10 @@ def main() -> None:
       paredown run configs/mnist/pipeline.yaml         # run it
       paredown compile configs/mnist/pipeline.yaml …   # or compile it for Kubeflow Pipelines
     """
+    for stream in (sys.stdout, sys.stderr):
+        # Characters that a terminal does not have (LC_ALL=C, names that are no UTF-8) are no reason to fail.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
 
 
 @main.command(epilog="Exit codes: 0 valid, 2 not.")

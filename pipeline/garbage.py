@@ -159,6 +159,10 @@ class _Survey:
         self._places = {i: place for i in snapshot.artifacts if (place := snapshot.place(i)) is not None}
         # One folder may have been written in two ways, by way of a link or not.
         self._by_folder = {os.path.realpath(place.folder): i for i, place in self._places.items()}
+        self._outputs = {
+            (place.execution, os.path.basename(os.path.dirname(place.folder)))
+            for place in self._places.values()
+        }
         # A store may hold pipelines of others, which keep by rules of their own and take no lock of ours.
         self._pipelines = {
             made.pipeline for made in snapshot.executions.values() if made.type.startswith("components.")
@@ -256,7 +260,10 @@ class _Survey:
                 artifact_id = self._by_folder.get(folder)
                 if made is None:
                     continue
-                if artifact_id is None:
+                if artifact_id is None and (made.id, os.path.basename(key)) in self._outputs:
+                    # A root that was moved or copied with its store: what is here may be all that is left.
+                    self.left_alone[f"folders in {root} that the store knows at another place"] += 1
+                elif artifact_id is None:
                     what = f"unfinished {os.path.basename(key)} of {node}"
                     yield from self._leftover(what, folder, root, made, _KILLED)
                 elif self._snapshot.is_deleted(artifact_id):

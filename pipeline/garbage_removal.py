@@ -42,12 +42,18 @@ def remove(store: Any, rules: KeepRules, database: str | None = None) -> Removal
 
     Raises:
         GarbageError: Where the rules name a run that is not there, or a run is going on below one of the
-            roots; nothing was removed then.
+            roots, or a root cannot be written to; nothing was removed then.
     """
     roots = garbage.plan(store, rules, database).roots
     with ExitStack() as locks:
         for root in roots:
-            if not locks.enter_context(run_lock.hold(Path(root))):
+            try:
+                held = locks.enter_context(run_lock.hold(Path(root)))
+            except OSError as error:  # a folder of somebody else's, or a disk that is read-only
+                raise GarbageError(
+                    f"{error.filename} cannot be written: {error.strerror}; collect as a user who may write there"
+                ) from None
+            if not held:
                 raise GarbageError(f"a run is using {root}; collect when it has ended")
         # Again, as a run may have begun or ended before the locks were held.
         plan = garbage.plan(store, rules, database)

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.verdict_file import is_verdict
+
 if TYPE_CHECKING:
     from components.common.step import StepOptions
     from pipeline.lineage import Artifact, Execution, Graph
@@ -184,8 +186,10 @@ def verdict(evaluation: Artifact) -> dict[str, Any]:
     try:
         with open(os.path.join(evaluation.uri, VERDICT_FILE), encoding="utf-8") as file:
             found = json.load(file)
-        if isinstance(found, dict) and "blessed" in found:
-            return {"reasons": [], "judgements": [], "measured": {}, **found}
+        if isinstance(found, dict):
+            found = {"reasons": [], "judgements": [], "measured": {}, **found}
+            if is_verdict(found):
+                return found
     except (OSError, ValueError):
         pass
     reason = evaluation.properties.get("reason")

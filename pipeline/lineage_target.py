@@ -64,10 +64,14 @@ def resolve(store: Any, text: str) -> Target:
     Raises:
         TargetError: Where the store does not know it.
     """
-    if os.path.exists(text):
-        return _by_path(store, Path(text).absolute())
+    if text and os.path.exists(text):
+        try:
+            return _by_path(store, _recorded_path(store, text))
+        except OSError as error:
+            raise TargetError(f"{error.filename or text} cannot be read: {error.strerror}") from None
     if text.isdecimal():
-        found = store.get_artifacts_by_id([int(text)])
+        number = int(text)
+        found = store.get_artifacts_by_id([number]) if number < 2**63 else []
         if not found:
             raise TargetError(f"no artifact has the id {text}")
         return Target((found[0].id,), notes=_state_of_push(found[0]))
@@ -90,6 +94,8 @@ def find_by_name(store: Any, text: str) -> Run:
         if not newest:
             raise TargetError("the store has no run yet")
         return newest[0]
+    if not text or not text.isprintable():  # bytes that are no text cannot be asked for
+        raise TargetError(f"{text!r} is no path, artifact id or run (`paredown runs` lists them)")
     run = find_run(store, text)
     if run is not None:
         return run
@@ -123,6 +129,19 @@ def _last_outputs(store: Any, run: Run) -> list[int]:
     return sorted(made - read)
 
 
+def _recorded_path(store: Any, text: str) -> Path:
+    """The path of a target; where a link leads to something that was pushed or made, the path of that.
+
+    What serves models often reads a link, such as `current`, that is moved from version to version.
+    """
+    path, real = Path(text).absolute(), Path(text).resolve()
+    if path == real or _artifact_at(store, path) is not None:
+        return path
+    pushed = {properties(a).get("pushed_destination") for a in _of_type(store, "PushedModel")}
+    places = {str(real), str(real.parent), str(_newest_version(real))}
+    return real if places & pushed or _artifact_at(store, real) is not None else path
+
+
 def _by_path(store: Any, path: Path) -> Target:
     path = _newest_version(path)
     folder = path if path.is_dir() else path.parent
@@ -150,13 +169,17 @@ def _by_path(store: Any, path: Path) -> Target:
             f"{path} was not made here: no artifact in this store has a file with its content "
             f"(SHA-256 {next(iter(files.values()))[:12]}…)"
         )
-    return _by_content(path, matches)
+    return _by_content(path, files, matches)
 
 
-def _by_content(path: Path, matches: list[Any]) -> Target:
+def _by_content(path: Path, files: dict[str, str], matches: list[Any]) -> Target:
     """The artifact that first held what a file holds; what was copied from it has the same content."""
     first = matches[0]
-    notes = [Note(OK, f"{path} has the content of artifact {first.id}, {first.uri}")]
+    known = set(_recorded(first).values())
+    held = [name for name, digest in files.items() if digest in known]
+    # Of a folder that has more in it, such as a whole project, the file is told that is meant.
+    place = path / held[0] if path.is_dir() and held and len(held) < len(files) else path
+    notes = [Note(OK, f"{place} has the content of artifact {first.id}, {first.uri}")]
     if len(matches) > 1:
         others = ", ".join(str(artifact.id) for artifact in matches[1:6])
         more = f" and {len(matches) - 6} more" if len(matches) > 6 else ""

@@ -198,6 +198,20 @@ _EXPLANATIONS: list[tuple[str, _Explain]] = [
         lambda url: "that file is not an ML Metadata store; name another",
     ),
     (
+        r"database disk image is malformed|subset of tables in MLMD instance",
+        lambda url: (
+            "the store is damaged, or not all of its tables are there; put back a copy of it, or name another"
+        ),
+    ),
+    (
+        r"disk I/O error",
+        lambda url: (
+            f"that is a folder; name the SQLite file, such as {os.path.join(url.path or '', 'metadata.sqlite')}"
+            if os.path.isdir(url.path or "")
+            else "the SQLite file cannot be read; check the disk that it is on"
+        ),
+    ),
+    (
         r"database is locked",
         lambda url: "another program has the file locked; wait until it ends",
     ),

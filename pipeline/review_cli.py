@@ -238,7 +238,7 @@ def diff(
         sys.exit(EXIT_CHANGED)
 
 
-@click.command(epilog="Exit codes: 0 written, 2 no such run.")
+@click.command(epilog="Exit codes: 0 written, 2 no such run, or it cannot be written.")
 @click.argument("run", metavar="RUN", default="latest")
 @click.option(
     "--compare", metavar="RUN", help="Put this run beside it, with what differs and both in each chart."
@@ -264,18 +264,24 @@ def report(run: str, compare: str | None, metadata: str | None, config: str | No
       paredown report 2026-11-22T08 -o morning.html
       paredown report --compare 2026-11-22T08 latest -o difference.html
     """
+    from pipeline.config_file import Problem
+    from pipeline.refusal import refuse
+
     with refusing():
         from pipeline import report as pages
         from pipeline.store_choice import find_run
 
         choice = _choose(metadata, config)
-        if compare is None:
-            _, store, found = find_run(choice, run)
-            pages.write(store, found, output)
-        else:
-            _, store_a, run_a = find_run(choice, compare)
-            _, store_b, run_b = find_run(choice, run)
-            pages.write_comparison(store_a, run_a, store_b, run_b, output)
+        try:
+            if compare is None:
+                _, store, found = find_run(choice, run)
+                pages.write(store, found, output)
+            else:
+                _, store_a, run_a = find_run(choice, compare)
+                _, store_b, run_b = find_run(choice, run)
+                pages.write_comparison(store_a, run_a, store_b, run_b, output)
+        except pages.ReportError as error:
+            refuse([Problem(str(error))], False)
     click.echo(f"Written to {output}")
 
 

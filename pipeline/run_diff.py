@@ -295,7 +295,7 @@ def _candidates(first: RunFacts, second: RunFacts, verdicts: bool) -> Compared:
             if (change.key in _VERDICT_FIGURES) == verdicts:
                 found.append(change)
     unknown = [
-        f"the report of {facts.run.id} was removed; what ML Metadata holds of it was compared"
+        f"the report of {facts.run.id} was removed or is damaged; what ML Metadata holds of it was compared"
         for facts in (first, second)
         if facts.candidates_from == run_facts.PROPERTIES
     ]

@@ -7,7 +7,6 @@ collected has no report. What is not known is None, and is never taken for equal
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from pipeline.lineage import MARKS
 from pipeline.metadata_store import properties
 from pipeline.runs import Run, document
+from pipeline.verdict_file import is_report
 
 EXAMPLE_GEN, SELECTOR = "ImportExampleGen", "Selector"
 REPORT_FILE = "report.json"
@@ -182,8 +182,12 @@ def _candidates(store: Any, selector: Any) -> tuple[dict[str, dict[str, Any]] | 
             reports.append(event.artifact_id)
     for report in store.get_artifacts_by_id(reports) if reports else []:
         path = Path(report.uri, REPORT_FILE)
-        if os.path.exists(path):
-            verdicts = json.loads(path.read_text(encoding="utf-8"))["candidates"]
+        try:
+            found_report = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # removed or damaged; what ML Metadata holds is left
+            continue
+        if is_report(found_report):
+            verdicts = found_report["candidates"]
             return {name: _of_verdict(verdict) for name, verdict in verdicts.items()}, REPORT
     if not reports:
         return None, ""

@@ -22,7 +22,10 @@ def parse(text: str, now: datetime | None = None) -> datetime:
     age = re.fullmatch(r"(\d{1,6})([mhdw])", text.strip())
     if age:
         moment = now or datetime.now(timezone.utc)
-        return moment - timedelta(**{_UNITS[age[2]]: int(age[1])})
+        try:
+            return moment - timedelta(**{_UNITS[age[2]]: int(age[1])})
+        except OverflowError:
+            raise ValueError(f"{text!r} is before the year 1: write a shorter age") from None
     try:
         moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
     except ValueError:

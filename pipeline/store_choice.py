@@ -34,7 +34,9 @@ class Choice:
     def stores(self, write: bool = False) -> Iterator[tuple[str, Any]]:
         """URL and ml_metadata's MetadataStore of each."""
         for url in self.urls:
-            yield url, connect(url, write)
+            store = connect(url)
+            # Only what is a store already is written to: ml_metadata makes tables in any other database.
+            yield url, connect(url, write=True) if write else store
 
 
 def choose(metadata: str | None, config: str | None) -> Choice:

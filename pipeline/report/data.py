@@ -7,8 +7,9 @@ the section that it belongs to, never an error: the page of an old run has gaps,
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipeline import lineage, runs
 from pipeline.lineage import Execution, Graph
 from pipeline.metadata_store import properties
 from pipeline.runs import Run
+from pipeline.verdict_file import is_report, is_verdict
 
 # Seconds that a traceback may be written after the run's record says that it ended.
 _TRACEBACK_DELAY = 120
@@ -332,7 +334,7 @@ class _Collection:
         """The Selector's report; None where there is none."""
         for selector in self._of_type("Selector"):
             for artifact in self.graph.outputs(selector.id).get("report", []):
-                return self._json(Path(artifact.uri, "report.json"), "candidates")
+                return self._json(Path(artifact.uri, "report.json"), "candidates", is_report)
         return None
 
     def _candidates(self, selection: dict[str, Any] | None) -> tuple[Candidate, ...]:
@@ -341,7 +343,7 @@ class _Collection:
         for evaluator in reversed(self._of_type("Evaluator")):
             inputs, outputs = self.graph.inputs(evaluator.id), self.graph.outputs(evaluator.id)
             evaluation = outputs["evaluation"][0]
-            verdict = self._json(Path(evaluation.uri, "verdict.json"), "candidates")
+            verdict = self._json(Path(evaluation.uri, "verdict.json"), "candidates", is_verdict)
             if verdict is not None:
                 name = self._name(verdict) or evaluator.node
                 model = inputs["model"][0].id if "model" in inputs else None
@@ -385,7 +387,7 @@ class _Collection:
         if not path.exists():
             self._note_once("latency", "Single repetitions were not kept: percentiles are shown.")
             return None
-        found = self._json(path, "latency")
+        found = self._json(path, "latency", _are_latencies)
         return Latencies(tuple(found["candidate"]), tuple(found["baseline"])) if found else None
 
     def _note_once(self, section: str, text: str) -> None:
@@ -417,7 +419,7 @@ class _Collection:
                     if step.type == "Trainer" or "trained_epochs" in artifact.properties:
                         without.append(step.node)
                     continue
-                history = self._json(path, "curves")
+                history = self._json(path, "curves", _is_history)
                 if history is not None:
                     curves.append(Curve(step.node, tuple(history["epochs"]), history.get("kept_epoch")))
         if without:
@@ -465,15 +467,36 @@ class _Collection:
             roots[Path(written or f".paredown/{self.run.pipeline}").absolute()] = None
         return list(roots)
 
-    def _json(self, path: Path, section: str) -> Any | None:
-        """Content of a file; None, and a note, where it cannot be read."""
+    def _json(self, path: Path, section: str, is_whole: Callable[[Any], bool]) -> Any | None:
+        """Content of a file; None, and a note, where it cannot be read or is not what it should be."""
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if is_whole(found):
+                return found
+            self._note(section, f"{path} is damaged: parts of it are missing.")
         except OSError as error:
             self._note(section, f"{path} cannot be read: {error.strerror}.")
         except ValueError:
             self._note(section, f"{path} is damaged: it is no JSON.")
         return None
+
+
+def _are_latencies(found: Any) -> bool:
+    sides = [found.get(side) for side in ("candidate", "baseline")] if isinstance(found, dict) else [None]
+    return all(
+        isinstance(side, list)
+        and side
+        and all(isinstance(t, int | float) and math.isfinite(t) for t in side)
+        for side in sides
+    )
+
+
+def _is_history(found: Any) -> bool:
+    return (
+        isinstance(found, dict)
+        and isinstance(found.get("epochs"), list)
+        and all(isinstance(epoch, dict) and "epoch" in epoch for epoch in found["epochs"])
+    )
 
 
 def _read_pushed(file: str, notes: dict[str, list[str]]) -> Pushed:

@@ -27,6 +27,10 @@ _MOST_SHOWN = 3
 _FIGURES = ("file", "gzip", "latency")
 
 
+class ReportError(Exception):
+    """A page that cannot be written; the text says why, and what to do."""
+
+
 def write(store: Any, run: Run, output: Path) -> None:
     """Writes the report of a run.
 
@@ -34,6 +38,9 @@ def write(store: Any, run: Run, output: Path) -> None:
         store: ml_metadata's MetadataStore.
         run: Of it.
         output: The page. It is written beside and moved into place, so that it is never there in part.
+
+    Raises:
+        ReportError: Where it cannot be written; what stood there before is left as it was.
     """
     _save(render(collect(store, run)), output)
 
@@ -52,8 +59,18 @@ def write_comparison(store_a: Any, run_a: Run, store_b: Any, run_b: Run, output:
 
 
 def _save(text: str, output: Path) -> None:
+    # A page that is moved into its place would put an end to a device.
+    if os.path.exists(output) and not os.path.isfile(output):
+        raise ReportError(f"{output} is no file; name one with -o")
+    try:
+        _write(text, Path(os.path.realpath(output)))  # what a link leads to, and not the link
+    except OSError as error:
+        raise ReportError(f"{output} cannot be written: {error.strerror}; name another with -o") from None
+
+
+def _write(text: str, output: Path) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}-", suffix=".part")
+    handle, beside = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name[:32]}-", suffix=".part")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
@@ -172,7 +189,7 @@ def headline(data: ReportData) -> str:
         "interrupted": "the run was interrupted",
         "running": "the run goes on",
         "unfinished": "the run has not said how it ended",
-    }[run.status]
+    }.get(run.status, run.status)
 
 
 def highlights(data: ReportData) -> list[tuple[str, str, str]]:

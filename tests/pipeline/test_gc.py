@@ -594,6 +594,43 @@ def test_a_value_artifact_goes_with_its_folder(history: History) -> None:
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("moved", [True, False], ids=["moved", "copied"])
+def test_a_root_that_was_moved_or_copied_with_its_store_keeps_its_files(
+    history: History, tmp_path: Path, moved: bool
+) -> None:
+    """The store tells the folders by their old paths, so that none here is known to be an artifact's."""
+    history.run("run-1")
+    model = history.execute("run-1", "convert", {}, {"model": "Model"})["model"]
+    history.push("run-1", model, tmp_path / "serving" / "101")
+    unfinished = history.root / "convert" / "model" / "2"
+    history.execute("run-1", "convert", state="FAILED")
+    assert max(execution.id for execution in history.store.get_executions()) == 3
+    unfinished = unfinished.with_name("3")
+    unfinished.mkdir()
+    (unfinished / "half").write_bytes(b"x")
+    other = History(Path((shutil.move if moved else shutil.copytree)(history.root, tmp_path / "other")))
+    before = files(other.root)
+    removal = remove(other, LAST_ONE)
+    assert [item.path for item in removal.plan.removed] == [str(other.root / "convert" / "model" / "3")]
+    assert files(other.root) == before - {"convert/model/3/half"}
+    assert (
+        f"folders in {other.root} that the store knows at another place: left alone, 2 in all"
+        in removal.plan.notes
+    )
+
+
+def test_a_root_that_cannot_be_written_to_is_refused(lived: Lived) -> None:
+    before = files(lived.history.root)
+    lock = lived.history.root / "run.lock"
+    lock.unlink(missing_ok=True)
+    lock.mkdir()  # which not even root can open for writing
+    with pytest.raises(
+        GarbageError, match=r"/run.lock cannot be written: Is a directory; collect as a user"
+    ):
+        remove(lived.history, LAST_ONE)
+    assert files(lived.history.root) == before
+
+
 # What is shown
 
 

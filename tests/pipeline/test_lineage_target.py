@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
-from pipeline import run_record
+from pipeline import lineage_target, run_record
 from pipeline.lineage_target import OK, TAMPERED, WARNING, Target, TargetError, find_by_name, resolve
 from pipeline.metadata_store import connect
 from tests.benchmarks.many_runs import Maker
@@ -202,3 +202,46 @@ def test_an_empty_store_has_no_latest_run(tmp_path: Path) -> None:
     store = connect(f"sqlite:///{tmp_path}/empty.sqlite", write=True)
     with pytest.raises(TargetError, match="the store has no run yet"):
         find_by_name(store, "latest")
+
+
+def test_a_link_to_a_version_is_the_push_and_its_changes_are_noticed(made: Store, tmp_path: Path) -> None:
+    """A copy of the file is found by its content alone, and a changed one not at all."""
+    (tmp_path / "current").symlink_to(made.version)
+    (tmp_path / "all").symlink_to(made.version.parent)
+    (tmp_path / "model").symlink_to(made.version / "tflite")
+    for name in ("current", "all", "model", "current/tflite"):
+        target = made.resolve(tmp_path / name)
+        assert target.artifacts == (made.pushed,) and kinds(target) == [OK]
+    (made.version / "tflite").write_bytes(b"changed")
+    for name in ("current", "all", "model"):
+        assert made.resolve(tmp_path / name).tampered()
+
+
+def test_an_id_that_no_store_can_have_is_refused(made: Store) -> None:
+    with pytest.raises(TargetError, match="no artifact has the id 99999999999999999999"):
+        made.resolve("99999999999999999999")
+
+
+def test_a_path_that_cannot_be_read_is_refused(made: Store, tmp_path: Path, monkeypatch: Any) -> None:
+    unreadable = tmp_path / "model.tflite"
+    unreadable.write_bytes(CONTENT)
+
+    def refuse(path: Any) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(lineage_target, "file_digest", refuse)  # root may read any file
+    with pytest.raises(TargetError, match=r"/model.tflite cannot be read: Permission denied"):
+        made.resolve(unreadable)
+
+
+def test_of_a_folder_with_other_files_the_one_that_is_known_is_named(made: Store, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / "app.tflite").write_bytes(CONTENT)
+    assert made.resolve(bundle).notes[0].text.startswith(f"{bundle} has the content of artifact")
+    (bundle / "about.txt").write_text("something else", encoding="utf-8")
+    target = made.resolve(bundle)
+    assert target.artifacts == (made.model,)
+    assert target.notes[0].text.startswith(
+        f"{bundle}/app.tflite has the content of artifact {made.model}, "
+    )

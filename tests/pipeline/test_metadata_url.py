@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ipaddress
 import json
 import os
 import random
 import socket
+import sqlite3
 import stat
 import string
 import subprocess
@@ -483,6 +485,31 @@ def test_sqlite_files_that_cannot_be_opened_say_why(tmp_path: Path) -> None:
     (tmp_path / "junk").write_bytes(b"x" * 5000)
     with pytest.raises(StoreError, match="that file is not an ML Metadata store"):
         open_store(f"sqlite:///{tmp_path}/junk")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(
+        StoreError, match=r"that is a folder; name the SQLite file, such as .*/folder/metadata"
+    ):
+        open_store(f"sqlite:///{tmp_path}/folder", readonly=True)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "without a table"])
+def test_a_damaged_sqlite_store_is_told_without_sql(
+    tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(random, "random", lambda: 0.0)  # missing tables may be in the making
+    file = tmp_path / "metadata.sqlite"
+    open_store(f"sqlite:///{file}")
+    if damage == "truncated":
+        file.write_bytes(file.read_bytes()[:100_000])
+    else:
+        with contextlib.closing(sqlite3.connect(file)) as database:
+            database.execute("DROP TABLE ContextProperty")
+    with pytest.raises(StoreError) as refusal:
+        open_store(f"sqlite:///{file}", readonly=True)
+    assert str(refusal.value) == (
+        f"sqlite:///{file}: the store is damaged, or not all of its tables are there; put back a copy of it, "
+        "or name another"
+    )
 
 
 def test_what_postgresql_says_on_connecting_is_not_lost(

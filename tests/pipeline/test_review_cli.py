@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import sqlite3
+import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -174,3 +179,56 @@ def test_only_a_record_tells_that_a_version_was_pushed_before() -> None:
         for one in (run, replace(run, pushed_now=True), replace(run, recorded=False))
     ]
     assert [str(text) for text in told] == ["7 (before)", "7", "7"]
+
+
+def test_a_collection_makes_no_store_of_another_database(invoke: Invoke, tmp_path: Path) -> None:
+    other = tmp_path / "books.sqlite"
+    with contextlib.closing(sqlite3.connect(other)) as database:
+        database.execute("CREATE TABLE books (title TEXT)")
+    before = other.read_bytes()
+    refused = invoke("gc", "--delete", "--metadata", str(other), code=2)
+    assert "is not an ML Metadata store" in refused.output
+    assert other.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["\udcff\udcfe", "a\nb", ""])
+def test_a_target_that_no_text_names_is_refused(invoke: Invoke, name: str) -> None:
+    for command in (["lineage", name], ["diff", name, "latest"], ["report", name]):
+        assert f"{name!r} is no path, artifact id or run" in invoke(*command, code=2).output
+
+
+def test_a_page_takes_the_place_of_files_only(invoke: Invoke, tmp_path: Path) -> None:
+    pipe, page, link = tmp_path / "pipe", tmp_path / "page.html", tmp_path / "link.html"
+    os.mkfifo(pipe)
+    assert f"{pipe} is no file" in invoke("report", "-o", str(pipe), code=2).output
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    page.write_text("older", encoding="utf-8")
+    link.symlink_to(page)
+    invoke("report", "-o", str(link))
+    assert link.is_symlink() and page.read_text(encoding="utf-8").startswith("<!DOCTYPE")
+
+
+@pytest.mark.parametrize("name", ["file/page.html", f"{'x' * 300}.html"])
+def test_a_page_that_cannot_be_written_is_refused(invoke: Invoke, tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    refused = invoke("report", "-o", str(tmp_path / name), code=2)
+    assert f"{name} cannot be written: " in refused.output
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_long_name_is_a_name(invoke: Invoke, tmp_path: Path) -> None:
+    page = tmp_path / f"{'x' * 245}.html"
+    invoke("report", "-o", str(page))
+    assert page.is_file()
+
+
+@pytest.mark.parametrize("command", [["runs"], ["lineage", "latest"], ["diff", "latest", "latest"], ["gc"]])
+def test_a_terminal_without_unicode_gets_other_characters(folder: Path, command: list[str]) -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", *command],
+        cwd=folder,
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(Path(cli.__file__).parents[1])},
+        capture_output=True,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.isascii() and shown.stderr == b""

@@ -35,3 +35,8 @@ def test_a_date_is_its_midnight_in_local_time() -> None:
 def test_what_is_no_time_is_refused_with_examples(text: str) -> None:
     with pytest.raises(ValueError, match=r"is no time: write 2026-11-22, .* or an age such as 12h or 7d"):
         parse(text)
+
+
+def test_an_age_that_no_calendar_has_is_refused() -> None:
+    with pytest.raises(ValueError, match="'999999w' is before the year 1: write a shorter age"):
+        parse("999999w", NOW)

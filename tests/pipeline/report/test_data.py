@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import run_facts
 from pipeline.report.data import ReportData, collect
+from pipeline.report.page import render
 from tests.pipeline.report.made_run import BASELINE, CONFIG, LAYERS, MadeRun, passing
 
 
@@ -104,3 +106,42 @@ def test_the_report_imports_neither_tensorflow_nor_tfx(module: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+DAMAGED = ["null", "7", "[]", "{}", '"text"', '{"candidates": 7, "winner": "int8"}', '{"measured": {}}']
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_json_of_another_shape_is_a_note(tmp_path: Path, content: str) -> None:
+    made = MadeRun(tmp_path)
+    run = made.whole(passing(), "int8", tmp_path / "gone")
+    sections = {
+        "Selector/report/*/report.json": "candidates",
+        "convert-evaluate/evaluation/*/verdict.json": "candidates",
+        "Trainer/model/*/history.json": "curves",
+    }
+    for pattern in sections:
+        (file,) = made.root.glob(pattern)
+        file.write_text(content, encoding="utf-8")
+    data = collect(made.store, run)
+    assert [c.name for c in data.candidates] == ["pruned-int8", "student"]
+    for pattern, section in sections.items():
+        end = f"/{Path(pattern).name} is damaged: parts of it are missing."
+        assert any(note.endswith(end) for note in data.notes[section]), end
+    assert "<html" in render(data)
+    assert run_facts.read(made.store, run).candidates_from != run_facts.REPORT
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['{"candidate": [NaN], "baseline": [1.0]}', '{"candidate": [1.0], "baseline": "x"}', "7", "{}"],
+)
+def test_latencies_that_are_no_numbers_are_a_note(tmp_path: Path, content: str) -> None:
+    made = MadeRun(tmp_path)
+    run = made.whole(passing(), "int8", tmp_path / "gone")
+    (file,) = made.root.glob("convert-evaluate/evaluation/*/latency.json")
+    file.write_text(content, encoding="utf-8")
+    data = collect(made.store, run)
+    assert data.candidates[0].latencies is None
+    assert data.notes["latency"] == [f"{file} is damaged: parts of it are missing."]
+    assert "<html" in render(data)
