@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import sys
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline import kubeflow_cli
+from pipeline.checked_config import load_checked as _load
 from pipeline.exit_code import (
     EXIT_INTERRUPTED,
     EXIT_INVALID,
@@ -67,6 +68,7 @@ def main() -> None:
       paredown explain configs/mnist/pipeline.yaml     # what will each step do to each layer?
       paredown run configs/mnist/pipeline.yaml         # run it
       paredown compile configs/mnist/pipeline.yaml …   # or compile it for Kubeflow Pipelines
+      paredown submit mnist.yaml --host … --wait       # and run it there
     """
 
 
@@ -336,36 +338,6 @@ def _inspect(path: Path) -> list[Inspection | Unread]:
             return inspection.inspect(path)
 
 
-def _load(path: Path, overrides: tuple[str, ...], only: tuple[str, ...], as_json: bool) -> ConfigFile:
-    """Reads a config and checks all that can be checked without TensorFlow; ends the program if wrong."""
-    from pipeline import checks
-    from pipeline.config_file import ConfigError, Problem, load, nearest
-
-    try:
-        file = load(path, list(overrides))
-        unknown = [name for name in only if name not in file.config.candidates]
-        if unknown:
-            known = list(file.config.candidates)
-            raise ConfigError(
-                [
-                    Problem(
-                        f"no candidate {name!r}{nearest(name, known)}; there are {', '.join(known)}",
-                        (),
-                        "--only",
-                    )
-                    for name in unknown
-                ]
-            )
-        problems = checks.check(file)
-        if problems:
-            raise ConfigError(problems)
-    except ConfigError as error:
-        refuse(error.problems, as_json)
-    if only:
-        file = dataclasses.replace(file, config=file.config.only(list(only)))
-    return file
-
-
 def _plan(file: ConfigFile) -> tuple[Plan, set[str]]:
     from pipeline.cache import cached_nodes
     from pipeline.metadata_store import MetadataStore
@@ -413,6 +385,10 @@ def _explain(file: ConfigFile) -> tuple[list[Any], list[Problem]]:
         from pipeline import preflight
 
         return preflight.explain(file, make_plan(file.config, file.path))
+
+
+for _command in kubeflow_cli.COMMANDS:
+    main.add_command(_command)
 
 
 if __name__ == "__main__":
