@@ -6,8 +6,11 @@ Imports neither TensorFlow nor TFX.
 from __future__ import annotations
 
 import copy
+import graphlib
 import hashlib
 import json
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +30,9 @@ _KINDS = {
     "LIST": "a JSON list",
     "STRUCT": "a JSON object",
 }
+
+
+_SECTIONS = frozenset({"pipelineInfo", "pipelineSpec", "deploymentSpec", "components"})
 
 
 class PackageError(Exception):
@@ -70,28 +76,21 @@ class Package:
 
     def tasks(self) -> list[str]:
         """Names of the tasks, each after those that it waits for."""
-        waiting = self.spec["root"]["dag"]["tasks"]
-        ordered: dict[str, None] = {}
-
-        def add(task: str) -> None:
-            for earlier in sorted(waiting[task].get("dependentTasks", [])):
-                if earlier not in ordered:
-                    add(earlier)
-            ordered[task] = None
-
-        for task in sorted(waiting):
-            if task not in ordered:
-                add(task)
-        return list(ordered)
+        tasks = self.spec["root"]["dag"]["tasks"]
+        earlier = {task: sorted(tasks[task].get("dependentTasks", [])) for task in sorted(tasks)}
+        return list(graphlib.TopologicalSorter(earlier).static_order())
 
 
 def is_compiled(path: Path) -> bool:
-    """Whether a file is a compiled pipeline, and no config. One that cannot be read is none."""
+    """Whether a file is a compiled pipeline, be it a broken one, and no config."""
     try:
-        first = next(iter(yaml.load_all(path.read_text(encoding="utf-8"), _Loader)), None)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        text = path.read_text(encoding="utf-8")
+        first = next(iter(yaml.load_all(text, _Loader)), None)
+    except (OSError, UnicodeDecodeError):
         return False
-    return isinstance(first, dict) and bool({"pipelineInfo", "pipelineSpec"} & set(first))
+    except yaml.YAMLError:
+        return re.search(rf"^({'|'.join(_SECTIONS)}):", text, re.MULTILINE) is not None
+    return isinstance(first, dict) and not _SECTIONS.isdisjoint(first)
 
 
 def read(text: str) -> Package:
@@ -109,13 +108,7 @@ def read(text: str) -> Package:
         raise PackageError(
             "is compiled for Vertex AI; compile it with --target kubeflow to submit it to Kubeflow Pipelines"
         )
-    try:
-        complete = all(spec[key] for key in ("deploymentSpec", "components")) and bool(
-            spec["pipelineInfo"]["name"] and spec["root"]["dag"]["tasks"]  # type: ignore[index]
-        )
-    except (KeyError, TypeError):
-        complete = False
-    if not complete:
+    if not _is_complete(spec):
         raise PackageError("is no complete pipeline specification; write it anew with `paredown compile`")
     if not str(spec.get("schemaVersion", "")).startswith("2.1"):
         raise PackageError(
@@ -123,6 +116,23 @@ def read(text: str) -> Package:
             "--target kubeflow"
         )
     return Package(text, spec, documents)
+
+
+def _is_complete(spec: Any) -> bool:
+    try:
+        tasks = spec["root"]["dag"]["tasks"]
+        needed = {task for one in tasks.values() for task in one.get("dependentTasks", [])}
+        components = {one["componentRef"]["name"] for one in tasks.values()}
+        return bool(
+            spec["pipelineInfo"]["name"]
+            and spec["deploymentSpec"]["executors"]
+            and spec["schemaVersion"]
+            and tasks
+            and needed <= set(tasks)
+            and components <= set(spec["components"])
+        )
+    except (KeyError, TypeError, AttributeError):
+        return False
 
 
 def arguments(package: Package, given: Sequence[str]) -> dict[str, Any]:
@@ -165,6 +175,8 @@ def _value(kind: str, text: str) -> Any:
     if kind == "NUMBER_INTEGER":
         return int(text)
     if kind == "NUMBER_DOUBLE":
+        if not math.isfinite(float(text)):  # JSON has no such number
+            raise ValueError(text)
         return float(text)
     if kind == "BOOLEAN":
         if text.lower() not in ("true", "false"):

@@ -29,13 +29,22 @@ class ServerError(Exception):
         status: HTTP status; None where there was no answer, or half of one.
         passing: Whether the same request may succeed later.
         sent: Whether the server may have done what it was asked.
+        late: Whether it may still do so.
     """
 
-    def __init__(self, message: str, status: int | None = None, passing: bool = False, sent: bool = False):
+    def __init__(
+        self,
+        message: str,
+        status: int | None = None,
+        passing: bool = False,
+        sent: bool = False,
+        late: bool = False,
+    ):
         super().__init__(message)
         self.status = status
         self.passing = passing
         self.sent = sent
+        self.late = late
 
 
 class Server:
@@ -125,9 +134,10 @@ class Server:
                     done = found()
                     if done is not None:
                         return done
+                    error.sent = error.sent and error.status != 500
                 # Who has never answered is likely to be somebody else.
                 again = error.passing and (error.sent or error.status or self._answered)
-                again = again and not (writes and error.status == 500)
+                again = again and not (writes and (error.status == 500 or error.late))
                 if not again or (writes and error.sent and found is None) or attempt == _ATTEMPTS - 1:
                     raise
         raise AssertionError("the last attempt returns or raises")
@@ -197,8 +207,8 @@ class Server:
             if _is_page(text, response.getheader("content-type")):
                 raise ServerError(self._page_message()) from None
             raise ServerError(
-                f"{self.address} broke off its answer to {what} after {len(text)} characters; try again, and look at "
-                "what is between here and there: a proxy, a port-forward",
+                f"{self.address} broke off its answer after {len(text)} characters when {_asked(what)}; try again, and "
+                "look at what is between here and there: a proxy, a port-forward",
                 passing=True,
                 sent=True,
             ) from None
@@ -237,11 +247,12 @@ class Server:
             )
         if status in _UNREADY or status >= 500:
             return ServerError(
-                f"{self.address} failed with {status} when asked for {what}{said}; look at the log: kubectl logs -n "
+                f"{self.address} failed with {status} when {_asked(what)}{said}; look at the log: kubectl logs -n "
                 "kubeflow deploy/ml-pipeline",
                 status,
                 passing=True,
                 sent=status != 429,
+                late=status == 504,
             )
         return ServerError(f"{self.address} refuses {what} ({status}){said}", status)
 
@@ -277,8 +288,7 @@ class Server:
             )
         if has(ConnectionRefusedError):
             return ServerError(
-                f"nothing listens at {parts.hostname}:{port}; is the port-forward running? kubectl port-forward -n "
-                f"kubeflow svc/ml-pipeline-ui {port}:80",
+                f"nothing listens at {parts.hostname}:{port}; {self._awake(parts.hostname or '', port)}",
                 passing=True,
             )
         if has(failures.ResponseError):  # it redirects without end
@@ -291,19 +301,25 @@ class Server:
             )
         if has(failures.ReadTimeoutError, TimeoutError):
             return ServerError(
-                f"{self.address} did not answer within {self._connection.timeout:g} s when asked for {what}; look "
+                f"{self.address} did not answer within {self._connection.timeout:g} s when {_asked(what)}; look "
                 "whether it is well, or give it longer with --request-timeout",
                 passing=True,
                 sent=True,
+                late=True,
             )
         if has(failures.NewConnectionError):
             return ServerError(f"{parts.hostname}:{port} cannot be reached: {chain[-1]}", passing=True)
         return ServerError(
-            f"{self.address} broke off the connection when asked for {what}; try again, and look at what is between "
+            f"{self.address} broke off the connection when {_asked(what)}; try again, and look at what is between "
             "here and there: a proxy, a port-forward",
             passing=True,
             sent=True,
         )
+
+    def _awake(self, hostname: str, port: int) -> str:
+        if hostname == "localhost" or hostname.startswith("127."):
+            return f"is the port-forward running? kubectl port-forward -n kubeflow svc/ml-pipeline-ui {port}:80"
+        return "check the port of --host, and whether Kubeflow Pipelines is up"
 
     def _scrubbed(self, text: str) -> str:
         for secret in self._secrets:
@@ -333,6 +349,10 @@ def _chain(error: BaseException | None) -> list[BaseException]:
 
 def _temporary(chain: list[BaseException]) -> bool:
     return any(isinstance(one, socket.gaierror) and one.errno == socket.EAI_AGAIN for one in chain)
+
+
+def _asked(what: str) -> str:
+    return f"asked {what}" if what.startswith("to ") else f"asked for {what}"
 
 
 def _is_page(text: str, content_type: str | None) -> bool:

@@ -150,7 +150,7 @@ class Watch:
             return Outcome(run.state, dict(self.states), tuple(self._failures(run, details)))
         if self.pusher and self.states.get(self.pusher) == "skipped":
             return Outcome(run.state, dict(self.states), none_passed=True)
-        for line in self._log(self.pusher, details) if self.pusher else []:
+        for _, line in self._log(self.pusher, details) if self.pusher else []:
             if _NOT_BLESSED in line:
                 return Outcome(run.state, dict(self.states), none_passed=True)
             if _PUSHED in line:
@@ -162,9 +162,8 @@ class Watch:
         found = []
         for task in self.tasks:
             if self.states.get(task) == "failed":
-                logged = self._log(task, details)
-                rows = rows_of(task, details)
-                message = logged[-1] if logged else next(filter(None, map(_message, rows)), "")
+                told = map(_message, rows_of(task, details))
+                message = _cause(task, self._log(task, details)) or next(filter(None, told), "")
                 found.append(Failure(task, message, tuple(pods_of(task, details))))
         if not found:
             rows = [row for row in details if row.state == "FAILED"]
@@ -173,8 +172,8 @@ class Watch:
             found.append(Failure(None, message))
         return found
 
-    def _log(self, task: str, details: list[Any]) -> list[str]:
-        """Messages of the log of a task's pod; none where the server does not have it."""
+    def _log(self, task: str, details: list[Any]) -> list[tuple[str, str]]:
+        """Severity and message of each line of a task's log; none where the server does not have it."""
         for pod in reversed(pods_of(task, details)):
             text = self.server.log(self.run_id, pod)
             if text and text.strip():
@@ -240,10 +239,19 @@ def _message(row: Any) -> str:
     return next((error.message for error in errors if error and error.message), "")
 
 
-def _logged(line: str) -> str:
-    """The message of a line of the tasks' log."""
+def _logged(line: str) -> tuple[str, str]:
+    """Severity and message of a line of a task's log; KFP's launcher writes others there, without severity."""
     try:
         entry = json.loads(line)
     except ValueError:
-        return line
-    return str(entry.get("message", line)) if isinstance(entry, dict) else line
+        entry = None
+    if not isinstance(entry, dict):
+        return "", line
+    return str(entry.get("severity", "")), str(entry.get("message", line))
+
+
+def _cause(task: str, log: list[tuple[str, str]]) -> str:
+    """The last error of a task's log, or its last line: that of our entrypoint says why it failed."""
+    errors = [message for severity, message in log if severity in ("ERROR", "CRITICAL")]
+    last = (errors or [message for _, message in log] or [""])[-1]
+    return last.removeprefix(f"{task} failed: ")
