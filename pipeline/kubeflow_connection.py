@@ -26,6 +26,7 @@ UI_VARIABLE = "KF_PIPELINES_UI_ENDPOINT"
 SERVICE_ACCOUNT_VARIABLE = "KF_PIPELINES_SA_TOKEN_PATH"
 
 _NO_HOST = "http://localhost"  # which the client asks where nothing is configured
+_SERVICE_ACCOUNT_TOKEN = "/var/run/secrets/kubeflow/pipelines/token"
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -71,11 +72,24 @@ class Connection:
         Raises:
             ConnectionProblem: Where there is none in the file, or something else.
         """
+        if self.service_account_token is not None and self.token_file is None:
+            return None
         return _secret(self.token_file, "--token-file", TOKEN_VARIABLE)
 
     def cookies(self) -> str | None:
         """The cookies, from their file or the environment; raises as `token`."""
         return _secret(self.cookies_file, "--cookies-file", COOKIES_VARIABLE)
+
+    def account(self) -> str | None:
+        """The file of a service account's token, which is read for each request; raises as `token`."""
+        if self.token() is not None:
+            return None
+        path = os.environ.get(SERVICE_ACCOUNT_VARIABLE) or None
+        if self.service_account_token is not None:
+            path = self.service_account_token or path or _SERVICE_ACCOUNT_TOKEN
+        if path is not None:
+            _secret(path, "--service-account-token", SERVICE_ACCOUNT_VARIABLE)
+        return path
 
 
 def _secret(path: str | None, option: str, variable: str) -> str | None:
@@ -104,12 +118,12 @@ def checked_host(host: str) -> str:
         ConnectionProblem: Where it is no address.
     """
     text = host.strip()
-    parts = urlsplit(text if "://" in text else f"https://{text}")
     try:
-        port = parts.port
+        parts = urlsplit(text if "://" in text else f"https://{text}")
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        port = -1
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == -1 or " " in text:
+        valid = False
+    if not valid or " " in text:
         raise ConnectionProblem(
             f"--host {without_user(text)}: is no address; write e.g. http://localhost:8080 or "
             "https://kubeflow.example.com/pipeline"
@@ -164,10 +178,7 @@ def client(connection: Connection) -> kfp.Client:
 
         if not connection.verify_tls:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-        token, cookies = connection.token(), connection.cookies()
-        account = connection.service_account_token
-        if account is None and not token:
-            account = os.environ.get(SERVICE_ACCOUNT_VARIABLE)
+        token, cookies, account = connection.token(), connection.cookies(), connection.account()
         host = connection.host or os.environ.get(HOST_VARIABLE)
         host = checked_host(host) if host else None
         try:
@@ -181,9 +192,7 @@ def client(connection: Connection) -> kfp.Client:
                     proxy=connection.proxy,
                     ssl_ca_cert=connection.ca_cert,
                     kube_context=connection.kube_context,
-                    credentials=ServiceAccountTokenVolumeCredentials(account or None)
-                    if account is not None
-                    else None,
+                    credentials=ServiceAccountTokenVolumeCredentials(account) if account else None,
                     ui_host=connection.ui_host,
                     verify_ssl=connection.verify_tls,
                 )

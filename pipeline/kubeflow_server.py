@@ -187,6 +187,8 @@ class Server:
             raise self._refused(what, error) from None
         except urllib3.exceptions.HTTPError as error:
             raise self._cut(what, error) from None
+        except OSError as error:  # a service account's token, which is read for each request
+            raise ServerError(f"{error.filename} cannot be read: {error.strerror}") from None
         except (ValueError, TypeError, AttributeError) as error:
             # The client's way to say that JSON is not of the shape of its models.
             raise ServerError(

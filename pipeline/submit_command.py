@@ -28,7 +28,7 @@ from pipeline.kubeflow_package import Package, PackageError
 from pipeline.kubeflow_parameters import DATA_FINGERPRINT
 from pipeline.kubeflow_server import Server, ServerError
 from pipeline.kubeflow_submission import Started, SubmissionError
-from pipeline.kubeflow_watch import Change, LostContact, Outcome, TimedOut, Watch
+from pipeline.kubeflow_watch import Change, Failure, LostContact, Outcome, TimedOut, Watch
 from pipeline.refusal import refuse
 
 if TYPE_CHECKING:
@@ -312,14 +312,17 @@ def _report(progress: _Progress, outcome: Outcome) -> int:
     lines = []
     for failure in outcome.failures:
         subject = f"Task {failure.task}" if failure.task else f"Run {name}"
-        logs = (
-            f"; see its log: kubectl logs {failure.pods[-1]} -c main" if failure.pods else f"; see {page}"
-        )
-        lines.append(
-            f"{subject} failed: {failure.message or 'KFP says no more'}{'' if failure.message else logs}"
-        )
+        lines.append(f"{subject} failed: {failure.message or _where_to_look(progress, failure)}")
     lines.append("Nothing was pushed. When it is mended, submit again: what is done is cached.")
     return _end(progress, EXIT_NODE_FAILED, "\n".join(lines), outcome.tasks)
+
+
+def _where_to_look(progress: _Progress, failure: Failure) -> str:
+    run = progress.report["run"]
+    if not failure.pods:
+        return f"KFP says no more; see {run['page']}"
+    namespace = run["namespace"] or "kubeflow"
+    return f"KFP says no more; see its log: kubectl logs -n {namespace} {failure.pods[-1]} -c main"
 
 
 def _end(progress: _Progress, code: int, text: str, tasks: dict[str, str] | None = None) -> int:

@@ -12,6 +12,7 @@ import email.parser
 import email.policy
 import json
 import re
+import ssl
 import threading
 import time
 import uuid
@@ -21,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -162,24 +164,29 @@ class ApiServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.state = State()
         self.lock = threading.Lock()
+        self._scheme = "https" if certificate else "http"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
 
     @property
     def url(self) -> str:
         """Address of the API."""
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"{self._scheme}://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is none of the server's business."""
 
 
 @contextmanager
-def running() -> Iterator[ApiServer]:
-    """A server, for as long as it is needed."""
-    server = ApiServer()
+def running(certificate: Path | None = None) -> Iterator[ApiServer]:
+    """A server, for as long as it is needed; with a file of a key and its certificate, one of HTTPS."""
+    server = ApiServer(certificate)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

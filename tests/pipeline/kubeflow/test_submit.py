@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -362,7 +364,8 @@ def test_a_task_that_failed_without_a_word_names_its_pod(submit: Submit, server:
     assert result.exit_code == 3
     pod = api_server.pod(run_of(server).run_id, "trainer")
     assert (
-        f"Task trainer failed: KFP says no more; see its log: kubectl logs {pod} -c main" in result.stderr
+        f"Task trainer failed: KFP says no more; see its log: kubectl logs -n kubeflow {pod} -c main"
+        in result.stderr
     )
 
 
@@ -600,6 +603,7 @@ def test_a_host_without_tls(submit: Submit, server: ApiServer) -> None:
     [
         ("ftp://example.com", "--host ftp://example.com: is no address; write e.g. http://localhost:8080"),
         ("http://localhost:80a", "is no address"),
+        ("http://[::1", "is no address"),
         (
             f"https://ada:{TOKEN}@example.com/pipeline",
             "--host https://example.com/pipeline: has a user's name",
@@ -610,6 +614,64 @@ def test_an_address_that_is_none(submit: Submit, host: str, said: str) -> None:
     line = refusal(submit("--host", host))
     assert said in line
     assert TOKEN not in line
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A file with a key, and a certificate for this machine that nobody trusts."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(datetime(2020, 1, 1))
+        .not_valid_after(datetime(2120, 1, 1))
+        .add_extension(address, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path / "server.pem"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + made.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
+
+
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+def test_certificates_are_checked(submit: Submit, certificate: Path) -> None:
+    with api_server.running(certificate) as trusted:
+        line = refusal(submit("--host", trusted.url))
+        assert (
+            line
+            == f"the certificate of {trusted.url} is not trusted; give its authority's with --ca-cert FILE"
+        )
+        assert not trusted.state.requests
+        assert submit("--host", trusted.url, "--ca-cert", str(certificate)).exit_code == 0
+        assert submit("--host", trusted.url, "--insecure").exit_code == 0
+        assert len(trusted.state.runs) == 2
+
+
+def test_a_proxy_is_asked(submit: Submit, server: ApiServer) -> None:
+    result = submit("--host", "http://kubeflow.example.com", "--proxy", server.url)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("http://kubeflow.example.com/#/runs/details/")
+    assert server.state.requests[0] == "GET http://kubeflow.example.com/apis/v2beta1/healthz"
+
+
+def test_a_proxy_that_does_not_connect(submit: Submit) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    line = refusal(submit("--proxy", f"http://ada:{TOKEN}@127.0.0.1:{port}"))
+    assert line == f"the proxy http://127.0.0.1:{port} does not connect; check --proxy"
 
 
 @pytest.mark.parametrize("end", ["/", "/#/pipelines", "/apis/v2beta1"])
@@ -757,6 +819,11 @@ def test_the_token_of_a_service_account_is_read_by_the_client(
     else:
         monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(file))
     assert submit(*arguments).exit_code == 0
+
+
+def test_the_token_of_a_service_account_that_is_missing_is_named(submit: Submit, tmp_path: Path) -> None:
+    line = refusal(submit("--service-account-token", str(tmp_path / "none")))
+    assert line == f"--service-account-token {tmp_path / 'none'}: cannot be read: No such file or directory"
 
 
 @pytest.mark.parametrize("content", ["", "two\nlines-of-secrets", "smart“quotes”"])
