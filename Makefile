@@ -11,7 +11,10 @@ BIN  := $(VENV)/bin
 UV   ?= uv
 export PYTHON
 
-.PHONY: help setup demo test lint format lock clean
+# One process for each core; each takes up to 3 GB.
+SPREAD ?= --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+
+.PHONY: help setup demo test servers lint format lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -24,10 +27,10 @@ setup: ## make .venv and install the locked packages (a few minutes, once)
 demo: setup ## run the MNIST example from data to pushed model
 	@$(BIN)/paredown run configs/mnist/pipeline.yaml
 
-test: setup ## lint, then run the tests
+test: setup servers ## lint, then run the tests
 	@$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(SPREAD) $(PYTEST_ARGS)
 
 lint: setup ## ruff check, and whether ruff format would change anything
 	@$(BIN)/ruff check .
@@ -45,6 +48,47 @@ lock: ## resolve requirements.in again, moving only what must (needs uv)
 clean: ## remove .venv, caches and build products; results of runs stay
 	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---------------------------------------------------------------------------------------------------
+# Programs that tests run for real, as Debian packages. Where they cannot be installed their tests are
+# skipped, and fail with CI=true.
+
+servers:
+	@missing=
+	has() { PATH="$$PATH:/usr/sbin" command -v "$$1" >/dev/null; }
+	has mariadbd || missing+=' mariadb-server'
+	compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || has postgres || missing+=' postgresql'
+	has chromium || missing+=' chromium'
+	if [ -z "$$missing" ]; then exit 0; fi
+	by_hand="apt-get install --no-install-recommends$$missing"
+	if ! has apt-get; then
+	    echo "Tests that need$$missing are skipped: there is no apt-get to install them with." >&2
+	    exit 0
+	elif [ "$$(id -u)" = 0 ]; then
+	    root=
+	elif sudo -n true 2>/dev/null; then
+	    root='sudo -n'
+	else
+	    echo "Tests that need$$missing are skipped. To have them run:  sudo $$by_hand" >&2
+	    exit 0
+	fi
+	echo "Installing$$missing for the tests, with $${root:+sudo }apt-get; no service is started."
+	log=$$(mktemp)
+	trap 'rm -f "$$log"' EXIT
+	# A package starts its server unless this file forbids it.
+	install='policy=/usr/sbin/policy-rc.d
+	    if [ ! -e $$policy ]; then
+	        trap "rm -f $$policy" EXIT
+	        printf "#!/bin/sh\nexit 101\n" >$$policy
+	        chmod +x $$policy
+	    fi
+	    export DEBIAN_FRONTEND=noninteractive
+	    apt="apt-get -qq -y -o Acquire::Retries=1 -o Acquire::http::Timeout=30 -o DPkg::Lock::Timeout=120"
+	    $$apt update; $$apt install --no-install-recommends "$$@"'
+	if ! $$root bash -c "$$install" install $$missing &>"$$log" </dev/null; then
+	    tail -n 5 "$$log" >&2
+	    echo "That failed; tests that need$$missing are skipped. By hand:  $${root:+sudo }$$by_hand" >&2
+	fi
 
 # ---------------------------------------------------------------------------------------------------
 # The set-up. Two stamps, each written when its step is done, tell what .venv was made from: one for

@@ -34,10 +34,11 @@ setup(
         "scipy>=1.10",
         "jinja2>=3.1",
         "plotly>=5",
+        "openlineage-python>=1.47",
     ],
     extras_require={
         "kfp": ["tfx[kfp]>=1.16"],
-        "test": ["pytest>=8", "pytest-timeout>=2.3", "ruff>=0.8"],
+        "test": ["pytest>=8", "pytest-timeout>=2.3", "pytest-xdist>=3.5", "jsonschema>=4.18", "ruff>=0.8"],
     },
     entry_points={"console_scripts": ["paredown=pipeline.cli:main"]},
     classifiers=[

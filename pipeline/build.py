@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from google.protobuf import json_format
+from ml_metadata.proto import metadata_store_pb2
 from tfx import components as tfx_components
 from tfx.dsl.components.base import base_component
-from tfx.orchestration import metadata
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.proto import example_gen_pb2, pusher_pb2, trainer_pb2
 
@@ -58,8 +58,10 @@ def build(
         pipeline_root=root,
         components=list(built.values()),
         enable_cache=True,
-        metadata_connection_config=metadata.sqlite_metadata_connection_config(
-            os.path.abspath(config.metadata_path)
+        # LocalDagRunner must be given some connection, and logs it; `pipeline.local_runner` puts the
+        # store in its place.
+        metadata_connection_config=metadata_store_pb2.ConnectionConfig(
+            fake_database=metadata_store_pb2.FakeDatabaseConfig()
         ),
         beam_pipeline_args=list(config.run.beam_args),
     )
@@ -93,7 +95,7 @@ def _transform(node: Node, channels: Channels) -> base_component.BaseComponent:
 
 
 def _trainer(node: Node, channels: Channels) -> base_component.BaseComponent:
-    return tfx_components.Trainer(
+    return _component_class(node)(
         run_fn=node.parameters["run_fn"],
         custom_config=json.loads(str(node.parameters["custom_config"])),
         train_args=trainer_pb2.TrainArgs(splits=[planning.TRAINED_SPLIT]),
@@ -104,7 +106,11 @@ def _trainer(node: Node, channels: Channels) -> base_component.BaseComponent:
 
 def _pusher(node: Node, channels: Channels) -> base_component.BaseComponent:
     destination = json_format.Parse(str(node.parameters["push_destination"]), pusher_pb2.PushDestination())
-    return tfx_components.Pusher(push_destination=destination, **channels)
+    return _component_class(node)(
+        push_destination=destination,
+        custom_config=json.loads(str(node.parameters["custom_config"])),
+        **channels,
+    )
 
 
 _TFX_BUILDERS: dict[str, Callable[[Node, Channels], base_component.BaseComponent]] = {

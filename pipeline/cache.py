@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from components.common.file_hashes import FILES, digests
 from pipeline.metadata_store import Done, MetadataStore, is_live, properties
 from pipeline.plan import PUSHER, Node, Plan
 
@@ -60,7 +61,7 @@ def push_directory(pusher: Node) -> str:
 def newest_version(directory: str) -> str | None:
     """The pushed version that a model server would load: the folder with the highest number."""
     try:
-        versions = [path.name for path in Path(directory).iterdir() if path.name.isdigit()]
+        versions = [path.name for path in Path(directory).iterdir() if path.name.isdecimal()]
     except OSError:
         return None
     return max(versions, key=int, default=None)
@@ -78,10 +79,6 @@ def is_current_push(pushed_model: Any, directory: str) -> bool:
     destination = str(facts.get("pushed_destination", ""))
     if os.path.basename(destination) != newest_version(directory):
         return False
-    return _files(destination) == _files(pushed_model.uri)
-
-
-def _files(folder: str) -> dict[str, int]:
-    """File below a folder → its bytes."""
-    root = Path(folder)
-    return {str(f.relative_to(root)): f.stat().st_size for f in root.rglob("*") if f.is_file()}
+    recorded = facts.get(FILES)
+    wanted = json.loads(str(recorded)) if recorded else digests(pushed_model.uri)
+    return digests(destination) == wanted

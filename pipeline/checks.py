@@ -247,7 +247,7 @@ def _folders(file: ConfigFile) -> _Mistakes:
         (("push", "directory"), config.push.directory),
         (("run", "pipeline_root"), config.pipeline_root),
     ]
-    if config.run.metadata:
+    if config.run.metadata and config.metadata_path:
         folders.append((("run", "metadata"), os.path.dirname(config.metadata_path)))
     for location, folder in folders:
         why = _special(Path(folder)) or _unwritable(Path(folder).absolute())
@@ -278,6 +278,8 @@ def _unwritable(folder: Path) -> str | None:
 
 
 def _metadata(file: ConfigFile) -> _Mistakes:
+    if file.config.metadata_path is None:  # on a server, which is asked when it is needed
+        return
     path = Path(file.config.metadata_path).absolute()
     if not os.path.lexists(path):
         return

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline import kubeflow_cli
+from pipeline import kubeflow_cli, review_cli
 from pipeline.checked_config import load_checked as _load
 from pipeline.exit_code import (
     EXIT_INTERRUPTED,
@@ -110,7 +109,7 @@ def plan(config: Path, overrides: tuple[str, ...], only: tuple[str, ...], as_jso
       paredown plan configs/mnist/pipeline.yaml --json | jq '.nodes[] | select(.cached | not) | .id'
     """
     file = _load(config, overrides, only, as_json)
-    planned, cached = _plan(file)
+    planned, cached = _plan(file, as_json)
     if as_json:
         click.echo(json.dumps(_plan_json(planned, cached), indent=2))
         return
@@ -179,7 +178,7 @@ def run(config: Path, overrides: tuple[str, ...], only: tuple[str, ...], as_json
     from pipeline import run_command
 
     file = _load(config, overrides, only, as_json)
-    planned, cached = _plan(file)
+    planned, cached = _plan(file, as_json)
     try:
         code = run_command.run(file, planned, cached, as_json)
     except KeyboardInterrupt:  # while importing or checking; a run has its own way to stop
@@ -338,13 +337,18 @@ def _inspect(path: Path) -> list[Inspection | Unread]:
             return inspection.inspect(path)
 
 
-def _plan(file: ConfigFile) -> tuple[Plan, set[str]]:
+def _plan(file: ConfigFile, as_json: bool) -> tuple[Plan, set[str]]:
+    """The plan, and which of its nodes are cached; ends the program where the store cannot be opened."""
     from pipeline.cache import cached_nodes
     from pipeline.metadata_store import MetadataStore
+    from pipeline.metadata_url import StoreError
     from pipeline.plan import make_plan
 
     planned = make_plan(file.config, file.path)
-    store = MetadataStore(os.path.abspath(file.config.metadata_path), planned.name)
+    try:
+        store = MetadataStore(file.config.metadata_url, planned.name)
+    except StoreError as error:
+        refuse([file.problem(("run", "metadata"), str(error))], as_json)
     return planned, set(cached_nodes(planned, store))
 
 
@@ -387,7 +391,7 @@ def _explain(file: ConfigFile) -> tuple[list[Any], list[Problem]]:
         return preflight.explain(file, make_plan(file.config, file.path))
 
 
-for _command in kubeflow_cli.COMMANDS:
+for _command in (*review_cli.COMMANDS, *kubeflow_cli.COMMANDS):
     main.add_command(_command)
 
 

@@ -21,6 +21,7 @@ from components.registry import STEPS
 from components.selector.params import SelectOptions
 from components.tflite_converter.params import ConvertOptions
 from components.trainer.params import TrainOptions
+from pipeline import metadata_url
 from pipeline.kubeflow_options import KubeflowOptions
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
@@ -57,10 +58,7 @@ def _check_module(value: str) -> str:
 
 
 def _check_metadata(value: str) -> str:
-    if not re.fullmatch(r"sqlite:///.+", value):
-        raise ValueError(
-            f"{value!r} is no metadata store: write sqlite:///relative/path or sqlite:////absolute/path"
-        )
+    metadata_url.parse(value)
     return value
 
 
@@ -119,8 +117,10 @@ class Run(Options):
     )
     metadata: Annotated[str, AfterValidator(_check_metadata)] | None = Field(
         default=None,
-        description="ML Metadata store, sqlite:///path; metadata.sqlite in the pipeline root where "
-        "it is not written.",
+        description="ML Metadata store: sqlite:///path, mysql://user@host:port/database, "
+        "postgresql://user@host:port/database or grpc://host:port; metadata.sqlite in the pipeline root "
+        "where it is not written. The password is in the environment variable "
+        "PAREDOWN_METADATA_PASSWORD, or in one or a file that ?password_env= or ?password_file= names.",
     )
     seed: int = Field(default=42, ge=0, lt=2**31, description="Seeds training, sampling, bootstrap.")
     beam_args: list[Annotated[str, AfterValidator(_check_flag)]] = Field(
@@ -255,11 +255,14 @@ class Config(Options):
         return self.run.pipeline_root or f".paredown/{self.name}"
 
     @property
-    def metadata_path(self) -> str:
-        """File of the SQLite metadata store."""
-        if self.run.metadata:
-            return self.run.metadata.removeprefix("sqlite:///")
-        return f"{self.pipeline_root}/metadata.sqlite"
+    def metadata_url(self) -> str:
+        """URL of the metadata store, as `pipeline.metadata_url.parse` takes it."""
+        return self.run.metadata or f"sqlite:///{self.pipeline_root}/metadata.sqlite"
+
+    @property
+    def metadata_path(self) -> str | None:
+        """File of the metadata store; None where it is on a server."""
+        return metadata_url.parse(self.metadata_url).path
 
     def only(self, names: list[str]) -> Config:
         """The same config with no other candidates than these.

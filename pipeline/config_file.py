@@ -20,6 +20,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.scalarbool import ScalarBoolean
 
 from pipeline.config import Config
+from pipeline.metadata_url import redacted
 
 Location = tuple[str | int, ...]
 
@@ -216,7 +217,7 @@ def _apply_override(tree: CommentedMap, override: str, path: Path) -> Location:
     """
 
     def refuse(message: str) -> ConfigError:
-        return ConfigError([Problem(message, (), f"--set {override}")])
+        return ConfigError([Problem(message, (), f"--set {redacted(override)}")])
 
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
@@ -252,7 +253,7 @@ def _problem_at(
     for length in range(len(location), 0, -1):
         override = overrides.get(location[:length])
         if override is not None:
-            return Problem(message, location, f"--set {override}")
+            return Problem(message, location, f"--set {redacted(override)}")
     return Problem(message, location, str(path), _line_of(tree, location))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 EXIT_PUSHED = 0
+EXIT_CHANGED = 1
 EXIT_INVALID = 2
 EXIT_NODE_FAILED = 3
 EXIT_NONE_PASSED = 4

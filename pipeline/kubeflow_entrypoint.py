@@ -90,6 +90,7 @@ def _run(arguments: argparse.Namespace, beam_args: list[str]) -> None:
     for write in arguments.write:
         write_parameter(given, write)
     refuse_other_code(arguments.executor_class_path, parameters_of(given))
+    fill_types(given, arguments.json_serialized_inputs_spec_args)
     schemes, beam_args = reachable(arguments.executor_class_path, beam_args)
     staged = stage(given, schemes)
     if arguments.module_root:
@@ -135,6 +136,23 @@ def _executor_input(text: str) -> dict[str, Any]:
             "of {{$}}"
         ) from None
     return given
+
+
+def fill_types(given: dict[str, Any], inputs_spec: str) -> None:
+    """Gives input artifacts the types that they are declared to have.
+
+    The open-source backend hands them over without one, and TFX fails on them
+    (https://github.com/tensorflow/tfx/issues/7768).
+
+    Args:
+        given: An `ExecutorInput` as JSON values, which is changed.
+        inputs_spec: The task's `ComponentInputsSpec` in JSON; empty on Vertex AI, which gives types.
+    """
+    declared = json.loads(inputs_spec or "{}").get("artifacts", {})
+    for key, found in given.get("inputs", {}).get("artifacts", {}).items():
+        for artifact in found.get("artifacts", []):
+            if key in declared and not any(artifact.get("type", {}).values()):
+                artifact["type"] = declared[key]["artifactType"]
 
 
 def parameters_of(given: dict[str, Any]) -> dict[str, Any]:

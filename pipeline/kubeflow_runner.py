@@ -7,6 +7,7 @@ and arguments, and for ExampleGen resources too; that is added here, to KFP's ow
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,8 +36,30 @@ _Container = pipeline_spec_pb2.PipelineDeploymentConfig.PipelineContainerSpec
 _Types = pipeline_spec_pb2.ParameterType
 _LegacyTypes = pipeline_spec_pb2.PrimitiveType
 
+# What one version of YAML or the other takes for something else than text.
+_NUMBER_OR_BOOLEAN = re.compile(
+    r"[-+]?(\d[\d_]*)?\.?[\d_]*([eE][-+]?\d+)?|[-+]?0[xob][\da-fA-F_]+|[-+]?\.(inf|nan)|[yn]|~",
+    re.IGNORECASE | re.ASCII,
+)
+
 # A task that fails is often a machine that was taken away: the next one is not there at once.
 _BACKOFF_SECONDS, _BACKOFF_FACTOR, _BACKOFF_MOST_SECONDS = 30, 2.0, 600
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes YAML that both of its versions read alike.
+
+    PyYAML goes by YAML 1.1, where 12e34567 is text; KFP's backend reads 1.2, where it is a number, and one
+    version of code in 300 looks like that.
+    """
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    style = '"' if _NUMBER_OR_BOOLEAN.fullmatch(value) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(str, _text)
 
 
 @dataclass(frozen=True)
@@ -65,7 +88,7 @@ class Compiled:
         if self.target == "vertex":
             return json.dumps(self.job, indent=2, sort_keys=True) + "\n"
         documents = [self.spec, *([self.platform] if self.platform else [])]
-        return yaml.safe_dump_all(documents, sort_keys=True, allow_unicode=True, width=110)
+        return yaml.dump_all(documents, Dumper=_Dumper, sort_keys=True, allow_unicode=True, width=110)
 
 
 def compile_plan(

@@ -153,7 +153,7 @@ class Server:
         """
         path = "/apis/v1alpha1/runs/{run_id}/nodes/{node_id}/log"
         try:
-            return self._request(
+            self._request(
                 "a log",
                 self._api.call_api,
                 path,
@@ -167,6 +167,8 @@ class Server:
             )
         except ServerError:
             return None
+        # What the client makes of it depends on whether it happens to be JSON.
+        return str(self._api.last_response.data)
 
     def _ask(
         self, what: str, method: Callable[[], Callable[..., Any]], *arguments: Any, **options: Any

@@ -6,6 +6,9 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline import metadata_url
+from pipeline.metadata_connection import MissingDatabase, open_store
+
 
 @dataclass(frozen=True)
 class Done:
@@ -27,15 +30,19 @@ class Done:
 class MetadataStore:
     """What earlier runs of a pipeline left in the store. Walks events, which every ml-metadata has."""
 
-    def __init__(self, path: str, pipeline: str):
+    def __init__(self, url: str, pipeline: str):
         """Opens the store for reading.
 
         Args:
-            path: SQLite file; one that does not exist is an empty store, and is not created.
+            url: As `run.metadata` has it; an SQLite file or a database that does not exist is an empty
+                store, and is not created.
             pipeline: Name of the pipeline.
         """
         self._pipeline = pipeline
-        self._store = _open(path) if os.path.exists(path) and os.path.getsize(path) else None
+        try:
+            self._store = connect(url) if exists(url) else None
+        except MissingDatabase:  # which the first run will make
+            self._store = None
 
     def executions(self, node_id: str, completed: bool = True) -> list[Any]:
         """Executions (ml_metadata protos) of a node, newest first; only those that ran to their end.
@@ -90,11 +97,23 @@ def is_live(artifact: Any) -> bool:
     return artifact.state == artifact.LIVE and os.path.exists(artifact.uri)
 
 
-def _open(path: str) -> Any:
-    from ml_metadata.metadata_store import metadata_store
-    from ml_metadata.proto import metadata_store_pb2
+def exists(url: str) -> bool:
+    """Whether there may be a store: an SQLite file that is not empty, or a server's address."""
+    path = metadata_url.parse(url).path
+    return path is None or (os.path.exists(path) and os.path.getsize(path) > 0)
 
-    config = metadata_store_pb2.ConnectionConfig()
-    config.sqlite.filename_uri = path
-    config.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READONLY
-    return metadata_store.MetadataStore(config)
+
+def connect(url: str, write: bool = False) -> Any:
+    """Opens a store.
+
+    Args:
+        url: As `run.metadata` has it.
+        write: Whether to write to it; an SQLite file is then made where there is none.
+
+    Returns:
+        ml_metadata's MetadataStore.
+
+    Raises:
+        StoreError: Where it cannot be opened; the text says why, and shows no password.
+    """
+    return open_store(url, readonly=not write)

@@ -217,7 +217,7 @@ class _Planner:
         self._add(
             Node(
                 TRAINER,
-                "tfx.components.Trainer",
+                "components.trainer.component.Trainer",
                 dict(self.data),
                 {
                     "run_fn": "components.trainer.run_fn.run_fn",
@@ -297,7 +297,7 @@ class _Planner:
         self._add(
             Node(
                 PUSHER,
-                "tfx.components.Pusher",
+                "components.pusher.component.Pusher",
                 {
                     "model": Output(SELECTOR, "model"),
                     "model_blessing": Output(SELECTOR, "blessing"),
@@ -305,7 +305,10 @@ class _Planner:
                 {
                     "push_destination": proto_json(
                         {"filesystem": {"base_directory": os.path.abspath(self.config.push.directory)}}
-                    )
+                    ),
+                    "custom_config": _json(
+                        {"code_version": component_version("components.pusher.executor")}
+                    ),
                 },
             )
         )

@@ -37,12 +37,16 @@ class Stopped:
         node: The node that failed, if one did.
         message: Why.
         traceback: File with the traceback, if there is one.
+        run: Id of the run; None where it did not come to have one.
+        report: Page about it, if there is one.
     """
 
     code: int
     node: str | None
     message: str
     traceback: str | None
+    run: str | None = None
+    report: str | None = None
 
 
 def run(file: ConfigFile, planned: Plan, cached: set[str], as_json: bool) -> int:
@@ -83,12 +87,40 @@ def run(file: ConfigFile, planned: Plan, cached: set[str], as_json: bool) -> int
                 return EXIT_INVALID
             console.print(f"Running {file.config.name}: {terminal.plan_summary(planned, cached)}")
             console.print(f"Libraries log to {log}", style="dim", markup=False, soft_wrap=True)
-            outcome = _run_logged(file, planned, console, log)
+            begun: list[str] = []
+            outcome = _run_logged(file, planned, console, log, begun)
+            run_id = begun[0] if begun else None
+            page = _write_report(file, run_id, root, console)
+            if page:
+                console.print(f"Report: {page}", markup=False, soft_wrap=True)
     if isinstance(outcome, Stopped):
+        outcome = dataclasses.replace(outcome, run=run_id, report=page)
         if as_json:
             click.echo(json.dumps({"error": dataclasses.asdict(outcome)}, indent=2))
         return outcome.code
-    return _report(outcome, log, as_json)
+    return _report(outcome, log, page, as_json)
+
+
+def _write_report(file: ConfigFile, run_id: str | None, root: Path, console: Any) -> str | None:
+    """Writes the page about a run; what goes wrong with it does not change how the run ended."""
+    if run_id is None:
+        return None
+    page = root / "reports" / f"{run_id.replace(':', '')}.html"
+    try:
+        from pipeline import report
+        from pipeline.metadata_store import connect
+        from pipeline.runs import find_run
+
+        store = connect(file.config.metadata_url)
+        found = find_run(store, run_id)
+        if found is None:
+            return None
+        report.write(store, found, page)
+    except Exception as error:
+        traceback.print_exc()  # to the log
+        console.print(f"No report was written: {type(error).__name__}: {error}", markup=False)
+        return None
+    return str(page)
 
 
 def _preflight(file: ConfigFile, planned: Plan, cached: set[str], console: Any) -> list[Problem]:
@@ -110,24 +142,29 @@ def _preflight(file: ConfigFile, planned: Plan, cached: set[str], console: Any) 
             return preflight.check(file, planned, cached)
 
 
-def _run_logged(file: ConfigFile, planned: Plan, console: Any, log: Path) -> Any:
-    """Runs, with output going to the log; returns a RunResult, or how it was stopped."""
+def _run_logged(file: ConfigFile, planned: Plan, console: Any, log: Path, begun: list[str]) -> Any:
+    """Runs, with output going to the log; returns a RunResult, or how it was stopped.
+
+    Args:
+        file: The config.
+        planned: Made from it.
+        console: For people.
+        log: For libraries.
+        begun: Gets the run's id.
+    """
     from components.common.interruption import Interrupted
-    from components.common.user_module import describe
-    from pipeline import local_runner, terminal
+    from pipeline import local_runner, provenance, terminal
 
     display = terminal.RunDisplay(console, planned)
     try:
-        return local_runner.run(planned, file.config, display)
+        made_of = provenance.collect(file.config, file.path)
+        return local_runner.run(planned, file.config, made_of, display, begun.append)
     except local_runner.NodeFailed as error:
         display.close()
         saved = log.with_name(f"{log.stem}-{error.node}-traceback.txt")
         saved.write_text(traceback.format_exc(), encoding="utf-8")
-        cause = error.__cause__
-        while cause is not None and cause.__cause__ is not None:
-            cause = cause.__cause__
         console.print(f"[bold red]Node {error.node} failed:[/] ", end="")
-        told = describe(cause) if cause else str(error)
+        told = error.reason()
         console.print(told, markup=False)
         console.print(f"Traceback: {saved}", markup=False, soft_wrap=True)
         console.print("Nothing was pushed. When it is mended, run again: finished nodes are cached.")
@@ -140,7 +177,7 @@ def _run_logged(file: ConfigFile, planned: Plan, console: Any, log: Path) -> Any
         display.close()
 
 
-def _report(result: Any, log: Path, as_json: bool) -> int:
+def _report(result: Any, log: Path, page: str | None, as_json: bool) -> int:
     """Prints the outcome of a run that came to its end."""
     from pipeline import terminal
 
@@ -156,7 +193,9 @@ def _report(result: Any, log: Path, as_json: bool) -> int:
                         node: {"state": state, "seconds": round(result.seconds[node], 3)}
                         for node, state in result.nodes.items()
                     },
+                    "run": result.run_id,
                     "log": str(log),
+                    "report": page,
                 },
                 indent=2,
             )

@@ -112,6 +112,30 @@ def write_examples(folder: Path, schema: str, **splits: list[bytes]) -> Path:
     return folder
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Says what stays together when tests are spread over processes (`--dist loadgroup`).
+
+    A file's tests share fixtures that take long; some fixtures are shared by several files. What takes
+    longest comes first, so that no process is left with it in the end.
+    """
+    groups = [_group(item) for item in items]
+    for item, group in zip(items, groups, strict=True):
+        item.add_marker(pytest.mark.xdist_group(group))
+    order = sorted(range(len(items)), key=lambda index: (_LONG.get(groups[index], len(_LONG)), index))
+    items[:] = [items[index] for index in order]
+
+
+_LONG = {name: place for place, name in enumerate(("a finished run", "test_killed", "servers"))}
+
+
+def _group(item: pytest.Item) -> str:
+    if "finished" in getattr(item, "fixturenames", ()):
+        return "a finished run"
+    if item.path.parent.name == "servers" or item.path.name == "test_databases.py":
+        return "servers"
+    return item.path.stem if item.path.stem in _LONG else str(item.path)
+
+
 @pytest.fixture(scope="session")
 def mnist_arrays() -> dict[str, Digits]:
     """`train` and `eval` → a few digits, read without any of the project's code."""

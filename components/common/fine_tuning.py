@@ -119,6 +119,7 @@ def fit_and_save(
     checks = invariants.check(kernels, record.layers)
     invariants.refuse_lost(checks)
     model_files.save(model, job.output, list(splits[0].features), record)
+    history.write(job.output)
     facts: Facts = {
         "technique": "-".join(record.techniques()),
         "parameters": int(model.count_params()),

@@ -4,6 +4,8 @@ Format-Serving/            SavedModel whose signature `serving_default` takes fe
                            or, converted, the one file `tflite`
 Format-Keras/model.h5      the Keras model that the next step loads
 optimization.json          the steps so far and what each layer must keep: `StepRecord`
+history.json               metrics of each epoch of the last step, where it trained: `training.History`
+logs/                      the same for TensorBoard
 """
 
 from __future__ import annotations
@@ -16,13 +18,14 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from components.common import json_file
 from components.common.examples import InputSpec, match_features
+from components.common.file_hashes import MODEL_FOLDERS
 from components.common.invariants import Invariants
 from components.common.layer_weights import plain_name
 from components.common.stock_layers import without_autograph
 
-SERVING = "Format-Serving"
-KERAS = "Format-Keras"
+SERVING, KERAS = MODEL_FOLDERS
 TFLITE = "tflite"
 SIGNATURE = "serving_default"
 _RECORD = "optimization.json"
@@ -59,8 +62,7 @@ class StepRecord:
 
     def write(self, uri: str) -> None:
         """Writes the record into an artifact's folder."""
-        with open(os.path.join(uri, _RECORD), "w", encoding="utf-8") as file:
-            json.dump(asdict(self), file, indent=2, sort_keys=True)
+        json_file.write(os.path.join(uri, _RECORD), asdict(self), sort_keys=True)
 
     @classmethod
     def read(cls, uri: str) -> StepRecord:

@@ -12,7 +12,7 @@ import tf_keras
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
-from components.common import model_files, training, user_module
+from components.common import file_hashes, model_files, training, user_module
 from components.common.examples import Examples
 from components.common.model_files import Facts
 
@@ -71,7 +71,8 @@ class StepExecutor(base_executor.BaseExecutor, abc.ABC):
         Args:
             input_dict: `base_model` (Model), `examples` (Examples), `schema` (Schema) and, where the
                 data were transformed, `transform_graph` (TransformGraph).
-            output_dict: `model` (Model); its custom properties are set to the facts.
+            output_dict: `model` (Model); its custom properties are set to the facts, and `files` to the
+                SHA-256 of each of the model's files.
             exec_properties: As `StepSpec.PARAMETERS`.
         """
         output = artifact_utils.get_single_instance(output_dict["model"])
@@ -90,7 +91,8 @@ class StepExecutor(base_executor.BaseExecutor, abc.ABC):
         # Layers are made anew from their configs, which may name what the user's module defines.
         with tf_keras.utils.custom_object_scope(user_module.custom_objects(job.model_module)):
             facts = self.run(job)
-        set_properties(output, facts)
+        digests = file_hashes.model_digests(output.uri)
+        set_properties(output, {**facts, file_hashes.FILES: file_hashes.as_property(digests)})
 
 
 def examples_of(input_dict: dict[str, list[Any]], label: str) -> Examples:

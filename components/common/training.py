@@ -11,11 +11,13 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from components.common import progress
+from components.common import json_file, progress
 from components.common.examples import Arrays
 from components.common.learning_rate import schedule_of
 from components.common.step import EarlyStopping, LearningRateSchedule
 from components.common.stock_layers import without_autograph
+
+HISTORY_FILE = "history.json"
 
 
 class TrainingError(Exception):
@@ -29,12 +31,20 @@ class History(dict[str, list[float]]):
         steps: Steps that the optimizer took.
         kept: Index of the epoch whose weights the model has now: the last one, or the best one where early
             stopping took that.
+        learning_rates: After each epoch: what the next step would take.
     """
 
-    def __init__(self, curves: Mapping[str, Sequence[float]], steps: int, kept: int):
+    def __init__(
+        self,
+        curves: Mapping[str, Sequence[float]],
+        steps: int,
+        kept: int,
+        learning_rates: Sequence[float],
+    ):
         super().__init__({name: [float(value) for value in values] for name, values in curves.items()})
         self.steps = steps
         self.kept = kept
+        self.learning_rates = list(learning_rates)
 
     def facts(self) -> dict[str, int | float]:
         """Epochs and steps that were trained, the epoch that was kept (from 1), and its metrics."""
@@ -44,6 +54,18 @@ class History(dict[str, list[float]]):
             "kept_epoch": self.kept + 1,
             **{f"final_{name}": values[self.kept] for name, values in self.items()},
         }
+
+    def write(self, uri: str) -> None:
+        """Writes history.json into an artifact's folder: metrics and learning rate of each epoch, from 1."""
+        epochs = [
+            {
+                **{name: values[index] for name, values in self.items()},
+                "learning_rate": learning_rate,
+                "epoch": index + 1,
+            }
+            for index, learning_rate in enumerate(self.learning_rates)
+        ]
+        json_file.write(os.path.join(uri, HISTORY_FILE), {"epochs": epochs, "kept_epoch": self.kept + 1})
 
 
 def seed_of(options: Mapping[str, Any], run_seed: int | str) -> int:
@@ -141,11 +163,23 @@ class _Progress(tf_keras.callbacks.Callback):
 class _Curves(tf_keras.callbacks.TensorBoard):
     """Writes the metrics of each epoch, and its learning rate: Keras does so only where it has a schedule."""
 
+    def __init__(self, log_dir: str):
+        super().__init__(log_dir, write_graph=False)
+        self.learning_rates: list[float] = []
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        learning_rate = self.model.optimizer.learning_rate
-        if not isinstance(learning_rate, tf_keras.optimizers.schedules.LearningRateSchedule):
-            logs = {**(logs or {}), "learning_rate": float(learning_rate)}
-        super().on_epoch_end(epoch, logs)
+        rate = _next_learning_rate(self.model.optimizer)
+        self.learning_rates.append(rate)
+        super().on_epoch_end(epoch, {**(logs or {}), "learning_rate": rate})
+
+
+def _next_learning_rate(optimizer: Any) -> float:
+    """What the next step would take, as Keras draws it too."""
+    # With a schedule, learning_rate is what the last step took; of a legacy optimizer, the schedule.
+    rate = getattr(optimizer, "_learning_rate", optimizer.learning_rate)
+    if isinstance(rate, tf_keras.optimizers.schedules.LearningRateSchedule):
+        rate = rate(optimizer.iterations)
+    return float(rate)
 
 
 def _schedule_learning_rate(model: tf_keras.Model, asked: LearningRateSchedule, steps: int) -> None:
@@ -243,7 +277,7 @@ def fit(
     _step_by_step(model)
     asked = LearningRateSchedule.model_validate(options.get("learning_rate_schedule") or {})
     _schedule_learning_rate(model, asked, steps)
-    counter, stopping = _Steps(steps), None
+    counter, drawn, stopping = _Steps(steps), _Curves(log_dir), None
     if options.get("early_stopping") is not None:
         asked_stop = EarlyStopping.model_validate(options["early_stopping"])
         refuse_unknown_monitor(model, asked_stop.monitor, evaluation)
@@ -261,11 +295,11 @@ def fit(
             *callbacks,
             counter,
             *([stopping] if stopping else []),
-            _Curves(log_dir, write_graph=False),
+            drawn,
             _Progress(epochs),
         ],
     )
     kept = len(history.epoch) - 1
     if stopping and stopping.restore_best_weights and stopping.best_weights is not None:
         kept = stopping.best_epoch
-    return History(history.history, counter.taken, kept)
+    return History(history.history, counter.taken, kept, drawn.learning_rates)

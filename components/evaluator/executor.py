@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -13,7 +12,7 @@ from typing import Any, TypeVar
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 
-from components.common import file_types, invariants, model_files, progress, tflite_file
+from components.common import file_types, invariants, json_file, model_files, progress, tflite_file
 from components.common.blessing import bless
 from components.common.examples import Examples
 from components.common.file_types import TypeCheck
@@ -29,6 +28,7 @@ from components.evaluator.params import AccuracyGate, Gate, Limits
 from components.evaluator.verdict import Judgement, Verdict, conclude, judge_figure
 
 VERDICT_FILE = "verdict.json"
+LATENCY_FILE = "latency.json"
 
 Result = TypeVar("Result")
 
@@ -56,7 +56,7 @@ def evaluate(
         baseline: Folder of the baseline's, converted to float32.
         examples: Whose `eval` split accuracy is measured on.
         gate: The limits.
-        output: Folder for TFMA's files and verdict.json.
+        output: Folder for TFMA's files, verdict.json and latency.json, which has every repetition.
         seed: Of the bootstrap.
         beam_args: Beam pipeline options for TFMA.
 
@@ -66,10 +66,7 @@ def evaluate(
     """
     evaluation = _Evaluation(candidate, baseline, examples, gate, output, seed, beam_args)
     verdict = evaluation.verdict()
-    path = os.path.join(output, VERDICT_FILE)
-    os.makedirs(output, exist_ok=True)
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(verdict.to_json(), file, indent=2, allow_nan=False)
+    json_file.write(os.path.join(output, VERDICT_FILE), verdict.to_json())
     return verdict
 
 
@@ -188,7 +185,7 @@ class _Evaluation:
             progress.report("measuring latency")
             inputs = LiteRTModel(self._files[accuracy.BASELINE]).inputs
             examples = self._examples.load("eval", inputs)
-            return latency.measure(
+            measured = latency.measure(
                 self._files[accuracy.CANDIDATE],
                 self._files[accuracy.BASELINE],
                 {name: values[0] for name, values in examples.features.items()},
@@ -198,10 +195,12 @@ class _Evaluation:
                 gate.warmup,
                 self._seed,
             )
+            json_file.write(os.path.join(self._output, LATENCY_FILE), measured.samples())
+            return measured
 
         result = self._attempt("measuring latency", measure) if loads else None
         if result:
-            self._measured["latency"] = asdict(result)
+            self._measured["latency"] = result.figures()
         self._judge(
             f"p{gate.percentile} latency",
             gate,
@@ -312,8 +311,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         Args:
             input_dict: `model` and `baseline` (Model), `examples` (Examples), `schema` (Schema) and,
                 where the data were transformed, `transform_graph` (TransformGraph).
-            output_dict: `evaluation` (ModelEvaluation): TFMA's files and verdict.json; `blessing`
-                (ModelBlessing), as TFX's Pusher reads it.
+            output_dict: `evaluation` (ModelEvaluation): TFMA's files, verdict.json and latency.json;
+                `blessing` (ModelBlessing), as TFX's Pusher reads it.
             exec_properties: `gate` (JSON), `label`, `seed`.
         """
         evaluation = artifact_utils.get_single_instance(output_dict["evaluation"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -31,6 +32,8 @@ class Latency:
         threads: Of the interpreters.
         repetitions: Timed inferences of each.
         cpu: What they ran on.
+        candidate_times: Milliseconds of each repetition, in order.
+        baseline_times: The same; a repetition of both is one turn.
     """
 
     candidate: dict[int, float]
@@ -42,6 +45,22 @@ class Latency:
     threads: int
     repetitions: int
     cpu: str
+    candidate_times: tuple[float, ...]
+    baseline_times: tuple[float, ...]
+
+    def figures(self) -> dict[str, Any]:
+        """What is said of the times, without the times."""
+        figures = asdict(self)
+        del figures["candidate_times"], figures["baseline_times"]
+        return figures
+
+    def samples(self) -> dict[str, Any]:
+        """The times themselves, from which the figures can be computed again."""
+        return {
+            "unit": "ms",
+            "candidate": list(self.candidate_times),
+            "baseline": list(self.baseline_times),
+        }
 
 
 def measure(
@@ -94,6 +113,8 @@ def measure(
         threads=threads,
         repetitions=repetitions,
         cpu=cpu_name(),
+        candidate_times=tuple(times[0].tolist()),
+        baseline_times=tuple(times[1].tolist()),
     )
 
 

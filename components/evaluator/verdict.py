@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from components.common.json_file import finite
+
 BOUNDS = ("min", "max", "max_drop", "max_ratio")
 
 
@@ -50,7 +52,7 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """The verdict as JSON values; what is not a number is null."""
-        return _finite(asdict(self))
+        return finite(asdict(self))
 
 
 def judge_figure(
@@ -161,13 +163,3 @@ def conclude(
     if not blessed and not reasons:
         reasons = ["no limit was judged"]
     return Verdict(blessed, reasons, judgements, measured)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

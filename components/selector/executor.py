@@ -10,6 +10,7 @@ from typing import Any
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
+from components.common import file_hashes, json_file
 from components.common.blessing import bless
 
 REPORT_FILE = "report.json"
@@ -76,8 +77,8 @@ class Executor(base_executor.BaseExecutor):
         Args:
             input_dict: For each candidate `model_<name>` (Model), `blessing_<name>` (ModelBlessing)
                 and `evaluation_<name>` (ModelEvaluation), with `_` for `-` in names.
-            output_dict: `model` (Model), a copy of the winner; `blessing` (ModelBlessing), not blessed
-                where there is none; `report` (OptimizationReport).
+            output_dict: `model` (Model), a copy of the winner, with the SHA-256 of its files as `files`;
+                `blessing` (ModelBlessing), not blessed where there is none; `report` (OptimizationReport).
             exec_properties: `candidates` and `select`, both JSON.
         """
         options = json.loads(exec_properties["select"])
@@ -98,12 +99,12 @@ class Executor(base_executor.BaseExecutor):
         model.set_string_custom_property("candidate", winner or "")
         if winner:
             shutil.copytree(models[winner], model.uri, dirs_exist_ok=True)
+            digests = file_hashes.model_digests(model.uri)
+            model.set_string_custom_property(file_hashes.FILES, file_hashes.as_property(digests))
 
     def _write_report(self, output_dict: dict[str, list[Any]], report: dict[str, Any]) -> None:
         artifact = artifact_utils.get_single_instance(output_dict["report"])
-        os.makedirs(artifact.uri, exist_ok=True)
-        with open(os.path.join(artifact.uri, REPORT_FILE), "w", encoding="utf-8") as file:
-            json.dump(report, file, indent=2, allow_nan=False)
+        json_file.write(os.path.join(artifact.uri, REPORT_FILE), report)
         artifact.set_string_custom_property("winner", report["winner"] or "")
         artifact.set_int_custom_property("candidates", len(report["candidates"]))
         passed = sum(verdict["blessed"] for verdict in report["candidates"].values())

@@ -86,4 +86,5 @@ def train_baseline(
         log_dir=log_dir,
     )
     model_files.save(model, output, list(specs), StepRecord())
+    history.write(output)
     return history

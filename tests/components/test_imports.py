@@ -16,6 +16,10 @@ TENSORFLOW_FREE_FILES = {
     "registry.py",
     "step.py",
     "interruption.py",
+    "json_file.py",
+    "file_hashes.py",
+    "version_folder.py",
+    "verdict.py",
     "progress.py",
     "layer_names.py",
     "metric_direction.py",
@@ -47,7 +51,7 @@ def imported_by(path: Path) -> set[str]:
 
 def test_the_components_are_found() -> None:
     folders = {path.parent.name for path in FILES}
-    assert {"pruner", "clusterer", "evaluator", "common", "selector", "trainer"} <= folders
+    assert {"pruner", "clusterer", "evaluator", "common", "selector", "trainer", "pusher"} <= folders
     assert {path.name for path in FILES} >= TENSORFLOW_FREE_FILES
     assert imported_by(ROOT / "components/pruner/component.py") >= {"components.pruner.executor"}
 

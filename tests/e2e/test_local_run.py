@@ -379,6 +379,12 @@ def test_failed_node_is_named_and_leaves_the_push_alone(untouched: Project) -> N
     assert "RuntimeError: the student is ill" in outcome.err
     (saved,) = [line for line in outcome.err.splitlines() if line.startswith("Traceback: ")]
     assert "the student is ill" in Path(saved.removeprefix("Traceback: ")).read_text(encoding="utf-8")
+    (page,) = [line for line in outcome.err.splitlines() if line.startswith("Report: ")]
+    assert "the student is ill" in Path(page.removeprefix("Report: ")).read_text(encoding="utf-8")
+    newest = untouched.paredown("runs", "--json", "--limit", "1").json()["runs"][0]
+    assert (newest["status"], newest["exit_code"], newest["failed"]) == ("failed", 3, 1)
+    assert newest["failed_node"].startswith("distill")
+    assert newest["reason"] == "RuntimeError: the student is ill"
     assert sorted(path.name for path in (untouched.root / "serving").iterdir()) == before
 
 
@@ -406,6 +412,7 @@ def test_interrupted_run_ends_cleanly_and_is_resumed(untouched: Project) -> None
     second = untouched.paredown("run", "pipeline.yaml", "--only", "student")
     assert second.code == 2
     assert "Another run is using" in second.err
+    assert untouched.paredown("runs", "--json", "--limit", "1").json()["runs"][0]["status"] == "running"
     process.send_signal(signal.SIGINT)
     rest = process.stderr.read()
     assert process.wait(timeout=120) == 130, "".join(seen) + rest
@@ -419,6 +426,8 @@ def test_interrupted_run_ends_cleanly_and_is_resumed(untouched: Project) -> None
         if not (path / "optimization.json").exists()
     ]
     assert leftovers == []
+    newest = untouched.paredown("runs", "--json", "--limit", "1").json()["runs"][0]
+    assert (newest["status"], newest["exit_code"]) == ("interrupted", 130)
     states = untouched.states()
     assert states["Trainer"]
     assert not any(cached for node, cached in states.items() if node.startswith("distill"))

@@ -67,7 +67,9 @@ def test_shipped_config_is_valid():
     assert len(file.config.candidates) == 6
 
 
-BELONGS = "where a mapping with the keys name, data, model, candidates, gate, select, push, run belongs"
+BELONGS = (
+    "where a mapping with the keys name, data, model, candidates, gate, select, push, run, kubeflow belongs"
+)
 
 
 @pytest.mark.parametrize(

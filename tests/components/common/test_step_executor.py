@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -205,6 +206,20 @@ def test_what_the_module_defines_need_not_be_registered(
     Executor().Do(inputs, {"model": [output]}, properties)
 
     assert output.get_float_custom_property("least_layer_sparsity") >= 0.495
+    folder = Path(output.uri)
+    written = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+    models = {name for name in written if name.startswith("Format-")}
+    assert models >= {"Format-Keras/model.h5", "Format-Serving/saved_model.pb"}
+    # Beside them stand the record, the history and the logs.
+    assert {"history.json", "optimization.json"} < set(written) - models
+    assert json.loads(output.get_string_custom_property("files")) == {
+        name: hashlib.sha256(written[name].read_bytes()).hexdigest() for name in models
+    }
+    history = json.loads(written["history.json"].read_text(encoding="utf-8"))
+    assert [row["epoch"] for row in history["epochs"]] == [1]
+    assert history["epochs"][0]["val_loss"] == pytest.approx(
+        output.get_float_custom_property("final_val_loss")
+    )
 
 
 def test_facts_that_are_no_numbers_are_left_out(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,41 @@ def test_history_and_curves_are_kept(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_the_history_file_has_a_row_for_each_epoch(tmp_path: Path) -> None:
+    own = tf_keras.optimizers.schedules.ExponentialDecay(0.5, 8, 0.5)
+    model = model_of(optimizer=tf_keras.optimizers.SGD(own), loss="mse", metrics=["mae"])
+    history = fit(tmp_path / "logs", model, early_stopping={"patience": 2})
+    history.write(str(tmp_path))
+
+    written = json.loads((tmp_path / "history.json").read_text(encoding="utf-8"))
+    assert written == {
+        "epochs": [
+            {
+                "epoch": index + 1,
+                "learning_rate": pytest.approx(0.25 / 2**index),
+                **{name: values[index] for name, values in history.items()},
+            }
+            for index in range(3)
+        ],
+        "kept_epoch": history.kept + 1,
+    }
+    assert sorted(written["epochs"][0]) == ["epoch", "learning_rate", "loss", "mae", "val_loss", "val_mae"]
+
+
+def test_a_history_with_what_is_no_number_is_json(tmp_path: Path) -> None:
+    """Training goes on where only the loss on the eval split is infinite."""
+    train, evaluation = line(), line(16)
+    evaluation.features["x"][3] = np.inf
+    history = fit(tmp_path, model_of(optimizer="sgd", loss="mse"), train, evaluation, epochs=1)
+    history.write(str(tmp_path))
+
+    text = (tmp_path / "history.json").read_text(encoding="utf-8")
+    (epoch,) = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))["epochs"]
+    assert not np.isfinite(history["val_loss"][0])
+    assert epoch["val_loss"] is None
+    assert epoch["loss"] == history["loss"][0]
+
+
 @pytest.mark.parametrize("together", [None, 5], ids=["one by one", "five in one execution"])
 @pytest.mark.parametrize(
     ("length", "steps", "epochs"),
@@ -261,7 +297,7 @@ def test_the_optimizer_goes_by_the_schedule(kind: type, tmp_path: Path) -> None:
 
     model = model_of(optimizer=kind(0.25), loss=lambda labels, outputs: tf.reduce_mean(outputs))
     asked = {"kind": "cosine", "warmup": 0.2, "end": 0.1}
-    fit(tmp_path, model, steps=20, learning_rate_schedule=asked, callbacks=[Watch()])
+    history = fit(tmp_path, model, steps=20, learning_rate_schedule=asked, callbacks=[Watch()])
 
     moves = -np.diff([0.0, *biases])
     wanted = expected_rate("cosine", 4, 0.1, 0.25, 21)
@@ -270,6 +306,7 @@ def test_the_optimizer_goes_by_the_schedule(kind: type, tmp_path: Path) -> None:
     # The curve has what the next step would take: after 8, 16 and all 20 steps.
     rates = curves(tmp_path / "train")["epoch_learning_rate"]
     np.testing.assert_allclose(rates, [wanted[8], wanted[16], 0.025], rtol=1e-4)
+    assert history.learning_rates == rates
 
 
 def test_a_schedule_of_the_users_own_stays_and_is_not_replaced(tmp_path: Path) -> None:

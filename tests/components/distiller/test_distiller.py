@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,10 @@ def test_facts_and_files_agree_on_the_student(distilled: Step, mnist_arrays: dic
     weighed = 0.1 * facts["final_label_loss"] + 0.9 * facts["final_teacher_loss"]
     assert facts["final_loss"] == pytest.approx(weighed + facts["final_feature_loss"], rel=1e-5)
     assert facts["final_feature_loss"] > 0
+    (epoch,) = json.loads((Path(distilled.uri) / "history.json").read_text(encoding="utf-8"))["epochs"]
+    for part in ("loss", "label_loss", "teacher_loss", "feature_loss", "val_loss"):
+        assert epoch[part] == facts[f"final_{part}"]
+    assert epoch["learning_rate"] == pytest.approx(0.003)
     assert facts["technique"] == "distill"
     record = model_files.StepRecord.read(distilled.uri)
     assert record.techniques() == ["distill"] and record.steps[0]["features"] == FEATURES

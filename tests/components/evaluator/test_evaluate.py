@@ -18,6 +18,7 @@ from components.common import file_types, model_files
 from components.common.interruption import Interrupted
 from components.common.litert import LiteRTModel
 from components.common.model_files import StepRecord
+from components.evaluator import latency
 from components.evaluator.executor import _Evaluation, evaluate
 from components.evaluator.params import Gate
 from components.evaluator.verdict import Verdict
@@ -112,6 +113,27 @@ def test_a_good_candidate_is_blessed_on_figures_that_hold(
     )
     assert file["layers"]["dense"]["unique"] == len(np.unique(stored_kernels(judge.candidate)["dense"]))
     assert sum(figure.startswith("accuracy[label=") for figure in figures) == 10
+
+
+def test_the_figures_of_latency_follow_from_the_times_that_are_kept(judge: Judge) -> None:
+    judge()
+    figures = json.loads((judge.output / "verdict.json").read_text(encoding="utf-8"))["measured"]["latency"]
+    kept = json.loads((judge.output / "latency.json").read_text(encoding="utf-8"))
+
+    assert sorted(kept) == ["baseline", "candidate", "unit"]
+    assert kept["unit"] == "ms"
+    for name in ("candidate", "baseline"):
+        assert len(kept[name]) == figures["repetitions"] == 20
+        assert len(set(kept[name])) > 1  # as measured, not made up from percentiles
+        assert figures[name] == {str(p): float(np.percentile(kept[name], p)) for p in (50, 90, 99)}
+    candidate, baseline = np.array(kept["candidate"]), np.array(kept["baseline"])
+    assert figures["ratio"] == pytest.approx(np.median(candidate) / np.median(baseline))
+    low, high = latency.ratio_interval(candidate, baseline, 50, seed=1)
+    assert (figures["ratio_low"], figures["ratio_high"]) == (low, high)
+    assert sorted(figures) == [
+        "baseline", "candidate", "cpu", "percentile", "ratio", "ratio_high", "ratio_low", "repetitions",
+        "threads",
+    ]  # fmt: skip
 
 
 def test_any_metric_by_name(judge: Judge, mnist_arrays: dict[str, Digits]) -> None:

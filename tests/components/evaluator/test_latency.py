@@ -50,3 +50,4 @@ def test_percentiles_are_ordered_milliseconds(
     assert result.ratio_low <= result.ratio_high
     assert (result.percentile, result.threads, result.repetitions) == (90, 1, 40)
     assert result.cpu
+    assert "times" not in " ".join(result.figures())

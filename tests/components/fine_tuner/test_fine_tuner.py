@@ -24,17 +24,6 @@ KERNELS = ["conv1", "conv2", "dense", "probabilities"]
 
 
 @pytest.fixture(scope="module")
-def clustered(trained: Trained, mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory) -> Step:
-    """The baseline with 8 values for each layer."""
-    from components.clusterer.executor import cluster
-    from components.clusterer.params import ClusterOptions
-
-    output = tmp_path_factory.mktemp("clustered")
-    options = ClusterOptions(clusters=8, steps=5, batch_size=50)
-    return Step(str(output), run_step(cluster, make_job(trained.uri, output, options, mnist_examples)))
-
-
-@pytest.fixture(scope="module")
 def distilled(trained: Trained, mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory) -> Step:
     """A student of the baseline."""
     from components.distiller.executor import distill
@@ -146,9 +135,9 @@ def test_weights_that_share_a_value_go_on_sharing_one(
     for name in KERNELS:
         was, now = kernel(before, name), kernel(after, name)
         pairs = np.unique(np.stack([was.ravel(), now.ravel()]), axis=1).shape[1]
-        assert pairs == len(np.unique(was)) == len(np.unique(now)) <= 8
+        assert pairs == len(np.unique(was)) == len(np.unique(now)) <= 16
         assert np.mean(was != now) > 0.9  # the values themselves were trained
-    assert tuned("clustered").facts["most_layer_clusters"] <= 8
+    assert tuned("clustered").facts["most_layer_clusters"] <= 16
 
 
 @pytest.mark.parametrize("base", ["quantization_aware", "pruned_quantization_aware"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,9 @@ def test_the_winner_is_handed_on_with_its_blessing(run: Any) -> None:
     assert files_of(made["model"]) == ["Format-Serving/tflite"]
     assert (Path(made["model"].uri) / "Format-Serving/tflite").read_bytes() == b"pruned-int8"
     assert made["model"].get_string_custom_property("candidate") == "pruned-int8"
+    assert json.loads(made["model"].get_string_custom_property("files")) == {
+        "Format-Serving/tflite": hashlib.sha256(b"pruned-int8").hexdigest()
+    }
     assert files_of(made["blessing"]) == ["BLESSED"]
     assert made["blessing"].get_int_custom_property("blessed") == 1
     report = json.loads((Path(made["report"].uri) / "report.json").read_text())
@@ -169,6 +173,7 @@ def test_without_a_winner_there_is_no_model_and_no_blessing(run: Any) -> None:
 
     assert files_of(made["model"]) == []
     assert made["model"].get_string_custom_property("candidate") == ""
+    assert made["model"].get_string_custom_property("files") == ""
     assert files_of(made["blessing"]) == ["NOT_BLESSED"]
     assert made["blessing"].get_int_custom_property("blessed") == 0
     assert json.loads((Path(made["report"].uri) / "report.json").read_text())["winner"] is None

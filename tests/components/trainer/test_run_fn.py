@@ -170,6 +170,17 @@ def test_curves_are_written(trained: Trained) -> None:
     assert list(Path(trained.uri).glob("logs/validation/events.out.tfevents.*"))
 
 
+def test_the_history_stands_beside_the_model(trained: Trained) -> None:
+    written = json.loads((Path(trained.uri) / "history.json").read_text(encoding="utf-8"))
+
+    assert [row.pop("epoch") for row in written["epochs"]] == [1, 2, 3]
+    assert [row.pop("learning_rate") for row in written["epochs"]] == pytest.approx([0.001] * 3)
+    for name, values in trained.history.items():
+        assert [row[name] for row in written["epochs"]] == values
+    assert sorted(written["epochs"][0]) == sorted(trained.history)
+    assert written["kept_epoch"] == 3
+
+
 def test_inputs_reach_the_model_by_name_and_not_by_order(make_module: MakeModule, tmp_path: Path) -> None:
     from components.common.examples import Examples
     from tests.conftest import to_example, write_examples

@@ -4,15 +4,25 @@ The launcher of KFP brings input artifacts from the object store to where the ta
 ExecutorInput in place of `{{$}}`, runs the command, and takes the outputs to the store
 (https://github.com/kubeflow/pipelines, backend/src/v2/component/launcher_v2.go). So does this one, with a
 folder for a store and nothing cached: each task sees the inputs of its own, and nothing that another left.
+Artifacts go through its metadata as they do through KFP's (backend/src/v2/metadata): their names become
+numbers, and they lose their types.
+
+By hand, in the folder that an image would be built from:
+
+    paredown compile configs/mnist/pipeline.yaml --image x --pipeline-root minio://b/r -o mnist.yaml
+    python -m tests.pipeline.kubeflow.launcher mnist.yaml FOLDER data_path=$PWD/data/mnist push_directory=/tmp/pushed
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,18 +118,22 @@ class Launcher:
         Raises:
             TaskFailed: Where one fails; those that depend on it are not run.
         """
-        tasks = self.spec["root"]["dag"]["tasks"]
-        while len(self.results) < len(tasks):
-            ready = [
-                name
-                for name, task in sorted(tasks.items())
-                if name not in self.results and set(task.get("dependentTasks", [])) <= set(self.results)
-            ]
-            if not ready:
-                raise ValueError(f"a cycle among {sorted(set(tasks) - set(self.results))}")
-            for name in ready:
-                self.results[name] = self.run_task(name)
+        for name in self.order():
+            self.results[name] = self.run_task(name)
         return self.results
+
+    def order(self) -> list[str]:
+        """All tasks, each after those that it depends on."""
+        waiting = dict(sorted(self.spec["root"]["dag"]["tasks"].items()))
+        found: list[str] = []
+        while waiting:
+            ready = [n for n, task in waiting.items() if set(task.get("dependentTasks", [])) <= set(found)]
+            if not ready:
+                raise ValueError(f"a cycle among {sorted(waiting)}")
+            found += ready
+            for name in ready:
+                del waiting[name]
+        return found
 
     def run_task(self, name: str) -> TaskResult:
         """Runs one task, whose inputs are there."""
@@ -173,10 +187,14 @@ class Launcher:
         artifacts = {}
         for key, source in inputs.get("artifacts", {}).items():
             output = source["taskOutputArtifact"]
-            artifacts[key] = self.results[output["producerTask"]].outputs[output["outputArtifactKey"]]
+            producer = self.results[output["producerTask"]]
+            artifacts[key] = {
+                **producer.outputs[output["outputArtifactKey"]],
+                "name": str(len(artifacts) + 1),
+                "type": {"instanceSchema": ""},
+            }
         outputs = {
             key: {
-                "name": key,
                 "type": definition["artifactType"],
                 "uri": f"{self.spec['defaultPipelineRoot']}/{self.run_id}/{name}/{key}",
                 "metadata": definition.get("metadata", {}),
@@ -216,12 +234,27 @@ class Launcher:
             for said in told.get("artifacts", {}).get(key, {}).get("artifacts", [])[:1]:
                 artifact["uri"] = said.get("uri") or artifact["uri"]
                 artifact["metadata"] = {**artifact["metadata"], **said.get("metadata", {})}
+            artifact["metadata"] = {name: _stored(value) for name, value in artifact["metadata"].items()}
+            artifact["metadata"] |= {"display_name": key, "store_session_info": "{}"}
             merged[key] = artifact
         return merged
 
     def _path(self, folder: Path, uri: str) -> Path:
         scheme, _, rest = uri.partition("://")
         return folder / _SCHEMES[scheme] / rest
+
+
+def _stored(value: Any) -> Any:
+    """A value of an artifact's metadata as it comes back from KFP's metadata store."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, dict):
+        return {"struct": value}
+    if isinstance(value, list):
+        return {"list": value}
+    if value is None:
+        raise ValueError("KFP's metadata store takes no null")
+    return value
 
 
 def _lists(artifacts: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -239,3 +272,39 @@ def environment_of(directory: Path) -> dict[str, str]:
         "HOME": os.environ.get("HOME", "/"),
         "PYTHONPATH": str(directory),
     }
+
+
+def main(argv: list[str]) -> None:
+    """Runs a compiled file; see the module's docstring."""
+    parser = argparse.ArgumentParser("tests.pipeline.kubeflow.launcher")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("folder", type=Path, help="gets the store and the logs")
+    parser.add_argument("parameters", nargs="*", metavar="name=value")
+    arguments = parser.parse_args(argv)
+    given = dict(text.split("=", 1) for text in arguments.parameters)
+    directory = Path.cwd()
+    environment = environment_of(directory)
+    with closing(TaskServer(directory, environment)) as server:
+        launcher = Launcher.of(
+            arguments.file.read_text(encoding="utf-8"),
+            folder=arguments.folder.absolute(),
+            directory=directory,
+            environment=environment,
+            parameters={name: int(value) if name == "seed" else value for name, value in given.items()},
+            server=server,
+        )
+        started = time.monotonic()
+        for name in launcher.order():
+            launcher.results[name] = launcher.run_task(name)
+            print(f"{time.monotonic() - started:8.1f} s  {name}", flush=True)
+    report = json.loads(
+        (launcher.artifact("selector", "report") / "report.json").read_text(encoding="utf-8")
+    )
+    for name, verdict in report["candidates"].items():
+        print(name, "passed" if verdict["blessed"] else f"failed: {verdict['reasons'][0]}")
+    pushed = launcher.results["pusher"].outputs["pushed_model"]["metadata"]
+    print(f"winner: {report['winner']}, pushed to {pushed.get('pushed_destination')}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -6,6 +6,7 @@ import json
 import os
 import runpy
 import sys
+import traceback
 
 sys.path[0] = os.getcwd()  # as `python -m` has it
 
@@ -48,6 +49,8 @@ def _run(command: list[str], environment: dict[str, str], log: str) -> None:
         runpy.run_module(command[2], run_name="__main__", alter_sys=True)
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

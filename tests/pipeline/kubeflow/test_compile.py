@@ -13,6 +13,7 @@ import yaml
 from google.protobuf import json_format
 from kfp import components as kfp_components
 from kfp.pipeline_spec import pipeline_spec_pb2
+from ruamel.yaml import YAML
 
 from pipeline.config_file import load
 from pipeline.plan import EXAMPLE_GEN, make_plan
@@ -70,6 +71,37 @@ def test_kubeflow_gets_a_specification_that_kfp_reads(compiled: Compile, config:
         "push_directory": load(config).config.kubeflow.push_directory,
         "seed": 42,
     }
+
+
+def test_the_yaml_is_read_alike_by_both_versions(compiled: Compile) -> None:
+    """PyYAML reads 1.1; ruamel.yaml and KFP's backend 1.2, where 12e34567 is a number."""
+    from pipeline.kubeflow_runner import Compiled
+
+    doubtful = ["12e34567", "1e5", "-3.5E-2", "0x1f", "0o17", "017", "0b1", "1_000", ".inf", ".5", "5."]
+    doubtful += [
+        "y",
+        "N",
+        "yes",
+        "off",
+        "true",
+        "null",
+        "~",
+        "",
+        "=",
+        "1:30",
+        "2024-01-01",
+        "<<",
+        "a: b",
+        "# a",
+    ]
+    for index, text in enumerate(doubtful):
+        written = Compiled(
+            "kubeflow", {"pipelineSpec": {"value": text, f"key{index}": [text]}}, {}, ()
+        ).text()
+        for loaded in (yaml.safe_load(written), YAML(typ="safe", pure=True).load(written)):
+            assert loaded == {"value": text, f"key{index}": [text]}
+    written = compiled(MNIST, "kubeflow", only=["int8"]).text()
+    assert YAML(typ="safe", pure=True).load(written) == yaml.safe_load(written)
 
 
 @every_config

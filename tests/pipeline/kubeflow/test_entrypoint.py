@@ -35,9 +35,12 @@ def _as_before() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+def schema_of(kind: str) -> dict[str, str]:
+    return {"instanceSchema": f"title: tfx.{kind}\ntype: object\n"}
+
+
 def artifact(kind: str, uri: str, **metadata: Any) -> dict[str, Any]:
-    schema = {"instanceSchema": f"title: tfx.{kind}\ntype: object\n"}
-    return {"artifacts": [{"name": "a", "type": schema, "uri": uri, "metadata": metadata}]}
+    return {"artifacts": [{"name": "a", "type": schema_of(kind), "uri": uri, "metadata": metadata}]}
 
 
 def gate_input(folder: Path, **parameters: Any) -> dict[str, Any]:
@@ -64,7 +67,15 @@ def run(
     """Exit code and log of a task."""
     stream = io.StringIO()
     text = given if isinstance(given, str) else json.dumps(given)
-    spec = json.dumps({"parameters": {"code_version": {"parameterType": "STRING"}}})
+    spec = json.dumps(
+        {
+            "parameters": {"code_version": {"parameterType": "STRING"}},
+            "artifacts": {
+                "anomalies": {"artifactType": schema_of("ExampleAnomalies")},
+                "inferred_schema": {"artifactType": schema_of("Schema")},
+            },
+        }
+    )
     arguments = ["--node", "gate", "--executor_class_path", executor]
     arguments += ["--json_serialized_invocation_args", text]
     if schema == "2.1":
@@ -99,6 +110,21 @@ def test_a_task_reads_and_writes_what_is_staged_and_tells_kfp_uris(staged: Path)
     assert schema["metadata"]["tfx_version"] == "1.16.0"
     assert log[-1]["message"] == "done"
     assert {entry["node"] for entry in log} == {"gate"}
+
+
+@pytest.mark.parametrize("given_type", [None, {}, {"instanceSchema": ""}])
+def test_input_artifacts_without_a_type_get_the_declared_one(
+    staged: Path, given_type: dict[str, str] | None
+) -> None:
+    """As the open-source backend hands them over: https://github.com/tensorflow/tfx/issues/7768."""
+    given = gate_input(staged)
+    for entry in given["inputs"]["artifacts"].values():
+        (found,) = entry["artifacts"]
+        del found["type"]
+        if given_type is not None:
+            found["type"] = given_type
+    code, log = run(given)
+    assert code == 0, log
 
 
 def test_a_task_of_vertex_gets_the_older_schema(staged: Path) -> None:

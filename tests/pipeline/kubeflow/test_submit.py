@@ -345,6 +345,12 @@ def test_a_task_that_failed_is_named_with_what_its_log_ends_with(submit: Submit,
     assert "Task trainer failed: ValueError: no label\n" in result.stderr
 
 
+def test_a_log_of_one_line_is_read_as_it_is(submit: Submit, server: ApiServer) -> None:
+    server.state.script = [("FAILED", FAILED)]
+    server.state.logs = {"trainer": json.dumps({"severity": "ERROR", "message": 'it\'s "that"'})}
+    assert 'Task trainer failed: it\'s "that"\n' in submit("--wait").stderr
+
+
 def test_without_logs_the_api_says_what_failed(submit: Submit, server: ApiServer) -> None:
     server.state.script = [("FAILED", FAILED)]
     server.state.errors = {"trainer": "Error (exit code 3)"}

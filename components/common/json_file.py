@@ -1,0 +1,40 @@
+"""JSON files that are whole or not there, and that every reader of JSON takes."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from typing import Any
+
+
+def finite(value: Any) -> Any:
+    """The same value with keys as texts, and null for NaN and infinity, which JSON has no words for."""
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def write(path: str, value: Any, sort_keys: bool = False) -> None:
+    """Writes a file beside its place and moves it there; a process that is killed leaves no half of it.
+
+    Args:
+        path: The file; its folder is made where there is none.
+        value: What to write, as `finite` makes it.
+        sort_keys: Whether objects are written in the order of their keys.
+    """
+    folder, name = os.path.split(path)
+    os.makedirs(folder or ".", exist_ok=True)
+    beside = os.path.join(folder, f".{name}.{os.getpid()}")
+    try:
+        with open(beside, "w", encoding="utf-8") as file:
+            json.dump(finite(value), file, indent=2, sort_keys=sort_keys, allow_nan=False)
+        os.replace(beside, path)
+    except BaseException:
+        if os.path.exists(beside):
+            os.remove(beside)
+        raise

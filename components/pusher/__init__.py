@@ -1,0 +1,1 @@
+"""Pushing the selected model to where it is served from."""

@@ -1,0 +1,143 @@
+"""Version folders below a push directory: one for each pushed version, named by a number.
+
+A model server watches the directory and loads the folder with the highest number, so a version must never
+be there in part: it is copied into a folder whose name is no number and then renamed, which the file system
+does at once or not at all.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_PARTIAL = re.compile(r"\.\d+\.partial-[0-9a-f]+")
+# How file systems say that they can neither lock folders nor write them out: NFS and those of buckets.
+_UNABLE = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+
+
+def next_version(names: Iterable[str], now: float) -> int:
+    """The number of a version to be pushed.
+
+    Args:
+        names: What there is in the push directory.
+        now: Seconds since 1970.
+
+    Returns:
+        The whole seconds of `now`, as TFX's Pusher numbers versions, or one more than the highest number
+        there, whichever is greater: two pushes in a second are two versions, in order, and so are pushes
+        of machines whose clocks differ.
+    """
+    taken = [int(name) for name in names if name.isdecimal()]
+    return max([int(now), *(number + 1 for number in taken)])
+
+
+def push(model: str | Path, directory: str | Path) -> Path:
+    """Copies a model into a new version folder, which appears whole or not at all.
+
+    Args:
+        model: Folder with the model's files.
+        directory: The push directory, on a file system of this machine; made where it is not there.
+
+    Returns:
+        The version's folder; its number is higher than all that were there.
+
+    Raises:
+        FileNotFoundError: Where there is no file to be pushed.
+    """
+    model, directory = Path(model), Path(directory)
+    if not any(path.is_file() for path in model.rglob("*")):
+        raise FileNotFoundError(
+            f"{model} has no model to be pushed; remove the folder, and the next run makes it anew"
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+    with _alone_in(directory) as alone:
+        if alone:
+            _remove_leftovers(directory)
+        version = next_version(os.listdir(directory), time.time())
+        partial = directory / f".{version}.partial-{uuid.uuid4().hex}"
+        try:
+            _copy(model, partial)
+            return _put_in_place(partial, directory)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+
+
+@contextmanager
+def _alone_in(directory: Path) -> Iterator[bool]:
+    """Waits until nobody else pushes into a directory; the system frees it when a process ends, however.
+
+    Yields:
+        Whether this can be told; where the file system cannot lock a directory, leftovers stay.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in _UNABLE:
+                raise
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def _remove_leftovers(directory: Path) -> None:
+    """Removes what processes left that were killed while they copied; none of them copies any more."""
+    for name in os.listdir(directory):
+        if _PARTIAL.fullmatch(name):
+            shutil.rmtree(directory / name, ignore_errors=True)
+
+
+def _copy(source: Path, destination: Path) -> None:
+    """Copies a folder, and waits until the files are on the disk: a name must not outlive what it names."""
+    destination.mkdir()
+    for path in sorted(source.rglob("*")):
+        copy = destination / path.relative_to(source)
+        if path.is_dir():
+            copy.mkdir(parents=True, exist_ok=True)
+        else:
+            copy_file(path, copy)
+            _flush(copy)
+    _flush(destination)
+
+
+def copy_file(source: Path, destination: Path) -> None:
+    """Copies one file's content."""
+    shutil.copyfile(source, destination)
+
+
+def _put_in_place(partial: Path, directory: Path) -> Path:
+    """Gives a complete copy its number."""
+    while True:
+        version = directory / str(next_version(os.listdir(directory), time.time()))
+        try:
+            os.rename(partial, version)
+        except OSError as error:
+            # Somebody who does not lock took the number meanwhile.
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            _flush(directory)
+            return version
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _UNABLE:
+            raise
+    finally:
+        os.close(descriptor)

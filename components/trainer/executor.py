@@ -1,0 +1,34 @@
+"""TFX's Trainer, whose model is known by its content."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfx.components.trainer import executor as tfx_executor
+from tfx.types import artifact_utils
+
+from components.common import file_hashes
+
+
+class Executor(tfx_executor.GenericExecutor):
+    """Calls `run_fn`, as TFX's own executor; a `run_fn` cannot set properties of the artifact itself."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[Any]],
+        output_dict: dict[str, list[Any]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Trains the baseline.
+
+        Args:
+            input_dict: `examples` (Examples), `schema` (Schema) and, where the data were transformed,
+                `transform_graph` (TransformGraph).
+            output_dict: `model` (Model), whose custom property `files` gets the SHA-256 of each of the
+                model's files; `model_run` (ModelRun), the learning curves.
+            exec_properties: `run_fn` and `custom_config`, which components.trainer.run_fn describes.
+        """
+        super().Do(input_dict, output_dict, exec_properties)
+        model = artifact_utils.get_single_instance(output_dict["model"])
+        digests = file_hashes.model_digests(model.uri)
+        model.set_string_custom_property(file_hashes.FILES, file_hashes.as_property(digests))

@@ -1,0 +1,305 @@
+"""The report as HTML: one file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import gzip
+import io
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from pipeline.report import advice, charts, comparison, drawing, numbers, palette, tables, usage
+from pipeline.report.data import ReportData, collect
+from pipeline.runs import Run
+
+_FOLDER = Path(__file__).parent
+
+# Drawn in the charts of layers and slices until the reader ticks other boxes.
+_MOST_SHOWN = 3
+
+_FIGURES = ("file", "gzip", "latency")
+
+
+def write(store: Any, run: Run, output: Path) -> None:
+    """Writes the report of a run.
+
+    Args:
+        store: ml_metadata's MetadataStore.
+        run: Of it.
+        output: The page. It is written beside and moved into place, so that it is never there in part.
+    """
+    _save(render(collect(store, run)), output)
+
+
+def write_comparison(store_a: Any, run_a: Run, store_b: Any, run_b: Run, output: Path) -> None:
+    """Writes a page that has two runs side by side.
+
+    Args:
+        store_a: Store of the first run.
+        run_a: The first run.
+        store_b: Store of the second one.
+        run_b: The second run.
+        output: As for `write`.
+    """
+    _save(render_comparison(collect(store_a, run_a), collect(store_b, run_b)), output)
+
+
+def _save(text: str, output: Path) -> None:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    handle, beside = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}-", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(beside, 0o666 & ~_umask())  # mkstemp lets nobody else read it
+        os.replace(beside, output)
+    except BaseException:
+        os.unlink(beside)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def render(data: ReportData) -> str:
+    """The page of one run."""
+    return _template("run.html.j2").render(
+        title=f"{data.run.pipeline or 'Run'}: {headline(data)}",
+        data=data,
+        run=data.run,
+        headline=headline(data),
+        highlights=highlights(data),
+        verdicts=tables.verdicts(data),
+        limits=tables.limits(data),
+        judgements=[tables.judgements(c) for c in data.candidates],
+        advice=advice.advise(data),
+        recovery=advice.after_failure(data) if not data.selected else (),
+        tradeoffs=[_tradeoff(data, figure) for figure in _FIGURES],
+        latency=_chart(charts.latencies(data)),
+        latency_table=tables.latencies(data),
+        latency_caption=tables.latency_caption(data),
+        latency_signs=_SIGNS[any(c.latencies for c in data.candidates)],
+        legend=_LEGEND,
+        curves=[
+            (curve, _chart(charts.learning_curve(curve)), tables.learning_curve(curve))
+            for curve in data.curves
+        ],
+        layers=[
+            (title, _chart(charts.layers(data, f, shown(data))), tables.layers(data, f))
+            for f, title in _LAYERS.items()
+        ],
+        layer_files=_swatches(data, list(charts.layer_files(data))),
+        slices=_chart(charts.slices(data, shown(data))),
+        slice_table=tables.slices(data),
+        slice_files=_swatches(data, [c.name for c in data.candidates]),
+        drawing=drawing.draw(data),
+        box_width=drawing.BOX_WIDTH,
+        box_height=drawing.BOX_HEIGHT,
+        steps=tables.steps(data),
+        step_details=[(s, tables.parameters(s.parameters), tables.parameters(s.facts)) for s in data.steps],
+        data_files=tables.data_files(data),
+        environment=tables.environment(data),
+        config=_yaml(data.config) if data.config else "",
+        commit=comparison.commit_text(data.run),
+        code=usage.code(data.pushed) if data.pushed else "",
+        shown=shown(data),
+    )
+
+
+_SIGNS = {
+    True: "Boxes are the middle half of all times, whiskers reach from the 5th to the 95th percentile.",
+    False: "Circles are the 50th percentile, bars the 90th, triangles the 99th.",
+}
+_STAR = "M0,-8L2,-2.5L8,-2.5L3,1L5,7L0,3.5L-5,7L-3,1L-8,-2.5L-2,-2.5Z"
+_LEGEND = [
+    (name, {"path": path, "fill": fill, "stroke": stroke, "width": width, "dash": dash})
+    for name, path, fill, stroke, width, dash in (
+        ("selected", _STAR, palette.PASSED, "none", 0, ""),
+        ("passed", "M-5,0a5,5 0 1,0 10,0a5,5 0 1,0 -10,0Z", palette.PASSED, "none", 0, ""),
+        ("not passed", "M-5,-5L5,5M5,-5L-5,5", "none", palette.FAILED, 2.5, ""),
+        ("baseline", "M0,-6L6,0L0,6L-6,0Z", palette.BASELINE, "none", 0, ""),
+        ("Pareto front", "M-10,6H-2V-5H10", "none", palette.BASELINE, 1.5, ""),
+        ("what the gate allows", "M-10,-7H10V7H-10Z", "rgba(42, 138, 92, 0.12)", palette.PASSED, 1, "3 2"),
+    )
+]
+_LAYERS = {"size": "Size", "sparsity": "Sparsity", "unique": "Unique weights"}
+
+
+def render_comparison(one: ReportData, other: ReportData) -> str:
+    """The page of two runs."""
+    return _template("comparison.html.j2").render(
+        title=f"{one.run.pipeline}: two runs compared",
+        sides=[("First run", one), ("Second run", other)],
+        headlines=[headline(one), headline(other)],
+        commits=[comparison.commit_text(one.run), comparison.commit_text(other.run)],
+        baselines=[comparison.latency_times(one), comparison.latency_times(other)],
+        configs=comparison.config_table(one, other),
+        candidates=comparison.candidates_table(one, other),
+        verdicts=[tables.verdicts(side, links=False) for side in (one, other)],
+        charts=[(f, _chart(charts.comparison(one, other, f))) for f in _FIGURES],
+        axes=charts.AXES,
+        metric=other.metric,
+        missing=[note for note in (_missing("first", one), _missing("second", other)) if note],
+    )
+
+
+def _missing(which: str, data: ReportData) -> str:
+    kinds = [kind for kind in ("config", "environment", "data") if getattr(data, kind) is None]
+    return f"The {which} run left no record of its {', '.join(kinds)}: nothing to compare." if kinds else ""
+
+
+def headline(data: ReportData) -> str:
+    """How the run ended, in one line."""
+    run, winner = data.run, data.selection["winner"]
+    if run.status == "pushed":
+        return (
+            f"{winner} {'pushed' if run.pushed_now or not run.recorded else 'passed; it was pushed before'}"
+        )
+    if run.status == "failed" and run.failed_node:
+        return f"{run.failed_node} failed"
+    return {
+        "no candidate passed": "no candidate passed",
+        "failed": "the run failed",
+        "interrupted": "the run was interrupted",
+        "running": "the run goes on",
+        "unfinished": "the run has not said how it ended",
+    }[run.status]
+
+
+def highlights(data: ReportData) -> list[tuple[str, str, str]]:
+    """What the winner came to: figure, value, and what it is compared with."""
+    winner = data.winner
+    if winner is None:
+        return []
+    found = []
+    size, gzip_size = winner.size_ratio("file"), winner.size_ratio("gzip")
+    if size:
+        text = f"{numbers.bytes_text(winner.size('file'))}, was {numbers.bytes_text(winner.size('file', 'baseline'))}"
+        found.append(("file size", f"{1 / size:.1f} × smaller" if size < 1 else f"{size:.2f} ×", text))
+    if gzip_size:
+        text = f"{numbers.bytes_text(winner.size('gzip'))}, was {numbers.bytes_text(winner.size('gzip', 'baseline'))}"
+        found.append(
+            (
+                "compressed",
+                f"{1 / gzip_size:.1f} × smaller" if gzip_size < 1 else f"{gzip_size:.2f} ×",
+                text,
+            )
+        )
+    ratio = winner.measured.get("latency", {}).get("ratio")
+    if ratio:
+        text = f"{numbers.time_text(winner.latency())}, was {numbers.time_text(winner.latency('baseline'))}"
+        found.append(("latency", f"{1 / ratio:.1f} × faster" if ratio < 1 else f"{ratio:.2f} ×", text))
+    mine, other = winner.accuracy(), winner.accuracy("baseline")
+    if mine is not None and other is not None:
+        text = f"{numbers.accuracy_text(mine - other, signed=True)} against the baseline"
+        found.append((data.metric, numbers.accuracy_text(mine), text))
+    return found
+
+
+def shown(data: ReportData) -> list[str]:
+    """What charts with a line or bar for each candidate draw at first: the winner, the baseline, a few."""
+    winner = data.selection["winner"]
+    names = [c.name for c in data.candidates]
+    ranked = sorted(names, key=lambda name: (name != winner, names.index(name)))
+    return ["baseline", *ranked[:_MOST_SHOWN]]
+
+
+def _swatches(data: ReportData, names: list[str]) -> list[tuple[str, str, bool, bool]]:
+    """Name, colour, whether that is another's, too, and whether it is drawn at first, of each box to tick."""
+    colors = palette.color_of(name for name in names if name != "baseline")
+    found = [(name, *colors.get(name, (palette.BASELINE, 0))) for name in names]
+    return [(name, color, again > 0, name in shown(data)) for name, color, again in found]
+
+
+def _tradeoff(data: ReportData, figure: str) -> dict[str, Any]:
+    low, high = advice.gate_range(data, figure)
+    text = numbers.bytes_text if figure != "latency" else (lambda value: f"{value:.3g} × the baseline's")
+    bounds = [f"at least {text(low)}"] if low is not None else []
+    bounds += [f"at most {text(high)}"] if high is not None else []
+    return {
+        "id": figure,
+        "title": f"{data.metric} against {charts.AXES[figure]}",
+        "chart": _chart(charts.tradeoff(data, figure)),
+        "table": tables.tradeoff(data, figure),
+        "bounds": " and ".join(bounds),
+    }
+
+
+def _chart(figure: Any | None) -> str | None:
+    """A figure as JSON that may stand inside a script element."""
+    if figure is None:
+        return None
+    plain = json.loads(figure.to_json())
+    return _in_script({"data": plain["data"], "layout": plain["layout"]})
+
+
+def _in_script(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
+
+
+def _yaml(config: dict[str, Any]) -> str:
+    """A config as YAML, without options that nobody can have set."""
+    from ruamel.yaml import YAML
+
+    writer = YAML()
+    writer.default_flow_style = False
+    writer.width = 100
+    stream = io.StringIO()
+    writer.dump(_without_null(config), stream)
+    return stream.getvalue()
+
+
+def _without_null(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_null(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_null(item) for item in value]
+    return value
+
+
+@functools.lru_cache(maxsize=1)
+def _plotly() -> str:
+    """plotly.js of the installed package, compressed: 2 MB of text in place of 5.
+
+    The page's script unpacks it; every browser since 2023 can. Where one cannot, tables hold the numbers.
+    """
+    from plotly.offline import get_plotlyjs
+
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 6, mtime=0)).decode()
+
+
+@functools.lru_cache(maxsize=1)
+def _environment() -> jinja2.Environment:
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals.update(
+        plotly=_plotly,
+        style=lambda: Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),
+        script=lambda: Markup((_FOLDER / "script.js").read_text(encoding="utf-8")),
+    )
+    made.filters.update(
+        bytes=numbers.bytes_text,
+        duration=numbers.duration_text,
+        when=numbers.when_text,
+        number=advice.number,
+    )
+    return made
+
+
+def _template(name: str) -> jinja2.Template:
+    return _environment().get_template(name)

@@ -1,0 +1,205 @@
+"""Version folders: whole or not there, whatever happens to the process that pushes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+
+import pytest
+
+from components.common.interruption import Interrupted
+from components.pusher import version_folder
+from components.pusher.version_folder import next_version, push
+
+ROOT = Path(__file__).parents[3]
+FILES = {
+    "saved_model.pb": b"graph",
+    "variables/variables.data-00000-of-00001": b"weights" * 1000,
+    "variables/variables.index": b"",
+}
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    for name, content in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    (folder / "assets").mkdir()
+    return folder
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("names", "now", "expected"),
+    [
+        ([], 1700000000.9, 1700000000),
+        (["1600000000", "1699999999"], 1700000000.2, 1700000000),
+        (["1700000000"], 1700000000.7, 1700000001),
+        (["1700000009", "12"], 1700000000.0, 1700000010),  # a clock that was set back
+        (["9999999999", "99"], 1700000000.0, 10000000000),
+        (["x", "1800000000.bak", ".1800000000.partial-ab", "-5", "²", ""], 1700000000.0, 1700000000),
+    ],
+)
+def test_a_version_is_the_time_but_higher_than_all_before(
+    names: list[str], now: float, expected: int
+) -> None:
+    assert next_version(names, now) == expected
+
+
+def test_a_version_holds_what_the_model_holds(model: Path, tmp_path: Path) -> None:
+    version = push(str(model), str(tmp_path / "new" / "serving"))
+
+    assert version.parent == tmp_path / "new" / "serving"
+    assert content(version) == FILES
+    assert (version / "assets").is_dir()  # which a SavedModel has though it be empty
+    assert os.listdir(version.parent) == [version.name]
+    # As readable as any folder that is made here: the server may be somebody else.
+    assert version.stat().st_mode == model.stat().st_mode
+    assert (version / "saved_model.pb").stat().st_mode == (model / "saved_model.pb").stat().st_mode
+
+
+def test_pushes_within_a_second_are_versions_in_order(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(version_folder.time, "time", lambda: 1700000000.5)
+    versions = [push(model, tmp_path / "serving") for _ in range(3)]
+
+    assert [path.name for path in versions] == ["1700000000", "1700000001", "1700000002"]
+    assert [content(path) for path in versions] == [FILES] * 3
+
+
+def refuse(descriptor: int, *operation: int) -> None:
+    """What NFS answers to locking a folder, and file systems on buckets to writing one out."""
+    raise OSError(errno.EBADF if operation else errno.EINVAL, "not for folders")
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_pushes_at_once_are_versions_of_their_own(
+    able: bool, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the file system can do less with folders than others."""
+    if not able:
+        monkeypatch.setattr(version_folder.fcntl, "flock", refuse)
+        monkeypatch.setattr(version_folder.os, "fsync", refuse)
+    monkeypatch.setattr(version_folder.time, "time", lambda: 1700000000.5)
+    with ThreadPoolExecutor(8) as threads:
+        versions = list(threads.map(lambda _: push(model, tmp_path / "serving"), range(24)))
+
+    numbers = [str(1700000000 + i) for i in range(24)]
+    assert sorted(path.name for path in versions) == numbers
+    assert sorted(os.listdir(tmp_path / "serving")) == numbers
+    assert all(content(path) == FILES for path in versions)
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), Interrupted()])
+def test_a_copy_that_fails_leaves_no_version(
+    error: Exception, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = push(model, tmp_path / "serving")
+    copied: list[Path] = []
+
+    def copy(source: Path, destination: Path) -> None:
+        if copied:
+            raise error
+        version_folder.shutil.copyfile(source, destination)
+        copied.append(destination)
+
+    monkeypatch.setattr(version_folder, "copy_file", copy)
+    with pytest.raises(type(error)):
+        push(model, tmp_path / "serving")
+
+    assert [path.name for path in copied] == ["saved_model.pb"]
+    assert re.fullmatch(r"\.\d{10}\.partial-[0-9a-f]{32}", copied[0].parent.name)
+    assert os.listdir(tmp_path / "serving") == [before.name]
+    assert content(before) == FILES
+
+
+KILLED = """
+import sys, time
+from components.pusher import version_folder
+
+copy_file, copied = version_folder.copy_file, []
+
+def copy(source, destination):
+    if copied:
+        print("half", flush=True)
+        time.sleep(60)
+    copy_file(source, destination)
+    copied.append(destination)
+
+version_folder.copy_file = copy
+version_folder.push(sys.argv[1], sys.argv[2])
+"""
+
+
+def begin_push(model: Path, serving: Path) -> subprocess.Popen[str]:
+    """A process that pushes and stops when one of the files is copied."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(KILLED), str(model), str(serving)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "half\n"
+    return process
+
+
+def test_a_killed_process_leaves_no_version_and_the_next_push_removes_the_rest(
+    model: Path, tmp_path: Path
+) -> None:
+    serving = tmp_path / "serving"
+    before = push(model, serving)
+    process = begin_push(model, serving)
+    (half,) = [path for path in serving.iterdir() if path != before]
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+
+    assert list(content(half)) == ["saved_model.pb"]
+    assert not half.name.isdigit() and half.name.startswith(".")
+    strangers = [serving / ".keep", serving / "notes.partial-1", serving / ".1.partial-x"]
+    for stranger in strangers:
+        stranger.mkdir()
+    after = push(model, serving)
+
+    assert int(after.name) > int(before.name)
+    assert content(after) == content(before) == FILES
+    assert sorted(serving.iterdir()) == sorted([before, after, *strangers])
+
+
+def test_a_push_waits_for_another_one_and_leaves_its_copy_alone(model: Path, tmp_path: Path) -> None:
+    serving = tmp_path / "serving"
+    process = begin_push(model, serving)
+    (half,) = serving.iterdir()
+    with ThreadPoolExecutor(1) as thread:
+        second = thread.submit(push, model, serving)
+        try:
+            assert wait([second], timeout=0.3).not_done == {second}
+            assert list(serving.iterdir()) == [half]
+            assert list(content(half)) == ["saved_model.pb"]
+        finally:
+            process.kill()
+            process.wait()
+        version = second.result(timeout=20)
+        assert list(serving.iterdir()) == [version]
+
+
+def test_nothing_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "empty" / "assets").mkdir(parents=True)
+    for folder in ("empty", "missing"):
+        with pytest.raises(
+            FileNotFoundError, match=f"{folder} has no model to be pushed; remove the folder"
+        ):
+            push(tmp_path / folder, tmp_path / "serving")
+    assert not (tmp_path / "serving").exists()

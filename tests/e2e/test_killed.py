@@ -1,0 +1,195 @@
+"""Runs that are killed with SIGKILL at random moments, as a machine that loses power kills them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Project, make_project
+
+pytestmark = pytest.mark.e2e
+
+MOMENTS = 10
+
+CONFIG = """
+name: killed
+data: {path: data, splits: {train: "train*", eval: "test*"}, label: label}
+model:
+  module: model
+  hparams: {filters: [2, 2], units: 4, learning_rate: 0.003}
+  train: {epochs: 1, batch_size: 64}
+candidates: {int8: [{convert: {quantization: int8, calibration_examples: 20}}]}
+gate:
+  accuracy: {metric: SparseCategoricalAccuracy, max_drop: 1.0}
+  size: {max_ratio: 0.99}
+push: {directory: serving}
+"""
+
+
+class Warm:
+    """Starts runs of a project in forks of a process that has imported everything (tests/e2e/warm.py)."""
+
+    def __init__(self, project: Project):
+        self._project = project
+        self._server = subprocess.Popen(
+            [sys.executable, "-m", "tests.e2e.warm"],
+            cwd=project.root,
+            env=project.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self._count = 0
+
+    def start(self, *arguments: str) -> Fork:
+        self._count += 1
+        out = self._project.root / f"out-{self._count}"
+        assert self._server.stdin is not None and self._server.stdout is not None
+        self._server.stdin.write(json.dumps({"arguments": arguments, "out": str(out)}) + "\n")
+        self._server.stdin.flush()
+        return Fork(int(self._server.stdout.readline()), out)
+
+    def stop(self) -> None:
+        assert self._server.stdin is not None
+        self._server.stdin.close()
+        self._server.wait()
+
+
+class Fork:
+    """A run in a process of its own."""
+
+    def __init__(self, pid: int, out: Path):
+        self.pid = pid
+        self._out = out
+
+    def alive(self) -> bool:
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def kill(self) -> bool:
+        """Kills it; returns whether it was still there to be killed."""
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return self.code() is None
+
+    def code(self) -> int | None:
+        """Waits for its end; None where it was killed."""
+        while self.alive():
+            time.sleep(0.02)
+        file = self._out.with_suffix(".code")
+        return int(file.read_text(encoding="utf-8")) if file.exists() else None
+
+    def output(self) -> str:
+        return self._out.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    root = tmp_path_factory.mktemp("killed") / "project"
+    root.mkdir()
+    made = make_project(root, train=200, test=60)
+    (root / "pipeline.yaml").write_text(CONFIG, encoding="utf-8")
+    # The server's module stands in the repository, the program that it runs in the project.
+    tests = root / "tests"
+    tests.symlink_to(Path(__file__).resolve().parents[1])
+    return made
+
+
+@pytest.fixture(scope="module")
+def warm(project: Project) -> Iterator[Warm]:
+    server = Warm(project)
+    yield server
+    server.stop()
+
+
+def run_arguments(seed: int) -> list[str]:
+    return ["run", "pipeline.yaml", "--json", "--set", f"run.seed={seed}"]
+
+
+def listed(project: Project) -> list[dict[str, Any]]:
+    outcome = project.paredown("runs", "--json", "--limit", "0")
+    assert outcome.code == 0, outcome.err
+    return outcome.json()["runs"]
+
+
+def versions(project: Project) -> dict[str, str]:
+    """Pushed version → SHA-256 of its file; a version without its file has none."""
+    found = {}
+    for folder in (project.root / "serving").iterdir():
+        if folder.name.isdecimal():
+            file = folder / "tflite"
+            found[folder.name] = hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else ""
+    return found
+
+
+def test_a_killed_run_shows_as_interrupted_and_the_next_one_completes(project: Project, warm: Warm) -> None:
+    for seed in (1000, 1001):
+        begin = time.monotonic()
+        complete = warm.start(*run_arguments(seed))
+        assert complete.code() == 0, complete.output()
+        whole = time.monotonic() - begin  # of the second: the first waited for the imports, too
+    pushed = versions(project)
+    assert len(pushed) == 2
+
+    moments = random.Random(20261122)
+    killed_before_start = 0
+    killed, completed = 0, 2
+    for seed in range(3 * MOMENTS):
+        if killed == MOMENTS:
+            break
+        if seed % 2:  # new data, so that the first nodes run, too
+            os.utime(project.root / "data" / "train.tfrecord.gz", (seed, seed))
+        before = {run["id"] for run in listed(project)}
+        moment = moments.uniform(0.02, 0.9) * whole
+        run = warm.start(*run_arguments(seed))
+        time.sleep(moment)
+        if not run.kill():  # the machine is less busy than before
+            assert run.code() == 0, run.output()
+            pushed, whole, completed = versions(project), moment, completed + 1
+            continue
+        killed += 1
+
+        # The store opens, the run shows, and what was pushed is as it was.
+        new = [run for run in listed(project) if run["id"] not in before]
+        if not new:
+            killed_before_start += 1
+        for one in new:
+            assert (one["status"], one["finished"], one["exit_code"]) == ("interrupted", None, None)
+            assert one["seed"] == seed
+        now = versions(project)
+        assert {name: now.get(name) for name in pushed} == pushed
+        assert all(now.values()), "a version without its model"
+
+        again = warm.start(*run_arguments(seed))
+        assert again.code() == 0, again.output()
+        completed += 1
+        newest = listed(project)[0]
+        assert (newest["status"], newest["seed"]) == ("pushed", seed)
+        # What the killed run had finished was not done again.
+        done = {n for one in new for n, node in one["nodes"].items() if node["state"] in ("ran", "cached")}
+        assert {newest["nodes"][node]["state"] for node in done - {"Pusher"}} <= {"cached"}
+        pushed = versions(project)
+        assert newest["pushed"] and os.path.basename(newest["pushed"]) == max(pushed, key=int)
+        lineage = project.paredown("lineage", newest["pushed"])
+        assert lineage.code == 0, lineage.out + lineage.err
+    assert killed == MOMENTS and killed_before_start < MOMENTS / 2
+    states = [run["status"] for run in listed(project)]
+    assert states.count("pushed") == completed
+    assert states.count("interrupted") == MOMENTS - killed_before_start

@@ -1,0 +1,139 @@
+"""Figures, colours and places of names."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+
+import numpy as np
+import pytest
+
+from pipeline.report import charts, labels, numbers, palette
+from pipeline.report.data import Curve, ReportData
+
+
+def trace(figure: object, name: str) -> object:
+    (found,) = [t for t in figure.data if t.name == name]  # type: ignore[attr-defined]
+    return found
+
+
+def test_tradeoff_draws_candidates_front_and_region(pushed: ReportData) -> None:
+    figure = charts.tradeoff(pushed, "gzip")
+    assert (list(trace(figure, "selected").x), list(trace(figure, "selected").y)) == ([80_000], [0.978])
+    assert list(trace(figure, "not passed").x) == [6_000]
+    assert list(trace(figure, "baseline").x) == [900_000]
+    # The student costs least; from the pruned file on, int8 is the better one.
+    front = trace(figure, "Pareto front")
+    assert list(front.x)[:4] == [6_000, 6_000, 80_000, 220_000]
+    assert list(front.y)[1:5] == [0.961, 0.978, 0.979, 0.979]
+    region = trace(figure, "gate allows")
+    assert min(region.y) == pytest.approx(0.975)
+    file_region = trace(charts.tradeoff(pushed, "file"), "gate allows")
+    assert max(file_region.x) == pytest.approx(300_000)
+
+
+def test_tradeoff_of_latency_has_intervals(pushed: ReportData) -> None:
+    selected = trace(charts.tradeoff(pushed, "latency"), "selected")
+    assert list(selected.x) == [pytest.approx(0.55)]
+    assert selected.error_x.array[0] == pytest.approx(0.55 * 0.03)
+
+
+def test_nothing_measured_draws_nothing(pushed: ReportData) -> None:
+    empty = ReportData(**{**vars(pushed), "candidates": (), "baseline_layers": {}})
+    assert charts.tradeoff(empty, "file") is None
+    assert charts.latencies(empty) is None
+    assert charts.layers(empty, "size", []) is None
+    assert charts.slices(empty, []) is None
+
+
+def test_boxes_are_the_quantiles_of_single_times(pushed: ReportData) -> None:
+    figure = charts.latencies(pushed)
+    box = trace(figure, "candidate")
+    place = list(box.y).index("int8")
+    times = np.array(pushed.candidates[0].latencies.candidate)
+    assert box.median[place] == pytest.approx(np.median(times))
+    assert box.q1[place] == pytest.approx(np.quantile(times, 0.25))
+    assert box.upperfence[place] == pytest.approx(np.quantile(times, 0.95))
+
+
+def test_layers_have_bytes_by_type(pushed: ReportData) -> None:
+    figure = charts.layers(pushed, "size", ["baseline", "int8"])
+    assert list(trace(figure, "baseline").x) == [4_800, 800_000]
+    assert list(trace(figure, "int8").x) == [1_200, 200_000]
+    assert trace(figure, "baseline").visible and not trace(figure, "student").visible
+    assert charts.layer_bytes({"dtype": "int4", "weights": 10}) == 5
+    sparsity = charts.layers(pushed, "sparsity", ["baseline"])
+    assert list(trace(sparsity, "pruned-int8").x) == [0.8, 0.8]
+
+
+def test_slices_are_differences_with_limits(pushed: ReportData) -> None:
+    figure = charts.slices(pushed, ["student"])
+    assert list(trace(figure, "student").x) == pytest.approx([0.01, -0.04])
+    assert list(trace(figure, "limit").x) == pytest.approx([-0.02, -0.02])
+
+
+def test_learning_curve_has_a_row_per_metric_and_the_kept_epoch(pushed: ReportData) -> None:
+    figure = charts.learning_curve(pushed.curves[0])
+    assert [list(t.y) for t in figure.data[:2]] == [[0.5, 0.3, 0.25], [0.6, 0.4, 0.35]]
+    assert {shape.x0 for shape in figure.layout.shapes} == {2}
+    assert figure.layout.xaxis.dtick == 1, "no epoch between two epochs"
+    assert charts.learning_curve(Curve("qat", ({"epoch": 1, "loss": 0.1},), 1)) is None
+
+
+def luminance(color: str) -> float:
+    """https://www.w3.org/TR/WCAG22/#dfn-relative-luminance"""
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("page", [palette.LIGHT_PAGE, palette.DARK_PAGE])
+def test_colors_are_told_from_both_pages(page: str) -> None:
+    for color in (*palette.CANDIDATES, palette.BASELINE, palette.PASSED, palette.FAILED):
+        light, dark = sorted((luminance(color), luminance(page)), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 3, color
+
+
+def test_twenty_candidates_are_told_apart() -> None:
+    names = [f"c{i}" for i in range(20)]
+    assert len(set(palette.color_of(names).values())) == 20
+
+
+def test_names_do_not_cover_each_other() -> None:
+    points = [(100.0, 100.0), (104.0, 101.0), (98.0, 103.0), (100.0, 98.0), (290.0, 30.0)]
+    texts = ["pruned-int8", "qat-int8", "dynamic", "int8", "at-the-right-edge"]
+    places = labels.place(points, texts, 300, 200)
+    boxes = [
+        labels._box(x, y, *labels._PLACES[place], len(text))
+        for (x, y), text, place in zip(points, texts, places, strict=True)
+        if place
+    ]
+    assert all(not a.overlap(b) for a, b in itertools.combinations(boxes, 2))
+    assert all(box.left >= 0 and box.right <= 300 for box in boxes)
+    assert places[4] in ("middle left", "top left", "bottom left")
+
+
+@pytest.mark.parametrize(("low", "high"), [(3_000, 1_200_000), (0.05, 8.0), (10, 400_000)])
+def test_logarithmic_ticks_are_few_and_within(low: float, high: float) -> None:
+    values, names = numbers.ticks(low, high, True, numbers.bytes_text if low > 1 else "{:.3g}".format)
+    assert 2 <= len(values) <= 5 and len(names) == len(set(names))
+    assert all(low <= value <= high for value in values)
+
+
+def test_linear_ticks_are_round() -> None:
+    values, names = numbers.ticks(0.13, 0.86, False, "{:.2g}".format)
+    assert values == pytest.approx([0.2, 0.4, 0.6, 0.8]) and names == ["0.2", "0.4", "0.6", "0.8"]
+
+
+def test_durations_and_times_are_short() -> None:
+    assert numbers.duration_text(59.94) == "59.9 s"
+    assert numbers.duration_text(661) == "11 min 01 s"
+    assert numbers.duration_text(3 * 3600 + 125) == "3 h 02 min"
+    assert numbers.time_text(0.0364) == "36 µs" and numbers.time_text(1.5) == "1.50 ms"
+
+
+def test_figures_hold_no_value_that_json_has_not(pushed: ReportData) -> None:
+    for figure in (charts.tradeoff(pushed, "file"), charts.latencies(pushed), charts.slices(pushed, [])):
+        json.loads(figure.to_json(), parse_constant=lambda name: pytest.fail(name))
+    assert math.isfinite(charts.tradeoff(pushed, "file").layout.xaxis.range[0])

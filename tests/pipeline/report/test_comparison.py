@@ -1,0 +1,68 @@
+"""Two runs side by side."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+from pipeline.report import write_comparison
+from pipeline.report.comparison import Difference, candidates_table, config_table, differences
+from pipeline.report.data import ReportData, collect
+from tests.pipeline.report.made_run import CONFIG, CONVERT, MadeRun, passing, verdict
+
+
+def test_differences_name_the_key_and_both_values() -> None:
+    one = {
+        "gate": {"size": {"max_ratio": 0.3, "of": "file"}},
+        "a": [1, 2],
+        "steps": [{"prune": {"sparsity": 0.8}}],
+    }
+    other = {
+        "gate": {"size": {"max_ratio": 0.2, "of": "file"}},
+        "a": [1, 3],
+        "steps": [{"prune": {"sparsity": 0.5}}, {"qat": {}}],
+    }
+    assert differences(one, other) == [
+        Difference("gate.size.max_ratio", "0.3", "0.2"),
+        Difference("a", "[1, 2]", "[1, 3]"),
+        Difference("steps.0.prune.sparsity", "0.8", "0.5"),
+        Difference("steps.1", "–", "{qat: {}}"),
+    ]
+
+
+def test_null_and_missing_are_not_the_same() -> None:
+    assert differences({"a": None}, {}) == [Difference("a", "null", "–")]
+    assert differences({"a": True}, {"a": 1.5}) == [Difference("a", "true", "1.5")]
+    assert differences({"a": {"b": 1}}, {"a": {"b": 1}}) == []
+
+
+def second(folder: Path) -> ReportData:
+    config = copy.deepcopy(CONFIG)
+    config["gate"]["size"]["max_ratio"] = 0.2
+    made = MadeRun(folder, "2026-11-23T10:00:00.000000", config)
+    verdicts = passing()
+    verdicts["int8"] = verdict([CONVERT], 0.981, 200_000, 220_000, 0.12, config["gate"])
+    del verdicts["student"]
+    return collect(made.store, made.whole(verdicts, "int8", folder / "gone"))
+
+
+def test_candidates_are_compared_by_name(pushed: ReportData, tmp_path: Path) -> None:
+    other = second(tmp_path)
+    rows = {row[0].text: [cell.text for cell in row[1:]] for row in candidates_table(pushed, other).rows}
+    assert rows["int8"] == [
+        *("passed", "selected", "0.9790", "0.9810", "+0.0020", "250.0 kB", "200.0 kB", "-20.0%"),
+        *("220.0 kB", "220.0 kB", "+0.0%", "0.50", "0.60", "+0.10"),
+    ]
+    assert rows["student"][:5] == ["failed", "not built", "0.9610", "–", "–"]
+    configs = [(row[0].text, row[1].text, row[2].text) for row in config_table(pushed, other).rows]
+    assert configs == [("config: gate.size.max_ratio", "0.3", "0.2")]
+
+
+def test_comparison_is_one_page(pushed: ReportData, pushed_run: tuple, tmp_path: Path) -> None:
+    made, run = pushed_run
+    other = MadeRun(tmp_path, "2026-11-23T10:00:00.000000")
+    output = tmp_path / "deep" / "page.html"
+    write_comparison(made.store, run, other.store, other.run(), output)
+    text = output.read_text(encoding="utf-8")
+    assert run.id in text and "2026-11-23T10:00:00.000000" in text
+    assert [path.name for path in output.parent.iterdir()] == ["page.html"], "nothing is left beside it"

@@ -1,0 +1,106 @@
+"""What is read of a run, and what becomes of gaps."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.report.data import ReportData, collect
+from tests.pipeline.report.made_run import BASELINE, CONFIG, LAYERS, MadeRun, passing
+
+
+def test_everything_of_a_run_is_found(pushed: ReportData) -> None:
+    assert [c.name for c in pushed.candidates] == ["int8", "pruned-int8", "student"]
+    assert [c.passed for c in pushed.candidates] == [True, True, False]
+    assert pushed.winner is not None and pushed.winner.name == "pruned-int8"
+    assert pushed.baseline_layers == LAYERS
+    assert pushed.baseline("gzip") == BASELINE["gzip"] and pushed.baseline("latency") == BASELINE["ms"]
+    assert pushed.config == CONFIG
+    assert [curve.node for curve in pushed.curves] == ["Trainer", "prune", "distill"]
+    assert pushed.curves[0].kept_epoch == 2 and pushed.curves[0].epochs[2]["val_loss"] == 0.35
+    latencies = pushed.candidates[0].latencies
+    assert latencies is not None and len(latencies.candidate) == len(latencies.baseline) == 200
+    steps = {step.node: step for step in pushed.steps}
+    assert len(steps) == 14 and steps["Trainer"].seconds == 75
+    assert steps["prune-convert"].reads["base_model"] == "prune"
+    assert set(pushed.notes) == {"usage"}, "only the pushed folder is not there"
+
+
+def test_removed_files_become_notes(tmp_path: Path) -> None:
+    made = MadeRun(tmp_path)
+    run = made.whole(passing(), "int8", tmp_path / "gone")
+    shutil.rmtree(made.root / "Selector")
+    for name in ("Trainer", "prune"):
+        shutil.rmtree(made.root / name)
+    (next(made.root.glob("convert-evaluate/evaluation/*")) / "latency.json").write_text(
+        "{", encoding="utf-8"
+    )
+    data = collect(made.store, run)
+    assert "report.json cannot be read: No such file or directory" in data.notes["candidates"][0]
+    # The verdicts are still with the judgements, and their names are those of the config.
+    assert [c.name for c in data.candidates] == ["int8", "pruned-int8", "student"]
+    assert data.notes["curves"] == ["No learning curve was kept of Trainer, prune."]
+    assert "latency.json is damaged" in data.notes["latency"][0]
+    assert data.candidates[0].latencies is None and data.candidates[1].latencies is not None
+
+
+def test_a_run_from_before_records_is_read_from_its_artifacts(tmp_path: Path) -> None:
+    made = MadeRun(tmp_path, config=False)
+    run = made.whole(passing(), "int8", tmp_path / "gone")
+    assert not run.recorded
+    data = collect(made.store, run)
+    assert [c.name for c in data.candidates] == ["int8", "pruned-int8", "student"]
+    assert data.gate["size"]["max_ratio"] == 0.3, "from the Evaluator's parameters"
+    assert data.config is None and data.notes["config"]
+    assert data.run.pushed == str(tmp_path / "gone")
+
+
+def test_a_failed_run_knows_what_was_judged_and_the_end_of_the_traceback(tmp_path: Path) -> None:
+    made = MadeRun(tmp_path)
+    first = made.prepare()
+    verdicts = passing()
+    made.candidate("pruned-int8", first, verdicts["pruned-int8"])
+    reads = {"base_model": first["trained"], "examples": first["examples"]}
+    made.node("distill", "components.distiller.component.Distiller", reads, {}, state="failed")
+    logs = made.root / "logs"
+    logs.mkdir()
+    text = "\n".join(
+        ["Traceback (most recent call last):", *(f"  line {i}" for i in range(90)), "ValueError: x < y"]
+    )
+    (logs / "20261122-084928-distill-traceback.txt").write_text(text, encoding="utf-8")
+    old = logs / "20200101-000000-distill-traceback.txt"
+    old.write_text("of another run", encoding="utf-8")
+    os.utime(old, (1_577_836_800, 1_577_836_800))
+    data = collect(made.store, made.finish("failed", 3, failed_node="distill", reason="x < y"))
+    assert [c.name for c in data.candidates] == ["pruned-int8"] and not data.selected
+    lines = data.traceback.splitlines()
+    assert lines[-1] == "ValueError: x < y" and len(lines) == 30 and lines[0] == "  line 61"
+    failed = next(step for step in data.steps if step.node == "distill")
+    assert failed.state == "failed" and failed.reads["base_model"] == "Trainer"
+
+
+def test_a_traceback_that_is_gone_is_a_note(tmp_path: Path) -> None:
+    made = MadeRun(tmp_path)
+    made.node("ImportExampleGen", "x.ImportExampleGen", {}, {}, state="failed")
+    data = collect(made.store, made.finish("failed", 3, failed_node="ImportExampleGen", reason="no files"))
+    assert data.traceback == "" and data.notes["failure"] == ["The traceback was not found."]
+
+
+def test_a_run_that_has_only_begun_has_no_candidates(tmp_path: Path) -> None:
+    made = MadeRun(tmp_path)
+    data = collect(made.store, made.run())
+    assert data.run.status == "running" and data.candidates == () and data.steps == ()
+
+
+@pytest.mark.parametrize("module", ["pipeline.report", "pipeline.report.page"])
+def test_the_report_imports_neither_tensorflow_nor_tfx(module: str) -> None:
+    code = (
+        f"import {module}, sys; print([m for m in ('tensorflow', 'tfx', 'tf_keras') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
