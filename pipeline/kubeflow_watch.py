@@ -106,19 +106,22 @@ class Watch:
             TimedOut: After `limit` seconds.
             LostContact: Where the server refuses to tell, or cannot be reached for minutes.
         """
-        started = time.monotonic()
+        end = None if self.limit is None else time.monotonic() + self.limit
         while True:
-            run = self._look()
+            run = self._look(end)
             details = self._details(run)
             self._tell(details)
             if run.state in _ENDED:
                 return self._outcome(run, details)
-            left = None if self.limit is None else started + self.limit - time.monotonic()
-            if left is not None and left <= 0:
-                raise TimedOut
-            time.sleep(self.tick if left is None else min(self.tick, left))
+            self._pause(end)
 
-    def _look(self) -> Any:
+    def _pause(self, end: float | None) -> None:
+        left = self.tick if end is None else end - time.monotonic()
+        if left <= 0:
+            raise TimedOut
+        time.sleep(min(self.tick, left))
+
+    def _look(self, end: float | None) -> Any:
         lost: float | None = None
         renewed = False
         while True:
@@ -133,7 +136,7 @@ class Watch:
                 if not error.passing or time.monotonic() - lost > _OUTAGE_SECONDS:
                     raise LostContact(str(error)) from None
                 self.noticed(f"{error}; the run goes on, and is asked for again")
-                time.sleep(self.tick)
+                self._pause(end)
 
     def _details(self, run: Any) -> list[Any]:
         return (run.run_details.task_details if run.run_details else None) or []

@@ -426,6 +426,16 @@ def test_a_server_that_stays_away_leaves_the_run_alone(submit: Submit, server: A
     assert "The run may go on; look at it: http://127.0.0.1" in result.stderr
 
 
+def test_the_timeout_counts_while_the_server_is_away(
+    submit: Submit, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kubeflow_watch, "_OUTAGE_SECONDS", 3600.0)
+    server.state.faults = [Fault("GET .*/runs/", "cut")]
+    result = submit("--wait", "--timeout", "0.3s")
+    assert result.exit_code == 5
+    assert "Not done after 0.3 s (--timeout). The run goes on" in result.stderr
+
+
 def test_a_token_that_is_renewed_in_its_file_is_read_again(
     submit: Submit, server: ApiServer, tmp_path: Path
 ) -> None:
