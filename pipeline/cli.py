@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import sys
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline import review_cli
+from pipeline import kubeflow_cli, review_cli
+from pipeline.checked_config import load_checked as _load
 from pipeline.exit_code import (
     EXIT_INTERRUPTED,
     EXIT_INVALID,
@@ -68,6 +68,7 @@ def main() -> None:
       paredown explain configs/mnist/pipeline.yaml     # what will each step do to each layer?
       paredown run configs/mnist/pipeline.yaml         # run it
       paredown compile configs/mnist/pipeline.yaml …   # or compile it for Kubeflow Pipelines
+      paredown submit mnist.yaml --host … --wait       # and run it there
     """
     for stream in (sys.stdout, sys.stderr):
         # Characters that a terminal does not have (LC_ALL=C, names that are no UTF-8) are no reason to fail.
@@ -341,36 +342,6 @@ def _inspect(path: Path) -> list[Inspection | Unread]:
             return inspection.inspect(path)
 
 
-def _load(path: Path, overrides: tuple[str, ...], only: tuple[str, ...], as_json: bool) -> ConfigFile:
-    """Reads a config and checks all that can be checked without TensorFlow; ends the program if wrong."""
-    from pipeline import checks
-    from pipeline.config_file import ConfigError, Problem, load, nearest
-
-    try:
-        file = load(path, list(overrides))
-        unknown = [name for name in only if name not in file.config.candidates]
-        if unknown:
-            known = list(file.config.candidates)
-            raise ConfigError(
-                [
-                    Problem(
-                        f"no candidate {name!r}{nearest(name, known)}; there are {', '.join(known)}",
-                        (),
-                        "--only",
-                    )
-                    for name in unknown
-                ]
-            )
-        problems = checks.check(file)
-        if problems:
-            raise ConfigError(problems)
-    except ConfigError as error:
-        refuse(error.problems, as_json)
-    if only:
-        file = dataclasses.replace(file, config=file.config.only(list(only)))
-    return file
-
-
 def _plan(file: ConfigFile, as_json: bool) -> tuple[Plan, set[str]]:
     """The plan, and which of its nodes are cached; ends the program where the store cannot be opened."""
     from pipeline.cache import cached_nodes
@@ -425,7 +396,7 @@ def _explain(file: ConfigFile) -> tuple[list[Any], list[Problem]]:
         return preflight.explain(file, make_plan(file.config, file.path))
 
 
-for _command in review_cli.COMMANDS:
+for _command in (*review_cli.COMMANDS, *kubeflow_cli.COMMANDS):
     main.add_command(_command)
 
 

@@ -7,4 +7,5 @@ EXIT_CHANGED = 1
 EXIT_INVALID = 2
 EXIT_NODE_FAILED = 3
 EXIT_NONE_PASSED = 4
+EXIT_UNWATCHED = 5  # a run was started, and how it ends is not known
 EXIT_INTERRUPTED = 130

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,21 +89,43 @@ def run_parameters(plan: Plan, config: Config, fingerprint: str) -> list[RunPara
 def fingerprint(config: Config, folder: str | Path | None = None) -> str:
     """Hash over names and contents of the files of both splits.
 
-    By content, other than the fingerprint of local runs: a copy of the same data on a cluster, or on
-    somebody else's machine, has other times.
-
     Args:
         config: Whose splits to read.
         folder: Where they are; data.path where it is None.
 
     Returns:
         32 hexadecimal digits.
+
+    Raises:
+        FileNotFoundError: Where a split has no file.
     """
-    folder = os.path.abspath(folder or config.data.path)
+    splits = {TRAINED_SPLIT: config.data.splits.train, EVALUATED_SPLIT: config.data.splits.eval}
+    return fingerprint_of(folder or config.data.path, splits)
+
+
+def fingerprint_of(folder: str | Path, splits: Mapping[str, str]) -> str:
+    """Hash over names and contents of the files of splits.
+
+    By content, other than the fingerprint of local runs: a copy of the same data on a cluster, or on
+    somebody else's machine, has other times.
+
+    Args:
+        folder: Where they are.
+        splits: Split → pattern of its files, in the order of the plan.
+
+    Returns:
+        32 hexadecimal digits.
+
+    Raises:
+        FileNotFoundError: Where a split has no file.
+    """
+    folder = os.path.abspath(folder)
     digest = hashlib.blake2b(digest_size=16)
-    splits = ((TRAINED_SPLIT, config.data.splits.train), (EVALUATED_SPLIT, config.data.splits.eval))
-    for split, pattern in splits:
-        for path in split_files(folder, pattern):
+    for split, pattern in splits.items():
+        files = split_files(folder, pattern)
+        if not files:
+            raise FileNotFoundError(f"no file matches {pattern!r}, which the split {split!r} is")
+        for path in files:
             name = f"{split}/{path.relative_to(folder).as_posix()}"
             # Lengths first, so that no two sets of files read alike.
             digest.update(f"{len(name)} {name} {path.stat().st_size} ".encode())

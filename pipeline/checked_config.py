@@ -1,0 +1,51 @@
+"""Reading a config for a command: checked, with its mistakes printed."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.refusal import refuse
+
+if TYPE_CHECKING:
+    from pipeline.config_file import ConfigFile
+
+
+def load_checked(
+    path: Path, overrides: tuple[str, ...], only: tuple[str, ...], as_json: bool
+) -> ConfigFile:
+    """Reads a config and checks all that can be checked without TensorFlow; ends the program if wrong.
+
+    Args:
+        path: The file.
+        overrides: `--set`s.
+        only: Candidates to keep; all where it is empty.
+        as_json: Whether mistakes are printed for scripts.
+    """
+    from pipeline import checks
+    from pipeline.config_file import ConfigError, Problem, load, nearest
+
+    try:
+        file = load(path, list(overrides))
+        unknown = [name for name in only if name not in file.config.candidates]
+        if unknown:
+            known = list(file.config.candidates)
+            raise ConfigError(
+                [
+                    Problem(
+                        f"no candidate {name!r}{nearest(name, known)}; there are {', '.join(known)}",
+                        (),
+                        "--only",
+                    )
+                    for name in unknown
+                ]
+            )
+        problems = checks.check(file)
+        if problems:
+            raise ConfigError(problems)
+    except ConfigError as error:
+        refuse(error.problems, as_json)
+    if only:
+        file = dataclasses.replace(file, config=file.config.only(list(only)))
+    return file
