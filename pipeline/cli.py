@@ -18,6 +18,7 @@ from pipeline.exit_code import (
     EXIT_NONE_PASSED,
     EXIT_PUSHED,
 )
+from pipeline.image_cli import image_check
 from pipeline.refusal import refuse, row
 
 if TYPE_CHECKING:
@@ -413,6 +414,9 @@ def _explain(file: ConfigFile) -> tuple[list[Any], list[Problem]]:
         from pipeline import preflight
 
         return preflight.explain(file, make_plan(file.config, file.path))
+
+
+main.add_command(image_check)
 
 
 if __name__ == "__main__":
