@@ -71,6 +71,9 @@ def main() -> None:
     """
 
 
+main.add_command(image_check)
+
+
 @main.command(epilog="Exit codes: 0 valid, 2 not.")
 @_config
 @_overrides
@@ -414,9 +417,6 @@ def _explain(file: ConfigFile) -> tuple[list[Any], list[Problem]]:
         from pipeline import preflight
 
         return preflight.explain(file, make_plan(file.config, file.path))
-
-
-main.add_command(image_check)
 
 
 if __name__ == "__main__":
