@@ -9,10 +9,9 @@ SHELL       := /bin/bash
 VENV := .venv
 BIN  := $(VENV)/bin
 UV   ?= uv
-DOCKER ?= docker
 export PYTHON
 
-.PHONY: help setup demo test lint format lock image clean
+.PHONY: help setup demo test lint format lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -43,6 +42,8 @@ lock: ## resolve requirements.in again, moving only what must (needs uv)
 	    --python-platform x86_64-manylinux_2_28 --custom-compile-command 'make lock' \
 	    requirements.in -o requirements.lock
 
+DOCKER ?= docker
+.PHONY: image
 image: ## build the container image of a cluster's tasks: make IMAGE=registry/name:tag image
 	@if [ -z "$(IMAGE)" ]; then
 	    echo 'Which image? Write e.g.  make IMAGE=registry.example.com/team/paredown:1.0 image' >&2
