@@ -16,6 +16,9 @@ import pytest
 
 from tests.conftest import MNIST_HPARAMS, Digits, read_records, to_example
 
+# Each of the worker processes imports TFX.
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
 MNIST = "configs/mnist/pipeline.yaml"
 TWO_PROCESSES = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
 IN_MEMORY: list[str] = []
@@ -104,7 +107,6 @@ def assert_same_statistics(got: Any, wanted: Any) -> None:
     assert got == wanted
 
 
-@pytest.mark.timeout(300)
 def test_the_first_nodes_write_the_same(data: Path, tmp_path: Path) -> None:
     with counted_workers() as none:
         run_first_nodes(data, tmp_path / "one", IN_MEMORY)
@@ -146,7 +148,6 @@ def models(tmp_path: Path) -> dict[str, str]:
     return paths
 
 
-@pytest.mark.timeout(300)
 def test_tfma_measures_the_same(models: dict[str, str], mnist_examples: Any, tmp_path: Path) -> None:
     import tensorflow_model_analysis as tfma
 

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
@@ -158,6 +159,37 @@ def test_what_is_not_the_programs_stays_out(name: str) -> None:
 @pytest.mark.parametrize("name", ["pipeline/cli.py", "data/mnist/train.tfrecord.gz", "requirements.lock"])
 def test_what_is_the_programs_does_not(name: str) -> None:
     assert name not in IGNORED
+
+
+# In Debian's smallest image, as its package manager needs them.
+SYSTEM_LIBRARIES = {
+    "ld-linux-x86-64.so.2",
+    "libc.so.6",
+    "libdl.so.2",
+    "libgcc_s.so.1",
+    "libm.so.6",
+    "libpthread.so.0",
+    "librt.so.1",
+    "libstdc++.so.6",
+    "libz.so.1",
+}
+# Of processors and accelerators that LiteRT and its vendors' plug-ins ask for where they are.
+VENDORS_LIBRARIES = re.compile(r"libQnn\w+\.so|libopenvino[\w.]*")
+
+
+def test_the_last_stage_has_the_libraries_that_packages_load() -> None:
+    """Nothing is installed there by Debian's package manager, so that wheels have to bring what they need."""
+    if shutil.which("readelf") is None:
+        pytest.skip("readelf is not installed; it comes with binutils")
+    folder = Path(sysconfig.get_path("platlib"))
+    libraries = [path for path in folder.rglob("*.so*") if path.is_file()]
+    assert len(libraries) > 100
+    said = subprocess.run(["readelf", "-d", *libraries], capture_output=True, text=True).stdout
+    needed = set(re.findall(r"\(NEEDED\).*\[(.*)\]", said))
+    assert "libstdc++.so.6" in needed
+    brought = {path.name for path in libraries}
+    missing = needed - brought - SYSTEM_LIBRARIES
+    assert {name for name in missing if not VENDORS_LIBRARIES.fullmatch(name)} == set()
 
 
 def test_no_secret_is_in_it() -> None:

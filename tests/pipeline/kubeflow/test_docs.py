@@ -189,6 +189,11 @@ def test_its_files_and_links_are_there() -> None:
         assert (ROOT / name).exists() or name.startswith("data/mnist"), name
 
 
+def test_the_test_that_it_names_is_there() -> None:
+    (variable, path) = re.findall(r"`(\w+)=1 python -m pytest ([\w/.]+)`", DOC)[0]
+    assert variable in (ROOT / path).read_text(encoding="utf-8")
+
+
 def test_readme_leads_here() -> None:
     readme = Path(ROOT / "README.md").read_text(encoding="utf-8")
     assert "docs/kubeflow.md" in readme
