@@ -150,11 +150,18 @@ def test_paredown_is_the_installed_one(image: Image) -> None:
     assert files == [str(site_packages / name / "__init__.py") for name in ("components", "pipeline")]
 
 
-def test_everybody_may_read_what_is_installed_and_every_module_is(image: Image) -> None:
+def files_in(folder: Path, package: str) -> set[Path]:
+    return {
+        path.relative_to(folder)
+        for path in (folder / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def test_everybody_may_read_what_is_installed_and_every_file_is(image: Image) -> None:
     site_packages = next(image.path(ENVIRONMENT).glob("lib/python3*/site-packages"))
     for package in ("components", "pipeline"):
-        installed = {path.relative_to(site_packages) for path in (site_packages / package).rglob("*.py")}
-        assert installed == {path.relative_to(ROOT) for path in (ROOT / package).rglob("*.py")}
+        assert files_in(site_packages, package) == files_in(ROOT, package)
         for path in (site_packages / package).rglob("*"):
             assert path.stat().st_mode & 0o004, path
 
