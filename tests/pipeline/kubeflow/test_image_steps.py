@@ -3,7 +3,7 @@
 What `make test` runs takes the locked packages from where the tests have them; the rest is as in the image:
 only what COPY copies, a new environment, Paredown built and installed by the Dockerfile's own command, a
 user who may write nothing there, another working directory. With PAREDOWN_WHOLE_IMAGE=1 the packages are
-installed by the Dockerfile's own commands too, which takes 3 GB and ten minutes:
+installed by the Dockerfile's own commands too, which takes 3 GB and some six minutes:
 
     PAREDOWN_WHOLE_IMAGE=1 .venv/bin/python -m pytest tests/pipeline/kubeflow/test_image_steps.py
 """
@@ -217,3 +217,18 @@ def test_a_tasks_command_runs_in_it(image: Image, compiled: Compile) -> None:
     assert done.returncode == 2, done.stderr
     assert last["node"] == "selector"
     assert "is no ExecutorInput" in last["message"]
+
+
+def test_both_targets_ask_the_same_of_the_image(compiled: Compile, tmp_path: Path) -> None:
+    from pipeline.image_check import read_tasks
+
+    found = {}
+    for target in ("kubeflow", "vertex"):
+        path = tmp_path / target
+        path.write_text(compiled(MNIST, target).text(), encoding="utf-8")
+        found[target] = [(task.name, task.command, task.executor) for task in read_tasks(path)]
+        versions = [task.parameters.get("code_version") for task in read_tasks(path)]
+        assert len([version for version in versions if version]) > 10
+        modules = {task.model_module() for task in read_tasks(path)}
+        assert modules == {None, "configs.mnist.model"}
+    assert found["kubeflow"] == found["vertex"]
