@@ -45,6 +45,24 @@ lock: ## resolve requirements.in again, moving only what must (needs uv)
 	    --python-platform x86_64-manylinux_2_28 --custom-compile-command 'make lock' \
 	    requirements.in -o requirements.lock
 
+DOCKER ?= docker
+.PHONY: image
+image: ## build the container image of a cluster's tasks: make IMAGE=registry/name:tag image
+	@if [ -z "$(IMAGE)" ]; then
+	    echo 'Which image? Write e.g.  make IMAGE=registry.example.com/team/paredown:1.0 image' >&2
+	    exit 2
+	elif ! command -v $(DOCKER) >/dev/null; then
+	    echo "There is no $(DOCKER) to build the image with. Install Docker, or name a program that builds as it" \
+	        "does:  make DOCKER=podman IMAGE=$(IMAGE) image" >&2
+	    exit 1
+	elif ! why=$$($(DOCKER) info 2>&1 >/dev/null); then
+	    echo "$(DOCKER) has no engine to build the image with: $${why##*$$'\n'}" >&2
+	    echo "Start one, or build on a machine that has one:  $(DOCKER) build --tag $(IMAGE) ." >&2
+	    exit 1
+	fi
+	$(DOCKER) build --tag $(IMAGE) $(if $(BASE),--build-arg BASE=$(BASE)) .
+	echo "$(IMAGE) is built. For a cluster to pull it:  $(DOCKER) push $(IMAGE)"
+
 clean: ## remove .venv, caches and build products; results of runs stay
 	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -19,6 +19,7 @@ from pipeline.exit_code import (
     EXIT_NONE_PASSED,
     EXIT_PUSHED,
 )
+from pipeline.image_cli import image_check
 from pipeline.refusal import refuse, row
 
 if TYPE_CHECKING:
@@ -74,6 +75,9 @@ def main() -> None:
         # Characters that a terminal does not have (LC_ALL=C, names that are no UTF-8) are no reason to fail.
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="replace")
+
+
+main.add_command(image_check)
 
 
 @main.command(epilog="Exit codes: 0 valid, 2 not.")

@@ -1,0 +1,257 @@
+"""The image: what its Dockerfile says, and what of this folder goes into it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.pipeline.kubeflow.conftest import CONFIGS, ROOT
+from tests.pipeline.kubeflow.dockerfile import Ignored, Stage, copied, parse
+
+TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+DOCKERFILE = parse(TEXT)
+IGNORED = Ignored((ROOT / ".dockerignore").read_text(encoding="utf-8"))
+BUILD, LAST = DOCKERFILE.stages
+MakeImage = Callable[..., tuple[int, str]]
+
+LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+
+
+def files_of(stage: Stage) -> set[str]:
+    """Names, in this folder, of what a stage copies from it."""
+    return {
+        file.relative_to(ROOT).as_posix()
+        for entry in stage.all("COPY")
+        if "from" not in entry.flags()
+        for file, _ in copied(entry, ROOT, IGNORED)
+    }
+
+
+def test_the_last_stage_is_built_by_another_and_begins_anew() -> None:
+    assert (BUILD.name, LAST.name) == ("build", "")
+    assert BUILD.base == LAST.base == "${BASE}"
+    assert [entry.arguments for entry in LAST.all("COPY") if "from" in entry.flags()] == [
+        "--from=build /opt/paredown /opt/paredown"
+    ]
+
+
+def test_nothing_is_installed_in_the_last_stage() -> None:
+    commands = " ".join(entry.arguments for entry in LAST.all("RUN"))
+    assert not re.search(r"\b(apt-get|apt|pip|curl|wget|g\+\+|gcc|make)\b", commands)
+
+
+def test_what_is_fetched_is_pinned() -> None:
+    assert re.fullmatch(
+        r"python:3\.10\.\d+-slim-bookworm(@sha256:[0-9a-f]{64})?", DOCKERFILE.arguments["BASE"]
+    )
+    commands = [part.strip() for entry in BUILD.all("RUN") for part in entry.arguments.split("&&")]
+    installs = [command for command in commands if command.startswith("pip install")]
+    assert len(installs) == 3
+    for command in installs:
+        assert "--no-deps" in command
+        assert "--require-hashes" in command or "--no-index" in command
+    (apt,) = [command for command in commands if command.startswith("apt-get install")]
+    packages = [word for word in apt.split()[2:] if not word.startswith("-")]
+    assert packages
+    assert all("=" in package for package in packages)
+    assert not re.search(r"\bADD\b|https?://", re.sub(r"^#.*", "", TEXT, flags=re.MULTILINE))
+
+
+def test_what_is_not_installed_only_tests_need() -> None:
+    (wanted,) = re.findall(r"!/\^\(([\w|]+)\)/", TEXT)
+    out = re.findall(rf"^((?:{wanted})[\w-]*)==", LOCK, re.MULTILINE)
+    assert set(out) >= {"pytest", "pytest-timeout", "ruff"}
+    for name in out:
+        body = re.search(rf"^{re.escape(name)}==(?:.*\n)((?:    .*\n)*)", LOCK, re.MULTILINE)[1]  # type: ignore[index]
+        needed_by = set(re.findall(r"^    #\s+(?:via\s+)?([\w.-]+)", body, re.MULTILINE)) - {"via"}
+        assert needed_by <= {"-r", *out}, f"{name} is needed by {needed_by}"
+
+
+def test_tasks_run_as_a_numbered_user_who_is_not_root() -> None:
+    last_user = LAST.all("USER")[-1].arguments
+    uid, gid = last_user.split(":")
+    assert int(uid) >= 1000
+    assert gid == "0"
+    (setup, *_) = LAST.all("RUN")
+    assert f"--uid {uid} " in setup.arguments
+    assert f"--owner={uid} " in setup.arguments
+    for folder in ("/minio", "/s3", "/gcs", LAST.environment()["HOME"], LAST.all("WORKDIR")[-1].arguments):
+        assert f" {folder}" in setup.arguments
+    after = LAST.instructions[LAST.instructions.index(LAST.all("USER")[-1]) :]
+    assert [entry.name for entry in after] == ["USER", "RUN", "CMD"]
+
+
+def test_a_tasks_own_command_is_what_runs() -> None:
+    assert LAST.all("ENTRYPOINT") == []
+    assert LAST.environment()["PATH"].startswith("/opt/paredown/bin:")
+
+
+def test_the_examples_find_their_data_in_the_image() -> None:
+    working_directory = LAST.all("WORKDIR")[-1].arguments
+    targets = {
+        f"{working_directory}/{target}"
+        for entry in LAST.all("COPY")
+        if "from" not in entry.flags()
+        for _, target in copied(entry, ROOT, IGNORED)
+    }
+    seen = 0
+    for config in CONFIGS:
+        assert f"{working_directory}/{config}" in targets
+        options = yaml.safe_load((ROOT / config).read_text(encoding="utf-8")).get("kubeflow", {})
+        if options.get("data_path", "").startswith(f"{working_directory}/"):
+            assert any(target.startswith(options["data_path"] + "/") for target in targets)
+            seen += 1
+    assert seen
+
+
+def test_every_python_file_of_the_program_goes_in_and_nothing_else() -> None:
+    found = files_of(BUILD) | files_of(LAST)
+    wanted = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("components", "pipeline", "configs")
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert wanted <= found
+    assert {name.split("/")[0] for name in found} == {
+        "components",
+        "configs",
+        "data",
+        "LICENSE",
+        "pipeline",
+        "pyproject.toml",
+        "README.md",
+        "requirements.lock",
+        "setup.py",
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".git/config",
+        ".venv/bin/python",
+        ".env",
+        "configs/.env",
+        "configs/mnist/.netrc",
+        "configs/mnist/__pycache__/model.cpython-310.pyc",
+        "pipeline/cli.pyc",
+        "data/mnist/.paredown/metadata.sqlite",
+        ".paredown/mnist/metadata.sqlite",
+        "serving/mnist/1/tflite",
+        "key.json",
+        "tests/conftest.py",
+        "paredown.egg-info/PKG-INFO",
+    ],
+)
+def test_what_is_not_the_programs_stays_out(name: str) -> None:
+    assert name in IGNORED
+
+
+@pytest.mark.parametrize("name", ["pipeline/cli.py", "data/mnist/train.tfrecord.gz", "requirements.lock"])
+def test_what_is_the_programs_does_not(name: str) -> None:
+    assert name not in IGNORED
+
+
+# In Debian's smallest image, as its package manager needs them.
+SYSTEM_LIBRARIES = {
+    "ld-linux-x86-64.so.2",
+    "libc.so.6",
+    "libdl.so.2",
+    "libgcc_s.so.1",
+    "libm.so.6",
+    "libpthread.so.0",
+    "librt.so.1",
+    "libstdc++.so.6",
+    "libz.so.1",
+}
+# Of processors and accelerators that LiteRT and its vendors' plug-ins ask for where they are.
+VENDORS_LIBRARIES = re.compile(r"libQnn\w+\.so|libopenvino[\w.]*")
+
+
+def test_the_last_stage_has_the_libraries_that_packages_load() -> None:
+    """Nothing is installed there by Debian's package manager, so that wheels have to bring what they need."""
+    if shutil.which("readelf") is None:
+        pytest.skip("readelf is not installed; it comes with binutils")
+    folder = Path(sysconfig.get_path("platlib"))
+    libraries = [path for path in folder.rglob("*.so*") if path.is_file()]
+    assert len(libraries) > 100
+    said = subprocess.run(["readelf", "-d", *libraries], capture_output=True, text=True).stdout
+    needed = set(re.findall(r"\(NEEDED\).*\[(.*)\]", said))
+    assert "libstdc++.so.6" in needed
+    brought = {path.name for path in libraries}
+    missing = needed - brought - SYSTEM_LIBRARIES
+    assert {name for name in missing if not VENDORS_LIBRARIES.fullmatch(name)} == set()
+
+
+def test_no_secret_is_in_it() -> None:
+    names = [entry.partition("=")[0] for stage in DOCKERFILE.stages for entry in stage.environment()]
+    names += list(DOCKERFILE.arguments)
+    names += [entry.arguments for stage in DOCKERFILE.stages for entry in stage.all("ARG")]
+    assert "PATH" in names
+    assert not [
+        name for name in names if re.search("TOKEN|SECRET|PASSW|KEY|CREDENTIAL", name, re.IGNORECASE)
+    ]
+
+
+def test_hadolint_finds_nothing() -> None:
+    if shutil.which("hadolint") is None:
+        pytest.skip("hadolint is not installed; it comes with `make setup` on x86-64")
+    done = subprocess.run(
+        ["hadolint", "--no-color", "Dockerfile"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.fixture
+def make_image(tmp_path: Path) -> MakeImage:
+    """Runs `make image` with a `docker` of the given script's, and returns the exit code and what it says."""
+
+    def run(script: str | None, *arguments: str) -> tuple[int, str]:
+        programs = tmp_path / "bin"
+        programs.mkdir(exist_ok=True)
+        name = "docker-of-a-test"
+        (programs / name).unlink(missing_ok=True)
+        if script is not None:
+            (programs / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+            (programs / name).chmod(0o755)
+        done = subprocess.run(
+            ["make", "--no-print-directory", f"DOCKER={name}", "image", *arguments],
+            cwd=ROOT,
+            env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "MAKEFLAGS": ""},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+def test_make_image_says_what_is_missing(make_image: MakeImage) -> None:
+    image = "IMAGE=registry.example.com/paredown:1"
+    code, said = make_image("exit 0")
+    assert code == 2
+    assert "make IMAGE=registry.example.com/team/paredown:1.0 image" in said
+    code, said = make_image(None, image)
+    assert code == 2
+    assert "There is no docker-of-a-test to build the image with" in said
+    code, said = make_image("echo 'Cannot connect to the Docker daemon' >&2; exit 1", image)
+    assert code == 2
+    assert (
+        "docker-of-a-test has no engine to build the image with: Cannot connect to the Docker daemon"
+        in said
+    )
+    code, said = make_image('[ "$1" = info ] || echo "$@"', image, "BASE=python:3.10.19")
+    assert code == 0
+    assert said.splitlines()[0] == (
+        "build --tag registry.example.com/paredown:1 --build-arg BASE=python:3.10.19 ."
+    )
