@@ -5,8 +5,11 @@ https://openlineage.io/docs/spec/object-model
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import os
+import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -62,7 +65,7 @@ def events(
     Returns:
         A JSON text in one line for each event: joined by line breaks, newline-delimited JSON.
     """
-    # Brings an HTTP client with it, which takes half a second.
+    _import_event_classes()
     from openlineage.client.serde import Serde
 
     writer = _Writer(graph, store, runs, documents or {}, namespace)
@@ -73,6 +76,26 @@ def events(
     return [Serde.to_json(entry[-1], allow_nan=False, ensure_ascii=False) for entry in found]
 
 
+def _import_event_classes() -> None:
+    """Imports the client library's event classes and serializer, without the package around them.
+
+    The package imports a client for each way to send events, HTTP libraries among them, which takes longer
+    than all the rest of a command. It is left unimported, for whoever wants it.
+    """
+    package = "openlineage.client"
+    if package in sys.modules or f"{package}.serde" in sys.modules:
+        return
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        raise ModuleNotFoundError(f"No module named {package!r}: install openlineage-python")
+    sys.modules[package] = importlib.util.module_from_spec(spec)
+    try:
+        for name in ("serde", "event_v2", "facet_v2", "naming.dataset"):
+            importlib.import_module(f"{package}.{name}")
+    finally:
+        del sys.modules[package]
+
+
 def dataset_name(uri: str) -> tuple[str, str]:
     """Namespace and name of a folder or file, as OpenLineage names datasets.
 
@@ -81,6 +104,7 @@ def dataset_name(uri: str) -> tuple[str, str]:
     Args:
         uri: A path, or e.g. gs://bucket/path.
     """
+    _import_event_classes()
     from openlineage.client.naming import dataset
 
     parts = urlsplit(uri)

@@ -6,6 +6,8 @@ import copy
 import dataclasses
 import hashlib
 import json
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from datetime import datetime
@@ -349,3 +351,19 @@ def test_an_execution_ends_as_it_ended(found: Example, state: str, kinds: list[s
         assert run["message"] == f"node prune-a4a3d3 failed: {reason}"
     for event in own:
         validate(event)
+
+
+def test_nothing_that_sends_events_is_imported_and_the_library_stays_usable() -> None:
+    program = (
+        "import sys\n"
+        "from pipeline import open_lineage\n"
+        "print(open_lineage.dataset_name('gs://bucket/a/b'))\n"
+        "print(sorted({'httpx', 'requests', 'openlineage.client'} & set(sys.modules)))\n"
+        "from openlineage.client import OpenLineageClient\n"
+        "from openlineage.client.event_v2 import Job\n"
+        "import openlineage.client.event_v2 as events\n"
+        "print(events.Job is Job, OpenLineageClient.__name__)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == ["('gs://bucket', 'a/b')", "[]", "True OpenLineageClient"]
