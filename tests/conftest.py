@@ -125,11 +125,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = [items[index] for index in order]
 
 
-_LONG = {name: place for place, name in enumerate(("a finished run", "test_killed", "servers"))}
+_LONG = {
+    name: place for place, name in enumerate(("a finished run", "test_killed", "test_parity", "servers"))
+}
 
 
 def _group(item: pytest.Item) -> str:
-    if "finished" in getattr(item, "fixturenames", ()):
+    if "finished" in getattr(item, "fixturenames", ()) and item.path.parent.name == "e2e":
         return "a finished run"
     if item.path.parent.name == "servers" or item.path.name == "test_databases.py":
         return "servers"

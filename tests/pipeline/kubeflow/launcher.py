@@ -29,6 +29,8 @@ from typing import Any
 
 import yaml
 
+from tests.pipeline.kubeflow.trigger import holds
+
 _SCHEMES = {"minio": "minio", "s3": "s3", "gs": "gcs"}
 
 
@@ -95,6 +97,8 @@ class Launcher:
         run_id: Part of every artifact's URI.
         server: Runs the tasks; each is a new interpreter where it is None.
         fresh: Tasks that are a new interpreter even so.
+        results: Task → what it left.
+        skipped: Tasks whose condition was not met, and those that depend on them.
     """
 
     spec: dict[str, Any]
@@ -106,6 +110,7 @@ class Launcher:
     server: TaskServer | None = None
     fresh: frozenset[str] = frozenset()
     results: dict[str, TaskResult] = field(default_factory=dict)
+    skipped: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, text: str, **attributes: Any) -> Launcher:
@@ -113,14 +118,33 @@ class Launcher:
         return cls(spec=next(iter(yaml.safe_load_all(text))), **attributes)
 
     def run(self) -> dict[str, TaskResult]:
-        """Runs every task after those that it depends on.
+        """Runs every task after those that it depends on, where its condition is met.
 
         Raises:
             TaskFailed: Where one fails; those that depend on it are not run.
         """
         for name in self.order():
-            self.results[name] = self.run_task(name)
+            if self.triggered(name):
+                self.results[name] = self.run_task(name)
+            else:
+                self.skipped.add(name)
         return self.results
+
+    def triggered(self, name: str) -> bool:
+        """Whether a task is to be run: not after one that was not, nor where its condition is not met."""
+        task = self.spec["root"]["dag"]["tasks"][name]
+        if self.skipped & set(task.get("dependentTasks", [])):
+            return False
+        condition = task.get("triggerPolicy", {}).get("condition")
+        if not condition:
+            return True
+        # TFX writes a task's input as `_<task>.<output>` where the condition is on it.
+        given = {
+            f"_{producer}.{key}": [artifact]
+            for producer, result in self.results.items()
+            for key, artifact in result.outputs.items()
+        }
+        return holds(condition, given)
 
     def order(self) -> list[str]:
         """All tasks, each after those that it depends on."""
@@ -138,8 +162,6 @@ class Launcher:
     def run_task(self, name: str) -> TaskResult:
         """Runs one task, whose inputs are there."""
         task = self.spec["root"]["dag"]["tasks"][name]
-        if task.get("triggerPolicy"):
-            raise NotImplementedError(f"{name} has a trigger policy, and no plan of Paredown's needs one")
         component = self.spec["components"][task["componentRef"]["name"]]
         container = self.spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
         given = self._executor_input(name, task, component)
