@@ -12,7 +12,7 @@ UV   ?= uv
 export PYTHON
 
 # One process for each core; each takes up to 3 GB.
-SPREAD ?= --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+SPREAD ?= --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 .PHONY: help setup demo test servers lint format lock clean
 

@@ -112,30 +112,43 @@ def write_examples(folder: Path, schema: str, **splits: list[bytes]) -> Path:
     return folder
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Says what stays together when tests are spread over processes (`--dist loadgroup`).
-
-    A file's tests share fixtures that take long; some fixtures are shared by several files. What takes
-    longest comes first, so that no process is left with it in the end.
-    """
-    groups = [_group(item) for item in items]
-    for item, group in zip(items, groups, strict=True):
-        item.add_marker(pytest.mark.xdist_group(group))
-    order = sorted(range(len(items)), key=lambda index: (_LONG.get(groups[index], len(_LONG)), index))
-    items[:] = [items[index] for index in order]
-
-
-_LONG = {
-    name: place for place, name in enumerate(("a finished run", "test_killed", "test_parity", "servers"))
+# Files whose tests share fixtures that take long; those of other files share them among themselves only.
+_TOGETHER = {
+    "tests/e2e/test_data.py": "a finished run",
+    "tests/e2e/test_local_run.py": "a finished run",
+    "tests/e2e/test_review.py": "a finished run",
+    "tests/e2e/test_databases.py": "servers",
+    "tests/servers/test_servers.py": "servers",
 }
+_LONGEST = (
+    "a finished run",
+    "tests/e2e/test_killed.py",
+    "tests/pipeline/kubeflow/test_parity.py",
+    "servers",
+)
 
 
-def _group(item: pytest.Item) -> str:
-    if "finished" in getattr(item, "fixturenames", ()) and item.path.parent.name == "e2e":
-        return "a finished run"
-    if item.path.parent.name == "servers" or item.path.name == "test_databases.py":
-        return "servers"
-    return item.path.stem if item.path.stem in _LONG else str(item.path)
+def _group(nodeid: str) -> str:
+    file = nodeid.partition("::")[0]
+    return _TOGETHER.get(file, file)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts what takes longest first, so that no process is left with it in the end."""
+    order = {group: place for place, group in enumerate(_LONGEST)}
+    items.sort(key=lambda item: order.get(_group(item.nodeid), len(order)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keeps tests that share fixtures in one process, where pytest-xdist spreads them."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Grouped(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid)
+
+    return Grouped(config, log)
 
 
 @pytest.fixture(scope="session")
