@@ -70,6 +70,7 @@ def main() -> None:
       paredown run configs/mnist/pipeline.yaml         # run it
       paredown compile configs/mnist/pipeline.yaml …   # or compile it for Kubeflow Pipelines
       paredown submit mnist.yaml --host … --wait       # and run it there
+      paredown lineage serving/mnist                   # what was the pushed model made from?
     """
     for stream in (sys.stdout, sys.stderr):
         # Characters that a terminal does not have (LC_ALL=C, names that are no UTF-8) are no reason to fail.
