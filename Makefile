@@ -77,6 +77,7 @@ servers:
 	has mariadbd || missing+=' mariadb-server'
 	compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || has postgres || missing+=' postgresql'
 	has chromium || missing+=' chromium'
+	has readelf || missing+=' binutils'
 	if [ -z "$$missing" ]; then exit 0; fi
 	by_hand="apt-get install --no-install-recommends$$missing"
 	if ! has apt-get; then

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +15,7 @@ import yaml
 
 from tests.pipeline.kubeflow.conftest import CONFIGS, ROOT
 from tests.pipeline.kubeflow.dockerfile import Ignored, Stage, copied, parse
+from tests.servers.programs import find
 
 TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 DOCKERFILE = parse(TEXT)
@@ -179,12 +180,11 @@ VENDORS_LIBRARIES = re.compile(r"libQnn\w+\.so|libopenvino[\w.]*")
 
 def test_the_last_stage_has_the_libraries_that_packages_load() -> None:
     """Nothing is installed there by Debian's package manager, so that wheels have to bring what they need."""
-    if shutil.which("readelf") is None:
-        pytest.skip("readelf is not installed; it comes with binutils")
+    (readelf,) = find("binutils", "readelf")
     folder = Path(sysconfig.get_path("platlib"))
     libraries = [path for path in folder.rglob("*.so*") if path.is_file()]
     assert len(libraries) > 100
-    said = subprocess.run(["readelf", "-d", *libraries], capture_output=True, text=True).stdout
+    said = subprocess.run([readelf, "-d", *libraries], capture_output=True, text=True).stdout
     needed = set(re.findall(r"\(NEEDED\).*\[(.*)\]", said))
     assert "libstdc++.so.6" in needed
     brought = {path.name for path in libraries}
@@ -203,10 +203,9 @@ def test_no_secret_is_in_it() -> None:
 
 
 def test_hadolint_finds_nothing() -> None:
-    if shutil.which("hadolint") is None:
-        pytest.skip("hadolint is not installed; it comes with `make setup` on x86-64")
+    linter = Path(sys.executable).with_name("hadolint")  # a locked package brings it
     done = subprocess.run(
-        ["hadolint", "--no-color", "Dockerfile"], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [linter, "--no-color", "Dockerfile"], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
