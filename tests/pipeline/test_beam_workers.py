@@ -67,6 +67,7 @@ def data(tmp_path_factory: pytest.TempPathFactory, mnist_arrays: dict[str, Digit
 def run_first_nodes(data: Path, root: Path, beam_args: list[str]) -> None:
     """Runs the nodes that `paredown run` would run first, up to the schema."""
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+    from tfx.orchestration.metadata import sqlite_metadata_connection_config
 
     from pipeline import build, plan
     from pipeline.config_file import load
@@ -77,7 +78,10 @@ def run_first_nodes(data: Path, root: Path, beam_args: list[str]) -> None:
     wanted = (plan.EXAMPLE_GEN, plan.STATISTICS_GEN, plan.SCHEMA_GEN)
     first = dataclasses.replace(whole, nodes=tuple(node for node in whole.nodes if node.id in wanted))
     root.mkdir()
-    LocalDagRunner().run(build.build(first, file.config))
+    pipeline = build.build(first, file.config)
+    # `pipeline.local_runner` would put the store in the place of the one that is none.
+    pipeline.metadata_connection_config = sqlite_metadata_connection_config(str(root / "metadata.sqlite"))
+    LocalDagRunner().run(pipeline)
 
 
 def only(paths: Iterator[Path]) -> Path:

@@ -53,7 +53,7 @@ def test_validate_as_json_is_for_scripts(tmp_path: Path) -> None:
 
 
 def test_plan_lists_nodes_sharing_and_what_would_run(empty_root: str) -> None:
-    result = CliRunner().invoke(main, ["plan", MNIST, "--set", empty_root])
+    result = CliRunner().invoke(main, ["plan", MNIST, "--set", empty_root], env={"COLUMNS": None})
     assert result.exit_code == 0
     assert "shared by 2: pruned-int8," in result.output
     assert "25 nodes for 6 candidates: 0 cached, 25 would run, 5 of them train" in result.output
