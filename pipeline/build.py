@@ -15,9 +15,10 @@ from tfx.dsl.components.base import base_component
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.proto import example_gen_pb2, pusher_pb2, trainer_pb2
 
-from pipeline import plan as planning
+from pipeline import node as node_ids
 from pipeline.config import Config
-from pipeline.plan import Node, Plan
+from pipeline.node import Node
+from pipeline.plan import Plan
 
 Channels = dict[str, Any]
 
@@ -82,7 +83,7 @@ def _example_gen(node: Node, channels: Channels) -> base_component.BaseComponent
 def _schema_gen(node: Node, channels: Channels) -> base_component.BaseComponent:
     # From the training split alone: what only the eval split has is an anomaly, not a new normal.
     return tfx_components.SchemaGen(
-        infer_feature_shape=True, exclude_splits=[planning.EVALUATED_SPLIT], **channels
+        infer_feature_shape=True, exclude_splits=[node_ids.EVALUATED_SPLIT], **channels
     )
 
 
@@ -98,8 +99,8 @@ def _trainer(node: Node, channels: Channels) -> base_component.BaseComponent:
     return _component_class(node)(
         run_fn=node.parameters["run_fn"],
         custom_config=json.loads(str(node.parameters["custom_config"])),
-        train_args=trainer_pb2.TrainArgs(splits=[planning.TRAINED_SPLIT]),
-        eval_args=trainer_pb2.EvalArgs(splits=[planning.EVALUATED_SPLIT]),
+        train_args=trainer_pb2.TrainArgs(splits=[node_ids.TRAINED_SPLIT]),
+        eval_args=trainer_pb2.EvalArgs(splits=[node_ids.EVALUATED_SPLIT]),
         **channels,
     )
 
@@ -114,11 +115,11 @@ def _pusher(node: Node, channels: Channels) -> base_component.BaseComponent:
 
 
 _TFX_BUILDERS: dict[str, Callable[[Node, Channels], base_component.BaseComponent]] = {
-    planning.EXAMPLE_GEN: _example_gen,
-    planning.STATISTICS_GEN: lambda node, channels: tfx_components.StatisticsGen(**channels),
-    planning.SCHEMA_GEN: _schema_gen,
-    planning.EXAMPLE_VALIDATOR: lambda node, channels: tfx_components.ExampleValidator(**channels),
-    planning.TRANSFORM: _transform,
-    planning.TRAINER: _trainer,
-    planning.PUSHER: _pusher,
+    node_ids.EXAMPLE_GEN: _example_gen,
+    node_ids.STATISTICS_GEN: lambda node, channels: tfx_components.StatisticsGen(**channels),
+    node_ids.SCHEMA_GEN: _schema_gen,
+    node_ids.EXAMPLE_VALIDATOR: lambda node, channels: tfx_components.ExampleValidator(**channels),
+    node_ids.TRANSFORM: _transform,
+    node_ids.TRAINER: _trainer,
+    node_ids.PUSHER: _pusher,
 }

@@ -9,7 +9,8 @@ from typing import Any
 
 from components.common.file_hashes import FILES, digests
 from pipeline.metadata_store import Done, MetadataStore, is_live, properties
-from pipeline.plan import PUSHER, Node, Plan
+from pipeline.node import PUSHER, Node
+from pipeline.plan import Plan
 
 
 def cached_nodes(plan: Plan, store: MetadataStore) -> dict[str, Done]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -20,12 +20,12 @@ from components.evaluator.params import Gate
 from components.registry import STEPS
 from components.selector.params import SelectOptions
 from components.tflite_converter.params import ConvertOptions
-from components.trainer.params import TrainOptions
 from pipeline import metadata_url
+from pipeline.data_options import Data
 from pipeline.kubeflow_options import KubeflowOptions
+from pipeline.model_options import ModelSection
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
-_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
 def _refusal(message: str, *within: str | int) -> PydanticCustomError:
@@ -46,17 +46,6 @@ def _check_name(value: str) -> str:
     return value
 
 
-def _check_module(value: str) -> str:
-    if value.endswith(".py") and _MODULE.fullmatch(value.removesuffix(".py").replace("/", ".")):
-        dotted = value.removesuffix(".py").replace("/", ".")
-        raise ValueError(f"{value!r} is a file; write it as Python imports it: {dotted}")
-    if not _MODULE.fullmatch(value):
-        raise ValueError(
-            f"{value!r} is no module name: write it as Python imports it, e.g. configs.mnist.model"
-        )
-    return value
-
-
 def _check_metadata(value: str) -> str:
     metadata_url.parse(value)
     return value
@@ -69,36 +58,6 @@ def _check_flag(value: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_check_name)]
-
-
-class Splits(Options):
-    """Which files hold which split, as glob patterns below `data.path`."""
-
-    train: str = Field(default="train*", description="Files to train and calibrate on.")
-    eval: str = Field(default="eval*", description="Files that the gate measures accuracy on.")
-
-
-class Data(Options):
-    """The examples."""
-
-    format: Literal["tfrecord"] = Field(
-        default="tfrecord",
-        description="tfrecord: tf.Example records, raw or gzip-compressed (*.gz).",
-    )
-    path: str = Field(min_length=1, description="Folder of the files, from the working directory.")
-    splits: Splits = Field(default=Splits(), description="Which files hold which split.")
-    label: str = Field(min_length=1, description="The feature that the model predicts.")
-
-
-class ModelSection(Options):
-    """The model to optimize."""
-
-    module: Annotated[str, AfterValidator(_check_module)] = Field(
-        description="Python module with build_model(hparams) -> compiled tf_keras.Model; where "
-        "wanted, build_student(hparams) and preprocessing_fn(inputs)."
-    )
-    hparams: dict[str, Any] = Field(default={}, description="Passed to build_model and build_student.")
-    train: TrainOptions = Field(default=TrainOptions(), description="Training of the baseline.")
 
 
 class Push(Options):

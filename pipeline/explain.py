@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.common.explanation import Explanation, Outlook, Workshop
+from components.common.model_definition import ModelDefinition
 from components.common.model_files import StepRecord
 from components.common.step import StepOptions
 from components.distiller.params import DistillOptions
@@ -56,7 +57,7 @@ class Explainer:
         """
         section = config.model
         self._config = config
-        self.workshop = Workshop(section.module, section.hparams, _to_tflite, examples)
+        self.workshop = Workshop(ModelDefinition(section.module, section.hparams), _to_tflite, examples)
         self._known: dict[str, Explanation] = {}
 
     def candidate(self, name: str) -> Candidate:

@@ -14,7 +14,8 @@ from pipeline.config import Config
 from pipeline.config_file import ConfigFile, Location, Problem, nearest
 from pipeline.kubeflow_options import NodeOptions, Target, unmatched
 from pipeline.model_source import find_module
-from pipeline.plan import Node, Plan
+from pipeline.node import Node
+from pipeline.plan import Plan
 
 PRODUCTS = {"kubeflow": "Kubeflow Pipelines", "vertex": "Vertex AI Pipelines"}
 

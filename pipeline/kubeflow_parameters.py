@@ -13,7 +13,8 @@ from pathlib import Path
 
 from pipeline.checks import split_files
 from pipeline.config import Config
-from pipeline.plan import EVALUATED_SPLIT, EXAMPLE_GEN, PUSHER, TRAINED_SPLIT, TRAINER, Plan
+from pipeline.node import EVALUATED_SPLIT, EXAMPLE_GEN, PUSHER, TRAINED_SPLIT, TRAINER
+from pipeline.plan import Plan
 
 DATA_PATH = "data_path"
 DATA_FINGERPRINT = "data_fingerprint"

@@ -30,7 +30,8 @@ from pipeline import build, cache, metadata_url
 from pipeline.config import Config
 from pipeline.exit_code import EXIT_INTERRUPTED, EXIT_NODE_FAILED, EXIT_NONE_PASSED, EXIT_PUSHED
 from pipeline.metadata_store import MetadataStore, connect, properties
-from pipeline.plan import EXAMPLE_GEN, PUSHER, SELECTOR, Plan
+from pipeline.node import EXAMPLE_GEN, PUSHER, SELECTOR
+from pipeline.plan import Plan
 from pipeline.provenance import Provenance
 from pipeline.run_record import RUN, RunRecord
 

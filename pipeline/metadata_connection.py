@@ -19,9 +19,11 @@ from pipeline.metadata_url import MetadataUrl, StoreError
 _PATIENCE = 5.0  # seconds that a server has to answer
 _ATTEMPTS = 10  # at a database that another run is just making; TFX's own number
 
-# What databases say of two that make the same tables at once.
+# What databases say of two that make the same database or tables at once.
 _RACE = re.compile(
     r"concurrent connection to the empty|duplicate key value violates unique constraint|Deadlock found"
+    r"|(?:database|relation|type) \"[^\"]*\" already exists|is being accessed by other users"
+    r"|tuple concurrently updated"
 )
 
 

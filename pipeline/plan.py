@@ -8,64 +8,20 @@ nodes are already done.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from components.common.step import StepOptions
 from components.tflite_converter.params import ConvertOptions
-from pipeline.checks import split_files
+from pipeline import data_nodes
 from pipeline.code_version import component_version, module_version
 from pipeline.config import Config
+from pipeline.data_nodes import Transformation
 from pipeline.model_source import find_module, has_function
-
-EXAMPLE_GEN = "ImportExampleGen"
-STATISTICS_GEN = "StatisticsGen"
-SCHEMA_GEN = "SchemaGen"
-EXAMPLE_VALIDATOR = "ExampleValidator"
-ANOMALY_GATE = "AnomalyGate"
-TRANSFORM = "Transform"
-TRAINER = "Trainer"
-SELECTOR = "Selector"
-PUSHER = "Pusher"
-
-TRAINED_SPLIT = "train"
-EVALUATED_SPLIT = "eval"
-
-Parameter = str | int | float
+from pipeline.node import PUSHER, SELECTOR, TRAINER, Node, Output, Parameter, proto_json, to_json
 
 _LONGEST_ID = 63 - len("-evaluate")
-
-
-@dataclass(frozen=True)
-class Output:
-    """An output of another node, as an input of this one."""
-
-    node: str
-    key: str
-
-
-@dataclass(frozen=True)
-class Node:
-    """One node of the pipeline.
-
-    Attributes:
-        id: Unique in the plan; from content, so that it is stable when candidates come and go.
-        component: Dotted path of the component class.
-        inputs: Input key → what is read.
-        parameters: Execution properties as ML Metadata records them; for TFX's own components those
-            that tell one configuration from another.
-        trains: Whether the node trains a model, and so takes long.
-        candidates: Candidates that need the node; empty where all do.
-    """
-
-    id: str
-    component: str
-    inputs: dict[str, Output]
-    parameters: dict[str, Parameter]
-    trains: bool = False
-    candidates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,20 +66,21 @@ class _Planner:
         if module is None:
             raise FileNotFoundError(f"module {config.model.module} not found")
         self.module_version = module_version(module, config.model.module, config_path)
-        self.transforms = has_function(module, "preprocessing_fn")
+        self.transformation = (
+            Transformation(f"{config.model.module}.preprocessing_fn", self.module_version)
+            if has_function(module, "preprocessing_fn")
+            else None
+        )
+        # What the baseline begins with besides what build_model makes.
+        self.source: dict[str, object] = {}
         self.nodes: dict[str, Node] = {}
         self.users: dict[str, list[str]] = {}
         # What nodes that train or measure read besides a model.
-        self.data = {
-            "examples": Output(EXAMPLE_GEN, "examples"),
-            "schema": Output(ANOMALY_GATE, "schema"),
-        }
-        if self.transforms:
-            self.data["examples"] = Output(TRANSFORM, "transformed_examples")
-            self.data["transform_graph"] = Output(TRANSFORM, "transform_graph")
+        self.data = data_nodes.outputs(self.transformation)
 
     def plan(self) -> Plan:
-        self._add_data_nodes()
+        for node in data_nodes.data_nodes(self.config.data, self.transformation):
+            self._add(node)
         self._add_trainer()
         baseline = self._add_step(TRAINER, "", ConvertOptions(quantization="float32"), ())
         models, evaluations = {}, {}
@@ -145,71 +102,14 @@ class _Planner:
     def _add(self, node: Node) -> None:
         self.nodes[node.id] = node
 
-    def _add_data_nodes(self) -> None:
-        data = self.config.data
-        self._add(
-            Node(
-                EXAMPLE_GEN,
-                "tfx.components.ImportExampleGen",
-                {},
-                {
-                    "input_base": os.path.abspath(data.path),
-                    "input_config": proto_json(
-                        {
-                            "splits": [
-                                {"name": TRAINED_SPLIT, "pattern": data.splits.train},
-                                {"name": EVALUATED_SPLIT, "pattern": data.splits.eval},
-                            ]
-                        }
-                    ),
-                    "input_fingerprint": data_fingerprint(self.config),
-                },
-            )
-        )
-        examples = {"examples": Output(EXAMPLE_GEN, "examples")}
-        self._add(Node(STATISTICS_GEN, "tfx.components.StatisticsGen", examples, {}))
-        statistics = {"statistics": Output(STATISTICS_GEN, "statistics")}
-        self._add(Node(SCHEMA_GEN, "tfx.components.SchemaGen", statistics, {}))
-        schema = Output(SCHEMA_GEN, "schema")
-        self._add(
-            Node(
-                EXAMPLE_VALIDATOR,
-                "tfx.components.ExampleValidator",
-                {**statistics, "schema": schema},
-                {},
-            )
-        )
-        self._add(
-            Node(
-                ANOMALY_GATE,
-                "components.anomaly_gate.component.AnomalyGate",
-                {"anomalies": Output(EXAMPLE_VALIDATOR, "anomalies"), "inferred_schema": schema},
-                {"code_version": component_version("components.anomaly_gate.executor")},
-            )
-        )
-        if self.transforms:
-            self._add(
-                Node(
-                    TRANSFORM,
-                    "tfx.components.Transform",
-                    {
-                        "examples": Output(EXAMPLE_GEN, "examples"),
-                        "schema": Output(ANOMALY_GATE, "schema"),
-                    },
-                    {
-                        "preprocessing_fn": f"{self.config.model.module}.preprocessing_fn",
-                        "custom_config": _json({"module_version": self.module_version}),
-                    },
-                )
-            )
-
     def _add_trainer(self) -> None:
         model = self.config.model
         custom_config = {
             "code_version": component_version("components.trainer.run_fn"),
-            "hparams": _json(model.hparams),
+            "hparams": to_json(model.hparams),
             "label": self.config.data.label,
             "model_module": model.module,
+            "model_source": to_json(self.source),
             "module_version": self.module_version,
             "params": model.train.model_dump_json(),
             "seed": self.config.run.seed,
@@ -221,7 +121,7 @@ class _Planner:
                 dict(self.data),
                 {
                     "run_fn": "components.trainer.run_fn.run_fn",
-                    "custom_config": _json(custom_config),
+                    "custom_config": to_json(custom_config),
                 },
                 trains=True,
             )
@@ -235,7 +135,8 @@ class _Planner:
             parameters: dict[str, Parameter] = {
                 "params": step.canonical_json(),
                 "model_module": self.config.model.module,
-                "hparams": _json(self.config.model.hparams),
+                "hparams": to_json(self.config.model.hparams),
+                "model_source": to_json(self.source),
                 "label": self.config.data.label,
                 "seed": self.config.run.seed,
                 "code_version": component_version(f"{package}.executor"),
@@ -264,7 +165,7 @@ class _Planner:
                     **self.data,
                 },
                 {
-                    "gate": _json(self.config.gate.model_dump(mode="json")),
+                    "gate": to_json(self.config.gate.model_dump(mode="json")),
                     "label": self.config.data.label,
                     "seed": self.config.run.seed,
                     "code_version": component_version("components.evaluator.executor"),
@@ -286,8 +187,8 @@ class _Planner:
                 "components.selector.component.Selector",
                 inputs,
                 {
-                    "candidates": _json(list(models)),
-                    "select": _json(self.config.select.model_dump(mode="json")),
+                    "candidates": to_json(list(models)),
+                    "select": to_json(self.config.select.model_dump(mode="json")),
                     "code_version": component_version("components.selector.executor"),
                 },
             )
@@ -306,7 +207,7 @@ class _Planner:
                     "push_destination": proto_json(
                         {"filesystem": {"base_directory": os.path.abspath(self.config.push.directory)}}
                     ),
-                    "custom_config": _json(
+                    "custom_config": to_json(
                         {"code_version": component_version("components.pusher.executor")}
                     ),
                 },
@@ -325,34 +226,3 @@ def bounded(node_id: str) -> str:
 def input_key(candidate: str) -> str:
     """A candidate's name as part of the key of an input, which Python must take as a name."""
     return candidate.replace("-", "_")
-
-
-def data_fingerprint(config: Config) -> str:
-    """What ImportExampleGen's driver will record of the files, computed as it does.
-
-    Name, count, total bytes, and the xor and sum of the times of modification, in seconds.
-    """
-    lines = []
-    splits = config.data.splits
-    for split, pattern in ((TRAINED_SPLIT, splits.train), (EVALUATED_SPLIT, splits.eval)):
-        total = xor = added = 0
-        files = split_files(os.path.abspath(config.data.path), pattern)
-        for file in files:
-            status = file.stat()
-            total += status.st_size
-            xor ^= int(status.st_mtime)
-            added += int(status.st_mtime)
-        lines.append(
-            f"split:{split},num_files:{len(files)},total_bytes:{total},"
-            f"xor_checksum:{xor},sum_checksum:{added}"
-        )
-    return "\n".join(lines)
-
-
-def proto_json(value: object) -> str:
-    """JSON laid out as TFX records protocol buffers."""
-    return json.dumps(value, indent=2, sort_keys=True)
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, sort_keys=True)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import functools
-import gzip
 import json
 import math
-import zlib
 from typing import Any
-
-import tensorflow as tf
 
 from components.common.examples import ExamplesError, match_features
 from components.common.user_module import UserModuleError, describe
 from components.tflite_converter.conversion_error import ConversionError
 from components.tflite_converter.explanation import reason
-from pipeline.checks import split_files
-from pipeline.config_file import ConfigFile, Location, Problem, nearest
+from pipeline.config_file import ConfigFile, Location, Problem
+from pipeline.data_preflight import DataFacts, check_data
 from pipeline.explain import Candidate, Explainer
-from pipeline.plan import EXAMPLE_GEN, TRANSFORM, Plan
+from pipeline.node import EXAMPLE_GEN, TRANSFORM
+from pipeline.plan import Plan
 
 
 def check(file: ConfigFile, plan: Plan, cached: set[str]) -> list[Problem]:
@@ -35,7 +32,7 @@ def check(file: ConfigFile, plan: Plan, cached: set[str]) -> list[Problem]:
     checks = _Checks(file, plan)
     if file.config.run.beam_args:
         checks.check_beam()
-    checks.check_records(whole=EXAMPLE_GEN not in cached)
+    checks.check_data(whole=EXAMPLE_GEN not in cached)
     new = [name for name, node in plan.models.items() if node not in cached]
     if new:
         checks.check_models(new)
@@ -56,7 +53,7 @@ def explain(file: ConfigFile, plan: Plan) -> tuple[list[Candidate], list[Problem
         each mistake.
     """
     checks = _Checks(file, plan)
-    checks.check_records(whole=True)
+    checks.check_data(whole=True)
     return checks.check_models(list(file.config.candidates)), checks.problems
 
 
@@ -66,16 +63,14 @@ class _Checks:
         self.config = file.config
         self.transforms = any(node.id == TRANSFORM for node in plan.nodes)
         self.problems: list[Problem] = []
-        # Feature → number of values in the first training record.
-        self.features: dict[str, int] | None = None
-        self.examples: int | None = None
+        self.data = DataFacts()
         # What has been checked once, and is the same mistake wherever it stands.
         self.told: set[tuple[str, str]] = set()
 
     @functools.cached_property
     def explainer(self) -> Explainer:
         """Made when the examples have been counted."""
-        return Explainer(self.config, self.examples)
+        return Explainer(self.config, self.data.examples)
 
     def _add(self, location: Location, message: str) -> None:
         self.problems.append(self.file.problem(location, message))
@@ -91,55 +86,11 @@ class _Checks:
         except (ValueError, ImportError, AttributeError, SystemExit) as error:
             self._add(("run", "beam_args"), f"Apache Beam refuses them: {describe(error)}")
 
-    def check_records(self, whole: bool) -> None:
+    def check_data(self, whole: bool) -> None:
         """Reads files to their ends, checksums included, where `whole`; the first record's features always."""
-        data = self.config.data
-        for split in ("train", "eval"):
-            where: Location = ("data", "splits", split)
-            first, total = None, 0
-            for path in split_files(data.path, getattr(data.splits, split)):
-                try:
-                    count, example = read_through(str(path), whole)
-                except (tf.errors.OpError, ValueError) as error:
-                    if not whole:  # what nobody will read need not be whole
-                        continue
-                    self._add(where, f"{path} is damaged: {describe(error)}; fetch or write it again")
-                    continue
-                if count == 0:
-                    self._add(where, f"{path} has no records; write some, or exclude it by the pattern")
-                    continue
-                first = first or example
-                total += count
-            if split == "train" and whole:
-                self.examples = total or None
-            if first is not None:
-                self._check_label(first, split)
-
-    def _check_label(self, example: tf.train.Example, split: str) -> None:
-        features = {
-            name: len(getattr(value, kind).value) if (kind := value.WhichOneof("kind")) else 0
-            for name, value in example.features.feature.items()
-        }
-        label = self.config.data.label
-        if not features:
-            self._add(("data", "splits", split), "the first record is no tf.Example with features")
-        elif label not in features and not self.transforms and split == "train":
-            self._add(
-                ("data", "label"), f"{label!r} is no feature of the data, which has {sorted(features)}"
-            )
-        if split == "train":
-            self.features = features
-            self._check_slices(features)
-
-    def _check_slices(self, features: dict[str, int]) -> None:
-        for index, limits in enumerate(self.config.gate.accuracy.slices):
-            for feature in limits.features():
-                if feature not in features and not self.transforms:
-                    known = sorted(features)
-                    self._add(
-                        ("gate", "accuracy", "slices", index, "by"),
-                        f"{feature!r} is no feature of the data{nearest(feature, known)}; it has {known}",
-                    )
+        self.data, mistakes = check_data(self.config, self.transforms, whole)
+        for location, message in mistakes:
+            self._add(location, message)
 
     def check_models(self, candidates: list[str]) -> list[Candidate]:
         """Builds the model and the students as training will, and lets each step look at them."""
@@ -170,15 +121,21 @@ class _Checks:
             return None
 
     def _check_inputs(self, model: Any, where: Location) -> None:
-        if self.transforms or self.features is None or self.config.data.label not in self.features:
+        if (
+            self.transforms
+            or self.data.features is None
+            or self.config.data.label not in self.data.features
+        ):
             return
         try:
-            fed = match_features(list(model.input_names), sorted(self.features), self.config.data.label)
+            fed = match_features(
+                list(model.input_names), sorted(self.data.features), self.config.data.label
+            )
         except ExamplesError as error:
             self._add(where, str(error))
             return
         for name, tensor in zip(model.input_names, model.inputs, strict=True):
-            shape, count = tuple(tensor.shape[1:]), self.features[fed[name]]
+            shape, count = tuple(tensor.shape[1:]), self.data.features[fed[name]]
             free = sum(size is None for size in shape)
             if free > 1 or (not free and count and math.prod(shape) != count):
                 self._add(
@@ -219,42 +176,3 @@ class _Checks:
                 ("gate", "accuracy", "metric"),
                 f"TFMA cannot build {gate['metric']}({json.dumps(gate['config'])}): {describe(error)}",
             )
-
-
-def read_through(path: str, whole: bool = True) -> tuple[int, tf.train.Example]:
-    """Reads a TFRecord file to its end, or its first record only.
-
-    Returns:
-        The number of records read, and the first one (empty where there is none).
-
-    Raises:
-        tf.errors.OpError: Where the file is truncated or a checksum is wrong.
-        ValueError: Where the gzip stream is cut off or damaged, or the first record is no tf.Example.
-    """
-    compression = "GZIP" if path.endswith(".gz") else ""
-    records = tf.data.TFRecordDataset(path, compression_type=compression)
-    if not whole:
-        records = records.take(1)
-    if compression and whole:
-        _refuse_truncated(path)
-    count = int(records.batch(1024).reduce(0, lambda n, batch: n + tf.shape(batch)[0]).numpy())
-    example = tf.train.Example()
-    for record in records.take(1):
-        try:
-            example.ParseFromString(record.numpy())
-        except Exception as error:  # protobuf's DecodeError, whose class differs between versions
-            raise ValueError(f"its first record is no tf.Example ({error})") from error
-    return count, example
-
-
-def _refuse_truncated(path: str) -> None:
-    """Raises a ValueError where a gzip file is not whole.
-
-    TensorFlow takes one that was cut off between two records for a shorter one.
-    """
-    try:
-        with gzip.open(path) as file:
-            while file.read(2**20):
-                pass
-    except (EOFError, OSError, zlib.error) as error:
-        raise ValueError(f"its gzip stream is not whole ({error})") from error

@@ -189,6 +189,7 @@ def mnist_examples(examples_artifact: Path) -> Any:
 @pytest.fixture(scope="session")
 def trained(mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A baseline of configs/mnist/model.py, very small."""
+    from components.common.model_definition import ModelDefinition
     from components.trainer.run_fn import train_baseline
 
     folder = tmp_path_factory.mktemp("baseline")
@@ -196,8 +197,7 @@ def trained(mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory) -> Tr
         examples=mnist_examples,
         output=str(folder),
         log_dir=str(folder / "logs"),
-        model_module=MNIST_MODULE,
-        hparams=MNIST_HPARAMS,
+        definition=ModelDefinition(MNIST_MODULE, MNIST_HPARAMS),
         options=MNIST_TRAINING,
         seed=SEED,
     )

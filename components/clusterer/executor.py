@@ -9,7 +9,7 @@ import tensorflow_model_optimization as tfmot
 import tf_keras
 from scipy.cluster import vq
 
-from components.common import batch_norm, fine_tuning, layer_selection, layer_weights, training, user_module
+from components.common import batch_norm, fine_tuning, layer_selection, layer_weights, training
 from components.common.model_files import Facts, StepRecord
 from components.common.step_executor import StepExecutor, StepJob
 
@@ -128,7 +128,7 @@ def cluster(job: StepJob) -> Facts:
     options = job.options
     model = job.load_base_model()
     layers = select_layers(model, options["include"], options["exclude"])
-    model = batch_norm.fold(model, layers, user_module.custom_objects(job.model_module))
+    model = batch_norm.fold(model, layers, job.definition.custom_objects())
     splits = fine_tuning.load_splits(job, model)
     record = StepRecord.read(job.base_model).after("cluster", options)
     by_us = [name for name in layers if _beyond_tfmot(model.get_layer(name), options, record)]

@@ -14,6 +14,7 @@ import tf_keras
 
 from components.common import model_files, tflite_file, user_module
 from components.common.interruption import Interrupted
+from components.common.model_definition import ModelDefinition
 from components.common.model_files import StepRecord
 from components.common.stock_layers import only_stock_layers
 from components.common.tflite_file import TFLiteFile
@@ -51,16 +52,15 @@ class Workshop:
         custom_objects: What the user's module defines or imports, by name.
     """
 
-    def __init__(self, module: str, hparams: dict[str, Any], to_tflite: ToTFLite, examples: int | None):
-        self._module = module
-        self._hparams = hparams
+    def __init__(self, definition: ModelDefinition, to_tflite: ToTFLite, examples: int | None):
+        self._definition = definition
         self._to_tflite = to_tflite
         self._files: dict[int, tuple[Any, bytes, TFLiteFile]] = {}
         self.examples = examples
 
     @functools.cached_property
     def custom_objects(self) -> dict[str, Any]:
-        return user_module.custom_objects(self._module)
+        return self._definition.custom_objects()
 
     @functools.lru_cache  # noqa: B019  (lives as long as one command)
     def build(self, function: str, compiled: bool = False) -> tf_keras.Model:
@@ -69,7 +69,7 @@ class Workshop:
         Raises:
             UserModuleError: Where it does not, or where the model cannot go from one step to the next.
         """
-        model = user_module.build(self._module, function, self._hparams, compiled)
+        model = self._definition.build(function, compiled)
         self._refuse_unsaved(model, function)
         return model
 
@@ -88,7 +88,7 @@ class Workshop:
             raise
         except Exception as error:  # the user's get_config and from_config may raise anything
             raise UserModuleError(
-                f"{self._module}.{function} returned a model that cannot be saved and loaded, as it is "
+                f"{self._definition.module}.{function} returned a model that cannot be saved and loaded, as it is "
                 f"between steps: {_why_not_loaded(model, error)}"
             ) from error
 

@@ -16,6 +16,7 @@ class StepSpec(component_spec.ComponentSpec):
         "params": component_spec.ExecutionParameter(type=str),
         "model_module": component_spec.ExecutionParameter(type=str),
         "hparams": component_spec.ExecutionParameter(type=str),
+        "model_source": component_spec.ExecutionParameter(type=str),
         "label": component_spec.ExecutionParameter(type=str),
         "seed": component_spec.ExecutionParameter(type=int),
         "code_version": component_spec.ExecutionParameter(type=str),

@@ -12,8 +12,9 @@ import tf_keras
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
-from components.common import file_hashes, model_files, training, user_module
+from components.common import file_hashes, model_files, training
 from components.common.examples import Examples
+from components.common.model_definition import ModelDefinition
 from components.common.model_files import Facts
 
 
@@ -26,8 +27,7 @@ class StepJob:
         output: Folder of the `Model` artifact to write.
         options: The step's options, as in its params module.
         examples: The examples, `train` and `eval` splits.
-        model_module: Dotted name of the user's model module.
-        hparams: Hyperparameters for its functions.
+        definition: Where the config's models come from.
         seed: Of everything random: the step's own, or that of the run.
     """
 
@@ -35,8 +35,7 @@ class StepJob:
     output: str
     options: dict[str, Any]
     examples: Examples
-    model_module: str
-    hparams: dict[str, Any]
+    definition: ModelDefinition
     seed: int
 
     def load_base_model(self) -> Any:
@@ -45,12 +44,12 @@ class StepJob:
         The user's module comes first: where this process has not built the model itself, nothing has
         yet registered its custom layers.
         """
-        with tf_keras.utils.custom_object_scope(user_module.custom_objects(self.model_module)):
+        with tf_keras.utils.custom_object_scope(self.definition.custom_objects()):
             return model_files.load(self.base_model)
 
     def reference_model(self) -> Any:
         """The user's model, freshly built: whose loss, metrics and optimizer training goes by."""
-        return user_module.build(self.model_module, "build_model", self.hparams)
+        return self.definition.build()
 
 
 class StepExecutor(base_executor.BaseExecutor, abc.ABC):
@@ -84,12 +83,15 @@ class StepExecutor(base_executor.BaseExecutor, abc.ABC):
             output=output.uri,
             options=options,
             examples=examples_of(input_dict, exec_properties["label"]),
-            model_module=exec_properties["model_module"],
-            hparams=json.loads(exec_properties["hparams"]),
+            definition=ModelDefinition(
+                module=exec_properties["model_module"],
+                hparams=json.loads(exec_properties["hparams"]),
+                source=json.loads(exec_properties["model_source"]),
+            ),
             seed=seed,
         )
         # Layers are made anew from their configs, which may name what the user's module defines.
-        with tf_keras.utils.custom_object_scope(user_module.custom_objects(job.model_module)):
+        with tf_keras.utils.custom_object_scope(job.definition.custom_objects()):
             facts = self.run(job)
         digests = file_hashes.model_digests(output.uri)
         set_properties(output, {**facts, file_hashes.FILES: file_hashes.as_property(digests)})

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tf_keras
 
-from components.common import fine_tuning, model_files, training, user_module
+from components.common import fine_tuning, model_files, training
 from components.common.examples import Arrays
 from components.common.model_files import Facts, StepRecord
 from components.common.step_executor import StepExecutor, StepJob
@@ -90,7 +90,7 @@ def distill(job: StepJob) -> Facts:
     """
     options = job.options
     teacher = job.load_base_model()
-    student = user_module.build(job.model_module, options["student"], job.hparams, compiled=False)
+    student = job.definition.build(options["student"], compiled=False)
     reference = job.reference_model()
     refuse_mismatch(teacher, student, options, reference)
     _refuse_other_features(job, teacher, student)

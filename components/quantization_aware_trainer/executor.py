@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
-from components.common import batch_norm, fine_tuning, training, user_module
+from components.common import batch_norm, fine_tuning, training
 from components.common.in_float import InFloat
 from components.common.kernel_quantize_config import KernelQuantizeConfig
 from components.common.layer_names import matches
@@ -233,7 +233,7 @@ def train_quantization_aware(job: StepJob) -> Facts:
     exclude = job.options["exclude"]
     record.float_layers.extend(exclude)
     splits = fine_tuning.load_splits(job, model)
-    objects = user_module.custom_objects(job.model_module)
+    objects = job.definition.custom_objects()
     prepared = prepare(model, exclude, objects)
     quantized = quantize(prepared, exclude, with_one_scale(record), objects)
     training.compile_like(quantized, job.reference_model(), job.options["learning_rate"])

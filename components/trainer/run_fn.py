@@ -6,8 +6,9 @@ import json
 import os
 from typing import Any
 
-from components.common import model_files, training, user_module
+from components.common import model_files, training
 from components.common.examples import Examples
+from components.common.model_definition import ModelDefinition
 from components.common.model_files import StepRecord
 
 
@@ -15,8 +16,8 @@ def run_fn(fn_args: Any) -> None:
     """Trains the user's model and writes it as the folder of a `Model` artifact.
 
     Args:
-        fn_args: TFX's `FnArgs`. `custom_config` holds `model_module`, `hparams`, `params` (as in
-            components.trainer.params, both JSON), `label` and `seed`.
+        fn_args: TFX's `FnArgs`. `custom_config` holds `model_module`, `hparams`, `model_source` and
+            `params` (as in components.trainer.params), all three JSON, `label` and `seed`.
 
     Raises:
         UserModuleError: Where the model module does not give a compiled tf_keras model.
@@ -36,8 +37,11 @@ def run_fn(fn_args: Any) -> None:
         examples=examples,
         output=os.path.dirname(fn_args.serving_model_dir),
         log_dir=fn_args.model_run_dir,
-        model_module=config["model_module"],
-        hparams=json.loads(config["hparams"]),
+        definition=ModelDefinition(
+            module=config["model_module"],
+            hparams=json.loads(config["hparams"]),
+            source=json.loads(config["model_source"]),
+        ),
         options=options,
         seed=training.seed_of(options, config["seed"]),
     )
@@ -47,8 +51,7 @@ def train_baseline(
     examples: Examples,
     output: str,
     log_dir: str,
-    model_module: str,
-    hparams: dict[str, Any],
+    definition: ModelDefinition,
     options: dict[str, Any],
     seed: int,
 ) -> training.History:
@@ -58,8 +61,7 @@ def train_baseline(
         examples: `train` and `eval` splits.
         output: Folder to write the model into.
         log_dir: Gets the learning curves, in TensorBoard's format.
-        model_module: Dotted name of the user's module.
-        hparams: Argument of its build_model.
+        definition: Where the model comes from.
         options: As in components.trainer.params; those that are left out have their defaults, but
             `batch_size`, and `epochs` or `steps`.
         seed: Of initialization and shuffling.
@@ -73,7 +75,7 @@ def train_baseline(
         TrainingError: Where the options do not go with it, or training diverges.
     """
     training.seed_everything(seed)
-    model = user_module.build(model_module, "build_model", hparams)
+    model = definition.build()
     if options.get("learning_rate") is not None:
         training.compile_like(model, model, options["learning_rate"])
     specs = model_files.input_specs(model, list(examples.feature_spec()), examples.label)

@@ -32,6 +32,7 @@ def make_job(
         examples: An `Examples`.
         **changes: Other fields of `StepJob`.
     """
+    from components.common.model_definition import ModelDefinition
     from components.common.step_executor import StepJob
 
     job = StepJob(
@@ -39,8 +40,7 @@ def make_job(
         output=str(output),
         options=options.model_dump(mode="json"),
         examples=examples,
-        model_module=MNIST_MODULE,
-        hparams=MNIST_HPARAMS,
+        definition=ModelDefinition(MNIST_MODULE, MNIST_HPARAMS),
         seed=SEED,
     )
     return dataclasses.replace(job, **changes)

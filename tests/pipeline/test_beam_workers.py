@@ -69,14 +69,14 @@ def run_first_nodes(data: Path, root: Path, beam_args: list[str]) -> None:
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
     from tfx.orchestration.metadata import sqlite_metadata_connection_config
 
-    from pipeline import build, plan
+    from pipeline import build, node, plan
     from pipeline.config_file import load
 
     overrides = [f"data.path={data}", f"run.pipeline_root={root}", f"run.beam_args={json.dumps(beam_args)}"]
     file = load(MNIST, overrides)
     whole = plan.make_plan(file.config, file.path)
-    wanted = (plan.EXAMPLE_GEN, plan.STATISTICS_GEN, plan.SCHEMA_GEN)
-    first = dataclasses.replace(whole, nodes=tuple(node for node in whole.nodes if node.id in wanted))
+    wanted = (node.EXAMPLE_GEN, node.STATISTICS_GEN, node.SCHEMA_GEN)
+    first = dataclasses.replace(whole, nodes=tuple(each for each in whole.nodes if each.id in wanted))
     root.mkdir()
     pipeline = build.build(first, file.config)
     # `pipeline.local_runner` would put the store in the place of the one that is none.

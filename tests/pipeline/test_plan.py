@@ -9,7 +9,8 @@ import pytest
 
 from pipeline import code_version
 from pipeline.config_file import load
-from pipeline.plan import Plan, data_fingerprint, input_key, make_plan
+from pipeline.data_nodes import data_fingerprint
+from pipeline.plan import Plan, input_key, make_plan
 
 MNIST = Path("configs/mnist/pipeline.yaml")
 
@@ -123,7 +124,7 @@ def test_fingerprint_of_the_data_is_the_one_that_tfx_records() -> None:
         example_gen_pb2.Input.Split(name="eval", pattern="test*"),
     ]
     fingerprint, _, _ = utils.calculate_splits_fingerprint_span_and_version("data/mnist", splits)
-    assert data_fingerprint(config) == fingerprint
+    assert data_fingerprint(config.data) == fingerprint
 
 
 def copied_components(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from pipeline import environment, preflight
+from pipeline import environment, preflight, records
 from pipeline.config_file import Problem, load
 from pipeline.plan import make_plan
 
@@ -184,11 +184,11 @@ def test_gzip_cut_off_anywhere_is_not_read_as_a_shorter_file(tmp_path: Path) -> 
     path = tmp_path / "train.tfrecord.gz"
     write_records(path, 12)
     content = path.read_bytes()
-    assert preflight.read_through(str(path))[0] == 12
+    assert records.read_through(str(path))[0] == 12
     for missing in range(1, len(content) // 2):
         path.write_bytes(content[:-missing])
         with pytest.raises((ValueError, tf.errors.OpError)):
-            preflight.read_through(str(path))
+            records.read_through(str(path))
 
 
 def test_flipped_bit(folder: Folder) -> None:

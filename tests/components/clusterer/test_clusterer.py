@@ -17,6 +17,7 @@ from components.clusterer.params import ClusterOptions
 from components.common import layer_weights, model_files
 from components.common.invariants import Invariants
 from components.common.layer_selection import LayerSelectionError
+from components.common.model_definition import ModelDefinition
 from components.common.model_files import StepRecord
 from tests.components.conftest import KERNEL_SHAPES, Step, make_job, run_step
 from tests.conftest import Digits, Trained
@@ -266,8 +267,7 @@ def test_convolutions_without_bias_and_with_few_weights(
         output,
         ClusterOptions(clusters=8, per_channel=True, steps=3, batch_size=50, learning_rate=1e-4),
         mnist_examples,
-        model_module=module,
-        hparams={},
+        definition=ModelDefinition(module, {}),
     )
     tf_keras.utils.set_random_seed(1)
     before = job.reference_model()

@@ -45,7 +45,7 @@ def test_a_step_is_seeded_with_its_own_or_the_runs(options: Any, seed: int, tmp_
     }
     properties = {
         "params": options.canonical_json(), "model_module": MNIST_MODULE, "label": "label", "seed": 3,
-        "hparams": json.dumps(MNIST_HPARAMS), "code_version": "1",
+        "hparams": json.dumps(MNIST_HPARAMS), "model_source": "{}", "code_version": "1",
     }  # fmt: skip
     for _ in range(2):
         Recorder().Do(inputs, {"model": artifact(standard_artifacts.Model, "out")}, properties)

@@ -16,6 +16,7 @@ from tfx.types import standard_artifacts
 from components.common import model_files, stock_layers
 from components.common.examples import Examples
 from components.common.invariants import Invariants
+from components.common.model_definition import ModelDefinition
 from components.common.model_files import StepRecord
 from components.common.step_executor import StepExecutor, StepJob, set_properties
 from tests.components.conftest import MakeModule, make_job, run_step
@@ -46,7 +47,7 @@ def test_do_hands_over_everything_and_keeps_the_facts(examples_artifact: Path, t
     }
     properties = {
         "params": '{"sparsity": 0.8}', "model_module": MNIST_MODULE, "label": "label", "seed": 3,
-        "hparams": json.dumps(MNIST_HPARAMS), "code_version": "1",
+        "hparams": json.dumps(MNIST_HPARAMS), "model_source": "{}", "code_version": "1",
     }  # fmt: skip
     for _ in range(2):
         Recorder().Do(inputs, {"model": [output]}, properties)
@@ -58,8 +59,7 @@ def test_do_hands_over_everything_and_keeps_the_facts(examples_artifact: Path, t
         examples=Examples(
             str(examples_artifact / "examples"), str(examples_artifact / "schema"), None, "label"
         ),
-        model_module=MNIST_MODULE,
-        hparams=MNIST_HPARAMS,
+        definition=ModelDefinition(MNIST_MODULE, MNIST_HPARAMS, {}),
         seed=3,
     )
     assert draws[0] == draws[1]
@@ -150,7 +150,9 @@ def test_a_process_that_never_built_the_model_knows_its_custom_layers(
     folder = write_examples(tmp_path, schema, train=rows, eval=rows)
     examples = Examples(str(folder / "examples"), str(folder / "schema"), None, "label")
     base = tmp_path / "base"
-    train_baseline(examples, str(base), str(base), module, {}, {"epochs": 1, "batch_size": 4}, 1)
+    train_baseline(
+        examples, str(base), str(base), ModelDefinition(module), {"epochs": 1, "batch_size": 4}, 1
+    )
     # As in a new process, where only the artifact is left.
     del sys.modules[module]
     del tf_keras.saving.get_custom_objects()["paredown_tests>Doubled"]
@@ -158,7 +160,7 @@ def test_a_process_that_never_built_the_model_knows_its_custom_layers(
         model_files.load(str(base))
 
     options = PruneOptions(sparsity=0.5, epochs=2, batch_size=4)
-    job = make_job(base, tmp_path / "pruned", options, examples, model_module=module, hparams={})
+    job = make_job(base, tmp_path / "pruned", options, examples, definition=ModelDefinition(module))
     assert run_step(prune, job)["least_layer_sparsity"] == 0.5
 
 
@@ -200,7 +202,7 @@ def test_what_the_module_defines_need_not_be_registered(
     options = PruneOptions(sparsity=0.5, steps=8, batch_size=50)
     properties = {
         "params": options.canonical_json(), "model_module": module, "label": "label", "seed": 3,
-        "hparams": "{}", "code_version": "1",
+        "hparams": "{}", "model_source": "{}", "code_version": "1",
     }  # fmt: skip
 
     Executor().Do(inputs, {"model": [output]}, properties)

@@ -15,6 +15,7 @@ import tensorflow as tf
 from components.common import litert, model_files
 from components.common.examples import Examples
 from components.common.layer_weights import kernel_of
+from components.common.model_definition import ModelDefinition
 from components.common.user_module import build
 from components.distiller.executor import DistillationError, distill, refuse_mismatch
 from components.distiller.params import DistillOptions
@@ -201,14 +202,15 @@ def test_a_student_that_does_not_fit_is_refused(
     output = tmp_path / "out"
     source = STUDENTS + "from configs.mnist.model import build_model\n"
     given = DistillOptions(**options)
-    job = make_job(trained.uri, output, given, mnist_examples, model_module=make_module(source))
+    definition = ModelDefinition(make_module(source), MNIST_HPARAMS)
+    job = make_job(trained.uri, output, given, mnist_examples, definition=definition)
 
     with pytest.raises(DistillationError, match=message):
         run_step(distill, job)
     assert list(output.iterdir()) == []
     # What is known from building alone, without a trained model.
-    baseline = build(job.model_module, "build_model", job.hparams)
-    student = build(job.model_module, given.student, job.hparams, compiled=False)
+    baseline = job.definition.build()
+    student = job.definition.build(given.student, compiled=False)
     with pytest.raises(DistillationError, match=message):
         refuse_mismatch(baseline, student, given.model_dump(mode="json"))
 
@@ -254,8 +256,7 @@ def distill_rows(
         folder / "out",
         given,
         write_rows(folder, rows),
-        model_module=make_module(source),
-        hparams={},
+        definition=ModelDefinition(make_module(source)),
     )
     base = job.reference_model()
     model_files.save(base, job.base_model, list(base.input_names), model_files.StepRecord())

@@ -17,6 +17,7 @@ from components.common import model_files
 from components.common.examples import Examples
 from components.common.invariants import Invariants
 from components.common.layer_selection import LayerSelectionError
+from components.common.model_definition import ModelDefinition
 from components.pruner.executor import prune, wrap
 from components.pruner.params import PruneOptions
 from components.pruner.schedule import Renewals, ScheduleError, renewals
@@ -161,7 +162,7 @@ def small(make_module: MakeModule, tmp_path: Path) -> Callable[..., Step]:
         output = tmp_path / f"pruned{len(list(tmp_path.iterdir()))}"
         job = make_job(
             base, output, PruneOptions(**{"epochs": 1, "batch_size": 16, **options}), examples,
-            model_module=module, hparams={},
+            definition=ModelDefinition(module, {}),
         )  # fmt: skip
         return Step(str(output), run_step(prune, job))
 

@@ -15,6 +15,7 @@ from components.common import layer_weights, model_files, tflite_file
 from components.common.in_float import InFloat
 from components.common.layer_selection import LayerSelectionError
 from components.common.litert import LiteRTModel
+from components.common.model_definition import ModelDefinition
 from components.common.model_files import StepRecord
 from components.common.tflite_file import TFLiteFile
 from components.fine_tuner.executor import fine_tune
@@ -451,7 +452,7 @@ def test_zeros_of_a_separable_convolution_are_held_under_its_name(
     from components.pruner.params import PruneOptions
 
     folders = [tmp_path / name for name in ("base", "pruned", "qat")]
-    changes = {"model_module": make_module(SEPARABLE), "hparams": {}}
+    changes = {"definition": ModelDefinition(make_module(SEPARABLE))}
     pruning = PruneOptions(sparsity=0.8, include=["s"], steps=4, batch_size=50, learning_rate=1e-4)
     training = QatOptions(steps=4, batch_size=50, learning_rate=1e-4)
     first = make_job(folders[0], folders[1], pruning, mnist_examples, **changes)
@@ -565,7 +566,7 @@ def test_a_layer_of_the_users_own_can_be_excluded(
     monkeypatch.setattr(stock_layers, "_STOCK", (*stock_layers._STOCK, module))
     options = QatOptions(exclude=["doubled"], steps=2, batch_size=50, learning_rate=1e-9)
     job = make_job(
-        tmp_path / "base", tmp_path / "out", options, mnist_examples, model_module=module, hparams={}
+        tmp_path / "base", tmp_path / "out", options, mnist_examples, definition=ModelDefinition(module)
     )
     model_files.save(job.reference_model(), job.base_model, ["image"], StepRecord())
     run_step(train_quantization_aware, job)
@@ -589,7 +590,7 @@ def test_a_step_that_is_refused_leaves_nothing_behind(
     )
     base, output = tmp_path / "base", tmp_path / "out"
     output.mkdir()
-    job = make_job(base, output, QatOptions(), mnist_examples, model_module=module, hparams={})
+    job = make_job(base, output, QatOptions(), mnist_examples, definition=ModelDefinition(module))
     model_files.save(job.reference_model(), str(base), ["image"], StepRecord())
 
     with pytest.raises(QuantizationError, match="scaled"):

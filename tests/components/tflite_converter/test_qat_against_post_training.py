@@ -20,6 +20,7 @@ import tf_keras
 from components.common import model_files, training
 from components.common.examples import Examples
 from components.common.litert import LiteRTModel
+from components.common.model_definition import ModelDefinition
 from components.common.model_files import StepRecord
 from components.quantization_aware_trainer.executor import train_quantization_aware
 from components.quantization_aware_trainer.params import QatOptions
@@ -65,7 +66,7 @@ class Data:
     module: str
 
     def job(self, base: Path, output: Path, options: Any) -> Any:
-        return make_job(base, output, options, self.examples, model_module=self.module, hparams={})
+        return make_job(base, output, options, self.examples, definition=ModelDefinition(self.module))
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +99,7 @@ def narrow(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
         examples=data.examples,
         output=str(folder),
         log_dir=str(folder / "logs"),
-        model_module=data.module,
-        hparams={},
+        definition=ModelDefinition(data.module, {}),
         options=TrainOptions(epochs=4, batch_size=64).model_dump(mode="json"),
         seed=SEED,
     )

@@ -12,6 +12,7 @@ import tf_keras
 
 from components.common import batch_norm, layer_weights, model_files, tflite_file
 from components.common.examples import Arrays
+from components.common.model_definition import ModelDefinition
 from components.common.model_files import StepRecord
 from components.common.tflite_file import TFLiteFile
 from components.quantization_aware_trainer.executor import prepare, quantize, with_one_scale
@@ -233,7 +234,7 @@ def test_an_untrained_model_weighs_as_much_as_a_trained_one(tmp_path: Path) -> N
     as_built = len(to_tflite(saved(untrained, tmp_path / "untrained"), False))
 
     assert as_built < real - 2 * 64 * 4
-    assert Workshop("", {}, to_tflite, None).float_file(model()).bytes == real
+    assert Workshop(ModelDefinition(""), to_tflite, None).float_file(model()).bytes == real
 
 
 def kernel_bytes(file: TFLiteFile) -> dict[str, int]:

@@ -35,6 +35,7 @@ def test_the_baseline_is_known_by_its_content(examples_artifact: Path, tmp_path:
     config = {
         "model_module": MNIST_MODULE,
         "hparams": json.dumps(MNIST_HPARAMS),
+        "model_source": "{}",
         "params": TrainOptions(epochs=1, batch_size=500).model_dump_json(),
         "label": "label",
         "seed": 1,

@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from components.common import model_files
 from components.common.examples import ExamplesError
+from components.common.model_definition import ModelDefinition
 from components.common.model_files import StepRecord
 from components.common.step import EarlyStopping
 from components.common.user_module import UserModuleError
@@ -33,7 +34,12 @@ def test_one_seed_gives_one_model_and_another_seed_another(
     trained: Trained, mnist_examples: Any, tmp_path: Path, seed: int, same: bool
 ) -> None:
     again = train_baseline(
-        mnist_examples, str(tmp_path), str(tmp_path), MNIST_MODULE, MNIST_HPARAMS, MNIST_TRAINING, seed
+        mnist_examples,
+        str(tmp_path),
+        str(tmp_path),
+        ModelDefinition(MNIST_MODULE, MNIST_HPARAMS),
+        MNIST_TRAINING,
+        seed,
     )
 
     assert (again == trained.history) is same
@@ -134,7 +140,7 @@ def test_the_baselines_learning_rate_is_the_one_compiled_or_the_one_written(
     options = TrainOptions(batch_size=50, **options).model_dump(mode="json")
     module = make_module(TINY)
     history = train_baseline(
-        mnist_examples, str(tmp_path), str(tmp_path / "logs"), module, hparams, options, 1
+        mnist_examples, str(tmp_path), str(tmp_path / "logs"), ModelDefinition(module, hparams), options, 1
     )
 
     assert learning_rates(tmp_path / "logs") == pytest.approx(rates, abs=1e-12)
@@ -154,7 +160,12 @@ def test_what_is_written_is_the_best_epoch(
         early_stopping=EarlyStopping(monitor="val_accuracy", patience=2),
     ).model_dump(mode="json")
     history = train_baseline(
-        mnist_examples, str(tmp_path), str(tmp_path / "logs"), make_module(TINY), {}, options, 1
+        mnist_examples,
+        str(tmp_path),
+        str(tmp_path / "logs"),
+        ModelDefinition(make_module(TINY)),
+        options,
+        1,
     )
     digits = mnist_arrays["eval"]
     kernel, bias = model_files.load(str(tmp_path)).get_weights()
@@ -206,7 +217,9 @@ def test_inputs_reach_the_model_by_name_and_not_by_order(make_module: MakeModule
     folder = write_examples(tmp_path, schema, train=rows, eval=rows)
     examples = Examples(str(folder / "examples"), str(folder / "schema"), None, "label")
     output = tmp_path / "model"
-    train_baseline(examples, str(output), str(output), module, {}, {"epochs": 1, "batch_size": 4}, 1)
+    train_baseline(
+        examples, str(output), str(output), ModelDefinition(module), {"epochs": 1, "batch_size": 4}, 1
+    )
 
     a, b = model_files.load(str(output)).get_layer("y").get_weights()[0].ravel()
     signature = tf.saved_model.load(model_files.serving_dir(str(output))).signatures["serving_default"]
@@ -229,7 +242,12 @@ def test_a_feature_that_the_data_lack_is_named(
     )
     with pytest.raises(ExamplesError, match="input 'thickness' is no feature of the data"):
         train_baseline(
-            mnist_examples, str(tmp_path), str(tmp_path), module, {}, {"epochs": 1, "batch_size": 1}, 1
+            mnist_examples,
+            str(tmp_path),
+            str(tmp_path),
+            ModelDefinition(module),
+            {"epochs": 1, "batch_size": 1},
+            1,
         )
     assert list(tmp_path.glob("Format-*")) == []
 
@@ -247,6 +265,7 @@ def test_run_fn_understands_tfxs_arguments(
         model_run_dir=str(tmp_path / "run"),
         custom_config={
             "model_module": MNIST_MODULE, "hparams": json.dumps(MNIST_HPARAMS), "label": "label",
+            "model_source": "{}",
             "params": '{"epochs": 1, "batch_size": 300, "seed": null}', "seed": "1",
         },
     )  # fmt: skip
@@ -258,8 +277,7 @@ def test_run_fn_understands_tfxs_arguments(
     assert seen == {
         "output": str(tmp_path / "model"),
         "log_dir": str(tmp_path / "run"),
-        "model_module": MNIST_MODULE,
-        "hparams": MNIST_HPARAMS,
+        "definition": ModelDefinition(MNIST_MODULE, MNIST_HPARAMS),
         "options": {"epochs": 1, "batch_size": 300, "seed": None},
         "seed": 1,
     }
@@ -276,8 +294,7 @@ def test_a_module_that_is_no_good_ends_before_anything_is_written(
             mnist_examples,
             str(tmp_path),
             str(tmp_path),
-            MNIST_MODULE,
-            {},
+            ModelDefinition(MNIST_MODULE),
             {"epochs": 1, "batch_size": 1},
             1,
         )

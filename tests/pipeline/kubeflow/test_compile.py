@@ -16,7 +16,8 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from ruamel.yaml import YAML
 
 from pipeline.config_file import load
-from pipeline.plan import EXAMPLE_GEN, make_plan
+from pipeline.node import EXAMPLE_GEN
+from pipeline.plan import make_plan
 from tests.pipeline.kubeflow.conftest import CONFIGS, IMAGE, MNIST, PIPELINE_ROOT, TARGETS
 
 Compile = Callable[..., Any]

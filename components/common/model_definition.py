@@ -1,0 +1,42 @@
+"""Where a config's models come from: the user's functions, and what they are given besides hparams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import tf_keras
+
+from components.common import user_module
+
+
+@dataclass(frozen=True)
+class ModelDefinition:
+    """What the `model` section of a config says about models.
+
+    Attributes:
+        module: Dotted name of the user's module.
+        hparams: Hyperparameters for its functions.
+        source: What the baseline begins with besides; empty where build_model makes all of it.
+    """
+
+    module: str
+    hparams: Mapping[str, Any] = field(default_factory=dict)
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(self, function: str = "build_model", compiled: bool = True) -> tf_keras.Model:
+        """Builds a model anew.
+
+        Args:
+            function: `build_model`, or the name of a student's function.
+            compiled: Whether it must be compiled.
+
+        Raises:
+            UserModuleError: Where there is no such function, or it returns something else.
+        """
+        return user_module.build(self.module, function, dict(self.hparams), compiled)
+
+    def custom_objects(self) -> dict[str, Any]:
+        """Classes and functions that Keras needs to load the models, by name."""
+        return user_module.custom_objects(self.module)

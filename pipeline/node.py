@@ -1,0 +1,60 @@
+"""A node of a plan, and the ids of those that every plan has."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+EXAMPLE_GEN = "ImportExampleGen"
+STATISTICS_GEN = "StatisticsGen"
+SCHEMA_GEN = "SchemaGen"
+EXAMPLE_VALIDATOR = "ExampleValidator"
+ANOMALY_GATE = "AnomalyGate"
+TRANSFORM = "Transform"
+TRAINER = "Trainer"
+SELECTOR = "Selector"
+PUSHER = "Pusher"
+
+TRAINED_SPLIT = "train"
+EVALUATED_SPLIT = "eval"
+
+Parameter = str | int | float
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output of another node, as an input of this one."""
+
+    node: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node of the pipeline.
+
+    Attributes:
+        id: Unique in the plan; from content, so that it is stable when candidates come and go.
+        component: Dotted path of the component class.
+        inputs: Input key → what is read.
+        parameters: Execution properties as ML Metadata records them; for TFX's own components those
+            that tell one configuration from another.
+        trains: Whether the node trains a model, and so takes long.
+        candidates: Candidates that need the node; empty where all do.
+    """
+
+    id: str
+    component: str
+    inputs: dict[str, Output]
+    parameters: dict[str, Parameter]
+    trains: bool = False
+    candidates: tuple[str, ...] = ()
+
+
+def proto_json(value: object) -> str:
+    """JSON laid out as TFX records protocol buffers."""
+    return json.dumps(value, indent=2, sort_keys=True)
+
+
+def to_json(value: object) -> str:
+    return json.dumps(value, sort_keys=True)
