@@ -158,7 +158,9 @@ def small(make_module: MakeModule, tmp_path: Path) -> Callable[..., Step]:
 
         if base is None:
             base = str(tmp_path / "base")
-            train_baseline(examples, base, base, module, {}, {"epochs": 1, "batch_size": 16}, 1)
+            train_baseline(
+                examples, base, base, ModelDefinition(module), {"epochs": 1, "batch_size": 16}, 1
+            )
         output = tmp_path / f"pruned{len(list(tmp_path.iterdir()))}"
         job = make_job(
             base, output, PruneOptions(**{"epochs": 1, "batch_size": 16, **options}), examples,
