@@ -42,6 +42,12 @@ def load_checked(
                 ]
             )
         problems = checks.check(file)
+        if not problems and file.config.kubeflow.nodes:
+            from pipeline.kubeflow_checks import unknown_nodes
+            from pipeline.plan import make_plan
+
+            unmatched = unknown_nodes(file.config, make_plan(file.config, file.path))
+            problems = [file.problem(*mistake) for mistake in unmatched]
         if problems:
             raise ConfigError(problems)
     except ConfigError as error:

@@ -239,7 +239,8 @@ def _volumes(config: Config, target: Target) -> _Mistakes:
             )
 
 
-def _nodes(config: Config, plan: Plan, target: Target) -> _Mistakes:
+def unknown_nodes(config: Config, plan: Plan) -> Iterator[tuple[Location, str]]:
+    """Entries of `kubeflow.nodes` that stand for no node: where, and what to write instead."""
     techniques = {node.id: technique_of(node) for node in plan.nodes}
     known = [*techniques, *(name for name in dict.fromkeys(techniques.values()) if name)]
     for key in unmatched(config.kubeflow, techniques):
@@ -248,6 +249,10 @@ def _nodes(config: Config, plan: Plan, target: Target) -> _Mistakes:
         else:
             meant = nearest(key, known) or "; `paredown plan` lists them"
             yield ("kubeflow", "nodes", key), f"there is no node and no step {key!r}{meant}"
+
+
+def _nodes(config: Config, plan: Plan, target: Target) -> _Mistakes:
+    yield from unknown_nodes(config, plan)
     yield from _node_options(("kubeflow", "defaults"), config.kubeflow.defaults, target)
     for key, options in config.kubeflow.nodes.items():
         yield from _node_options(("kubeflow", "nodes", key), options, target)

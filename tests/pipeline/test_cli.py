@@ -52,6 +52,16 @@ def test_validate_as_json_is_for_scripts(tmp_path: Path) -> None:
     assert "no such file" in problem["message"]
 
 
+@pytest.mark.parametrize("command", ["validate", "plan"])
+def test_options_of_a_node_that_does_not_exist_are_refused_before_compiling(command: str) -> None:
+    result = CliRunner().invoke(main, [command, MNIST, "--set", "kubeflow.nodes={qaat: {cpu: 1}}"])
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert "kubeflow.nodes.qaat: there is no node and no step 'qaat'; did you mean 'qat'?" in line
+    result = CliRunner().invoke(main, ["validate", MNIST, "--set", "kubeflow.nodes={qat: {cpu: 1}}"])
+    assert result.exit_code == 0
+
+
 def test_plan_lists_nodes_sharing_and_what_would_run(empty_root: str) -> None:
     result = CliRunner().invoke(main, ["plan", MNIST, "--set", empty_root], env={"COLUMNS": None})
     assert result.exit_code == 0
