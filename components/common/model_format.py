@@ -41,6 +41,11 @@ _KERAS_3 = (
     "import: {{weights: model.weights.h5}}), or, to quantize alone, model.export('model') and import that folder"
 )
 
+NOT_COMPILED = (
+    "was saved without loss and optimizer, which steps that train need; compile the model before saving it, or "
+    "write a module whose build_model returns it compiled"
+)
+
 
 class ModelFormatError(Exception):
     """A file or folder is no model that can be used; the message continues its name."""

@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 
 from components.common import model_format
 from components.common.model_format import ModelFormat, ModelFormatError
-from components.common.user_module import describe
+from components.common.user_module import UserModuleError, describe
 
 SIGNATURE = "serving_default"
 
@@ -43,7 +43,7 @@ _LONGEST = 300
 Result = TypeVar("Result")
 
 
-class SavedModelError(Exception):
+class SavedModelError(UserModuleError):
     """A saved model cannot be used; the message names the file and says what to change."""
 
 
@@ -122,6 +122,7 @@ def load(
     signature: str | None = None,
     safe_mode: bool = True,
     compiled: bool = False,
+    sha256: str = "",
 ) -> tf_keras.Model:
     """Loads a whole model.
 
@@ -132,6 +133,7 @@ def load(
             its layers if it has them, else by `serving_default`.
         safe_mode: Refuses a model that holds Python code of its own, a Lambda layer.
         compiled: Whether to compile it as it was when it was saved, where it was.
+        sha256: What `model_format.digest` has to be; any where it is empty.
 
     Returns:
         The model, built, with inputs and outputs as the file names them.
@@ -140,7 +142,22 @@ def load(
         SavedModelError: Where it does not load.
     """
     with local_copy(path) as local:
+        refuse_other_content(path, local, sha256)
         return _load(path, local, custom_objects or {}, signature, safe_mode, compiled)
+
+
+def refuse_other_content(path: str, local: str, sha256: str) -> None:
+    """Raises a SavedModelError where a model's SHA-256 is not the one that is expected, if one is."""
+    if not sha256:
+        return
+    try:
+        found = model_format.digest(local)
+    except ModelFormatError as error:
+        raise SavedModelError(f"{path} {error}") from error
+    if found != sha256:
+        raise SavedModelError(
+            f"{path} is not what was planned: its SHA-256 is {found}, not {sha256}; run or compile again"
+        )
 
 
 def _load(
@@ -241,17 +258,19 @@ def _model_of(loaded: Any, signature: str, specs: Mapping[str, tf.TensorSpec]) -
     return tf_keras.Model(list(inputs.values()), outputs)
 
 
-def load_weights(path: str, model: tf_keras.Model) -> None:
+def load_weights(path: str, model: tf_keras.Model, sha256: str = "") -> None:
     """Loads weights into a model of the same architecture.
 
     Args:
         path: Weights as HDF5 or a checkpoint, or a Keras file whose weights alone are wanted; local, or a URI.
         model: Built.
+        sha256: What `model_format.digest` has to be; any where it is empty.
 
     Raises:
         SavedModelError: Where they are not those of such a model, all of them.
     """
     with local_copy(path) as local:
+        refuse_other_content(path, local, sha256)
         found = recognise(path, local)
         if found.kind in (model_format.SAVED_MODEL, model_format.KERAS_SAVED_MODEL):
             raise SavedModelError(f"{path} is a SavedModel, not weights; write {{path: …}}")
