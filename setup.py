@@ -32,6 +32,7 @@ setup(
         "rich>=13",
         "ruamel.yaml>=0.18",
         "scipy>=1.10",
+        "h5py>=3.6",
         "jinja2>=3.1",
         "plotly>=5",
         "openlineage-python>=1.47",

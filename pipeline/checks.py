@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 from components.distiller.params import DistillOptions
-from pipeline import tfma_metrics
+from pipeline import import_checks, tfma_metrics
 from pipeline.config_file import ConfigFile, Location, Problem, closest, nearest
 from pipeline.model_source import Function, Names, find_module, names_of, takes_hparams
 
@@ -130,7 +130,24 @@ def _listed(names: list[str]) -> str:
 
 
 def _model(file: ConfigFile) -> _Mistakes:
-    name = file.config.model.module
+    name, imported = file.config.model.module, file.config.model.imported
+    if name is not None:
+        yield from _module(file, name)
+    if imported is not None:
+        yield from import_checks.check(file.config, _functions(name, file.path))
+
+
+def _functions(module: str | None, config_path: Path) -> Iterable[str] | None:
+    """What the model module defines; None where there is none, or that cannot be told."""
+    path = find_module(module, config_path) if module else None
+    try:
+        names = names_of(path) if path else Names(complete=False)
+    except (OSError, SyntaxError, ValueError):  # a mistake of the module's own
+        return None
+    return names.bound if names.complete else None
+
+
+def _module(file: ConfigFile, name: str) -> _Mistakes:
     at = ("model", "module")
     path = find_module(name, file.path)
     if path is None:
@@ -146,7 +163,9 @@ def _model(file: ConfigFile) -> _Mistakes:
         line = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
         yield at, f"{shown}{line} is not Python: {getattr(error, 'msg', error)}"
         return
-    fault = _fault_of("build_model", names, shown)
+    imported = file.config.model.imported
+    whole = imported is not None and imported.weights is None
+    fault = None if whole and "build_model" not in names.bound else _fault_of("build_model", names, shown)
     if fault:
         yield at, fault
     checked = {"build_model"}

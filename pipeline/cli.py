@@ -388,9 +388,10 @@ def _explain(file: ConfigFile) -> tuple[list[Any], list[Problem]]:
     from pipeline.plan import make_plan
 
     environment.prepare()
-    module_file = model_source.find_module(file.config.model.module, file.path)
-    assert module_file is not None  # checks.check has refused it otherwise
-    environment.make_importable(module_file, file.config.model.module)
+    if file.config.model.module is not None:
+        module_file = model_source.find_module(file.config.model.module, file.path)
+        assert module_file is not None  # checks.check has refused it otherwise
+        environment.make_importable(module_file, file.config.model.module)
     with (
         tempfile.TemporaryDirectory(prefix="paredown-") as folder,
         log_file.output_to(Path(folder) / "imports.log") as (_, err),

@@ -378,7 +378,7 @@ def closest(name: str, known: Iterable[str]) -> str | None:
 
 def _described(location: Location) -> str:
     model = _model_at(location[:-1])
-    field = model.model_fields.get(str(location[-1])) if model else None
+    field = _field(model, str(location[-1])) if model else None
     if field is None:
         return ""
     if field.description:
@@ -394,7 +394,9 @@ def _keys_of(location: Location) -> str:
 
 def _field_names(location: Location) -> list[str]:
     model = _model_at(location)
-    return list(model.model_fields) if model and not issubclass(model, RootModel) else []
+    if model is None or issubclass(model, RootModel):
+        return []
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _model_at(location: Location) -> type[BaseModel] | None:
@@ -405,7 +407,7 @@ def _model_at(location: Location) -> type[BaseModel] | None:
         if isinstance(kind, type) and issubclass(kind, RootModel):
             kind = _unwrap(kind.model_fields["root"].annotation)
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            field = kind.model_fields.get(str(part))
+            field = _field(kind, str(part))
             if field is None:
                 return None
             kind = field.annotation
@@ -417,6 +419,12 @@ def _model_at(location: Location) -> type[BaseModel] | None:
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return kind
     return None
+
+
+def _field(kind: type[BaseModel], key: str) -> Any:
+    """A model's field by its key in the file, which is no name that Python could take where it has an alias."""
+    fields = kind.model_fields
+    return next((field for name, field in fields.items() if (field.alias or name) == key), None)
 
 
 def _unwrap(kind: Any) -> Any:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from components.common.explanation import Explanation, Outlook, Workshop
 from components.common.model_definition import ModelDefinition
 from components.common.model_files import StepRecord
-from components.common.step import StepOptions
+from components.common.step import StepOptions, TrainingOptions
 from components.distiller.params import DistillOptions
 from components.tflite_converter.executor import convert
 from pipeline.config import Chain, Config
@@ -48,17 +49,35 @@ class Candidate:
 class Explainer:
     """Explains candidates of a config; what they share is looked at once."""
 
-    def __init__(self, config: Config, examples: int | None = None):
+    def __init__(
+        self, config: Config, examples: int | None = None, source: Mapping[str, Any] | None = None
+    ):
         """Prepares it.
 
         Args:
             config: Whose model module can be imported.
             examples: Number of training examples, where it is known.
+            source: As `Plan.source`.
         """
         section = config.model
         self._config = config
-        self.workshop = Workshop(ModelDefinition(section.module, section.hparams), _to_tflite, examples)
+        definition = ModelDefinition(section.module or "", section.hparams, source or {})
+        self.workshop = Workshop(definition, _to_tflite, examples)
+        # A model that is only converted needs no loss and no optimizer.
+        self._compiled = section.imported is None or any(
+            isinstance(step, TrainingOptions)
+            for chain in config.candidates.values()
+            for step in chain.steps()
+        )
         self._known: dict[str, Explanation] = {}
+
+    def baseline(self) -> Any:
+        """The baseline as it is before anything is trained.
+
+        Raises:
+            UserModuleError: Where there is none that could be used.
+        """
+        return self.workshop.build("build_model", self._compiled)
 
     def candidate(self, name: str) -> Candidate:
         """Explains one candidate.
@@ -68,7 +87,7 @@ class Explainer:
             ConversionError: Where TFLite cannot hold the baseline.
         """
         chain: Chain = self._config.candidates[name]
-        model = self.workshop.build("build_model", True)
+        model = self.baseline()
         outlook = Outlook(model, StepRecord(), self.workshop)
         baseline_size = self.workshop.float_file(model).bytes
         steps: list[Step] = []

@@ -325,7 +325,7 @@ class _Paths:
 
 
 def _protected(snapshot: Snapshot, needed: frozenset[int], database: str | None) -> Iterator[str]:
-    """What must stay whatever else is said: what is needed, pushed, or read as data; the store itself."""
+    """What must stay whatever else is said: what is needed, pushed, or read as data or model; the store itself."""
     for artifact_id in needed:
         if not snapshot.is_deleted(artifact_id):
             yield snapshot.artifacts[artifact_id].uri
@@ -333,8 +333,17 @@ def _protected(snapshot: Snapshot, needed: frozenset[int], database: str | None)
         yield str(properties(artifact).get("pushed_destination", ""))
     for made in snapshot.executions.values():
         yield str(made.properties.get("input_base", ""))
+        yield from _models_read(made)
         yield _push_directory(made)
     yield database or ""
+
+
+def _models_read(made: Made) -> Iterator[str]:
+    """Models of somebody else's that an execution began with."""
+    source = decoded(made.properties.get("model_source", ""))
+    for part in source.values() if isinstance(source, dict) else ():
+        if isinstance(part, dict):
+            yield str(part.get("path") or part.get("file") or "")
 
 
 def _push_directory(made: Made) -> str:

@@ -95,6 +95,8 @@ def image_module_root(config: Config, config_path: Path) -> str | None:
         ValueError: Where the module stands outside of the working directory.
     """
     module = config.model.module
+    if module is None:
+        return None
     path = find_module(module, config_path)
     assert path is not None  # pipeline.checks refuses it otherwise
     root = module_root(path.absolute(), module)
@@ -187,6 +189,20 @@ def _places(config: Config, target: Target) -> _Mistakes:
         )
     elif options.data_path.startswith(("s3://", "minio://")):
         yield ("kubeflow", "data_path"), _no_client(options.data_path, "read", target)
+    imported = config.model.imported
+    if imported is not None and options.model_path is None:
+        yield (
+            ("kubeflow", "model_path"),
+            f"is missing: the imported model is {imported.file()}, on this machine, where no task on a cluster can "
+            "read it; write gs://…, or the absolute path of the same file in the image or on a volume",
+        )
+    elif imported is None and options.model_path is not None:
+        yield (
+            ("kubeflow", "model_path"),
+            "is for an imported model, and there is no model.import; leave it out",
+        )
+    elif options.model_path is not None and options.model_path.startswith(("s3://", "minio://")):
+        yield ("kubeflow", "model_path"), _no_client(options.model_path, "read", target)
     if options.push_directory is None:
         yield (
             ("kubeflow", "push_directory"),

@@ -171,6 +171,11 @@ class KubeflowOptions(Options):
         description="Where tasks find the files of data.path: gs://…, or an absolute path in the image or "
         "on a volume. The default of the run's parameter data_path.",
     )
+    model_path: Place | None = Field(
+        default=None,
+        description="Where tasks find the model of model.import: gs://…, or an absolute path in the image or on "
+        "a volume. The default of the run's parameter model_path.",
+    )
     push_directory: Place | None = Field(
         default=None,
         description="Where the winner goes in place of push.directory: gs://…, or a path on a volume. The "

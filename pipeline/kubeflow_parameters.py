@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline import import_source
 from pipeline.checks import split_files
 from pipeline.config import Config
 from pipeline.node import EVALUATED_SPLIT, EXAMPLE_GEN, PUSHER, TRAINED_SPLIT, TRAINER
@@ -18,6 +19,7 @@ from pipeline.plan import Plan
 
 DATA_PATH = "data_path"
 DATA_FINGERPRINT = "data_fingerprint"
+MODEL_PATH = "model_path"
 PUSH_DIRECTORY = "push_directory"
 SEED = "seed"
 
@@ -58,6 +60,7 @@ def run_parameters(plan: Plan, config: Config, fingerprint: str) -> list[RunPara
         config: Which names data_path and push_directory in its kubeflow section.
         fingerprint: As `fingerprint` computes it.
     """
+    trained = [Binding(TRAINER, "custom_config", (SEED,))] if config.model.imported is None else []
     seeded = [Binding(node.id, SEED) for node in plan.nodes if SEED in node.parameters]
     return [
         RunParameter(
@@ -72,6 +75,7 @@ def run_parameters(plan: Plan, config: Config, fingerprint: str) -> list[RunPara
             "Tells changed data under the same path from what is cached; any text that changes with them.",
             (Binding(EXAMPLE_GEN, DATA_FINGERPRINT),),
         ),
+        *_model_path(plan, config),
         RunParameter(
             PUSH_DIRECTORY,
             config.kubeflow.push_directory or config.push.directory,
@@ -82,8 +86,25 @@ def run_parameters(plan: Plan, config: Config, fingerprint: str) -> list[RunPara
             SEED,
             config.run.seed,
             "Seeds training, sampling and bootstrap; steps with a seed of their own keep it.",
-            (Binding(TRAINER, "custom_config", (SEED,)), *seeded),
+            (*trained, *seeded),
         ),
+    ]
+
+
+def _model_path(plan: Plan, config: Config) -> list[RunParameter]:
+    """Where an imported model is; its SHA-256 stays the one that was compiled."""
+    if config.model.imported is None:
+        return []
+    path = (import_source.KEY, "path")
+    readers = [node.id for node in plan.nodes if "model_source" in node.parameters]
+    return [
+        RunParameter(
+            MODEL_PATH,
+            config.kubeflow.model_path or str(plan.source[import_source.KEY]["path"]),
+            "The imported model: gs://…, or an absolute path in the image or on a volume; the same content as when "
+            "the pipeline was compiled.",
+            tuple(Binding(node, "model_source", path) for node in readers),
+        )
     ]
 
 

@@ -163,6 +163,23 @@ def candidates(graph: Graph, selector: Execution) -> dict[str, dict[str, Artifac
     return found
 
 
+@dataclass(frozen=True)
+class Imported:
+    """What a model was imported from: path, format as `components.common.model_format` names it, SHA-256."""
+
+    path: str
+    format: str
+    sha256: str
+
+
+def imported(artifact: Artifact) -> Imported | None:
+    """What a model was imported from; None where it was not."""
+    known = artifact.properties
+    if "source_sha256" not in known:
+        return None
+    return Imported(str(known.get("source_path", "")), str(known.get("format", "")), known["source_sha256"])
+
+
 def layers(artifact: Artifact) -> dict[str, dict[str, Any]]:
     """Layer → what was measured in its kernel, as `components.common.invariants.file_facts` has it."""
     return _parsed_object(artifact.properties, "layers")

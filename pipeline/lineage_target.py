@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.common import model_format
 from components.common.file_hashes import digest as file_digest
+from components.common.model_format import ModelFormatError
 from pipeline.metadata_store import properties
 from pipeline.runs import Run, began_with_records, find_run, list_runs, runs_by_context
 
@@ -151,7 +153,7 @@ def _by_path(store: Any, path: Path) -> Target:
     files = _hashes(path)
     if not files:
         raise TargetError(f"{path} has no file in it")
-    matches = _indexed(store, set(files.values()))
+    matches = _indexed(store, {*files.values(), *_as_model(path)})
     here = [a for a in matches if properties(a).get("pushed_destination") == str(folder)]
     if not here:
         here = [
@@ -172,6 +174,14 @@ def _by_path(store: Any, path: Path) -> Target:
     return _by_content(path, files, matches)
 
 
+def _as_model(path: Path) -> set[str]:
+    """What a whole model, of several files perhaps, is known by where it was imported."""
+    try:
+        return {model_format.digest(path)}
+    except ModelFormatError:
+        return set()
+
+
 def _by_content(path: Path, files: dict[str, str], matches: list[Any]) -> Target:
     """The artifact that first held what a file holds; what was copied from it has the same content."""
     first = matches[0]
@@ -180,6 +190,11 @@ def _by_content(path: Path, files: dict[str, str], matches: list[Any]) -> Target
     # Of a folder that has more in it, such as a whole project, the file is told that is meant.
     place = path / held[0] if path.is_dir() and held and len(held) < len(files) else path
     notes = [Note(OK, f"{place} has the content of artifact {first.id}, {first.uri}")]
+    imported = properties(first).get("source_sha256")
+    if imported in _as_model(path):
+        notes = [
+            Note(OK, f"{path} is what artifact {first.id} was imported from (SHA-256 {imported[:12]}…)")
+        ]
     if len(matches) > 1:
         others = ", ".join(str(artifact.id) for artifact in matches[1:6])
         more = f" and {len(matches) - 6} more" if len(matches) > 6 else ""

@@ -303,6 +303,11 @@ class _Upstream:
             changed = facts.changed_parameters(trainer)
             branch.add(_line("training", _options(changed) if changed else "all options at their defaults"))
             branch.add(_line("seed", str(facts.parameters(trainer).get("seed") or config.get("seed", ""))))
+        imported = facts.imported(artifact)
+        if imported is not None:
+            branch.add(
+                _line("imported from", f"{imported.path}, {imported.format}, sha256 {imported.sha256}")
+            )
         self._results(branch, artifact)
         self._files(branch, artifact)
         inputs = [a for made in self._graph.inputs(trainer.id).values() for a in made]

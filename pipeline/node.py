@@ -12,6 +12,7 @@ EXAMPLE_VALIDATOR = "ExampleValidator"
 ANOMALY_GATE = "AnomalyGate"
 TRANSFORM = "Transform"
 TRAINER = "Trainer"
+MODEL_IMPORTER = "ModelImporter"
 SELECTOR = "Selector"
 PUSHER = "Pusher"
 

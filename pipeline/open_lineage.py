@@ -305,7 +305,13 @@ class _Writer:
             )
             for key, artifact in _by_key(self._graph.inputs(execution.id))
         ]
-        return found or self._read_files(execution)
+        return [*found, *self._imported(execution)] or self._read_files(execution)
+
+    def _imported(self, execution: Execution) -> list[Any]:
+        """The model that an execution imported, which stands before the first artifact as data do."""
+        made = self._graph.outputs(execution.id).get("model", [])
+        sources = [facts.imported(model) for model in made] if execution.type == "ModelImporter" else []
+        return [self._file(source.path, source.sha256) for source in sources if source is not None]
 
     def _outputs(self, execution: Execution) -> list[Any]:
         from openlineage.client.event_v2 import OutputDataset
@@ -406,9 +412,6 @@ class _Writer:
 
     def _read_files(self, execution: Execution) -> list[Any]:
         """What stands before the first artifact: the data's files, or their folder where no one listed them."""
-        from openlineage.client.event_v2 import InputDataset
-        from openlineage.client.facet_v2 import dataset_version_dataset
-
         folder = execution.properties.get("input_base")
         if not folder:
             return []
@@ -419,16 +422,16 @@ class _Writer:
             if not versions and examples.properties.get("input_fingerprint"):
                 versions[str(folder)] = str(examples.properties["input_fingerprint"])
         return [
-            InputDataset(
-                *dataset_name(path),
-                facets={
-                    "version": dataset_version_dataset.DatasetVersionDatasetFacet(
-                        version, producer=self._producer
-                    )
-                },
-            )
-            for path, version in sorted((versions or {str(folder): ""}).items())
+            self._file(path, version) for path, version in sorted((versions or {str(folder): ""}).items())
         ]
+
+    def _file(self, path: str, version: str) -> Any:
+        """A file or folder that is no artifact, as an input."""
+        from openlineage.client.event_v2 import InputDataset
+        from openlineage.client.facet_v2 import dataset_version_dataset
+
+        facet = dataset_version_dataset.DatasetVersionDatasetFacet(version, producer=self._producer)
+        return InputDataset(*dataset_name(path), facets={"version": facet})
 
 
 def _canonical(document: Mapping[str, Any] | None) -> str | None:

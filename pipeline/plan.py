@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from components.common.step import StepOptions
 from components.tflite_converter.params import ConvertOptions
@@ -18,8 +19,19 @@ from pipeline import data_nodes
 from pipeline.code_version import component_version, module_version
 from pipeline.config import Config
 from pipeline.data_nodes import Transformation
+from pipeline.import_source import import_source
 from pipeline.model_source import find_module, has_function
-from pipeline.node import PUSHER, SELECTOR, TRAINER, Node, Output, Parameter, proto_json, to_json
+from pipeline.node import (
+    MODEL_IMPORTER,
+    PUSHER,
+    SELECTOR,
+    TRAINER,
+    Node,
+    Output,
+    Parameter,
+    proto_json,
+    to_json,
+)
 
 _LONGEST_ID = 63 - len("-evaluate")
 
@@ -33,6 +45,7 @@ class Plan:
         models: Candidate → id of the node that makes its TFLite file.
         evaluations: Candidate → id of the node that judges it.
         baseline: Id of the node that makes the baseline's TFLite file.
+        source: What the baseline begins with besides build_model: `ModelDefinition.source`.
     """
 
     name: str
@@ -40,6 +53,7 @@ class Plan:
     models: dict[str, str]
     evaluations: dict[str, str]
     baseline: str
+    source: dict[str, Any] = field(default_factory=dict)
 
     def node(self, node_id: str) -> Node:
         """The node of an id."""
@@ -55,6 +69,7 @@ def make_plan(config: Config, config_path: str | Path) -> Plan:
 
     Raises:
         FileNotFoundError: Where the model module does not exist (`pipeline.checks` refuses it first).
+        ModelFormatError: Where an imported model is none (so does it).
     """
     return _Planner(config, Path(config_path)).plan()
 
@@ -62,17 +77,20 @@ def make_plan(config: Config, config_path: str | Path) -> Plan:
 class _Planner:
     def __init__(self, config: Config, config_path: Path):
         self.config = config
-        module = find_module(config.model.module, config_path)
-        if module is None:
-            raise FileNotFoundError(f"module {config.model.module} not found")
-        self.module_version = module_version(module, config.model.module, config_path)
-        self.transformation = (
-            Transformation(f"{config.model.module}.preprocessing_fn", self.module_version)
-            if has_function(module, "preprocessing_fn")
-            else None
-        )
+        self.module_version = ""
+        self.transformation = None
+        if config.model.module is not None:
+            module = find_module(config.model.module, config_path)
+            if module is None:
+                raise FileNotFoundError(f"module {config.model.module} not found")
+            self.module_version = module_version(module, config.model.module, config_path)
+            if has_function(module, "preprocessing_fn"):
+                self.transformation = Transformation(
+                    f"{config.model.module}.preprocessing_fn", self.module_version
+                )
         # What the baseline begins with besides what build_model makes.
-        self.source: dict[str, object] = {}
+        self.source: dict[str, Any] = {**import_source(config.model.imported)}
+        self.origin = TRAINER if config.model.imported is None else MODEL_IMPORTER
         self.nodes: dict[str, Node] = {}
         self.users: dict[str, list[str]] = {}
         # What nodes that train or measure read besides a model.
@@ -81,11 +99,14 @@ class _Planner:
     def plan(self) -> Plan:
         for node in data_nodes.data_nodes(self.config.data, self.transformation):
             self._add(node)
-        self._add_trainer()
-        baseline = self._add_step(TRAINER, "", ConvertOptions(quantization="float32"), ())
+        if self.origin == MODEL_IMPORTER:
+            self._add_importer()
+        else:
+            self._add_trainer()
+        baseline = self._add_step(self.origin, "", ConvertOptions(quantization="float32"), ())
         models, evaluations = {}, {}
         for name, chain in self.config.candidates.items():
-            source, prefix = TRAINER, ""
+            source, prefix = self.origin, ""
             for step in chain.steps():
                 source = self._add_step(source, prefix, step, (name,))
                 prefix = source
@@ -97,7 +118,7 @@ class _Planner:
             Node(**{**vars(node), "candidates": tuple(self.users.get(node.id, ()))})
             for node in self.nodes.values()
         )
-        return Plan(self.config.name, nodes, models, evaluations, baseline)
+        return Plan(self.config.name, nodes, models, evaluations, baseline, self.source)
 
     def _add(self, node: Node) -> None:
         self.nodes[node.id] = node
@@ -127,6 +148,23 @@ class _Planner:
             )
         )
 
+    def _add_importer(self) -> None:
+        self._add(
+            Node(
+                MODEL_IMPORTER,
+                "components.model_importer.component.ModelImporter",
+                dict(self.data),
+                {
+                    "model_module": self.config.model.module or "",
+                    "hparams": to_json(self.config.model.hparams),
+                    "model_source": to_json(self.source),
+                    "module_version": self.module_version,
+                    "label": self.config.data.label,
+                    "code_version": component_version("components.model_importer.executor"),
+                },
+            )
+        )
+
     def _add_step(self, source: str, prefix: str, step: StepOptions, users: tuple[str, ...]) -> str:
         node_id = bounded(f"{prefix}-{step.slug()}" if prefix else step.slug())
         self.users.setdefault(node_id, []).extend(users)
@@ -134,7 +172,7 @@ class _Planner:
             package = type(step).component.rsplit(".", 2)[0]
             parameters: dict[str, Parameter] = {
                 "params": step.canonical_json(),
-                "model_module": self.config.model.module,
+                "model_module": self.config.model.module or "",
                 "hparams": to_json(self.config.model.hparams),
                 "model_source": to_json(self.source),
                 "label": self.config.data.label,

@@ -61,6 +61,9 @@ class _Checks:
     def __init__(self, file: ConfigFile, plan: Plan):
         self.file = file
         self.config = file.config
+        self.source = plan.source
+        # What the baseline comes from.
+        self.origin: Location = ("model", "import" if self.config.model.imported else "module")
         self.transforms = any(node.id == TRANSFORM for node in plan.nodes)
         self.problems: list[Problem] = []
         self.data = DataFacts()
@@ -70,7 +73,7 @@ class _Checks:
     @functools.cached_property
     def explainer(self) -> Explainer:
         """Made when the examples have been counted."""
-        return Explainer(self.config, self.data.examples)
+        return Explainer(self.config, self.data.examples, self.source)
 
     def _add(self, location: Location, message: str) -> None:
         self.problems.append(self.file.problem(location, message))
@@ -115,9 +118,9 @@ class _Checks:
     def _build(self) -> Any:
         """The baseline, untrained; None and a problem where the user's module does not build it."""
         try:
-            return self.explainer.workshop.build("build_model", True)
+            return self.explainer.baseline()
         except UserModuleError as error:
-            self._add(("model", "module"), str(error))
+            self._add(self.origin, str(error))
             return None
 
     def _check_inputs(self, model: Any, where: Location) -> None:
@@ -132,7 +135,7 @@ class _Checks:
                 list(model.input_names), sorted(self.data.features), self.config.data.label
             )
         except ExamplesError as error:
-            self._add(where, str(error))
+            self._add(where, self._unfed(model) if self.config.model.imported else str(error))
             return
         for name, tensor in zip(model.input_names, model.inputs, strict=True):
             shape, count = tuple(tensor.shape[1:]), self.data.features[fed[name]]
@@ -144,21 +147,33 @@ class _Checks:
                     f"model's input {name!r} of shape {shape}",
                 )
 
+    def _unfed(self, model: Any) -> str:
+        """What to write where inputs of an imported model are no features."""
+        features = sorted(set(self.data.features or ()) - {self.config.data.label})
+        named = {new: name for name, new in self.config.model.imported.inputs.items()}
+        missing = [named.get(name, name) for name in model.input_names if name not in features]
+        return (
+            f"the model's inputs are {[named.get(name, name) for name in model.input_names]} and the features of "
+            f"the data {features}; write which feature feeds each: "
+            f"inputs: {{{', '.join(f'{name}: …' for name in missing)}}}"
+        )
+
     def _check_baseline(self, model: Any) -> bool:
         """Whether the baseline can be trained, converted and judged at all."""
-        where: Location = ("model", "module")
+        where = self.origin
+        made = "the imported model is one" if self.config.model.imported else "build_model returned a model"
         before = len(self.problems)
         self._check_inputs(model, where)
         if len(model.outputs) != 1:
             self._add(
                 where,
-                f"build_model returned a model with {len(model.outputs)} outputs, and there is one label; "
-                "build it with one output",
+                f"{made} with {len(model.outputs)} outputs, and there is one label; build it with one output",
             )
         try:
             self.explainer.workshop.float_file(model)
         except ConversionError as error:
-            self._add(where, f"TFLite cannot hold the model that build_model returns: {reason(error)}")
+            what = "imported model" if self.config.model.imported else "model that build_model returns"
+            self._add(where, f"TFLite cannot hold the {what}: {reason(error)}")
         return len(self.problems) == before
 
     def check_metric(self) -> None:

@@ -90,7 +90,7 @@ def collect(config: Config, config_path: Path) -> Provenance:
     return Provenance(
         pipeline=config.name,
         config_path=str(config_path.absolute()),
-        config=_document("config", config.model_dump(mode="json")),
+        config=_document("config", config.model_dump(mode="json", by_alias=True)),
         environment=_document("environment", environment()),
         data=_document("data", data_files(config)),
         version=metadata.version("paredown"),

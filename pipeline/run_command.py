@@ -64,9 +64,10 @@ def run(file: ConfigFile, planned: Plan, cached: set[str], as_json: bool) -> int
     from pipeline import environment, log_file, model_source, run_lock, terminal
 
     environment.prepare()
-    module_file = model_source.find_module(file.config.model.module, file.path)
-    assert module_file is not None  # checks.check has refused it otherwise
-    environment.make_importable(module_file, file.config.model.module)
+    if file.config.model.module is not None:
+        module_file = model_source.find_module(file.config.model.module, file.path)
+        assert module_file is not None  # checks.check has refused it otherwise
+        environment.make_importable(module_file, file.config.model.module)
 
     started = time.strftime("%Y%m%d-%H%M%S")
     console = terminal.make_console(stderr=True)

@@ -29,6 +29,8 @@ RUNNING = "running"
 
 # A model's files by their digest, as components write it.
 FILES = "files"
+# And of a model that was imported: of what it was imported from.
+SOURCE = "source_sha256"
 
 Facts = dict[str, str | int | float]
 
@@ -157,8 +159,11 @@ def set_facts(node: Any, values: Facts) -> None:
 
 
 def _files(artifact: Any) -> dict[str, str]:
-    text = properties(artifact).get(FILES)
-    return json.loads(text) if text else {}
+    """What an artifact's model files hold, and the model that it was imported from, if it was."""
+    known = properties(artifact)
+    text, source = known.get(FILES), known.get(SOURCE)
+    found = json.loads(text) if text else {}
+    return {**found, SOURCE: source} if source else found
 
 
 def _put_named(store: Any, type_name: str, name: str, values: Facts) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tf_keras
 
-from components.common import model_files, tflite_file, user_module
+from components.common import model_files, saved_models, tflite_file, user_module
 from components.common.interruption import Interrupted
 from components.common.model_definition import ModelDefinition
 from components.common.model_files import StepRecord
@@ -75,6 +75,8 @@ class Workshop:
 
     def _refuse_unsaved(self, model: tf_keras.Model, function: str) -> None:
         """Writes the Keras model and loads it, as is done between steps."""
+        if not saved_models.holds_layers(model):
+            return
         try:
             with (
                 tempfile.TemporaryDirectory(prefix="paredown-") as folder,

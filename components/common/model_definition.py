@@ -8,7 +8,7 @@ from typing import Any
 
 import tf_keras
 
-from components.common import user_module
+from components.common import imported_model, user_module
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class ModelDefinition:
     """What the `model` section of a config says about models.
 
     Attributes:
-        module: Dotted name of the user's module.
+        module: Dotted name of the user's module; empty where there is none.
         hparams: Hyperparameters for its functions.
         source: What the baseline begins with besides; empty where build_model makes all of it.
     """
@@ -35,8 +35,11 @@ class ModelDefinition:
         Raises:
             UserModuleError: Where there is no such function, or it returns something else.
         """
+        imported = self.source.get(imported_model.KEY)
+        if imported and function == "build_model":
+            return imported_model.load(imported, self.module, self.hparams, compiled)
         return user_module.build(self.module, function, dict(self.hparams), compiled)
 
     def custom_objects(self) -> dict[str, Any]:
         """Classes and functions that Keras needs to load the models, by name."""
-        return user_module.custom_objects(self.module)
+        return user_module.custom_objects(self.module) if self.module else {}

@@ -292,6 +292,7 @@ def after_failure(data: ReportData) -> tuple[str, ...]:
         "AnomalyGate": "The eval split does not fit the training split: mend the data, or take other files.",
         "Transform": "`preprocessing_fn` of the model module failed on the data: mend it.",
         "Trainer": "`build_model` or the training of the baseline failed: try the module on a few examples.",
+        "ModelImporter": f"`paredown validate {config}` and `paredown inspect` say whether the imported file is whole.",
         "Pusher": f"Nobody but this run should write to the folder that `push` names in {config}.",
     }
     kind = step.type if step else (data.run.failed_node or "")

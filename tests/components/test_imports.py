@@ -18,6 +18,7 @@ TENSORFLOW_FREE_FILES = {
     "interruption.py",
     "json_file.py",
     "file_hashes.py",
+    "model_format.py",
     "version_folder.py",
     "verdict.py",
     "progress.py",

@@ -1,0 +1,1 @@
+"""An existing model as the baseline."""
