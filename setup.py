@@ -34,6 +34,7 @@ setup(
         "scipy>=1.10",
         "jinja2>=3.1",
         "plotly>=5",
+        "pillow>=10",
         "openlineage-python>=1.47",
     ],
     extras_require={
