@@ -35,6 +35,7 @@ setup(
         "h5py>=3.6",
         "jinja2>=3.1",
         "plotly>=5",
+        "pillow>=10",
         "openlineage-python>=1.47",
     ],
     extras_require={

@@ -15,6 +15,7 @@ from tfx.dsl.components.base import base_component
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.proto import example_gen_pb2, pusher_pb2, trainer_pb2
 
+from pipeline import image_folders
 from pipeline import node as node_ids
 from pipeline.config import Config
 from pipeline.node import Node
@@ -75,6 +76,11 @@ def _component_class(node: Node) -> Any:
 
 def _example_gen(node: Node, channels: Channels) -> base_component.BaseComponent:
     input_config = json_format.Parse(str(node.parameters["input_config"]), example_gen_pb2.Input())
+    if node.component == image_folders.COMPONENT:
+        own = {name: node.parameters[name] for name in image_folders.PARAMETERS}
+        return _component_class(node)(
+            input_base=node.parameters["input_base"], input_config=input_config, **own, **channels
+        )
     return tfx_components.ImportExampleGen(
         input_base=node.parameters["input_base"], input_config=input_config, **channels
     )

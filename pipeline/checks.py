@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 from components.distiller.params import DistillOptions
-from pipeline import import_checks, tfma_metrics
+from pipeline import image_folders, import_checks, tfma_metrics
 from pipeline.config_file import ConfigFile, Location, Problem, closest, nearest
 from pipeline.model_source import Function, Names, find_module, names_of, takes_hparams
 
@@ -97,6 +97,9 @@ def _data(file: ConfigFile) -> _Mistakes:
             f"{_listed(_relative(shared, folder))}; accuracy on trained examples says nothing, so "
             "narrow one of the patterns",
         )
+    if data.format == "images":
+        patterns = {"train": data.splits.train, "eval": data.splits.eval}
+        yield from image_folders.check(data, patterns, {s: paths for s, paths in found.items() if paths})
 
 
 def _no_folder(path: str) -> str:

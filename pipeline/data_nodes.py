@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from pipeline import image_folders
 from pipeline.checks import split_files
 from pipeline.code_version import component_version
 from pipeline.data_options import Data
@@ -83,11 +84,15 @@ def outputs(transformation: Transformation | None) -> dict[str, Output]:
 
 
 def _example_gen(data: Data) -> Node:
+    component, own = "tfx.components.ImportExampleGen", {}
+    if data.format == "images":
+        component, own = image_folders.COMPONENT, image_folders.parameters(data)
     return Node(
         EXAMPLE_GEN,
-        "tfx.components.ImportExampleGen",
+        component,
         {},
         {
+            **own,
             "input_base": os.path.abspath(data.path),
             "input_config": proto_json(
                 {

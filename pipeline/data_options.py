@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from components.common.step import Options
+from components.image_example_gen.params import IMAGE_FEATURE, ImageOptions
 
 
 class Splits(Options):
@@ -16,13 +17,82 @@ class Splits(Options):
     eval: str = Field(default="eval*", description="Files that the gate measures accuracy on.")
 
 
+def _check_classes(names: list[str]) -> list[str]:
+    for name in names:
+        if not name.strip() or len(name.splitlines()) != 1:
+            raise ValueError(f"{name!r} is no name of a class: write one line of text")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"{', '.join(map(repr, twice))} stands twice; each class has one output of the model"
+        )
+    return names
+
+
+Classes = Annotated[list[str], Field(min_length=2), AfterValidator(_check_classes)]
+Weight = Annotated[float, Field(gt=0)]
+
+
 class Data(Options):
     """The examples."""
 
-    format: Literal["tfrecord"] = Field(
+    format: Literal["tfrecord", "images"] = Field(
         default="tfrecord",
-        description="tfrecord: tf.Example records, raw or gzip-compressed (*.gz).",
+        description="tfrecord: tf.Example records, raw or gzip-compressed (*.gz); images: PNG and JPEG files, "
+        "one folder a class.",
     )
     path: str = Field(min_length=1, description="Folder of the files, from the working directory.")
     splits: Splits = Field(default=Splits(), description="Which files hold which split.")
     label: str = Field(min_length=1, description="The feature that the model predicts.")
+    classes: Classes | None = Field(
+        default=None,
+        description="Values of a string label, in the order of the model's outputs; those of the train split, "
+        "sorted, where it is not written.",
+    )
+    class_weights: Literal["balanced"] | dict[str | int, Weight] | None = Field(
+        default=None,
+        description="How much the examples of each class count in training: balanced, for all classes alike, "
+        "or class → weight, 1 where it is not written.",
+    )
+    image: ImageOptions | None = Field(default=None, description="What images become; for format: images.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _images_have_a_label(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("format") == "images":
+            return {"label": "label", **values}
+        return values
+
+    @model_validator(mode="after")
+    def _image_goes_with_the_format(self) -> Data:
+        if self.format == "images" and self.image is None:
+            raise ValueError(
+                "format: images needs the size that images are resized to; write image: {size: [height, width]}"
+            )
+        if self.format != "images" and self.image is not None:
+            raise ValueError(
+                f"image says what image files become, and format is {self.format}; write format: images, or "
+                "leave image out"
+            )
+        if self.format == "images" and self.label == IMAGE_FEATURE:
+            raise ValueError(
+                f"label: {IMAGE_FEATURE} is the feature that gets the pixels; write label: label"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _weighed_classes_are_known(self) -> Data:
+        weights = self.named_class_weights()
+        if self.classes is not None and isinstance(weights, dict):
+            unknown = sorted(set(weights) - set(self.classes))
+            if unknown:
+                raise ValueError(
+                    f"class_weights: {', '.join(map(repr, unknown))} is not among the classes {self.classes}"
+                )
+        return self
+
+    def named_class_weights(self) -> str | dict[str, float] | None:
+        """`class_weights` with numbers written out, as JSON has them."""
+        if self.class_weights is None or isinstance(self.class_weights, str):
+            return self.class_weights
+        return {str(value): weight for value, weight in self.class_weights.items()}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from components.common.user_module import describe
+from pipeline import image_preflight
 from pipeline.checks import split_files
 from pipeline.config import Config
 from pipeline.config_file import Location, nearest
@@ -37,6 +38,12 @@ def check_data(config: Config, transforms: bool, whole: bool) -> tuple[DataFacts
         whole: Whether files are read to their ends, checksums included; the first record's features
             always are.
     """
+    if config.data.format == "images":
+        features = image_preflight.features(config.data)
+        return DataFacts(features, image_preflight.count(config.data)), [
+            *(image_preflight.mistakes(config.data) if whole else ()),
+            *_slice_mistakes(config, transforms, features),
+        ]
     features, examples = None, None
     mistakes: list[Mistake] = []
     for split in ("train", "eval"):

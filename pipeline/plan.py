@@ -120,6 +120,10 @@ class _Planner:
         )
         return Plan(self.config.name, nodes, models, evaluations, baseline, self.source)
 
+    def _label_options(self) -> str:
+        data = self.config.data
+        return to_json({"classes": data.classes, "class_weights": data.named_class_weights()})
+
     def _add(self, node: Node) -> None:
         self.nodes[node.id] = node
 
@@ -129,6 +133,7 @@ class _Planner:
             "code_version": component_version("components.trainer.run_fn"),
             "hparams": to_json(model.hparams),
             "label": self.config.data.label,
+            "label_options": self._label_options(),
             "model_module": model.module,
             "model_source": to_json(self.source),
             "module_version": self.module_version,
@@ -176,6 +181,7 @@ class _Planner:
                 "hparams": to_json(self.config.model.hparams),
                 "model_source": to_json(self.source),
                 "label": self.config.data.label,
+                "label_options": self._label_options(),
                 "seed": self.config.run.seed,
                 "code_version": component_version(f"{package}.executor"),
             }
@@ -205,6 +211,7 @@ class _Planner:
                 {
                     "gate": to_json(self.config.gate.model_dump(mode="json")),
                     "label": self.config.data.label,
+                    "label_options": self._label_options(),
                     "seed": self.config.run.seed,
                     "code_version": component_version("components.evaluator.executor"),
                 },

@@ -7,10 +7,15 @@ import json
 import math
 from typing import Any
 
+from components.common import class_weights, vocabulary
+from components.common.class_weights import ClassWeightsError
 from components.common.examples import ExamplesError, match_features
 from components.common.user_module import UserModuleError, describe
+from components.common.vocabulary import VocabularyError
 from components.tflite_converter.conversion_error import ConversionError
 from components.tflite_converter.explanation import reason
+from pipeline import image_folders
+from pipeline.checks import split_files
 from pipeline.config_file import ConfigFile, Location, Problem
 from pipeline.data_preflight import DataFacts, check_data
 from pipeline.explain import Candidate, Explainer
@@ -158,12 +163,30 @@ class _Checks:
             f"inputs: {{{', '.join(f'{name}: …' for name in missing)}}}"
         )
 
+    def _check_label(self, model: Any, where: Location) -> None:
+        """Whether the model has an output for each class, and its loss takes class weights."""
+        data = self.config.data
+        names: list[str] = list(data.classes or ())
+        if data.format == "images":
+            names = image_folders.classes(data, split_files(data.path, data.splits.train))
+        try:
+            if names:
+                vocabulary.refuse_other_outputs(names, model.output_shape)
+        except VocabularyError as error:
+            self._add(where, str(error))
+        try:
+            if data.class_weights is not None:
+                class_weights.refuse_other_tasks(model)
+        except ClassWeightsError as error:
+            self._add(("data", "class_weights"), str(error))
+
     def _check_baseline(self, model: Any) -> bool:
         """Whether the baseline can be trained, converted and judged at all."""
         where = self.origin
         made = "the imported model is one" if self.config.model.imported else "build_model returned a model"
         before = len(self.problems)
         self._check_inputs(model, where)
+        self._check_label(model, where)
         if len(model.outputs) != 1:
             self._add(
                 where,

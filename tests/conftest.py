@@ -23,6 +23,8 @@ MNIST_MODULE = "configs.mnist.model"
 MNIST_HPARAMS: dict[str, Any] = {"filters": [4, 8], "units": 16, "learning_rate": 0.001}
 MNIST_TRAINING = {"epochs": 3, "batch_size": 50}
 SEED = 1
+# A label that is a number, all classes weighing alike.
+LABEL_OPTIONS = '{"class_weights": null, "classes": null}'
 
 MNIST_SCHEMA = """\
 feature {

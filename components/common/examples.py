@@ -12,8 +12,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-# Records are parsed in batches of this many: a larger one only costs memory.
+from components.common import class_weights, vocabulary
+from components.common.class_weights import ClassWeights
+from components.common.vocabulary import Vocabulary
+
+# Records are parsed in batches of this many, or this many bytes: a larger one only costs memory.
 _PARSED_TOGETHER = 4096
+_BYTES_TOGETHER = 1 << 24
+# The split that class weights apply to.
+_TRAINED = "train"
 
 
 class ExamplesError(Exception):
@@ -34,18 +41,25 @@ class Arrays:
 
     Attributes:
         features: Feature → array of shape (examples, …) as the model's input of that name takes it.
-        labels: Array of shape (examples,) or (examples, width).
+        labels: Array of shape (examples,) or (examples, width); of a string label, indices of classes.
+        class_weights: How much the examples of each class count in training; None where all count alike.
     """
 
     features: dict[str, np.ndarray]
     labels: np.ndarray
+    class_weights: ClassWeights | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, indices: Sequence[int] | np.ndarray) -> Arrays:
         """The examples at `indices`."""
-        return Arrays({n: v[indices] for n, v in self.features.items()}, self.labels[indices])
+        features = {n: v[indices] for n, v in self.features.items()}
+        return Arrays(features, self.labels[indices], self.class_weights)
+
+    def weights(self) -> np.ndarray | None:
+        """How much each example counts in training, (examples,); None where all count alike."""
+        return None if self.class_weights is None else self.class_weights.of(self.labels)
 
 
 @dataclass(frozen=True)
@@ -57,12 +71,16 @@ class Examples:
         schema_uri: Folder with schema.pbtxt.
         transform_uri: Folder of the transform graph, where the examples went through Transform.
         label: The feature that the model predicts.
+        classes: Of a string label, in the order of the model's outputs; empty where the schema lists them.
+        class_weights: As `components.common.class_weights.resolve` takes them; None for none.
     """
 
     uri: str
     schema_uri: str
     transform_uri: str | None
     label: str
+    classes: tuple[str, ...] = ()
+    class_weights: str | Mapping[str, float] | None = None
 
     def files(self, split: str) -> list[str]:
         """Files of a split, sorted."""
@@ -70,14 +88,28 @@ class Examples:
 
     def schema(self) -> Any:
         """The schema of the examples, after Transform where there was one."""
-        from tensorflow_metadata.proto.v0 import schema_pb2
-        from tfx.utils import io_utils
-
-        folder = self.schema_uri
-        name = "schema.pbtxt"
         if self.transform_uri:
-            folder = os.path.join(self.transform_uri, "transformed_metadata")
-        return io_utils.parse_pbtxt_file(os.path.join(folder, name), schema_pb2.Schema())
+            return _read_schema(os.path.join(self.transform_uri, "transformed_metadata"))
+        return _read_schema(self.schema_uri)
+
+    def vocabulary(self) -> Vocabulary | None:
+        """The classes of a string label; None where the label is a number.
+
+        Raises:
+            ExamplesError: Where the label is a number and classes are written.
+            VocabularyError: Where neither the schema nor `classes` list them.
+        """
+        spec = self.feature_spec().get(self.label)
+        if spec is None or spec.dtype != tf.string:
+            if self.classes and spec is not None:
+                raise ExamplesError(
+                    f"data.classes are the values of a string label, and label {self.label!r} holds numbers, "
+                    "which are taken as they are; leave classes out"
+                )
+            return None
+        if self.classes:
+            return Vocabulary(self.classes)
+        return vocabulary.of_schema(_read_schema(self.schema_uri), self.label)
 
     def feature_spec(self) -> dict[str, Any]:
         """Feature → how tf.io parses it."""
@@ -99,7 +131,10 @@ class Examples:
         Raises:
             ExamplesError: Where a feature is missing, does not have the input's shape, or has more
                 values in one example than in another.
+            VocabularyError: Where a string label is none of its classes.
+            ClassWeightsError: Where weights do not go with the label.
         """
+        classes = self.vocabulary()
         spec = self.feature_spec()
         wanted = {name: spec[name] for name in {*inputs, self.label} if name in spec}
         for name in {*inputs, self.label} - set(wanted):
@@ -108,8 +143,9 @@ class Examples:
         if not records:
             raise ExamplesError(f"split {split!r} has no examples")
         parsed: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
-        for start in range(0, len(records), _PARSED_TOGETHER):
-            batch = tf.io.parse_example(records[start : start + _PARSED_TOGETHER], wanted)
+        together = max(1, min(_PARSED_TOGETHER, _BYTES_TOGETHER // max(1, len(records[0]))))
+        for start in range(0, len(records), together):
+            batch = tf.io.parse_example(records[start : start + together], wanted)
             for name, value in batch.items():
                 parsed[name].append(_dense(value, name))
         columns = {name: _joined(parts, name) for name, parts in parsed.items()}
@@ -118,13 +154,28 @@ class Examples:
         labels = columns[self.label]
         if labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]
+        if classes is not None:
+            labels = classes.indices(labels, self.label, split)
         features = {name: shaped(columns[name], spec, name) for name, spec in inputs.items()}
-        return Arrays(features, labels)
+        return Arrays(features, labels, self._weights(split, labels, classes))
+
+    def _weights(self, split: str, labels: np.ndarray, classes: Vocabulary | None) -> ClassWeights | None:
+        if self.class_weights is None or split != _TRAINED:
+            return None
+        names = classes.names if classes is not None else None
+        return class_weights.resolve(self.class_weights, labels, self.label, names)
 
     def _records(self, split: str) -> list[bytes]:
         dataset = tf.data.TFRecordDataset(self.files(split), compression_type="GZIP")
         batches = dataset.batch(_PARSED_TOGETHER).as_numpy_iterator()
         return [record for batch in batches for record in batch]
+
+
+def _read_schema(folder: str) -> Any:
+    from tensorflow_metadata.proto.v0 import schema_pb2
+    from tfx.utils import io_utils
+
+    return io_utils.parse_pbtxt_file(os.path.join(folder, "schema.pbtxt"), schema_pb2.Schema())
 
 
 def _dense(value: Any, name: str) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from components.common import invariants, layer_weights, model_files, training
+from components.common import class_weights, invariants, layer_weights, model_files, training
 from components.common.examples import Arrays
 from components.common.invariants import Invariants
 from components.common.model_files import Facts, StepRecord
@@ -99,8 +99,8 @@ def fit_and_save(
 
     Returns:
         Facts for lineage: technique, final metrics, parameters, and `layers`, JSON of what
-        `invariants.facts_of` says of each layer; where they were asked for, `least_layer_sparsity` and
-        `most_layer_clusters`.
+        `invariants.facts_of` says of each layer; where they were asked for, `least_layer_sparsity`,
+        `most_layer_clusters` and `class_weights`.
 
     Raises:
         LostInvariantError: Where a layer does not keep what `record` says.
@@ -126,5 +126,7 @@ def fit_and_save(
         "layers": json.dumps(invariants.facts_of(kernels)),
         **invariants.headline(checks),
     }
+    if splits[0].class_weights is not None:
+        facts[class_weights.PROPERTY] = splits[0].class_weights.fact()
     facts.update(history.facts())
     return facts

@@ -1,7 +1,8 @@
 """The files of a `Model` artifact, and what is known of the steps that made it.
 
 Format-Serving/            SavedModel whose signature `serving_default` takes features by name,
-                           or, converted, the one file `tflite`
+                           or, converted, the file `tflite`, and labels.txt where the label is a string:
+                           one class a line, in the order of the outputs
 Format-Keras/model.h5      the Keras model that the next step loads
 optimization.json          the steps so far and what each layer must keep: `StepRecord`
 history.json               metrics of each epoch of the last step, where it trained: `training.History`

@@ -18,6 +18,7 @@ class StepSpec(component_spec.ComponentSpec):
         "hparams": component_spec.ExecutionParameter(type=str),
         "model_source": component_spec.ExecutionParameter(type=str),
         "label": component_spec.ExecutionParameter(type=str),
+        "label_options": component_spec.ExecutionParameter(type=str),
         "seed": component_spec.ExecutionParameter(type=int),
         "code_version": component_spec.ExecutionParameter(type=str),
     }

@@ -82,7 +82,7 @@ class StepExecutor(base_executor.BaseExecutor, abc.ABC):
             base_model=artifact_utils.get_single_uri(input_dict["base_model"]),
             output=output.uri,
             options=options,
-            examples=examples_of(input_dict, exec_properties["label"]),
+            examples=examples_of(input_dict, exec_properties["label"], exec_properties["label_options"]),
             definition=ModelDefinition(
                 module=exec_properties["model_module"],
                 hparams=json.loads(exec_properties["hparams"]),
@@ -97,15 +97,28 @@ class StepExecutor(base_executor.BaseExecutor, abc.ABC):
         set_properties(output, {**facts, file_hashes.FILES: file_hashes.as_property(digests)})
 
 
-def examples_of(input_dict: dict[str, list[Any]], label: str) -> Examples:
-    """The examples among a node's inputs, read by the schema that fits them."""
+def examples_of(input_dict: dict[str, list[Any]], label: str, label_options: str) -> Examples:
+    """The examples among a node's inputs, read by the schema that fits them.
+
+    Args:
+        input_dict: `examples`, `schema` and, where the data were transformed, `transform_graph`.
+        label: The feature that the model predicts.
+        label_options: JSON, as `label_fields` takes it.
+    """
     graph = input_dict.get("transform_graph")
     return Examples(
         uri=artifact_utils.get_single_uri(input_dict["examples"]),
         schema_uri=artifact_utils.get_single_uri(input_dict["schema"]),
         transform_uri=artifact_utils.get_single_uri(graph) if graph else None,
         label=label,
+        **label_fields(label_options),
     )
+
+
+def label_fields(label_options: str) -> dict[str, Any]:
+    """Fields of `Examples` that say more of the label, from JSON: `classes` (list or null) and `class_weights`."""
+    options = json.loads(label_options)
+    return {"classes": tuple(options["classes"] or ()), "class_weights": options["class_weights"]}
 
 
 def set_properties(artifact: Any, facts: Facts) -> None:

@@ -253,7 +253,7 @@ def fit(
 
     Args:
         model: Takes the features in the order of `train.features`.
-        train: Examples to train on; shuffled anew for each epoch.
+        train: Examples to train on, weighed by their classes where they say so; shuffled anew for each epoch.
         evaluation: Examples to measure after each epoch.
         options: As in `components.common.step.Training`: `batch_size`, `epochs` or `steps`, and where wanted
             `learning_rate_schedule` and `early_stopping`.
@@ -287,6 +287,7 @@ def fit(
     history = model.fit(
         list(train.features.values()),
         train.labels,
+        sample_weight=train.weights(),
         validation_data=(list(evaluation.features.values()), evaluation.labels),
         epochs=epochs,
         batch_size=options["batch_size"],

@@ -9,6 +9,7 @@ import apache_beam as beam
 import tensorflow_model_analysis as tfma
 
 from components.common.examples import Examples
+from components.evaluator.class_extractor import class_extractor
 from components.evaluator.tflite_extractor import tflite_extractor
 
 CANDIDATE = "candidate"
@@ -70,6 +71,7 @@ def analyze(
 
     Raises:
         LiteRTError: Where a file does not load or run, or a feature is missing.
+        VocabularyError: Where a string label is none of its classes.
     """
     from tfx_bsl.public import tfxio
 
@@ -79,9 +81,11 @@ def analyze(
         schema=examples.schema(),
         telemetry_descriptors=["paredown", "evaluator"],
     )
+    classes = examples.vocabulary()
     extractors = [
         tfma.extractors.FeaturesExtractor(config, tensor_representations=source.TensorRepresentations()),
         tfma.extractors.LabelsExtractor(config),
+        *([class_extractor(classes, examples.label)] if classes is not None else []),
         tfma.extractors.ExampleWeightsExtractor(config),
         tflite_extractor(paths, keep),
         tfma.extractors.UnbatchExtractor(),

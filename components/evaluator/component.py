@@ -17,6 +17,7 @@ class EvaluatorSpec(component_spec.ComponentSpec):
     PARAMETERS = {
         "gate": component_spec.ExecutionParameter(type=str),
         "label": component_spec.ExecutionParameter(type=str),
+        "label_options": component_spec.ExecutionParameter(type=str),
         "seed": component_spec.ExecutionParameter(type=int),
         "code_version": component_spec.ExecutionParameter(type=str),
     }

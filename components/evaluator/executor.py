@@ -313,14 +313,14 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 where the data were transformed, `transform_graph` (TransformGraph).
             output_dict: `evaluation` (ModelEvaluation): TFMA's files, verdict.json and latency.json;
                 `blessing` (ModelBlessing), as TFX's Pusher reads it.
-            exec_properties: `gate` (JSON), `label`, `seed`.
+            exec_properties: `gate` (JSON), `label`, `label_options` (JSON), `seed`.
         """
         evaluation = artifact_utils.get_single_instance(output_dict["evaluation"])
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         verdict = evaluate(
             candidate=artifact_utils.get_single_uri(input_dict["model"]),
             baseline=artifact_utils.get_single_uri(input_dict["baseline"]),
-            examples=examples_of(input_dict, exec_properties["label"]),
+            examples=examples_of(input_dict, exec_properties["label"], exec_properties["label_options"]),
             gate=Gate.model_validate_json(exec_properties["gate"]),
             output=evaluation.uri,
             seed=int(exec_properties["seed"]),

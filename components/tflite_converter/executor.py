@@ -182,7 +182,7 @@ def float_operators(found: list[Operator]) -> dict[str, int]:
 
 
 def convert_model(job: StepJob) -> Facts:
-    """Converts the model of a job and writes the TFLite file.
+    """Converts the model of a job and writes the TFLite file, and beside it the classes of a string label.
 
     Returns:
         Facts for lineage: technique, quantization, bytes and gzip bytes; types, operators and layers as
@@ -207,6 +207,9 @@ def convert_model(job: StepJob) -> Facts:
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "wb") as file:
         file.write(content)
+    classes = job.examples.vocabulary()
+    if classes is not None:
+        classes.write(os.path.dirname(path))
     record = previous.after("convert", job.options)
     record.write(job.output)
     return {

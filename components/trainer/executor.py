@@ -7,7 +7,7 @@ from typing import Any
 from tfx.components.trainer import executor as tfx_executor
 from tfx.types import artifact_utils
 
-from components.common import file_hashes
+from components.common import class_weights, file_hashes
 
 
 class Executor(tfx_executor.GenericExecutor):
@@ -25,10 +25,14 @@ class Executor(tfx_executor.GenericExecutor):
             input_dict: `examples` (Examples), `schema` (Schema) and, where the data were transformed,
                 `transform_graph` (TransformGraph).
             output_dict: `model` (Model), whose custom property `files` gets the SHA-256 of each of the
-                model's files; `model_run` (ModelRun), the learning curves.
+                model's files, and `class_weights` the weights, where there are any; `model_run` (ModelRun),
+                the learning curves.
             exec_properties: `run_fn` and `custom_config`, which components.trainer.run_fn describes.
         """
         super().Do(input_dict, output_dict, exec_properties)
         model = artifact_utils.get_single_instance(output_dict["model"])
         digests = file_hashes.model_digests(model.uri)
         model.set_string_custom_property(file_hashes.FILES, file_hashes.as_property(digests))
+        weights = class_weights.read_fact(model.uri)
+        if weights is not None:
+            model.set_string_custom_property(class_weights.PROPERTY, weights)

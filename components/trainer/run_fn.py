@@ -6,10 +6,11 @@ import json
 import os
 from typing import Any
 
-from components.common import model_files, training
+from components.common import class_weights, model_files, training, vocabulary
 from components.common.examples import Examples
 from components.common.model_definition import ModelDefinition
 from components.common.model_files import StepRecord
+from components.common.step_executor import label_fields
 
 
 def run_fn(fn_args: Any) -> None:
@@ -17,7 +18,8 @@ def run_fn(fn_args: Any) -> None:
 
     Args:
         fn_args: TFX's `FnArgs`. `custom_config` holds `model_module`, `hparams`, `model_source` and
-            `params` (as in components.trainer.params), all three JSON, `label` and `seed`.
+            `params` (as in components.trainer.params), all three JSON, `label`, `label_options` (JSON) and
+            `seed`.
 
     Raises:
         UserModuleError: Where the model module does not give a compiled tf_keras model.
@@ -32,6 +34,7 @@ def run_fn(fn_args: Any) -> None:
         schema_uri=os.path.dirname(fn_args.schema_path) if fn_args.schema_path else "",
         transform_uri=fn_args.transform_graph_path,
         label=config["label"],
+        **label_fields(config["label_options"]),
     )
     train_baseline(
         examples=examples,
@@ -70,6 +73,8 @@ def train_baseline(
         Metric → its value after each epoch.
 
     Raises:
+        VocabularyError: Where a string label does not fit the model's outputs.
+        ClassWeightsError: Where weights do not go with the label or the model.
         UserModuleError: Where the module does not give a compiled model.
         ExamplesError: Where the examples do not fit it.
         TrainingError: Where the options do not go with it, or training diverges.
@@ -78,10 +83,16 @@ def train_baseline(
     model = definition.build()
     if options.get("learning_rate") is not None:
         training.compile_like(model, model, options["learning_rate"])
+    classes = examples.vocabulary()
+    if classes is not None:
+        vocabulary.refuse_other_outputs(classes.names, model.output_shape)
+    if examples.class_weights is not None:
+        class_weights.refuse_other_tasks(model)
     specs = model_files.input_specs(model, list(examples.feature_spec()), examples.label)
+    train = examples.load("train", specs)
     history = training.fit(
         model,
-        examples.load("train", specs),
+        train,
         examples.load("eval", specs),
         options=options,
         seed=seed,
@@ -89,4 +100,6 @@ def train_baseline(
     )
     model_files.save(model, output, list(specs), StepRecord())
     history.write(output)
+    if train.class_weights is not None:
+        train.class_weights.write(output)
     return history

@@ -29,6 +29,8 @@ TENSORFLOW_FREE_FILES = {
     "tflite_encoding.py",
     "tflite_kernel.py",
     "tflite_file.py",
+    "image_file.py",
+    "vocabulary.py",
 }
 TENSORFLOW_FREE = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)

@@ -14,7 +14,7 @@ from tfx.types import standard_artifacts
 from components.common.step_executor import StepExecutor, StepJob
 from components.fine_tuner.params import FineTuneOptions
 from components.tflite_converter.params import ConvertOptions
-from tests.conftest import MNIST_HPARAMS, MNIST_MODULE
+from tests.conftest import LABEL_OPTIONS, MNIST_HPARAMS, MNIST_MODULE
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,7 @@ def test_a_step_is_seeded_with_its_own_or_the_runs(options: Any, seed: int, tmp_
     }
     properties = {
         "params": options.canonical_json(), "model_module": MNIST_MODULE, "label": "label", "seed": 3,
+        "label_options": LABEL_OPTIONS,
         "hparams": json.dumps(MNIST_HPARAMS), "model_source": "{}", "code_version": "1",
     }  # fmt: skip
     for _ in range(2):

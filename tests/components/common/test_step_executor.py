@@ -20,7 +20,7 @@ from components.common.model_definition import ModelDefinition
 from components.common.model_files import StepRecord
 from components.common.step_executor import StepExecutor, StepJob, set_properties
 from tests.components.conftest import MakeModule, make_job, run_step
-from tests.conftest import MNIST_HPARAMS, MNIST_MODULE, Trained, to_example, write_examples
+from tests.conftest import LABEL_OPTIONS, MNIST_HPARAMS, MNIST_MODULE, Trained, to_example, write_examples
 
 
 def artifact(kind: Any, uri: Path | str) -> Any:
@@ -47,6 +47,7 @@ def test_do_hands_over_everything_and_keeps_the_facts(examples_artifact: Path, t
     }
     properties = {
         "params": '{"sparsity": 0.8}', "model_module": MNIST_MODULE, "label": "label", "seed": 3,
+        "label_options": LABEL_OPTIONS,
         "hparams": json.dumps(MNIST_HPARAMS), "model_source": "{}", "code_version": "1",
     }  # fmt: skip
     for _ in range(2):
@@ -202,6 +203,7 @@ def test_what_the_module_defines_need_not_be_registered(
     options = PruneOptions(sparsity=0.5, steps=8, batch_size=50)
     properties = {
         "params": options.canonical_json(), "model_module": module, "label": "label", "seed": 3,
+        "label_options": LABEL_OPTIONS,
         "hparams": "{}", "model_source": "{}", "code_version": "1",
     }  # fmt: skip
 

@@ -21,7 +21,7 @@ from components.evaluator.executor import Executor
 from components.evaluator.params import AccuracyGate
 from components.selector.executor import figure
 from components.tflite_converter.executor import convert
-from tests.conftest import to_example, write_examples
+from tests.conftest import LABEL_OPTIONS, to_example, write_examples
 
 SCHEMA = """
 feature { name: "x" type: FLOAT presence { min_fraction: 1 } shape { dim { size: 4 } } }
@@ -176,7 +176,13 @@ def run(binary: dict[str, str], tmp_path: Path) -> Any:
                 "schema": [artifact(standard_artifacts.Schema, examples.schema_uri)],
             },
             {"evaluation": [evaluation], "blessing": [blessing]},
-            {"gate": json.dumps(gate), "label": "label", "seed": 1, "code_version": "1"},
+            {
+                "gate": json.dumps(gate),
+                "label": "label",
+                "label_options": LABEL_OPTIONS,
+                "seed": 1,
+                "code_version": "1",
+            },
         )
         return evaluation, blessing
 

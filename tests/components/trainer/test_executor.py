@@ -17,7 +17,7 @@ from tfx.utils import proto_utils
 from components.trainer.component import Trainer
 from components.trainer.executor import Executor
 from components.trainer.params import TrainOptions
-from tests.conftest import MNIST_HPARAMS, MNIST_MODULE
+from tests.conftest import LABEL_OPTIONS, MNIST_HPARAMS, MNIST_MODULE
 
 RUN_FN = "components.trainer.run_fn.run_fn"
 
@@ -38,6 +38,7 @@ def test_the_baseline_is_known_by_its_content(examples_artifact: Path, tmp_path:
         "model_source": "{}",
         "params": TrainOptions(epochs=1, batch_size=500).model_dump_json(),
         "label": "label",
+        "label_options": LABEL_OPTIONS,
         "seed": 1,
     }
     Executor().Do(

@@ -22,7 +22,7 @@ from components.common.user_module import UserModuleError
 from components.trainer.params import TrainOptions
 from components.trainer.run_fn import run_fn, train_baseline
 from tests.components.conftest import MakeModule
-from tests.conftest import MNIST_HPARAMS, MNIST_MODULE, MNIST_TRAINING, SEED, Digits, Trained
+from tests.conftest import LABEL_OPTIONS, MNIST_HPARAMS, MNIST_MODULE, MNIST_TRAINING, SEED, Digits, Trained
 
 
 def weights_of(uri: str) -> list[bytes]:
@@ -265,6 +265,7 @@ def test_run_fn_understands_tfxs_arguments(
         model_run_dir=str(tmp_path / "run"),
         custom_config={
             "model_module": MNIST_MODULE, "hparams": json.dumps(MNIST_HPARAMS), "label": "label",
+            "label_options": LABEL_OPTIONS,
             "model_source": "{}",
             "params": '{"epochs": 1, "batch_size": 300, "seed": null}', "seed": "1",
         },

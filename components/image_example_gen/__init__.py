@@ -1,0 +1,1 @@
+"""Reads folders of images, one sub-folder a class, as TFX examples."""

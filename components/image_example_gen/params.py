@@ -1,0 +1,27 @@
+"""Options of reading images."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from components.common.step import Options
+
+# The feature that holds the pixels.
+IMAGE_FEATURE = "image"
+
+_Side = Annotated[int, Field(ge=1, le=4096)]
+
+
+class ImageOptions(Options):
+    """What every image becomes."""
+
+    size: list[_Side] = Field(
+        min_length=2, max_length=2, description="[height, width] in pixels that images are resized to."
+    )
+    channels: Literal[1, 3] = Field(default=3, description="3: colour (RGB); 1: grey.")
+
+    def values(self) -> int:
+        """Number of values of an image."""
+        return self.size[0] * self.size[1] * self.channels
