@@ -16,7 +16,10 @@ setup(
     # Spelled out so that an editable install puts this folder on sys.path: a package added later is
     # then found without installing again.
     package_dir={"": "."},
-    package_data={"": ["*.j2", "*.html", "*.css", "*.js", "*.json", "*.yaml", "py.typed"]},
+    package_data={
+        "": ["*.j2", "*.html", "*.css", "*.js", "*.json", "*.yaml", "py.typed"],
+        "pipeline": ["templates/**/*"],
+    },
     # Ranges that the code is meant for. requirements.lock has the one set that is tested.
     install_requires=[
         "tfx>=1.16",

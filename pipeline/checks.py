@@ -21,6 +21,7 @@ from pipeline.model_source import Function, Names, find_module, names_of, takes_
 
 _LISTED = 6  # names in a message
 _LOOKED_AT = 1000  # files of a folder that a message chooses from
+_OWN_PACKAGES = ("components", "pipeline")
 _QUICK_TO_READ = 32 * 2**20  # bytes of a database that is read in a tenth of a second or so
 
 _Mistakes = Iterator[tuple[Location, str]]
@@ -152,6 +153,13 @@ def _functions(module: str | None, config_path: Path) -> Iterable[str] | None:
 
 def _module(file: ConfigFile, name: str) -> _Mistakes:
     at = ("model", "module")
+    if name.partition(".")[0] in _OWN_PACKAGES:
+        yield (
+            at,
+            f"{name!r} would be looked for in Paredown's own package of that name; call the file or folder "
+            "something else, e.g. model.py",
+        )
+        return
     path = find_module(name, file.path)
     if path is None:
         yield at, _no_module(name, file.path)

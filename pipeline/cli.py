@@ -20,6 +20,7 @@ from pipeline.exit_code import (
     EXIT_PUSHED,
 )
 from pipeline.image_cli import image_check
+from pipeline.init_cli import init
 from pipeline.refusal import refuse, row
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def main() -> None:
 
     \b
     Typical use:
+      paredown init my-project                         # a new project that runs as it is
       paredown validate configs/mnist/pipeline.yaml    # is the file right?
       paredown plan configs/mnist/pipeline.yaml        # what would run, what is cached?
       paredown explain configs/mnist/pipeline.yaml     # what will each step do to each layer?
@@ -78,6 +80,7 @@ def main() -> None:
             stream.reconfigure(errors="replace")
 
 
+main.add_command(init)
 main.add_command(image_check)
 
 

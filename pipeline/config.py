@@ -25,6 +25,8 @@ from pipeline.data_options import Data
 from pipeline.kubeflow_options import KubeflowOptions
 from pipeline.model_options import ModelSection
 
+LONGEST_NAME = 40
+
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 
@@ -37,10 +39,15 @@ def _refusal(message: str, *within: str | int) -> PydanticCustomError:
     return PydanticCustomError("refused", "{message}", {"message": message, "within": within})
 
 
-def _check_name(value: str) -> str:
-    if not _NAME.fullmatch(value) or len(value) > 40:
+def check_name(value: str) -> str:
+    """A name of a pipeline or candidate, as it is.
+
+    Raises:
+        ValueError: Where Kubernetes would not take it.
+    """
+    if not _NAME.fullmatch(value) or len(value) > LONGEST_NAME:
         raise ValueError(
-            f"{value!r} must be 1 to 40 lower-case letters, digits and '-', beginning and ending "
+            f"{value!r} must be 1 to {LONGEST_NAME} lower-case letters, digits and '-', beginning and ending "
             "with a letter or digit (it names Kubernetes objects)"
         )
     return value
@@ -57,7 +64,7 @@ def _check_flag(value: str) -> str:
     return value
 
 
-Name = Annotated[str, AfterValidator(_check_name)]
+Name = Annotated[str, AfterValidator(check_name)]
 
 
 class Push(Options):

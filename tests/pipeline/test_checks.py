@@ -919,3 +919,19 @@ def test_a_path_that_tfx_takes_for_a_pattern_is_refused(tmp_path, monkeypatch):
     problems = {problem.key(): problem.message for problem in check(file)}
     for key in ("data.path", "push.directory", "run.pipeline_root"):
         assert "has [ ] in its name, which TFX takes for a pattern" in problems[key]
+
+
+@pytest.mark.parametrize("module", ["components.net", "pipeline", "pipeline.model"])
+def test_a_module_called_as_the_programs_own_packages_is_refused(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path.joinpath(*module.split(".")).with_suffix(".py")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(MODEL)
+    (tmp_path / "pipeline.yaml").write_text(CONFIG.replace("my.model", module))
+    monkeypatch.chdir(tmp_path)
+    problems = [p for p in check(load("pipeline.yaml")) if p.location == ("model", "module")]
+    assert [problem.message for problem in problems] == [
+        f"{module!r} would be looked for in Paredown's own package of that name; call the file or folder "
+        "something else, e.g. model.py"
+    ]
