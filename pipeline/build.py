@@ -13,9 +13,9 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx import components as tfx_components
 from tfx.dsl.components.base import base_component
 from tfx.orchestration import pipeline as tfx_pipeline
-from tfx.proto import example_gen_pb2, pusher_pb2, trainer_pb2
+from tfx.proto import pusher_pb2, trainer_pb2
 
-from pipeline import image_folders
+from pipeline import example_gen
 from pipeline import node as node_ids
 from pipeline.config import Config
 from pipeline.node import Node
@@ -42,8 +42,13 @@ def build(
     built: dict[str, base_component.BaseComponent] = {}
     for node in plan.nodes:
         channels = {key: built[source.node].outputs[source.key] for key, source in node.inputs.items()}
-        component = _TFX_BUILDERS[node.id](node, channels) if node.id in _TFX_BUILDERS else None
-        if component is None:
+        if node.id == plan.example_gen:
+            component = example_gen.build(
+                node, config.data, _component_class(node), cluster_root is not None
+            )
+        elif node.id in _TFX_BUILDERS:
+            component = _TFX_BUILDERS[node.id](node, channels)
+        else:
             component = _component_class(node)(**channels, **node.parameters)
         built[node.id] = component.with_id(names[node.id] if names else node.id)
     if cluster_root is not None:
@@ -72,18 +77,6 @@ def build(
 def _component_class(node: Node) -> Any:
     module, _, name = node.component.rpartition(".")
     return getattr(importlib.import_module(module), name)
-
-
-def _example_gen(node: Node, channels: Channels) -> base_component.BaseComponent:
-    input_config = json_format.Parse(str(node.parameters["input_config"]), example_gen_pb2.Input())
-    if node.component == image_folders.COMPONENT:
-        own = {name: node.parameters[name] for name in image_folders.PARAMETERS}
-        return _component_class(node)(
-            input_base=node.parameters["input_base"], input_config=input_config, **own, **channels
-        )
-    return tfx_components.ImportExampleGen(
-        input_base=node.parameters["input_base"], input_config=input_config, **channels
-    )
 
 
 def _schema_gen(node: Node, channels: Channels) -> base_component.BaseComponent:
@@ -121,7 +114,6 @@ def _pusher(node: Node, channels: Channels) -> base_component.BaseComponent:
 
 
 _TFX_BUILDERS: dict[str, Callable[[Node, Channels], base_component.BaseComponent]] = {
-    node_ids.EXAMPLE_GEN: _example_gen,
     node_ids.STATISTICS_GEN: lambda node, channels: tfx_components.StatisticsGen(**channels),
     node_ids.SCHEMA_GEN: _schema_gen,
     node_ids.EXAMPLE_VALIDATOR: lambda node, channels: tfx_components.ExampleValidator(**channels),

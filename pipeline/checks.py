@@ -15,9 +15,11 @@ from contextlib import closing
 from pathlib import Path
 
 from components.distiller.params import DistillOptions
-from pipeline import image_folders, import_checks, tfma_metrics
+from pipeline import data_files, image_folders, import_checks, tfma_metrics
 from pipeline.config_file import ConfigFile, Location, Problem, closest, nearest
+from pipeline.data_files import HASHED_SPLIT, split_files
 from pipeline.model_source import Function, Names, find_module, names_of, takes_hparams
+from pipeline.spans import SpanError
 
 _LISTED = 6  # names in a message
 _LOOKED_AT = 1000  # files of a folder that a message chooses from
@@ -43,22 +45,6 @@ def check(file: ConfigFile) -> list[Problem]:
     ]
 
 
-def split_files(folder: str | Path, pattern: str) -> list[Path]:
-    """Files of a split, sorted: what `pattern` matches below `folder`, as ImportExampleGen does it.
-
-    `*` stays within a folder, and matches hidden files too.
-
-    Raises:
-        ValueError: Where the pattern does not stand for files below the folder.
-    """
-    if os.path.isabs(pattern) or not Path(pattern).name:
-        raise ValueError("is not a pattern below data.path, such as 'train*'")
-    if "**" in pattern:
-        # The driver of ImportExampleGen takes it as `*`, Apache Beam as any depth of folders.
-        raise ValueError("has '**', which TFX does not match consistently; write '*' for each level")
-    return sorted(path for path in Path(folder).glob(pattern) if os.path.isfile(path))
-
-
 def _data(file: ConfigFile) -> _Mistakes:
     data = file.config.data
     folder = Path(data.path)
@@ -72,9 +58,15 @@ def _data(file: ConfigFile) -> _Mistakes:
     if not present:
         yield ("data", "path"), f"{data.path} holds no files; write the folder of the examples"
         return
+    try:
+        patterns = data_files.patterns(data)
+    except SpanError as error:
+        at = ("data", "range") if error.split is None else _pattern(error.split)
+        yield at, str(error)
+        return
     found: dict[str, list[Path]] = {}
-    for split, pattern in (("train", data.splits.train), ("eval", data.splits.eval)):
-        at = ("data", "splits", split)
+    for split, pattern in patterns.items():
+        at = _pattern(split)
         try:
             found[split] = split_files(folder, pattern)
         except ValueError as error:
@@ -85,7 +77,7 @@ def _data(file: ConfigFile) -> _Mistakes:
             yield (
                 at,
                 f"{pattern!r} matches no file in {data.path}, which holds {_listed(present)}; write "
-                f"a pattern that matches the {split} files",
+                f"a pattern that matches the {'' if split == HASHED_SPLIT else f'{split} '}files",
             )
         elif empty:
             names = _listed(_relative(empty, folder))
@@ -99,8 +91,11 @@ def _data(file: ConfigFile) -> _Mistakes:
             "narrow one of the patterns",
         )
     if data.format == "images":
-        patterns = {"train": data.splits.train, "eval": data.splits.eval}
         yield from image_folders.check(data, patterns, {s: paths for s, paths in found.items() if paths})
+
+
+def _pattern(split: str) -> Location:
+    return ("data", "splits", data_files.option_of(split))
 
 
 def _no_folder(path: str) -> str:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from fractions import Fraction
 
-from pipeline import image_folders
-from pipeline.checks import split_files
+from pipeline import data_files, image_folders
 from pipeline.code_version import component_version
-from pipeline.data_options import Data
+from pipeline.data_options import Data, Splits
 from pipeline.node import (
     ANOMALY_GATE,
     EVALUATED_SPLIT,
-    EXAMPLE_GEN,
+    EXAMPLE_GENS,
     EXAMPLE_VALIDATOR,
     SCHEMA_GEN,
     STATISTICS_GEN,
@@ -20,9 +20,19 @@ from pipeline.node import (
     TRANSFORM,
     Node,
     Output,
+    Parameter,
     proto_json,
     to_json,
 )
+
+_COMPONENTS = {
+    "tfrecord": "tfx.components.ImportExampleGen",
+    "csv": "tfx.components.CsvExampleGen",
+    "parquet": "components.parquet_example_gen.component.ParquetExampleGen",
+    "images": image_folders.COMPONENT,
+}
+# Of a fraction such as 1/3, the nearest one with so many hash buckets at most.
+_MOST_BUCKETS = 10_000
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,7 @@ class Transformation:
 
 def data_nodes(data: Data, transformation: Transformation | None) -> list[Node]:
     """The nodes up to where models begin, each after what it reads."""
+    examples = Output(EXAMPLE_GENS[data.format], "examples")
     schema = Output(SCHEMA_GEN, "schema")
     statistics = {"statistics": Output(STATISTICS_GEN, "statistics")}
     nodes = [
@@ -47,7 +58,7 @@ def data_nodes(data: Data, transformation: Transformation | None) -> list[Node]:
         Node(
             STATISTICS_GEN,
             "tfx.components.StatisticsGen",
-            {"examples": Output(EXAMPLE_GEN, "examples")},
+            {"examples": examples},
             {},
         ),
         Node(SCHEMA_GEN, "tfx.components.SchemaGen", statistics, {}),
@@ -65,15 +76,15 @@ def data_nodes(data: Data, transformation: Transformation | None) -> list[Node]:
         ),
     ]
     if transformation:
-        nodes.append(_transform(transformation))
+        nodes.append(_transform(transformation, examples))
     return nodes
 
 
-def outputs(transformation: Transformation | None) -> dict[str, Output]:
+def outputs(data: Data, transformation: Transformation | None) -> dict[str, Output]:
     """What nodes that train or measure read besides a model: input key → output of a data node."""
     if transformation is None:
         return {
-            "examples": Output(EXAMPLE_GEN, "examples"),
+            "examples": Output(EXAMPLE_GENS[data.format], "examples"),
             "schema": Output(ANOMALY_GATE, "schema"),
         }
     return {
@@ -84,35 +95,51 @@ def outputs(transformation: Transformation | None) -> dict[str, Output]:
 
 
 def _example_gen(data: Data) -> Node:
-    component, own = "tfx.components.ImportExampleGen", {}
+    parameters: dict[str, Parameter] = {
+        "input_base": os.path.abspath(data.path),
+        "input_config": proto_json(
+            {
+                "splits": [
+                    {"name": split, "pattern": pattern}
+                    for split, pattern in data_files.patterns(data).items()
+                ]
+            }
+        ),
+        "input_fingerprint": data_fingerprint(data),
+    }
+    if data.splits.pattern is not None:
+        parameters["output_config"] = proto_json(hash_buckets(data.splits))
+    span = data_files.chosen_span(data)
+    if span is not None:
+        parameters["span"] = span.number
+        if span.version is not None:
+            parameters["version"] = span.version
+    if data.format == "parquet":
+        parameters["code_version"] = component_version("components.parquet_example_gen.executor")
     if data.format == "images":
-        component, own = image_folders.COMPONENT, image_folders.parameters(data)
-    return Node(
-        EXAMPLE_GEN,
-        component,
-        {},
-        {
-            **own,
-            "input_base": os.path.abspath(data.path),
-            "input_config": proto_json(
-                {
-                    "splits": [
-                        {"name": TRAINED_SPLIT, "pattern": data.splits.train},
-                        {"name": EVALUATED_SPLIT, "pattern": data.splits.eval},
-                    ]
-                }
-            ),
-            "input_fingerprint": data_fingerprint(data),
-        },
-    )
+        parameters.update(image_folders.parameters(data))
+    return Node(EXAMPLE_GENS[data.format], _COMPONENTS[data.format], {}, parameters)
 
 
-def _transform(transformation: Transformation) -> Node:
+def hash_buckets(splits: Splits) -> dict[str, object]:
+    """ExampleGen's `Output` for one pattern: hash buckets of both splits, and what is hashed."""
+    assert splits.eval_fraction is not None
+    share = Fraction(str(splits.eval_fraction)).limit_denominator(_MOST_BUCKETS)
+    buckets = {TRAINED_SPLIT: share.denominator - share.numerator, EVALUATED_SPLIT: share.numerator}
+    config: dict[str, object] = {
+        "splits": [{"hash_buckets": count, "name": split} for split, count in buckets.items()]
+    }
+    if splits.hash_by is not None:
+        config["partition_feature_name"] = splits.hash_by
+    return {"split_config": config}
+
+
+def _transform(transformation: Transformation, examples: Output) -> Node:
     return Node(
         TRANSFORM,
         "tfx.components.Transform",
         {
-            "examples": Output(EXAMPLE_GEN, "examples"),
+            "examples": examples,
             "schema": Output(ANOMALY_GATE, "schema"),
         },
         {
@@ -123,15 +150,13 @@ def _transform(transformation: Transformation) -> Node:
 
 
 def data_fingerprint(data: Data) -> str:
-    """What ImportExampleGen's driver will record of the files, computed as it does.
+    """What ExampleGen's driver will record of the files, computed as it does.
 
     Name, count, total bytes, and the xor and sum of the times of modification, in seconds.
     """
     lines = []
-    splits = data.splits
-    for split, pattern in ((TRAINED_SPLIT, splits.train), (EVALUATED_SPLIT, splits.eval)):
+    for split, files in data_files.files(data).items():
         total = xor = added = 0
-        files = split_files(os.path.abspath(data.path), pattern)
         for file in files:
             status = file.stat()
             total += status.st_size

@@ -11,10 +11,69 @@ from components.image_example_gen.params import IMAGE_FEATURE, ImageOptions
 
 
 class Splits(Options):
-    """Which files hold which split, as glob patterns below `data.path`."""
+    """Which files hold which split, as glob patterns below `data.path`.
+
+    Either a pattern for each split, or one pattern for files whose examples are split by a hash. Patterns
+    may hold {SPAN} or {YYYY}, {MM}, {DD}, and {VERSION}, as those of TFX's ExampleGen.
+    """
 
     train: str = Field(default="train*", description="Files to train and calibrate on.")
     eval: str = Field(default="eval*", description="Files that the gate measures accuracy on.")
+    pattern: str | None = Field(
+        default=None, description="In place of train and eval: files whose examples are split by a hash."
+    )
+    eval_fraction: float | None = Field(
+        default=None,
+        ge=0.001,
+        le=0.999,
+        description="With pattern: share of the examples that the gate measures accuracy on.",
+    )
+    hash_by: str | None = Field(
+        default=None,
+        min_length=1,
+        description="With pattern: feature that examples are split by, all those of one value alike; the whole "
+        "example where it is not written.",
+    )
+
+    @model_validator(mode="after")
+    def _one_way_to_split(self) -> Splits:
+        written = self.model_fields_set
+        if self.pattern is None:
+            alone = [name for name in ("eval_fraction", "hash_by") if name in written]
+            if alone:
+                raise ValueError(
+                    f"{alone[0]} says how the files of one pattern are split; write e.g. "
+                    '{pattern: "*", eval_fraction: 0.2}'
+                )
+            return self
+        both = [name for name in ("train", "eval") if name in written]
+        if both:
+            raise ValueError(
+                f"pattern stands for the files of both splits, and so does {both[0]} for some; write one or the other"
+            )
+        if self.eval_fraction is None:
+            raise ValueError(
+                "pattern needs the share of examples to measure accuracy on; write e.g. eval_fraction: 0.2 "
+                "beside it"
+            )
+        return self
+
+
+class Range(Options):
+    """Which spans are read; of each the latest version."""
+
+    latest: int | None = Field(default=None, ge=1, description="So many, up to the latest one.")
+    first: int | None = Field(default=None, ge=0, description="Number of the first one; last goes with it.")
+    last: int | None = Field(default=None, ge=0, description="Number of the last one; first goes with it.")
+
+    @model_validator(mode="after")
+    def _one_way_to_choose(self) -> Range:
+        bounds = (self.first is not None) + (self.last is not None)
+        if (self.latest is None) == (bounds == 0) or bounds == 1:
+            raise ValueError("is {latest: 1} or {first: 1, last: 1}; write one of the two")
+        if self.first is not None and self.last is not None and self.first > self.last:
+            raise ValueError(f"first: {self.first} is after last: {self.last}; exchange them")
+        return self
 
 
 def _check_classes(names: list[str]) -> list[str]:
@@ -36,13 +95,17 @@ Weight = Annotated[float, Field(gt=0)]
 class Data(Options):
     """The examples."""
 
-    format: Literal["tfrecord", "images"] = Field(
+    format: Literal["tfrecord", "csv", "parquet", "images"] = Field(
         default="tfrecord",
-        description="tfrecord: tf.Example records, raw or gzip-compressed (*.gz); images: PNG and JPEG files, "
-        "one folder a class.",
+        description="tfrecord: tf.Example records, raw or gzip-compressed (*.gz); csv: comma-separated values "
+        "with a header; parquet: Apache Parquet; images: PNG and JPEG files, one folder a class.",
     )
     path: str = Field(min_length=1, description="Folder of the files, from the working directory.")
     splits: Splits = Field(default=Splits(), description="Which files hold which split.")
+    range: Range | None = Field(
+        default=None,
+        description="With {SPAN} or a date in the patterns: which are read; else the latest one.",
+    )
     label: str = Field(min_length=1, description="The feature that the model predicts.")
     classes: Classes | None = Field(
         default=None,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import tensorflow as tf
 
 from components.common.user_module import describe
-from pipeline import image_preflight
-from pipeline.checks import split_files
+from pipeline import data_files, image_preflight, table_preflight
 from pipeline.config import Config
 from pipeline.config_file import Location, nearest
+from pipeline.node import EVALUATED_SPLIT
 from pipeline.records import read_through
 
 Mistake = tuple[Location, str]
@@ -23,10 +24,12 @@ class DataFacts:
     Attributes:
         features: Feature → number of values in the first training record; None where there is none.
         examples: Number of training examples; None where they were not counted.
+        missing: Feature → in words, which examples have no value of it; features that all have are left out.
     """
 
     features: dict[str, int] | None = None
     examples: int | None = None
+    missing: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_data(config: Config, transforms: bool, whole: bool) -> tuple[DataFacts, list[Mistake]]:
@@ -44,12 +47,15 @@ def check_data(config: Config, transforms: bool, whole: bool) -> tuple[DataFacts
             *(image_preflight.mistakes(config.data) if whole else ()),
             *_slice_mistakes(config, transforms, features),
         ]
+    if config.data.format in table_preflight.FORMATS:
+        return _check_tables(config, transforms, whole)
     features, examples = None, None
     mistakes: list[Mistake] = []
-    for split in ("train", "eval"):
-        where: Location = ("data", "splits", split)
+    for split, paths in data_files.files(config.data).items():
+        where: Location = ("data", "splits", data_files.option_of(split))
+        trained = split != EVALUATED_SPLIT
         first, total = None, 0
-        for path in split_files(config.data.path, getattr(config.data.splits, split)):
+        for path in paths:
             try:
                 count, example = read_through(str(path), whole)
             except (tf.errors.OpError, ValueError) as error:
@@ -62,15 +68,31 @@ def check_data(config: Config, transforms: bool, whole: bool) -> tuple[DataFacts
                 continue
             first = first or example
             total += count
-        if split == "train" and whole:
+        if trained and whole:
             examples = total or None
         if first is not None:
             found = _features(first)
-            mistakes += _label_mistakes(config, transforms, found, split)
-            if split == "train":
+            mistakes += _label_mistakes(config, transforms, found, where, trained)
+            if trained:
+                mistakes += _hash_mistakes(config, first)
                 features = found
                 mistakes += _slice_mistakes(config, transforms, found)
+    if examples and config.data.splits.eval_fraction is not None:
+        examples = round(examples * (1 - config.data.splits.eval_fraction))
     return DataFacts(features, examples), mistakes
+
+
+def _check_tables(config: Config, transforms: bool, whole: bool) -> tuple[DataFacts, list[Mistake]]:
+    tables = table_preflight.read(config.data, whole)
+    mistakes = list(table_preflight.mistakes(config.data, tables, transforms))
+    features = table_preflight.features(tables)
+    if not features:
+        return DataFacts(), mistakes
+    if not mistakes:
+        mistakes += _label_mistakes(config, transforms, features, ("data", "splits"), trained=True)
+        mistakes += _slice_mistakes(config, transforms, features)
+    missing = table_preflight.missing(tables)
+    return DataFacts(features, table_preflight.examples(config.data, tables), missing), mistakes
 
 
 def _features(example: tf.train.Example) -> dict[str, int]:
@@ -81,13 +103,31 @@ def _features(example: tf.train.Example) -> dict[str, int]:
 
 
 def _label_mistakes(
-    config: Config, transforms: bool, features: dict[str, int], split: str
+    config: Config, transforms: bool, features: dict[str, int], where: Location, trained: bool
 ) -> list[Mistake]:
     label = config.data.label
     if not features:
-        return [(("data", "splits", split), "the first record is no tf.Example with features")]
-    if label not in features and not transforms and split == "train":
+        return [(where, "the first record is no tf.Example with features")]
+    if label not in features and not transforms and trained:
         return [(("data", "label"), f"{label!r} is no feature of the data, which has {sorted(features)}")]
+    return []
+
+
+def _hash_mistakes(config: Config, first: tf.train.Example) -> list[Mistake]:
+    name = config.data.splits.hash_by
+    if name is None:
+        return []
+    at: Location = ("data", "splits", "hash_by")
+    known = sorted(first.features.feature)
+    if name not in known:
+        return [(at, f"{name!r} is no feature of the data{nearest(name, known)}; it has {known}")]
+    if first.features.feature[name].WhichOneof("kind") not in ("int64_list", "bytes_list"):
+        return [
+            (
+                at,
+                f"{name!r} has no integer and no text in the first record, and TFX hashes these; name another",
+            )
+        ]
     return []
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
+from pipeline import data_files
 from pipeline.code_version import component_version
 from pipeline.config_file import Location, nearest
 from pipeline.data_options import Data
@@ -63,7 +64,7 @@ def check(data: Data, patterns: Mapping[str, str], found: Mapping[str, list[Path
     used = {path for paths in found.values() for path in paths}
     told: set[Path] = set()
     for split, paths in found.items():
-        at: Location = ("data", "splits", split)
+        at: Location = ("data", "splits", data_files.option_of(split))
         if len(Path(patterns[split]).parts) < 2:
             yield (
                 at,
@@ -141,7 +142,7 @@ def _check_classes(data: Data, found: Mapping[str, list[Path]]) -> _Mistakes:
         if only:
             why = "has no images to learn it" if other == "train" else "would not measure it"
             yield (
-                ("data", "splits", split),
+                ("data", "splits", data_files.option_of(split)),
                 f"only the {split} split has images of {_some(only)}: the {other} split {why}; add some, or "
                 "remove the folder",
             )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from components.image_example_gen import image_file
 from components.image_example_gen.image_file import ImageFileError
 from components.image_example_gen.params import IMAGE_FEATURE
-from pipeline.checks import split_files
+from pipeline import data_files
 from pipeline.config_file import Location
 from pipeline.data_options import Data
 
@@ -25,7 +25,7 @@ def features(data: Data) -> dict[str, int]:
 
 def count(data: Data) -> int:
     """Number of training examples."""
-    return len(split_files(data.path, data.splits.train))
+    return len(data_files.trained_files(data))
 
 
 def mistakes(data: Data) -> Iterator[tuple[Location, str]]:
@@ -33,14 +33,14 @@ def mistakes(data: Data) -> Iterator[tuple[Location, str]]:
 
     Damage in the middle of a file is found when it is decoded, by the node that reads it.
     """
-    for split in ("train", "eval"):
+    for split, paths in data_files.files(data).items():
         faults: dict[str, list[str]] = defaultdict(list)
-        for path in split_files(data.path, getattr(data.splits, split)):
+        for path in paths:
             try:
                 image_file.check(path)
             except ImageFileError as error:
                 faults[str(error)].append(os.path.relpath(path, data.path))
-        at: Location = ("data", "splits", split)
+        at: Location = ("data", "splits", data_files.option_of(split))
         for fault, files in list(faults.items())[:_TOLD]:
             if len(files) == 1:
                 yield at, f"{files[0]} {fault}"

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import import_source
-from pipeline.checks import split_files
+from pipeline import data_files, import_source
 from pipeline.config import Config
-from pipeline.node import EVALUATED_SPLIT, EXAMPLE_GEN, PUSHER, TRAINED_SPLIT, TRAINER
+from pipeline.data_files import split_files
+from pipeline.node import PUSHER, TRAINER
 from pipeline.plan import Plan
 
 DATA_PATH = "data_path"
@@ -67,13 +67,13 @@ def run_parameters(plan: Plan, config: Config, fingerprint: str) -> list[RunPara
             DATA_PATH,
             config.kubeflow.data_path or config.data.path,
             "Folder of the examples: gs://…, or an absolute path in the image or on a volume.",
-            (Binding(EXAMPLE_GEN, "input_base"),),
+            (Binding(plan.example_gen, "input_base"),),
         ),
         RunParameter(
             DATA_FINGERPRINT,
             fingerprint,
             "Tells changed data under the same path from what is cached; any text that changes with them.",
-            (Binding(EXAMPLE_GEN, DATA_FINGERPRINT),),
+            (Binding(plan.example_gen, DATA_FINGERPRINT),),
         ),
         *_model_path(plan, config),
         RunParameter(
@@ -121,8 +121,7 @@ def fingerprint(config: Config, folder: str | Path | None = None) -> str:
     Raises:
         FileNotFoundError: Where a split has no file.
     """
-    splits = {TRAINED_SPLIT: config.data.splits.train, EVALUATED_SPLIT: config.data.splits.eval}
-    return fingerprint_of(folder or config.data.path, splits)
+    return fingerprint_of(folder or config.data.path, data_files.patterns(config.data, folder))
 
 
 def fingerprint_of(folder: str | Path, splits: Mapping[str, str]) -> str:

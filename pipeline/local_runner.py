@@ -30,7 +30,7 @@ from pipeline import build, cache, metadata_url
 from pipeline.config import Config
 from pipeline.exit_code import EXIT_INTERRUPTED, EXIT_NODE_FAILED, EXIT_NONE_PASSED, EXIT_PUSHED
 from pipeline.metadata_store import MetadataStore, connect, properties
-from pipeline.node import EXAMPLE_GEN, PUSHER, SELECTOR
+from pipeline.node import EXAMPLE_GENS, PUSHER, SELECTOR
 from pipeline.plan import Plan
 from pipeline.provenance import Provenance
 from pipeline.run_record import RUN, RunRecord
@@ -280,7 +280,7 @@ class _Watch:
             return
         artifacts = [artifact for found in self.outputs(node_id).values() for artifact in found]
         self.record.outputs(artifacts)
-        if node_id == EXAMPLE_GEN:
+        if node_id in EXAMPLE_GENS.values():
             self.record.examples(artifacts)
 
     def stopped(self, error: BaseException) -> None:

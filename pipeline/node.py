@@ -5,7 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-EXAMPLE_GEN = "ImportExampleGen"
+# Format of the data → id of the node that reads them.
+EXAMPLE_GENS = {
+    "tfrecord": "ImportExampleGen",
+    "csv": "CsvExampleGen",
+    "parquet": "ParquetExampleGen",
+    "images": "ImageExampleGen",
+}
 STATISTICS_GEN = "StatisticsGen"
 SCHEMA_GEN = "SchemaGen"
 EXAMPLE_VALIDATOR = "ExampleValidator"

@@ -22,6 +22,7 @@ from pipeline.data_nodes import Transformation
 from pipeline.import_source import import_source
 from pipeline.model_source import find_module, has_function
 from pipeline.node import (
+    EXAMPLE_GENS,
     MODEL_IMPORTER,
     PUSHER,
     SELECTOR,
@@ -54,6 +55,11 @@ class Plan:
     evaluations: dict[str, str]
     baseline: str
     source: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def example_gen(self) -> str:
+        """Id of the node that reads the data."""
+        return next(node.id for node in self.nodes if node.id in EXAMPLE_GENS.values())
 
     def node(self, node_id: str) -> Node:
         """The node of an id."""
@@ -94,7 +100,7 @@ class _Planner:
         self.nodes: dict[str, Node] = {}
         self.users: dict[str, list[str]] = {}
         # What nodes that train or measure read besides a model.
-        self.data = data_nodes.outputs(self.transformation)
+        self.data = data_nodes.outputs(self.config.data, self.transformation)
 
     def plan(self) -> Plan:
         for node in data_nodes.data_nodes(self.config.data, self.transformation):

@@ -14,12 +14,11 @@ from components.common.user_module import UserModuleError, describe
 from components.common.vocabulary import VocabularyError
 from components.tflite_converter.conversion_error import ConversionError
 from components.tflite_converter.explanation import reason
-from pipeline import image_folders
-from pipeline.checks import split_files
+from pipeline import data_files, image_folders
 from pipeline.config_file import ConfigFile, Location, Problem
 from pipeline.data_preflight import DataFacts, check_data
 from pipeline.explain import Candidate, Explainer
-from pipeline.node import EXAMPLE_GEN, TRANSFORM
+from pipeline.node import TRANSFORM
 from pipeline.plan import Plan
 
 
@@ -37,7 +36,7 @@ def check(file: ConfigFile, plan: Plan, cached: set[str]) -> list[Problem]:
     checks = _Checks(file, plan)
     if file.config.run.beam_args:
         checks.check_beam()
-    checks.check_data(whole=EXAMPLE_GEN not in cached)
+    checks.check_data(whole=plan.example_gen not in cached)
     new = [name for name, node in plan.models.items() if node not in cached]
     if new:
         checks.check_models(new)
@@ -142,6 +141,12 @@ class _Checks:
         except ExamplesError as error:
             self._add(where, self._unfed(model) if self.config.model.imported else str(error))
             return
+        for name in sorted(set(fed.values()) & set(self.data.missing)):
+            self._add(
+                where,
+                f"the model's input {name!r} has {self.data.missing[name]}; models take a value in every "
+                "example, so fill them in, or write a preprocessing_fn(inputs) that does",
+            )
         for name, tensor in zip(model.input_names, model.inputs, strict=True):
             shape, count = tuple(tensor.shape[1:]), self.data.features[fed[name]]
             free = sum(size is None for size in shape)
@@ -168,7 +173,7 @@ class _Checks:
         data = self.config.data
         names: list[str] = list(data.classes or ())
         if data.format == "images":
-            names = image_folders.classes(data, split_files(data.path, data.splits.train))
+            names = image_folders.classes(data, data_files.trained_files(data))
         try:
             if names:
                 vocabulary.refuse_other_outputs(names, model.output_shape)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from components.common.file_hashes import digest
-from pipeline.checks import split_files
 from pipeline.config import Config
+from pipeline.data_files import files as find_files
 
 PACKAGES = (
     "ai-edge-litert",
@@ -134,9 +134,9 @@ def data_files(config: Config) -> dict[str, Any]:
                 "bytes": file.stat().st_size,
                 "sha256": digest(file),
             }
-            for file in sorted(split_files(str(root), pattern))
+            for file in files
         ]
-        for split, pattern in config.data.splits.model_dump().items()
+        for split, files in find_files(config.data).items()
     }
 
 

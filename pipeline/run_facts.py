@@ -14,10 +14,10 @@ from typing import Any
 
 from pipeline.lineage import MARKS
 from pipeline.metadata_store import properties
+from pipeline.node import EXAMPLE_GENS, SELECTOR
 from pipeline.runs import Run, document
 from pipeline.verdict_file import is_report
 
-EXAMPLE_GEN, SELECTOR = "ImportExampleGen", "Selector"
 REPORT_FILE = "report.json"
 
 REPORT, PROPERTIES = "report", "properties"
@@ -164,7 +164,8 @@ def _with_parameters(store: Any, execution: Any) -> Any:
 
 
 def _fingerprint(nodes: dict[str, Node]) -> dict[str, dict[str, str]] | None:
-    text = nodes[EXAMPLE_GEN].parameters.get("input_fingerprint") if EXAMPLE_GEN in nodes else None
+    readers = [nodes[node] for node in EXAMPLE_GENS.values() if node in nodes]
+    text = readers[0].parameters.get("input_fingerprint") if readers else None
     if not text:
         return None
     splits = [dict(part.partition(":")[::2] for part in line.split(",")) for line in str(text).splitlines()]

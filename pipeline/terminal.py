@@ -13,6 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.node import EXAMPLE_GENS
+
 if TYPE_CHECKING:
     from pipeline.plan import Plan
 
@@ -49,7 +51,7 @@ def plan_table(plan: Plan, cached: set[str]) -> Table:
     return table
 
 
-_DATA_NODES = frozenset({"ImportExampleGen", "AnomalyGate", "Transform"})
+_DATA_NODES = frozenset({*EXAMPLE_GENS.values(), "AnomalyGate", "Transform"})
 
 
 def plan_summary(plan: Plan, cached: set[str]) -> str:

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.node import EXAMPLE_GENS
 from pipeline.report.data import Candidate, ReportData
 from pipeline.report.pareto import allowed
 
@@ -288,7 +289,10 @@ def after_failure(data: ReportData) -> tuple[str, ...]:
         return ("The run goes on; make the report again when it has ended.",)
     step = next((s for s in data.steps if s.node == data.run.failed_node), None)
     hints = {
-        "ImportExampleGen": f"`paredown validate {config}` checks the data files and names every mistake.",
+        **dict.fromkeys(
+            EXAMPLE_GENS.values(),
+            f"`paredown validate {config}` checks the data files and names every mistake.",
+        ),
         "AnomalyGate": "The eval split does not fit the training split: mend the data, or take other files.",
         "Transform": "`preprocessing_fn` of the model module failed on the data: mend it.",
         "Trainer": "`build_model` or the training of the baseline failed: try the module on a few examples.",

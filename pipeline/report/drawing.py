@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pipeline.node import EXAMPLE_GENS
 from pipeline.report.data import ReportData, Step
 
 BOX_WIDTH, BOX_HEIGHT = 200, 46
@@ -14,7 +15,7 @@ _CHARACTERS = 24
 
 # What comes before all models stands in the first column, from top to bottom.
 _PREPARATION = (
-    "ImportExampleGen",
+    *EXAMPLE_GENS.values(),
     "StatisticsGen",
     "SchemaGen",
     "ExampleValidator",

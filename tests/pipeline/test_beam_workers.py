@@ -75,7 +75,7 @@ def run_first_nodes(data: Path, root: Path, beam_args: list[str]) -> None:
     overrides = [f"data.path={data}", f"run.pipeline_root={root}", f"run.beam_args={json.dumps(beam_args)}"]
     file = load(MNIST, overrides)
     whole = plan.make_plan(file.config, file.path)
-    wanted = (node.EXAMPLE_GEN, node.STATISTICS_GEN, node.SCHEMA_GEN)
+    wanted = (node.EXAMPLE_GENS["tfrecord"], node.STATISTICS_GEN, node.SCHEMA_GEN)
     first = dataclasses.replace(whole, nodes=tuple(each for each in whole.nodes if each.id in wanted))
     root.mkdir()
     pipeline = build.build(first, file.config)

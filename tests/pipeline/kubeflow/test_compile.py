@@ -16,7 +16,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from ruamel.yaml import YAML
 
 from pipeline.config_file import load
-from pipeline.node import EXAMPLE_GEN
+from pipeline.node import EXAMPLE_GENS
 from pipeline.plan import make_plan
 from tests.pipeline.kubeflow.conftest import CONFIGS, IMAGE, MNIST, PIPELINE_ROOT, TARGETS
 
@@ -329,7 +329,7 @@ def test_data_that_change_under_the_same_path_change_the_fingerprint(tmp_path: P
     (found,) = [p for p in run_parameters(plan, config, first) if p.name == "data_fingerprint"]
     assert found.default == first
     # In KFP's cache key is what a task is given, so the fingerprint has to be given to the one that reads.
-    assert [binding.node for binding in found.bindings] == [EXAMPLE_GEN]
+    assert [binding.node for binding in found.bindings] == [EXAMPLE_GENS["tfrecord"]]
 
 
 def test_options_of_nodes_are_in_the_specification(compiled: Compile) -> None:

@@ -1,0 +1,42 @@
+"""What a look at the files of a table tells: its columns, its rows, and what is wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+INTEGER, FLOAT, TEXT, EMPTY = "integers", "floats", "text", "no values"
+
+# Of each file: the first ones name what is wrong, more would only hide them.
+MOST_FAULTS = 3
+
+
+@dataclass
+class Column:
+    """A column of a split's files.
+
+    Attributes:
+        kind: What TFX makes of it: INTEGER, FLOAT or TEXT; EMPTY where no row has a value.
+        values: Number of values in the first row that has some; 1 but for lists.
+        missing: Number of rows without a value.
+        where_missing: The first of these, as `file:line` or in words; empty where there is none.
+    """
+
+    kind: str = EMPTY
+    values: int = 1
+    missing: int = 0
+    where_missing: str = ""
+
+
+@dataclass
+class Table:
+    """The files of a split, as one table.
+
+    Attributes:
+        columns: By name.
+        rows: Number of rows; 0 where they were not counted.
+        faults: What keeps TFX from reading the files as they are meant, each with its file and place.
+    """
+
+    columns: dict[str, Column] = field(default_factory=dict)
+    rows: int = 0
+    faults: list[str] = field(default_factory=list)
