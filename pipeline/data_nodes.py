@@ -48,8 +48,14 @@ class Transformation:
     version: str
 
 
-def data_nodes(data: Data, transformation: Transformation | None) -> list[Node]:
-    """The nodes up to where models begin, each after what it reads."""
+def data_nodes(data: Data, transformation: Transformation | None, classes: bool) -> list[Node]:
+    """The nodes up to where models begin, each after what it reads.
+
+    Args:
+        data: What to read, and how.
+        transformation: The user's preprocessing_fn; None where there is none.
+        classes: Whether labels stand for classes.
+    """
     examples = Output(EXAMPLE_GENS[data.format], "examples")
     schema = Output(SCHEMA_GEN, "schema")
     statistics = {"statistics": Output(STATISTICS_GEN, "statistics")}
@@ -68,12 +74,7 @@ def data_nodes(data: Data, transformation: Transformation | None) -> list[Node]:
             {**statistics, "schema": schema},
             {},
         ),
-        Node(
-            ANOMALY_GATE,
-            "components.anomaly_gate.component.AnomalyGate",
-            {"anomalies": Output(EXAMPLE_VALIDATOR, "anomalies"), "inferred_schema": schema},
-            {"code_version": component_version("components.anomaly_gate.executor")},
-        ),
+        _anomaly_gate(data, transformation is not None, classes),
     ]
     if transformation:
         nodes.append(_transform(transformation, examples))
@@ -132,6 +133,30 @@ def hash_buckets(splits: Splits) -> dict[str, object]:
     if splits.hash_by is not None:
         config["partition_feature_name"] = splits.hash_by
     return {"split_config": config}
+
+
+def _anomaly_gate(data: Data, transformed: bool, classes: bool) -> Node:
+    return Node(
+        ANOMALY_GATE,
+        "components.anomaly_gate.component.AnomalyGate",
+        {
+            "anomalies": Output(EXAMPLE_VALIDATOR, "anomalies"),
+            "inferred_schema": Output(SCHEMA_GEN, "schema"),
+            "statistics": Output(STATISTICS_GEN, "statistics"),
+            "examples": Output(EXAMPLE_GENS[data.format], "examples"),
+        },
+        {
+            "validation": to_json(data.validation.model_dump(mode="json")),
+            "labels": to_json(
+                {
+                    "features": data.labels(),
+                    "classes": classes,
+                    "perhaps_amounts": transformed or len(data.labels()) > 1,
+                }
+            ),
+            "code_version": component_version("components.anomaly_gate.executor"),
+        },
+    )
 
 
 def _transform(transformation: Transformation, examples: Output) -> Node:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from components.anomaly_gate.params import Validation
 from components.common.step import Options
 from components.image_example_gen.params import IMAGE_FEATURE, ImageOptions
 
@@ -119,6 +120,10 @@ class Data(Options):
     )
     image: ImageOptions | None = Field(default=None, description="What images become; for format: images.")
 
+    validation: Validation = Field(
+        default=Validation(), description="Which data are refused before anything is trained."
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _images_have_a_label(cls, values: Any) -> Any:
@@ -159,3 +164,7 @@ class Data(Options):
         if self.class_weights is None or isinstance(self.class_weights, str):
             return self.class_weights
         return {str(value): weight for value, weight in self.class_weights.items()}
+
+    def labels(self) -> list[str]:
+        """Features that are predicted."""
+        return [self.label] if isinstance(self.label, str) else list(self.label.values())

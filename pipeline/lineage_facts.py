@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from components.anomaly_gate.finding import FINDINGS, Finding, from_property
 from pipeline.verdict_file import is_verdict
 
 if TYPE_CHECKING:
@@ -45,6 +46,14 @@ class DataFile:
     file: str
     bytes: int
     sha256: str
+
+
+def findings(artifact: Artifact) -> list[Finding]:
+    """What was found in the data when a schema was let through, and let pass."""
+    try:
+        return from_property(str(artifact.properties.get(FINDINGS, "[]")))
+    except (ValueError, TypeError):  # of another version
+        return []
 
 
 def plain(value: Any) -> Any:

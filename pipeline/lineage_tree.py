@@ -385,6 +385,8 @@ class _Upstream:
             features = facts.features(artifact)
             if features:
                 branch.add(_line("features", ", ".join(f"{name} {kind}" for name, kind in features)))
+            for finding in facts.findings(artifact):
+                branch.add(_line(finding.state, finding.line()))
         elif artifact.type == "ExampleStatistics":
             counts = facts.split_counts(artifact)
             if counts:

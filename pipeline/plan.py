@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from components.common import metric_task
 from components.common.step import StepOptions
 from components.tflite_converter.params import ConvertOptions
 from pipeline import data_nodes
@@ -103,7 +104,8 @@ class _Planner:
         self.data = data_nodes.outputs(self.config.data, self.transformation)
 
     def plan(self) -> Plan:
-        for node in data_nodes.data_nodes(self.config.data, self.transformation):
+        classes = metric_task.is_of_classes(self.config.gate.accuracy.metric)
+        for node in data_nodes.data_nodes(self.config.data, self.transformation, classes):
             self._add(node)
         if self.origin == MODEL_IMPORTER:
             self._add_importer()

@@ -1,1 +1,1 @@
-"""Stops the run where ExampleValidator found anomalies."""
+"""Validates the data, and stops the run where a model would suffer from them."""

@@ -10,18 +10,24 @@ from components.anomaly_gate import executor
 
 
 class AnomalyGateSpec(component_spec.ComponentSpec):
-    """Reads anomalies and a schema, hands the schema on."""
+    """Reads what is known of the data, hands the schema on."""
 
-    PARAMETERS = {"code_version": component_spec.ExecutionParameter(type=str)}
+    PARAMETERS = {
+        "validation": component_spec.ExecutionParameter(type=str),
+        "labels": component_spec.ExecutionParameter(type=str),
+        "code_version": component_spec.ExecutionParameter(type=str),
+    }
     INPUTS = {
         "anomalies": component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies),
         "inferred_schema": component_spec.ChannelParameter(type=standard_artifacts.Schema),
+        "statistics": component_spec.ChannelParameter(type=standard_artifacts.ExampleStatistics),
+        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
     }
     OUTPUTS = {"schema": component_spec.ChannelParameter(type=standard_artifacts.Schema)}
 
 
 class AnomalyGate(base_component.BaseComponent):
-    """Fails where ExampleValidator found anomalies, which itself only writes them down.
+    """Fails where a model would suffer from the data; ExampleValidator itself only writes anomalies down.
 
     Its output is the schema that training goes on with, so that no node can run before the check.
     """
@@ -29,12 +35,36 @@ class AnomalyGate(base_component.BaseComponent):
     SPEC_CLASS = AnomalyGateSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
-    def __init__(self, anomalies: BaseChannel, inferred_schema: BaseChannel, code_version: str):
+    def __init__(
+        self,
+        anomalies: BaseChannel,
+        inferred_schema: BaseChannel,
+        statistics: BaseChannel,
+        examples: BaseChannel,
+        validation: str,
+        labels: str,
+        code_version: str,
+    ):
+        """Declares the node.
+
+        Args:
+            anomalies: ExampleValidator's.
+            inferred_schema: SchemaGen's, of the train split.
+            statistics: StatisticsGen's, of both splits.
+            examples: What ExampleGen read.
+            validation: As components.anomaly_gate.params, JSON.
+            labels: As components.anomaly_gate.data.Labels, JSON.
+            code_version: Of the executor.
+        """
         super().__init__(
             AnomalyGateSpec(
                 anomalies=anomalies,
                 inferred_schema=inferred_schema,
+                statistics=statistics,
+                examples=examples,
                 schema=Channel(type=standard_artifacts.Schema),
+                validation=validation,
+                labels=labels,
                 code_version=code_version,
             )
         )

@@ -224,16 +224,49 @@ def shaped(values: np.ndarray, spec: InputSpec, name: str) -> np.ndarray:
         name: The feature, for the error.
 
     Raises:
-        ExamplesError: Where the number of elements differs.
+        ExamplesError: Where the number of elements differs, or a value would become another one.
     """
     shape = tuple(-1 if size is None else size for size in spec.shape)
     try:
-        return values.reshape((len(values), *shape)).astype(spec.dtype, copy=False)
+        reshaped = values.reshape((len(values), *shape))
     except ValueError:
         raise ExamplesError(
             f"feature {name!r} has shape {values.shape[1:]}, which does not fit the model's input "
             f"{spec.shape}"
         ) from None
+    return _cast(reshaped, np.dtype(spec.dtype), name)
+
+
+def _cast(values: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
+    """Values in another dtype; NumPy would wrap whole numbers around, cut fractions off, and read text.
+
+    Fractions may be rounded to what a float input can hold; that is what it is for.
+    """
+    if values.dtype == dtype:
+        return values
+    if values.dtype.kind in "OSU" or dtype.kind in "OSU":
+        if values.dtype.kind in "OSU" and dtype.kind in "OSU":
+            return values.astype(dtype, copy=False)
+        held = "text" if values.dtype.kind in "OSU" else "numbers"
+        raise ExamplesError(
+            f"feature {name!r} holds {held}, and the model's input is {dtype.name}; turn it into what the "
+            "input takes in preprocessing_fn"
+        )
+    with np.errstate(all="ignore"):  # what NumPy would warn of is looked for below
+        cast = values.astype(dtype)
+        if values.dtype.kind == "f" and dtype.kind not in "biu":
+            same = np.isfinite(cast) | ~np.isfinite(values)
+        else:
+            # Going back wraps around, too: from 2**63 to its negative, say, which is not near.
+            same = (cast.astype(values.dtype) == values) & ((cast < 0) == (values < 0))
+    if same.all():
+        return cast
+    wrong = int(np.argmin(same.ravel()))
+    raise ExamplesError(
+        f"feature {name!r} holds {values.ravel()[wrong]!s}, which the model's input of {dtype.name} cannot hold: "
+        f"it would be {cast.ravel()[wrong]!s} ({np.count_nonzero(~same):,} of {same.size:,} values); give the "
+        "input a wider dtype, or scale the feature or make categories of it in preprocessing_fn"
+    )
 
 
 def match_features(names: Sequence[str], features: Sequence[str], label: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from components.common import json_file, progress
+from components.common import json_file, label_range, progress
 from components.common.examples import Arrays
 from components.common.learning_rate import schedule_of
 from components.common.step import EarlyStopping, LearningRateSchedule
@@ -239,6 +239,27 @@ def refuse_unknown_monitor(model: tf_keras.Model, monitor: str, evaluation: Arra
         )
 
 
+def refuse_labels(model: tf_keras.Model, labels: Mapping[str, np.ndarray]) -> None:
+    """Refuses labels that a compiled model with one output cannot learn.
+
+    Args:
+        model: The model.
+        labels: Split → its labels.
+
+    Raises:
+        ExamplesError: Naming a label.
+    """
+    loss = model.loss
+    if isinstance(loss, dict):
+        loss = list(loss.values())
+    if isinstance(loss, list | tuple) and len(loss) == 1:
+        loss = loss[0]
+    if isinstance(loss, list | tuple) or loss is None or len(model.outputs or ()) != 1:
+        return
+    for split, found in labels.items():
+        label_range.refuse_outside(loss, model.outputs[0].shape[-1], found, split)
+
+
 def fit(
     model: tf_keras.Model,
     train: Arrays,
@@ -269,7 +290,9 @@ def fit(
 
     Raises:
         TrainingError: Where the loss is not finite, or the options do not go with what build_model compiles.
+        ExamplesError: Where there are labels that the model has no output for.
     """
+    refuse_labels(model, {"train": train.labels, "eval": evaluation.labels})
     model.train_step = without_autograph(model.train_step, model)
     model.test_step = without_autograph(model.test_step, model)
     steps = total_steps(options, len(train))

@@ -91,7 +91,12 @@ def _refuse_other_things(model: Any, where: str) -> None:
 
 
 def describe(error: BaseException) -> str:
-    """An exception in one line: its type, and the first line of its message."""
+    """An exception in one line: its type, and the first line of its message.
+
+    One whose class says `told_whole` has its whole message, a line for each mistake.
+    """
+    if getattr(error, "told_whole", False):
+        return f"{type(error).__name__}: {error}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = lines[0] if lines else ""
     if told.endswith(":"):

@@ -124,6 +124,7 @@ def render(data: ReportData) -> str:
         steps=tables.steps(data),
         step_details=[(s, tables.parameters(s.parameters), tables.parameters(s.facts)) for s in data.steps],
         data_files=tables.data_files(data),
+        findings=tables.findings(data),
         environment=tables.environment(data),
         config=_yaml(data.config) if data.config else "",
         commit=comparison.commit_text(data.run),

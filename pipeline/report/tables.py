@@ -9,6 +9,8 @@ from typing import Any
 
 from rich.text import Text
 
+from components.anomaly_gate.finding import FINDINGS
+from pipeline import lineage_facts
 from pipeline.report import charts
 from pipeline.report.advice import number
 from pipeline.report.data import Candidate, Curve, ReportData
@@ -341,6 +343,20 @@ def parameters(values: dict[str, Any]) -> list[tuple[str, str]]:
             text = f"{value:g}"
         shown.append((name, text))
     return shown
+
+
+def findings(data: ReportData) -> Table | None:
+    """What was found in the data and let pass; None where nothing was recorded of it."""
+    schemas = [a for a in data.graph.artifacts.values() if FINDINGS in a.properties]
+    if not schemas:
+        return None
+    newest = max(schemas, key=lambda artifact: artifact.id)
+    rows = [
+        [f.feature or "whole examples", f.split, f.kind, f.text, f.state]
+        for f in lineage_facts.findings(newest)
+    ]
+    columns = ["feature", "split", "kind", "finding", "what became of it"]
+    return _table("Found in the data", columns, rows, texts=frozenset(range(5)))
 
 
 def data_files(data: ReportData) -> Table | None:

@@ -61,19 +61,47 @@ def rewrite(project: Project, split: str, change: object) -> None:
             writer.write(example.SerializeToString())
 
 
-def test_an_anomaly_stops_the_run_and_is_named(tmp_path: Path) -> None:
-    project = make_project(tmp_path, train=200, test=100)
+def test_every_mistake_in_the_data_is_named_before_anything_is_trained(tmp_path: Path) -> None:
+    project = make_project(tmp_path, train=300, test=150)
 
-    def drop_some_labels(index: int, example: tf.train.Example) -> None:
+    def damage_train(index: int, example: tf.train.Example) -> None:
+        features = example.features.feature
+        features["camera"].int64_list.value.append(7)
+        features["weight"].float_list.value.append(float("nan") if index < 3 else 1.0 + index % 5)
+        if features["label"].int64_list.value[0] == 4:  # train has no fours, then
+            features["label"].int64_list.value[0] = 9
+
+    def damage_eval(index: int, example: tf.train.Example) -> None:
+        features = example.features.feature
+        features["camera"].int64_list.value.append(7)
+        features["weight"].float_list.value.append(1.0 + index % 5)
+        image = features["image"].int64_list.value
+        image[:] = [255 - pixel for pixel in image]
         if index % 4 == 0:
-            del example.features.feature["label"]
+            del features["label"]
 
-    rewrite(project, "test", drop_some_labels)
+    rewrite(project, "train", damage_train)
+    rewrite(project, "test", damage_eval)
     outcome = project.paredown("run", "pipeline.yaml")
     assert outcome.code == 3
-    assert "Node AnomalyGate failed: DataAnomalyError: feature 'label' of split 'eval'" in outcome.err
+    told = outcome.err[outcome.err.index("Node AnomalyGate failed: ") :].splitlines()
+    found = [line.removeprefix("Node AnomalyGate failed: DataAnomalyError: ") for line in told]
+    found = [line.split(": ")[:2] for line in found if "data.validation." in line]
+    assert found == [
+        ["feature 'camera' of split 'train'", "constant"],
+        ["feature 'image' of split 'eval'", "skew"],
+        ["feature 'label' of split 'eval'", "missing"],
+        ["feature 'label' of split 'eval'", "unseen"],
+        ["feature 'weight' of split 'train'", "nan"],
+    ]
+    assert "3 of 300 values are no numbers (NaN)" in outcome.err
+    assert "38 of 150 examples have no label" in outcome.err
+    assert "classes that train does not have: 4" in outcome.err
     assert "Trainer" not in outcome.err
     assert not (project.root / "serving").exists()
+    (report,) = (project.root / ".paredown/small/reports").glob("*.html")
+    page = report.read_text(encoding="utf-8")
+    assert "3 of 300 values are no numbers" in page and "classes that train does not have: 4" in page
 
 
 def test_two_runs_of_one_config_give_the_same_files_and_verdicts(

@@ -1,117 +1,146 @@
-"""Anomalies, as TensorFlow Data Validation writes them."""
+"""The gate itself: what it reads, refuses, hands on and records."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import tensorflow_data_validation as tfdv
-from google.protobuf import text_format
-from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
+from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.types import standard_artifacts
 
-from components.anomaly_gate.executor import (
-    DataAnomalyError,
-    Executor,
-    read_anomalies,
-    refuse_anomalies,
-)
+from components.anomaly_gate.data import Labels
+from components.anomaly_gate.executor import DataAnomalyError, Executor, read_data
+from components.anomaly_gate.finding import FINDINGS, Finding, as_property, from_property
+from components.anomaly_gate.params import Kind, Validation
+from components.anomaly_gate.statistics import anomalies_in, read_anomalies
+from components.anomaly_gate.validation import AllowanceError
+from components.common.user_module import describe
+from tests.components.anomaly_gate.splits import Row, statistics_of, write_artifacts
 from tests.conftest import to_example
 
-SCHEMA = """
-feature {
-  name: "fare" type: FLOAT
-  presence { min_fraction: 1.0 min_count: 1 }
-  shape { dim { size: 1 } }
+GOOD = [{"fare": [i / 2], "payment": [["cash", "card"][i % 2]], "label": [i % 2]} for i in range(200)]
+CLEAN = [{**row, "fare": [row["fare"][0] + 0.25]} for row in GOOD[::2] + GOOD[1::2]]
+
+_TYPES = {
+    "anomalies": standard_artifacts.ExampleAnomalies,
+    "inferred_schema": standard_artifacts.Schema,
+    "statistics": standard_artifacts.ExampleStatistics,
+    "examples": standard_artifacts.Examples,
 }
-feature {
-  name: "payment" type: BYTES domain: "payment"
-  presence { min_count: 1 }
-}
-string_domain { name: "payment" value: "cash" value: "card" }
-"""
 
 
-def write_anomalies(uri: Path, split: str, rows: list[dict[str, Any]], work: Path) -> None:
-    """Validates rows against SCHEMA, and writes what ExampleValidator would."""
-    import tensorflow as tf
-
-    work.mkdir(exist_ok=True)
-    path = str(work / f"{split}.tfrecord")
-    with tf.io.TFRecordWriter(path) as writer:
-        for row in rows:
-            writer.write(to_example(row))
-    statistics = tfdv.generate_statistics_from_tfrecord(path)
-    schema = text_format.Parse(SCHEMA, schema_pb2.Schema())
-    anomalies = tfdv.validate_statistics(statistics, schema)
-    folder = uri / f"Split-{split}"
-    folder.mkdir(parents=True)
-    (folder / "SchemaDiff.pb").write_bytes(anomalies.SerializeToString())
-
-
-GOOD = [{"fare": [1.5], "payment": ["cash"]}, {"fare": [2.5], "payment": ["card"]}] * 5
-
-
-def test_clean_data_pass(tmp_path: Path) -> None:
-    write_anomalies(tmp_path / "a", "train", GOOD, tmp_path / "w")
-    write_anomalies(tmp_path / "a", "eval", GOOD[:4], tmp_path / "w")
-    assert read_anomalies(str(tmp_path / "a")) == {}
-    refuse_anomalies(str(tmp_path / "a"))
-
-
-def test_each_anomaly_is_named_with_its_split(tmp_path: Path) -> None:
-    write_anomalies(tmp_path / "a", "train", GOOD, tmp_path / "w")
-    bad = [*GOOD, {"payment": ["bitcoin"]}]
-    write_anomalies(tmp_path / "a", "eval", bad, tmp_path / "w")
-    found = read_anomalies(str(tmp_path / "a"))
-    assert set(found) == {"eval"}
-    assert set(found["eval"]) == {"fare", "payment"}
-    with pytest.raises(DataAnomalyError) as refused:
-        refuse_anomalies(str(tmp_path / "a"))
-    assert "feature 'payment' of split 'eval': Unexpected string values" in str(refused.value)
-    assert "bitcoin" in str(refused.value)
-    assert "feature 'fare' of split 'eval'" in str(refused.value)
-
-
-def test_data_that_were_not_validated_do_not_pass(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="not validated"):
-        refuse_anomalies(str(tmp_path))
-
-
-def artifact(kind: Any, uri: Path) -> Any:
-    made = kind()
-    made.uri = str(uri)
-    return made
-
-
-@pytest.mark.parametrize("clean", [True, False])
-def test_the_schema_is_handed_on_only_where_the_data_are_clean(tmp_path: Path, clean: bool) -> None:
-    rows = GOOD if clean else [*GOOD, {"payment": ["bitcoin"]}]
-    write_anomalies(tmp_path / "a", "train", rows, tmp_path / "w")
-    (tmp_path / "schema").mkdir()
-    (tmp_path / "schema" / "schema.pbtxt").write_text(SCHEMA, encoding="utf-8")
-    inputs = {
-        "anomalies": [artifact(standard_artifacts.ExampleAnomalies, tmp_path / "a")],
-        "inferred_schema": [artifact(standard_artifacts.Schema, tmp_path / "schema")],
+def execute(folder: Path, evaluation: list[Row], **options: Any) -> Any:
+    """Runs the gate on GOOD and an eval split; returns its output."""
+    uris = write_artifacts(folder, GOOD, evaluation)
+    inputs = {}
+    for key, uri in uris.items():
+        inputs[key] = [_TYPES[key]()]
+        inputs[key][0].uri = uri
+    output = standard_artifacts.Schema()
+    output.uri = str(folder / "out")
+    labels = {"features": ["label"], "classes": True, "perhaps_amounts": False}
+    properties = {
+        "validation": json.dumps(Validation.model_validate(options).model_dump(mode="json")),
+        "labels": json.dumps(labels),
+        "code_version": "1",
     }
-    outputs = {"schema": [artifact(standard_artifacts.Schema, tmp_path / "out")]}
-
-    if clean:
-        Executor().Do(inputs, outputs, {"code_version": "1"})
-        assert (tmp_path / "out" / "schema.pbtxt").read_text(encoding="utf-8") == SCHEMA
-    else:
-        with pytest.raises(DataAnomalyError, match="feature 'payment' of split 'train'"):
-            Executor().Do(inputs, outputs, {"code_version": "1"})
-        assert not (tmp_path / "out").exists()
+    Executor().Do(inputs, {"schema": [output]}, properties)
+    return output
 
 
-def test_a_message_about_the_whole_data_set_is_an_anomaly(tmp_path: Path) -> None:
+def test_the_schema_of_clean_data_is_handed_on(tmp_path: Path) -> None:
+    output = execute(tmp_path, CLEAN)
+    written = (tmp_path / "out" / "schema.pbtxt").read_text(encoding="utf-8")
+    assert written == (tmp_path / "schema" / "schema.pbtxt").read_text(encoding="utf-8")
+    assert output.get_string_custom_property(FINDINGS) == "[]"
+
+
+def test_everything_is_refused_at_once_a_line_each(tmp_path: Path) -> None:
+    bad = [*CLEAN[:-30], *[{"fare": [1.0], "payment": ["bitcoin"], "label": [2]}] * 30]
+    bad[0] = {**bad[0], "fare": [float("nan")]}
+    with pytest.raises(DataAnomalyError) as refused:
+        execute(tmp_path, bad, max_skew=None)
+    assert describe(refused.value).splitlines() == [
+        "DataAnomalyError: feature 'fare' of split 'eval': nan: 1 of 200 values are no numbers (NaN); to let it "
+        "pass: data.validation.allow: [{feature: fare, kinds: [nan]}]",
+        "feature 'label' of split 'eval': unseen: 30 of 200 labels are classes that train does not have: 2; to "
+        "let it pass: data.validation.allow: [{feature: label, kinds: [unseen]}]",
+        "feature 'payment' of split 'eval': unseen: 15.00% of the values are not in train: bitcoin; a share of "
+        "0.01 passes (max_unseen); to let it pass: data.validation.allow: [{feature: payment, kinds: [unseen]}]",
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_let_pass_is_recorded_with_the_schema(tmp_path: Path) -> None:
+    bad = [{**row, "payment": ["bitcoin"]} if i == 0 else row for i, row in enumerate(CLEAN)]
+    bad[1] = {**bad[1], "fare": [float("inf")]}
+    output = execute(tmp_path, bad, allow=[{"feature": "fare", "kinds": ["infinite"]}])
+    found = {f.feature: f for f in from_property(output.get_string_custom_property(FINDINGS))}
+    assert {name: (f.kind, f.state, f.measured) for name, f in found.items()} == {
+        "fare": ("infinite", "allowed", 1),
+        "payment": ("unseen", "tolerated", 0.005),
+    }
+
+
+def test_an_unknown_feature_in_allow_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AllowanceError, match="'fair' is no feature of the data; did you mean 'fare'"):
+        execute(tmp_path, CLEAN, allow=[{"feature": "fair", "kinds": ["nan"]}])
+
+
+def test_data_without_statistics_or_validation_do_not_pass(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="not validated"):
+        read_anomalies(str(tmp_path))
+    (tmp_path / "data").mkdir()
+    uris = write_artifacts(tmp_path / "data", GOOD, CLEAN)
+    (Path(uris["statistics"]) / "Split-eval" / "FeatureStats.pb").unlink()
+    labels = Labels(("label",), classes=True, perhaps_amounts=False)
+    with pytest.raises(
+        FileNotFoundError, match=r"Split-eval/FeatureStats\.pb: the split has no statistics"
+    ):
+        read_data(uris["examples"], uris["statistics"], uris["inferred_schema"], uris["anomalies"], labels)
+
+
+def test_what_example_validator_found_counts_though_the_gate_does_not_find_it(tmp_path: Path) -> None:
+    uris = write_artifacts(tmp_path, GOOD, CLEAN)
     anomalies = anomalies_pb2.Anomalies()
+    anomalies.anomaly_info["fare"].short_description = "Out of the ordinary"
+    anomalies.anomaly_info["fare"].description = "because it is."
     anomalies.dataset_anomaly_info.description = "The dataset has too few examples."
-    folder = tmp_path / "Split-eval"
-    folder.mkdir()
-    (folder / "SchemaDiff.pb").write_bytes(anomalies.SerializeToString())
+    path = Path(uris["anomalies"]) / "Split-eval" / "SchemaDiff.pb"
+    path.write_bytes(anomalies.SerializeToString())
+    found = [(a.feature, a.kind, a.text) for a in read_anomalies(uris["anomalies"])]
+    assert found == [
+        ("fare", "schema", "Out of the ordinary: because it is."),
+        ("", "schema", "The dataset has too few examples."),
+    ]
 
-    with pytest.raises(DataAnomalyError, match=r"data set.*'eval': The dataset has too few examples"):
-        refuse_anomalies(str(tmp_path))
+
+def test_each_anomaly_of_a_feature_has_its_kind() -> None:
+    good = statistics_of([to_example(row) for row in GOOD])
+    schema = tfdv.infer_schema(good, infer_feature_shape=True)
+    bad = statistics_of([to_example({"payment": ["bitcoin"], "extra": [1]}) for _ in range(9)])
+    found = {(a.feature, a.kind) for a in anomalies_in(tfdv.validate_statistics(bad, schema), "eval")}
+    assert found == {("payment", "unseen"), ("extra", "new"), ("fare", "missing"), ("label", "missing")}
+
+
+def test_every_type_of_anomaly_has_a_kind() -> None:
+    """Those without one of their own are told as they are, and refused."""
+    kinds = set()
+    for name, number in anomalies_pb2.AnomalyInfo.Type.items():
+        anomalies = anomalies_pb2.Anomalies()
+        anomalies.anomaly_info["x"].reason.add(type=number, short_description=name)
+        (anomaly,) = anomalies_in(anomalies, "eval")
+        kinds.add(anomaly.kind)
+    assert kinds - {"few"} <= set(get_args(Kind))
+    assert {"nan", "infinite", "unseen", "missing", "shape", "new", "skew", "few", "type"} <= kinds
+
+
+def test_findings_are_what_they_were_after_ml_metadata() -> None:
+    findings = [
+        Finding("eval", "fare", "nan", "3 of 9 values …", 3, 0, "allow: […]", "allowed"),
+        Finding("train", "", "few", "x"),
+    ]
+    assert from_property(as_property(findings)) == findings

@@ -206,3 +206,64 @@ def test_inputs_find_their_features(names: list, features: list, expected: dict)
 def test_an_input_without_a_feature_is_named(names: list, features: list) -> None:
     with pytest.raises(ExamplesError, match=r"input 'input_1' is no feature of the data.*'a'"):
         match_features(names, features, "label")
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "told"),
+    [
+        (
+            [1, 3_000_000_000],
+            np.int32,
+            "holds 3000000000, which the model's input of int32 cannot hold: it would be -129",
+        ),
+        (
+            [1, 300],
+            np.uint8,
+            "holds 300, which the model's input of uint8 cannot hold: it would be 44 (1 of 2 values)",
+        ),
+        ([-1, 3], np.uint8, "holds -1, which the model's input of uint8 cannot hold: it would be 255"),
+        ([2**24, 2**24 + 1], np.float32, "holds 16777217, which the model's input of float32 cannot hold"),
+        ([0, 2**63 - 1], np.float32, "holds 9223372036854775807, which"),
+        ([4, 2], np.bool_, "holds 4, which the model's input of bool cannot hold"),
+        ([1.0, 0.7], np.int32, "holds 0.7"),
+        ([1.0, np.nan], np.int32, "holds nan, which the model's input of int32 cannot hold"),
+        (
+            [1.0, 70_000.0],
+            np.float16,
+            "holds 70000.0, which the model's input of float16 cannot hold: it would be inf",
+        ),
+    ],
+)
+def test_values_that_the_input_would_change_are_refused(values: list, dtype: Any, told: str) -> None:
+    """NumPy's astype wraps around, cuts off and rounds, and says nothing."""
+    array = np.array(values) if isinstance(values[0], int) else np.array(values, np.float32)
+    with pytest.raises(ExamplesError) as refusal:
+        shaped(array, InputSpec((), dtype), "seconds")
+    assert str(refusal.value).startswith(f"feature 'seconds' {told}")
+    assert str(refusal.value).endswith("in preprocessing_fn")
+
+
+def test_values_that_the_input_can_hold_are_cast() -> None:
+    for values, dtype in (
+        ([0, 255], np.uint8),
+        ([-(2**31), 2**31 - 1], np.int32),
+        ([2**24, -(2**24), 2**40], np.float32),
+        ([0, 1], np.bool_),
+        ([2048, 7], np.float16),
+    ):
+        cast = shaped(np.array(values, np.int64), InputSpec((), dtype), "x")
+        assert cast.dtype == dtype and cast.astype(np.int64).tolist() == values
+    numbers = np.array([0.1, np.nan, np.inf], np.float32)
+    np.testing.assert_array_equal(
+        shaped(numbers, InputSpec((), np.float16), "x"), numbers.astype(np.float16)
+    )
+    assert shaped(np.array([1.0, 2.0], np.float32), InputSpec((), np.int32), "x").tolist() == [1, 2]
+
+
+def test_text_is_not_read_as_numbers() -> None:
+    with pytest.raises(ExamplesError, match="feature 'x' holds text, and the model's input is float32"):
+        shaped(np.array([b"1.5", b"2"], object), InputSpec((), np.float32), "x")
+    with pytest.raises(ExamplesError, match="feature 'x' holds numbers, and the model's input is object"):
+        shaped(np.array([1, 2]), InputSpec((), np.object_), "x")
+    text = np.array([[b"a"], [b"b"]], object)
+    assert shaped(text, InputSpec((1,), np.object_), "x").tolist() == [[b"a"], [b"b"]]

@@ -17,6 +17,7 @@ import pytest
 from pipeline import kubeflow_entrypoint as entrypoint
 from pipeline.code_version import component_version
 from pipeline.kubeflow_entrypoint import InvalidTask
+from tests.components.anomaly_gate.splits import write_artifacts
 
 GATE = "components.anomaly_gate.executor.Executor"
 
@@ -45,13 +46,20 @@ def artifact(kind: str, uri: str, **metadata: Any) -> dict[str, Any]:
 
 def gate_input(folder: Path, **parameters: Any) -> dict[str, Any]:
     """ExecutorInput of AnomalyGate, with artifacts in MinIO, staged below `folder`."""
-    values = {"code_version": component_version("components.anomaly_gate.executor"), **parameters}
+    values = {
+        "code_version": component_version("components.anomaly_gate.executor"),
+        "validation": "{}",
+        "labels": '{"features": ["label"], "classes": true, "perhaps_amounts": false}',
+        **parameters,
+    }
     return {
         "inputs": {
             "parameterValues": values,
             "artifacts": {
                 "anomalies": artifact("ExampleAnomalies", "minio://bucket/r/anomalies"),
                 "inferred_schema": artifact("Schema", "minio://bucket/r/schema"),
+                "statistics": artifact("ExampleStatistics", "minio://bucket/r/statistics"),
+                "examples": artifact("Examples", "minio://bucket/r/examples"),
             },
         },
         "outputs": {
@@ -69,10 +77,14 @@ def run(
     text = given if isinstance(given, str) else json.dumps(given)
     spec = json.dumps(
         {
-            "parameters": {"code_version": {"parameterType": "STRING"}},
+            "parameters": {
+                name: {"parameterType": "STRING"} for name in ("code_version", "validation", "labels")
+            },
             "artifacts": {
                 "anomalies": {"artifactType": schema_of("ExampleAnomalies")},
                 "inferred_schema": {"artifactType": schema_of("Schema")},
+                "statistics": {"artifactType": schema_of("ExampleStatistics")},
+                "examples": {"artifactType": schema_of("Examples")},
             },
         }
     )
@@ -86,16 +98,10 @@ def run(
 
 @pytest.fixture
 def staged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A staging folder with a schema and no anomalies."""
-    from tensorflow_metadata.proto.v0 import anomalies_pb2
-
+    """A staging folder with the artifacts of data that nothing is wrong with."""
     monkeypatch.setenv("ARTIFACT_LOCAL_PATH", str(tmp_path))
-    for split in ("train", "eval"):
-        folder = tmp_path / f"minio/bucket/r/anomalies/Split-{split}"
-        folder.mkdir(parents=True)
-        (folder / "SchemaDiff.pb").write_bytes(anomalies_pb2.Anomalies().SerializeToString())
-    (tmp_path / "minio/bucket/r/schema").mkdir()
-    (tmp_path / "minio/bucket/r/schema/schema.pbtxt").write_text("feature {}", encoding="utf-8")
+    rows = [{"fare": [i / 3], "label": [i % 2]} for i in range(120)]
+    write_artifacts(tmp_path / "minio/bucket/r", rows[::2], rows[1::2])
     return tmp_path
 
 
@@ -103,7 +109,8 @@ def test_a_task_reads_and_writes_what_is_staged_and_tells_kfp_uris(staged: Path)
     code, log = run(gate_input(staged))
     assert code == 0, log
     written = staged / "minio/bucket/r/out/schema/schema.pbtxt"
-    assert written.read_text(encoding="utf-8") == "feature {}"
+    given = staged / "minio/bucket/r/schema/schema.pbtxt"
+    assert written.read_text(encoding="utf-8") == given.read_text(encoding="utf-8")
     told = json.loads((staged / "output_metadata.json").read_text(encoding="utf-8"))
     (schema,) = told["artifacts"]["schema"]["artifacts"]
     assert schema["uri"] == "minio://bucket/r/out/schema"
@@ -129,11 +136,11 @@ def test_input_artifacts_without_a_type_get_the_declared_one(
 
 def test_a_task_of_vertex_gets_the_older_schema(staged: Path) -> None:
     given = gate_input(staged)
-    version = given["inputs"].pop("parameterValues")["code_version"]
-    given["inputs"]["parameters"] = {"code_version": {"stringValue": version}}
+    values = given["inputs"].pop("parameterValues")
+    given["inputs"]["parameters"] = {name: {"stringValue": value} for name, value in values.items()}
     code, log = run(given, schema="2.0")
     assert code == 0, log
-    given["inputs"]["parameters"] = {"code_version": {"stringValue": "0123456789ab"}}
+    given["inputs"]["parameters"]["code_version"] = {"stringValue": "0123456789ab"}
     assert run(given, schema="2.0")[0] == 2
 
 
@@ -149,9 +156,10 @@ def test_the_cause_of_a_failure_is_the_last_line(staged: Path) -> None:
     assert code == 3
     assert (log[-1]["severity"], log[-1]["message"]) == (
         "ERROR",
-        "gate failed: DataAnomalyError: feature 'label' of split 'eval': Column dropped: missing in 3 examples",
+        "gate failed: DataAnomalyError: feature 'label' of split 'eval': schema: Column dropped: missing in 3 "
+        "examples; to let it pass: data.validation.allow: [{feature: label, kinds: [schema]}]",
     )
-    assert "refuse_anomalies" in log[-2]["traceback"]
+    assert "in refuse" in log[-2]["traceback"]
     assert not (staged / "output_metadata.json").exists()
 
 
@@ -195,10 +203,10 @@ def test_an_executor_that_the_image_lacks_is_named(staged: Path) -> None:
 def test_a_task_that_is_stopped_says_so(staged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from components.anomaly_gate import executor
 
-    def stopped(uri: str) -> None:
+    def stopped(findings: object) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(executor, "refuse_anomalies", stopped)
+    monkeypatch.setattr(executor, "refuse", stopped)
     code, log = run(gate_input(staged))
     assert (code, log[-1]["message"]) == (130, "stopped before it was done")
 

@@ -1,0 +1,63 @@
+"""A finding: something about the data that a model would suffer from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+# Name of the custom property of the schema that findings are recorded in.
+FINDINGS = "findings"
+
+State = Literal["refused", "allowed", "tolerated", "warning"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that was found.
+
+    Attributes:
+        split: In which split.
+        feature: Name of the feature; empty for the examples as a whole.
+        kind: As `components.anomaly_gate.params.Kind`; `few` and `duplicates` are about whole examples.
+        text: What was found, with what was measured and the limit.
+        measured: The figure; None where it is none.
+        limit: What it was held against; None where there is no number.
+        option: What to write below `data.validation` to let it pass.
+        state: `allowed`: let pass by `allow`; `tolerated`: within a limit; `warning`: never refused.
+    """
+
+    split: str
+    feature: str
+    kind: str
+    text: str
+    measured: float | None = None
+    limit: float | None = None
+    option: str = ""
+    state: State = "refused"
+
+    def line(self) -> str:
+        """The finding in one line, with what to write to let it pass."""
+        of = f"feature {self.feature!r}" if self.feature else "the examples"
+        fix = (
+            f"; to let it pass: data.validation.{self.option}"
+            if self.state == "refused" and self.option
+            else ""
+        )
+        return f"{of} of split {self.split!r}: {self.kind}: {self.text}{fix}"
+
+
+def allowance(feature: str, kind: str) -> str:
+    """What to write below `data.validation` to let a kind of finding pass in a feature."""
+    return f"allow: [{{feature: {feature}, kinds: [{kind}]}}]"
+
+
+def as_property(findings: Sequence[Finding]) -> str:
+    """Findings as the text of a custom property: a JSON list."""
+    return json.dumps([asdict(finding) for finding in findings], sort_keys=True, allow_nan=False)
+
+
+def from_property(text: str) -> list[Finding]:
+    """The findings of such a text."""
+    return [Finding(**entry) for entry in json.loads(text)]

@@ -1,0 +1,157 @@
+"""The validation of a data set: everything that is found, and what of it is let pass."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from components.anomaly_gate import differences, labels
+from components.anomaly_gate import statistics as tfdv_statistics
+from components.anomaly_gate.data import Data, listed
+from components.anomaly_gate.finding import Finding, allowance
+from components.anomaly_gate.params import Validation
+from components.anomaly_gate.statistics import EVAL, TRAIN, Anomaly
+
+_ID_EXAMPLES = 100  # fewer texts may well all differ
+_ID_LENGTH = 64  # characters; longer ones are sentences or images
+
+
+class AllowanceError(Exception):
+    """`data.validation.allow` names a feature that the data do not have."""
+
+
+def find(data: Data, options: Validation) -> list[Finding]:
+    """Everything that is found, each with its state: refused, allowed, tolerated or a warning.
+
+    Args:
+        data: The splits.
+        options: What to look for, and what to let pass.
+
+    Returns:
+        At most one finding of a kind in a feature of a split.
+
+    Raises:
+        AllowanceError: Where `allow` names an unknown feature.
+    """
+    refuse_unknown(options, data)
+    empty = [
+        Finding(split, "", "few", "there are none at all")
+        for split in (TRAIN, EVAL)
+        if not tfdv_statistics.examples_of(data.statistics[split])
+    ]
+    if empty:
+        return empty
+    every: dict[tuple[str, str, str], Finding] = {}
+    for finding in _all(data, options):
+        # Labels, statistics and TFDV overlap; what comes first tells most.
+        every.setdefault((finding.split, finding.feature, finding.kind), finding)
+    judged = [
+        replace(f, state="allowed") if f.state == "refused" and options.allows(f.feature, f.kind) else f
+        for key, f in every.items()
+        if f.kind != "presence" or not {(*key[:2], "missing"), (*key[:2], "new")} & every.keys()
+    ]
+    return sorted(judged, key=lambda f: (f.feature, f.split != TRAIN, f.kind))
+
+
+def refuse_unknown(options: Validation, data: Data) -> None:
+    """Raises an AllowanceError where `allow` names a feature that neither split has."""
+    known = {name for found in data.statistics.values() for name in tfdv_statistics.features_of(found)}
+    known |= {feature.name for feature in data.schema.feature}
+    for index, entry in enumerate(options.allow):
+        if entry.feature not in known:
+            near = difflib.get_close_matches(entry.feature, sorted(known), n=1, cutoff=0.5)
+            meant = f"did you mean {near[0]!r}?" if near else f"they have {', '.join(sorted(known))}"
+            raise AllowanceError(
+                f"data.validation.allow[{index}].feature: {entry.feature!r} is no feature of the data; {meant}"
+            )
+
+
+def _all(data: Data, options: Validation) -> Iterator[Finding]:
+    yield from labels.find(data)
+    for name, feature in tfdv_statistics.features_of(data.statistics[TRAIN]).items():
+        yield from _useless(name, feature, options, name in data.labels.features)
+    schema = tfdv_statistics.constrained(data.schema, data.statistics, options)
+    anomalies, distances = tfdv_statistics.validate(data.statistics, schema)
+    for anomaly in (*anomalies, *data.anomalies):
+        yield _measured(anomaly, data, options, distances)
+    if options.max_skew is not None:
+        yield from differences.find(data, options.max_skew)
+    yield from differences.find_twins(data, options.max_duplicates)
+
+
+def _useless(name: str, feature: Any, options: Validation, is_label: bool) -> Iterator[Finding]:
+    """What train's statistics tell of a feature by itself."""
+    if tfdv_statistics.is_constant(feature):
+        told = "it is the same in every example, so that there is nothing to learn from it"
+        yield Finding(TRAIN, name, "constant", told, option=allowance(name, "constant"))
+    counts = tfdv_statistics.common(feature)
+    total = int(counts.num_non_missing + counts.num_missing)
+    if counts.num_non_missing < options.min_present * total:
+        share = counts.num_non_missing / total
+        told = (
+            f"{int(counts.num_non_missing):,} of {total:,} examples have a value, and a share of "
+            f"{options.min_present:g} has to (min_present)"
+        )
+        fix = allowance(name, "missing")
+        yield Finding(TRAIN, name, "missing", told, share, options.min_present, fix)
+    if is_label or not feature.HasField("string_stats"):
+        return
+    unique = int(feature.string_stats.unique)
+    if unique == counts.tot_num_values >= _ID_EXAMPLES and feature.string_stats.avg_length <= _ID_LENGTH:
+        told = f"all {unique:,} values differ, as those of an identifier do"
+        yield Finding(TRAIN, name, "id", told, unique, state="warning")
+
+
+def _measured(
+    anomaly: Anomaly, data: Data, options: Validation, distances: Mapping[str, tuple[float, float]]
+) -> Finding:
+    """What TFDV found, with its measure and limit where there are any."""
+    split, name, kind, told = anomaly.split, anomaly.feature, anomaly.kind, anomaly.text
+    if kind == "few":
+        count = tfdv_statistics.examples_of(data.statistics[split])
+        told = (
+            f"there are {count:,}, and it takes {options.min_examples:,} to learn or judge (min_examples)"
+        )
+        return Finding(split, "", kind, told, count, options.min_examples, f"min_examples: {count}")
+    if not name:
+        return Finding(split, "", kind, told)
+    fix = allowance(name, kind)
+    feature = tfdv_statistics.features_of(data.statistics[split]).get(name)
+    if feature is None:
+        return Finding(split, name, kind, told, option=fix)
+    counts = tfdv_statistics.common(feature)
+    if kind in ("nan", "infinite"):
+        count = tfdv_statistics.non_finite(feature)[kind == "infinite"]
+        what = "no numbers (NaN)" if kind == "nan" else "infinite"
+        told = f"{count:,} of {int(counts.tot_num_values):,} values are {what}"
+        return Finding(split, name, kind, told, count, 0, fix)
+    if kind == "unseen":
+        return _unseen(Finding(split, name, kind, told, option=fix), feature, data, options)
+    if kind == "skew" and name in distances:
+        distance, limit = distances[name]
+        told = f"the share of a category differs from train's by {distance:.3g}, at most {limit:.3g} passes"
+        return Finding(split, name, kind, told, distance, limit, fix)
+    if kind == "missing" and counts.num_missing:
+        total = int(counts.num_missing + counts.num_non_missing)
+        told = (
+            f"{int(counts.num_missing):,} of {total:,} examples have no value, and every one of train has"
+        )
+        return Finding(split, name, kind, told, counts.num_non_missing / total, 1, fix)
+    return Finding(split, name, kind, told, option=fix)
+
+
+def _unseen(finding: Finding, feature: Any, data: Data, options: Validation) -> Finding:
+    """Categories that the schema, and so train, does not have; of a label there may be none."""
+    name = finding.feature
+    known = tfdv_statistics.domain(data.schema, name)
+    share, values = tfdv_statistics.unseen(feature, known) if known else (None, [])
+    if share is None:
+        return finding
+    limit = 0.0 if name in data.labels.features else options.max_unseen
+    told = f"{share:.2%} of the values are not in train: {listed(values)}; a share of {limit:g} passes" + (
+        "" if name in data.labels.features else " (max_unseen)"
+    )
+    state = "tolerated" if share <= limit else "refused"
+    return replace(finding, text=told, measured=share, limit=limit, state=state)
