@@ -109,7 +109,7 @@ def test_transform_stands_between_data_and_training_where_the_module_preprocesse
     plan = make_plan(file.config, config)
     assert plan.node("Transform").parameters["preprocessing_fn"] == "model.preprocessing_fn"
     for node in plan.nodes:
-        if "examples" in node.inputs and node.id not in ("StatisticsGen", "Transform"):
+        if "examples" in node.inputs and node.id not in ("StatisticsGen", "AnomalyGate", "Transform"):
             assert node.inputs["examples"].node == "Transform", node.id
             assert node.inputs["transform_graph"].node == "Transform", node.id
 
