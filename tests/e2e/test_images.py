@@ -165,7 +165,7 @@ def test_nothing_runs_again_but_what_an_added_image_changes(images: Finished, tm
     copy = images.project.copy(tmp_path / "copy")
     source = next((copy.root / "pictures/train/one").glob("*.png"))
     shutil.copy(source, source.with_name("more.png"))
-    assert "ImportExampleGen" in copy.would_run()
+    assert "ImageExampleGen" in copy.would_run()
 
 
 def test_hostile_images_end_a_run_before_it_begins(images: Finished, tmp_path: Path) -> None:

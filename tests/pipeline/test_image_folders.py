@@ -186,7 +186,7 @@ def test_a_hidden_folder_is_no_class(folder: Folder) -> None:
 
 @pytest.mark.parametrize(
     ("written", "key", "message"),
-    [("data.classes=[cat, dog, owl]", "data.classes", "owl has no folder in the train split; add images"),
+    [("data.classes=[cat, dog, owl]", "data.classes", "owl has no folder to train on; add images"),
      ("data.classes=[cat, dgo]", "data.classes", "has no dog, of which there are folders"),
      ("data.class_weights={dgo: 2}", "data.class_weights",
       "'dgo' is no class of the train split; did you mean 'dog'?; it has cat, dog")],
@@ -234,6 +234,23 @@ def test_weights_of_classes_that_are_not_written(folder: Folder) -> None:
         load(folder.root / "pipeline.yaml", ["data.classes=[cat, dog]", "data.class_weights={owl: 2}"])
 
 
+def test_one_set_of_class_folders_is_looked_at_as_two_are(folder: Folder) -> None:
+    """Which a hash will divide."""
+    hashed = 'data.splits={pattern: "train/*/*", eval_fraction: 0.5}'
+    assert folder.check(hashed) == [] and folder.preflight(hashed) == []
+    folder.write("train/cat/notes.txt", b"three cats\n")
+    problems = folder.check(hashed, "data.classes=[cat, dog, owl]")
+    assert [(problem.key(), problem.message.partition(";")[0]) for problem in problems] == [
+        ("data.splits.pattern", "'train/*/*' matches what is no PNG or JPEG image: train/cat/notes.txt"),
+        ("data.classes", "owl has no folder to train on"),
+    ]
+    folder.write("train/cat/notes.txt", JPEG[:-30])
+    (problem,) = folder.preflight(hashed)
+    assert problem.key() == "data.splits.pattern" and problem.message.startswith(
+        "train/cat/notes.txt is damaged"
+    )
+
+
 def test_every_image_that_cannot_be_used_is_named_before_a_run(folder: Folder) -> None:
     folder.write("train/cat/cut.jpg", JPEG[:-30])
     for name in ("a", "b"):
@@ -252,7 +269,7 @@ def test_every_image_that_cannot_be_used_is_named_before_a_run(folder: Folder) -
     )
     assert clear.startswith("eval/cat/clear.png has transparent pixels")
     assert cmyk.startswith("each of eval/dog/a.jpg, eval/dog/b.jpg is in CMYK")
-    assert folder.preflight(cached=frozenset({"ImportExampleGen"})) == []
+    assert folder.preflight(cached=frozenset({"ImageExampleGen"})) == []
 
 
 def test_the_model_must_fit_images_and_classes(folder: Folder) -> None:
@@ -287,7 +304,7 @@ def test_the_fingerprint_is_that_of_the_driver(folder: Folder) -> None:
 def test_size_label_and_decoder_are_in_the_cache_key(folder: Folder) -> None:
     def parameters(*overrides: str) -> dict[str, Any]:
         file = load(folder.root / "pipeline.yaml", list(overrides))
-        return dict(make_plan(file.config, file.path).node("ImportExampleGen").parameters)
+        return dict(make_plan(file.config, file.path).node("ImageExampleGen").parameters)
 
     assert set(image_folders.PARAMETERS) <= set(parameters())
     for change in ("data.image.size=[6, 9]", "data.image.channels=3", "data.label=kind"):
@@ -320,8 +337,8 @@ def test_image_folders_compile_for_a_cluster(folder: Folder, target: Any) -> Non
         "gs://bucket/root",
         run_parameters(plan, config, fingerprint(config)),
     )
-    deployment = compiled.spec["deploymentSpec"]["executors"]["import-example-gen_executor"]
-    inputs = compiled.spec["root"]["dag"]["tasks"]["import-example-gen"]["inputs"]["parameters"]
+    deployment = compiled.spec["deploymentSpec"]["executors"]["image-example-gen_executor"]
+    inputs = compiled.spec["root"]["dag"]["tasks"]["image-example-gen"]["inputs"]["parameters"]
     assert "components.image_example_gen.executor.Executor" in deployment["container"]["args"]
     assert '"channels": 1' in str(inputs["params"]) and inputs["input_base"] == {
         "componentInputParameter": "data_path"

@@ -82,7 +82,7 @@ def test_an_unseen_label_in_eval_is_an_anomaly_and_train_gives_the_classes(
     ):
         run_data_nodes(project, root)
 
-    (examples_folder,) = root.glob("ImportExampleGen/examples/*")
+    (examples_folder,) = root.glob("ImageExampleGen/examples/*")
     for split in CLASSES:
         found = set()
         for path in examples_folder.glob(f"Split-{split}/*.gz"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from components.common import vocabulary
 from components.common.examples import Examples, ExamplesError, InputSpec
 from components.common.vocabulary import Vocabulary, VocabularyError
 from components.evaluator.class_extractor import to_indices
-from tests.conftest import to_example, write_examples
+from components.tflite_converter.executor import convert_model
+from components.tflite_converter.params import ConvertOptions
+from tests.components.conftest import make_job, run_step
+from tests.conftest import Trained, to_example, write_examples
 
 SCHEMA = """
 feature { name: "x" type: FLOAT presence { min_fraction: 1 } shape { dim { size: 1 } } }
@@ -135,3 +139,23 @@ def test_the_model_has_an_output_for_each_class(shape: Any, count: int, refused:
 def test_labels_txt_has_a_class_a_line(tmp_path: Path) -> None:
     Vocabulary(NAMES).write(str(tmp_path))
     assert (tmp_path / "labels.txt").read_bytes() == "owl\ncat\nélan\n".encode()
+
+
+def test_a_file_is_not_named_by_classes_that_it_has_no_outputs_for(
+    trained: Trained, tmp_path: Path
+) -> None:
+    """A model that comes from elsewhere was not held against the classes when it was trained."""
+    schema = SCHEMA.replace('"x" type: FLOAT', '"image" type: INT').replace("size: 1", "size: 784", 1)
+    rows = [to_example({"image": np.zeros(784, int), "label": name}) for name in NAMES]
+    written = write_examples(tmp_path / "data", schema, train=rows, eval=rows)
+    examples = Examples(str(written / "examples"), str(written / "schema"), None, "label")
+    job = make_job(trained.uri, tmp_path / "out", ConvertOptions(quantization="float32"), examples)
+
+    with pytest.raises(VocabularyError, match="the model has 10 outputs, and the label 3 classes"):
+        run_step(convert_model, job)
+    assert not (tmp_path / "out" / "Format-Serving").exists()
+    named = replace(examples, classes=(*NAMES, *(f"c{number}" for number in range(7))))
+    run_step(convert_model, replace(job, examples=named))
+    folder = tmp_path / "out" / "Format-Serving"
+    assert sorted(path.name for path in folder.iterdir()) == ["labels.txt", "tflite"]
+    assert (folder / "labels.txt").read_text(encoding="utf-8").splitlines()[:4] == [*NAMES, "c0"]
