@@ -53,21 +53,34 @@ def project(tmp_path_factory: pytest.TempPathFactory, written: dict) -> Path:
     return root
 
 
-def run_data_nodes(project: Path, root: Path) -> None:
-    """Runs the nodes up to the anomaly gate."""
+def run_data_nodes(project: Path, root: Path, *overrides: str, last: str = "AnomalyGate") -> None:
+    """Runs the nodes up to one."""
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
     from tfx.orchestration.metadata import sqlite_metadata_connection_config
 
-    from pipeline import build, node, plan
+    from pipeline import build, plan
     from pipeline.config_file import load
 
-    file = load(project / "pipeline.yaml", [f"data.path={project / 'data'}", f"run.pipeline_root={root}"])
+    where = [f"data.path={project / 'data'}", f"run.pipeline_root={root}"]
+    file = load(project / "pipeline.yaml", [*where, *overrides])
     whole = plan.make_plan(file.config, file.path)
-    last = [each.id for each in whole.nodes].index(node.ANOMALY_GATE)
+    count = [each.id for each in whole.nodes].index(last) + 1
     root.mkdir()
-    pipeline = build.build(dataclasses.replace(whole, nodes=whole.nodes[: last + 1]), file.config)
+    pipeline = build.build(dataclasses.replace(whole, nodes=whole.nodes[:count]), file.config)
     pipeline.metadata_connection_config = sqlite_metadata_connection_config(str(root / "metadata.sqlite"))
     LocalDagRunner().run(pipeline)
+
+
+def images_of(examples: Path, split: str) -> set[tuple[str, bytes]]:
+    """Class and pixels of each example of a split."""
+    found = []
+    for path in examples.glob(f"Split-{split}/*.gz"):
+        for record in read_records(path):
+            feature = tf.train.Example.FromString(record).features.feature
+            pixels = np.array(feature["image"].int64_list.value, np.uint8).tobytes()
+            found.append((feature["label"].bytes_list.value[0].decode(), pixels))
+    assert len(set(found)) == len(found)
+    return set(found)
 
 
 def test_an_unseen_label_in_eval_is_an_anomaly_and_train_gives_the_classes(
@@ -84,13 +97,8 @@ def test_an_unseen_label_in_eval_is_an_anomaly_and_train_gives_the_classes(
 
     (examples_folder,) = root.glob("ImageExampleGen/examples/*")
     for split in CLASSES:
-        found = set()
-        for path in examples_folder.glob(f"Split-{split}/*.gz"):
-            for record in read_records(path):
-                feature = tf.train.Example.FromString(record).features.feature
-                pixels = np.array(feature["image"].int64_list.value, np.uint8)
-                found.add((feature["label"].bytes_list.value[0].decode(), pixels.tobytes()))
-        assert found == {(n, image.tobytes()) for n, images in written[split].items() for image in images}
+        wanted = {(name, image.tobytes()) for name, images in written[split].items() for image in images}
+        assert images_of(examples_folder, split) == wanted
 
     (schema_folder,) = root.glob("SchemaGen/schema/*")
     examples = Examples(str(examples_folder), str(schema_folder), None, "label")
@@ -102,6 +110,20 @@ def test_an_unseen_label_in_eval_is_an_anomaly_and_train_gives_the_classes(
         assert any(np.array_equal(image, other) for other in own)
     with pytest.raises(VocabularyError, match="split 'eval' has 'hornet'"):
         examples.load("eval", inputs)
+
+
+def test_one_set_of_class_folders_is_divided_by_a_hash(
+    project: Path, written: dict, tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    splits = 'data.splits={pattern: "train/*/*", eval_fraction: 0.5}'
+    run_data_nodes(project, root, splits, last="ImageExampleGen")
+
+    (examples_folder,) = root.glob("ImageExampleGen/examples/*")
+    train, evaluation = (images_of(examples_folder, split) for split in ("train", "eval"))
+    assert train and evaluation and not train & evaluation
+    everything = {(name, image.tobytes()) for name, images in written["train"].items() for image in images}
+    assert train | evaluation == everything
 
 
 def test_an_image_that_cannot_be_decoded_ends_the_run_by_its_name(project: Path, tmp_path: Path) -> None:
