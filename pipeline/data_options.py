@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from components.anomaly_gate.params import Validation
 from components.common.step import Options
@@ -89,8 +90,23 @@ def _check_classes(names: list[str]) -> list[str]:
     return names
 
 
+def _check_weights(value: Any) -> Any:
+    """Says what is wrong with class weights, of which pydantic would say that they are not `balanced`."""
+    if value is None or value == "balanced":
+        return value
+    if not isinstance(value, dict) or not value:
+        raise ValueError(f"{value!r} is neither balanced nor {{class: weight, …}}")
+    for name, weight in value.items():
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
+            raise ValueError(f"the weight of {name!r} is {weight!r}; write a number above 0")
+    return value
+
+
 Classes = Annotated[list[str], Field(min_length=2), AfterValidator(_check_classes)]
 Weight = Annotated[float, Field(gt=0)]
+ClassWeights = Annotated[
+    Literal["balanced"] | dict[str | int, Weight] | None, BeforeValidator(_check_weights)
+]
 
 
 class Data(Options):
@@ -113,7 +129,7 @@ class Data(Options):
         description="Values of a string label, in the order of the model's outputs; those of the train split, "
         "sorted, where it is not written.",
     )
-    class_weights: Literal["balanced"] | dict[str | int, Weight] | None = Field(
+    class_weights: ClassWeights = Field(
         default=None,
         description="How much the examples of each class count in training: balanced, for all classes alike, "
         "or class → weight, 1 where it is not written.",

@@ -13,8 +13,9 @@ from pathlib import Path
 from pipeline import data_files
 from pipeline.code_version import component_version
 from pipeline.config_file import Location, nearest
+from pipeline.data_files import HASHED_SPLIT
 from pipeline.data_options import Data
-from pipeline.node import Parameter, to_json
+from pipeline.node import TRAINED_SPLIT, Parameter, to_json
 
 COMPONENT = "components.image_example_gen.component.ImageExampleGen"
 # Those of the node that TFX's own ExampleGen does not have.
@@ -57,8 +58,9 @@ def check(data: Data, patterns: Mapping[str, str], found: Mapping[str, list[Path
 
     Args:
         data: The section.
-        patterns: Split → its pattern.
-        found: Split → the files that it matches, at least one; splits whose pattern is wrong are left out.
+        patterns: Input split → its pattern.
+        found: Input split → the files that it matches, at least one; those whose pattern is wrong are left
+            out.
     """
     folder = Path(data.path)
     used = {path for paths in found.values() for path in paths}
@@ -69,7 +71,7 @@ def check(data: Data, patterns: Mapping[str, str], found: Mapping[str, list[Path
             yield (
                 at,
                 f"{patterns[split]!r} has no class folders, by which images are told apart; write e.g. "
-                f"'{split}/*/*'",
+                f"'{'*/*' if split == HASHED_SPLIT else f'{split}/*/*'}'",
             )
             return
         strangers = [path for path in paths if path.stat().st_size and not _is_image(path)]
@@ -146,7 +148,7 @@ def _check_classes(data: Data, found: Mapping[str, list[Path]]) -> _Mistakes:
                 f"only the {split} split has images of {_some(only)}: the {other} split {why}; add some, or "
                 "remove the folder",
             )
-    trained = by_split.get("train", set())
+    trained = by_split.get(TRAINED_SPLIT) or by_split.get(HASHED_SPLIT) or set()
     if data.classes is not None:
         unknown = sorted(set().union(*by_split.values()) - set(data.classes))
         unused = [name for name in data.classes if trained and name not in trained]
@@ -158,7 +160,7 @@ def _check_classes(data: Data, found: Mapping[str, list[Path]]) -> _Mistakes:
         if unused and not unknown:  # else one is likely to be the other, misspelt
             yield (
                 ("data", "classes"),
-                f"{_some(unused)} has no folder in the train split; add images, or remove it",
+                f"{_some(unused)} has no folder to train on; add images, or remove it",
             )
     elif len(trained) > _MOST_INFERRED:
         yield (

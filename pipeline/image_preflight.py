@@ -24,8 +24,8 @@ def features(data: Data) -> dict[str, int]:
 
 
 def count(data: Data) -> int:
-    """Number of training examples."""
-    return len(data_files.trained_files(data))
+    """Number of training examples; about so many where a hash divides them."""
+    return round(len(data_files.trained_files(data)) * (1 - (data.splits.eval_fraction or 0)))
 
 
 def mistakes(data: Data) -> Iterator[tuple[Location, str]]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components.common import invariants, model_files, tflite_file
+from components.common import invariants, model_files, tflite_file, vocabulary
 from components.common.examples import Arrays, InputSpec
 from components.common.interruption import Interrupted
 from components.common.litert import LiteRTError
@@ -35,6 +35,13 @@ def signature_inputs(saved_model: str) -> dict[str, InputSpec]:
         name: InputSpec(tuple(spec.shape[1:]), spec.dtype.as_numpy_dtype)
         for name, spec in sorted(keywords.items())
     }
+
+
+def _output_shape(saved_model: str) -> Any:
+    """Shape of the output of a SavedModel's `serving_default`; a list where it has several."""
+    signature = tf.saved_model.load(saved_model).signatures[model_files.SIGNATURE]
+    shapes = [tuple(spec.shape) for spec in signature.structured_outputs.values()]
+    return shapes[0] if len(shapes) == 1 else shapes
 
 
 def draw_calibration(train: Arrays, count: int, seed: int) -> Arrays:
@@ -193,11 +200,15 @@ def convert_model(job: StepJob) -> Facts:
 
     Raises:
         ConversionError: With the converter's reason.
+        VocabularyError: Where a string label has more or fewer classes than the model outputs.
     """
     saved_model = model_files.serving_dir(job.base_model)
     previous = StepRecord.read(job.base_model)
     quantization_aware = "qat" in previous.techniques()
     clustered = any(asked.clusters and not asked.per_channel for asked in previous.layers.values())
+    classes = job.examples.vocabulary()
+    if classes is not None:  # the model may come from elsewhere
+        vocabulary.refuse_other_outputs(classes.names, _output_shape(saved_model))
     calibration = None
     if job.options["quantization"] in CALIBRATED and not quantization_aware:
         train = job.examples.load("train", signature_inputs(saved_model))
@@ -207,7 +218,6 @@ def convert_model(job: StepJob) -> Facts:
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "wb") as file:
         file.write(content)
-    classes = job.examples.vocabulary()
     if classes is not None:
         classes.write(os.path.dirname(path))
     record = previous.after("convert", job.options)
