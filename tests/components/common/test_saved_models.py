@@ -29,7 +29,8 @@ def test_a_keras_model_predicts_as_before_it_was_saved(saved_files: SavedFiles, 
     np.testing.assert_allclose(model(saved_files.inputs), saved_files.outputs, atol=1e-6)
     assert (model.input_names, model.output_names) == (["input_1"], ["probabilities"])
     assert saved_models.holds_layers(model)
-    assert model._is_compiled and model.loss == "sparse_categorical_crossentropy"
+    # Each format brings it back in another form.
+    assert getattr(model.loss, "__name__", model.loss) == "sparse_categorical_crossentropy"
     assert isinstance(model.optimizer, tf_keras.optimizers.Adam)
 
 
@@ -162,6 +163,7 @@ def test_what_stands_at_a_uri_is_copied_while_it_is_read(saved_files: SavedFiles
     import tensorflow as tf
 
     uri = "ram://bucket/models"
+    tf.io.gfile.makedirs(f"{uri}/plain/variables")
     for name in ("model.keras", "checkpoint/w.index", "checkpoint/w.data-00000-of-00001"):
         tf.io.gfile.copy(saved_files.path(name), f"{uri}/{name}")
     for file in model_format.recognise(saved_files.path("plain")).files:
