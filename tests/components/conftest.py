@@ -196,3 +196,11 @@ def converted(mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory) -> 
         return done[key]
 
     return convert
+
+
+@pytest.fixture(scope="session")
+def saved_files(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One model in every format: `tests.components.saved_files.SavedFiles`."""
+    from tests.components import saved_files
+
+    return saved_files.make(tmp_path_factory.mktemp("saved"))

@@ -369,3 +369,50 @@ def test_names_of_layers_are_the_same_in_each_build(folder: Folder) -> None:
         for _ in range(3)
     ]
     assert names == [["dense"]] * 3
+
+
+CONVERTED = "candidates={small: [{convert: {quantization: float16}}]}"
+
+
+def test_an_imported_model_without_mistakes_has_no_problems(folder: Folder) -> None:
+    import tf_keras
+
+    inputs = tf_keras.layers.Input((4,), name="input_1")
+    tf_keras.Model(inputs, tf_keras.layers.Dense(3)(inputs)).save(folder.root / "model.h5")
+
+    assert folder.check("model={import: model.h5}", CONVERTED) == []
+    problem = folder.only_problem("model={import: model.h5}", "candidates.student=[{convert: {}}]")
+    assert problem.key() == "model.import"
+    assert "was saved without loss and optimizer, which steps that train need" in problem.message
+
+
+def test_inputs_of_an_imported_model_that_are_no_features(folder: Folder) -> None:
+    import tf_keras
+
+    pair = [tf_keras.layers.Input((4,), name=name) for name in ("left", "right")]
+    outputs = tf_keras.layers.Dense(3)(tf_keras.layers.Add()(pair))
+    tf_keras.Model(pair, outputs).save(folder.root / "model.h5")
+
+    problem = folder.only_problem("model={import: {path: model.h5, inputs: {left: x}}}", CONVERTED)
+    assert problem.key() == "model.import"
+    assert problem.message == (
+        "the model's inputs are ['left', 'right'] and the features of the data ['x']; write which feature feeds "
+        "each: inputs: {right: …}"
+    )
+
+
+def test_an_imported_model_that_tflite_cannot_hold(folder: Folder) -> None:
+    spec = tf.TensorSpec([None, 4], tf.float32, "x")
+    function = tf.function(
+        lambda x: {"y": tf.raw_ops.Bucketize(input=x, boundaries=[0.5]) + 0}, autograph=False
+    )
+    untold = tf.function(lambda x: {"y": tf.linalg.svd(x[:, :, None], compute_uv=False)}, autograph=False)
+    for name, made in (("fits", function), ("model", untold)):
+        signatures = {"serving_default": made.get_concrete_function(x=spec)}
+        tf.saved_model.save(tf.Module(), str(folder.root / name), signatures=signatures)
+
+    assert folder.check("model={import: fits}", CONVERTED) == []
+    problem = folder.only_problem("model={import: model}", CONVERTED)
+    assert problem.key() == "model.import"
+    assert problem.message.startswith("TFLite cannot hold the imported model: ")
+    assert "Svd" in problem.message

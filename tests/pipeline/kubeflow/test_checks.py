@@ -90,6 +90,18 @@ def test_what_is_on_this_machine_alone_is_refused() -> None:
         load(MNIST, ["kubeflow.data_path=hdfs://x"])
 
 
+def test_an_imported_model_has_to_be_where_tasks_find_it(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"graph")
+    imported = f"model={{module: configs.mnist.model, import: {tmp_path}}}"
+
+    assert "kubeflow.model_path: is missing: the imported model is " in problem(imported)
+    assert problems(imported, "kubeflow.model_path=gs://bucket/model") == []
+    told = problem(imported, "kubeflow.model_path=s3://bucket/model")
+    assert "TensorFlow cannot read s3://, and" in told
+    told = problem("kubeflow.model_path=gs://bucket/model")
+    assert "is for an imported model, and there is no model.import; leave it out" in told
+
+
 def test_what_a_task_would_lose_is_refused() -> None:
     lost = "kubeflow.push_directory=/serving"
     assert "gone when it ends; write gs://…, or a path below the mount" in problem(lost)

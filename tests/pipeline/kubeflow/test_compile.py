@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -419,3 +421,37 @@ def test_an_artifact_type_that_kubeflow_cannot_hold_is_refused(monkeypatch: pyte
     monkeypatch.setattr(OptimizationReport, "TYPE_NAME", "OptimizationReport")
     with pytest.raises(CompileError, match=r"is called 'OptimizationReport'; call it <package>\.<Type>"):
         compile_here(MNIST, "kubeflow", only=["int8"])
+
+
+@every_spec
+def test_each_task_that_reads_an_imported_model_finds_it_where_the_run_says(
+    compiled: Compile, target: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    from pipeline.kubeflow_entrypoint import write_parameter
+
+    model = tmp_path_factory.mktemp("imported") / "model.keras"
+    with zipfile.ZipFile(model, "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": "2.16.0"}))
+        archive.writestr("config.json", json.dumps({"compile_config": {"loss": "mse"}}))
+    section = (
+        f"model={{module: configs.mnist.model, import: {{path: {model}, inputs: {{input_1: image}}}}}}"
+    )
+    place = "kubeflow.model_path=/mnt/models/model.keras"
+    done = compiled(MNIST, target, section, place, only=["int8", "pruned-int8"])
+    tasks = tasks_of(done)
+
+    assert "trainer" not in tasks
+    readers = {name for name in tasks if "model_source" in constants_of(done, name)}
+    assert "model-importer" in readers and len(readers) == 5
+    for name in readers:
+        source = constants_of(done, name)["model_source"]
+        assert str(model) not in json.dumps(tasks[name])
+        assert source["import"]["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
+        given = {
+            "inputs": {"parameterValues": {"model_path": "gs://b/m", "model_source": json.dumps(source)}}
+        }
+        write_parameter(given, argument(done, name, "--write"))
+        written = json.loads(given["inputs"]["parameterValues"]["model_source"])
+        assert written == {"import": {**source["import"], "path": "gs://b/m"}}
+    (parameter,) = [known for known in done.parameters if known.name == "model_path"]
+    assert parameter.default == "/mnt/models/model.keras"
