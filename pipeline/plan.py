@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.common.step import StepOptions
+from components.common.step import StepOptions, TrainingOptions
 from components.tflite_converter.params import ConvertOptions
 from pipeline import data_nodes
 from pipeline.code_version import component_version, module_version
@@ -176,7 +176,7 @@ class _Planner:
         if node_id not in self.nodes:
             package = type(step).component.rsplit(".", 2)[0]
             parameters: dict[str, Parameter] = {
-                "params": step.canonical_json(),
+                "params": self._distributed(step).canonical_json(),
                 "model_module": self.config.model.module or "",
                 "hparams": to_json(self.config.model.hparams),
                 "model_source": to_json(self.source),
@@ -195,6 +195,12 @@ class _Planner:
                 )
             )
         return node_id
+
+    def _distributed(self, step: StepOptions) -> StepOptions:
+        """A step as the baseline is distributed, where it does not say how itself."""
+        if isinstance(step, TrainingOptions):
+            return step.distributed_as(self.config.model.train.distribution)
+        return step
 
     def _add_evaluator(self, candidate: str, model: str, baseline: str) -> str:
         node_id = f"{model}-evaluate"
