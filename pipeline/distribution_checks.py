@@ -77,7 +77,7 @@ def check(config: Config, environment: Mapping[str, str] = os.environ) -> Mistak
         parts = asked.parts()
         if asked.kind == "multi_worker" and cluster_task_or_none(environment):
             parts = None  # the cluster's own number
-        if parts and found.options.batch_size % parts:
+        if parts and found.options.batch_size % parts and not _said_of_baseline(found, config):
             yield found.blame("batch_size"), _uneven(found, parts)
         reason = _not_asynchronous(found) if asked.kind == "parameter_server" else ""
         if reason:
@@ -85,6 +85,13 @@ def check(config: Config, environment: Mapping[str, str] = os.environ) -> Mistak
                 found.blame("distribution"),
                 f"{found.name()} cannot be distributed by parameter_server: {reason}; {_OWN_WAY}",
             )
+
+
+def _said_of_baseline(found: Distributed, config: Config) -> bool:
+    """Whether a step has the same mistake as the baseline's training, from where it takes it."""
+    own = found.options.model_fields_set & {"batch_size", "distribution"}
+    step = found.options is not config.model.train
+    return step and not own and found.options.batch_size == config.model.train.batch_size
 
 
 def _uneven(found: Distributed, parts: int) -> str:

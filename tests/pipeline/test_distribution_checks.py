@@ -93,7 +93,7 @@ def test_a_batch_has_to_be_divided_evenly() -> None:
     assert mistakes({"distribution": TWO}, step) == [("candidates.one.0.fine_tune.batch_size", told)]
     assert mistakes({"distribution": TWO}, {"fine_tune": {"batch_size": 33, "distribution": "none"}}) == []
     three = {"kind": "multi_worker", "workers": 3}
-    (found,) = mistakes({"distribution": three})
+    (found,) = mistakes({"distribution": three}, {"fine_tune": {}}, {"qat": {}})
     assert found[0] == "model.train" and "batch_size (128) cannot be divided evenly among the 3" in found[1]
 
 
