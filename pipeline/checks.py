@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 from components.distiller.params import DistillOptions
-from pipeline import data_files, image_folders, import_checks, tfma_metrics
+from pipeline import data_files, distribution_checks, image_folders, import_checks, tfma_metrics
 from pipeline.config_file import ConfigFile, Location, Problem, closest, nearest
 from pipeline.data_files import HASHED_SPLIT, split_files
 from pipeline.model_source import Function, Names, find_module, names_of, takes_hparams
@@ -40,7 +40,7 @@ def check(file: ConfigFile) -> list[Problem]:
     """
     return [
         file.problem(location, message)
-        for section in (_data, _model, _metric, _folders, _metadata)
+        for section in (_data, _model, _distribution, _metric, _folders, _metadata)
         for location, message in section(file)
     ]
 
@@ -180,6 +180,10 @@ def _module(file: ConfigFile, name: str) -> _Mistakes:
         checked.add(function)  # the same name is the same mistake wherever it stands
         if fault:
             yield location, fault
+
+
+def _distribution(file: ConfigFile) -> _Mistakes:
+    yield from distribution_checks.check(file.config)
 
 
 def _no_module(name: str, config_path: Path) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.registry import STEPS
+from pipeline import distribution_checks
 from pipeline.code_version import module_root
 from pipeline.config import Config
 from pipeline.config_file import ConfigFile, Location, Problem, nearest
@@ -134,6 +135,7 @@ def check(file: ConfigFile, plan: Plan, target: Target, image: str, pipeline_roo
         _volumes(file.config, target),
         _nodes(file.config, plan, target),
         _beam(file.config, pipeline_root),
+        distribution_checks.check_cluster(file.config, PRODUCTS[target]),
         _module(file),
         _names(plan),
     )

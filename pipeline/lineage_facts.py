@@ -56,6 +56,20 @@ def findings(artifact: Artifact) -> list[Finding]:
         return []
 
 
+def trained_on(properties: Mapping[str, Any]) -> list[str]:
+    """How a model's training was distributed, and in which precision, where that was asked for."""
+    found = []
+    if properties.get("distribution", "none") != "none":
+        replicas = properties.get("replicas", "?")
+        found.append(f"{properties['distribution']} on {replicas} replica{'' if replicas == 1 else 's'}")
+    used, asked = properties.get("precision"), properties.get("precision_asked", "float32")
+    if used != asked and used:
+        found.append(f"precision {used}, as there was no device for {asked}")
+    elif asked != "float32":
+        found.append(f"precision {used}")
+    return found
+
+
 def plain(value: Any) -> Any:
     """A property as a JSON value; ML Metadata also holds protobuf messages, and JSON has no NaN."""
     if isinstance(value, str | int | None):

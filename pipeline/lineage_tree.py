@@ -325,6 +325,7 @@ class _Upstream:
             epochs = f"epoch {properties['kept_epoch']} of {properties.get('trained_epochs', '?')}"
             trained.append(epochs)
         figures = trained
+        figures += facts.trained_on(properties)
         if "parameters" in properties:
             figures.append(f"{properties['parameters']:,} parameters")
         if "bytes" in properties:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from components.common import metric_task
-from components.common.step import StepOptions
+from components.common.step import StepOptions, TrainingOptions
 from components.tflite_converter.params import ConvertOptions
 from pipeline import data_nodes
 from pipeline.code_version import component_version, module_version
@@ -184,7 +184,7 @@ class _Planner:
         if node_id not in self.nodes:
             package = type(step).component.rsplit(".", 2)[0]
             parameters: dict[str, Parameter] = {
-                "params": step.canonical_json(),
+                "params": self._distributed(step).canonical_json(),
                 "model_module": self.config.model.module or "",
                 "hparams": to_json(self.config.model.hparams),
                 "model_source": to_json(self.source),
@@ -203,6 +203,12 @@ class _Planner:
                 )
             )
         return node_id
+
+    def _distributed(self, step: StepOptions) -> StepOptions:
+        """A step as the baseline is distributed, where it does not say how itself."""
+        if isinstance(step, TrainingOptions):
+            return step.distributed_as(self.config.model.train.distribution)
+        return step
 
     def _add_evaluator(self, candidate: str, model: str, baseline: str) -> str:
         node_id = f"{model}-evaluate"

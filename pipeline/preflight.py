@@ -14,7 +14,7 @@ from components.common.user_module import UserModuleError, describe
 from components.common.vocabulary import VocabularyError
 from components.tflite_converter.conversion_error import ConversionError
 from components.tflite_converter.explanation import reason
-from pipeline import data_files, image_folders
+from pipeline import data_files, distribution_checks, image_folders
 from pipeline.config_file import ConfigFile, Location, Problem
 from pipeline.data_preflight import DataFacts, check_data
 from pipeline.explain import Candidate, Explainer
@@ -37,6 +37,8 @@ def check(file: ConfigFile, plan: Plan, cached: set[str]) -> list[Problem]:
     if file.config.run.beam_args:
         checks.check_beam()
     checks.check_data(whole=plan.example_gen not in cached)
+    if any(node.trains and node.id not in cached for node in plan.nodes):
+        checks.check_machine()
     new = [name for name, node in plan.models.items() if node not in cached]
     if new:
         checks.check_models(new)
@@ -97,6 +99,11 @@ class _Checks:
         """Reads files to their ends, checksums included, where `whole`; the first record's features always."""
         self.data, mistakes = check_data(self.config, self.transforms, whole)
         for location, message in mistakes:
+            self._add(location, message)
+
+    def check_machine(self) -> None:
+        """Whether the devices are there that training is to be distributed among."""
+        for location, message in distribution_checks.check_machine(self.config):
             self._add(location, message)
 
     def check_models(self, candidates: list[str]) -> list[Candidate]:

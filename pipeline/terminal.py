@@ -94,6 +94,8 @@ class RunDisplay:
             self._show(event.node, "")
         elif event.kind == "progress":
             self._show(event.node, event.text)
+            if event.text.startswith("note: "):
+                self._console.print(f"{'':6}  {event.node:{self._width}}  {event.text}", markup=False)
             # A log wants to know of epochs, and not of each percent.
             if not self._console.is_terminal and re.fullmatch(r"epoch \d+/\d+", event.text):
                 self._console.print(f"{'':6}  {event.node:{self._width}}  {event.text}", markup=False)

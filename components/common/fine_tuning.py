@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from components.common import class_weights, invariants, layer_weights, model_files, training
+from components.common import class_weights, distribution, invariants, layer_weights, model_files, training
 from components.common.examples import Arrays
 from components.common.invariants import Invariants
 from components.common.model_files import Facts, StepRecord
@@ -31,6 +31,8 @@ class Preserve(tf_keras.callbacks.Callback):
     def __init__(self, layers: Mapping[str, Invariants]):
         super().__init__()
         self._layers = layers
+        # With parameter servers Keras takes no callback that has to see batches, as this one then need not.
+        self._supports_tf_logs = not layers
         self._kept: list[tuple[Any, Any]] = []
 
     def on_train_begin(self, logs: dict | None = None) -> None:
@@ -99,8 +101,8 @@ def fit_and_save(
 
     Returns:
         Facts for lineage: technique, final metrics, parameters, and `layers`, JSON of what
-        `invariants.facts_of` says of each layer; where they were asked for, `least_layer_sparsity`,
-        `most_layer_clusters` and `class_weights`.
+        `invariants.facts_of` says of each layer; `distribution` and `replicas`; where they were asked for,
+        `least_layer_sparsity`, `most_layer_clusters` and `class_weights`.
 
     Raises:
         LostInvariantError: Where a layer does not keep what `record` says.
@@ -124,6 +126,7 @@ def fit_and_save(
         "technique": "-".join(record.techniques()),
         "parameters": int(model.count_params()),
         "layers": json.dumps(invariants.facts_of(kernels)),
+        **distribution.facts_of(tf.distribute.get_strategy()),
         **invariants.headline(checks),
     }
     if splits[0].class_weights is not None:

@@ -6,6 +6,7 @@ Format-Serving/            SavedModel whose signature `serving_default` takes fe
 Format-Keras/model.h5      the Keras model that the next step loads
 optimization.json          the steps so far and what each layer must keep: `StepRecord`
 history.json               metrics of each epoch of the last step, where it trained: `training.History`
+training.json              facts about the baseline's training: what was distributed, and in which precision
 logs/                      the same for TensorBoard
 """
 

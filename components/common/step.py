@@ -6,17 +6,11 @@ import hashlib
 import json
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from components.common import metric_direction
-
-
-class Options(BaseModel):
-    """A section of the config: immutable, and refusing keys that it does not know."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=()
-    )
+from components.common.distribution_options import Distributed, Distribution
+from components.common.options import Options
 
 
 class StepOptions(Options):
@@ -155,6 +149,12 @@ class Training(Options):
         description="Seeds initialization, shuffling and dropout; run.seed where it is not written.",
     )
 
+    distribution: Distributed | None = Field(
+        default=None,
+        description="none, mirrored, multi_worker, parameter_server or tpu, or {kind: mirrored, devices: 2}; "
+        "as model.train has it where it is not written.",
+    )
+
     @model_validator(mode="after")
     def _one_length(self) -> Training:
         if self.steps is not None and "epochs" in self.model_fields_set:
@@ -167,6 +167,10 @@ class Training(Options):
                 "early_stopping out"
             )
         return self
+
+    def distributed_as(self, other: Distribution) -> Training:
+        """The same options; where they do not say how to distribute, as `other` does."""
+        return self if self.distribution else self.model_copy(update={"distribution": other})
 
 
 class TrainingOptions(Training, StepOptions):

@@ -5,14 +5,16 @@ from __future__ import annotations
 import abc
 import json
 import math
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tf_keras
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
-from components.common import file_hashes, model_files, training
+from components.common import distributed, file_hashes, model_files, training
+from components.common.distribution_options import distribution_of, is_chief
 from components.common.examples import Examples
 from components.common.model_definition import ModelDefinition
 from components.common.model_files import Facts
@@ -90,11 +92,29 @@ class StepExecutor(base_executor.BaseExecutor, abc.ABC):
             ),
             seed=seed,
         )
-        # Layers are made anew from their configs, which may name what the user's module defines.
-        with tf_keras.utils.custom_object_scope(job.definition.custom_objects()):
-            facts = self.run(job)
+        asked = distribution_of(options)
+        if asked.alone():
+            facts = _run(self, job)
+        else:
+            arguments = {"executor": type(self), "job": job, "output": job.output}
+            facts = distributed.perform(asked, _run_anew, arguments, written=("output",))
+            if asked.processes() and not is_chief(os.environ):
+                set_properties(output, {**facts, "cluster_task": distributed.role()})
+                return
         digests = file_hashes.model_digests(output.uri)
         set_properties(output, {**facts, file_hashes.FILES: file_hashes.as_property(digests)})
+
+
+def _run(executor: StepExecutor, job: StepJob) -> Facts:
+    # Layers are made anew from their configs, which may name what the user's module defines.
+    with tf_keras.utils.custom_object_scope(job.definition.custom_objects()):
+        return executor.run(job)
+
+
+def _run_anew(executor: type[StepExecutor], job: StepJob, output: str) -> Facts:
+    """Runs a step in what may be another process, which writes to another folder."""
+    training.seed_everything(job.seed)
+    return _run(executor(), replace(job, output=output))
 
 
 def examples_of(input_dict: dict[str, list[Any]], label: str, label_options: str) -> Examples:

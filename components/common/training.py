@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from components.common import json_file, label_range, progress
+from components.common import distribution, json_file, label_range, precision, progress
 from components.common.examples import Arrays
 from components.common.learning_rate import schedule_of
 from components.common.step import EarlyStopping, LearningRateSchedule
@@ -102,9 +102,8 @@ def compile_like(
         reference: Compiled; may be `model` itself.
         learning_rate: Of the new optimizer, in place of the reference's.
     """
-    optimizer = type(reference.optimizer).from_config(
-        {**reference.optimizer.get_config(), "learning_rate": learning_rate}
-    )
+    own = precision.plain_optimizer(reference.optimizer)
+    optimizer = type(own).from_config({**own.get_config(), "learning_rate": learning_rate})
     # The objects themselves: a loss or metric of the user's own need not be serializable.
     arguments = dict(reference._compile_config.config)
     for name, value in arguments.items():
@@ -175,11 +174,12 @@ class _Curves(tf_keras.callbacks.TensorBoard):
 
 def _next_learning_rate(optimizer: Any) -> float:
     """What the next step would take, as Keras draws it too."""
+    optimizer = precision.plain_optimizer(optimizer)
     # With a schedule, learning_rate is what the last step took; of a legacy optimizer, the schedule.
     rate = getattr(optimizer, "_learning_rate", optimizer.learning_rate)
     if isinstance(rate, tf_keras.optimizers.schedules.LearningRateSchedule):
         rate = rate(optimizer.iterations)
-    return float(rate)
+    return float(tf.convert_to_tensor(rate))
 
 
 def _schedule_learning_rate(model: tf_keras.Model, asked: LearningRateSchedule, steps: int) -> None:
@@ -190,12 +190,13 @@ def _schedule_learning_rate(model: tf_keras.Model, asked: LearningRateSchedule, 
     """
     if asked == LearningRateSchedule():
         return
-    if isinstance(model.optimizer.get_config().get("learning_rate"), dict):
+    optimizer = precision.plain_optimizer(model.optimizer)
+    if isinstance(optimizer.get_config().get("learning_rate"), dict):
         raise TrainingError(
             "build_model compiles with a learning rate schedule of its own; write learning_rate, for "
             "learning_rate_schedule to go by, or leave learning_rate_schedule out"
         )
-    schedule = schedule_of(asked, float(model.optimizer.learning_rate), steps)
+    schedule = schedule_of(asked, float(tf.convert_to_tensor(optimizer.learning_rate)), steps)
     if schedule is not None:
         compile_like(model, model, schedule)
 
@@ -229,8 +230,8 @@ def early_stopping(asked: EarlyStopping, first_epoch_to_stop: int) -> tf_keras.c
 
 def refuse_unknown_monitor(model: tf_keras.Model, monitor: str, evaluation: Arrays) -> None:
     """Raises a TrainingError where a compiled model has no metric of this name; Keras would only warn."""
-    one = evaluation.take([0])
-    measured = model.evaluate(list(one.features.values()), one.labels, verbose=0, return_dict=True)
+    some = evaluation.take(range(min(distribution.replicas(), len(evaluation))))
+    measured = model.evaluate(**distribution.evaluation_arguments(some), verbose=0, return_dict=True)
     known = [f"val_{name}" for name in measured]
     if monitor not in known:
         raise TrainingError(
@@ -297,30 +298,33 @@ def fit(
     model.test_step = without_autograph(model.test_step, model)
     steps = total_steps(options, len(train))
     epochs = math.ceil(steps / steps_per_epoch(options, len(train)))
-    _step_by_step(model)
-    asked = LearningRateSchedule.model_validate(options.get("learning_rate_schedule") or {})
-    _schedule_learning_rate(model, asked, steps)
-    counter, drawn, stopping = _Steps(steps), _Curves(log_dir), None
     if options.get("early_stopping") is not None:
         asked_stop = EarlyStopping.model_validate(options["early_stopping"])
         refuse_unknown_monitor(model, asked_stop.monitor, evaluation)
+    asked = LearningRateSchedule.model_validate(options.get("learning_rate_schedule") or {})
+    _schedule_learning_rate(model, asked, steps)
+    _step_by_step(model)
+    counter, drawn, stopping = _Steps(steps), _Curves(log_dir), None
+    reported = _Progress(epochs)
+    if distribution.asynchronous():
+        # Keras takes no callback that has to see what a batch came to; these only count.
+        counter._supports_tf_logs = reported._supports_tf_logs = True
+    if options.get("early_stopping") is not None:
         stopping = early_stopping(asked_stop, first_epoch_to_stop)
     os.makedirs(log_dir, exist_ok=True)
     seed_everything(seed)
     history = model.fit(
-        list(train.features.values()),
-        train.labels,
-        sample_weight=train.weights(),
-        validation_data=(list(evaluation.features.values()), evaluation.labels),
+        **distribution.fit_arguments(
+            train, evaluation, options["batch_size"], seed, steps_per_epoch(options, len(train))
+        ),
         epochs=epochs,
-        batch_size=options["batch_size"],
         verbose=0,
         callbacks=[
             *callbacks,
             counter,
             *([stopping] if stopping else []),
             drawn,
-            _Progress(epochs),
+            reported,
         ],
     )
     kept = len(history.epoch) - 1

@@ -6,6 +6,7 @@ import importlib
 from types import ModuleType
 from typing import Any
 
+import tensorflow as tf
 import tf_keras
 
 from components.common.interruption import Interrupted
@@ -55,7 +56,7 @@ def build(module: str, function: str, hparams: dict[str, Any], compiled: bool = 
         raise UserModuleError(f"{module} has no function {function}")
     # Names of layers that the module leaves unnamed, `dense_1`, count what was built before in this
     # process; here they must be the same each time, as patterns and the deployed file go by them.
-    tf_keras.backend.clear_session()
+    _forget_names()
     try:
         model = getattr(loaded, function)(dict(hparams))
     except Interrupted:
@@ -74,6 +75,14 @@ def build(module: str, function: str, hparams: dict[str, Any], compiled: bool = 
             "API, or begin a Sequential model with tf_keras.layers.Input"
         )
     return model
+
+
+def _forget_names() -> None:
+    if tf.distribute.has_strategy():
+        # The scope of a strategy belongs to the graph that clear_session replaces.
+        tf_keras.backend.reset_uids()
+    else:
+        tf_keras.backend.clear_session()
 
 
 def _refuse_other_things(model: Any, where: str) -> None:

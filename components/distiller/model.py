@@ -104,8 +104,11 @@ class Distiller(tf_keras.Model):
             given = self._observed_student(inputs, training=True)
             outputs, learned = (given[0], given[1]) if self._projections else (given, ())
             taught, hints = (taught[0], taught[1]) if self._projections else (taught, ())
+            # Gradients are summed over replicas: Keras divides the loss of labels by their number, for the
+            # sum to be that of the mean.
+            replicas = tf.distribute.get_strategy().num_replicas_in_sync
             parts = [
-                self.compiled_loss(labels, outputs, weights),
+                self.compiled_loss(labels, outputs, weights) * replicas,
                 self._outputs.loss(
                     tf.nest.flatten(taught)[0], tf.nest.flatten(outputs)[0], self._temperature
                 ),
@@ -115,7 +118,8 @@ class Distiller(tf_keras.Model):
             # What weighs nothing is left out: 0 × infinity would be no number.
             counted = [w * part for w, part in zip(self._weights.values(), parts, strict=True) if w]
             loss = tf.add_n([*counted, *self.losses])
-        self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
+            share = loss / replicas
+        self.optimizer.minimize(share, self.trainable_variables, tape=tape)
         metrics = self.compute_metrics(inputs, labels, outputs, weights)
         examples = tf.shape(tf.nest.flatten(inputs)[0])[0]
         for mean, value in zip(self._means, (loss, *parts), strict=True):

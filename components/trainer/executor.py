@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 from typing import Any
 
 from tfx.components.trainer import executor as tfx_executor
 from tfx.types import artifact_utils
 
-from components.common import class_weights, file_hashes
+from components.common import class_weights, distributed, file_hashes
+from components.common.distribution_options import distribution_of, is_chief
+from components.common.step_executor import set_properties
+from components.trainer.run_fn import FACTS_FILE
 
 
 class Executor(tfx_executor.GenericExecutor):
@@ -24,13 +29,21 @@ class Executor(tfx_executor.GenericExecutor):
         Args:
             input_dict: `examples` (Examples), `schema` (Schema) and, where the data were transformed,
                 `transform_graph` (TransformGraph).
-            output_dict: `model` (Model), whose custom property `files` gets the SHA-256 of each of the
-                model's files, and `class_weights` the weights, where there are any; `model_run` (ModelRun),
-                the learning curves.
+            output_dict: `model` (Model), whose custom properties get how it was trained (`distribution`,
+                `replicas`, `precision`, `precision_asked`, `class_weights`), and `files` the SHA-256 of each
+                of the model's files; a worker of a cluster that is not the first has `cluster_task` in place
+                of all these.
+                `model_run` (ModelRun), the learning curves.
             exec_properties: `run_fn` and `custom_config`, which components.trainer.run_fn describes.
         """
         super().Do(input_dict, output_dict, exec_properties)
         model = artifact_utils.get_single_instance(output_dict["model"])
+        options = json.loads(json.loads(exec_properties["custom_config"])["params"])
+        if distribution_of(options).processes() and not is_chief(os.environ):
+            set_properties(model, {"cluster_task": distributed.role()})
+            return
+        with open(os.path.join(model.uri, FACTS_FILE), encoding="utf-8") as file:
+            set_properties(model, json.load(file))
         digests = file_hashes.model_digests(model.uri)
         model.set_string_custom_property(file_hashes.FILES, file_hashes.as_property(digests))
         weights = class_weights.read_fact(model.uri)

@@ -6,11 +6,27 @@ import json
 import os
 from typing import Any
 
-from components.common import class_weights, model_files, training, vocabulary
+import tensorflow as tf
+
+from components.common import (
+    class_weights,
+    distributed,
+    distribution,
+    json_file,
+    model_files,
+    precision,
+    progress,
+    training,
+    vocabulary,
+)
+from components.common.distribution_options import distribution_of, is_chief
 from components.common.examples import Examples
 from components.common.model_definition import ModelDefinition
 from components.common.model_files import StepRecord
 from components.common.step_executor import label_fields
+
+# Beside the model: facts for lineage, which a run_fn cannot write.
+FACTS_FILE = "training.json"
 
 
 def run_fn(fn_args: Any) -> None:
@@ -25,6 +41,7 @@ def run_fn(fn_args: Any) -> None:
         UserModuleError: Where the model module does not give a compiled tf_keras model.
         ExamplesError: Where the examples do not fit the model.
         TrainingError: Where training diverges.
+        WorkerError: Where a process that trains with others fails.
     """
     config = fn_args.custom_config
     options = json.loads(config["params"])
@@ -36,18 +53,23 @@ def run_fn(fn_args: Any) -> None:
         label=config["label"],
         **label_fields(config["label_options"]),
     )
-    train_baseline(
-        examples=examples,
-        output=os.path.dirname(fn_args.serving_model_dir),
-        log_dir=fn_args.model_run_dir,
-        definition=ModelDefinition(
+    arguments = {
+        "examples": examples,
+        "output": os.path.dirname(fn_args.serving_model_dir),
+        "log_dir": fn_args.model_run_dir,
+        "definition": ModelDefinition(
             module=config["model_module"],
             hparams=json.loads(config["hparams"]),
             source=json.loads(config["model_source"]),
         ),
-        options=options,
-        seed=training.seed_of(options, config["seed"]),
-    )
+        "options": options,
+        "seed": training.seed_of(options, config["seed"]),
+    }
+    asked = distribution_of(options)
+    distributed.perform(asked, train_baseline, arguments, written=("output", "log_dir"))
+    if asked.processes() and not is_chief(os.environ):
+        # TFX wants the folder to be there; its content is the chief's to write.
+        os.makedirs(fn_args.serving_model_dir, exist_ok=True)
 
 
 def train_baseline(
@@ -80,7 +102,12 @@ def train_baseline(
         TrainingError: Where the options do not go with it, or training diverges.
     """
     training.seed_everything(seed)
-    model = definition.build()
+    asked = options.get("precision", precision.FLOAT32)
+    used = precision.usable(asked)
+    if used != asked:
+        progress.report(f"note: {precision.note(asked, used)}")
+    with precision.policy(used):
+        model = definition.build()
     if options.get("learning_rate") is not None:
         training.compile_like(model, model, options["learning_rate"])
     classes = examples.vocabulary()
@@ -98,8 +125,16 @@ def train_baseline(
         seed=seed,
         log_dir=log_dir,
     )
+    if used != precision.FLOAT32:
+        model = precision.in_float32(model, definition.custom_objects())
     model_files.save(model, output, list(specs), StepRecord())
     history.write(output)
     if train.class_weights is not None:
         train.class_weights.write(output)
+    facts = {
+        **distribution.facts_of(tf.distribute.get_strategy()),
+        "precision": used,
+        "precision_asked": asked,
+    }
+    json_file.write(os.path.join(output, FACTS_FILE), facts)
     return history

@@ -117,6 +117,24 @@ def test_options_that_a_step_does_not_have_any_more_are_shown(tmp_path: Path) ->
     assert changed == {"sparsity": 0.5, "obsolete": True}
 
 
+@pytest.mark.parametrize(
+    ("properties", "told"),
+    [
+        ({}, []),
+        ({"distribution": "none", "replicas": 1, "precision": "float32", "precision_asked": "float32"}, []),
+        ({"distribution": "mirrored", "replicas": 4}, ["mirrored on 4 replicas"]),
+        ({"distribution": "mirrored", "replicas": 1}, ["mirrored on 1 replica"]),
+        ({"precision": "mixed_float16", "precision_asked": "mixed_float16"}, ["precision mixed_float16"]),
+        (
+            {"precision": "float32", "precision_asked": "mixed_float16"},
+            ["precision float32, as there was no device for mixed_float16"],
+        ),
+    ],
+)
+def test_what_a_training_was_distributed_among_is_told(properties: dict, told: list[str]) -> None:
+    assert facts.trained_on(properties) == told
+
+
 def test_layers_are_shown_as_measured(found: Example) -> None:
     text = upstream(found)
     assert rows(text).count(["conv1", "int8", "144", "79.9%", "15"]) == 2  # after prune, after convert

@@ -93,12 +93,14 @@ def test_progress_of_a_run_that_nobody_watches_is_a_line_for_each_node_and_epoch
     console = Console(file=stream, width=140, color_system=None)
     display = terminal.RunDisplay(console, make_plan(file.config, file.path))
     display(NodeEvent("Trainer", "started"))
+    display(NodeEvent("Trainer", "progress", 0.5, "note: distribution: mirrored, 2 replicas"))
     display(NodeEvent("Trainer", "progress", 1.0, "epoch 1/4"))
     display(NodeEvent("Trainer", "progress", 2.0, "epoch 1/4, 50 %"))
     display(NodeEvent("Trainer", "ran", 12.3))
     display(NodeEvent("qat", "cached", 0.1))
     display.close()
-    first, second, third = stream.getvalue().splitlines()
+    note, first, second, third = stream.getvalue().splitlines()
+    assert note.split() == ["Trainer", "note:", "distribution:", "mirrored,", "2", "replicas"]
     assert first.split() == ["Trainer", "epoch", "1/4"]
     assert second.split()[:5] == ["1/25", "Trainer", "ran", "12.3", "s"]
     assert third.split()[:3] == ["2/25", "qat", "cached"]
