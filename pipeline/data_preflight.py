@@ -76,7 +76,7 @@ def check_data(config: Config, transforms: bool, whole: bool) -> tuple[DataFacts
             if trained:
                 mistakes += _hash_mistakes(config, first)
                 features = found
-                mistakes += _slice_mistakes(config, transforms, found)
+                mistakes += _slice_mistakes(config, found)
     if examples and config.data.splits.eval_fraction is not None:
         examples = round(examples * (1 - config.data.splits.eval_fraction))
     return DataFacts(features, examples), mistakes
@@ -131,7 +131,7 @@ def _hash_mistakes(config: Config, first: tf.train.Example) -> list[Mistake]:
     return []
 
 
-def _slice_mistakes(config: Config, transforms: bool, features: dict[str, int]) -> list[Mistake]:
+def _slice_mistakes(config: Config, features: dict[str, int]) -> list[Mistake]:
     known = sorted(features)
     return [
         (
@@ -140,5 +140,5 @@ def _slice_mistakes(config: Config, transforms: bool, features: dict[str, int]) 
         )
         for index, limits in enumerate(config.gate.accuracy.slices)
         for feature in limits.features()
-        if feature not in features and not transforms
+        if feature not in features
     ]

@@ -215,6 +215,7 @@ class _Planner:
                     "model": Output(model, "model"),
                     "baseline": Output(baseline, "model"),
                     **self.data,
+                    **data_nodes.raw_outputs(self.transformation),
                 },
                 {
                     "gate": to_json(self.config.gate.model_dump(mode="json")),

@@ -11,6 +11,7 @@ import tensorflow_model_analysis as tfma
 from components.common.examples import Examples
 from components.evaluator.class_extractor import class_extractor
 from components.evaluator.tflite_extractor import tflite_extractor
+from components.evaluator.transform_extractor import transform_extractor
 
 CANDIDATE = "candidate"
 BASELINE = "baseline"
@@ -59,15 +60,18 @@ def analyze(
     config: Any,
     output: str,
     beam_args: list[str],
+    transform_graph: str | None = None,
 ) -> None:
     """Runs TFMA on the eval split and writes its result files.
 
     Args:
-        examples: Whose `eval` split to predict.
+        examples: Whose `eval` split to predict; the raw ones where there is a transform graph.
         paths: `candidate` and `baseline` → TFLite file.
         config: As `eval_config` makes it.
         output: Folder for TFMA's files, which `tfma.load_eval_result` reads.
         beam_args: Beam pipeline options.
+        transform_graph: Folder of the graph that makes the models' features of raw ones; slices are of the
+            raw features, the label is a transformed one.
 
     Raises:
         LiteRTError: Where a file does not load or run, or a feature is missing.
@@ -79,11 +83,13 @@ def analyze(
     source = tfxio.TFExampleRecord(
         file_pattern=examples.files("eval"),
         schema=examples.schema(),
+        raw_record_column_name=tfma.ARROW_INPUT_COLUMN if transform_graph else None,
         telemetry_descriptors=["paredown", "evaluator"],
     )
     classes = examples.vocabulary()
     extractors = [
         tfma.extractors.FeaturesExtractor(config, tensor_representations=source.TensorRepresentations()),
+        *([transform_extractor(transform_graph, list(paths))] if transform_graph else []),
         tfma.extractors.LabelsExtractor(config),
         *([class_extractor(classes, examples.label)] if classes is not None else []),
         tfma.extractors.ExampleWeightsExtractor(config),
