@@ -242,11 +242,16 @@ class _Evaluation:
         for limits in gate.slices:
             features = tuple(sorted(limits.features()))
             keys = [k for k in candidate if k and tuple(sorted(n for n, _ in k)) == features]
-            if not keys:
-                reason = f"accuracy by {'×'.join(features)} was not measured: there is no such slice"
+            missing = [] if keys else [features]
+            if limits.values:
+                there = {str(key[0][1]): key for key in keys}
+                keys = [there[str(v)] for v in limits.values if str(v) in there]
+                missing = [(f"{features[0]}={v}",) for v in limits.values if str(v) not in there]
+            for names in missing:
+                reason = f"accuracy by {'×'.join(names)} was not measured: there is no such slice"
                 for bound, limit in limits.bounds().items():
                     self._judgements.append(
-                        Judgement(f"accuracy[{features}]", bound, limit, None, False, reason)
+                        Judgement(f"accuracy[{'×'.join(names)}]", bound, limit, None, False, reason)
                     )
             for key in sorted(keys, key=str):
                 name = f"accuracy[{accuracy.slice_name(key)}]"

@@ -16,6 +16,7 @@ layers = tf_keras.layers
 
 NUMBERS = ("fare", "trip_miles", "trip_seconds")
 COORDINATES = ("pickup_latitude", "pickup_longitude", "dropoff_latitude", "dropoff_longitude")
+CLIP = 4.0  # standard deviations
 QUANTILES = 10
 # Feature → how many values it can have, 0 included.
 COUNTED = {"trip_start_hour": 24, "trip_start_day": 8, "trip_start_month": 13}
@@ -67,7 +68,10 @@ def preprocessing_fn(inputs: dict[str, Any]) -> dict[str, Any]:
     import tensorflow as tf
     import tensorflow_transform as tft
 
-    numbers = [tft.scale_to_z_score(_filled(inputs[name], 0.0)) for name in NUMBERS]
+    # Clipped, as a trip of 1,710 miles would leave int8 two steps for all others.
+    numbers = [
+        tf.clip_by_value(tft.scale_to_z_score(_filled(inputs[name], 0.0)), -CLIP, CLIP) for name in NUMBERS
+    ]
     places = [
         # A missing coordinate is in no bucket: index -1, a row of zeros.
         _one_hot(_filled(tft.bucketize(inputs[name], QUANTILES), -1), QUANTILES)

@@ -52,7 +52,8 @@ def features(frame: pd.DataFrame, train: pd.DataFrame) -> dict[str, np.ndarray]:
     numbers = []
     for name in NUMBERS:
         seen = train[name].fillna(0).to_numpy(np.float64)
-        numbers.append((frame[name].fillna(0).to_numpy(np.float64) - seen.mean()) / seen.std())
+        z_scores = (frame[name].fillna(0).to_numpy(np.float64) - seen.mean()) / seen.std()
+        numbers.append(np.clip(z_scores, -4, 4))
     places = []
     for name in COORDINATES:
         borders = np.quantile(train[name].dropna(), np.arange(1, 10) / 10)
@@ -64,7 +65,7 @@ def features(frame: pd.DataFrame, train: pd.DataFrame) -> dict[str, np.ndarray]:
     for name, count in WORDS.items():
         counts = train[name].fillna("").value_counts()
         counts = counts[counts.index != ""]  # Transform leaves empty words out
-        known = sorted(counts.index, key=lambda word: (-counts[word], word.encode()), reverse=False)[:count]
+        known = sorted(counts.index, key=lambda word: (-counts[word], word.encode()))[:count]
         places_of = {word: place for place, word in enumerate(known)}
         words[name] = frame[name].fillna("").map(lambda w, p=places_of: p.get(w, len(p))).to_numpy()
         categories.append(one_hot(words[name], count + 1))

@@ -21,7 +21,11 @@ from components.evaluator.verdict import Verdict
 from tests.components.transformed import Served, Transformed, features_by_numpy, rows, serve
 
 GATE = {
-    "accuracy": {"metric": "AUC", "max_drop": 0.1, "slices": [{"by": "kind", "max_drop": 1.0}]},
+    "accuracy": {
+        "metric": "AUC",
+        "max_drop": 0.1,
+        "slices": [{"by": "kind", "values": ["cash", "card"], "max_drop": 1.0}],
+    },
     "latency": {"max_ratio": 1000, "repetitions": 20, "warmup": 2},
 }
 
@@ -95,6 +99,11 @@ def test_auc_and_slices_by_a_raw_feature_are_numpy_s(verdict: Verdict, served: S
             )
 
 
+def test_slices_of_the_named_values_alone_are_judged(verdict: Verdict) -> None:
+    judged = [j.figure for j in verdict.judgements if j.figure.startswith("accuracy[")]
+    assert judged == ["accuracy[kind=card]", "accuracy[kind=cash]"]
+
+
 def test_an_altered_vocabulary_is_caught(candidate: Path, transformed: Transformed) -> None:
     words = candidate / "Format-Serving" / "assets" / "kind"
     first, second, *rest = words.read_text(encoding="utf-8").splitlines()
@@ -154,6 +163,19 @@ def test_what_is_missing_fails_closed(
     reasons = list(evaluated(candidate, served, transformed))
     assert any(r.startswith("comparing with the served model failed: ") and reason in r for r in reasons)
     assert f"{served_skew.FEATURES} was not measured" in reasons
+
+
+def test_a_named_slice_that_is_not_there_fails(
+    candidate: Path, served: Served, transformed: Transformed, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("components.evaluator.accuracy.analyze", lambda *_: None)
+    found = {(): (0.5, 3), (("kind", "cash"),): (0.5, 2), (("kind", "none"),): (0.4, 1)}
+    monkeypatch.setattr("components.evaluator.accuracy.read_metrics", lambda *_: found)
+    slices = [{"by": "kind", "values": ["cash", "gold"], "min": 0.5}]
+    gate = Gate.model_validate({"accuracy": {"metric": "AUC", "slices": slices}})
+    assert list(evaluated(candidate, served, transformed, gate=gate)) == [
+        "accuracy by kind=gold was not measured: there is no such slice"
+    ]
 
 
 def test_transformed_examples_without_the_raw_ones_fail(
