@@ -74,7 +74,7 @@ def write(saved_model: str, transform_graph: str, directory: str) -> None:
     module = tf.Module()
     # Variables, and tables with their vocabularies as assets.
     module.model = model
-    module.transform_layer = graph.layer
+    module.transform = graph.tracked()
     tf.saved_model.save(
         module,
         directory,

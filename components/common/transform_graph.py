@@ -19,11 +19,7 @@ class TransformError(Exception):
 
 
 class TransformGraph:
-    """A `TransformGraph` artifact.
-
-    Attributes:
-        layer: The graph as a tf_keras layer: raw features → transformed ones. What a module needs to track.
-    """
+    """A `TransformGraph` artifact."""
 
     def __init__(self, uri: str):
         """Loads the graph.
@@ -35,7 +31,14 @@ class TransformGraph:
 
         output = tft.TFTransformOutput(uri)
         self._raw_spec: dict[str, Any] = dict(output.raw_feature_spec())
-        self.layer = output.transform_features_layer()
+        self._layer = output.transform_features_layer()
+
+    def tracked(self) -> Any:
+        """What a module that is saved has to hold: the graph's tables and their vocabularies.
+
+        Not the layer, which Keras would trace anew through AutoGraph: 13 of 19 seconds for the taxi trips.
+        """
+        return self._layer._saved_model_loader_tracked_dict
 
     def raw_spec(self, features: Iterable[str]) -> dict[str, Any]:
         """The raw features that transformed ones are made of, and how tf.io parses each.
@@ -61,7 +64,7 @@ class TransformGraph:
         given = {name: spec for name, spec in self._raw_spec.items() if name != left_out}
 
         def transform(examples: Any) -> set[str]:
-            made.update(self.layer(tf.io.parse_example(examples, given)))
+            made.update(self._layer(tf.io.parse_example(examples, given)))
             return examples
 
         made: set[str] = set()
@@ -81,7 +84,7 @@ class TransformGraph:
         Returns:
             Transformed feature → (batch, …) tensor in the input's shape and dtype.
         """
-        made = self.layer(dict(raw))
+        made = self._layer(dict(raw))
         return {name: _as_input(made[name], spec) for name, spec in inputs.items()}
 
     def transform_records(
@@ -109,7 +112,7 @@ class TransformGraph:
         Returns:
             Feature → (batch, …) tensor; padded where an example has fewer values than another.
         """
-        made = self.layer(tf.io.parse_example(records, self._raw_spec))
+        made = self._layer(tf.io.parse_example(records, self._raw_spec))
         return {name: _dense(value) for name, value in made.items()}
 
 
