@@ -60,18 +60,19 @@ def analyze(
     config: Any,
     output: str,
     beam_args: list[str],
-    transform_graph: str | None = None,
+    raw_examples: Examples | None = None,
 ) -> None:
     """Runs TFMA on the eval split and writes its result files.
 
     Args:
-        examples: Whose `eval` split to predict; the raw ones where there is a transform graph.
+        examples: Whose `eval` split to predict.
         paths: `candidate` and `baseline` → TFLite file.
         config: As `eval_config` makes it.
         output: Folder for TFMA's files, which `tfma.load_eval_result` reads.
         beam_args: Beam pipeline options.
-        transform_graph: Folder of the graph that makes the models' features of raw ones; slices are of the
-            raw features, the label is a transformed one.
+        raw_examples: The same before Transform, where they went through it. They are read in place of
+            `examples`, and the transform graph is applied to them as in serving: slices are of raw features,
+            the label is a transformed one.
 
     Raises:
         LiteRTError: Where a file does not load or run, or a feature is missing.
@@ -80,16 +81,18 @@ def analyze(
     from tfx_bsl.public import tfxio
 
     keep = frozenset(key for spec in config.slicing_specs for key in spec.feature_keys)
+    read = raw_examples or examples
+    transform = raw_examples is not None and examples.transform_uri
     source = tfxio.TFExampleRecord(
-        file_pattern=examples.files("eval"),
-        schema=examples.schema(),
-        raw_record_column_name=tfma.ARROW_INPUT_COLUMN if transform_graph else None,
+        file_pattern=read.files("eval"),
+        schema=read.schema(),
+        raw_record_column_name=tfma.ARROW_INPUT_COLUMN if transform else None,
         telemetry_descriptors=["paredown", "evaluator"],
     )
     classes = examples.vocabulary()
     extractors = [
         tfma.extractors.FeaturesExtractor(config, tensor_representations=source.TensorRepresentations()),
-        *([transform_extractor(transform_graph, list(paths))] if transform_graph else []),
+        *([transform_extractor(transform, list(paths))] if transform else []),
         tfma.extractors.LabelsExtractor(config),
         *([class_extractor(classes, examples.label)] if classes is not None else []),
         tfma.extractors.ExampleWeightsExtractor(config),

@@ -291,12 +291,12 @@ class _Evaluation:
         progress.report("measuring accuracy")
         gate = self._gate.accuracy.model_dump()
         accuracy.analyze(
-            self._raw_examples or self._examples,
+            self._examples,
             self._files,
             accuracy.eval_config(gate, self._examples.label),
             self._output,
             self._beam_args,
-            self._examples.transform_uri if self._raw_examples else None,
+            self._raw_examples,
         )
         name = gate["metric"]
         results = tuple(
