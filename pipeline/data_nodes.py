@@ -95,9 +95,9 @@ def outputs(data: Data, transformation: Transformation | None) -> dict[str, Outp
     }
 
 
-def raw_outputs(transformation: Transformation | None) -> dict[str, Output]:
+def raw_outputs(data: Data, transformation: Transformation | None) -> dict[str, Output]:
     """What a node reads besides that applies the transform graph itself, as serving does."""
-    return {"raw_examples": Output(EXAMPLE_GEN, "examples")} if transformation else {}
+    return {"raw_examples": Output(EXAMPLE_GENS[data.format], "examples")} if transformation else {}
 
 
 def _example_gen(data: Data) -> Node:

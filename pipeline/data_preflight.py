@@ -45,7 +45,7 @@ def check_data(config: Config, transforms: bool, whole: bool) -> tuple[DataFacts
         features = image_preflight.features(config.data)
         return DataFacts(features, image_preflight.count(config.data)), [
             *(image_preflight.mistakes(config.data) if whole else ()),
-            *_slice_mistakes(config, transforms, features),
+            *_slice_mistakes(config, features),
         ]
     if config.data.format in table_preflight.FORMATS:
         return _check_tables(config, transforms, whole)
@@ -90,7 +90,7 @@ def _check_tables(config: Config, transforms: bool, whole: bool) -> tuple[DataFa
         return DataFacts(), mistakes
     if not mistakes:
         mistakes += _label_mistakes(config, transforms, features, ("data", "splits"), trained=True)
-        mistakes += _slice_mistakes(config, transforms, features)
+        mistakes += _slice_mistakes(config, features)
     missing = table_preflight.missing(tables)
     return DataFacts(features, table_preflight.examples(config.data, tables), missing), mistakes
 
