@@ -62,6 +62,7 @@ def finished(
     whole.to_csv(root / "data" / "trips.csv", index=False)
     config = yaml.safe_load((REPOSITORY / "configs/taxi/pipeline.yaml").read_text(encoding="utf-8"))
     config["data"]["path"] = "data"
+    del config["data"]["validation"]  # of a column that is left out here
     config["model"] = {
         "module": "model",
         "hparams": {"units": [64], "dropout": 0.1, "learning_rate": 0.005},
