@@ -95,6 +95,11 @@ def outputs(data: Data, transformation: Transformation | None) -> dict[str, Outp
     }
 
 
+def raw_outputs(data: Data, transformation: Transformation | None) -> dict[str, Output]:
+    """What a node reads besides that applies the transform graph itself, as serving does."""
+    return {"raw_examples": Output(EXAMPLE_GENS[data.format], "examples")} if transformation else {}
+
+
 def _example_gen(data: Data) -> Node:
     parameters: dict[str, Parameter] = {
         "input_base": os.path.abspath(data.path),

@@ -45,7 +45,7 @@ def check_data(config: Config, transforms: bool, whole: bool) -> tuple[DataFacts
         features = image_preflight.features(config.data)
         return DataFacts(features, image_preflight.count(config.data)), [
             *(image_preflight.mistakes(config.data) if whole else ()),
-            *_slice_mistakes(config, transforms, features),
+            *_slice_mistakes(config, features),
         ]
     if config.data.format in table_preflight.FORMATS:
         return _check_tables(config, transforms, whole)
@@ -76,7 +76,7 @@ def check_data(config: Config, transforms: bool, whole: bool) -> tuple[DataFacts
             if trained:
                 mistakes += _hash_mistakes(config, first)
                 features = found
-                mistakes += _slice_mistakes(config, transforms, found)
+                mistakes += _slice_mistakes(config, found)
     if examples and config.data.splits.eval_fraction is not None:
         examples = round(examples * (1 - config.data.splits.eval_fraction))
     return DataFacts(features, examples), mistakes
@@ -90,7 +90,7 @@ def _check_tables(config: Config, transforms: bool, whole: bool) -> tuple[DataFa
         return DataFacts(), mistakes
     if not mistakes:
         mistakes += _label_mistakes(config, transforms, features, ("data", "splits"), trained=True)
-        mistakes += _slice_mistakes(config, transforms, features)
+        mistakes += _slice_mistakes(config, features)
     missing = table_preflight.missing(tables)
     return DataFacts(features, table_preflight.examples(config.data, tables), missing), mistakes
 
@@ -131,7 +131,7 @@ def _hash_mistakes(config: Config, first: tf.train.Example) -> list[Mistake]:
     return []
 
 
-def _slice_mistakes(config: Config, transforms: bool, features: dict[str, int]) -> list[Mistake]:
+def _slice_mistakes(config: Config, features: dict[str, int]) -> list[Mistake]:
     known = sorted(features)
     return [
         (
@@ -140,5 +140,5 @@ def _slice_mistakes(config: Config, transforms: bool, features: dict[str, int]) 
         )
         for index, limits in enumerate(config.gate.accuracy.slices)
         for feature in limits.features()
-        if feature not in features and not transforms
+        if feature not in features
     ]

@@ -53,10 +53,11 @@ def _find_file(path: Path) -> Target:
 
 
 def _find_in_folder(folder: Path) -> list[Target]:
+    deployed = [(TFLITE, folder / "tflite")] if (folder / "tflite").is_file() else []
     if (folder / "saved_model.pb").is_file():
-        return [(SAVED_MODEL, folder)]
-    if (folder / "tflite").is_file():
-        return [(TFLITE, folder / "tflite")]
+        deployed.append((SAVED_MODEL, folder))
+    if deployed:
+        return deployed
     serving, keras = folder / "Format-Serving", folder / "Format-Keras" / "model.h5"
     found = _find_in_folder(serving) if serving.is_dir() else []
     found += [(KERAS, keras)] if keras.is_file() else []

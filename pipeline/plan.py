@@ -221,6 +221,7 @@ class _Planner:
                     "model": Output(model, "model"),
                     "baseline": Output(baseline, "model"),
                     **self.data,
+                    **data_nodes.raw_outputs(self.config.data, self.transformation),
                 },
                 {
                     "gate": to_json(self.config.gate.model_dump(mode="json")),

@@ -116,6 +116,9 @@ def write_examples(folder: Path, schema: str, **splits: list[bytes]) -> Path:
 
 # Files whose tests share fixtures that take long; those of other files share them among themselves only.
 _TOGETHER = {
+    "tests/components/common/test_served_model.py": "a transform graph",
+    "tests/components/common/test_transform_graph.py": "a transform graph",
+    "tests/components/evaluator/test_served_skew.py": "a transform graph",
     "tests/e2e/test_data.py": "a finished run",
     "tests/e2e/test_local_run.py": "a finished run",
     "tests/e2e/test_review.py": "a finished run",

@@ -139,7 +139,7 @@ class Examples:
         wanted = {name: spec[name] for name in {*inputs, self.label} if name in spec}
         for name in {*inputs, self.label} - set(wanted):
             raise ExamplesError(f"the examples have no feature {name!r}; they have {sorted(spec)}")
-        records = self._records(split)
+        records = self.records(split)
         if not records:
             raise ExamplesError(f"split {split!r} has no examples")
         parsed: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
@@ -165,7 +165,8 @@ class Examples:
         names = classes.names if classes is not None else None
         return class_weights.resolve(self.class_weights, labels, self.label, names)
 
-    def _records(self, split: str) -> list[bytes]:
+    def records(self, split: str) -> list[bytes]:
+        """Serialized examples of a split, in the order of its files."""
         dataset = tf.data.TFRecordDataset(self.files(split), compression_type="GZIP")
         batches = dataset.batch(_PARSED_TOGETHER).as_numpy_iterator()
         return [record for batch in batches for record in batch]
@@ -206,13 +207,23 @@ def _ragged(name: str, counts: np.ndarray) -> ExamplesError:
 
 def _order_by_content(columns: Mapping[str, np.ndarray]) -> np.ndarray:
     """Indices that sort examples by a digest of their values, so that files' order does not matter."""
+    digests = content_digests(columns)
+    return np.array(sorted(range(len(digests)), key=lambda index: digests[index]), dtype=np.int64)
+
+
+def content_digests(columns: Mapping[str, np.ndarray]) -> list[bytes]:
+    """A digest of each example's values.
+
+    Args:
+        columns: Feature → (examples, …).
+    """
     count = len(next(iter(columns.values())))
     digests = [hashlib.blake2b(digest_size=16) for _ in range(count)]
     for _, values in sorted(columns.items()):
         for digest, row in zip(digests, values, strict=True):
             row = np.asarray(row)
             digest.update(repr(row.tolist()).encode() if row.dtype == object else row.tobytes())
-    return np.array(sorted(range(count), key=lambda index: digests[index].digest()), dtype=np.int64)
+    return [digest.digest() for digest in digests]
 
 
 def shaped(values: np.ndarray, spec: InputSpec, name: str) -> np.ndarray:

@@ -97,6 +97,15 @@ def input_specs(model: tf_keras.Model, features: list[str], label: str) -> dict[
     }
 
 
+def signature_inputs(signature: Any) -> dict[str, InputSpec]:
+    """Inputs of a SavedModel's signature, by name, sorted."""
+    _, keywords = signature.structured_input_signature
+    return {
+        name: InputSpec(tuple(spec.shape[1:]), spec.dtype.as_numpy_dtype)
+        for name, spec in sorted(keywords.items())
+    }
+
+
 def save(model: tf_keras.Model, uri: str, features: list[str], record: StepRecord) -> None:
     """Writes a model into an artifact's folder, in the formats that the module's docstring lists.
 
@@ -130,9 +139,16 @@ def save_serving(model: tf_keras.Model, directory: str, features: list[str]) -> 
     }
     function = tf.function(without_autograph(serve, model)).get_concrete_function(**specs)
     module = tf.Module()
-    # The variables alone: tracking the Keras model would trace each of its layers again.
+    # What the function reads, and no more: tracking the Keras model would trace each of its layers again.
     module.model_variables = model.variables
+    module.model_tables = _tables(model)
     tf.saved_model.save(module, directory, signatures={SIGNATURE: function})
+
+
+def _tables(model: tf_keras.Model) -> list[Any]:
+    """Lookup tables of a model's layers, such as those of StringLookup."""
+    kind = tf.saved_model.experimental.TrackableResource
+    return [value for part in model.submodules for value in vars(part).values() if isinstance(value, kind)]
 
 
 def load(uri: str) -> tf_keras.Model:

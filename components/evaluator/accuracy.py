@@ -11,6 +11,7 @@ import tensorflow_model_analysis as tfma
 from components.common.examples import Examples
 from components.evaluator.class_extractor import class_extractor
 from components.evaluator.tflite_extractor import tflite_extractor
+from components.evaluator.transform_extractor import transform_extractor
 
 CANDIDATE = "candidate"
 BASELINE = "baseline"
@@ -59,6 +60,7 @@ def analyze(
     config: Any,
     output: str,
     beam_args: list[str],
+    raw_examples: Examples | None = None,
 ) -> None:
     """Runs TFMA on the eval split and writes its result files.
 
@@ -68,6 +70,9 @@ def analyze(
         config: As `eval_config` makes it.
         output: Folder for TFMA's files, which `tfma.load_eval_result` reads.
         beam_args: Beam pipeline options.
+        raw_examples: The same before Transform, where they went through it. They are read in place of
+            `examples`, and the transform graph is applied to them as in serving: slices are of raw features,
+            the label is a transformed one.
 
     Raises:
         LiteRTError: Where a file does not load or run, or a feature is missing.
@@ -76,14 +81,18 @@ def analyze(
     from tfx_bsl.public import tfxio
 
     keep = frozenset(key for spec in config.slicing_specs for key in spec.feature_keys)
+    read = raw_examples or examples
+    transform = raw_examples is not None and examples.transform_uri
     source = tfxio.TFExampleRecord(
-        file_pattern=examples.files("eval"),
-        schema=examples.schema(),
+        file_pattern=read.files("eval"),
+        schema=read.schema(),
+        raw_record_column_name=tfma.ARROW_INPUT_COLUMN if transform else None,
         telemetry_descriptors=["paredown", "evaluator"],
     )
     classes = examples.vocabulary()
     extractors = [
         tfma.extractors.FeaturesExtractor(config, tensor_representations=source.TensorRepresentations()),
+        *([transform_extractor(transform, list(paths))] if transform else []),
         tfma.extractors.LabelsExtractor(config),
         *([class_extractor(classes, examples.label)] if classes is not None else []),
         tfma.extractors.ExampleWeightsExtractor(config),

@@ -29,6 +29,8 @@ class EvaluatorSpec(component_spec.ComponentSpec):
         "transform_graph": component_spec.ChannelParameter(
             type=standard_artifacts.TransformGraph, optional=True
         ),
+        # What the transform graph is applied to, as serving does; given with it.
+        "raw_examples": component_spec.ChannelParameter(type=standard_artifacts.Examples, optional=True),
     }
     OUTPUTS = {
         "evaluation": component_spec.ChannelParameter(type=standard_artifacts.ModelEvaluation),
@@ -49,6 +51,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
         examples: BaseChannel,
         schema: BaseChannel,
         transform_graph: BaseChannel | None = None,
+        raw_examples: BaseChannel | None = None,
         **parameters: Any,
     ):
         super().__init__(
@@ -58,6 +61,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
                 examples=examples,
                 schema=schema,
                 transform_graph=transform_graph,
+                raw_examples=raw_examples,
                 evaluation=Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=Channel(type=standard_artifacts.ModelBlessing),
                 **parameters,

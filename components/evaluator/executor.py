@@ -23,7 +23,7 @@ from components.common.step_executor import examples_of, set_properties
 from components.common.tflite_file import TFLiteFile
 from components.common.tflite_kernel import Kernel
 from components.common.user_module import describe
-from components.evaluator import accuracy, latency, size
+from components.evaluator import accuracy, latency, served_skew, size
 from components.evaluator.params import AccuracyGate, Gate, Limits
 from components.evaluator.verdict import Judgement, Verdict, conclude, judge_figure
 
@@ -48,6 +48,7 @@ def evaluate(
     output: str,
     seed: int,
     beam_args: list[str],
+    raw_examples: Examples | None = None,
 ) -> Verdict:
     """Measures and judges a candidate.
 
@@ -59,12 +60,13 @@ def evaluate(
         output: Folder for TFMA's files, verdict.json and latency.json, which has every repetition.
         seed: Of the bootstrap.
         beam_args: Beam pipeline options for TFMA.
+        raw_examples: The same before Transform, where `examples` went through it.
 
     Returns:
         The verdict, also written to verdict.json. A measurement that fails is a reason against the
         candidate, never an exception.
     """
-    evaluation = _Evaluation(candidate, baseline, examples, gate, output, seed, beam_args)
+    evaluation = _Evaluation(candidate, baseline, examples, gate, output, seed, beam_args, raw_examples)
     verdict = evaluation.verdict()
     json_file.write(os.path.join(output, VERDICT_FILE), verdict.to_json())
     return verdict
@@ -82,12 +84,15 @@ class _Evaluation:
         output: str,
         seed: int,
         beam_args: list[str],
+        raw_examples: Examples | None = None,
     ):
         self._files = {
             accuracy.CANDIDATE: model_files.tflite_file(candidate),
             accuracy.BASELINE: model_files.tflite_file(baseline),
         }
+        self._candidate = candidate
         self._examples = examples
+        self._raw_examples = raw_examples
         self._gate = gate
         self._output = output
         self._seed = seed
@@ -107,6 +112,8 @@ class _Evaluation:
         self._judge_invariants()
         self._judge_latency(loads)
         self._judge_accuracy(loads)
+        if self._examples.transform_uri:
+            self._judge_served(loads)
         return conclude(self._judgements, self._measured, self._failures)
 
     def _attempt(self, what: str, measure: Callable[[], Result]) -> Result | None:
@@ -235,11 +242,16 @@ class _Evaluation:
         for limits in gate.slices:
             features = tuple(sorted(limits.features()))
             keys = [k for k in candidate if k and tuple(sorted(n for n, _ in k)) == features]
-            if not keys:
-                reason = f"accuracy by {'×'.join(features)} was not measured: there is no such slice"
+            missing = [] if keys else [features]
+            if limits.values:
+                there = {str(key[0][1]): key for key in keys}
+                keys = [there[str(v)] for v in limits.values if str(v) in there]
+                missing = [(f"{features[0]}={v}",) for v in limits.values if str(v) not in there]
+            for names in missing:
+                reason = f"accuracy by {'×'.join(names)} was not measured: there is no such slice"
                 for bound, limit in limits.bounds().items():
                     self._judgements.append(
-                        Judgement(f"accuracy[{features}]", bound, limit, None, False, reason)
+                        Judgement(f"accuracy[{'×'.join(names)}]", bound, limit, None, False, reason)
                     )
             for key in sorted(keys, key=str):
                 name = f"accuracy[{accuracy.slice_name(key)}]"
@@ -261,6 +273,20 @@ class _Evaluation:
             )
         self._judge(figure, limits, value, reference, ascending=gate.ascending())
 
+    def _judge_served(self, loads: bool) -> None:
+        """Holds what is served, from raw features on, against what the gate has measured."""
+
+        def measure() -> served_skew.Skew:
+            progress.report("comparing with the served model")
+            if self._raw_examples is None:
+                raise ValueError("the examples went through Transform, and the raw ones were not given")
+            return served_skew.measure(self._candidate, self._raw_examples, self._examples)
+
+        skew = self._attempt("comparing with the served model", measure) if loads else None
+        if skew is not None:
+            self._measured["served"] = asdict(skew)
+        self._judgements += served_skew.judge(skew)
+
     def _analyze(self) -> tuple[dict, dict]:
         progress.report("measuring accuracy")
         gate = self._gate.accuracy.model_dump()
@@ -270,6 +296,7 @@ class _Evaluation:
             accuracy.eval_config(gate, self._examples.label),
             self._output,
             self._beam_args,
+            self._raw_examples,
         )
         name = gate["metric"]
         results = tuple(
@@ -310,21 +337,26 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
         Args:
             input_dict: `model` and `baseline` (Model), `examples` (Examples), `schema` (Schema) and,
-                where the data were transformed, `transform_graph` (TransformGraph).
+                where the data were transformed, `transform_graph` (TransformGraph) and `raw_examples`
+                (Examples), those before.
             output_dict: `evaluation` (ModelEvaluation): TFMA's files, verdict.json and latency.json;
                 `blessing` (ModelBlessing), as TFX's Pusher reads it.
             exec_properties: `gate` (JSON), `label`, `label_options` (JSON), `seed`.
         """
         evaluation = artifact_utils.get_single_instance(output_dict["evaluation"])
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+        label = exec_properties["label"]
+        raw = input_dict.get("raw_examples")
+        schema = artifact_utils.get_single_uri(input_dict["schema"])
         verdict = evaluate(
             candidate=artifact_utils.get_single_uri(input_dict["model"]),
             baseline=artifact_utils.get_single_uri(input_dict["baseline"]),
-            examples=examples_of(input_dict, exec_properties["label"], exec_properties["label_options"]),
+            examples=examples_of(input_dict, label, exec_properties["label_options"]),
             gate=Gate.model_validate_json(exec_properties["gate"]),
             output=evaluation.uri,
             seed=int(exec_properties["seed"]),
             beam_args=list(self._beam_pipeline_args or []),
+            raw_examples=Examples(artifact_utils.get_single_uri(raw), schema, None, label) if raw else None,
         )
         set_properties(evaluation, headline(verdict))
         bless(blessing, verdict.blessed)

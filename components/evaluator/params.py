@@ -65,12 +65,26 @@ class Limits(Options):
 class SliceLimits(Limits):
     """Bounds that the accuracy metric must meet in every slice of the eval examples.
 
-    Each value of the feature `by` (each combination of values where it is a list) is a slice.
+    Each value of the feature `by` (each combination of values where it is a list) is a slice. Where `values`
+    are written, those slices alone are judged, and each of them has to be there.
     """
 
     by: str | list[str] = Field(
         min_length=1, description="The feature, or features, that divide the examples."
     )
+    values: list[str | int] = Field(
+        default=[],
+        description="Values of the feature whose slices are judged; all of them where it is not written.",
+    )
+
+    @model_validator(mode="after")
+    def _values_are_of_one_feature(self) -> SliceLimits:
+        if self.values and len(self.features()) > 1:
+            raise ValueError(
+                f"values belong to one feature, and by names {len(self.features())}; write by: "
+                f"{self.features()[0]}, or leave `values` out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_limits(self) -> SliceLimits:

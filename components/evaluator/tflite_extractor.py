@@ -13,6 +13,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.constants import TRANSFORMED_FEATURES_KEY
 
 from components.common.litert import LiteRTError, LiteRTModel
 
@@ -32,7 +33,9 @@ class _Predict(beam.DoFn):
 
     def process(self, extracts: dict[str, Any]) -> list[dict[str, Any]]:
         features = extracts[tfma.FEATURES_KEY]
-        predictions = {name: predict_batch(model, features, name) for name, model in self._models.items()}
+        predictions = {
+            name: predict_batch(model, _given(extracts, name), name) for name, model in self._models.items()
+        }
         extracts = dict(extracts)
         if len(predictions) == 1:  # as TFMA wants it
             predictions = next(iter(predictions.values()))
@@ -41,7 +44,17 @@ class _Predict(beam.DoFn):
         # The raw records and the model's inputs are most of the data, and metrics do not read them.
         extracts.pop(tfma.ARROW_RECORD_BATCH_KEY, None)
         extracts.pop(tfma.INPUT_KEY, None)
+        # Slices are of raw features, also where a transformed one has the same name.
+        extracts.pop(TRANSFORMED_FEATURES_KEY, None)
         return [extracts]
+
+
+def _given(extracts: Mapping[str, Any], model: str) -> Mapping[str, Any]:
+    """What a model is given: transformed features where there are any, by the model's name or for all."""
+    transformed = extracts.get(TRANSFORMED_FEATURES_KEY)
+    if transformed is None:
+        return extracts[tfma.FEATURES_KEY]
+    return transformed.get(model, transformed)
 
 
 def predict_batch(model: LiteRTModel, features: Mapping[str, Any], name: str = "the model") -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components.common import invariants, model_files, tflite_file, vocabulary
+from components.common import invariants, model_files, served_model, tflite_file, vocabulary
 from components.common.examples import Arrays, InputSpec
 from components.common.interruption import Interrupted
 from components.common.litert import LiteRTError
@@ -29,12 +29,7 @@ _COMPARED = 100
 
 def signature_inputs(saved_model: str) -> dict[str, InputSpec]:
     """Inputs of a SavedModel's `serving_default`, by name, sorted."""
-    signature = tf.saved_model.load(saved_model).signatures[model_files.SIGNATURE]
-    _, keywords = signature.structured_input_signature
-    return {
-        name: InputSpec(tuple(spec.shape[1:]), spec.dtype.as_numpy_dtype)
-        for name, spec in sorted(keywords.items())
-    }
+    return model_files.signature_inputs(tf.saved_model.load(saved_model).signatures[model_files.SIGNATURE])
 
 
 def _output_shape(saved_model: str) -> Any:
@@ -191,6 +186,8 @@ def float_operators(found: list[Operator]) -> dict[str, int]:
 def convert_model(job: StepJob) -> Facts:
     """Converts the model of a job and writes the TFLite file, and beside it the classes of a string label.
 
+    Where the examples went through Transform, a SavedModel that takes raw ones is written beside it.
+
     Returns:
         Facts for lineage: technique, quantization, bytes and gzip bytes; types, operators and layers as
         `invariants.file_facts` has them, each as JSON; whether it runs on LiteRT, and how far its outputs
@@ -222,11 +219,14 @@ def convert_model(job: StepJob) -> Facts:
         classes.write(os.path.dirname(path))
     record = previous.after("convert", job.options)
     record.write(job.output)
+    evaluation = job.examples.load("eval", signature_inputs(saved_model))
+    if job.examples.transform_uri:
+        served_model.write(saved_model, job.examples.transform_uri, model_files.serving_dir(job.output))
     return {
         "technique": "-".join(record.techniques()),
         **facts_of(content, job.options),
         **_invariants(path, record),
-        **_agreement(job, saved_model, path),
+        **_agreement(job, saved_model, path, evaluation),
     }
 
 
@@ -241,12 +241,15 @@ def _invariants(path: str, record: StepRecord) -> Facts:
     }
 
 
-def _agreement(job: StepJob, saved_model: str, path: str) -> Facts:
+def _agreement(job: StepJob, saved_model: str, path: str, evaluation: Arrays) -> Facts:
     """Whether a file runs on LiteRT, and how far it is from the model that it was made from."""
-    evaluation = job.examples.load("eval", signature_inputs(saved_model))
     some = draw_calibration(evaluation, _COMPARED, job.seed)
     try:
         found = agreement.measure(saved_model, path, some)
+        if job.examples.transform_uri:
+            # What the gate holds the served model against.
+            most = evaluation.take(served_model.compared(evaluation.features))
+            served_model.write_error(job.output, agreement.measure(saved_model, path, most).max_error)
     except LiteRTError as error:  # the gate says so too, of this candidate alone
         return {"runs_on_litert": 0, "litert_error": str(error)[:500]}
     return {

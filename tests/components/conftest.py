@@ -118,6 +118,22 @@ def pruned(trained: Trained, mnist_examples: Any, tmp_path_factory: pytest.TempP
     return Step(str(output), run_step(prune, make_job(trained.uri, output, options, mnist_examples)))
 
 
+@pytest.fixture(scope="session")
+def transformed(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A small data set before and after Transform; see tests.components.transformed."""
+    from tests.components.transformed import transform
+
+    return transform(tmp_path_factory.mktemp("transformed"))
+
+
+@pytest.fixture(scope="session")
+def served(transformed: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A model on its features, converted to float32 and to int8; see tests.components.transformed."""
+    from tests.components.transformed import serve
+
+    return serve(transformed, tmp_path_factory.mktemp("served"))
+
+
 def _cluster(base: str, examples: Any, output: Path) -> Step:
     from components.clusterer.executor import cluster
     from components.clusterer.params import ClusterOptions

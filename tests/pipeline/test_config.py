@@ -484,6 +484,11 @@ def test_the_same_layers_are_not_pruned_less_than_before(second, works):
             "a slice without limits judges nothing",
         ),
         ("gate.accuracy.slices=[{by: [], min: 0.1}]", "gate.accuracy.slices[0].by", "must not be empty"),
+        (
+            "gate.accuracy.slices=[{by: [label, image], values: [1], min: 0.1}]",
+            "gate.accuracy.slices[0]",
+            "values belong to one feature, and by names 2; write by: label, or leave `values` out",
+        ),
         ("gate.accuracy.config={name: example_count}", "gate.accuracy", "name is set by Paredown"),
         ("model.hparams={classes: {0: a}}", "model.hparams.classes[0]", "the key 0 is no text; quote it"),
         ("run.beam_args=[hello]", "run.beam_args[0]", "'hello' is no option: write it as --name=value"),

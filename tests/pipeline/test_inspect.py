@@ -118,6 +118,13 @@ def test_a_tflite_file(models: Path) -> None:
     assert (found["trial"]["loads"], found["trial"]["runs"], found["trial"]["error"]) == (True, True, None)
 
 
+def test_a_pushed_folder_may_hold_a_file_and_a_saved_model(models: Path, tmp_path: Path) -> None:
+    version = tmp_path / "pushed" / "7"
+    shutil.copytree(models / "trained" / "Format-Serving", version)
+    shutil.copy(models / "int8.tflite", version / "tflite")
+    assert find(tmp_path / "pushed") == [("tflite", version / "tflite"), ("saved_model", version)]
+
+
 def test_the_keys_are_there_for_scripts(models: Path) -> None:
     (found,) = inspected(models / "float32.tflite", "--tensors")
 

@@ -10,6 +10,7 @@ import pytest
 from pipeline import code_version
 from pipeline.config_file import load
 from pipeline.data_nodes import data_fingerprint
+from pipeline.node import Output
 from pipeline.plan import Plan, input_key, make_plan
 
 MNIST = Path("configs/mnist/pipeline.yaml")
@@ -112,6 +113,15 @@ def test_transform_stands_between_data_and_training_where_the_module_preprocesse
         if "examples" in node.inputs and node.id not in ("StatisticsGen", "AnomalyGate", "Transform"):
             assert node.inputs["examples"].node == "Transform", node.id
             assert node.inputs["transform_graph"].node == "Transform", node.id
+    # The gate applies the transform graph itself, as serving does.
+    judges = [node for node in plan.nodes if node.id.endswith("-evaluate")]
+    assert judges and all(n.inputs["raw_examples"] == raw_examples_of(plan) for n in judges)
+    assert not any("raw_examples" in node.inputs for node in make_plan(load(MNIST).config, MNIST).nodes)
+
+
+def raw_examples_of(plan: Plan) -> Output:
+    """The raw examples, as Transform reads them."""
+    return plan.node("Transform").inputs["examples"]
 
 
 def test_fingerprint_of_the_data_is_the_one_that_tfx_records() -> None:

@@ -343,6 +343,13 @@ def test_slice_by_a_feature_that_is_not_there(folder: Folder) -> None:
     assert "'labl' is no feature of the data; did you mean 'label'?" in problem.message
 
 
+def test_slices_are_of_raw_features_also_where_the_module_preprocesses(folder: Folder) -> None:
+    folder.write_model(MODEL + "\n\ndef preprocessing_fn(inputs):\n    return {**inputs, 'half': inputs}\n")
+    problem = folder.only_problem("gate.accuracy.slices=[{by: half, min: 0.1}]")
+    assert problem.key() == "gate.accuracy.slices[0].by"
+    assert "'half' is no feature of the data" in problem.message
+
+
 def test_runner_that_beam_does_not_have(folder: Folder) -> None:
     problem = folder.only_problem("run.beam_args=[--runner=Nope]")
     assert problem.key() == "run.beam_args"
