@@ -93,6 +93,27 @@ Classes = Annotated[list[str], Field(min_length=2), AfterValidator(_check_classe
 Weight = Annotated[float, Field(gt=0)]
 
 
+def _check_outputs(labels: dict[str, str]) -> dict[str, str]:
+    if len(labels) == 1:
+        (feature,) = labels.values()
+        raise ValueError(
+            f"{labels} names one output, and a model with one needs no name for it; write label: {feature}"
+        )
+    return labels
+
+
+def _check_name(name: str) -> str:
+    if name.startswith("{"):
+        raise ValueError(
+            f"{name!r} begins with '{{', which nodes take for several labels; rename the feature"
+        )
+    return name
+
+
+_Text = Annotated[str, Field(min_length=1)]
+_LabelOfEach = Annotated[dict[_Text, _Text], Field(min_length=1), AfterValidator(_check_outputs)]
+
+
 class Data(Options):
     """The examples."""
 
@@ -107,7 +128,10 @@ class Data(Options):
         default=None,
         description="With {SPAN} or a date in the patterns: which are read; else the latest one.",
     )
-    label: str = Field(min_length=1, description="The feature that the model predicts.")
+    label: Annotated[_Text, AfterValidator(_check_name)] | _LabelOfEach = Field(
+        description="The feature that the model predicts; output: feature, one for each, of a model with several "
+        "outputs."
+    )
     classes: Classes | None = Field(
         default=None,
         description="Values of a string label, in the order of the model's outputs; those of the train split, "
@@ -145,6 +169,25 @@ class Data(Options):
         if self.format == "images" and self.label == IMAGE_FEATURE:
             raise ValueError(
                 f"label: {IMAGE_FEATURE} is the feature that gets the pixels; write label: label"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _several_labels_are_numbers(self) -> Data:
+        if isinstance(self.label, str):
+            return self
+        written = [
+            what
+            for what, there in (
+                ("format: images", self.format == "images"),
+                ("classes", self.classes is not None),
+                ("class_weights", self.class_weights is not None),
+            )
+            if there
+        ]
+        if written:
+            raise ValueError(
+                f"{written[0]} goes with one label, and label names {len(self.label)}; write one feature as label"
             )
         return self
 

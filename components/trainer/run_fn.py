@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from typing import Any
 
 from components.common import class_weights, model_files, training, vocabulary
-from components.common.examples import Examples
+from components.common.examples import Arrays, Examples, ExamplesError
+from components.common.label import Label, from_parameter
 from components.common.model_definition import ModelDefinition
 from components.common.model_files import StepRecord
+from components.common.output_kind import kinds
 from components.common.step_executor import label_fields
 
 
@@ -33,7 +36,7 @@ def run_fn(fn_args: Any) -> None:
         uri=os.path.dirname(os.path.dirname(fn_args.train_files[0])),
         schema_uri=os.path.dirname(fn_args.schema_path) if fn_args.schema_path else "",
         transform_uri=fn_args.transform_graph_path,
-        label=config["label"],
+        label=from_parameter(config["label"]),
         **label_fields(config["label_options"]),
     )
     train_baseline(
@@ -48,6 +51,20 @@ def run_fn(fn_args: Any) -> None:
         options=options,
         seed=training.seed_of(options, config["seed"]),
     )
+
+
+def refuse_misfit(model: Any, train: Arrays, label: Label) -> None:
+    """Raises an ExamplesError where labels do not have the shape that a model's outputs and losses take.
+
+    Keras would broadcast them, and train on something else than was meant.
+    """
+    arrays = train.labels_of(model.output_names)
+    arrays = arrays if isinstance(arrays, list) else [arrays]
+    for kind, values in zip(kinds(model), arrays, strict=True):
+        feature = label if isinstance(label, str) else label[kind.name]
+        misfit = kind.label_misfit(feature, math.prod(values.shape[1:]))
+        if misfit is not None:
+            raise ExamplesError(misfit)
 
 
 def train_baseline(
@@ -90,6 +107,7 @@ def train_baseline(
         class_weights.refuse_other_tasks(model)
     specs = model_files.input_specs(model, list(examples.feature_spec()), examples.label)
     train = examples.load("train", specs)
+    refuse_misfit(model, train, examples.label)
     history = training.fit(
         model,
         train,
