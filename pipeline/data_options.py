@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from components.anomaly_gate.params import Validation
 from components.common.step import Options
@@ -111,7 +111,14 @@ def _check_name(name: str) -> str:
 
 
 _Text = Annotated[str, Field(min_length=1)]
-_LabelOfEach = Annotated[dict[_Text, _Text], Field(min_length=1), AfterValidator(_check_outputs)]
+_OneLabel = Annotated[_Text, AfterValidator(_check_name), Tag("arm:one")]
+_LabelOfEach = Annotated[
+    dict[_Text, _Text], Field(min_length=1), AfterValidator(_check_outputs), Tag("arm:several")
+]
+
+
+def _one_or_several(value: Any) -> str:
+    return "arm:several" if isinstance(value, dict) else "arm:one"
 
 
 class Data(Options):
@@ -128,7 +135,7 @@ class Data(Options):
         default=None,
         description="With {SPAN} or a date in the patterns: which are read; else the latest one.",
     )
-    label: Annotated[_Text, AfterValidator(_check_name)] | _LabelOfEach = Field(
+    label: Annotated[_OneLabel | _LabelOfEach, Discriminator(_one_or_several)] = Field(
         description="The feature that the model predicts; output: feature, one for each, of a model with several "
         "outputs."
     )

@@ -137,9 +137,13 @@ def read_metrics(output: str, model: str, figure: AccuracyGate) -> Metrics:
     """
     result = tfma.load_eval_result(output, model_name=model)
     found: Metrics = {}
+    name = metric_name(figure)
     for slice_key, outputs in result.slicing_metrics:
-        metrics = outputs.get(figure.output or "", {}).get("", {})
-        value = metrics.get(metric_name(figure), {}).get("doubleValue")
+        of_output = outputs.get(figure.output or "", {})
+        metrics = of_output.get("", {})
+        # A metric of the top k, or of one class, stands below a key of its own.
+        found_by_name = (values[name] for values in of_output.values() if name in values)
+        value = next(found_by_name, {}).get("doubleValue")
         if value == "NaN":
             value = float("nan")
         count = int(metrics.get("example_count", {}).get("doubleValue", 0))

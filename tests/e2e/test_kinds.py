@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -146,11 +145,13 @@ def test_both_candidates_pass_and_the_named_metric_decides(done: tuple[Project, 
 def test_what_the_gate_measured_is_what_plain_litert_predicts(done: tuple[Project, dict[str, Any]]) -> None:
     project, result = done
     columns = rows(300, 2)
-    for name, node in json.loads(project.paredown("plan", "pipeline.yaml", "--json").out)[
-        "candidates"
-    ].items():
-        path = artifact(project, node if isinstance(node, str) else node["model"]) / "Format-Serving/tflite"
-        outputs = predicted(path, columns)
+    for name, begin in (("int8", "convert-int8"), ("pruned", "prune-")):
+        (node,) = (
+            n.removesuffix("-evaluate")
+            for n in result["nodes"]
+            if n.startswith(begin) and n.endswith("-evaluate")
+        )
+        outputs = predicted(artifact(project, node) / "Format-Serving/tflite", columns)
         assert sorted(outputs) == ["gap", "side"]
         side, gap = result["candidates"][name]["measured"]["accuracies"]
         right = np.argmax(outputs["side"], axis=1) == columns["bigger"]
@@ -188,7 +189,7 @@ def test_table_report_and_lineage_show_each_metric_with_its_output(
     text = project.paredown("run", "pipeline.yaml").out
     assert "side is SparseCategoricalAccuracy, gap is MeanAbsoluteError on 300 examples" in text
     page = project.root / "report.html"
-    outcome = project.paredown("report", "-o", str(page), "pipeline.yaml")
+    outcome = project.paredown("report", "latest", "-o", str(page))
     assert outcome.code == 0, outcome.err
     html = page.read_text(encoding="utf-8")
     assert "MeanAbsoluteError of gap ≤ 0.5" in html
