@@ -15,7 +15,15 @@ from contextlib import closing
 from pathlib import Path
 
 from components.distiller.params import DistillOptions
-from pipeline import data_files, distribution_checks, image_folders, import_checks, tfma_metrics
+from components.evaluator.params import AccuracyGate
+from pipeline import (
+    data_files,
+    distribution_checks,
+    gate_figures,
+    image_folders,
+    import_checks,
+    tfma_metrics,
+)
 from pipeline.config_file import ConfigFile, Location, Problem, closest, nearest
 from pipeline.data_files import HASHED_SPLIT, split_files
 from pipeline.model_source import Function, Names, find_module, names_of, takes_hparams
@@ -40,7 +48,7 @@ def check(file: ConfigFile) -> list[Problem]:
     """
     return [
         file.problem(location, message)
-        for section in (_data, _model, _distribution, _metric, _folders, _metadata)
+        for section in (_data, _model, _distribution, _metrics, _folders, _metadata)
         for location, message in section(file)
     ]
 
@@ -236,21 +244,25 @@ def _shown(path: Path) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-def _metric(file: ConfigFile) -> _Mistakes:
-    accuracy = file.config.gate.accuracy
+def _metrics(file: ConfigFile) -> _Mistakes:
+    yield from gate_figures.mistakes(file.config)
     known = tfma_metrics.known_metrics()
-    if not known:
-        return
+    if known:
+        for at, figure in gate_figures.accuracy_gates(file.config.gate):
+            yield from _metric(at, figure, known)
+
+
+def _metric(at: Location, accuracy: AccuracyGate, known: set[str]) -> _Mistakes:
     if accuracy.metric not in known:
         meant = nearest(accuracy.metric, known) or f"; see {tfma_metrics.DOCUMENTATION}"
         yield (
-            ("gate", "accuracy", "metric"),
+            (*at, "metric"),
             f"{accuracy.metric!r} is not a metric of TFMA or tf_keras that gives one number{meant}",
         )
         return
     if not accuracy.direction_is_known():
         yield (
-            ("gate", "accuracy", "metric"),
+            (*at, "metric"),
             f"whether a higher {accuracy.metric} is a better one cannot be told from its name; write "
             "higher_is_better: true or higher_is_better: false beside it",
         )
@@ -258,13 +270,13 @@ def _metric(file: ConfigFile) -> _Mistakes:
     unknown = [name for name in accuracy.config if takes.known and name not in takes.known]
     for name in unknown:
         yield (
-            ("gate", "accuracy", "config", name),
+            (*at, "config", name),
             f"{accuracy.metric} has no argument {name!r}{nearest(name, takes.known or ())}",
         )
     missing = [name for name in takes.required if name not in accuracy.config]
     if missing and not unknown:  # else the unknown one is likely to be the missing one, misspelt
         yield (
-            ("gate", "accuracy", "config"),
+            (*at, "config"),
             f"{accuracy.metric} needs {' and '.join(missing)}; write "
             f"config: {{{', '.join(f'{name}: …' for name in missing)}}}",
         )

@@ -6,6 +6,7 @@ import datetime
 import difflib
 import math
 import re
+import types
 import typing
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -182,9 +183,7 @@ def _plain(
         return None
     if isinstance(value, dict):
         within = (*inside, id(value))
-        nested = (at[:2] == ("model", "hparams") and at[2:]) or (
-            at[:3] == ("gate", "accuracy", "config") and at[3:]
-        )
+        nested = (at[:2] == ("model", "hparams") and at[2:]) or _metric_config(at)
         for key in value if nested else ():  # elsewhere pydantic sees to it
             if not isinstance(key, str):
                 report((*at, key), f"the key {key!r} is no text; quote it")
@@ -207,6 +206,13 @@ def _plain(
         what = "date" if isinstance(value, datetime.date) else "kind of value"
         report(at, f"{_short(str(value))} is a {what} that a config cannot hold; quote it")
     return None
+
+
+def _metric_config(at: Location) -> Location:
+    """What lies inside the arguments of a metric of the gate; empty elsewhere."""
+    within = at[2:] if at[:2] == ("gate", "accuracy") else ()
+    within = within[1:] if within and isinstance(within[0], int) else within
+    return within[1:] if within[:1] == ("config",) else ()
 
 
 def _apply_override(tree: CommentedMap, override: str, path: Path) -> Location:
@@ -277,8 +283,8 @@ def _line_of(tree: CommentedBase, location: Location) -> int | None:
 
 def _location_of(entry: dict[str, Any], tree: CommentedMap) -> Location:
     """Where in the file a mistake that pydantic found is."""
-    # pydantic puts validators in the path, as `function-before[_empty_step(), Step]`.
-    location = tuple(p for p in entry["loc"] if not re.match(r"function-\w+\[", str(p)))
+    # pydantic puts validators in the path, as `function-before[_empty_step(), Step]`, and tags of unions.
+    location = tuple(p for p in entry["loc"] if not re.match(r"function-\w+\[|arm:", str(p)))
     if entry["type"] == "refused":
         location += entry["ctx"]["within"]
     return _existing(location, tree, entry["type"])
@@ -403,7 +409,7 @@ def _model_at(location: Location) -> type[BaseModel] | None:
     """The pydantic model that validates the value at `location`."""
     kind: Any = Config
     for part in location:
-        kind = _unwrap(kind)
+        kind = _arm(_unwrap(kind), part)
         if isinstance(kind, type) and issubclass(kind, RootModel):
             kind = _unwrap(kind.model_fields["root"].annotation)
         if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -415,7 +421,7 @@ def _model_at(location: Location) -> type[BaseModel] | None:
             kind = typing.get_args(kind)[-1]
         else:
             return None
-    kind = _unwrap(kind)
+    kind = _arm(_unwrap(kind), "")
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return kind
     return None
@@ -425,6 +431,15 @@ def _field(kind: type[BaseModel], key: str) -> Any:
     """A model's field by its key in the file, which is no name that Python could take where it has an alias."""
     fields = kind.model_fields
     return next((field for name, field in fields.items() if (field.alias or name) == key), None)
+
+
+def _arm(kind: Any, part: str | int) -> Any:
+    """Of a union, what a key or an index leads into: a list for an index, else the first other arm."""
+    if typing.get_origin(kind) not in (typing.Union, types.UnionType):
+        return kind
+    arms = [_unwrap(arm) for arm in typing.get_args(kind)]
+    fitting = [arm for arm in arms if (typing.get_origin(arm) is list) == isinstance(part, int)]
+    return fitting[0] if fitting else kind
 
 
 def _unwrap(kind: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from components.anomaly_gate.params import Validation
 from components.common.step import Options
@@ -109,6 +109,34 @@ ClassWeights = Annotated[
 ]
 
 
+def _check_outputs(labels: dict[str, str]) -> dict[str, str]:
+    if len(labels) == 1:
+        (feature,) = labels.values()
+        raise ValueError(
+            f"{labels} names one output, and a model with one needs no name for it; write label: {feature}"
+        )
+    return labels
+
+
+def _check_name(name: str) -> str:
+    if name.startswith("{"):
+        raise ValueError(
+            f"{name!r} begins with '{{', which nodes take for several labels; rename the feature"
+        )
+    return name
+
+
+_Text = Annotated[str, Field(min_length=1)]
+_OneLabel = Annotated[_Text, AfterValidator(_check_name), Tag("arm:one")]
+_LabelOfEach = Annotated[
+    dict[_Text, _Text], Field(min_length=1), AfterValidator(_check_outputs), Tag("arm:several")
+]
+
+
+def _one_or_several(value: Any) -> str:
+    return "arm:several" if isinstance(value, dict) else "arm:one"
+
+
 class Data(Options):
     """The examples."""
 
@@ -123,7 +151,10 @@ class Data(Options):
         default=None,
         description="With {SPAN} or a date in the patterns: which are read; else the latest one.",
     )
-    label: str = Field(min_length=1, description="The feature that the model predicts.")
+    label: Annotated[_OneLabel | _LabelOfEach, Discriminator(_one_or_several)] = Field(
+        description="The feature that the model predicts; output: feature, one for each, of a model with several "
+        "outputs."
+    )
     classes: Classes | None = Field(
         default=None,
         description="Values of a string label, in the order of the model's outputs; those of the train split, "
@@ -161,6 +192,25 @@ class Data(Options):
         if self.format == "images" and self.label == IMAGE_FEATURE:
             raise ValueError(
                 f"label: {IMAGE_FEATURE} is the feature that gets the pixels; write label: label"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _several_labels_are_numbers(self) -> Data:
+        if isinstance(self.label, str):
+            return self
+        written = [
+            what
+            for what, there in (
+                ("format: images", self.format == "images"),
+                ("classes", self.classes is not None),
+                ("class_weights", self.class_weights is not None),
+            )
+            if there
+        ]
+        if written:
+            raise ValueError(
+                f"{written[0]} goes with one label, and label names {len(self.label)}; write one feature as label"
             )
         return self
 

@@ -11,6 +11,7 @@ from components.common.user_module import describe
 from pipeline import data_files, image_preflight, table_preflight
 from pipeline.config import Config
 from pipeline.config_file import Location, nearest
+from pipeline.gate_figures import accuracy_gates
 from pipeline.node import EVALUATED_SPLIT
 from pipeline.records import read_through
 
@@ -105,12 +106,17 @@ def _features(example: tf.train.Example) -> dict[str, int]:
 def _label_mistakes(
     config: Config, transforms: bool, features: dict[str, int], where: Location, trained: bool
 ) -> list[Mistake]:
-    label = config.data.label
     if not features:
         return [(where, "the first record is no tf.Example with features")]
-    if label not in features and not transforms and trained:
-        return [(("data", "label"), f"{label!r} is no feature of the data, which has {sorted(features)}")]
-    return []
+    if transforms or not trained:
+        return []
+    label = config.data.label
+    placed = {(): label} if isinstance(label, str) else {(output,): name for output, name in label.items()}
+    return [
+        (("data", "label", *within), f"{name!r} is no feature of the data, which has {sorted(features)}")
+        for within, name in placed.items()
+        if name not in features
+    ]
 
 
 def _hash_mistakes(config: Config, first: tf.train.Example) -> list[Mistake]:
@@ -135,10 +141,11 @@ def _slice_mistakes(config: Config, features: dict[str, int]) -> list[Mistake]:
     known = sorted(features)
     return [
         (
-            ("gate", "accuracy", "slices", index, "by"),
+            (*at, "slices", index, "by"),
             f"{feature!r} is no feature of the data{nearest(feature, known)}; it has {known}",
         )
-        for index, limits in enumerate(config.gate.accuracy.slices)
+        for at, figure in accuracy_gates(config.gate)
+        for index, limits in enumerate(figure.slices)
         for feature in limits.features()
         if feature not in features
     ]

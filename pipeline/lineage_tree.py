@@ -228,7 +228,9 @@ class _Upstream:
         accuracy, latency = measured.get("accuracy", {}), measured.get("latency", {})
         parts = []
         if accuracy.get("examples"):
-            parts.append(f"{accuracy.get('metric', 'accuracy')} on {accuracy['examples']:,} examples")
+            metrics = [found["figure"] for found in measured.get("accuracies", [])]
+            told = ", ".join(metrics) or accuracy.get("figure") or accuracy.get("metric", "accuracy")
+            parts.append(f"{told} on {accuracy['examples']:,} examples")
         if latency.get("repetitions"):
             parts.append(
                 f"latency of {latency['repetitions']} repetitions on {latency.get('cpu', 'an unknown CPU')}, "

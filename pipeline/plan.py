@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from components.common import metric_task
+from components.common.label import as_parameter
 from components.common.step import StepOptions, TrainingOptions
 from components.tflite_converter.params import ConvertOptions
 from pipeline import data_nodes
@@ -104,7 +105,8 @@ class _Planner:
         self.data = data_nodes.outputs(self.config.data, self.transformation)
 
     def plan(self) -> Plan:
-        classes = metric_task.is_of_classes(self.config.gate.accuracy.metric)
+        gates = self.config.gate.accuracies()
+        classes = any(metric_task.is_of_classes(figure.metric) for figure in gates)
         for node in data_nodes.data_nodes(self.config.data, self.transformation, classes):
             self._add(node)
         if self.origin == MODEL_IMPORTER:
@@ -140,7 +142,7 @@ class _Planner:
         custom_config = {
             "code_version": component_version("components.trainer.run_fn"),
             "hparams": to_json(model.hparams),
-            "label": self.config.data.label,
+            "label": as_parameter(self.config.data.label),
             "label_options": self._label_options(),
             "model_module": model.module,
             "model_source": to_json(self.source),
@@ -172,7 +174,7 @@ class _Planner:
                     "hparams": to_json(self.config.model.hparams),
                     "model_source": to_json(self.source),
                     "module_version": self.module_version,
-                    "label": self.config.data.label,
+                    "label": as_parameter(self.config.data.label),
                     "code_version": component_version("components.model_importer.executor"),
                 },
             )
@@ -188,7 +190,7 @@ class _Planner:
                 "model_module": self.config.model.module or "",
                 "hparams": to_json(self.config.model.hparams),
                 "model_source": to_json(self.source),
-                "label": self.config.data.label,
+                "label": as_parameter(self.config.data.label),
                 "label_options": self._label_options(),
                 "seed": self.config.run.seed,
                 "code_version": component_version(f"{package}.executor"),
@@ -225,7 +227,7 @@ class _Planner:
                 },
                 {
                     "gate": to_json(self.config.gate.model_dump(mode="json")),
-                    "label": self.config.data.label,
+                    "label": as_parameter(self.config.data.label),
                     "label_options": self._label_options(),
                     "seed": self.config.run.seed,
                     "code_version": component_version("components.evaluator.executor"),

@@ -10,14 +10,16 @@ from typing import Any
 from components.common import class_weights, vocabulary
 from components.common.class_weights import ClassWeightsError
 from components.common.examples import ExamplesError, match_features
+from components.common.label import features_of
 from components.common.user_module import UserModuleError, describe
 from components.common.vocabulary import VocabularyError
 from components.tflite_converter.conversion_error import ConversionError
 from components.tflite_converter.explanation import reason
-from pipeline import data_files, distribution_checks, image_folders
+from pipeline import data_files, distribution_checks, image_folders, output_preflight
 from pipeline.config_file import ConfigFile, Location, Problem
 from pipeline.data_preflight import DataFacts, check_data
 from pipeline.explain import Candidate, Explainer
+from pipeline.gate_figures import accuracy_gates
 from pipeline.node import TRANSFORM
 from pipeline.plan import Plan
 
@@ -138,7 +140,7 @@ class _Checks:
         if (
             self.transforms
             or self.data.features is None
-            or self.config.data.label not in self.data.features
+            or not set(features_of(self.config.data.label)) <= set(self.data.features)
         ):
             return
         try:
@@ -166,7 +168,7 @@ class _Checks:
 
     def _unfed(self, model: Any) -> str:
         """What to write where inputs of an imported model are no features."""
-        features = sorted(set(self.data.features or ()) - {self.config.data.label})
+        features = sorted(set(self.data.features or ()) - set(features_of(self.config.data.label)))
         named = {new: name for name, new in self.config.model.imported.inputs.items()}
         missing = [named.get(name, name) for name in model.input_names if name not in features]
         return (
@@ -178,6 +180,8 @@ class _Checks:
     def _check_label(self, model: Any, where: Location) -> None:
         """Whether the model has an output for each class, and its loss takes class weights."""
         data = self.config.data
+        if len(model.outputs) != 1:  # for which classes and weights of classes are refused
+            return
         names: list[str] = list(data.classes or ())
         if data.format == "images":
             names = image_folders.classes(data, data_files.trained_files(data))
@@ -192,6 +196,13 @@ class _Checks:
         except ClassWeightsError as error:
             self._add(("data", "class_weights"), str(error))
 
+    def _label_widths(self) -> dict[str, int]:
+        """Label → number of its values in an example, as far as that is known before the run."""
+        if self.transforms or self.data.features is None:
+            return {}
+        labels = features_of(self.config.data.label)
+        return {name: self.data.features[name] for name in labels if self.data.features.get(name)}
+
     def _check_baseline(self, model: Any) -> bool:
         """Whether the baseline can be trained, converted and judged at all."""
         where = self.origin
@@ -199,11 +210,10 @@ class _Checks:
         before = len(self.problems)
         self._check_inputs(model, where)
         self._check_label(model, where)
-        if len(model.outputs) != 1:
-            self._add(
-                where,
-                f"{made} with {len(model.outputs)} outputs, and there is one label; build it with one output",
-            )
+        for location, message in output_preflight.mistakes(
+            self.config, model, self._label_widths(), where, made
+        ):
+            self._add(location, message)
         try:
             self.explainer.workshop.float_file(model)
         except ConversionError as error:
@@ -217,12 +227,12 @@ class _Checks:
 
         from components.evaluator import accuracy
 
-        gate = self.config.gate.accuracy.model_dump()
-        try:
-            config = accuracy.eval_config(gate, self.config.data.label)
-            metric_specs.to_computations(config.metrics_specs, eval_config=config)
-        except Exception as error:  # the metric's constructor may raise anything
-            self._add(
-                ("gate", "accuracy", "metric"),
-                f"TFMA cannot build {gate['metric']}({json.dumps(gate['config'])}): {describe(error)}",
-            )
+        for at, gate in accuracy_gates(self.config.gate):
+            try:
+                config = accuracy.eval_config([gate], self.config.data.label)
+                metric_specs.to_computations(config.metrics_specs, eval_config=config)
+            except Exception as error:  # the metric's constructor may raise anything
+                self._add(
+                    (*at, "metric"),
+                    f"TFMA cannot build {gate.metric}({json.dumps(gate.config)}): {describe(error)}",
+                )

@@ -211,6 +211,11 @@ def _of_verdict(verdict: dict[str, Any]) -> dict[str, Any]:
         "metric": accuracy.get("metric"),
         "accuracy": accuracy.get("candidate"),
         "baseline accuracy": accuracy.get("baseline"),
+        **{
+            f"{side}{entry['figure']}": entry[model]
+            for entry in measured.get("accuracies", [])
+            for side, model in (("", "candidate"), ("baseline ", "baseline"))
+        },
         "latency ratio": latency.get("ratio"),
         "latency": latency.get("candidate", {}).get(percentile),
         "baseline latency": latency.get("baseline", {}).get(percentile),

@@ -149,13 +149,12 @@ def verdict_table(report: dict[str, Any], width: int = _WIDE) -> Table:
     candidates = report["candidates"]
     # Every evaluation measures the baseline again; one that failed early may lack it.
     first = max((verdict["measured"] for verdict in candidates.values()), key=_completeness)
-    accuracy = first.get("accuracy", {})
-    title = "Candidates against the baseline"
-    if accuracy.get("examples"):
-        title += f"; accuracy is {accuracy['metric']} on {accuracy['examples']:,} examples"
+    figures = accuracy_figures(first)
+    title = "Candidates against the baseline" + _meanings(figures)
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("candidate", no_wrap=True)
-    names = ("accuracy", "drop", "size", "ratio", "gzip", "latency", "ratio", "sparsity", "clusters")
+    heads = [head for figure in figures for head in (_head(figure), _change(figure))]
+    names = (*heads, "size", "ratio", "gzip", "latency", "ratio", "sparsity", "clusters")
     asked = set().union(*(verdict["measured"].get("invariants", {}) for verdict in candidates.values()))
     wanted = {name: bool(asked & set(figures)) for name, figures in _INVARIANTS.items()}
     shown = [
@@ -167,12 +166,41 @@ def verdict_table(report: dict[str, Any], width: int = _WIDE) -> Table:
         if kept:
             table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", overflow="fold", min_width=12)
-    rows: list[tuple[list[Any], str]] = [(_baseline_cells(first), "dim")]
-    rows += [(_cells(name, verdict, name == report["winner"]), "") for name, verdict in candidates.items()]
+    rows: list[tuple[list[Any], str]] = [(_baseline_cells(first, figures), "dim")]
+    rows += [
+        (_cells(name, verdict, name == report["winner"], len(figures)), "")
+        for name, verdict in candidates.items()
+    ]
     for cells, style in rows:
         kept_cells = [cell for cell, kept in zip(cells, shown, strict=True) if kept]
         table.add_row(*kept_cells, style=style)
     return table
+
+
+def accuracy_figures(measured: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was measured of each of the gate's metrics."""
+    return measured.get("accuracies") or [measured.get("accuracy", {})]
+
+
+def _head(figure: dict[str, Any]) -> str:
+    """Head of a metric's column: short, as the title says what it stands for."""
+    if "figure" in figure:
+        return figure.get("output") or figure["figure"]
+    return "accuracy" if figure.get("higher_is_better", True) else "error"
+
+
+def _change(figure: dict[str, Any]) -> str:
+    """Head of the column that says how much worse it is than the baseline's."""
+    return "drop" if figure.get("higher_is_better", True) else "rise"
+
+
+def _meanings(figures: list[dict[str, Any]]) -> str:
+    """What the heads stand for, as the end of a title."""
+    known = [figure for figure in figures if figure.get("examples")]
+    if not known:
+        return ""
+    told = (f"{_head(figure)} is {figure['metric']}" for figure in known)
+    return f"; {', '.join(told)} on {known[0]['examples']:,} examples"
 
 
 def _completeness(measured: dict[str, Any]) -> int:
@@ -180,14 +208,12 @@ def _completeness(measured: dict[str, Any]) -> int:
     return sum(figure.get("baseline") is not None for figure in figures)
 
 
-def _baseline_cells(measured: dict[str, Any]) -> list[str]:
+def _baseline_cells(measured: dict[str, Any], figures: list[dict[str, Any]]) -> list[str]:
     size = measured.get("size", {}).get("baseline", {})
     latency = _latency(measured, "baseline")
-    accuracy = measured.get("accuracy", {}).get("baseline")
     return [
         "baseline (float32)",
-        _number(accuracy, ".4f"),
-        "",
+        *(cell for figure in figures for cell in (_number(figure.get("baseline"), ".4f"), "")),
         bytes_text(size.get("file")),
         "",
         bytes_text(size.get("gzip")),
@@ -199,15 +225,12 @@ def _baseline_cells(measured: dict[str, Any]) -> list[str]:
     ]
 
 
-def _cells(name: str, verdict: dict[str, Any], winner: bool) -> list[Text | str]:
+def _cells(name: str, verdict: dict[str, Any], winner: bool, metrics: int) -> list[Text | str]:
     measured = verdict["measured"]
-    accuracy = measured.get("accuracy", {})
+    figures = accuracy_figures(measured)
+    figures += [{}] * (metrics - len(figures))
     size = measured.get("size", {})
     candidate, baseline = size.get("candidate", {}), size.get("baseline", {})
-    drop = None
-    if accuracy.get("candidate") is not None and accuracy.get("baseline") is not None:
-        drop = accuracy["baseline"] - accuracy["candidate"]
-        drop = drop if accuracy["higher_is_better"] else -drop
     ratio = candidate["file"] / baseline["file"] if candidate.get("file") and baseline.get("file") else None
     if winner:
         state = Text("passed, selected", style="bold green")
@@ -220,8 +243,11 @@ def _cells(name: str, verdict: dict[str, Any], winner: bool) -> list[Text | str]
             state.append(f" (and {more} more)")
     return [
         Text(name, style="bold" if winner else ""),
-        _number(accuracy.get("candidate"), ".4f"),
-        _number(drop, "+.4f"),
+        *(
+            cell
+            for figure in figures
+            for cell in (_number(figure.get("candidate"), ".4f"), _number(_drop(figure), "+.4f"))
+        ),
         bytes_text(candidate.get("file")),
         _number(ratio, ".3f"),
         bytes_text(candidate.get("gzip")),
@@ -231,6 +257,14 @@ def _cells(name: str, verdict: dict[str, Any], winner: bool) -> list[Text | str]
         str(measured.get("invariants", {}).get("most_layer_clusters", "")),
         state,
     ]
+
+
+def _drop(figure: dict[str, Any]) -> float | None:
+    """How much worse than the baseline a candidate is by a metric."""
+    if figure.get("candidate") is None or figure.get("baseline") is None:
+        return None
+    drop = figure["baseline"] - figure["candidate"]
+    return drop if figure["higher_is_better"] else -drop
 
 
 def _sparsity(invariants: dict[str, Any]) -> str:

@@ -150,13 +150,19 @@ def evaluation_batches(examples: int, batch_size: int, parts: int) -> list[list[
 
 
 def fit_arguments(
-    train: Arrays, evaluation: Arrays, batch_size: int, seed: int, steps_per_epoch: int
+    train: Arrays,
+    evaluation: Arrays,
+    outputs: Sequence[str],
+    batch_size: int,
+    seed: int,
+    steps_per_epoch: int,
 ) -> dict[str, Any]:
     """The examples as arguments of `Model.fit`, inside of the scope of the strategy to train with.
 
     Args:
         train: Examples to train on.
         evaluation: Examples to measure after each epoch.
+        outputs: Names of the model's outputs, in its order.
         batch_size: Examples in a step, of all replicas together.
         seed: Of the order of examples where there are several replicas.
         steps_per_epoch: Of the whole batch size.
@@ -167,20 +173,20 @@ def fit_arguments(
     if not tf.distribute.has_strategy():
         return {
             "x": list(train.features.values()),
-            "y": train.labels,
+            "y": train.labels_of(outputs),
             "sample_weight": train.weights(),
-            "validation_data": (list(evaluation.features.values()), evaluation.labels),
+            "validation_data": (list(evaluation.features.values()), evaluation.labels_of(outputs)),
             "batch_size": batch_size,
         }
     refuse_uneven(batch_size, len(train))
-    measured = evaluation_arguments(evaluation, batch_size)
+    measured = evaluation_arguments(evaluation, outputs, batch_size)
     arguments = {
         "steps_per_epoch": steps_per_epoch,
         "validation_data": measured["x"],
         "validation_steps": measured["steps"],
     }
     if asynchronous():
-        return {**arguments, "x": _endless(train, batch_size, seed)}
+        return {**arguments, "x": _endless(train, outputs, batch_size, seed)}
 
     def batches() -> Iterator[list[Piece]]:
         epoch = 0
@@ -189,17 +195,26 @@ def fit_arguments(
             epoch += 1
 
     replicas_ = replicas()
-    return {**arguments, "x": _distributed(train, batches)}
+    return {**arguments, "x": _distributed(train, outputs, batches)}
 
 
-def evaluation_arguments(evaluation: Arrays, batch_size: int = 32) -> dict[str, Any]:
-    """The examples as arguments of `Model.evaluate`, inside of the scope of a strategy or of none."""
+def evaluation_arguments(
+    evaluation: Arrays, outputs: Sequence[str], batch_size: int = 32
+) -> dict[str, Any]:
+    """The examples as arguments of `Model.evaluate`, inside of the scope of a strategy or of none.
+
+    Args:
+        evaluation: The examples.
+        outputs: Names of the model's outputs, in its order.
+        batch_size: Examples in a step, of all replicas together.
+    """
     if not tf.distribute.has_strategy():
-        return {"x": list(evaluation.features.values()), "y": evaluation.labels, "batch_size": batch_size}
+        labels = evaluation.labels_of(outputs)
+        return {"x": list(evaluation.features.values()), "y": labels, "batch_size": batch_size}
     if asynchronous():
-        return {"x": _at_once(evaluation), "steps": 1}
+        return {"x": _at_once(evaluation, outputs), "steps": 1}
     batches = evaluation_batches(len(evaluation), batch_size, replicas())
-    return {"x": _distributed(evaluation, lambda: iter(batches)), "steps": len(batches)}
+    return {"x": _distributed(evaluation, outputs, lambda: iter(batches)), "steps": len(batches)}
 
 
 def refuse_uneven(batch_size: int, examples: int, parts: int | None = None) -> None:
@@ -215,7 +230,7 @@ def refuse_uneven(batch_size: int, examples: int, parts: int | None = None) -> N
         )
 
 
-def _distributed(arrays: Arrays, batches: Any) -> tf.distribute.DistributedDataset:
+def _distributed(arrays: Arrays, outputs: Sequence[str], batches: Any) -> tf.distribute.DistributedDataset:
     """Batches for the replicas of this process, each of which takes the next piece."""
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -227,7 +242,7 @@ def _distributed(arrays: Arrays, batches: Any) -> tf.distribute.DistributedDatas
                 yield from batch[first : first + here]
 
         indices = tf.data.Dataset.from_generator(pieces, output_signature=tf.TensorSpec([None], tf.int64))
-        constants = tf.nest.map_structure(tf.constant, _columns(arrays))
+        constants = tf.nest.map_structure(tf.constant, _columns(arrays, outputs))
         take = tf.autograph.experimental.do_not_convert(
             lambda chosen: tf.nest.map_structure(functools.partial(tf.gather, indices=chosen), constants)
         )
@@ -236,7 +251,7 @@ def _distributed(arrays: Arrays, batches: Any) -> tf.distribute.DistributedDatas
     return tf.distribute.get_strategy().distribute_datasets_from_function(dataset)
 
 
-def _endless(arrays: Arrays, batch_size: int, seed: int) -> Any:
+def _endless(arrays: Arrays, outputs: Sequence[str], batch_size: int, seed: int) -> Any:
     """Batches without end for each of a parameter server's workers, each in an order of its own."""
     refuse_large(arrays)
 
@@ -245,7 +260,7 @@ def _endless(arrays: Arrays, batch_size: int, seed: int) -> Any:
         # examples at the same time. What order steps are taken in cannot be repeated anyway.
         clock = tf.cast(tf.timestamp() * 1e6, tf.int64) % 2**31
         return (
-            _whole(arrays)
+            _whole(arrays, outputs)
             .shuffle(len(arrays), seed=clock + seed)
             .repeat()
             .batch(batch_size, drop_remainder=True)
@@ -254,30 +269,34 @@ def _endless(arrays: Arrays, batch_size: int, seed: int) -> Any:
     return tf_keras.utils.experimental.DatasetCreator(dataset)
 
 
-def _at_once(arrays: Arrays) -> Any:
+def _at_once(arrays: Arrays, outputs: Sequence[str]) -> Any:
     """All examples as one batch: of several, each worker would begin with the first one."""
     refuse_large(arrays)
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        return _whole(arrays).batch(len(arrays)).repeat()
+        return _whole(arrays, outputs).batch(len(arrays)).repeat()
 
     return tf_keras.utils.experimental.DatasetCreator(dataset)
 
 
-def _whole(arrays: Arrays) -> tf.data.Dataset:
-    return tf.data.Dataset.from_tensor_slices(_columns(arrays))
+def _whole(arrays: Arrays, outputs: Sequence[str]) -> tf.data.Dataset:
+    return tf.data.Dataset.from_tensor_slices(_columns(arrays, outputs))
 
 
-def _columns(arrays: Arrays) -> tuple[Any, ...]:
+def _columns(arrays: Arrays, outputs: Sequence[str]) -> tuple[Any, ...]:
     """Features, labels and, where examples do not count alike, their weights, as `fit` takes them."""
     weights = arrays.weights()
     weighed = () if weights is None else (weights,)
-    return tuple(arrays.features.values()), arrays.labels, *weighed
+    labels = arrays.labels_of(outputs)
+    if isinstance(labels, list):
+        labels = tuple(labels)  # tf.data would make one tensor of a list
+    return tuple(arrays.features.values()), labels, *weighed
 
 
 def refuse_large(arrays: Arrays) -> None:
     """Raises a DistributionError where examples are too many to be sent to a parameter server's workers."""
-    values: Sequence[np.ndarray] = [*arrays.features.values(), arrays.labels]
+    labels = arrays.labels.values() if isinstance(arrays.labels, dict) else [arrays.labels]
+    values: Sequence[np.ndarray] = [*arrays.features.values(), *labels]
     size = sum(value.nbytes for value in values)
     if size > _MOST_BYTES_OF_CONSTANTS:
         raise DistributionError(

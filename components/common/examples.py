@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,8 @@ import tensorflow as tf
 
 from components.common import class_weights, vocabulary
 from components.common.class_weights import ClassWeights
+from components.common.label import Label, features_of
+from components.common.layer_names import plain_name
 from components.common.vocabulary import Vocabulary
 
 # Records are parsed in batches of this many, or this many bytes: a larger one only costs memory.
@@ -41,21 +43,40 @@ class Arrays:
 
     Attributes:
         features: Feature → array of shape (examples, …) as the model's input of that name takes it.
-        labels: Array of shape (examples,) or (examples, width); of a string label, indices of classes.
+        labels: Array of shape (examples,) or (examples, width); of a string label, indices of classes. Of a
+            model with several outputs, output → such an array.
         class_weights: How much the examples of each class count in training; None where all count alike.
     """
 
     features: dict[str, np.ndarray]
-    labels: np.ndarray
+    labels: np.ndarray | dict[str, np.ndarray]
     class_weights: ClassWeights | None = None
 
     def __len__(self) -> int:
-        return len(self.labels)
+        labels = self.labels
+        return len(next(iter(labels.values())) if isinstance(labels, dict) else labels)
 
     def take(self, indices: Sequence[int] | np.ndarray) -> Arrays:
         """The examples at `indices`."""
+        labels = self.labels
+        taken = {n: v[indices] for n, v in labels.items()} if isinstance(labels, dict) else labels[indices]
         features = {n: v[indices] for n, v in self.features.items()}
-        return Arrays(features, self.labels[indices], self.class_weights)
+        return Arrays(features, taken, self.class_weights)
+
+    def labels_of(self, outputs: Sequence[str]) -> np.ndarray | list[np.ndarray]:
+        """Labels as Keras takes them: one array, or a list in the order of a model's outputs.
+
+        Args:
+            outputs: Their names; TFMOT's wrappers may have renamed them.
+
+        Raises:
+            ExamplesError: Where an output has no label.
+        """
+        if not isinstance(self.labels, dict):
+            return self.labels
+        names = [plain_name(output) for output in outputs]
+        refuse_other_outputs(names, self.labels)
+        return [self.labels[name] for name in names]
 
     def weights(self) -> np.ndarray | None:
         """How much each example counts in training, (examples,); None where all count alike."""
@@ -70,7 +91,7 @@ class Examples:
         uri: Folder with `Split-<name>/*.gz`.
         schema_uri: Folder with schema.pbtxt.
         transform_uri: Folder of the transform graph, where the examples went through Transform.
-        label: The feature that the model predicts.
+        label: The feature that the model predicts; output → feature where it has several outputs.
         classes: Of a string label, in the order of the model's outputs; empty where the schema lists them.
         class_weights: As `components.common.class_weights.resolve` takes them; None for none.
     """
@@ -78,7 +99,7 @@ class Examples:
     uri: str
     schema_uri: str
     transform_uri: str | None
-    label: str
+    label: Label
     classes: tuple[str, ...] = ()
     class_weights: str | Mapping[str, float] | None = None
 
@@ -99,6 +120,9 @@ class Examples:
             ExamplesError: Where the label is a number and classes are written.
             VocabularyError: Where neither the schema nor `classes` list them.
         """
+        if not isinstance(self.label, str):
+            self._refuse_strings(self.label)
+            return None
         spec = self.feature_spec().get(self.label)
         if spec is None or spec.dtype != tf.string:
             if self.classes and spec is not None:
@@ -110,6 +134,21 @@ class Examples:
         if self.classes:
             return Vocabulary(self.classes)
         return vocabulary.of_schema(_read_schema(self.schema_uri), self.label)
+
+    def _refuse_strings(self, label: Mapping[str, str]) -> None:
+        """Raises an ExamplesError where one of several labels is a string, or classes are named of them."""
+        spec = self.feature_spec()
+        strings = sorted(name for name in label.values() if name in spec and spec[name].dtype == tf.string)
+        if strings or self.classes or self.class_weights is not None:
+            what = (
+                f"label {strings[0]!r} is a string"
+                if strings
+                else "data.classes or class_weights are written"
+            )
+            raise ExamplesError(
+                f"{what}, and the model has several outputs, whose labels are numbers, all of one weight; give "
+                "indices of classes in preprocessing_fn"
+            )
 
     def feature_spec(self) -> dict[str, Any]:
         """Feature → how tf.io parses it."""
@@ -136,8 +175,9 @@ class Examples:
         """
         classes = self.vocabulary()
         spec = self.feature_spec()
-        wanted = {name: spec[name] for name in {*inputs, self.label} if name in spec}
-        for name in {*inputs, self.label} - set(wanted):
+        read = {*inputs, *features_of(self.label)}
+        wanted = {name: spec[name] for name in read if name in spec}
+        for name in sorted(read - set(wanted)):
             raise ExamplesError(f"the examples have no feature {name!r}; they have {sorted(spec)}")
         records = self.records(split)
         if not records:
@@ -151,11 +191,12 @@ class Examples:
         columns = {name: _joined(parts, name) for name, parts in parsed.items()}
         order = _order_by_content(columns)
         columns = {name: values[order] for name, values in columns.items()}
-        labels = columns[self.label]
-        if labels.ndim == 2 and labels.shape[1] == 1:
-            labels = labels[:, 0]
-        if classes is not None:
-            labels = classes.indices(labels, self.label, split)
+        if isinstance(self.label, str):
+            labels: Any = _flat(columns[self.label])
+            if classes is not None:
+                labels = classes.indices(labels, self.label, split)
+        else:
+            labels = {output: _flat(columns[name]) for output, name in sorted(self.label.items())}
         features = {name: shaped(columns[name], spec, name) for name, spec in inputs.items()}
         return Arrays(features, labels, self._weights(split, labels, classes))
 
@@ -177,6 +218,11 @@ def _read_schema(folder: str) -> Any:
     from tfx.utils import io_utils
 
     return io_utils.parse_pbtxt_file(os.path.join(folder, "schema.pbtxt"), schema_pb2.Schema())
+
+
+def _flat(labels: np.ndarray) -> np.ndarray:
+    """Labels of one value each without an axis for it."""
+    return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
 
 
 def _dense(value: Any, name: str) -> np.ndarray:
@@ -201,7 +247,7 @@ def _joined(parts: list[np.ndarray], name: str) -> np.ndarray:
 def _ragged(name: str, counts: np.ndarray) -> ExamplesError:
     return ExamplesError(
         f"feature {name!r} has {counts.min()} values in one example and {counts.max()} in another; give "
-        "it one shape, and a value where it is missing, in preprocessing_fn"
+        "it one shape in preprocessing_fn: pad sequences, and write a value where it is missing"
     )
 
 
@@ -280,7 +326,28 @@ def _cast(values: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
     )
 
 
-def match_features(names: Sequence[str], features: Sequence[str], label: str) -> dict[str, str]:
+def refuse_other_outputs(outputs: Sequence[str], labelled: Iterable[str]) -> None:
+    """Raises an ExamplesError where a model has outputs without a label, or labels are of other outputs.
+
+    Args:
+        outputs: Names of the model's outputs.
+        labelled: Those that have a label.
+    """
+    labelled = set(labelled)
+    unknown, missing = sorted(labelled - set(outputs)), [name for name in outputs if name not in labelled]
+    if unknown:
+        raise ExamplesError(
+            f"the model has no output {', '.join(map(repr, unknown))}; its outputs are {list(outputs)}: an "
+            "output is named after its layer"
+        )
+    if missing:
+        raise ExamplesError(
+            f"output {', '.join(map(repr, missing))} of the model has no label; write data.label as output: "
+            "feature, one for each output, or build the model without it"
+        )
+
+
+def match_features(names: Sequence[str], features: Sequence[str], label: Label) -> dict[str, str]:
     """Finds the feature that feeds each input of a model.
 
     An input takes the feature of its own name; the only input of a model takes the only feature.
@@ -288,7 +355,7 @@ def match_features(names: Sequence[str], features: Sequence[str], label: str) ->
     Args:
         names: Names of the model's inputs.
         features: Features of the examples.
-        label: The one that the model predicts.
+        label: What the model predicts.
 
     Returns:
         Input → feature.
@@ -296,7 +363,8 @@ def match_features(names: Sequence[str], features: Sequence[str], label: str) ->
     Raises:
         ExamplesError: Where an input has no feature.
     """
-    others = [feature for feature in features if feature != label]
+    labels = features_of(label)
+    others = [feature for feature in features if feature not in labels]
     if len(names) == 1 and len(others) == 1:
         return {names[0]: others[0]}
     for name in names:

@@ -24,6 +24,7 @@ from components.common import json_file
 from components.common.examples import InputSpec, match_features
 from components.common.file_hashes import MODEL_FOLDERS
 from components.common.invariants import Invariants
+from components.common.label import Label
 from components.common.layer_weights import plain_name
 from components.common.stock_layers import without_autograph
 
@@ -88,7 +89,7 @@ def tflite_file(uri: str) -> str:
     return os.path.join(uri, SERVING, TFLITE)
 
 
-def input_specs(model: tf_keras.Model, features: list[str], label: str) -> dict[str, InputSpec]:
+def input_specs(model: tf_keras.Model, features: list[str], label: Label) -> dict[str, InputSpec]:
     """Feature → the model's input that it feeds, in the model's order."""
     by_input = match_features(list(model.input_names), features, label)
     return {
@@ -130,8 +131,7 @@ def save_serving(model: tf_keras.Model, directory: str, features: list[str]) -> 
 
     def serve(**tensors: Any) -> dict[str, Any]:
         outputs = model([tensors[name] for name in features], training=False)
-        outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
-        return dict(zip(names, outputs, strict=True))
+        return dict(zip(names, tf.nest.flatten(outputs), strict=True))
 
     specs = {
         name: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype, name=name)

@@ -16,6 +16,7 @@ from tfx.types import artifact_utils
 from components.common import distributed, file_hashes, model_files, training
 from components.common.distribution_options import distribution_of, is_chief
 from components.common.examples import Examples
+from components.common.label import from_parameter
 from components.common.model_definition import ModelDefinition
 from components.common.model_files import Facts
 
@@ -130,7 +131,7 @@ def examples_of(input_dict: dict[str, list[Any]], label: str, label_options: str
         uri=artifact_utils.get_single_uri(input_dict["examples"]),
         schema_uri=artifact_utils.get_single_uri(input_dict["schema"]),
         transform_uri=artifact_utils.get_single_uri(graph) if graph else None,
-        label=label,
+        label=from_parameter(label),
         **label_fields(label_options),
     )
 

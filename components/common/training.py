@@ -13,7 +13,9 @@ import tf_keras
 
 from components.common import distribution, json_file, label_range, precision, progress
 from components.common.examples import Arrays
+from components.common.layer_names import plain_name
 from components.common.learning_rate import schedule_of
+from components.common.output_kind import losses_of
 from components.common.step import EarlyStopping, LearningRateSchedule
 from components.common.stock_layers import without_autograph
 
@@ -108,11 +110,17 @@ def compile_like(
     arguments = dict(reference._compile_config.config)
     for name, value in arguments.items():
         if isinstance(value, dict):  # TFMOT's wrappers rename the outputs that these go by
-            ordered = [value.get(output) for output in reference.output_names]
+            ordered = [value.get(output) for output in _outputs_as_named_by(reference, model)]
             arguments[name] = ordered if len(ordered) > 1 else ordered[0]
     model.compile(**{**arguments, "optimizer": optimizer})
     if model.built and isinstance(optimizer, tf_keras.optimizers.Optimizer):
         optimizer.build(model.trainable_variables)
+
+
+def _outputs_as_named_by(reference: tf_keras.Model, model: tf_keras.Model) -> list[str]:
+    """The reference's names of a model's outputs, in the order that the model has them."""
+    names = list(reference.output_names)
+    return names if len(names) == 1 else [plain_name(name) for name in model.output_names]
 
 
 class _Steps(tf_keras.callbacks.Callback):
@@ -231,7 +239,8 @@ def early_stopping(asked: EarlyStopping, first_epoch_to_stop: int) -> tf_keras.c
 def refuse_unknown_monitor(model: tf_keras.Model, monitor: str, evaluation: Arrays) -> None:
     """Raises a TrainingError where a compiled model has no metric of this name; Keras would only warn."""
     some = evaluation.take(range(min(distribution.replicas(), len(evaluation))))
-    measured = model.evaluate(**distribution.evaluation_arguments(some), verbose=0, return_dict=True)
+    arguments = distribution.evaluation_arguments(some, model.output_names)
+    measured = model.evaluate(**arguments, verbose=0, return_dict=True)
     known = [f"val_{name}" for name in measured]
     if monitor not in known:
         raise TrainingError(
@@ -240,25 +249,23 @@ def refuse_unknown_monitor(model: tf_keras.Model, monitor: str, evaluation: Arra
         )
 
 
-def refuse_labels(model: tf_keras.Model, labels: Mapping[str, np.ndarray]) -> None:
-    """Refuses labels that a compiled model with one output cannot learn.
+def refuse_labels(model: tf_keras.Model, labels: Mapping[str, np.ndarray | Sequence[np.ndarray]]) -> None:
+    """Refuses labels that a compiled model cannot learn.
 
     Args:
         model: The model.
-        labels: Split → its labels.
+        labels: Split → its labels; a list of them in the order of a model's outputs.
 
     Raises:
         ExamplesError: Naming a label.
     """
-    loss = model.loss
-    if isinstance(loss, dict):
-        loss = list(loss.values())
-    if isinstance(loss, list | tuple) and len(loss) == 1:
-        loss = loss[0]
-    if isinstance(loss, list | tuple) or loss is None or len(model.outputs or ()) != 1:
+    if not model.outputs:  # the Distiller, whose teacher has learned of the same labels
         return
     for split, found in labels.items():
-        label_range.refuse_outside(loss, model.outputs[0].shape[-1], found, split)
+        arrays = found if isinstance(found, list) else [found]
+        for loss, tensor, values in zip(losses_of(model), model.outputs, arrays, strict=True):
+            if loss is not None:
+                label_range.refuse_outside(loss, tensor.shape[-1], values, split)
 
 
 def fit(
@@ -293,7 +300,8 @@ def fit(
         TrainingError: Where the loss is not finite, or the options do not go with what build_model compiles.
         ExamplesError: Where there are labels that the model has no output for.
     """
-    refuse_labels(model, {"train": train.labels, "eval": evaluation.labels})
+    taught, asked_of = (split.labels_of(model.output_names) for split in (train, evaluation))
+    refuse_labels(model, {"train": taught, "eval": asked_of})
     model.train_step = without_autograph(model.train_step, model)
     model.test_step = without_autograph(model.test_step, model)
     steps = total_steps(options, len(train))
@@ -315,7 +323,12 @@ def fit(
     seed_everything(seed)
     history = model.fit(
         **distribution.fit_arguments(
-            train, evaluation, options["batch_size"], seed, steps_per_epoch(options, len(train))
+            train,
+            evaluation,
+            model.output_names,
+            options["batch_size"],
+            seed,
+            steps_per_epoch(options, len(train)),
         ),
         epochs=epochs,
         verbose=0,

@@ -8,31 +8,16 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from components.common.output_kind import (
+    MULTICLASS,
+    MULTILABEL,
+    PROBABILITIES,
+    REGRESSION,
+    activation_of,
+    task_of,
+)
 from components.distiller.error import DistillationError
 from components.distiller.losses import distillation_loss, mean_squared_error, to_logits
-
-MULTICLASS, MULTILABEL, REGRESSION = "multiclass", "multilabel", "regression"
-
-# Keras's losses by the name of their function.
-_TASKS = {
-    "sparse_categorical_crossentropy": MULTICLASS,
-    "categorical_crossentropy": MULTICLASS,
-    "categorical_focal_crossentropy": MULTICLASS,
-    "kl_divergence": MULTICLASS,
-    "binary_crossentropy": MULTILABEL,
-    "binary_focal_crossentropy": MULTILABEL,
-    "mean_squared_error": REGRESSION,
-    "mean_absolute_error": REGRESSION,
-    "mean_absolute_percentage_error": REGRESSION,
-    "mean_squared_logarithmic_error": REGRESSION,
-    "huber": REGRESSION,
-    "log_cosh": REGRESSION,
-    "poisson": REGRESSION,
-    "cosine_similarity": REGRESSION,
-}
-_PROBABILITIES = {"softmax": MULTICLASS, "sigmoid": MULTILABEL}
-# Layers that hand on what their input went through.
-_PASSING = ("Reshape", "Flatten", "Permute", "Dropout")
 
 
 @dataclass(frozen=True)
@@ -76,40 +61,7 @@ def last_activation(model: tf_keras.Model) -> str | None:
     """
     if len(model.outputs) != 1:
         raise DistillationError(f"{model.name} has {len(model.outputs)} outputs; `distill` takes one")
-    node = model.outputs[0].node
-    while True:
-        layer, kind = node.layer, type(node.layer).__name__
-        if isinstance(layer, tf_keras.Model) and layer.outputs:
-            return last_activation(layer)
-        if kind == "Softmax":
-            return "softmax"
-        name = getattr(getattr(layer, "activation", None), "__name__", None)
-        if not node.parent_nodes or not (kind in _PASSING or (kind, name) == ("Activation", "linear")):
-            return name
-        node = node.parent_nodes[0]
-
-
-def task_of(loss: Any) -> tuple[str | None, bool]:
-    """What a compiled loss says of a model's outputs.
-
-    Args:
-        loss: What a model with one output was compiled with: a name, an object, a function, or one of
-            these in a list or a dictionary.
-
-    Returns:
-        multiclass, multilabel or regression, None where the loss is none of Keras's own; and whether
-        the loss takes logits.
-    """
-    given = [loss for loss in tf.nest.flatten(loss) if loss is not None]
-    if len(given) != 1:
-        return None, False
-    loss = tf_keras.losses.get(given[0])
-    function = getattr(loss, "fn", loss)
-    name = getattr(function, "__name__", "")
-    if name not in _TASKS or getattr(tf_keras.losses, name, None) is not function:
-        return None, False
-    from_logits = isinstance(loss, tf_keras.losses.Loss) and loss.get_config().get("from_logits", False)
-    return _TASKS[name], bool(from_logits)
+    return activation_of(model.outputs[0])
 
 
 def find_outputs(
@@ -156,8 +108,8 @@ def _task(named: str | None, ends: tuple[str | None, str | None], teacher: tf_ke
     if named == REGRESSION:
         return REGRESSION
     for end in ends:
-        if end in _PROBABILITIES:
-            return _PROBABILITIES[end]
+        if end in PROBABILITIES:
+            return PROBABILITIES[end]
     if named:
         return named
     if teacher.output_shape[-1] == 1:
@@ -169,7 +121,7 @@ def _task(named: str | None, ends: tuple[str | None, str | None], teacher: tf_ke
 
 
 def _refuse_end(model: str, activation: str | None, task: str) -> None:
-    if activation not in (*_PROBABILITIES, "linear", None):
+    if activation not in (*PROBABILITIES, "linear", None):
         raise DistillationError(
             f"{model} ends in {activation}; `distill` needs softmax, sigmoid or logits to soften, or task: "
             "regression"

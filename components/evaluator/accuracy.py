@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import apache_beam as beam
 import tensorflow_model_analysis as tfma
 
 from components.common.examples import Examples
+from components.common.label import Label
 from components.evaluator.class_extractor import class_extractor
+from components.evaluator.params import AccuracyGate
 from components.evaluator.tflite_extractor import tflite_extractor
 from components.evaluator.transform_extractor import transform_extractor
 
@@ -17,41 +20,54 @@ CANDIDATE = "candidate"
 BASELINE = "baseline"
 
 SliceKey = tuple[tuple[str, Any], ...]
+# Slice (empty for all examples) → a metric's value, None where TFMA has none, and the number of examples.
+Metrics = dict[SliceKey, tuple[float | None, int]]
 
 
-def eval_config(gate: dict[str, Any], label: str) -> Any:
-    """TFMA's configuration for the accuracy section of a gate.
+def eval_config(figures: Sequence[AccuracyGate], label: Label) -> Any:
+    """TFMA's configuration for the metrics of a gate.
 
     Args:
-        gate: The section, as in components.evaluator.params.
-        label: The feature that the models predict.
+        figures: The metrics; their titles differ.
+        label: What the models predict.
 
     Returns:
         A `tfma.EvalConfig` with the model specs `candidate` and `baseline`.
     """
     slices = [tfma.SlicingSpec()]
-    for entry in gate["slices"]:
-        by = [entry["by"]] if isinstance(entry["by"], str) else entry["by"]
-        slices.append(tfma.SlicingSpec(feature_keys=by))
+    by = dict.fromkeys(tuple(limits.features()) for figure in figures for limits in figure.slices)
+    slices += [tfma.SlicingSpec(feature_keys=features) for features in by]
+    predicted = {"label_key": label} if isinstance(label, str) else {"label_keys": dict(label)}
     return tfma.EvalConfig(
         model_specs=[
-            tfma.ModelSpec(name=CANDIDATE, label_key=label, model_type="tf_lite"),
-            tfma.ModelSpec(name=BASELINE, label_key=label, model_type="tf_lite", is_baseline=True),
+            tfma.ModelSpec(name=CANDIDATE, model_type="tf_lite", **predicted),
+            tfma.ModelSpec(name=BASELINE, model_type="tf_lite", is_baseline=True, **predicted),
         ],
         slicing_specs=slices,
         metrics_specs=[
             tfma.MetricsSpec(
                 metrics=[
-                    tfma.MetricConfig(
-                        class_name=gate["metric"],
-                        config=json.dumps({**gate["config"], "name": gate["metric"]}),
+                    *(
+                        tfma.MetricConfig(
+                            class_name=figure.metric,
+                            config=json.dumps({**figure.config, "name": metric_name(figure)}),
+                        )
+                        for figure in figures
+                        if figure.output == output
                     ),
                     tfma.MetricConfig(class_name="ExampleCount"),
                 ],
                 model_names=[CANDIDATE, BASELINE],
+                output_names=[output] if output else [],
             )
+            for output in dict.fromkeys(figure.output for figure in figures)
         ],
     )
+
+
+def metric_name(figure: AccuracyGate) -> str:
+    """The name that TFMA's results have a metric by: its title without the output."""
+    return figure.model_copy(update={"output": None}).title()
 
 
 def analyze(
@@ -116,23 +132,27 @@ def analyze(
         )
 
 
-def read_metrics(output: str, model: str, name: str) -> dict[SliceKey, tuple[float | None, int]]:
+def read_metrics(output: str, model: str, figure: AccuracyGate) -> Metrics:
     """Reads a metric from TFMA's result files.
 
     Args:
         output: Their folder.
         model: `candidate` or `baseline`.
-        name: The metric's class name, which `eval_config` gives it for a name too.
+        figure: The metric.
 
     Returns:
         Slice (empty for all examples) → the metric's value, None where TFMA has none, and the number
         of examples.
     """
     result = tfma.load_eval_result(output, model_name=model)
-    found: dict[SliceKey, tuple[float | None, int]] = {}
+    found: Metrics = {}
+    name = metric_name(figure)
     for slice_key, outputs in result.slicing_metrics:
-        metrics = outputs[""][""]
-        value = metrics.get(name, {}).get("doubleValue")
+        of_output = outputs.get(figure.output or "", {})
+        metrics = of_output.get("", {})
+        # A metric of the top k, or of one class, stands below a key of its own.
+        found_by_name = (values[name] for values in of_output.values() if name in values)
+        value = next(found_by_name, {}).get("doubleValue")
         if value == "NaN":
             value = float("nan")
         count = int(metrics.get("example_count", {}).get("doubleValue", 0))

@@ -136,9 +136,10 @@ class _Evaluation:
         ascending: bool = False,
         ratio: float | None = None,
         unit: str = "",
+        shown: str = "",
     ) -> None:
         self._judgements += judge_figure(
-            figure, limits.bounds(), candidate, baseline, ascending, ratio, unit
+            figure, limits.bounds(), candidate, baseline, ascending, ratio, unit, shown
         )
 
     def _judge_size(self) -> None:
@@ -218,10 +219,27 @@ class _Evaluation:
         )
 
     def _judge_accuracy(self, loads: bool) -> None:
-        gate = self._gate.accuracy
-        metrics = self._attempt("measuring accuracy", self._analyze) if loads else None
-        candidate, baseline = metrics or ({}, {})
-        self._measured["accuracy"] = {
+        measured = self._attempt("measuring accuracy", self._analyze) if loads else None
+        figures = self._gate.figures()
+        for figure, gate in figures.items():
+            candidate, baseline = (measured or {}).get(figure, ({}, {}))
+            found = self._judge_accuracy_of(figure, gate, candidate, baseline)
+            # The first one is the candidate's accuracy wherever there is room for one alone.
+            self._measured.setdefault("accuracy", found)
+            if len(figures) > 1:
+                self._measured.setdefault("accuracies", []).append(found)
+
+    def _judge_accuracy_of(
+        self,
+        figure: str,
+        gate: AccuracyGate,
+        candidate: accuracy.Metrics,
+        baseline: accuracy.Metrics,
+    ) -> dict[str, Any]:
+        """Judges a metric and its slices; returns what was measured."""
+        found = {
+            **({"figure": gate.title()} if figure != "accuracy" or gate.output else {}),
+            **({"output": gate.output} if gate.output else {}),
             "metric": gate.metric,
             "higher_is_better": gate.ascending(),
             "candidate": candidate.get((), (None, 0))[0],
@@ -238,24 +256,25 @@ class _Evaluation:
                 if key
             ],
         }
-        self._judge_metric("accuracy", gate, gate, (), candidate, baseline)
+        self._judge_metric(figure, gate, gate, (), candidate, baseline)
         for limits in gate.slices:
             features = tuple(sorted(limits.features()))
             keys = [k for k in candidate if k and tuple(sorted(n for n, _ in k)) == features]
-            missing = [] if keys else [features]
+            missing = [] if keys else ["×".join(features)]
             if limits.values:
                 there = {str(key[0][1]): key for key in keys}
                 keys = [there[str(v)] for v in limits.values if str(v) in there]
-                missing = [(f"{features[0]}={v}",) for v in limits.values if str(v) not in there]
-            for names in missing:
-                reason = f"accuracy by {'×'.join(names)} was not measured: there is no such slice"
+                missing = [f"{features[0]}={v}" for v in limits.values if str(v) not in there]
+            for which in missing:
+                reason = f"{_shown(figure, gate)} by {which} was not measured: there is no such slice"
                 for bound, limit in limits.bounds().items():
                     self._judgements.append(
-                        Judgement(f"accuracy[{'×'.join(names)}]", bound, limit, None, False, reason)
+                        Judgement(f"{figure}[{which}]", bound, limit, None, False, reason)
                     )
             for key in sorted(keys, key=str):
-                name = f"accuracy[{accuracy.slice_name(key)}]"
+                name = f"{figure}[{accuracy.slice_name(key)}]"
                 self._judge_metric(name, limits, gate, key, candidate, baseline)
+        return found
 
     def _judge_metric(
         self,
@@ -263,15 +282,14 @@ class _Evaluation:
         limits: Limits,
         gate: AccuracyGate,
         key: accuracy.SliceKey,
-        candidate: dict[accuracy.SliceKey, tuple[float | None, int]],
-        baseline: dict[accuracy.SliceKey, tuple[float | None, int]],
+        candidate: accuracy.Metrics,
+        baseline: accuracy.Metrics,
     ) -> None:
+        shown = _shown(figure, gate)
         value, reference = candidate.get(key, (None, 0))[0], baseline.get(key, (None, 0))[0]
         if value is not None and not math.isfinite(value):
-            self._failures.append(
-                f"{figure} is {value}: {gate.metric} is not defined for these predictions"
-            )
-        self._judge(figure, limits, value, reference, ascending=gate.ascending())
+            self._failures.append(f"{shown} is {value}: {gate.metric} is not defined for these predictions")
+        self._judge(figure, limits, value, reference, ascending=gate.ascending(), shown=shown)
 
     def _judge_served(self, loads: bool) -> None:
         """Holds what is served, from raw features on, against what the gate has measured."""
@@ -287,25 +305,39 @@ class _Evaluation:
             self._measured["served"] = asdict(skew)
         self._judgements += served_skew.judge(skew)
 
-    def _analyze(self) -> tuple[dict, dict]:
+    def _analyze(self) -> dict[str, tuple[accuracy.Metrics, accuracy.Metrics]]:
+        """Figure → the candidate's metric and the baseline's."""
         progress.report("measuring accuracy")
-        gate = self._gate.accuracy.model_dump()
+        figures = self._gate.figures()
         accuracy.analyze(
             self._examples,
             self._files,
-            accuracy.eval_config(gate, self._examples.label),
+            accuracy.eval_config(list(figures.values()), self._examples.label),
             self._output,
             self._beam_args,
             self._raw_examples,
         )
-        name = gate["metric"]
-        results = tuple(
-            accuracy.read_metrics(self._output, model, name)
-            for model in (accuracy.CANDIDATE, accuracy.BASELINE)
-        )
-        if results[0].get((), (None, 0))[0] is None:
-            raise ValueError(f"TFMA gave no value for {name}")
+        results = {
+            name: (
+                accuracy.read_metrics(self._output, accuracy.CANDIDATE, figure),
+                accuracy.read_metrics(self._output, accuracy.BASELINE, figure),
+            )
+            for name, figure in figures.items()
+        }
+        for name, (candidate, _) in results.items():
+            if candidate.get((), (None, 0))[0] is None:
+                raise ValueError(f"TFMA gave no value for {figures[name].title()}")
         return results
+
+
+def _shown(figure: str, gate: AccuracyGate) -> str:
+    """A figure in words: by the metric where there are several, and where it is an error."""
+    name, bracket, slice_ = figure.partition("[") if figure.startswith("accuracy[") else (figure, "", "")
+    if name == "accuracy" and gate.ascending() and not gate.output:
+        return figure
+    if name != "accuracy":
+        return figure.removeprefix("accuracy/")
+    return f"{gate.title()}{bracket}{slice_}"
 
 
 def headline(verdict: Verdict) -> Facts:
@@ -320,6 +352,17 @@ def headline(verdict: Verdict) -> Facts:
         "gzip_bytes": measured.get("size", {}).get("candidate", {}).get("gzip"),
     }
     facts.update({name: value for name, value in values.items() if value is not None})
+    for found in measured.get("accuracies", []):
+        facts.update(
+            {
+                name: value
+                for name, value in (
+                    (f"accuracy/{found['figure']}", found["candidate"]),
+                    (f"baseline_accuracy/{found['figure']}", found["baseline"]),
+                )
+                if value is not None
+            }
+        )
     facts.update(measured.get("invariants", {}))
     return facts
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from components.common import metric_direction
 from components.common.step import Options
@@ -104,6 +105,11 @@ class AccuracyGate(Limits):
         description="Any metric of TFMA by class name, e.g. SparseCategoricalAccuracy, AUC, "
         "MeanSquaredError: https://www.tensorflow.org/tfx/model_analysis/metrics."
     )
+    output: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The output that the metric is of, as data.label names it, where the model has several.",
+    )
     config: dict[str, Any] = Field(default={}, description="Arguments of the metric's constructor.")
     higher_is_better: bool | None = Field(
         default=None,
@@ -117,6 +123,13 @@ class AccuracyGate(Limits):
         if "name" in self.config:
             raise ValueError("config: name is set by Paredown; leave it out")
         return self
+
+    def title(self) -> str:
+        """The metric as people read it: `Precision(top_k=2) of tags`."""
+        arguments = ", ".join(f"{name}={json.dumps(value)}" for name, value in sorted(self.config.items()))
+        return (f"{self.metric}({arguments})" if arguments else self.metric) + (
+            f" of {self.output}" if self.output else ""
+        )
 
     def direction_is_known(self) -> bool:
         """Whether it is written, or can be told from the metric's name."""
@@ -154,19 +167,48 @@ class SizeGate(Limits):
     max_drop: Annotated[float | None, BeforeValidator(parse_bytes)] = None
 
 
+def _one_or_several(value: Any) -> str:
+    return "arm:several" if isinstance(value, list) else "arm:one"
+
+
 class Gate(Options):
     """The budget: a candidate is blessed when it meets every limit."""
 
-    accuracy: AccuracyGate
+    # One arm each, told apart by kind: a mistake in one would else be reported of both.
+    accuracy: Annotated[
+        Annotated[AccuracyGate, Tag("arm:one")]
+        | Annotated[list[AccuracyGate], Field(min_length=1), Tag("arm:several")],
+        Discriminator(_one_or_several),
+    ] = Field(description="A metric with its bounds, or a list of them.")
     latency: LatencyGate = LatencyGate()
     size: SizeGate = SizeGate()
 
     @model_validator(mode="after")
     def _has_limits(self) -> Gate:
-        sections = [self.accuracy, self.latency, self.size, *self.accuracy.slices]
+        figures = self.figures().values()
+        slices = [limits for figure in figures for limits in figure.slices]
+        sections = [*figures, self.latency, self.size, *slices]
         if not any(section.bounds() for section in sections):
             raise ValueError(
                 "the gate has no limits, so anything would pass: write at least one of min, max, "
                 "max_drop, max_ratio under accuracy, latency or size"
             )
         return self
+
+    @model_validator(mode="after")
+    def _figures_differ(self) -> Gate:
+        titles = [figure.title() for figure in self.accuracies()]
+        twice = sorted({title for title in titles if titles.count(title) > 1})
+        if twice:
+            raise ValueError(f"accuracy: {twice[0]} stands twice; write its limits in one place")
+        return self
+
+    def accuracies(self) -> list[AccuracyGate]:
+        """The metrics, in their order."""
+        return list(self.accuracy) if isinstance(self.accuracy, list) else [self.accuracy]
+
+    def figures(self) -> dict[str, AccuracyGate]:
+        """The metrics by the names that judgements go by: `accuracy`, or `accuracy/<title>` of a list."""
+        if isinstance(self.accuracy, list):
+            return {f"accuracy/{figure.title()}": figure for figure in self.accuracy}
+        return {"accuracy": self.accuracy}

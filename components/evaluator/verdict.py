@@ -17,7 +17,8 @@ class Judgement:
     """One limit: what was asked for, what was measured.
 
     Attributes:
-        figure: `accuracy`, `latency` or `size`; for a slice, `accuracy[label=3]`; for an invariant,
+        figure: `accuracy`, `latency` or `size`; of several metrics, `accuracy/AUC of digit`; for a slice,
+            `accuracy[label=3]`; for an invariant,
             `sparsity[layer]`, `m_by_n[layer]`, `clusters[layer]`, or as `file_types.TypeCheck` names it.
         bound: One of BOUNDS, or `type`.
         limit: The bound's value; None for a type.
@@ -63,6 +64,7 @@ def judge_figure(
     ascending: bool,
     ratio: float | None = None,
     unit: str = "",
+    shown: str = "",
 ) -> list[Judgement]:
     """Holds one figure against its limits.
 
@@ -74,6 +76,7 @@ def judge_figure(
         ascending: Whether higher is better, which tells what a drop is.
         ratio: Held against max_ratio in place of candidate / baseline, where that is uncertain.
         unit: For the reason's text.
+        shown: The figure's name in that text, where it is another.
 
     Returns:
         A judgement for each limit that is set.
@@ -85,7 +88,7 @@ def judge_figure(
             continue
         value = _value(bound, candidate, baseline, ascending, ratio)
         met = value is not None and (value >= limit if bound == "min" else value <= limit)
-        reason = "" if met else _reason(figure, bound, limit, value, unit, candidate, baseline)
+        reason = "" if met else _reason(shown or figure, bound, limit, value, unit, candidate, baseline)
         judgements.append(Judgement(figure, bound, limit, value, met, reason))
     return judgements
 

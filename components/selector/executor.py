@@ -12,6 +12,7 @@ from tfx.types import artifact_utils
 
 from components.common import file_hashes, json_file
 from components.common.blessing import bless
+from components.selector.params import named_by
 
 REPORT_FILE = "report.json"
 VERDICT_FILE = "verdict.json"
@@ -19,11 +20,21 @@ VERDICT_FILE = "verdict.json"
 Verdict = dict[str, Any]
 
 
-def figure(verdict: Verdict, name: str) -> float | None:
+def accuracy_of(verdict: Verdict, of: str | None = None) -> dict[str, Any]:
+    """What was measured of the gate's metric, or of the one that `select.of` names; empty where it was not."""
+    measured = verdict["measured"]
+    figures = measured.get("accuracies")
+    if of is None or figures is None:
+        return measured.get("accuracy", {})
+    found = named_by(figures, of)
+    return figures[found[0]] if len(found) == 1 else {}
+
+
+def figure(verdict: Verdict, name: str, of: str | None = None) -> float | None:
     """A candidate's figure by the name that `select` uses; None where it was not measured."""
     measured = verdict["measured"]
     if name == "accuracy":
-        return measured.get("accuracy", {}).get("candidate")
+        return accuracy_of(verdict, of).get("candidate")
     if name == "latency":
         latency = measured.get("latency", {})
         return latency.get("candidate", {}).get(str(latency.get("percentile")))
@@ -43,14 +54,14 @@ def select(verdicts: dict[str, Verdict], blessed: dict[str, bool], options: dict
         The blessed candidate that is best at what `options` ask for; ties go to the better accuracy,
         then to the first name. None where no candidate is blessed or has the figure.
     """
-    wanted = options["minimize"] or options["maximize"]
+    wanted, of = options["minimize"] or options["maximize"], options.get("of")
     rows = []
     for name, verdict in verdicts.items():
-        value = figure(verdict, wanted)
+        value = figure(verdict, wanted, of)
         if not (blessed[name] and verdict["blessed"]) or value is None:
             continue
-        accuracy = figure(verdict, "accuracy") or 0.0
-        sign = -1 if verdict["measured"]["accuracy"]["higher_is_better"] else 1
+        accuracy = figure(verdict, "accuracy", of) or 0.0
+        sign = -1 if accuracy_of(verdict, of)["higher_is_better"] else 1
         rank = sign * accuracy
         rows.append((rank if wanted == "accuracy" else value, rank, name))
     return min(rows)[2] if rows else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -22,9 +23,33 @@ class SelectOptions(Options):
         description="size: bytes of the file; gzip_size; latency: at the gate's percentile.",
     )
     maximize: Literal["accuracy"] | None = Field(default=None, description="The gate's metric.")
+    of: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Which metric `maximize` means, where the gate has several: its output, its name, or both as "
+        "in `AUC of digit`.",
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> SelectOptions:
         if (self.minimize is None) == (self.maximize is None):
             raise ValueError("write either `minimize: size | gzip_size | latency` or `maximize: accuracy`")
+        if self.of is not None and self.maximize is None:
+            raise ValueError(
+                f"of: {self.of} says which metric to maximize; write maximize: accuracy, or leave it out"
+            )
         return self
+
+
+def named_by(figures: Sequence[Mapping[str, Any]], of: str) -> list[int]:
+    """Indices of the metrics that `select.of` names.
+
+    Args:
+        figures: `figure` (the title), `metric` and, where it is of one of several outputs, `output` of each.
+        of: The option.
+    """
+    return [
+        index
+        for index, figure in enumerate(figures)
+        if of in (figure.get("figure"), figure.get("output"), figure.get("metric"))
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from typing import Any
 
@@ -20,9 +21,11 @@ from components.common import (
     vocabulary,
 )
 from components.common.distribution_options import distribution_of, is_chief
-from components.common.examples import Examples
+from components.common.examples import Arrays, Examples, ExamplesError
+from components.common.label import Label, from_parameter
 from components.common.model_definition import ModelDefinition
 from components.common.model_files import StepRecord
+from components.common.output_kind import kinds
 from components.common.step_executor import label_fields
 
 # Beside the model: facts for lineage, which a run_fn cannot write.
@@ -50,7 +53,7 @@ def run_fn(fn_args: Any) -> None:
         uri=os.path.dirname(os.path.dirname(fn_args.train_files[0])),
         schema_uri=os.path.dirname(fn_args.schema_path) if fn_args.schema_path else "",
         transform_uri=fn_args.transform_graph_path,
-        label=config["label"],
+        label=from_parameter(config["label"]),
         **label_fields(config["label_options"]),
     )
     arguments = {
@@ -70,6 +73,20 @@ def run_fn(fn_args: Any) -> None:
     if asked.processes() and not is_chief(os.environ):
         # TFX wants the folder to be there; its content is the chief's to write.
         os.makedirs(fn_args.serving_model_dir, exist_ok=True)
+
+
+def refuse_misfit(model: Any, train: Arrays, label: Label) -> None:
+    """Raises an ExamplesError where labels do not have the shape that a model's outputs and losses take.
+
+    Keras would broadcast them, and train on something else than was meant.
+    """
+    arrays = train.labels_of(model.output_names)
+    arrays = arrays if isinstance(arrays, list) else [arrays]
+    for kind, values in zip(kinds(model), arrays, strict=True):
+        feature = label if isinstance(label, str) else label[kind.name]
+        misfit = kind.label_misfit(feature, math.prod(values.shape[1:]))
+        if misfit is not None:
+            raise ExamplesError(misfit)
 
 
 def train_baseline(
@@ -117,6 +134,7 @@ def train_baseline(
         class_weights.refuse_other_tasks(model)
     specs = model_files.input_specs(model, list(examples.feature_spec()), examples.label)
     train = examples.load("train", specs)
+    refuse_misfit(model, train, examples.label)
     history = training.fit(
         model,
         train,

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from components.evaluator.params import AccuracyGate
 from pipeline.node import EXAMPLE_GENS
 from pipeline.report.data import Candidate, ReportData
 from pipeline.report.pareto import allowed
@@ -119,6 +120,13 @@ def misses(candidate: Candidate, gate: dict[str, Any]) -> tuple[Miss, ...]:
 
 def _key(figure: str, bound: str, gate: dict[str, Any]) -> str:
     """Where the config has the limit on a figure."""
+    section = gate.get("accuracy", {})
+    if isinstance(section, list):
+        for index, one in enumerate(section):
+            name = f"accuracy/{AccuracyGate.model_validate(one).title()}"
+            if figure == name or figure.startswith(f"{name}["):
+                key = _key(f"accuracy{figure.removeprefix(name)}", bound, {"accuracy": one})
+                return key.replace("gate.accuracy", f"gate.accuracy.{index}", 1)
     if figure == "accuracy":
         return f"gate.accuracy.{bound}"
     if figure in ("size", "gzip size"):
@@ -316,7 +324,7 @@ def gate_range(data: ReportData, figure: str) -> tuple[float | None, float | Non
         figure: `accuracy`; `file` or `gzip`, in bytes; `latency`, in relation to the baseline's.
     """
     if figure == "accuracy":
-        limits, ascending = data.gate.get("accuracy", {}), data.ascending
+        limits, ascending = data.first_gate, data.ascending
         return allowed(limits, data.baseline("accuracy"), ascending)
     if figure == "latency":
         low, high = allowed(data.gate.get("latency", {}), data.baseline("latency"), ascending=False)

@@ -539,8 +539,8 @@ def _add_slice_limits(chart: go.Figure, data: ReportData, names: list[str]) -> N
     for candidate in data.candidates:
         for judgement in candidate.verdict["judgements"]:
             figure = judgement["figure"]
-            if figure.startswith("accuracy[") and judgement["bound"] == "max_drop":
-                limits[figure.removeprefix("accuracy[").removesuffix("]")] = judgement["limit"]
+            if figure.startswith(f"{data.figure}[") and judgement["bound"] == "max_drop":
+                limits[figure.removeprefix(f"{data.figure}[").removesuffix("]")] = judgement["limit"]
     found = [name for name in names if name in limits]
     if found:
         chart.add_trace(

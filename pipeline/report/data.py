@@ -204,7 +204,20 @@ class ReportData:
     @property
     def metric(self) -> str:
         """Name of the gate's metric."""
-        return self.gate.get("accuracy", {}).get("metric", "accuracy")
+        found = [c.measured.get("accuracy", {}).get("figure") for c in self.candidates]
+        titled = next((title for title in found if title), None)
+        return titled or self.first_gate.get("metric", "accuracy")
+
+    @property
+    def first_gate(self) -> dict[str, Any]:
+        """The gate's section on its metric; of several, on the first one."""
+        section = self.gate.get("accuracy", {})
+        return section[0] if isinstance(section, list) else section
+
+    @property
+    def figure(self) -> str:
+        """The name that judgements have for that metric."""
+        return f"accuracy/{self.metric}" if isinstance(self.gate.get("accuracy"), list) else "accuracy"
 
     def baseline(self, figure: str) -> float | None:
         """The baseline's `accuracy`, `file`, `gzip` or `latency`; every evaluation measures it anew."""

@@ -121,6 +121,15 @@ def _group(judgement: dict[str, Any]) -> tuple[tuple[str, str, float | None], st
     figure, bound, limit = judgement["figure"], judgement["bound"], judgement["limit"]
     if bound == "type":
         return ("types", "", None), "types in the file"
+    metric = figure.removeprefix("accuracy/")
+    if metric != figure:
+        title, bracket, _ = metric.partition("[")
+        text = _KINDS[bound].format(number(limit))
+        return (
+            figure.partition("[")[0],
+            f"{bracket}{bound}",
+            limit,
+        ), f"{title}{' by slice' if bracket else ''} {text}"
     name, bracket, _ = figure.partition("[")
     text = _KINDS[bound].format(
         bytes_text(limit) if "size" in name and bound != "max_ratio" else number(limit)
@@ -300,7 +309,7 @@ def slices(data: ReportData) -> Table | None:
     for name in names:
         cells: list[Any] = [name, f"{baseline[name][1]:,}", accuracy_text(baseline[name][0])]
         for mine, failed in zip(found, missed, strict=True):
-            bad = f"accuracy[{name}]" in failed
+            bad = f"{data.figure}[{name}]" in failed
             text = accuracy_text(mine[name]["candidate"]) if name in mine else "–"
             cells.append(Cell(f"{text} {MISSED}", met=False) if bad else text)
         rows.append(cells)

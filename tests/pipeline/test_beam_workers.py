@@ -156,9 +156,10 @@ def test_tfma_measures_the_same(models: dict[str, str], mnist_examples: Any, tmp
     import tensorflow_model_analysis as tfma
 
     from components.evaluator import accuracy
+    from components.evaluator.params import AccuracyGate, SliceLimits
 
-    gate = {"metric": "SparseCategoricalAccuracy", "config": {}, "slices": [{"by": "label"}]}
-    config = accuracy.eval_config(gate, "label")
+    gate = AccuracyGate(metric="SparseCategoricalAccuracy", slices=[SliceLimits(by="label", min=0)])
+    config = accuracy.eval_config([gate], "label")
     results = {}
     for name, beam_args, workers in (("one", IN_MEMORY, 0), ("two", TWO_PROCESSES, 2)):
         output = str(tmp_path / name)
@@ -169,7 +170,7 @@ def test_tfma_measures_the_same(models: dict[str, str], mnist_examples: Any, tmp
             model: dict(tfma.load_eval_result(output, model_name=model).slicing_metrics) for model in models
         }
     assert results["one"] == results["two"]
-    found = {model: accuracy.read_metrics(str(tmp_path / "two"), model, gate["metric"]) for model in models}
+    found = {model: accuracy.read_metrics(str(tmp_path / "two"), model, gate) for model in models}
     assert len(found["candidate"]) == 11  # all examples, and each digit
     assert found["candidate"][()][1] == 400
     assert found["candidate"] != found["baseline"]

@@ -76,10 +76,10 @@ def measured(
     examples: Examples, paths: dict[str, str], output: Path, **gate: Any
 ) -> dict[str, dict[accuracy.SliceKey, tuple[float | None, int]]]:
     """Model → what `read_metrics` returns."""
-    section = AccuracyGate.model_validate(gate).model_dump()
-    config = accuracy.eval_config(section, examples.label)
+    section = AccuracyGate.model_validate(gate)
+    config = accuracy.eval_config([section], examples.label)
     accuracy.analyze(examples, paths, config, str(output), [])
-    return {model: accuracy.read_metrics(str(output), model, gate["metric"]) for model in paths}
+    return {model: accuracy.read_metrics(str(output), model, section) for model in paths}
 
 
 def test_an_error_overall_and_in_slices_of_one_and_of_two_features(tmp_path: Path) -> None:

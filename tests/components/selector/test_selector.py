@@ -178,3 +178,26 @@ def test_without_a_winner_there_is_no_model_and_no_blessing(run: Any) -> None:
     assert made["blessing"].get_int_custom_property("blessed") == 0
     assert json.loads((Path(made["report"].uri) / "report.json").read_text())["winner"] is None
     assert made["report"].get_int_custom_property("passed") == 0
+
+
+def test_the_metric_that_select_names_decides_in_its_own_direction() -> None:
+    def verdict(side: float, gap: float) -> dict[str, Any]:
+        entries = [
+            {"figure": "AUC of side", "metric": "AUC", "output": "side", "higher_is_better": True, "candidate": side},
+            {
+                "figure": "MeanAbsoluteError of gap", "metric": "MeanAbsoluteError", "output": "gap",
+                "higher_is_better": False, "candidate": gap,
+            },
+        ]  # fmt: skip
+        return {"blessed": True, "measured": {"accuracy": entries[0], "accuracies": entries}}
+
+    verdicts = {"one": verdict(0.9, 0.2), "two": verdict(0.8, 0.1)}
+    blessed = dict.fromkeys(verdicts, True)
+    for of, winner in (
+        ("side", "one"),
+        ("AUC", "one"),
+        ("gap", "two"),
+        ("MeanAbsoluteError of gap", "two"),
+    ):
+        options = {"minimize": None, "maximize": "accuracy", "of": of}
+        assert select(verdicts, blessed, options) == winner

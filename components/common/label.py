@@ -1,0 +1,24 @@
+"""Which features a model predicts: one, or one for each of its outputs. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+# The feature, or output → feature of a model with several outputs.
+Label = str | Mapping[str, str]
+
+
+def features_of(label: Label) -> list[str]:
+    """The features, sorted by name."""
+    return [label] if isinstance(label, str) else sorted(set(label.values()))
+
+
+def as_parameter(label: Label) -> str:
+    """A label as the execution property of a node: a name, or JSON with sorted keys."""
+    return label if isinstance(label, str) else json.dumps(dict(label), sort_keys=True)
+
+
+def from_parameter(text: str) -> Label:
+    """What `as_parameter` was given."""
+    return json.loads(text) if text.startswith("{") else text

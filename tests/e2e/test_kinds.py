@@ -1,0 +1,199 @@
+"""A run of a model with several inputs and several outputs, up to the pushed file's predictions."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+
+from tests.e2e.conftest import Project, make_project
+
+pytestmark = pytest.mark.e2e
+
+CONFIG = """
+name: kinds
+data: {path: data, label: {side: bigger, gap: difference}}
+model: {module: model, train: {epochs: 12, batch_size: 32, learning_rate: 0.01}}
+candidates:
+  int8:
+    - convert: {quantization: int8, io: int8, calibration_examples: 200}
+  pruned:
+    - prune: {sparsity: 0.5, epochs: 2, batch_size: 32, learning_rate: 0.005}
+    - convert: {quantization: float16}
+gate:
+  accuracy:
+    - {output: side, metric: SparseCategoricalAccuracy, min: 0.8, max_drop: 0.1}
+    - {output: gap, metric: MeanAbsoluteError, max: 0.5, slices: [{by: bigger, max: 0.6}]}
+  latency: {repetitions: 20, warmup: 2}
+select: {maximize: accuracy, of: gap}
+push: {directory: serving}
+run: {seed: 7}
+"""
+
+# Neither inputs nor outputs are in alphabetical order; `right` is ten times as large as `left`.
+MODEL = """
+import tf_keras
+
+L = tf_keras.layers
+
+
+def build_model(hparams):
+    right, mode, left = L.Input((4,), name="right"), L.Input((1,), name="mode"), L.Input((4,), name="left")
+    both = L.Concatenate(name="both")(
+        [
+            L.Dense(8, activation="relu", name="of_right")(right),
+            L.Dense(8, activation="relu", name="of_left")(left),
+            L.Dense(2, activation="relu", name="of_mode")(mode),
+        ]
+    )
+    hidden = L.Dense(16, activation="relu", name="hidden")(both)
+    side = L.Dense(2, activation="softmax", name="side")(hidden)
+    gap = L.Dense(1, name="gap")(hidden)
+    model = tf_keras.Model([right, mode, left], [side, gap])
+    model.compile(
+        tf_keras.optimizers.Adam(0.01),
+        loss={"gap": "mae", "side": "sparse_categorical_crossentropy"},
+        metrics={"side": ["accuracy"]},
+    )
+    return model
+"""
+
+
+def rows(count: int, seed: int) -> dict[str, np.ndarray]:
+    """`difference` is the mean of `left` without that of `right` / 10, of the other sign in mode 1."""
+    random = np.random.default_rng(seed)
+    left = random.uniform(0, 1, (count, 4)).astype(np.float32)
+    right = random.uniform(0, 10, (count, 4)).astype(np.float32)
+    mode = random.integers(0, 2, count)
+    difference = (4 * (left.mean(1) - right.mean(1) / 10) * (1 - 2 * mode)).astype(np.float32)
+    return {
+        "left": left,
+        "right": right,
+        "mode": mode,
+        "difference": difference,
+        "bigger": (difference > 0).astype(np.int64),
+    }
+
+
+def write(path: Path, columns: dict[str, np.ndarray]) -> None:
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for index in range(len(columns["mode"])):
+            example = tf.train.Example()
+            for name, values in columns.items():
+                feature = example.features.feature[name]
+                kind = feature.float_list if values.dtype.kind == "f" else feature.int64_list
+                kind.value.extend(np.atleast_1d(values[index]).tolist())
+            writer.write(example.SerializeToString())
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, Any]]:
+    root = tmp_path_factory.mktemp("kinds") / "project"
+    root.mkdir()
+    project = make_project(root, train=1, test=1)
+    for file in (root / "data").iterdir():
+        file.unlink()
+    (root / "model.py").write_text(MODEL, encoding="utf-8")
+    (root / "pipeline.yaml").write_text(textwrap.dedent(CONFIG), encoding="utf-8")
+    write(root / "data/train.tfrecord", rows(1500, 1))
+    write(root / "data/eval.tfrecord", rows(300, 2))
+    return project, project.run()
+
+
+def predicted(path: Path, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Output → what LiteRT gives for each row, fed by the names in the file's signature."""
+    runner = Interpreter(str(path)).get_signature_runner("serving_default")
+    found: dict[str, list[np.ndarray]] = {}
+    for index in range(len(columns["mode"])):
+        given = {}
+        for name, detail in runner.get_input_details().items():
+            value = np.reshape(columns[name][index], detail["shape"]).astype(np.float32)
+            scale, zero_point = detail["quantization"]
+            if scale:
+                value = np.clip(np.round(value / scale) + zero_point, -128, 127)
+            given[name] = value.astype(detail["dtype"])
+        for name, value in runner(**given).items():
+            scale, zero_point = runner.get_output_details()[name]["quantization"]
+            found.setdefault(name, []).append(
+                (value[0] - np.float32(zero_point)) * scale if scale else value[0]
+            )
+    return {name: np.stack(values).astype(np.float64) for name, values in found.items()}
+
+
+def artifact(project: Project, node: str) -> Path:
+    (folder,) = (project.root / ".paredown/kinds" / node / "model").iterdir()
+    return folder
+
+
+def test_both_candidates_pass_and_the_named_metric_decides(done: tuple[Project, dict[str, Any]]) -> None:
+    _, result = done
+    measured = {name: found["measured"]["accuracies"] for name, found in result["candidates"].items()}
+    assert {name: [entry["figure"] for entry in entries] for name, entries in measured.items()} == {
+        name: ["SparseCategoricalAccuracy of side", "MeanAbsoluteError of gap"]
+        for name in ("int8", "pruned")
+    }
+    assert all(found["blessed"] for found in result["candidates"].values())
+    errors = {name: entries[1]["candidate"] for name, entries in measured.items()}
+    assert result["winner"] == min(errors, key=errors.__getitem__)
+
+
+def test_what_the_gate_measured_is_what_plain_litert_predicts(done: tuple[Project, dict[str, Any]]) -> None:
+    project, result = done
+    columns = rows(300, 2)
+    for name, begin in (("int8", "convert-int8"), ("pruned", "prune-")):
+        (node,) = (
+            n.removesuffix("-evaluate")
+            for n in result["nodes"]
+            if n.startswith(begin) and n.endswith("-evaluate")
+        )
+        outputs = predicted(artifact(project, node) / "Format-Serving/tflite", columns)
+        assert sorted(outputs) == ["gap", "side"]
+        side, gap = result["candidates"][name]["measured"]["accuracies"]
+        right = np.argmax(outputs["side"], axis=1) == columns["bigger"]
+        assert side["candidate"] == pytest.approx(right.mean(), abs=1e-6)
+        errors = np.abs(outputs["gap"][:, 0] - columns["difference"])
+        assert gap["candidate"] == pytest.approx(errors.mean(), rel=1e-5)
+        for entry in gap["slices"]:
+            chosen = columns["bigger"] == int(entry["slice"].removeprefix("bigger="))
+            assert entry["examples"] == chosen.sum()
+            assert entry["candidate"] == pytest.approx(errors[chosen].mean(), rel=1e-5)
+
+
+def test_the_pushed_file_predicts_as_the_keras_model_does(done: tuple[Project, dict[str, Any]]) -> None:
+    import tf_keras
+
+    project, result = done
+    columns = rows(300, 2)
+    outputs = predicted(Path(result["pushed"]) / "tflite", columns)
+    model = tf_keras.models.load_model(
+        artifact(project, "Trainer") / "Format-Keras/model.h5", compile=False
+    )
+    given = {"right": columns["right"], "mode": columns["mode"][:, None].astype(np.float32)}
+    side, gap = model({**given, "left": columns["left"]}, training=False)
+    # Pruning and quantization change a little; inputs or outputs taken for one another would change all.
+    assert np.abs(outputs["gap"] - gap.numpy()).mean() < 0.25
+    assert np.mean(np.argmax(outputs["side"], 1) == np.argmax(side.numpy(), 1)) > 0.9
+    swapped = model({**given, "left": columns["right"], "right": columns["left"]}, training=False)
+    assert np.abs(outputs["gap"] - swapped[1].numpy()).mean() > 1
+
+
+def test_table_report_and_lineage_show_each_metric_with_its_output(
+    done: tuple[Project, dict[str, Any]],
+) -> None:
+    project, result = done
+    text = project.paredown("run", "pipeline.yaml").out
+    assert "side is SparseCategoricalAccuracy, gap is MeanAbsoluteError on 300 examples" in text
+    page = project.root / "report.html"
+    outcome = project.paredown("report", "latest", "-o", str(page))
+    assert outcome.code == 0, outcome.err
+    html = page.read_text(encoding="utf-8")
+    assert "MeanAbsoluteError of gap ≤ 0.5" in html
+    assert "MeanAbsoluteError of gap by slice ≤ 0.6" in html
+    assert "best gap" in html
+    lineage = project.paredown("lineage", result["pushed"]).out
+    assert "SparseCategoricalAccuracy of side, MeanAbsoluteError of gap on 300" in " ".join(lineage.split())
