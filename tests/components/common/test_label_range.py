@@ -78,9 +78,11 @@ def test_what_a_loss_can_be_computed_of_passes() -> None:
 
 
 def test_losses_of_an_output_by_name_and_of_several() -> None:
-    model = model_of("mse")
-    model.loss = {model.output_names[0]: "sparse_categorical_crossentropy"}
-    with pytest.raises(ExamplesError, match="label 9"):
-        training.refuse_labels(model, {"train": np.array([9])})
-    model.loss = ["sparse_categorical_crossentropy", "mse"]
-    training.refuse_labels(model, {"train": np.array([9])})
+    feature = tf_keras.layers.Input((2,), name="x")
+    price = tf_keras.layers.Dense(1, name="price")(feature)
+    kind = tf_keras.layers.Dense(3, activation="softmax", name="kind")(feature)
+    model = tf_keras.Model(feature, [price, kind])
+    model.compile("sgd", {"kind": "sparse_categorical_crossentropy", "price": "mse"})
+    training.refuse_labels(model, {"train": [np.array([-9.5]), np.array([2])]})
+    with pytest.raises(ExamplesError, match="label 9 of split 'eval'"):
+        training.refuse_labels(model, {"eval": [np.array([-9.5]), np.array([9])]})
