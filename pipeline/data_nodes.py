@@ -156,6 +156,7 @@ def _anomaly_gate(data: Data, transformed: bool, classes: bool) -> Node:
                 {
                     "features": data.labels(),
                     "classes": classes,
+                    "names": data.classes or [],
                     "perhaps_amounts": transformed or len(data.labels()) > 1,
                 }
             ),

@@ -166,7 +166,7 @@ def _run_logged(file: ConfigFile, planned: Plan, console: Any, log: Path, begun:
         saved.write_text(traceback.format_exc(), encoding="utf-8")
         console.print(f"[bold red]Node {error.node} failed:[/] ", end="")
         told = error.reason()
-        console.print(told, markup=False)
+        console.print(told, markup=False, soft_wrap=True)
         console.print(f"Traceback: {saved}", markup=False, soft_wrap=True)
         console.print("Nothing was pushed. When it is mended, run again: finished nodes are cached.")
         return Stopped(EXIT_NODE_FAILED, error.node, told, str(saved))

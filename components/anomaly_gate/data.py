@@ -22,11 +22,13 @@ class Labels:
         classes: Whether they stand for classes, and not for amounts.
         perhaps_amounts: Whether some may be amounts all the same: there are several labels, or a
             preprocessing_fn that may make classes of them.
+        names: Every class of a text label, as far as the config lists them.
     """
 
     features: tuple[str, ...]
     classes: bool
     perhaps_amounts: bool
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

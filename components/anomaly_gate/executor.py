@@ -89,7 +89,12 @@ class Executor(base_executor.BaseExecutor):
             statistics=artifact_utils.get_single_uri(input_dict["statistics"]),
             schema=schema,
             anomalies=artifact_utils.get_single_uri(input_dict["anomalies"]),
-            labels=Labels(tuple(labels["features"]), labels["classes"], labels["perhaps_amounts"]),
+            labels=Labels(
+                tuple(labels["features"]),
+                labels["classes"],
+                labels["perhaps_amounts"],
+                tuple(labels["names"]),
+            ),
         )
         findings = validation.find(data, options)
         for finding in findings:

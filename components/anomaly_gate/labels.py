@@ -35,6 +35,10 @@ def find(data: Data) -> Iterator[Finding]:
         values = {split: _finite(data.contents[split].labels.get(name)) for split in (TRAIN, EVAL)}
         if data.labels.classes and all(values.values()):
             yield from _classes(name, values, data.labels.perhaps_amounts)
+            lacking = [n for n in data.labels.names if n.encode() not in values[TRAIN] + values[EVAL]]
+            if lacking:
+                told = f"data.classes has classes that train has no example of: {listed(lacking)}"
+                yield Finding(TRAIN, name, "absent", told, len(lacking), 0, allowance(name, "absent"))
 
 
 def _finite(counts: Counter[Any] | None) -> Counter[Any]:

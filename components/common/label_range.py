@@ -22,7 +22,8 @@ _OF_PROBABILITIES = (
 def refuse_outside(loss: Any, outputs: int | None, labels: np.ndarray, split: str) -> None:
     """Refuses labels that a loss gives no meaning to.
 
-    TensorFlow on a CPU makes NaN, or no error at all, of a class that the model has no output for.
+    Of a class that the model has no output for, TensorFlow makes NaN on a GPU, and on a CPU an error that names
+    no split, in the middle of training; of a label that is no probability, a loss that can fall for ever.
 
     Args:
         loss: What the model was compiled with: a name, a function or a tf_keras loss. Of one that is not

@@ -28,7 +28,7 @@ def statistics_of(records: Sequence[bytes]) -> Any:
 
 
 def data_of(
-    train: Sequence[bytes], evaluation: Sequence[bytes], label: str | None = None, **labels: bool
+    train: Sequence[bytes], evaluation: Sequence[bytes], label: str | None = None, **labels: Any
 ) -> Data:
     """Both splits, as the gate looks at them; labels are classes where nothing else is said."""
     records = {TRAIN: train, EVAL: evaluation}
@@ -53,7 +53,7 @@ def findings(
     evaluation: Sequence[Row],
     options: dict[str, Any] | None = None,
     label: str | None = None,
-    **labels: bool,
+    **labels: Any,
 ) -> dict[tuple[str, str, str], Finding]:
     """(split, feature, kind) → what is found in rows."""
     encoded = [[to_example(row) for row in rows] for rows in (train, evaluation)]

@@ -41,7 +41,7 @@ def execute(folder: Path, evaluation: list[Row], **options: Any) -> Any:
         inputs[key][0].uri = uri
     output = standard_artifacts.Schema()
     output.uri = str(folder / "out")
-    labels = {"features": ["label"], "classes": True, "perhaps_amounts": False}
+    labels = {"features": ["label"], "classes": True, "perhaps_amounts": False, "names": []}
     properties = {
         "validation": json.dumps(Validation.model_validate(options).model_dump(mode="json")),
         "labels": json.dumps(labels),

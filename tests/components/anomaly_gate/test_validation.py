@@ -155,7 +155,7 @@ def test_labels_that_are_no_class(value: float, kind: str) -> None:
     ("known", "new"), [([0, 1, 2], 3), ([0.0, 1.0, 2.0], 3.0), (["cat", "dog"], "cow"), ([0, 1], 7)]
 )
 def test_a_label_that_only_eval_has(known: list[Any], new: Any) -> None:
-    """SchemaGen infers no domain of whole numbers; of text it does, and has none from 400 values on."""
+    """SchemaGen infers no domain of whole numbers; of text it does, where there are few."""
     train = rows(200, label=lambda i: [known[i % len(known)]])
     evaluation = rows(100, 1, label=lambda i: [new if i == 50 else known[i % len(known)]])
     found = findings(train, evaluation, {"max_unseen": 1.0}, label="label")
@@ -167,7 +167,7 @@ def test_a_label_that_only_eval_has(known: list[Any], new: Any) -> None:
 
 
 def test_an_unseen_label_among_very_many() -> None:
-    """SchemaGen lists no more than 400 values of a text."""
+    """SchemaGen lists no values of a text that has so many."""
     train = rows(1000, label=lambda i: [f"class {i % 500}"])
     evaluation = rows(200, 1, label=lambda i: [f"class {i * 3}"])
     assert ("eval", "label", "unseen") in refused(findings(train, evaluation, label="label"))
@@ -185,6 +185,15 @@ def test_a_class_between_others_that_train_lacks() -> None:
     found = findings(rows(150, label=gap), rows(90, 1, label=gap), label="label")
     assert refused(found) == {("train", "label", "absent")}
     assert found["train", "label", "absent"].text == "there are classes up to 4, but no example of 2, 3"
+
+
+def test_a_class_of_the_config_that_train_lacks() -> None:
+    pets = lambda i: [["cat", "dog"][i % 2]]  # noqa: E731
+    splits = rows(150, label=pets), rows(90, 1, label=pets)
+    found = findings(*splits, label="label", names=("cat", "cow", "dog"))
+    assert refused(found) == {("train", "label", "absent")}
+    assert found["train", "label", "absent"].text.endswith("no example of: cow")
+    assert findings(*splits, label="label", names=("dog", "cat")) == {}
 
 
 def test_unseen_categories_of_a_feature_up_to_a_share() -> None:

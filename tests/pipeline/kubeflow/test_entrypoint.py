@@ -49,7 +49,7 @@ def gate_input(folder: Path, **parameters: Any) -> dict[str, Any]:
     values = {
         "code_version": component_version("components.anomaly_gate.executor"),
         "validation": "{}",
-        "labels": '{"features": ["label"], "classes": true, "perhaps_amounts": false}',
+        "labels": '{"features": ["label"], "classes": true, "perhaps_amounts": false, "names": []}',
         **parameters,
     }
     return {
@@ -100,7 +100,7 @@ def run(
 def staged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A staging folder with the artifacts of data that nothing is wrong with."""
     monkeypatch.setenv("ARTIFACT_LOCAL_PATH", str(tmp_path))
-    rows = [{"fare": [i / 3], "label": [i % 2]} for i in range(120)]
+    rows = [{"fare": [i / 3], "label": [i // 2 % 2]} for i in range(120)]
     write_artifacts(tmp_path / "minio/bucket/r", rows[::2], rows[1::2])
     return tmp_path
 
