@@ -11,6 +11,7 @@ import json
 import os
 import re
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +62,7 @@ class ModelFormat:
         files: All the files that it consists of, sorted.
         executes: Whether it holds a Lambda layer: Python code, which runs when the model is loaded.
         compiled: Whether it says loss and optimizer; None where that is not known before it is loaded.
+        foreign: Names of classes and functions in it that are not Keras's own, as far as the file tells.
     """
 
     kind: str
@@ -68,6 +70,7 @@ class ModelFormat:
     files: tuple[Path, ...]
     executes: bool = False
     compiled: bool | None = None
+    foreign: tuple[str, ...] = ()
 
 
 def recognise(path: str | os.PathLike[str]) -> ModelFormat:
@@ -204,7 +207,8 @@ def _archive(path: Path) -> ModelFormat:
             if damaged:
                 raise ModelFormatError(f"is damaged ({damaged} in it is); fetch or save it again")
             config, metadata = archive.read("config.json"), json.loads(archive.read("metadata.json"))
-            asked = json.loads(config).get("compile_config")
+            whole = json.loads(config)
+            asked = whole.get("compile_config")
     except (zipfile.BadZipFile, ValueError, EOFError, AttributeError) as error:
         raise ModelFormatError(f"is a damaged Keras file ({error}); fetch or save it again") from error
     _refuse_keras_3(str(metadata.get("keras_version", "")))
@@ -212,7 +216,21 @@ def _archive(path: Path) -> ModelFormat:
         raise ModelFormatError(
             f"is a Keras file, which Keras knows by its suffix; name it {path.stem}.keras"
         )
-    return ModelFormat(KERAS, path.parent, (path,), bool(_LAMBDA.search(config)), bool(asked))
+    foreign = tuple(sorted(set(_foreign(whole.get("config")))))
+    return ModelFormat(KERAS, path.parent, (path,), bool(_LAMBDA.search(config)), bool(asked), foreign)
+
+
+def _foreign(config: object) -> Iterator[str]:
+    """Names in a model's config that Keras has to be given classes or functions for."""
+    if isinstance(config, dict):
+        name, module = config.get("class_name"), str(config.get("module") or "keras")
+        if name == "function":
+            yield str(config.get("config"))
+        elif name and module.partition(".")[0] not in ("keras", "tf_keras", "builtins"):
+            yield str(name)
+    inner = config.values() if isinstance(config, dict) else config if isinstance(config, list) else ()
+    for value in inner:
+        yield from _foreign(value)
 
 
 def _refuse_keras_3(version: str) -> None:

@@ -181,6 +181,10 @@ def _load(
     if signature is not None or found.kind == model_format.SAVED_MODEL:
         return _load_signature(path, local, signature or SIGNATURE)
     refuse_code(path, found, safe_mode)
+    for name in found.foreign:
+        # Of some, Keras would say no more than that text cannot be called.
+        if name not in custom_objects and not _is_registered(name):
+            raise SavedModelError(f"{path} {_lacks_code(name)}")
     model = _reading(path, lambda: _load_keras(local, custom_objects, safe_mode, compiled))
     if not isinstance(model, tf_keras.Model) or not model.built or not getattr(model, "inputs", None):
         raise SavedModelError(
@@ -195,6 +199,11 @@ def _load(
                 "operations"
             )
     return model
+
+
+def _is_registered(name: str) -> bool:
+    known = (known.rpartition(">")[2] for known in tf_keras.utils.get_custom_objects())
+    return name in known
 
 
 def refuse_code(path: str, found: ModelFormat, safe_mode: bool) -> None:

@@ -388,7 +388,9 @@ def test_an_imported_model_without_mistakes_has_no_problems(folder: Folder) -> N
     tf_keras.Model(inputs, tf_keras.layers.Dense(3)(inputs)).save(folder.root / "model.h5")
 
     assert folder.check("model={import: model.h5}", CONVERTED) == []
-    problem = folder.only_problem("model={import: model.h5}", "candidates.student=[{convert: {}}]")
+    problem = folder.only_problem(
+        "model={import: model.h5}", "candidates={a: [{fine_tune: {}}, {convert: {quantization: int8}}]}"
+    )
     assert problem.key() == "model.import"
     assert "was saved without loss and optimizer, which steps that train need" in problem.message
 

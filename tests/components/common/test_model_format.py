@@ -47,6 +47,11 @@ def test_a_format_is_told_by_content_and_not_by_name(saved_files: SavedFiles, tm
         assert recognise(tmp_path / "any.name").kind == kind
 
 
+def test_classes_that_keras_does_not_have_are_named(saved_files: SavedFiles) -> None:
+    assert recognise(saved_files.path("custom.keras")).foreign == ("Doubled",)
+    assert recognise(saved_files.path("model.keras")).foreign == ()
+
+
 @pytest.mark.parametrize("name", ["lambda.keras", "lambda.h5", "lambda"])
 def test_python_code_in_a_file_is_seen(saved_files: SavedFiles, name: str) -> None:
     assert recognise(saved_files.path(name)).executes
