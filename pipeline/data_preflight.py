@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import tensorflow as tf
 
+from components.common.label import places
 from components.common.user_module import describe
 from pipeline import data_files, image_preflight, table_preflight
 from pipeline.config import Config
@@ -110,11 +111,9 @@ def _label_mistakes(
         return [(where, "the first record is no tf.Example with features")]
     if transforms or not trained:
         return []
-    label = config.data.label
-    placed = {(): label} if isinstance(label, str) else {(output,): name for output, name in label.items()}
     return [
         (("data", "label", *within), f"{name!r} is no feature of the data, which has {sorted(features)}")
-        for within, name in placed.items()
+        for within, name in places(config.data.label).items()
         if name not in features
     ]
 

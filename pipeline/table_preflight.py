@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from components.common.label import places
 from pipeline import csv_table, data_files
 from pipeline.config_file import Location, nearest
 from pipeline.data_files import HASHED_SPLIT
@@ -81,15 +82,13 @@ def mistakes(data: Data, tables: dict[str, Table], transforms: bool) -> _Mistake
         return  # what follows may follow from it
     yield from _differences(tables)
     yield from _hash_mistakes(data, tables)
-    for table in tables.values():
-        column = table.columns.get(data.label) if isinstance(data.label, str) else None
-        if column is not None and column.missing and not transforms:
+    for within, label in places(data.label).items():
+        columns = [table.columns.get(label) for table in tables.values()]
+        if any(column is not None and column.missing for column in columns) and not transforms:
             yield (
-                ("data", "label"),
-                f"{data.label!r} has {missing(tables)[data.label]}; remove them: an example without a label "
-                "teaches nothing",
+                ("data", "label", *within),
+                f"{label!r} has {missing(tables)[label]}; remove them: an example without a label teaches nothing",
             )
-            return
 
 
 def _differences(tables: dict[str, Table]) -> _Mistakes:

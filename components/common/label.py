@@ -14,6 +14,11 @@ def features_of(label: Label) -> list[str]:
     return [label] if isinstance(label, str) else sorted(set(label.values()))
 
 
+def places(label: Label) -> dict[tuple[str, ...], str]:
+    """Where each feature stands below `data.label` in a config: nowhere deeper, or under its output."""
+    return {(): label} if isinstance(label, str) else {(output,): name for output, name in label.items()}
+
+
 def as_parameter(label: Label) -> str:
     """A label as the execution property of a node: a name, or JSON with sorted keys."""
     return label if isinstance(label, str) else json.dumps(dict(label), sort_keys=True)

@@ -17,6 +17,7 @@ from components.common.blessing import bless
 from components.common.examples import Examples
 from components.common.file_types import TypeCheck
 from components.common.interruption import Interrupted
+from components.common.label import from_parameter
 from components.common.litert import LiteRTModel
 from components.common.model_files import Facts, StepRecord
 from components.common.step_executor import examples_of, set_properties
@@ -399,7 +400,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             output=evaluation.uri,
             seed=int(exec_properties["seed"]),
             beam_args=list(self._beam_pipeline_args or []),
-            raw_examples=Examples(artifact_utils.get_single_uri(raw), schema, None, label) if raw else None,
+            raw_examples=(
+                Examples(artifact_utils.get_single_uri(raw), schema, None, from_parameter(label))
+                if raw
+                else None
+            ),
         )
         set_properties(evaluation, headline(verdict))
         bless(blessing, verdict.blessed)

@@ -297,3 +297,17 @@ def test_the_table_has_columns_for_each_output() -> None:
         "-0.0500",
     ]
     assert [list(column.cells)[2] for column in table.columns][1:5] == ["–"] * 4
+
+
+def test_a_table_lacks_a_value_of_one_of_several_labels(tmp_path: Path) -> None:
+    from pipeline import table_preflight
+    from pipeline.data_options import Data
+
+    for split in ("train", "eval"):
+        (tmp_path / f"{split}.csv").write_text(
+            "x,bigger,difference\n1,0,0.5\n2,1,\n3,1,1.5\n", encoding="utf-8"
+        )
+    data = Data(format="csv", path=str(tmp_path), label={"side": "bigger", "gap": "difference"})
+    ((at, message),) = table_preflight.mistakes(data, table_preflight.read(data, True), False)
+    assert at == ("data", "label", "gap")
+    assert message.startswith("'difference' has no value in 1 of 3 rows")
