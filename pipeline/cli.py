@@ -124,13 +124,17 @@ def plan(config: Path, overrides: tuple[str, ...], only: tuple[str, ...], as_jso
     file = _load(config, overrides, only, as_json)
     planned, cached = _plan(file, as_json)
     if as_json:
-        click.echo(json.dumps(_plan_json(planned, cached), indent=2))
+        click.echo(json.dumps(_plan_json(file, planned, cached), indent=2))
         return
-    from pipeline import terminal
+    from pipeline import data_files, terminal
 
     console = terminal.make_console()
     console.print(terminal.plan_table(planned, cached))
     console.print(terminal.plan_summary(planned, cached))
+    span = data_files.chosen_span(file.config.data)
+    if span is not None:
+        told = ", ".join(data_files.patterns(file.config.data).values())
+        console.print(f"Data: {span}: {told}", markup=False, highlight=False, soft_wrap=True)
 
 
 @main.command(epilog="Exit codes: 0 explained, 2 invalid input, or a step that cannot work.")
@@ -365,9 +369,12 @@ def _plan(file: ConfigFile, as_json: bool) -> tuple[Plan, set[str]]:
     return planned, set(cached_nodes(planned, store))
 
 
-def _plan_json(planned: Plan, cached: set[str]) -> dict[str, Any]:
+def _plan_json(file: ConfigFile, planned: Plan, cached: set[str]) -> dict[str, Any]:
+    from pipeline import data_files
+
     return {
         "name": planned.name,
+        "data": data_files.choice(file.config.data),
         "nodes": [
             {
                 "id": node.id,

@@ -149,10 +149,14 @@ def _records(path: Path) -> Iterator[_Record]:
 
 
 def _rows(chunk: list[_Record], width: int, faults: list[str]) -> tuple[list[int], list[list[str]]]:
-    """Cells of each row that is whole, with their lines; blank lines are none, as to TFX."""
+    """Cells of each row that is whole, with their lines; blank lines are none, as to TFX.
+
+    Other than TFX, which takes whatever follows a closing quote for part of the field: a quote that was
+    forgotten makes one field of all that stands before the next quote, rows and all.
+    """
     csv.field_size_limit(_LONGEST_FIELD)
     try:
-        rows = list(csv.reader(text for _, text in chunk))
+        rows = list(csv.reader((text for _, text in chunk), strict=True))
     except csv.Error:
         rows = []
     if len(rows) == len(chunk) and all(len(row) == width for row in rows):
@@ -160,14 +164,13 @@ def _rows(chunk: list[_Record], width: int, faults: list[str]) -> tuple[list[int
     lines, whole = [], []
     for number, text in chunk:
         try:
-            # A row whose quotes do not close goes on into what comes after it.
-            found = list(csv.reader([text, text]))
+            found = list(csv.reader([text], strict=True))
         except csv.Error as error:
-            faults.append(f"{number}: cannot be read as CSV ({error}); mend or remove the row")
+            faults.append(
+                f"{number}: cannot be read as CSV ({error}); close quotes, and double those that are meant"
+            )
             continue
-        if len(found) != 2:
-            faults.append(f"{number}: a quote opens in the middle of a field; double it, or remove it")
-        elif len(found[0]) == width:
+        if len(found[0]) == width:
             lines.append(number)
             whole.append(found[0])
         elif found[0]:

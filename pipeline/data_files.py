@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from pipeline import spans
 from pipeline.data_options import Data
@@ -77,3 +78,13 @@ def trained_files(data: Data) -> list[Path]:
     """Files that hold the training examples, and where a hash splits them, the others as well."""
     found = files(data)
     return found[HASHED_SPLIT if HASHED_SPLIT in found else TRAINED_SPLIT]
+
+
+def choice(data: Data) -> dict[str, Any]:
+    """What is read, in JSON values: span and version, None where there is none, and the patterns."""
+    span = chosen_span(data)
+    return {
+        "span": span.number if span else None,
+        "version": span.version if span else None,
+        "patterns": patterns(data),
+    }

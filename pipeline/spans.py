@@ -10,6 +10,7 @@ It is chosen here as ExampleGen's driver would, because Kubeflow Pipelines does 
 from __future__ import annotations
 
 import datetime
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -151,6 +152,10 @@ def _width(found: re.Match[str]) -> int | None:
 
 
 def _check_placeholders(split: str, pattern: str) -> None:
+    if os.path.isabs(pattern):
+        raise SpanError(
+            f"{pattern!r} is not a pattern below data.path, such as 'span-{{SPAN}}/train*'", split
+        )
     names = placeholders(pattern)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -190,7 +195,7 @@ def _spans(folder: Path, split: str, pattern: str) -> set[Span]:
     """Spans and versions that files of a split have."""
     expression = _expression(pattern)
     found = set()
-    for path in folder.glob(_PLACEHOLDER.sub("*", pattern)):
+    for path in folder.glob(re.sub(r"\*+", "*", _PLACEHOLDER.sub("*", pattern))):
         relative = path.relative_to(folder).as_posix()
         match = expression.fullmatch(relative)
         if match is None or not path.is_file():
