@@ -33,6 +33,7 @@ from pipeline.node import (
     proto_json,
     to_json,
 )
+from pipeline.pretrained_source import pretrained_source
 
 _LONGEST_ID = 63 - len("-evaluate")
 
@@ -95,7 +96,10 @@ class _Planner:
                     f"{config.model.module}.preprocessing_fn", self.module_version
                 )
         # What the baseline begins with besides what build_model makes.
-        self.source: dict[str, Any] = {**import_source(config.model.imported)}
+        self.source: dict[str, Any] = {
+            **import_source(config.model.imported),
+            **pretrained_source(config.model.pretrained),
+        }
         self.origin = TRAINER if config.model.imported is None else MODEL_IMPORTER
         self.nodes: dict[str, Node] = {}
         self.users: dict[str, list[str]] = {}

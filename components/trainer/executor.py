@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from tfx.components.trainer import executor as tfx_executor
 from tfx.types import artifact_utils
 
 from components.common import class_weights, file_hashes
+
+# Custom property of the model that was trained on a pretrained one: the SHA-256 of that one's file.
+PRETRAINED = "pretrained_sha256"
 
 
 class Executor(tfx_executor.GenericExecutor):
@@ -25,8 +29,8 @@ class Executor(tfx_executor.GenericExecutor):
             input_dict: `examples` (Examples), `schema` (Schema) and, where the data were transformed,
                 `transform_graph` (TransformGraph).
             output_dict: `model` (Model), whose custom property `files` gets the SHA-256 of each of the
-                model's files, and `class_weights` the weights, where there are any; `model_run` (ModelRun),
-                the learning curves.
+                model's files, `class_weights` the weights, where there are any, and `pretrained_sha256` that
+                of the pretrained file, where it began with one; `model_run` (ModelRun), the learning curves.
             exec_properties: `run_fn` and `custom_config`, which components.trainer.run_fn describes.
         """
         super().Do(input_dict, output_dict, exec_properties)
@@ -36,3 +40,12 @@ class Executor(tfx_executor.GenericExecutor):
         weights = class_weights.read_fact(model.uri)
         if weights is not None:
             model.set_string_custom_property(class_weights.PROPERTY, weights)
+        pretrained = _pretrained(exec_properties["custom_config"])
+        if pretrained:
+            model.set_string_custom_property(PRETRAINED, pretrained)
+
+
+def _pretrained(custom_config: str) -> str:
+    """SHA-256 of the pretrained file that training began with; empty without one."""
+    source = json.loads(json.loads(custom_config)["model_source"])
+    return source.get("pretrained", {}).get("sha256", "")

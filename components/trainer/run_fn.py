@@ -11,6 +11,7 @@ from components.common.examples import Examples
 from components.common.model_definition import ModelDefinition
 from components.common.model_files import StepRecord
 from components.common.step_executor import label_fields
+from components.trainer import stages
 
 
 def run_fn(fn_args: Any) -> None:
@@ -81,8 +82,7 @@ def train_baseline(
     """
     training.seed_everything(seed)
     model = definition.build()
-    if options.get("learning_rate") is not None:
-        training.compile_like(model, model, options["learning_rate"])
+    trunk = definition.trunk_of(model)
     classes = examples.vocabulary()
     if classes is not None:
         vocabulary.refuse_other_outputs(classes.names, model.output_shape)
@@ -90,10 +90,10 @@ def train_baseline(
         class_weights.refuse_other_tasks(model)
     specs = model_files.input_specs(model, list(examples.feature_spec()), examples.label)
     train = examples.load("train", specs)
-    history = training.fit(
+    history = stages.train(
         model,
-        train,
-        examples.load("eval", specs),
+        trunk,
+        (train, examples.load("eval", specs)),
         options=options,
         seed=seed,
         log_dir=log_dir,
