@@ -55,7 +55,7 @@ class ModelSection(Options):
     @model_validator(mode="after")
     def _has_one_origin(self) -> ModelSection:
         if self.imported is None:
-            if self.module is None:
+            if self.module is None and (self.pretrained is None or self.pretrained.head is None):
                 raise _refusal(
                     "is missing: a Python module with build_model(hparams) -> compiled tf_keras.Model; or write "
                     "import: with the path of an existing model",

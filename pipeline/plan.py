@@ -144,7 +144,7 @@ class _Planner:
             "hparams": to_json(model.hparams),
             "label": self.config.data.label,
             "label_options": self._label_options(),
-            "model_module": model.module,
+            "model_module": model.module or "",
             "model_source": to_json(self.source),
             "module_version": self.module_version,
             "params": model.train.model_dump_json(),

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import tf_keras
 
-from components.common import freezing, grafting, model_format, saved_models, user_module
+from components.common import freezing, grafting, saved_models, user_module
 from components.common.freezing import FreezingError, Frozen
 from components.common.layer_names import matches
-from components.common.model_format import ModelFormatError
 from components.common.saved_models import SavedModelError
 from components.common.user_module import UserModuleError
 
@@ -47,10 +46,9 @@ def load(options: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = 
         PretrainedError: Where the file is missing, has changed, or is not of such a model.
     """
     file = options["file"]
-    _refuse_changed(file, options["sha256"], "path" if options["path"] else "weights")
     if options["path"]:
         try:
-            model = saved_models.load(file, custom_objects)
+            model = saved_models.load(file, custom_objects, sha256=options["sha256"])
         except SavedModelError as error:
             raise PretrainedError(str(error), "path") from error
         if not saved_models.holds_layers(model):
@@ -63,7 +61,7 @@ def load(options: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = 
         model = _application(options)
         if file:
             try:
-                saved_models.load_weights(file, model)
+                saved_models.load_weights(file, model, options["sha256"])
             except SavedModelError as error:
                 raise PretrainedError(f"{options['application']}: {error}", "weights") from error
     try:
@@ -74,21 +72,6 @@ def load(options: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = 
     for layer in flat._flatten_layers(include_self=False):
         layer.trainable = True
     return flat
-
-
-def _refuse_changed(file: str, sha256: str, option: str) -> None:
-    if not file:
-        return
-    try:
-        found = model_format.digest(file)
-    except ModelFormatError as error:
-        raise PretrainedError(f"{file} {error}", option) from error
-    if found != sha256:
-        raise PretrainedError(
-            f"{file} is not the one that this run was planned with: its SHA-256 is {found[:12]}…, not "
-            f"{sha256[:12]}…; run it again, or compile it again and put the same file into the image",
-            option,
-        )
 
 
 def _application(options: Mapping[str, Any]) -> tf_keras.Model:
@@ -155,7 +138,7 @@ def build(module: str, hparams: Mapping[str, Any], options: Mapping[str, Any]) -
     """Builds the baseline on the trunk: by build_model(hparams, pretrained), or with the head of the options.
 
     Args:
-        module: The user's.
+        module: The user's; empty where there is none, and a head in the options.
         hparams: For build_model.
         options: As `load` takes them.
 
@@ -169,7 +152,7 @@ def build(module: str, hparams: Mapping[str, Any], options: Mapping[str, Any]) -
     trunks: list[tf_keras.Model] = []
 
     def pretrained() -> tf_keras.Model:
-        trunks.append(trunk(options, user_module.custom_objects(module)))
+        trunks.append(trunk(options, user_module.custom_objects(module) if module else {}))
         return trunks[0]
 
     if options["head"] is None:
