@@ -22,11 +22,12 @@ from pipeline import (
     gate_figures,
     image_folders,
     import_checks,
+    pretrained_checks,
     tfma_metrics,
 )
 from pipeline.config_file import ConfigFile, Location, Problem, closest, nearest
 from pipeline.data_files import HASHED_SPLIT, split_files
-from pipeline.model_source import Function, Names, find_module, names_of, takes_hparams
+from pipeline.model_source import Function, Names, find_module, names_of, takes
 from pipeline.spans import SpanError
 
 _LISTED = 6  # names in a message
@@ -48,7 +49,7 @@ def check(file: ConfigFile) -> list[Problem]:
     """
     return [
         file.problem(location, message)
-        for section in (_data, _model, _distribution, _metrics, _folders, _metadata)
+        for section in (_data, _model, _pretrained, _distribution, _metrics, _folders, _metadata)
         for location, message in section(file)
     ]
 
@@ -177,9 +178,13 @@ def _module(file: ConfigFile, name: str) -> _Mistakes:
         line = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
         yield at, f"{shown}{line} is not Python: {getattr(error, 'msg', error)}"
         return
-    imported = file.config.model.imported
+    imported, pretrained = file.config.model.imported, file.config.model.pretrained
     whole = imported is not None and imported.weights is None
-    fault = None if whole and "build_model" not in names.bound else _fault_of("build_model", names, shown)
+    if (whole and "build_model" not in names.bound) or (pretrained and pretrained.head):
+        fault = None
+    else:
+        arguments = ("hparams", "pretrained") if pretrained else ("hparams",)
+        fault = _fault_of("build_model", names, shown, arguments)
     if fault:
         yield at, fault
     checked = {"build_model"}
@@ -192,6 +197,10 @@ def _module(file: ConfigFile, name: str) -> _Mistakes:
 
 def _distribution(file: ConfigFile) -> _Mistakes:
     yield from distribution_checks.check(file.config)
+
+
+def _pretrained(file: ConfigFile) -> _Mistakes:
+    yield from pretrained_checks.mistakes(file.config.model.pretrained)
 
 
 def _no_module(name: str, config_path: Path) -> str:
@@ -220,7 +229,10 @@ def _students(file: ConfigFile) -> Iterator[tuple[Location, str]]:
                 yield location, step.student
 
 
-def _fault_of(function: str, names: Names, shown: str) -> str | None:
+def _fault_of(
+    function: str, names: Names, shown: str, arguments: tuple[str, ...] = ("hparams",)
+) -> str | None:
+    written = f"`def {function}({', '.join(arguments)})`"
     if function not in names.bound:
         if not names.complete:
             return None
@@ -229,15 +241,14 @@ def _fault_of(function: str, names: Names, shown: str) -> str | None:
             for name, values in names.bound.items()
             if any(isinstance(value, Function) for value in values)
         ]
-        meant = nearest(function, functions) or f"; write `def {function}(hparams)`"
+        meant = nearest(function, functions) or f"; write {written}"
         return f"{shown} has no function {function!r} at its top level{meant}"
     definitions = [node for node in names.bound[function] if isinstance(node, Function)]
-    if len(definitions) < len(names.bound[function]) or any(map(takes_hparams, definitions)):
+    fits = any(takes(definition, len(arguments)) for definition in definitions)
+    if len(definitions) < len(names.bound[function]) or fits:
         return None
-    return (
-        f"{function} in {shown}:{definitions[-1].lineno} cannot be called with hparams alone; "
-        f"write `def {function}(hparams)`"
-    )
+    given = "hparams alone" if len(arguments) == 1 else " and ".join(arguments)
+    return f"{function} in {shown}:{definitions[-1].lineno} cannot be called with {given}; write {written}"
 
 
 def _shown(path: Path) -> str:

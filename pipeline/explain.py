@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.common.explanation import Explanation, Outlook, Workshop
+from components.common.explanation import Explanation, Outlook, Refusal, Workshop
+from components.common.freezing import FreezingError, layers_matching
 from components.common.model_definition import ModelDefinition
 from components.common.model_files import StepRecord
 from components.common.step import StepOptions, TrainingOptions
@@ -61,8 +63,8 @@ class Explainer:
         """
         section = config.model
         self._config = config
-        definition = ModelDefinition(section.module or "", section.hparams, source or {})
-        self.workshop = Workshop(definition, _to_tflite, examples)
+        self.definition = ModelDefinition(section.module or "", section.hparams, source or {})
+        self.workshop = Workshop(self.definition, _to_tflite, examples)
         # A model that is only converted needs no loss and no optimizer.
         self._compiled = section.imported is None or any(
             isinstance(step, TrainingOptions)
@@ -110,7 +112,21 @@ class Explainer:
 
 def _explain(outlook: Outlook, options: StepOptions) -> Explanation:
     package = type(options).component.rsplit(".", 2)[0]
-    return importlib.import_module(f"{package}.explanation").explain(outlook, options)
+    explanation = importlib.import_module(f"{package}.explanation").explain(outlook, options)
+    return explanation if explanation.refusals else _with_frozen(explanation, options)
+
+
+def _with_frozen(explanation: Explanation, options: StepOptions) -> Explanation:
+    """The explanation of a step that freezes layers, which goes by their names as the step leaves them."""
+    patterns = getattr(options, "freeze", [])
+    try:
+        frozen = layers_matching(explanation.after.model, patterns)
+    except FreezingError as error:
+        return dataclasses.replace(explanation, refusals=[Refusal("", str(error), "freeze")])
+    effects = dict(explanation.effects)
+    for name in frozen:
+        effects[name] = f"{effects[name]}, frozen" if name in effects else "frozen"
+    return dataclasses.replace(explanation, effects=effects)
 
 
 def _to_tflite(saved_model: str, aware: bool) -> bytes:

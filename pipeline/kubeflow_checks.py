@@ -17,6 +17,7 @@ from pipeline.kubeflow_options import NodeOptions, Target, unmatched
 from pipeline.model_source import find_module
 from pipeline.node import Node
 from pipeline.plan import Plan
+from pipeline.pretrained_checks import unreachable
 
 PRODUCTS = {"kubeflow": "Kubeflow Pipelines", "vertex": "Vertex AI Pipelines"}
 
@@ -323,6 +324,10 @@ def _module(file: ConfigFile) -> _Mistakes:
         image_module_root(file.config, file.path)
     except ValueError as error:
         yield ("model", "module"), str(error)
+    options = file.config.model.pretrained
+    why = unreachable(options, [volume.mount for volume in file.config.kubeflow.volumes])
+    if options and why:
+        yield ("model", "pretrained", "path" if options.path else "weights"), why
 
 
 def _names(plan: Plan) -> _Mistakes:

@@ -137,6 +137,12 @@ def hparams(execution: Execution) -> dict[str, Any]:
     return _parsed_object(execution.properties, "hparams") or _parsed_object(training(execution), "hparams")
 
 
+def pretrained(execution: Execution) -> dict[str, Any]:
+    """Options of the pretrained model that the baseline began with, and its file's SHA-256; empty without one."""
+    source = _parsed_object(training(execution), "model_source")
+    return source.get("pretrained") or {}
+
+
 def changed_parameters(execution: Execution) -> dict[str, Any]:
     """Options of an execution that are not at their defaults, in the order in which they are declared.
 

@@ -302,6 +302,9 @@ class _Upstream:
             branch.add(_line("model", module))
             hparams = facts.hparams(trainer)
             branch.add(_line("hparams", _options(hparams) if hparams else "none"))
+            trunk = facts.pretrained(trainer)
+            if trunk:
+                branch.add(_line("pretrained", _pretrained(trunk)))
             changed = facts.changed_parameters(trainer)
             branch.add(_line("training", _options(changed) if changed else "all options at their defaults"))
             branch.add(_line("seed", str(facts.parameters(trainer).get("seed") or config.get("seed", ""))))
@@ -719,6 +722,15 @@ def _more(count: int, what: str) -> Text:
 
 def _options(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {_value(value)}" for name, value in values.items())
+
+
+def _pretrained(options: Mapping[str, Any]) -> str:
+    """Where a baseline's first layers come from."""
+    name = options.get("application") or ""
+    file, digest = options.get("file"), options.get("sha256")
+    origin = f"{file}, sha256 {digest}" if file else "random weights"
+    cut = f", up to {options['cut_at']}" if options.get("cut_at") else ""
+    return f"{name}{' ' if name else ''}{origin}{cut}"
 
 
 def _value(value: Any) -> str:

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from components.common.step import Options
 from components.model_importer.params import ImportOptions, path_alone
 from components.trainer.params import TrainOptions
+from pipeline.pretrained_options import PretrainedOptions
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
@@ -46,17 +47,34 @@ class ModelSection(Options):
         description="An existing model in place of training: the path of a Keras file or SavedModel, or "
         "{path: …, inputs: {input_1: image}}, or {weights: …}.",
     )
+    pretrained: PretrainedOptions | None = Field(
+        default=None,
+        description="A pretrained model to begin with; build_model(hparams, pretrained) gets its layers.",
+    )
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> ModelSection:
         if self.imported is None:
-            if self.module is None:
+            if self.module is None and (self.pretrained is None or self.pretrained.head is None):
                 raise _refusal(
                     "is missing: a Python module with build_model(hparams) -> compiled tf_keras.Model; or write "
                     "import: with the path of an existing model",
                     "module",
                 )
+            key = self.train.needs_trunk()
+            if key and self.pretrained is None:
+                raise _refusal(
+                    f"{key} is for the layers of a pretrained model; write pretrained: {{path: …}} beside train, "
+                    f"or leave {key} out",
+                    "train",
+                )
             return self
+        if self.pretrained is not None:
+            raise _refusal(
+                "an imported model is taken as it is, and a pretrained one is trained on; write import or "
+                "pretrained",
+                "pretrained",
+            )
         if self.imported.weights is not None and self.module is None:
             raise _refusal(
                 "weights need a model; write module: with one whose build_model returns it", "import"

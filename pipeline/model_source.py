@@ -49,8 +49,8 @@ def _file_of(name: str, folders: Iterable[Path]) -> Path | None:
     return None
 
 
-def takes_hparams(function: Function) -> bool:
-    """Whether one positional argument is what a function can be called with."""
+def takes(function: Function, count: int = 1) -> bool:
+    """Whether so many positional arguments are what a function can be called with."""
     if function.decorator_list:
         return True  # a decorator may change what it takes
     signature = function.args
@@ -58,8 +58,8 @@ def takes_hparams(function: Function) -> bool:
     required = positional - len(signature.defaults)
     return (
         isinstance(function, ast.FunctionDef)
-        and required <= 1
-        and (positional >= 1 or signature.vararg is not None)
+        and required <= count
+        and (positional >= count or signature.vararg is not None)
         and all(default is not None for default in signature.kw_defaults)
     )
 

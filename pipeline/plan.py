@@ -35,6 +35,7 @@ from pipeline.node import (
     proto_json,
     to_json,
 )
+from pipeline.pretrained_source import pretrained_source
 
 _LONGEST_ID = 63 - len("-evaluate")
 
@@ -97,7 +98,10 @@ class _Planner:
                     f"{config.model.module}.preprocessing_fn", self.module_version
                 )
         # What the baseline begins with besides what build_model makes.
-        self.source: dict[str, Any] = {**import_source(config.model.imported)}
+        self.source: dict[str, Any] = {
+            **import_source(config.model.imported),
+            **pretrained_source(config.model.pretrained),
+        }
         self.origin = TRAINER if config.model.imported is None else MODEL_IMPORTER
         self.nodes: dict[str, Node] = {}
         self.users: dict[str, list[str]] = {}
@@ -144,7 +148,7 @@ class _Planner:
             "hparams": to_json(model.hparams),
             "label": as_parameter(self.config.data.label),
             "label_options": self._label_options(),
-            "model_module": model.module,
+            "model_module": model.module or "",
             "model_source": to_json(self.source),
             "module_version": self.module_version,
             "params": model.train.model_dump_json(),

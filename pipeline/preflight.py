@@ -11,10 +11,12 @@ from components.common import class_weights, vocabulary
 from components.common.class_weights import ClassWeightsError
 from components.common.examples import ExamplesError, match_features
 from components.common.label import features_of
+from components.common.pretrained import PretrainedError
 from components.common.user_module import UserModuleError, describe
 from components.common.vocabulary import VocabularyError
 from components.tflite_converter.conversion_error import ConversionError
 from components.tflite_converter.explanation import reason
+from components.trainer import stages
 from pipeline import data_files, distribution_checks, image_folders, output_preflight
 from pipeline.config_file import ConfigFile, Location, Problem
 from pipeline.data_preflight import DataFacts, check_data
@@ -22,6 +24,7 @@ from pipeline.explain import Candidate, Explainer
 from pipeline.gate_figures import accuracy_gates
 from pipeline.node import TRANSFORM
 from pipeline.plan import Plan
+from pipeline.pretrained_options import PretrainedOptions
 
 
 def check(file: ConfigFile, plan: Plan, cached: set[str]) -> list[Problem]:
@@ -131,10 +134,38 @@ class _Checks:
     def _build(self) -> Any:
         """The baseline, untrained; None and a problem where the user's module does not build it."""
         try:
-            return self.explainer.baseline()
+            model = self.explainer.baseline()
+            self._check_trunk(model)
+            return model
+        except PretrainedError as error:
+            self._add(self._place_of(error.option), str(error))
+            return None
         except UserModuleError as error:
             self._add(self.origin, str(error))
             return None
+
+    def _check_trunk(self, model: Any) -> None:
+        """Freezes and unfreezes the pretrained layers as training will.
+
+        Raises:
+            PretrainedError: Where that does not go.
+        """
+        trunk = self.explainer.definition.trunk_of(model)
+        if trunk is None:
+            return
+        try:
+            stages.check(trunk, self.config.model.train.model_dump(mode="json"))
+        finally:
+            trunk.release()
+
+    def _place_of(self, option: str) -> Location:
+        """Where in the config an option of a pretrained model stands."""
+        if not option:
+            return ("model", "module")
+        if option not in PretrainedOptions.model_fields:
+            train = self.config.model.train
+            return ("model", "train", "stages") if train.stages else ("model", "train", option)
+        return ("model", "pretrained", option)
 
     def _check_inputs(self, model: Any, where: Location) -> None:
         if (

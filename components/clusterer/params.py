@@ -6,10 +6,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from components.common.step import TrainingOptions
+from components.common.step import TuningOptions
 
 
-class ClusterOptions(TrainingOptions):
+class ClusterOptions(TuningOptions):
     """Weight clustering: the weights of each layer share a few values, so that they compress well.
 
     Han, Mao and Dally, "Deep Compression" (2016), https://arxiv.org/abs/1510.00149;

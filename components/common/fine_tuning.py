@@ -13,6 +13,7 @@ import tf_keras
 
 from components.common import class_weights, distribution, invariants, layer_weights, model_files, training
 from components.common.examples import Arrays
+from components.common.freezing import Frozen, layers_matching
 from components.common.invariants import Invariants
 from components.common.model_files import Facts, StepRecord
 from components.common.step_executor import StepJob
@@ -105,17 +106,21 @@ def fit_and_save(
         `least_layer_sparsity`, `most_layer_clusters` and `class_weights`.
 
     Raises:
+        FreezingError: Where the patterns of layers to freeze do not fit the model.
         LostInvariantError: Where a layer does not keep what `record` says.
     """
+    frozen = Frozen(model)
+    frozen.freeze(layers_matching(model, job.options.get("freeze") or []))
     history = training.fit(
         model,
         *splits,
         options=job.options,
         seed=job.seed,
         log_dir=os.path.join(job.output, "logs"),
-        callbacks=callbacks,
+        callbacks=[frozen.hold(), *callbacks],
         first_epoch_to_stop=first_epoch_to_stop,
     )
+    frozen.thaw_all()
     model = finish(model)
     kernels = layer_weights.kernels(model)
     checks = invariants.check(kernels, record.layers)

@@ -8,7 +8,7 @@ from typing import Any
 
 import tf_keras
 
-from components.common import imported_model, user_module
+from components.common import imported_model, pretrained, user_module
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,21 @@ class ModelDefinition:
         imported = self.source.get(imported_model.KEY)
         if imported and function == "build_model":
             return imported_model.load(imported, self.module, self.hparams, compiled)
+        if self.source.get("pretrained") and function == "build_model":
+            return pretrained.build(self.module, self.hparams, self.source["pretrained"])
         return user_module.build(self.module, function, dict(self.hparams), compiled)
+
+    def trunk_of(self, model: tf_keras.Model) -> pretrained.Trunk | None:
+        """Finds and freezes the pretrained layers in a model that `build` returned; None where there are none.
+
+        Raises:
+            PretrainedError: Where patterns of layers to freeze match none.
+        """
+        options = self.source.get("pretrained")
+        if not options:
+            return None
+        base = pretrained.trunk(options, self.custom_objects())
+        return pretrained.Trunk(model, base, options)
 
     def custom_objects(self) -> dict[str, Any]:
         """Classes and functions that Keras needs to load the models, by name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -180,4 +180,14 @@ class TrainingOptions(Training, StepOptions):
         default=1e-3,
         gt=0,
         description="Learning rate of the optimizer that build_model compiles with.",
+    )
+
+
+class TuningOptions(TrainingOptions):
+    """Options of a step that trains a model on."""
+
+    freeze: list[Annotated[str, Field(min_length=1)]] = Field(
+        default=[],
+        description="Patterns of names of layers whose weights training leaves as they are; what the step "
+        "itself does to weights, it does to theirs too.",
     )

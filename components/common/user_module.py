@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -35,7 +36,13 @@ def custom_objects(module: str) -> dict[str, Any]:
     return {name: value for name, value in vars(load(module)).items() if callable(value)}
 
 
-def build(module: str, function: str, hparams: dict[str, Any], compiled: bool = True) -> tf_keras.Model:
+def build(
+    module: str,
+    function: str,
+    hparams: dict[str, Any],
+    compiled: bool = True,
+    more: Callable[[], Any] | None = None,
+) -> tf_keras.Model:
     """Calls a function of the user's module that builds a model.
 
     Args:
@@ -43,6 +50,7 @@ def build(module: str, function: str, hparams: dict[str, Any], compiled: bool = 
         function: `build_model`, or the name of a student's function.
         hparams: Its argument.
         compiled: Whether the model must be compiled.
+        more: Makes a second argument for it, in the session in which the model is built.
 
     Returns:
         The model, built: its input shapes are known.
@@ -57,12 +65,14 @@ def build(module: str, function: str, hparams: dict[str, Any], compiled: bool = 
     # Names of layers that the module leaves unnamed, `dense_1`, count what was built before in this
     # process; here they must be the same each time, as patterns and the deployed file go by them.
     _forget_names()
+    arguments = [dict(hparams), *([more()] if more else [])]
     try:
-        model = getattr(loaded, function)(dict(hparams))
+        model = getattr(loaded, function)(*arguments)
     except Interrupted:
         raise
     except (Exception, SystemExit) as error:
-        raise UserModuleError(f"{where}(hparams) raised {describe(error)}") from error
+        given = "hparams, pretrained" if more else "hparams"
+        raise UserModuleError(f"{where}({given}) raised {describe(error)}") from error
     _refuse_other_things(model, where)
     if compiled and not model._is_compiled:
         raise UserModuleError(

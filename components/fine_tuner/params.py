@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from components.common.step import TrainingOptions
+from components.common.step import TuningOptions
 
 
-class FineTuneOptions(TrainingOptions):
+class FineTuneOptions(TuningOptions):
     """Training a model on as it is; what earlier steps achieved (zeros, shared values) stays.
 
     Recovers accuracy after a step that cost some: Han et al., "Learning both Weights and Connections for

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from components.common.layer_names import matches
-from components.common.step import StepOptions, TrainingOptions
+from components.common.step import StepOptions, TuningOptions
 from components.pruner import span
 from components.pruner.span import Span
 
@@ -85,7 +85,7 @@ def _refuse_zero(value: Any) -> Any:
     return value
 
 
-class PruneOptions(TrainingOptions):
+class PruneOptions(TuningOptions):
     """Magnitude pruning: the smallest weights of each layer become and stay zero.
 
     Zhu and Gupta, "To prune, or not to prune" (2017), https://arxiv.org/abs/1710.01878;

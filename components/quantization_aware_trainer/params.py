@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from components.common.step import TrainingOptions
+from components.common.step import TuningOptions
 
 
-class QatOptions(TrainingOptions):
+class QatOptions(TuningOptions):
     """Quantization-aware training for int8; keeps zeros and clusters of earlier steps (PQAT, CQAT, PCQAT).
 
     Jacob et al., "Quantization and Training of Neural Networks for Efficient

@@ -14,6 +14,9 @@ from components.common.distribution_options import distribution_of, is_chief
 from components.common.step_executor import set_properties
 from components.trainer.run_fn import FACTS_FILE
 
+# Custom property of the model that was trained on a pretrained one: the SHA-256 of that one's file.
+PRETRAINED = "pretrained_sha256"
+
 
 class Executor(tfx_executor.GenericExecutor):
     """Calls `run_fn`, as TFX's own executor; a `run_fn` cannot set properties of the artifact itself."""
@@ -30,9 +33,9 @@ class Executor(tfx_executor.GenericExecutor):
             input_dict: `examples` (Examples), `schema` (Schema) and, where the data were transformed,
                 `transform_graph` (TransformGraph).
             output_dict: `model` (Model), whose custom properties get how it was trained (`distribution`,
-                `replicas`, `precision`, `precision_asked`, `class_weights`), and `files` the SHA-256 of each
-                of the model's files; a worker of a cluster that is not the first has `cluster_task` in place
-                of all these.
+                `replicas`, `precision`, `precision_asked`, `class_weights`), `files` the SHA-256 of each of the
+                model's files, and `pretrained_sha256` that of the pretrained file, where it began with one; a
+                worker of a cluster that is not the first has `cluster_task` in place of all these.
                 `model_run` (ModelRun), the learning curves.
             exec_properties: `run_fn` and `custom_config`, which components.trainer.run_fn describes.
         """
@@ -49,3 +52,12 @@ class Executor(tfx_executor.GenericExecutor):
         weights = class_weights.read_fact(model.uri)
         if weights is not None:
             model.set_string_custom_property(class_weights.PROPERTY, weights)
+        pretrained = _pretrained(exec_properties["custom_config"])
+        if pretrained:
+            model.set_string_custom_property(PRETRAINED, pretrained)
+
+
+def _pretrained(custom_config: str) -> str:
+    """SHA-256 of the pretrained file that training began with; empty without one."""
+    source = json.loads(json.loads(custom_config)["model_source"])
+    return source.get("pretrained", {}).get("sha256", "")

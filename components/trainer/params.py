@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from components.common.distribution_options import ALONE, Distributed
-from components.common.step import Training
+from components.common.step import Options, Training
+
+
+class Stage(Options):
+    """One stage of a training: what trains from then on, for how long, and at which learning rates.
+
+    The optimizer begins anew in each stage; what an earlier stage unfroze stays so.
+    """
+
+    epochs: int | None = Field(default=None, ge=1, description="Passes over the training examples.")
+    steps: int | None = Field(default=None, ge=1, description="Steps of the optimizer, in place of epochs.")
+    learning_rate: float | None = Field(
+        default=None,
+        gt=0,
+        description="Learning rate of the optimizer; what build_model compiles with where it is not written.",
+    )
+    trunk_learning_rate: float | None = Field(
+        default=None,
+        gt=0,
+        description="That of the layers of model.pretrained; learning_rate where it is not written.",
+    )
+    unfreeze: list[Annotated[str, Field(min_length=1)]] = Field(
+        default=[], description="Patterns of names of frozen layers that train from this stage on."
+    )
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Stage:
+        if (self.epochs is None) == (self.steps is None):
+            given = "epochs and steps both say how long it is" if self.epochs else "it has no length"
+            raise ValueError(f"of a stage, {given}; write e.g. epochs: 2")
+        return self
 
 
 class TrainOptions(Training):
@@ -29,3 +59,30 @@ class TrainOptions(Training):
         description="What layers compute in: mixed_float16 for GPUs, mixed_bfloat16 for TPUs and newer GPUs; "
         "float32 where there is none. Weights, and the model that is written, are float32 in any case.",
     )
+    trunk_learning_rate: float | None = Field(
+        default=None,
+        gt=0,
+        description="That of the layers of model.pretrained; learning_rate where it is not written.",
+    )
+    stages: list[Stage] = Field(
+        default=[],
+        description="Stages of training one after another, in place of epochs and learning rates, e.g. "
+        "[{epochs: 2}, {epochs: 3, unfreeze: ['*'], learning_rate: 0.00001}].",
+    )
+
+    @model_validator(mode="after")
+    def _stages_say_all(self) -> TrainOptions:
+        said = {"epochs", "steps", "learning_rate", "trunk_learning_rate"} & self.model_fields_set
+        if self.stages and said:
+            raise ValueError(
+                f"{' and '.join(sorted(said))} would hold for no stage, as each says its own; write them into "
+                "stages"
+            )
+        return self
+
+    def needs_trunk(self) -> str | None:
+        """The first key that has a meaning for the layers of model.pretrained alone; None where there is none."""
+        if self.trunk_learning_rate is not None:
+            return "trunk_learning_rate"
+        named = ("unfreeze", "trunk_learning_rate")
+        return next((key for stage in self.stages for key in named if getattr(stage, key)), None)

@@ -27,6 +27,7 @@ from components.common.model_definition import ModelDefinition
 from components.common.model_files import StepRecord
 from components.common.output_kind import kinds
 from components.common.step_executor import label_fields
+from components.trainer import stages
 
 # Beside the model: facts for lineage, which a run_fn cannot write.
 FACTS_FILE = "training.json"
@@ -125,8 +126,7 @@ def train_baseline(
         progress.report(f"note: {precision.note(asked, used)}")
     with precision.policy(used):
         model = definition.build()
-    if options.get("learning_rate") is not None:
-        training.compile_like(model, model, options["learning_rate"])
+        trunk = definition.trunk_of(model)
     classes = examples.vocabulary()
     if classes is not None:
         vocabulary.refuse_other_outputs(classes.names, model.output_shape)
@@ -135,10 +135,10 @@ def train_baseline(
     specs = model_files.input_specs(model, list(examples.feature_spec()), examples.label)
     train = examples.load("train", specs)
     refuse_misfit(model, train, examples.label)
-    history = training.fit(
+    history = stages.train(
         model,
-        train,
-        examples.load("eval", specs),
+        trunk,
+        (train, examples.load("eval", specs)),
         options=options,
         seed=seed,
         log_dir=log_dir,

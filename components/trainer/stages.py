@@ -1,0 +1,125 @@
+"""Training in stages: what trains, for how long, and at which learning rates."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tf_keras
+
+from components.common import training
+from components.common.examples import Arrays
+from components.common.pretrained import PretrainedError, Trunk
+from components.common.training import History, TrainingError
+from components.common.update_rates import UpdateRates
+
+_OF_A_STAGE = ("epochs", "steps", "learning_rate", "trunk_learning_rate")
+
+
+def stages_of(options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The options of each stage; a training without stages is one.
+
+    Args:
+        options: As in components.trainer.params; those that are left out have their defaults.
+    """
+    stages = options.get("stages") or []
+    if not stages:
+        return [dict(options)]
+    shared = {name: value for name, value in options.items() if name not in _OF_A_STAGE}
+    return [{**shared, **stage} for stage in stages]
+
+
+def train(
+    model: tf_keras.Model,
+    trunk: Trunk | None,
+    splits: tuple[Arrays, Arrays],
+    options: Mapping[str, Any],
+    seed: int,
+    log_dir: str,
+) -> History:
+    """Trains a compiled model stage by stage, each with a fresh optimizer.
+
+    Args:
+        model: With build_model's loss, metrics and optimizer.
+        trunk: Its pretrained layers, where it has some.
+        splits: Train and eval examples.
+        options: As in components.trainer.params; those that are left out have their defaults.
+        seed: Of shuffling and dropout in the first stage; that of each later one is one more.
+        log_dir: Gets the learning curves; those of several stages a folder each.
+
+    Returns:
+        The metrics of each epoch of all stages.
+
+    Raises:
+        TrainingError: Where the options do not go with what build_model compiles, or training diverges.
+        PretrainedError: Where a stage unfreezes nothing.
+    """
+    stages = stages_of(options)
+    # Of the optimizer that build_model makes: a number, or a schedule as config.
+    compiled_rate = model.optimizer.get_config()["learning_rate"]
+    histories = []
+    for index, stage in enumerate(stages):
+        if trunk:
+            trunk.unfreeze(stage.get("unfreeze") or [])
+        asked = stage.get("learning_rate")
+        if asked is not None or trunk or len(stages) > 1:
+            training.compile_like(model, model, compiled_rate if asked is None else asked)
+        histories.append(
+            training.fit(
+                model,
+                *splits,
+                options=stage,
+                seed=seed + index,
+                log_dir=os.path.join(log_dir, f"stage-{index + 1}") if len(stages) > 1 else log_dir,
+                callbacks=_rates(model, trunk, stage, asked or compiled_rate),
+            )
+        )
+    if trunk:
+        trunk.release()
+    return joined(histories)
+
+
+def check(trunk: Trunk, options: Mapping[str, Any]) -> None:
+    """Goes through the stages without training.
+
+    Raises:
+        PretrainedError: Where a stage unfreezes nothing, or has a learning rate for what does not train.
+    """
+    for index, stage in enumerate(stages_of(options)):
+        where = f"stages[{index}]" if options.get("stages") else ""
+        try:
+            trunk.unfreeze(stage.get("unfreeze") or [])
+        except PretrainedError as error:
+            raise PretrainedError(f"{where}: {error}", error.option) from error
+        if stage.get("trunk_learning_rate") is not None and not trunk.trained():
+            raise PretrainedError(
+                f"{where + ': ' if where else ''}trunk_learning_rate is for layers of the trunk, all of which are "
+                f"frozen; {'unfreeze some, or' if where else 'write pretrained: {freeze: []}, or'} leave it out",
+                "trunk_learning_rate",
+            )
+
+
+def _rates(
+    model: tf_keras.Model, trunk: Trunk | None, stage: Mapping[str, Any], head: float | dict[str, Any]
+) -> list[tf_keras.callbacks.Callback]:
+    own = stage.get("trunk_learning_rate")
+    if trunk is None or own is None:
+        return []
+    if isinstance(head, dict):
+        raise TrainingError(
+            "build_model compiles with a learning rate schedule of its own; write learning_rate, for "
+            "trunk_learning_rate to stand beside, or leave trunk_learning_rate out"
+        )
+    rate = own / head
+    return [
+        UpdateRates((weight, rate) for name in trunk.trained() for weight in model.get_layer(name).weights)
+    ]
+
+
+def joined(histories: Sequence[History]) -> History:
+    """The history of stages one after another; the epoch that was kept is one of the last stage."""
+    curves = {name: [value for one in histories for value in one[name]] for name in histories[0]}
+    before = sum(len(one["loss"]) for one in histories[:-1])
+    rates = [rate for one in histories for rate in one.learning_rates]
+    return History(curves, sum(one.steps for one in histories), before + histories[-1].kept, rates)
