@@ -122,6 +122,11 @@ def _measured(
     if feature is None:
         return Finding(split, name, kind, told, option=fix)
     counts = tfdv_statistics.common(feature)
+    if kind == "shape" and counts.num_missing and _as_long_as_in_train(name, counts, data):
+        kind, fix = (
+            "missing",
+            allowance(name, "missing"),
+        )  # TFDV tells it once more, as a shape that is none
     if kind in ("nan", "infinite"):
         count = tfdv_statistics.non_finite(feature)[kind == "infinite"]
         what = "no numbers (NaN)" if kind == "nan" else "infinite"
@@ -140,6 +145,13 @@ def _measured(
         )
         return Finding(split, name, kind, told, counts.num_non_missing / total, 1, fix)
     return Finding(split, name, kind, told, option=fix)
+
+
+def _as_long_as_in_train(name: str, counts: Any, data: Data) -> bool:
+    feature = tfdv_statistics.features_of(data.statistics[TRAIN]).get(name)
+    known = tfdv_statistics.common(feature) if feature is not None else None
+    lengths = {counts.min_num_values, counts.max_num_values}
+    return known is not None and lengths == {known.min_num_values, known.max_num_values}
 
 
 def _unseen(finding: Finding, feature: Any, data: Data, options: Validation) -> Finding:

@@ -134,6 +134,14 @@ def test_labels_that_are_missing_in_both_splits_alike() -> None:
     assert found["train", "label", "missing"].text == "20 of 200 examples have no label"
 
 
+def test_values_that_eval_alone_misses_are_told_once() -> None:
+    evaluation = rows(100, seed=1)
+    for row in evaluation[::10]:
+        del row["label"], row["fare"]
+    found = findings(TRAIN, evaluation, label="label")
+    assert refused(found) == {("eval", "label", "missing"), ("eval", "fare", "missing")}
+
+
 @pytest.mark.parametrize(("value", "kind"), [(-1, "negative"), (-1.0, "negative"), (0.5, "fraction")])
 def test_labels_that_are_no_class(value: float, kind: str) -> None:
     cast = type(value)
