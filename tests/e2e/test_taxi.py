@@ -33,7 +33,10 @@ RAW = {
 
 def first_trips() -> pd.DataFrame:
     """Trips of companies and ways to pay that both splits have."""
-    trips = pd.read_csv(REPOSITORY / "data/taxi/data.csv").head(TRIPS).drop(columns="pickup_census_tract")
+    trips = pd.read_csv(REPOSITORY / "data/taxi/data.csv").iloc[
+        2 : TRIPS + 2
+    ]  # the first two lack a pickup
+    trips = trips.drop(columns="pickup_census_tract")
     held_out = in_eval(trips["trip_start_timestamp"])
     for name in ("company", "payment_type"):
         seen = set(trips[~held_out][name].dropna()) & set(trips[held_out][name].dropna())
