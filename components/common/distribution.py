@@ -64,6 +64,21 @@ def mirrored_devices() -> list[str]:
     return [f"/gpu:{index}" for index in range(len(gpus))] or ["/cpu:0"]
 
 
+class OneStatistic(tf_keras.callbacks.Callback):
+    """Lets all replicas measure with the statistics of batches that are written: means over the replicas' own.
+
+    Each replica gathers those of BatchNormalization by itself, and would be measured by them too.
+    """
+
+    def on_test_begin(self, logs: dict | None = None) -> None:
+        if not tf.distribute.has_strategy() or asynchronous():
+            return
+        for weight in self.model.weights:
+            by_itself = weight.synchronization == tf.VariableSynchronization.ON_READ
+            if by_itself and weight.aggregation == tf.VariableAggregation.MEAN:
+                weight.assign(weight.read_value())
+
+
 def divide_cpu(devices: int) -> None:
     """Makes the CPU pass for several devices, before TensorFlow has used it.
 

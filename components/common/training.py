@@ -334,6 +334,7 @@ def fit(
         verbose=0,
         callbacks=[
             *callbacks,
+            distribution.OneStatistic(),
             counter,
             *([stopping] if stopping else []),
             drawn,
