@@ -201,6 +201,7 @@ def _distribution(file: ConfigFile) -> _Mistakes:
 
 def _pretrained(file: ConfigFile) -> _Mistakes:
     yield from pretrained_checks.mistakes(file.config.model.pretrained)
+    yield from pretrained_checks.undivided(file.config)
 
 
 def _no_module(name: str, config_path: Path) -> str:

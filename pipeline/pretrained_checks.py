@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from pipeline import distribution_checks
+from pipeline.config import Config
 from pipeline.config_file import Location, nearest
 from pipeline.pretrained_options import PretrainedOptions
 
@@ -44,6 +46,25 @@ def mistakes(options: PretrainedOptions | None) -> Iterator[tuple[Location, str]
         )
     elif not options.path and kind == model_format.SAVED_MODEL:
         yield at, f"{file} is a SavedModel, not weights; write what model.save_weights made"
+
+
+def undivided(config: Config) -> Iterator[tuple[Location, str]]:
+    """Trainings that freeze layers or go by stages, and that would be divided among devices or processes."""
+    for found in distribution_checks.trainings(config):
+        if found.asked.kind == "none":
+            continue
+        if found.at == ("model", "train") and (config.model.pretrained or config.model.train.stages):
+            yield (
+                (*found.at, "distribution"),
+                f"{found.asked.kind} cannot train a pretrained model or in stages: layers are frozen, and slowed "
+                "down, in one process on one device; write distribution: none",
+            )
+        elif getattr(found.options, "freeze", []):
+            yield (
+                (*found.at, "freeze"),
+                f"layers are frozen in one process on one device, and {found.asked.kind} has more; write "
+                "distribution: none in this step, or leave freeze out",
+            )
 
 
 def unreachable(options: PretrainedOptions | None, mounts: Iterable[str]) -> str | None:

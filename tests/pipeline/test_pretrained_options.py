@@ -181,6 +181,19 @@ def test_a_head_needs_no_module(folder: Path) -> None:
     assert problem.key() == "model" and "a Python module with build_model" in problem.message
 
 
+def test_what_is_frozen_is_not_divided_among_devices(folder: Path) -> None:
+    path = written(folder, train="{distribution: mirrored, batch_size: 128}")
+    found = problems(path)
+    assert [problem.key() for problem in found] == ["model.train.distribution"]
+    assert "cannot train a pretrained model or in stages" in found[0].message
+
+    text = written(folder).read_text(encoding="utf-8")
+    step = "- fine_tune: {distribution: mirrored, freeze: [a]}\n    - convert"
+    path.write_text(text.replace("- convert", step), encoding="utf-8")
+    found = problems(path)
+    assert [problem.key() for problem in found] == ["candidates.int8[0].fine_tune.freeze"]
+
+
 def test_a_keras_3_file_is_refused(folder: Path) -> None:
     with zipfile.ZipFile(folder / "three.keras", "w") as archive:
         archive.writestr("config.json", "{}")
