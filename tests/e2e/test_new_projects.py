@@ -1,0 +1,172 @@
+"""Projects that `paredown init` makes, with the program installed from its wheel and without this repository.
+
+The environment is a new one: the wheel, and links to the packages of this one; nothing in it, and nothing in
+what it runs, leads back here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from tests.e2e.conftest import REPOSITORY, Outcome
+
+pytestmark = pytest.mark.e2e
+
+
+@dataclass(frozen=True)
+class Installation:
+    """An environment with the program in it.
+
+    Attributes:
+        root: Of the environment.
+        wheel: What was installed.
+    """
+
+    root: Path
+    wheel: Path
+
+    def run(self, folder: Path, program: str, *arguments: str) -> Outcome:
+        environment = {
+            name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "COLUMNS")
+        }
+        done = subprocess.run(
+            [str(self.root / "bin" / program), *arguments],
+            cwd=folder,
+            env={**environment, "NO_COLOR": "1", "PATH": f"{self.root}/bin:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    def paredown(self, folder: Path, *arguments: str) -> Outcome:
+        return self.run(folder, "paredown", *arguments)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """The program, installed from its wheel."""
+    root = tmp_path_factory.mktemp("installed")
+    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-index", "--no-build-isolation", "-q"]
+    subprocess.run([*build, "--wheel-dir", str(root), str(REPOSITORY)], check=True, cwd=root)
+    (wheel,) = root.glob("paredown-*.whl")
+    venv.create(root / "env", with_pip=False)
+    packages = next((root / "env").glob("lib/python3*/site-packages"))
+    for path in Path(sysconfig.get_path("purelib")).iterdir():
+        if (
+            "paredown" not in path.name.lower()
+            and path.suffix != ".pth"
+            and "__editable__" not in path.name
+        ):
+            (packages / path.name).symlink_to(path)
+    install = [sys.executable, "-m", "pip", "--python", str(root / "env/bin/python"), "install", "-q"]
+    subprocess.run([*install, "--no-deps", "--no-index", str(wheel)], check=True, cwd=root)
+    return Installation(root / "env", wheel)
+
+
+def new_project(installed: Installation, folder: Path, template: str) -> Path:
+    project = folder / template
+    made = installed.paredown(folder, "init", template, "--template", template)
+    assert made.code == 0, made.err
+    for command in ("validate", "plan"):
+        outcome = installed.paredown(project, command, "pipeline.yaml")
+        assert outcome.code == 0, outcome.err
+    return project
+
+
+def finish(installed: Installation, project: Path) -> dict[str, Any]:
+    """Runs the project and compiles it for both targets."""
+    ran = installed.paredown(project, "run", "pipeline.yaml", "--json")
+    assert ran.code == 0, ran.err
+    for target, end in (("kubeflow", "yaml"), ("vertex", "json")):
+        arguments = [
+            "--target",
+            target,
+            "--image",
+            "example.com/image:1",
+            "--pipeline-root",
+            "gs://bucket/root",
+        ]
+        compiled = installed.paredown(
+            project, "compile", "pipeline.yaml", *arguments, "-o", f"compiled.{end}"
+        )
+        assert compiled.code == 0, compiled.err
+        checked = installed.paredown(project, "image-check", f"compiled.{end}")
+        assert checked.code == 0, checked.out + checked.err
+    result = json.loads(ran.out)
+    shown = installed.paredown(project, "lineage", "serving")
+    assert shown.code == 0 and shown.out.startswith("ok: "), shown.out + shown.err
+    return result
+
+
+def test_the_program_is_the_installed_one(installed: Installation, tmp_path: Path) -> None:
+    code = (
+        "import components, pipeline, sys; print(components.__path__[0], pipeline.__path__[0], *sys.path)"
+    )
+    places = installed.run(tmp_path, "python", "-c", code).out.split()
+    assert all(place.startswith(str(installed.root)) for place in places[:2])
+    assert not [place for place in places if Path(place) == REPOSITORY]
+    with zipfile.ZipFile(installed.wheel) as archive:
+        names = archive.namelist()
+    assert "pipeline/templates/common/requirements.lock" in names
+    assert "pipeline/report/page.html.j2" in names or any(name.endswith(".j2") for name in names)
+    assert not [name for name in names if name.startswith(("tests/", "configs/", "data/"))]
+
+
+def test_images(installed: Installation, tmp_path: Path) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+    from PIL import Image
+
+    project = new_project(installed, tmp_path, "image")
+    # A folder of the project's own, called as a package of the program, is none of its business.
+    (project / "components").mkdir()
+    (project / "components" / "__init__.py").write_text("raise ImportError('not this one')\n")
+    result = finish(installed, project)
+    assert result["candidates"][result["winner"]]["measured"]["accuracy"]["candidate"] > 0.6
+    pushed = Path(result["pushed"])
+    labels = (pushed / "labels.txt").read_text(encoding="utf-8").split()
+    assert labels == sorted(path.name for path in (project / "data").iterdir())
+    runner = Interpreter(str(pushed / "tflite")).get_signature_runner("serving_default")
+    right, files = 0, sorted((project / "data").glob("*/*.png"))[::5]
+    for file in files:
+        pixels = np.asarray(Image.open(file), np.int32).reshape(1, 28, 28, 1)
+        (probabilities,) = runner(image=(pixels - 128).astype(np.int8)).values()
+        right += labels[int(np.argmax(probabilities))] == file.parent.name
+    assert right / len(files) > 0.7
+    tests = installed.run(project, "python", "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    assert tests.code == 0, tests.out
+    assert "3 passed" in tests.out
+
+
+def test_a_table(installed: Installation, tmp_path: Path) -> None:
+    project = new_project(installed, tmp_path, "tabular")
+    result = finish(installed, project)
+    accuracy = result["candidates"]["int8"]["measured"]["accuracy"]
+    assert accuracy["metric"] == "AUC" and accuracy["baseline"] > 0.75
+    assert {entry["slice"] for entry in accuracy["slices"]} >= {
+        "payment_type=Cash",
+        "payment_type=Credit Card",
+    }
+    assert (Path(result["pushed"]) / "saved_model.pb").is_file()
+
+
+def test_an_existing_model(installed: Installation, tmp_path: Path) -> None:
+    project = new_project(installed, tmp_path, "import")
+    result = finish(installed, project)
+    assert "Trainer" not in result["nodes"]
+    assert result["candidates"]["int8"]["measured"]["accuracy"]["baseline"] > 0.95
+    tasks = yaml.safe_load((project / "compiled.yaml").read_text(encoding="utf-8"))["root"]["dag"]["tasks"]
+    assert not [name for name in tasks if "trainer" in name]
