@@ -133,6 +133,8 @@ def find_faults(tasks: list[Task]) -> list[Fault]:
     environment.prepare()
     for root in {task.module_root for task in tasks if task.module_root}:
         sys.path.insert(0, str(Path(root).absolute()))
+    # A task's `python -m` looks into its working directory too.
+    sys.path.append(str(Path.cwd()))
     reasons: dict[tuple[str, str], list[str]] = {}
     known: dict[str, str | None] = {}
     for task in tasks:

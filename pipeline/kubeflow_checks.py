@@ -320,6 +320,12 @@ def _beam(config: Config, pipeline_root: str) -> _Mistakes:
 
 
 def _module(file: ConfigFile) -> _Mistakes:
+    for path in _hiding(Path.cwd()):
+        yield (
+            ("model", "module"),
+            f"{path} would hide Paredown's own package {path.stem!r} from tasks, which run in the image's copy of "
+            "this folder; call it something else",
+        )
     try:
         image_module_root(file.config, file.path)
     except ValueError as error:
@@ -328,6 +334,16 @@ def _module(file: ConfigFile) -> _Mistakes:
     why = unreachable(options, [volume.mount for volume in file.config.kubeflow.volumes])
     if options and why:
         yield ("model", "pretrained", "path" if options.path else "weights"), why
+
+
+def _hiding(folder: Path) -> Iterator[Path]:
+    """What Python would take for a package of Paredown in a folder that it looks into first."""
+    for package in ("components", "pipeline"):
+        own = Path(__file__).resolve().parent.parent / package
+        for path in (folder / f"{package}.py", folder / package):
+            imported = path if path.suffix else path / "__init__.py"
+            if imported.is_file() and path.resolve() != own:
+                yield path
 
 
 def _names(plan: Plan) -> _Mistakes:

@@ -140,9 +140,14 @@ def test_images(installed: Installation, tmp_path: Path) -> None:
     from PIL import Image
 
     project = new_project(installed, tmp_path, "image")
-    # A folder of the project's own, called as a package of the program, is none of its business.
+    # A package of the project's own, called as one of the program: none of a run's business here, but a
+    # cluster's tasks would import it.
     (project / "components").mkdir()
     (project / "components" / "__init__.py").write_text("raise ImportError('not this one')\n")
+    arguments = ["--image", "example.com/image:1", "--pipeline-root", "gs://bucket/root"]
+    refused = installed.paredown(project, "compile", "pipeline.yaml", *arguments)
+    assert refused.code == 2 and "components would hide Paredown's own package 'components'" in refused.err
+    shutil.move(project / "components", project / "parts")
     result = finish(installed, project)
     assert result["candidates"][result["winner"]]["measured"]["accuracy"]["candidate"] > 0.6
     pushed = Path(result["pushed"])

@@ -282,3 +282,12 @@ def test_a_module_outside_of_the_image_is_refused(tmp_path: Path, monkeypatch: p
     assert "outside of" in found[0].message
     monkeypatch.chdir(tmp_path)
     assert kubeflow_checks.image_module_root(file.config, file.path) is None
+
+
+def test_packages_called_as_the_programs_own_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "components").mkdir()  # without an __init__.py Python prefers the installed package
+    assert list(kubeflow_checks._hiding(tmp_path)) == []
+    (tmp_path / "components" / "__init__.py").touch()
+    (tmp_path / "pipeline.py").touch()
+    assert list(kubeflow_checks._hiding(tmp_path)) == [tmp_path / "components", tmp_path / "pipeline.py"]
+    assert list(kubeflow_checks._hiding(Path.cwd())) == []
