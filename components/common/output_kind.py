@@ -63,7 +63,7 @@ _OF_CLASSES = re.compile(
 
 @dataclass(frozen=True)
 class OutputKind:
-    """An output of a compiled model.
+    """An output of a model.
 
     Attributes:
         name: Of the output, which is that of its layer.
@@ -71,7 +71,7 @@ class OutputKind:
         loss: Name of Keras's function that it is compiled with; empty where it is none of Keras's own.
         task: multiclass, multilabel or regression, as the loss says; None where it does not.
         end: Name of the activation that it went through; None where the last layer has none.
-        trained: Whether it has a loss at all.
+        trained: Whether it has a loss at all, or will get one: an imported model need not be compiled.
     """
 
     name: str
@@ -166,15 +166,18 @@ def _units(count: int) -> str:
 
 
 def losses_of(model: tf_keras.Model) -> list[Any]:
-    """What each output of a compiled model was compiled with, in its order; None for one without a loss."""
-    loss, names = model.loss, list(model.output_names or ())
+    """What each output of a model was compiled with, in its order; None for one without a loss."""
+    names = list(model.output_names or ())
+    if not model._is_compiled:  # an imported one need not be
+        return [None] * len(names)
+    loss = model.loss
     if isinstance(loss, Mapping):
         return [loss.get(name) for name in names]
     return list(loss) if isinstance(loss, list | tuple) else [loss] * len(names)
 
 
 def kinds(model: tf_keras.Model) -> list[OutputKind]:
-    """The outputs of a compiled functional or Sequential model, in its order."""
+    """The outputs of a functional or Sequential model, in its order."""
     found = []
     for name, tensor, own in zip(model.output_names, model.outputs, losses_of(model), strict=True):
         function, _ = _keras_function(own)
@@ -185,7 +188,7 @@ def kinds(model: tf_keras.Model) -> list[OutputKind]:
                 function,
                 _TASKS.get(function),
                 activation_of(tensor),
-                own is not None,
+                own is not None or not model._is_compiled,
             )
         )
     return found

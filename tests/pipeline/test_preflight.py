@@ -40,7 +40,7 @@ def build_model(hparams):
     model = tf_keras.Sequential(
         [tf_keras.layers.Input((4,), name="x"), tf_keras.layers.Dense(3, name="last")]
     )
-    model.compile("sgd", "mse")
+    model.compile("sgd", tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     return model
 
 
