@@ -300,7 +300,7 @@ def build_model(hparams):
 def test_several_outputs(folder: Folder) -> None:
     folder.write_model(TWO_OUTPUTS)
     problem = folder.only_problem("candidates.student=[{convert: {quantization: float16}}]")
-    assert "a model with 2 outputs, and there is one label" in problem.message
+    assert "a model with 2 outputs, and 'label' is one label; write label: {" in problem.message
 
 
 def test_input_of_another_size(folder: Folder) -> None:
