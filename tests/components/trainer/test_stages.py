@@ -13,6 +13,7 @@ from components.common import model_format, training
 from components.common.examples import Arrays
 from components.common.model_definition import ModelDefinition
 from components.common.pretrained import PretrainedError
+from components.common.stock_layers import without_autograph
 from components.common.training import TrainingError
 from components.trainer import stages
 from tests.components.conftest import MakeModule
@@ -48,6 +49,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from configs.transfer.model import build_model
 
     model = build_model(HPARAMS)
+    model.train_step = without_autograph(model.train_step, model)
     model.fit(digits.features["image"], digits.labels, epochs=4, batch_size=50, verbose=0)
     path = tmp_path_factory.mktemp("digits") / "digits-0-4.h5"
     model.save(path, include_optimizer=False)
