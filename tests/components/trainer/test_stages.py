@@ -44,7 +44,7 @@ def few() -> tuple[Arrays, Arrays]:
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example's model, trained on digits 0 to 4 in plain Keras."""
-    digits = arrays_of(read_digits(DATA / "train.tfrecord.gz", 3000), 0)
+    digits = arrays_of(read_digits(DATA / "train.tfrecord.gz", 8000), 0)
     tf_keras.utils.set_random_seed(0)
     from configs.transfer.model import build_model
 
@@ -155,6 +155,7 @@ def test_ten_examples_of_each_digit_teach_more_to_a_model_that_has_seen_others(
             predicted = model.predict_on_batch(few[1].features["image"]).argmax(axis=1)
             accuracy[name].append(float(np.mean(predicted == few[1].labels)))
 
+    # Half of what these seeds gain, 0.067: 0.659 against 0.593.
     margin = np.mean(accuracy["transfer"]) - np.mean(accuracy["scratch"])
     assert margin > 0.03, accuracy
     assert np.mean(accuracy["transfer"]) > 0.6, accuracy
