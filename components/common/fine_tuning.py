@@ -111,6 +111,8 @@ def fit_and_save(
     """
     frozen = Frozen(model)
     frozen.freeze(layers_matching(model, job.options.get("freeze") or []))
+    if frozen.names():
+        training.compile_anew(model)
     history = training.fit(
         model,
         *splits,

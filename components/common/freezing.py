@@ -24,6 +24,7 @@ class Frozen:
 
     A frozen layer's weights do not change, and its BatchNormalization normalizes by its moving statistics,
     which do not change either: https://keras.io/guides/transfer_learning. Patterns are as those of file names.
+    Compile the model after each change: Keras trains by what `trainable` was then.
     """
 
     def __init__(self, model: tf_keras.Model):

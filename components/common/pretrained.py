@@ -87,7 +87,7 @@ def _application(options: Mapping[str, Any]) -> tf_keras.Model:
     }
     try:
         return getattr(tf_keras.applications, name)(weights=None, **arguments)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, IndexError) as error:  # the last of a shape that is too short
         raise PretrainedError(
             f"{name} refuses these options: {user_module.describe(error)}", "options"
         ) from error

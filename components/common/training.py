@@ -117,6 +117,19 @@ def compile_like(
         optimizer.build(model.trainable_variables)
 
 
+def compile_anew(model: tf_keras.Model, **changes: Any) -> None:
+    """Compiles a model as it is compiled, with the same optimizer.
+
+    Keras trains by the `trainable` that layers had when the model was compiled: what is set later counts only
+    from the next time on.
+
+    Args:
+        model: Compiled.
+        **changes: Arguments of `compile` in place of those that it was compiled with.
+    """
+    model.compile(**{**model._compile_config.config, "optimizer": model.optimizer, **changes})
+
+
 def _outputs_as_named_by(reference: tf_keras.Model, model: tf_keras.Model) -> list[str]:
     """The reference's names of a model's outputs, in the order that the model has them."""
     names = list(reference.output_names)
@@ -214,9 +227,8 @@ def _step_by_step(model: tf_keras.Model) -> None:
 
     They count steps, and renew masks of weights after each one.
     """
-    arguments = model._compile_config.config
-    if arguments.get("steps_per_execution") not in (None, 1):
-        model.compile(**{**arguments, "optimizer": model.optimizer, "steps_per_execution": None})
+    if model._compile_config.config.get("steps_per_execution") not in (None, 1):
+        compile_anew(model, steps_per_execution=None)
 
 
 def early_stopping(asked: EarlyStopping, first_epoch_to_stop: int) -> tf_keras.callbacks.EarlyStopping:

@@ -3,7 +3,7 @@
     python -m configs.transfer.compare [SEEDS]
 
 trains both baselines with Paredown's own code on the data that make_data.py has made, and prints the accuracy
-of each on all test digits 5 to 9. Three seeds take about a minute.
+of each on all 4,861 test digits 5 to 9 of data/mnist. Three seeds take about a minute.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from components.common import training  # noqa: E402
 from components.common.examples import Arrays  # noqa: E402
 from components.common.model_definition import ModelDefinition  # noqa: E402
 from components.trainer import stages  # noqa: E402
-from configs.transfer.make_data import read  # noqa: E402
+from configs.transfer.make_data import MNIST, read  # noqa: E402
 from pipeline.config_file import load  # noqa: E402
 from pipeline.pretrained_source import pretrained_source  # noqa: E402
 
@@ -41,10 +41,14 @@ def train(config: Path, seed: int) -> tuple[tf_keras.Model, Arrays]:
         The model, and the test examples.
     """
     section, data = load(config).config.model, load(config).config.data
-    splits = {}
-    for split in ("train", "test"):
-        images, labels = read(Path(data.path) / f"{split}.tfrecord.gz", range(5))
-        splits[split] = Arrays({"image": images.astype(np.float32)}, labels)
+    found = {
+        "train": read(Path(data.path) / "train.tfrecord.gz", range(5)),
+        "test": read(MNIST / "test.tfrecord.gz", range(5, 10)),
+    }
+    splits = {
+        split: Arrays({"image": images.astype(np.float32)}, labels)
+        for split, (images, labels) in found.items()
+    }
     definition = ModelDefinition(
         section.module or "", section.hparams, pretrained_source(section.pretrained)
     )

@@ -14,15 +14,15 @@ import tf_keras
 
 
 def build_model(hparams, pretrained):
-    x = tf_keras.layers.Dense(3, name="last")(pretrained.output)
+    x = tf_keras.layers.Dense(3, activation="softmax", name="last")(pretrained.output)
     model = tf_keras.Model(pretrained.inputs, x)
-    model.compile("sgd", "mse")
+    model.compile("sgd", "sparse_categorical_crossentropy")
     return model
 
 
 def build_student(hparams):
     return tf_keras.Sequential(
-        [tf_keras.layers.Input((4,), name="x"), tf_keras.layers.Dense(3, name="last")]
+        [tf_keras.layers.Input((4,), name="x"), tf_keras.layers.Dense(3, activation="softmax", name="last")]
     )
 """
 STEPS = """\

@@ -36,8 +36,7 @@ def weights_by_layer(model: tf_keras.Model) -> dict[str, dict[str, np.ndarray]]:
     """Plain name of a layer → last part of the name of each of its weights → value."""
     found: dict[str, dict[str, np.ndarray]] = {}
     for layer in model.layers:
-        own = getattr(layer, "layer", layer)
-        values = {weight.name.split("/")[-1].split(":")[0]: weight.numpy() for weight in own.weights}
+        values = {weight.name.split("/")[-1].split(":")[0]: weight.numpy() for weight in layer.weights}
         found[layer_weights.plain_name(layer.name)] = values
     return found
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tf_keras
 
+from components.common.stock_layers import without_autograph
 from components.common.update_rates import UpdateRates, UpdateRatesError
 
 optimizers = tf_keras.optimizers
@@ -28,6 +29,7 @@ def trained(optimizer: Any, rates: dict[str, float]) -> dict[str, list[np.ndarra
     ]
     model = tf_keras.Model(inputs, outputs)
     model.compile(optimizer, "mse")
+    model.train_step = without_autograph(model.train_step, model)
     random = np.random.default_rng(0)
     features = [random.normal(size=(16, 3)).astype(np.float32) for _ in inputs]
     labels = [random.normal(size=(16, 2)).astype(np.float32) for _ in outputs]

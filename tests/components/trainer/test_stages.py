@@ -13,6 +13,7 @@ from components.common import model_format, training
 from components.common.examples import Arrays
 from components.common.model_definition import ModelDefinition
 from components.common.pretrained import PretrainedError
+from components.common.stock_layers import without_autograph
 from components.common.training import TrainingError
 from components.trainer import stages
 from tests.components.conftest import MakeModule
@@ -43,11 +44,12 @@ def few() -> tuple[Arrays, Arrays]:
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example's model, trained on digits 0 to 4 in plain Keras."""
-    digits = arrays_of(read_digits(DATA / "train.tfrecord.gz", 3000), 0)
+    digits = arrays_of(read_digits(DATA / "train.tfrecord.gz", 8000), 0)
     tf_keras.utils.set_random_seed(0)
     from configs.transfer.model import build_model
 
     model = build_model(HPARAMS)
+    model.train_step = without_autograph(model.train_step, model)
     model.fit(digits.features["image"], digits.labels, epochs=4, batch_size=50, verbose=0)
     path = tmp_path_factory.mktemp("digits") / "digits-0-4.h5"
     model.save(path, include_optimizer=False)
@@ -153,6 +155,7 @@ def test_ten_examples_of_each_digit_teach_more_to_a_model_that_has_seen_others(
             predicted = model.predict_on_batch(few[1].features["image"]).argmax(axis=1)
             accuracy[name].append(float(np.mean(predicted == few[1].labels)))
 
+    # Half of what these seeds gain, 0.067: 0.659 against 0.593.
     margin = np.mean(accuracy["transfer"]) - np.mean(accuracy["scratch"])
     assert margin > 0.03, accuracy
     assert np.mean(accuracy["transfer"]) > 0.6, accuracy

@@ -69,7 +69,7 @@ def test_kubeflow_gets_a_specification_that_kfp_reads(compiled: Compile, config:
     loaded = kfp_components.load_component_from_text(done.text())
     assert loaded.name == spec.pipeline_info.name
     assert {name: value.default for name, value in loaded.component_spec.inputs.items()} == {
-        "data_path": "/paredown/data/mnist",
+        "data_path": load(config).config.kubeflow.data_path,
         "data_fingerprint": "0123",
         "push_directory": load(config).config.kubeflow.push_directory,
         "seed": 42,
@@ -126,7 +126,7 @@ def test_vertex_gets_a_job_that_its_client_reads(compiled: Compile, config: str)
     values = message.runtime_config.parameters
     assert set(values) == set(kinds)
     assert values["seed"].int_value == 42
-    assert values["data_path"].string_value == "/paredown/data/mnist"
+    assert values["data_path"].string_value == load(config).config.kubeflow.data_path
 
 
 @every_config
