@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +19,7 @@ from components.common.examples import Arrays
 _MOST_BYTES_OF_CONSTANTS = 2**31 - 2**20
 
 Piece = np.ndarray
+Result = TypeVar("Result")
 
 
 class DistributionError(Exception):
@@ -32,6 +34,17 @@ def replicas() -> int:
 def asynchronous() -> bool:
     """Whether workers take steps by themselves (parameter servers): batches and callbacks have no order."""
     return isinstance(tf.distribute.get_strategy(), tf.distribute.ParameterServerStrategy)
+
+
+def outside(function: Callable[..., Result], *arguments: Any) -> Result:
+    """Calls a function outside of the scope of any strategy: its models are those of a plain process.
+
+    A scope can neither be left for a while nor hold the default strategy's; but it is its thread's alone.
+    """
+    if not tf.distribute.has_strategy():
+        return function(*arguments)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def strategy_of(asked: Distribution) -> tf.distribute.Strategy:

@@ -127,7 +127,8 @@ def fit_and_save(
     kernels = layer_weights.kernels(model)
     checks = invariants.check(kernels, record.layers)
     invariants.refuse_lost(checks)
-    model_files.save(model, job.output, list(splits[0].features), record)
+    objects = job.definition.custom_objects()
+    model_files.save(model, job.output, list(splits[0].features), record, objects)
     history.write(job.output)
     facts: Facts = {
         "technique": "-".join(record.techniques()),

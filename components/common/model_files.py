@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
-from components.common import json_file
+from components.common import distribution, json_file
 from components.common.examples import InputSpec, match_features
 from components.common.file_hashes import MODEL_FOLDERS
 from components.common.invariants import Invariants
@@ -107,7 +108,13 @@ def signature_inputs(signature: Any) -> dict[str, InputSpec]:
     }
 
 
-def save(model: tf_keras.Model, uri: str, features: list[str], record: StepRecord) -> None:
+def save(
+    model: tf_keras.Model,
+    uri: str,
+    features: list[str],
+    record: StepRecord,
+    custom_objects: Mapping[str, Any] | None = None,
+) -> None:
     """Writes a model into an artifact's folder, in the formats that the module's docstring lists.
 
     Args:
@@ -115,12 +122,22 @@ def save(model: tf_keras.Model, uri: str, features: list[str], record: StepRecor
         uri: The folder.
         features: The feature that feeds each of the model's inputs, in the model's order.
         record: What made the model.
+        custom_objects: The user's layers and functions, by name.
     """
     os.makedirs(os.path.join(uri, KERAS), exist_ok=True)
     # HDF5, as a quantization-aware model does not load from the `.keras` format.
     model.save(os.path.join(uri, KERAS, "model.h5"), include_optimizer=False)
-    save_serving(model, serving_dir(uri), features)
     record.write(uri)
+    if not tf.distribute.has_strategy():
+        save_serving(model, serving_dir(uri), features)
+        return
+
+    def save_plain() -> None:
+        with tf_keras.utils.custom_object_scope(dict(custom_objects or {})):
+            save_serving(load(uri), serving_dir(uri), features)
+
+    # A function of variables that are spread over replicas or servers cannot always be saved.
+    distribution.outside(save_plain)
 
 
 def save_serving(model: tf_keras.Model, directory: str, features: list[str]) -> None:

@@ -145,7 +145,7 @@ def train_baseline(
     )
     if used != precision.FLOAT32:
         model = precision.in_float32(model, definition.custom_objects())
-    model_files.save(model, output, list(specs), StepRecord())
+    model_files.save(model, output, list(specs), StepRecord(), definition.custom_objects())
     history.write(output)
     if train.class_weights is not None:
         train.class_weights.write(output)

@@ -8,7 +8,7 @@ from typing import Any
 
 import tf_keras
 
-from components.common import training
+from components.common import precision, training
 from components.common.examples import Arrays
 from components.common.pretrained import PretrainedError, Trunk
 from components.common.training import History, TrainingError
@@ -57,7 +57,7 @@ def train(
     """
     stages = stages_of(options)
     # Of the optimizer that build_model makes: a number, or a schedule as config.
-    compiled_rate = model.optimizer.get_config()["learning_rate"]
+    compiled_rate = precision.plain_optimizer(model.optimizer).get_config()["learning_rate"]
     histories = []
     for index, stage in enumerate(stages):
         if trunk:

@@ -24,22 +24,77 @@ def arrays(examples: int = EXAMPLES, seed: int = 0) -> Arrays:
     return Arrays({"x": points.astype(np.float32)}, labels)
 
 
+# Statistics of batches that are not learnt: of the variables that each replica has a value of its own of.
+_MEAN, _VARIANCE, _EPSILON = 0.25, 0.64, 0.01
+
+
 def regression() -> tf_keras.Model:
     """Softmax regression that begins at zero."""
+    scaled = layers.BatchNormalization(
+        center=False,
+        scale=False,
+        epsilon=_EPSILON,
+        moving_mean_initializer=tf_keras.initializers.Constant(_MEAN),
+        moving_variance_initializer=tf_keras.initializers.Constant(_VARIANCE),
+        trainable=False,
+        name="scaled",
+    )
     model = tf_keras.Sequential(
-        [layers.Input((2,), name="x"), layers.Dense(3, activation="softmax", kernel_initializer="zeros")]
+        [
+            layers.Input((2,), name="x"),
+            scaled,
+            layers.Dense(3, activation="softmax", kernel_initializer="zeros", name="classes"),
+        ]
     )
     model.compile(tf_keras.optimizers.SGD(RATE), "sparse_categorical_crossentropy", ["accuracy"])
     return model
 
 
-def train(log_dir: str, options: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Trains it under the strategy in scope."""
+def predicted(points: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """What the regression says, in NumPy."""
+    values = (points - _MEAN) / np.sqrt(_VARIANCE + _EPSILON) @ kernel + bias
+    powers = np.exp(values - values.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def by_hand(replicas: int) -> dict[str, Any]:
+    """The regression by gradient descent in NumPy, on whole batches, in the order of the epochs."""
+    trained, evaluation = arrays(), arrays(EVALUATED, 1)
+    points, classes = trained.features["x"].astype(np.float64), np.eye(3)[trained.labels]
+    kernel, bias, losses, accuracies = np.zeros((2, 3)), np.zeros(3), [], []
+    for epoch in range(EPOCHS):
+        for pieces in distribution.epoch_batches(len(trained), BATCH, replicas, SEED, epoch):
+            batch = np.concatenate(pieces)
+            error = (predicted(points[batch], kernel, bias) - classes[batch]) / len(batch)
+            kernel -= RATE * ((points[batch] - _MEAN) / np.sqrt(_VARIANCE + _EPSILON)).T @ error
+            bias -= RATE * error.sum(axis=0)
+        given = predicted(evaluation.features["x"], kernel, bias)
+        losses.append(float(-np.log(given[np.arange(len(given)), evaluation.labels]).mean()))
+        accuracies.append(float(np.mean(given.argmax(axis=1) == evaluation.labels)))
+    return {"weights": [kernel, bias], "val_loss": losses, "val_accuracy": accuracies}
+
+
+def check_written(uri: str, kernel: np.ndarray, bias: np.ndarray) -> None:
+    """Both files of a regression, read where there is no strategy, say what NumPy does."""
+    from components.common import model_files
+
+    points = arrays(EVALUATED, 1).features["x"]
+    expected = predicted(points, kernel, bias)
+    np.testing.assert_allclose(model_files.load(uri)(points), expected, atol=1e-5)
+    signature = tf.saved_model.load(model_files.serving_dir(uri)).signatures["serving_default"]
+    np.testing.assert_allclose(signature(x=tf.constant(points))["classes"], expected, atol=1e-5)
+
+
+def train(log_dir: str, output: str, options: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Trains and writes it under the strategy in scope."""
+    from components.common import model_files
+
     model = regression()
     options = {"epochs": EPOCHS, "batch_size": BATCH, **(options or {})}
     history = training.fit(model, arrays(), arrays(EVALUATED, 1), options, SEED, log_dir)
+    model_files.save(model, output, ["x"], model_files.StepRecord())
     return {
-        "weights": model.get_weights(),
+        "weights": model.get_layer("classes").get_weights(),
         "history": dict(history),
         "steps": history.steps,
         "learning_rates": history.learning_rates,
@@ -78,7 +133,7 @@ def network(units: int) -> tf_keras.Model:
 
 
 def build_model(hparams: dict[str, Any]) -> tf_keras.Model:
-    return network(12)
+    return regression() if hparams.get("regression") else network(12)
 
 
 def build_student(hparams: dict[str, Any]) -> tf_keras.Model:
@@ -136,4 +191,7 @@ def every_step(folder: str, output: str, left_out: tuple[str, ...] = ()) -> dict
 
 def everything(folder: str, output: str) -> dict[str, Any]:
     """Both of the above."""
-    return {"regression": train(f"{output}/regression"), "steps": every_step(folder, output)}
+    return {
+        "regression": train(f"{output}/curves", f"{output}/regression"),
+        "steps": every_step(folder, output),
+    }

@@ -19,38 +19,6 @@ from tests.conftest import to_example, write_examples
 TWO = Distribution(kind="mirrored", devices=2)
 
 
-def by_hand(replicas: int) -> dict[str, Any]:
-    """Softmax regression by gradient descent in NumPy, on whole batches, in the order of the epochs."""
-    train, evaluation = problem.arrays(), problem.arrays(problem.EVALUATED, 1)
-    points, classes = train.features["x"].astype(np.float64), np.eye(3)[train.labels]
-    kernel, bias, losses = np.zeros((2, 3)), np.zeros(3), []
-    for epoch in range(problem.EPOCHS):
-        for pieces in epoch_batches(len(train), problem.BATCH, replicas, problem.SEED, epoch):
-            batch = np.concatenate(pieces)
-            error = (softmax(points[batch] @ kernel + bias) - classes[batch]) / len(batch)
-            kernel -= problem.RATE * points[batch].T @ error
-            bias -= problem.RATE * error.sum(axis=0)
-        given = softmax(evaluation.features["x"] @ kernel + bias)
-        losses.append(float(-np.log(given[np.arange(len(given)), evaluation.labels]).mean()))
-        accuracy = float(np.mean(given.argmax(axis=1) == evaluation.labels))
-    return {"weights": [kernel, bias], "val_loss": losses, "val_accuracy": accuracy}
-
-
-def softmax(values: np.ndarray) -> np.ndarray:
-    powers = np.exp(values - values.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
-
-
-def check_regression(trained: dict[str, Any]) -> None:
-    expected = by_hand(2)
-    for weight, other in zip(trained["weights"], expected["weights"], strict=True):
-        np.testing.assert_allclose(weight, other, atol=1e-5)
-    assert trained["history"]["val_loss"] == pytest.approx(expected["val_loss"], abs=1e-5)
-    assert trained["history"]["val_accuracy"][-1] == pytest.approx(expected["val_accuracy"], abs=1e-6)
-    assert trained["steps"] == problem.EPOCHS * 4
-    assert trained["workers"] == 2
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Examples of the problem, as TFX writes them."""
@@ -69,9 +37,10 @@ def mirrored(folder: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     """What two parts of the CPU come to, and what the process reported."""
     reports: list[str] = []
     with progress.listening(reports.append):
-        arguments = {"folder": folder, "output": str(tmp_path_factory.mktemp("mirrored"))}
+        output = str(tmp_path_factory.mktemp("mirrored"))
+        arguments = {"folder": folder, "output": output}
         found = distributed.perform(TWO, problem.everything, arguments, ("output",))
-    return {**found, "reports": reports}
+    return {**found, "reports": reports, "output": output}
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +51,19 @@ def single(folder: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
     )
 
 
-def test_two_replicas_train_as_numpy_does(mirrored: dict[str, Any]) -> None:
-    check_regression(mirrored["regression"])
+def check_regression(trained: dict[str, Any], written: str) -> None:
+    expected = problem.by_hand(2)
+    for weight, other in zip(trained["weights"], expected["weights"], strict=True):
+        np.testing.assert_allclose(weight, other, atol=1e-5)
+    assert trained["history"]["val_loss"] == pytest.approx(expected["val_loss"], abs=1e-5)
+    assert trained["history"]["val_accuracy"] == pytest.approx(expected["val_accuracy"], abs=1e-6)
+    assert trained["steps"] == problem.EPOCHS * 4
+    assert trained["workers"] == 2
+    problem.check_written(written, *expected["weights"])
+
+
+def test_two_replicas_train_and_write_what_numpy_does(mirrored: dict[str, Any]) -> None:
+    check_regression(mirrored["regression"], f"{mirrored['output']}/regression")
 
 
 def test_progress_comes_from_the_other_process(mirrored: dict[str, Any]) -> None:
@@ -122,26 +102,29 @@ def test_replicas_are_facts_of_the_model(mirrored: dict[str, Any]) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_two_processes_train_as_numpy_does(tmp_path: Path) -> None:
-    asked = Distribution(kind="multi_worker")
-    log_dir = tmp_path / "logs"
-    check_regression(distributed.perform(asked, problem.train, {"log_dir": str(log_dir)}, ("log_dir",)))
+def test_two_processes_train_and_write_what_numpy_does(tmp_path: Path) -> None:
+    log_dir, output = tmp_path / "logs", tmp_path / "model"
+    arguments = {"log_dir": str(log_dir), "output": str(output)}
+    trained = distributed.perform(
+        Distribution(kind="multi_worker"), problem.train, arguments, ("log_dir", "output")
+    )
+    check_regression(trained, str(output))
     # Those of the second worker are thrown away.
     assert len(list(log_dir.glob("train/events.out.tfevents.*"))) == 1
 
 
 @pytest.mark.timeout(300)
-def test_a_parameter_server_measures_each_example_once(tmp_path: Path) -> None:
+def test_a_parameter_server_measures_each_example_once_and_writes_the_model(tmp_path: Path) -> None:
     asked = Distribution(kind="parameter_server")
     options = {
         "early_stopping": {"patience": 3},
         "learning_rate_schedule": {"kind": "constant", "warmup": 0.1},
     }
-    arguments = {"log_dir": str(tmp_path), "options": options}
-    trained = distributed.perform(asked, problem.train, arguments, ("log_dir",))
+    arguments = {"log_dir": str(tmp_path / "logs"), "output": str(tmp_path / "model"), "options": options}
+    trained = distributed.perform(asked, problem.train, arguments, ("log_dir", "output"))
     evaluation = problem.arrays(problem.EVALUATED, 1)
     kernel, bias = trained["weights"]
-    given = softmax(evaluation.features["x"] @ kernel + bias)
+    given = problem.predicted(evaluation.features["x"], kernel, bias)
 
     assert trained["workers"] == 2 and trained["steps"] == problem.EPOCHS * 4
     loss = -np.log(given[np.arange(len(given)), evaluation.labels]).mean()
@@ -149,6 +132,7 @@ def test_a_parameter_server_measures_each_example_once(tmp_path: Path) -> None:
     accuracy = np.mean(given.argmax(axis=1) == evaluation.labels)
     assert trained["history"]["val_accuracy"][-1] == pytest.approx(accuracy, abs=1e-6)
     assert accuracy > 0.85
+    problem.check_written(str(tmp_path / "model"), kernel, bias)
 
 
 @pytest.mark.parametrize("parts", [1, 2, 4])
@@ -183,10 +167,9 @@ def test_each_example_is_measured_once(examples: int, parts: int) -> None:
 def test_mirrored_on_one_device_is_one_replica_and_says_so(tmp_path: Path) -> None:
     reports: list[str] = []
     with progress.listening(reports.append):
-        trained = distributed.perform(
-            Distribution(kind="mirrored"), problem.train, {"log_dir": str(tmp_path)}
-        )
-    expected = by_hand(1)
+        arguments = {"log_dir": str(tmp_path / "logs"), "output": str(tmp_path / "model")}
+        trained = distributed.perform(Distribution(kind="mirrored"), problem.train, arguments)
+    expected = problem.by_hand(1)
 
     assert reports[0] == (
         "note: distribution: mirrored finds one device, and trains on it as a single replica"
