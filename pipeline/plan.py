@@ -179,6 +179,7 @@ class _Planner:
                     "model_source": to_json(self.source),
                     "module_version": self.module_version,
                     "label": as_parameter(self.config.data.label),
+                    "label_options": self._label_options(),
                     "code_version": component_version("components.model_importer.executor"),
                 },
             )

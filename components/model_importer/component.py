@@ -20,6 +20,7 @@ class ModelImporterSpec(component_spec.ComponentSpec):
         "model_source": component_spec.ExecutionParameter(type=str),
         "module_version": component_spec.ExecutionParameter(type=str),
         "label": component_spec.ExecutionParameter(type=str),
+        "label_options": component_spec.ExecutionParameter(type=str),
         "code_version": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {

@@ -95,6 +95,7 @@ class Executor(base_executor.BaseExecutor):
             hparams=json.loads(exec_properties["hparams"]),
             source=json.loads(exec_properties["model_source"]),
         )
-        facts = import_model(definition, examples_of(input_dict, exec_properties["label"]), output.uri)
+        examples = examples_of(input_dict, exec_properties["label"], exec_properties["label_options"])
+        facts = import_model(definition, examples, output.uri)
         digests = file_hashes.model_digests(output.uri)
         set_properties(output, {**facts, file_hashes.FILES: file_hashes.as_property(digests)})

@@ -121,6 +121,7 @@ def test_the_executor_writes_what_lineage_asks_for(
             "hparams": "{}",
             "model_source": json.dumps(given.source, sort_keys=True),
             "label": "label",
+            "label_options": '{"classes": null, "class_weights": null}',
         },
     )
 
