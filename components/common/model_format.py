@@ -15,8 +15,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
-
 from components.common import file_hashes
 
 KERAS = "keras"  # .keras, a zip archive
@@ -172,6 +170,8 @@ def _file(path: Path) -> ModelFormat:
 
 
 def _hdf5(path: Path) -> ModelFormat:
+    import h5py  # half a second, and NumPy with it, which only such files need
+
     try:
         with h5py.File(path, "r") as file:
             attributes = {name: _text(file.attrs[name]) for name in file.attrs}

@@ -83,7 +83,7 @@ def test_what_is_read_is_what_the_driver_of_tfx_finds(
     section = data(tmp_path, files, **options)
     span = data_files.chosen_span(section)
     assert span is not None and (span.number, span.version) == wanted
-    node = data_nodes.data_nodes(section, None)[0]
+    node = data_nodes.data_nodes(section, None, True)[0]
     built = example_gen.build(node, section, components.CsvExampleGen, on_cluster=False)
     given = {
         name: value if isinstance(value, (str, int)) else proto_utils.proto_to_json(value)
