@@ -18,7 +18,11 @@ from tests.e2e.conftest import REPOSITORY, Project
 
 CONFIG = """\
 name: digits
-data: {path: data, splits: {train: "train*", eval: "eval*"}, label: label}
+data:
+  path: data
+  splits: {train: "train*", eval: "eval*"}
+  label: label
+  validation: {allow: [{feature: id, kinds: [skew]}]}
 model:
   import: {path: digits.keras, inputs: {input_1: image}}
 candidates:
