@@ -65,7 +65,8 @@ def features(frame: pd.DataFrame, train: pd.DataFrame) -> dict[str, np.ndarray]:
     for name, count in WORDS.items():
         counts = train[name].fillna("").value_counts()
         counts = counts[counts.index != ""]  # Transform leaves empty words out
-        known = sorted(counts.index, key=lambda word: (-counts[word], word.encode()))[:count]
+        # Of words as frequent, Transform takes the last one of the alphabet first.
+        known = sorted(counts.index, key=lambda word: (counts[word], word.encode()), reverse=True)[:count]
         places_of = {word: place for place, word in enumerate(known)}
         words[name] = frame[name].fillna("").map(lambda w, p=places_of: p.get(w, len(p))).to_numpy()
         categories.append(one_hot(words[name], count + 1))
