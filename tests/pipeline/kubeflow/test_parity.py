@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from pipeline.cli import main
 from tests.e2e.conftest import Project, make_project
 from tests.pipeline.kubeflow.conftest import IMAGE
 from tests.pipeline.kubeflow.launcher import Launcher, TaskFailed, TaskServer, environment_of
@@ -53,10 +51,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     server = TaskServer(root, environment_of(root))
     with ThreadPoolExecutor(1) as pool, closing(server):
         local = pool.submit(project.run, *ONLY)
-        yield Cluster(project, compile_project(root), server, local)
+        yield Cluster(project, compile_project(project), server, local)
 
 
-def compile_project(root: Path) -> str:
+def compile_project(project: Project) -> str:
+    root = project.root
     arguments = ["compile", "pipeline.yaml", *ONLY, "--image", IMAGE, "-o", "-"]
     arguments += ["--pipeline-root", "minio://bucket/paredown"]
     for setting in (
@@ -65,11 +64,10 @@ def compile_project(root: Path) -> str:
         f"push_directory={root}/volume/serving",
     ):
         arguments += ["--set", f"kubeflow.{setting}"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)  # what the image is built from
-        result = CliRunner().invoke(main, arguments)
-    assert result.exit_code == 0, result.output
-    return result.stdout
+    # By the project's own copy of Paredown, which its tasks run, too.
+    compiled = project.paredown(*arguments)
+    assert compiled.code == 0, compiled.err
+    return compiled.out
 
 
 @pytest.fixture(scope="module")
