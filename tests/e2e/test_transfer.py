@@ -32,7 +32,7 @@ def transferred(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict
         shutil.copytree(REPOSITORY / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(root / "configs/transfer/pipeline.yaml", root / "pipeline.yaml")
     make_data.main(root / "data/transfer", per_class=200, epochs=3, shots=10, tests=40)
-    project = Project(root, {**os.environ, "PYTHONPATH": str(root), "NO_COLOR": "1"})
+    project = Project(root, {**os.environ, "PYTHONPATH": str(root), "NO_COLOR": "1", "COLUMNS": "200"})
     return project, project.run(*LESS)
 
 
