@@ -64,6 +64,18 @@ def test_rows_without_a_label(tmp_path: Path) -> None:
     assert mistakes(tmp_path, transforms=True) == []
 
 
+def test_classes_are_those_of_text(tmp_path: Path) -> None:
+    (tmp_path / "all.csv").write_text(ROWS, encoding="utf-8")
+    splits = Splits(pattern="*", eval_fraction=0.25)
+    data = Data(format="csv", path=str(tmp_path), splits=splits, label="label", classes=["0", "1"])
+    tables = table_preflight.read(data, whole=True)
+    ((location, message),) = table_preflight.mistakes(data, tables, transforms=False)
+    assert location == ("data", "classes")
+    assert message.startswith("are values of a string label, and 'label' holds integers")
+    # preprocessing_fn may make text of it.
+    assert list(table_preflight.mistakes(data, tables, transforms=True)) == []
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
