@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -185,7 +186,7 @@ class Examples:
         parsed: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
         together = max(1, min(_PARSED_TOGETHER, _BYTES_TOGETHER // max(1, len(records[0]))))
         for start in range(0, len(records), together):
-            batch = tf.io.parse_example(records[start : start + together], wanted)
+            batch = _parsed(records[start : start + together], wanted, split)
             for name, value in batch.items():
                 parsed[name].append(_dense(value, name))
         columns = {name: _joined(parts, name) for name, parts in parsed.items()}
@@ -211,6 +212,18 @@ class Examples:
         dataset = tf.data.TFRecordDataset(self.files(split), compression_type="GZIP")
         batches = dataset.batch(_PARSED_TOGETHER).as_numpy_iterator()
         return [record for batch in batches for record in batch]
+
+
+def _parsed(records: Sequence[bytes], spec: Mapping[str, Any], split: str) -> Mapping[str, Any]:
+    try:
+        return tf.io.parse_example(records, spec)
+    except tf.errors.InvalidArgumentError as error:
+        found = re.search(r"((?:Feature|Key): .*?)\.?(?: \[Op:|$)", error.message)
+        raise ExamplesError(
+            f"an example of split {split!r} is other than the schema, inferred from the train split, says "
+            f"({found[1] if found else error.message}); mend or remove it: what data.validation lets pass is "
+            "not filled in"
+        ) from None
 
 
 def _read_schema(folder: str) -> Any:

@@ -304,6 +304,16 @@ def test_other_shares_of_classes_are_skew() -> None:
     assert found["eval", "label", "skew"].measured == pytest.approx(2 / 3 - 1 / 3)
 
 
+def test_amounts_that_a_preprocessing_fn_may_make_classes_of_are_compared_as_numbers() -> None:
+    tips = lambda i: [i % 97 / 7]  # noqa: E731
+    larger = lambda i: [i % 97 / 7 + 5]  # noqa: E731
+    options = {"label": "label", "perhaps_amounts": True}
+    assert findings(rows(400, label=tips), rows(200, 1, label=tips), **options) == {}
+    found = findings(rows(400, label=tips), rows(200, 1, label=larger), **options)
+    assert refused(found) == {("eval", "label", "skew")}
+    assert "Kolmogorov–Smirnov" in found["eval", "label", "skew"].text
+
+
 def test_the_worst_position_of_a_short_vector_is_named() -> None:
     def measured(seed: int, shift: float) -> Rows:
         random = np.random.default_rng(seed)
