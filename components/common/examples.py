@@ -360,6 +360,24 @@ def refuse_other_outputs(outputs: Sequence[str], labelled: Iterable[str]) -> Non
         )
 
 
+def refuse_changed_names(names: Iterable[str]) -> None:
+    """Raises an ExamplesError where TensorFlow's signatures would call an input otherwise."""
+    for name in names:
+        kept = signature_name(name)
+        if kept != name:
+            raise ExamplesError(
+                f"{name!r} cannot be an input of a deployed model: TensorFlow would call it {kept!r}, as names "
+                "there begin with a letter and have letters, digits and '_' alone; rename the feature and the "
+                "input, or make a feature of another name in preprocessing_fn"
+            )
+
+
+def signature_name(name: str) -> str:
+    """What TensorFlow makes of the name of a signature's input."""
+    kept = "".join(letter if letter.isalnum() else "_" for letter in name)
+    return kept if kept[:1].isalpha() else f"arg_{kept}"
+
+
 def match_features(names: Sequence[str], features: Sequence[str], label: Label) -> dict[str, str]:
     """Finds the feature that feeds each input of a model.
 
@@ -379,6 +397,7 @@ def match_features(names: Sequence[str], features: Sequence[str], label: Label) 
     labels = features_of(label)
     others = [feature for feature in features if feature not in labels]
     if len(names) == 1 and len(others) == 1:
+        refuse_changed_names(others)
         return {names[0]: others[0]}
     for name in names:
         if name not in features:
@@ -386,4 +405,5 @@ def match_features(names: Sequence[str], features: Sequence[str], label: Label) 
                 f"the model's input {name!r} is no feature of the data, which has {sorted(others)}; "
                 "name tf_keras.layers.Input after the feature"
             )
+    refuse_changed_names(names)
     return {name: name for name in names}

@@ -146,6 +146,16 @@ def test_slices_and_label_go_by_the_header(project: Path) -> None:
     assert key == "gate.accuracy.slices[0].by" and "did you mean 'id'?" in message
 
 
+def test_a_column_that_no_signature_can_be_of_is_named(project: Path) -> None:
+    (project / "data/all.csv").write_text(ROWS.replace("width", "petal.width"), encoding="utf-8")
+    (project / "dotted_model.py").write_text(MODEL.replace("width", "petal.width"), encoding="utf-8")
+    ((key, message),) = problems(project, "model.module=dotted_model")
+    assert key == "model.module"
+    assert message.startswith(
+        "'petal.width' cannot be an input of a deployed model: TensorFlow would call it 'pet"
+    )
+
+
 def test_input_with_gaps_is_refused_where_nothing_fills_them(project: Path) -> None:
     assert problems(project) == []
     (project / "data/all.csv").write_text(ROWS + "c,,0\n", encoding="utf-8")

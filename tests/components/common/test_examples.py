@@ -262,6 +262,25 @@ def test_values_that_the_input_would_change_are_refused(values: list, dtype: Any
     assert str(refusal.value).endswith("in preprocessing_fn")
 
 
+@pytest.mark.parametrize(
+    "name", ["petal.width", "sepal length (cm)", "_x", "1st", "a-b", "petal_width", "größe"]
+)
+def test_names_that_tensorflow_would_change_are_refused(name: str) -> None:
+    import tensorflow as tf
+
+    spec = {name: tf.TensorSpec([None], tf.float32, name=name)}
+    function = tf.function(lambda **tensors: next(iter(tensors.values()))).get_concrete_function(**spec)
+    (kept,) = function.structured_input_signature[1]
+    if kept == name:
+        assert match_features(["x"], [name, "y"], "y") == {"x": name}
+        return
+    for inputs, features in ((["x"], [name, "y"]), ([name], [name, "z", "y"])):
+        with pytest.raises(
+            ExamplesError, match=f"cannot be an input of a deployed model: .* call it {kept!r}"
+        ):
+            match_features(inputs, features, "y")
+
+
 def test_values_that_the_input_can_hold_are_cast() -> None:
     for values, dtype in (
         ([0, 255], np.uint8),
