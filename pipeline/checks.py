@@ -82,6 +82,10 @@ def _data(file: ConfigFile) -> _Mistakes:
             yield at, f"{pattern!r} {error}"
             continue
         empty = [path for path in found[split] if not path.stat().st_size]
+        broken = data_files.broken_links(folder, pattern)
+        if broken:
+            names = _listed(_relative(broken, folder))
+            yield at, f"{pattern!r} matches links to files that are not there: {names}; remove or mend them"
         if not found[split]:
             yield (
                 at,

@@ -60,6 +60,8 @@ def read(paths: Iterable[Path], folder: Path, whole: bool) -> Table:
         table.columns = columns.finished()
         table.faults += columns.faults()
     table.rows = columns.rows
+    if whole:
+        table.refuse_no_rows()
     return table
 
 
@@ -72,6 +74,12 @@ def _header(path: Path) -> list[str]:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
         raise _Fault(f"is not UTF-8 at byte {error.start + 1}; save the file as UTF-8") from error
+    if "\0" in text:
+        raise _Fault("has bytes of 0, as UTF-16 does; save the file as UTF-8")
+    if "\r" in text.rstrip("\r\n"):
+        raise _Fault(
+            "ends its lines by CR alone, and TFX takes all of them for one; end them by LF or CRLF"
+        )
     if text.startswith("\ufeff"):
         raise _Fault(
             "begins with a byte order mark, which TFX takes for part of the first column's name; save the file "

@@ -31,6 +31,11 @@ def split_files(folder: str | Path, pattern: str) -> list[Path]:
     return sorted(path for path in Path(folder).glob(pattern) if os.path.isfile(path))
 
 
+def broken_links(folder: str | Path, pattern: str) -> list[Path]:
+    """Links that a pattern matches and that lead nowhere, sorted: TFX takes them for files."""
+    return sorted(path for path in Path(folder).glob(pattern) if path.is_symlink() and not path.exists())
+
+
 def written_patterns(data: Data) -> dict[str, str]:
     """Input split → its pattern as the config has it, placeholders and all."""
     splits = data.splits

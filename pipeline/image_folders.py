@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
+from components.image_example_gen.params import IMAGE_FEATURE
 from pipeline import data_files
 from pipeline.code_version import component_version
 from pipeline.config_file import Location, nearest
@@ -84,6 +85,12 @@ def check(data: Data, patterns: Mapping[str, str], found: Mapping[str, list[Path
             )
         yield from ((at, message) for message in _unread(folder, patterns[split], used, told))
     yield from _check_classes(data, found)
+    if data.splits.hash_by not in (None, IMAGE_FEATURE):
+        yield (
+            ("data", "splits", "hash_by"),
+            f"{data.splits.hash_by!r} is no feature that tells images apart: these have {IMAGE_FEATURE!r} and "
+            f"the class, {data.label!r}, which would be in one split with all of its images; leave hash_by out",
+        )
 
 
 def _unread(folder: Path, pattern: str, used: set[Path], told: set[Path]) -> Iterator[str]:
@@ -179,6 +186,8 @@ def _check_classes(data: Data, found: Mapping[str, list[Path]]) -> _Mistakes:
 
 
 def _is_image(path: Path) -> bool:
+    if not path.is_file():  # a link to nothing, say
+        return False
     with path.open("rb") as file:
         return file.read(8).startswith(_SIGNATURES)
 

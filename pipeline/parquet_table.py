@@ -47,6 +47,8 @@ def read(paths: Iterable[Path], folder: Path, whole: bool) -> Table:
             table.faults.append(f"{name}: {fault}")
         if len(table.faults) >= MOST_FAULTS:
             break
+    if whole:
+        table.refuse_no_rows()
     return table
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from components.common import class_weights, vocabulary
 from components.common.class_weights import ClassWeightsError
-from components.common.examples import ExamplesError, match_features
+from components.common.examples import ExamplesError, match_features, refuse_changed_names
 from components.common.label import features_of
 from components.common.pretrained import PretrainedError
 from components.common.user_module import UserModuleError, describe
@@ -239,6 +239,11 @@ class _Checks:
         where = self.origin
         made = "the imported model is one" if self.config.model.imported else "build_model returned a model"
         before = len(self.problems)
+        try:
+            refuse_changed_names(model.input_names)
+        except ExamplesError as error:
+            self._add(where, str(error))
+            return False
         self._check_inputs(model, where)
         self._check_label(model, where)
         for location, message in output_preflight.mistakes(

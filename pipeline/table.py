@@ -40,3 +40,8 @@ class Table:
     columns: dict[str, Column] = field(default_factory=dict)
     rows: int = 0
     faults: list[str] = field(default_factory=list)
+
+    def refuse_no_rows(self) -> None:
+        """Adds a fault where the files were read without one, and have no row."""
+        if not self.rows and not self.faults:
+            self.faults.append("its files have no rows; write some, or other files into the pattern")

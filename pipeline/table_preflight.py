@@ -11,7 +11,7 @@ from pipeline.config_file import Location, nearest
 from pipeline.data_files import HASHED_SPLIT
 from pipeline.data_options import Data
 from pipeline.node import TRAINED_SPLIT
-from pipeline.table import EMPTY, FLOAT, Column, Table
+from pipeline.table import EMPTY, FLOAT, INTEGER, Column, Table
 
 FORMATS = ("csv", "parquet")
 
@@ -82,6 +82,7 @@ def mistakes(data: Data, tables: dict[str, Table], transforms: bool) -> _Mistake
         return  # what follows may follow from it
     yield from _differences(tables)
     yield from _hash_mistakes(data, tables)
+    yield from _classes_of_numbers(data, tables, transforms)
     for within, label in places(data.label).items():
         columns = [table.columns.get(label) for table in tables.values()]
         if any(column is not None and column.missing for column in columns) and not transforms:
@@ -89,6 +90,21 @@ def mistakes(data: Data, tables: dict[str, Table], transforms: bool) -> _Mistake
                 ("data", "label", *within),
                 f"{label!r} has {missing(tables)[label]}; remove them: an example without a label teaches nothing",
             )
+
+
+def _classes_of_numbers(data: Data, tables: dict[str, Table], transforms: bool) -> _Mistakes:
+    column = _trained(tables).columns.get(data.label) if isinstance(data.label, str) else None
+    if (
+        data.classes is not None
+        and column is not None
+        and column.kind in (INTEGER, FLOAT)
+        and not transforms
+    ):
+        yield (
+            ("data", "classes"),
+            f"are values of a string label, and {data.label!r} holds {column.kind}, which are taken as they are; "
+            "leave classes out",
+        )
 
 
 def _differences(tables: dict[str, Table]) -> _Mistakes:

@@ -51,7 +51,8 @@ def find(data: Data, max_skew: float) -> Iterator[Finding]:
         numbers = train.numbers.get(name), evaluation.numbers.get(name)
         if data.labels.classes and all(classes):
             yield from _class_shares(name, classes, present, max_skew)
-        elif all(numbers):
+        # Of amounts that differ in every example, no share says anything.
+        if all(numbers) and (data.labels.perhaps_amounts or not (data.labels.classes and all(classes))):
             yield from _values(name, numbers, present, max_skew)
 
 

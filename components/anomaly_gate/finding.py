@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 # Name of the custom property of the schema that findings are recorded in.
 FINDINGS = "findings"
+
+# Names that YAML reads as text as they are: no numbers, no punctuation, and no word for true, false or null.
+_PLAIN = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[A-Za-z_][\w.-]*", re.ASCII | re.IGNORECASE)
 
 State = Literal["refused", "allowed", "tolerated", "warning"]
 
@@ -50,7 +54,8 @@ class Finding:
 
 def allowance(feature: str, kind: str) -> str:
     """What to write below `data.validation` to let a kind of finding pass in a feature."""
-    return f"allow: [{{feature: {feature}, kinds: [{kind}]}}]"
+    written = feature if _PLAIN.fullmatch(feature) else json.dumps(feature, ensure_ascii=False)
+    return f"allow: [{{feature: {written}, kinds: [{kind}]}}]"
 
 
 def as_property(findings: Sequence[Finding]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from components.anomaly_gate import statistics as tfdv_statistics
-from components.anomaly_gate.data import Data, listed
+from components.anomaly_gate.data import Data, Labels, listed
 from components.anomaly_gate.finding import Finding, allowance
 from components.anomaly_gate.statistics import EVAL, TRAIN
 
@@ -33,12 +33,37 @@ def find(data: Data) -> Iterator[Finding]:
                 share = counts.num_missing / total
                 yield Finding(split, name, "missing", told, share, 0, allowance(name, "missing"))
         values = {split: _finite(data.contents[split].labels.get(name)) for split in (TRAIN, EVAL)}
+        for split, counts in values.items():
+            yield from _blank(name, split, counts)
         if data.labels.classes and all(values.values()):
             yield from _classes(name, values, data.labels.perhaps_amounts)
-            lacking = [n for n in data.labels.names if n.encode() not in values[TRAIN] + values[EVAL]]
-            if lacking:
-                told = f"data.classes has classes that train has no example of: {listed(lacking)}"
-                yield Finding(TRAIN, name, "absent", told, len(lacking), 0, allowance(name, "absent"))
+            yield from _lacking(name, values[TRAIN] + values[EVAL], data.labels)
+
+
+def _blank(name: str, split: str, counts: Counter[Any]) -> Iterator[Finding]:
+    """Text without a letter, which would be a class of its own."""
+    blank = sum(count for value, count in counts.items() if isinstance(value, bytes) and not value.strip())
+    if blank:
+        total = sum(counts.values())
+        told = f"{blank:,} of {total:,} labels are empty texts or blanks"
+        yield Finding(split, name, "missing", told, blank / total, 0, allowance(name, "missing"))
+
+
+def _lacking(name: str, values: Counter[Any], labels: Labels) -> Iterator[Finding]:
+    """Classes of the config that there is no example of; those of eval alone are unseen ones.
+
+    Of numbers training says that they have no names. Where a preprocessing_fn may make the classes of other
+    values, these have to be classes already.
+    """
+    if not all(isinstance(value, bytes) for value in values):
+        return
+    names = {class_name.encode(): class_name for class_name in labels.names}
+    if labels.perhaps_amounts and not set(values) <= set(names):
+        return
+    lacking = [class_name for value, class_name in names.items() if value not in values]
+    if lacking:
+        told = f"data.classes has classes that train has no example of: {listed(lacking)}"
+        yield Finding(TRAIN, name, "absent", told, len(lacking), 0, allowance(name, "absent"))
 
 
 def _finite(counts: Counter[Any] | None) -> Counter[Any]:

@@ -72,8 +72,9 @@ def read_anomalies(uri: str) -> list[Anomaly]:
 
 def anomalies_in(anomalies: Any, split: str) -> Iterator[Anomaly]:
     """The single anomalies of an `Anomalies` message; TFDV has one entry for all of a feature."""
-    for feature, info in sorted(anomalies.anomaly_info.items()):
-        yield from _reasons(info, split, feature)
+    for key, info in sorted(anomalies.anomaly_info.items()):
+        # The key of a name with a dot has quotes around it, which are no part of the name.
+        yield from _reasons(info, split, ".".join(info.path.step) or key)
     if anomalies.HasField("dataset_anomaly_info"):
         yield from _reasons(anomalies.dataset_anomaly_info, split, "")
 
@@ -166,14 +167,16 @@ def non_finite(feature: Any) -> tuple[int, int]:
 def unseen(feature: Any, known: set[str]) -> tuple[float | None, list[str]]:
     """Share of a text feature's values that are not `known`, and those, the most frequent ones first.
 
-    The share is None where the statistics do not tell.
+    Statistics count the most frequent values alone (TFDV: 1,000), so that what is not counted as known is
+    taken for unknown. The share is None where the statistics do not tell.
     """
     total = common(feature).tot_num_values
     buckets = feature.string_stats.rank_histogram.buckets
     others = [bucket for bucket in buckets if bucket.label not in known]
     if not others or not total:
         return None, []
-    return sum(bucket.sample_count for bucket in others) / total, [bucket.label for bucket in others]
+    seen = sum(bucket.sample_count for bucket in buckets if bucket.label in known)
+    return (total - seen) / total, [bucket.label for bucket in others]
 
 
 def domain(schema: Any, feature: str) -> set[str]:

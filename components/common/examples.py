@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -185,7 +186,7 @@ class Examples:
         parsed: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
         together = max(1, min(_PARSED_TOGETHER, _BYTES_TOGETHER // max(1, len(records[0]))))
         for start in range(0, len(records), together):
-            batch = tf.io.parse_example(records[start : start + together], wanted)
+            batch = _parsed(records[start : start + together], wanted, split)
             for name, value in batch.items():
                 parsed[name].append(_dense(value, name))
         columns = {name: _joined(parts, name) for name, parts in parsed.items()}
@@ -211,6 +212,18 @@ class Examples:
         dataset = tf.data.TFRecordDataset(self.files(split), compression_type="GZIP")
         batches = dataset.batch(_PARSED_TOGETHER).as_numpy_iterator()
         return [record for batch in batches for record in batch]
+
+
+def _parsed(records: Sequence[bytes], spec: Mapping[str, Any], split: str) -> Mapping[str, Any]:
+    try:
+        return tf.io.parse_example(records, spec)
+    except tf.errors.InvalidArgumentError as error:
+        found = re.search(r"((?:Feature|Key): .*?)\.?(?: \[Op:|$)", error.message)
+        raise ExamplesError(
+            f"an example of split {split!r} is other than the schema, inferred from the train split, says "
+            f"({found[1] if found else error.message}); mend or remove it: what data.validation lets pass is "
+            "not filled in"
+        ) from None
 
 
 def _read_schema(folder: str) -> Any:
@@ -347,6 +360,24 @@ def refuse_other_outputs(outputs: Sequence[str], labelled: Iterable[str]) -> Non
         )
 
 
+def refuse_changed_names(names: Iterable[str]) -> None:
+    """Raises an ExamplesError where TensorFlow's signatures would call an input otherwise."""
+    for name in names:
+        kept = signature_name(name)
+        if kept != name:
+            raise ExamplesError(
+                f"{name!r} cannot be an input of a deployed model: TensorFlow would call it {kept!r}, as names "
+                "there begin with a letter and have letters, digits and '_' alone; rename the feature and the "
+                "input, or make a feature of another name in preprocessing_fn"
+            )
+
+
+def signature_name(name: str) -> str:
+    """What TensorFlow makes of the name of a signature's input."""
+    kept = "".join(letter if letter.isalnum() else "_" for letter in name)
+    return kept if kept[:1].isalpha() else f"arg_{kept}"
+
+
 def match_features(names: Sequence[str], features: Sequence[str], label: Label) -> dict[str, str]:
     """Finds the feature that feeds each input of a model.
 
@@ -366,6 +397,7 @@ def match_features(names: Sequence[str], features: Sequence[str], label: Label) 
     labels = features_of(label)
     others = [feature for feature in features if feature not in labels]
     if len(names) == 1 and len(others) == 1:
+        refuse_changed_names(others)
         return {names[0]: others[0]}
     for name in names:
         if name not in features:
@@ -373,4 +405,5 @@ def match_features(names: Sequence[str], features: Sequence[str], label: Label) 
                 f"the model's input {name!r} is no feature of the data, which has {sorted(others)}; "
                 "name tf_keras.layers.Input after the feature"
             )
+    refuse_changed_names(names)
     return {name: name for name in names}

@@ -8,7 +8,8 @@ raw_features            a tensor for each raw feature, by name → predictions
 transform_features      `examples` → what the TFLite file takes, in float
 transform_raw_features  a tensor for each raw feature, by name → what the TFLite file takes, in float
 
-A raw feature that may be missing is a tensor of shape (batch, values), in which MISSING stands for no value.
+By name: letters, digits and _ after a letter; what else a raw feature's name has, TensorFlow makes _ of. A raw
+feature that may be missing is a tensor of shape (batch, values), in which MISSING stands for no value.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.common import json_file
-from components.common.examples import content_digests
+from components.common.examples import content_digests, signature_name
 from components.common.model_files import SIGNATURE, signature_inputs
 from components.common.transform_graph import TransformError, TransformGraph
 
@@ -57,16 +58,22 @@ def write(saved_model: str, transform_graph: str, directory: str) -> None:
     inputs = signature_inputs(predict)
     graph = TransformGraph(transform_graph)
     spec = graph.raw_spec(inputs)
+    names = {name: signature_name(name) for name in spec}
+    if len(set(names.values())) < len(names):
+        raise TransformError(
+            f"raw features {sorted(names)} have names that TensorFlow's signatures do not tell apart: letters, "
+            "digits and '_' are kept, others become '_'; rename one of them"
+        )
 
     def parsed(examples: Any) -> dict[str, Any]:
         return tf.io.parse_example(examples, spec)
 
     def given(tensors: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: _as_parsed(value, spec[name]) for name, value in tensors.items()}
+        return {name: _as_parsed(tensors[names[name]], feature) for name, feature in spec.items()}
 
     signatures: dict[str, tuple[Callable[..., Any], dict[str, tf.TensorSpec]]] = {}
     records = {EXAMPLES: tf.TensorSpec([None], tf.string, name=EXAMPLES)}
-    tensors = {name: _tensor(name, feature) for name, feature in spec.items()}
+    tensors = {names[name]: _tensor(names[name], feature) for name, feature in spec.items()}
     signatures[SIGNATURE] = (lambda examples: predict(**graph.transform(parsed(examples), inputs)), records)
     signatures[RAW_FEATURES] = (lambda **raw: predict(**graph.transform(given(raw), inputs)), tensors)
     signatures[TRANSFORM_FEATURES] = (lambda examples: graph.transform(parsed(examples), inputs), records)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,12 +83,22 @@ def of_schema(schema: Any, label: str) -> Vocabulary:
         kind = feature.WhichOneof("domain_info")
         domain = feature.string_domain if kind == "string_domain" else shared.get(feature.domain)
         if domain is not None and domain.value:
+            _refuse_other_than_lines(domain.value, label)
             return Vocabulary(tuple(sorted(domain.value)))
     raise VocabularyError(
         f"label {label!r} is a string, and the schema of the data does not list its values (it lists 100 at "
         "most, of features that Transform did not make); write data.classes: [...] with every class, in the "
         "order of the model's outputs"
     )
+
+
+def _refuse_other_than_lines(names: Iterable[str], label: str) -> None:
+    wrong = sorted(name for name in names if not name.strip() or len(name.splitlines()) != 1)
+    if wrong:
+        raise VocabularyError(
+            f"label {label!r} has {_listed(wrong)}, which are no names of classes: these are one line of text "
+            f"each, as {LABELS_FILE} lists them; mend the data"
+        )
 
 
 def refuse_other_outputs(names: Sequence[str], output_shape: Any) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _PNG_END = b"IEND\xaeB`\x82"  # type and checksum of the last chunk
 _JPEG_END = b"\xff\xd9"
+_JPEG_SCAN = 0xDA  # the marker before the first compressed pixels
 # Where the bits per value stand in a PNG file: after the signature, a chunk's head, width and height.
 _BIT_DEPTH = 24
 
@@ -22,6 +23,17 @@ _BIT_DEPTH = 24
 _FORMATS = ("PNG", "JPEG", "MPO")
 _ALPHA = ("LA", "PA", "RGBA", "La", "RGBa")
 _COLOURS = ("1", "L", "P", "RGB", *_ALPHA)
+
+# EXIF orientation → what sets the image upright; EXIF 2.32, 4.6.4.A.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 # What Pillow raises for files that are damaged.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
@@ -73,7 +85,7 @@ def read(content: bytes, size: tuple[int, int], channels: int) -> np.ndarray:
     image = _open(content)
     _load(image)
     _refuse_transparent(image)
-    image = ImageOps.exif_transpose(image)
+    image = _upright(image)
     image = image.convert("RGB" if channels == 3 else "L")
     height, width = size
     if image.size != (width, height):
@@ -95,6 +107,8 @@ def _open(content: bytes) -> Any:
         raise ImageFileError(f"is too large ({error}); make it smaller") from error
     except _DAMAGE as error:
         raise _damaged(error) from error
+    if image.format != "PNG":
+        _refuse_without_end(content)
     if image.format == "PNG" and getattr(image, "is_animated", False):
         raise ImageFileError("is animated; write one of its frames as an image of its own")
     if image.mode == "CMYK":
@@ -115,6 +129,33 @@ def _load(image: Any) -> None:
         image.load()
     except _DAMAGE as error:
         raise _damaged(error) from error
+
+
+def _upright(image: Any) -> Any:
+    """The image as its EXIF orientation says.
+
+    Pillow's `exif_transpose` writes all tags anew besides, and ends in an error where one of them is of
+    another type than its standard has.
+    """
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    except (*_DAMAGE, TypeError):  # it has none that can be read
+        return image
+    return image if turn is None else image.transpose(turn)
+
+
+def _refuse_without_end(content: bytes) -> None:
+    """Refuses a JPEG file whose compressed pixels have no end: Pillow makes grey of what is missing.
+
+    A download that broke off may have zeros up to its full length.
+    """
+    at = len(_JPEG_END)  # after the marker of the beginning, which is as long
+    while content[at : at + 1] == b"\xff" and content[at + 1 : at + 2] not in (b"", bytes([_JPEG_SCAN])):
+        # Another 0xff before a marker is a filler; what a marker begins says how long it is.
+        filled = content[at + 1] == 0xFF
+        at += 1 if filled else 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    if content.find(_JPEG_END, at) < 0:
+        raise ImageFileError("is damaged (it has no end); fetch or write it again")
 
 
 def _damaged(error: Exception) -> ImageFileError:

@@ -16,7 +16,7 @@ feature { name: "amount" type: FLOAT value_count { min: 1 max: 1 } presence { mi
 feature { name: "hour" type: INT value_count { min: 1 max: 1 } presence { min_count: 1 } }
 feature { name: "kind" type: BYTES value_count { min: 1 max: 1 } presence { min_count: 1 } }
 feature { name: "note" type: BYTES presence { min_fraction: 1 } shape { dim { size: 1 } } }
-feature { name: "size" type: FLOAT presence { min_fraction: 1 } shape { dim { size: 1 } } }
+feature { name: "size (m)" type: FLOAT presence { min_fraction: 1 } shape { dim { size: 1 } } }
 feature { name: "tips" type: FLOAT presence { min_fraction: 1 } shape { dim { size: 1 } } }
 """
 KINDS = ["cash", "card", "card", "none", "cheque"]
@@ -35,7 +35,7 @@ def preprocessing_fn(inputs: dict[str, Any]) -> dict[str, Any]:
         values = tf.sparse.SparseTensor(values.indices, values.values, [values.dense_shape[0], 1])
         return tf.reshape(tf.sparse.to_dense(values, default), [-1, 1])
 
-    amount, size = filled("amount", 0.0), inputs["size"]
+    amount, size = filled("amount", 0.0), inputs["size (m)"]
     hour = tf.cast(filled("hour", tf.constant(-1, tf.int64)), tf.float32)
     word = tft.compute_and_apply_vocabulary(
         filled("kind", ""), top_k=3, num_oov_buckets=1, vocab_filename="kind"
@@ -54,7 +54,7 @@ def rows(split: str) -> list[dict[str, Any]]:
     for index in range(COUNTS[split]):
         row: dict[str, Any] = {
             "note": f"{split}-{index}",
-            "size": float(rng.uniform(0, 50)),
+            "size (m)": float(rng.uniform(0, 50)),
             "tips": float(rng.uniform(0, 3)),
         }
         if index % 7:
@@ -196,7 +196,7 @@ def features_by_numpy(given: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     numbers = [
         [
             (row.get("amount", 0.0) - amounts.mean()) / amounts.std(),
-            np.log1p(row["size"]),
+            np.log1p(row["size (m)"]),
             row.get("hour", -1) / 24,
         ]
         for row in given

@@ -65,6 +65,9 @@ def test_rows_kinds_and_gaps(tmp_path: Path) -> None:
         ("1,2,3\n1,2,3\n", "part-0.csv:1: the file begins with numbers"),
         ('"id",x\n1,2\n', 'part-0.csv:1: the column "id" is written in quotes'),
         ("\ufeffid,x\n1,2\n", "part-0.csv:1: begins with a byte order mark"),
+        ("id,x\r1,2\r3,4\r", "part-0.csv:1: ends its lines by CR alone"),
+        ("id,x\n1,2\n".encode("utf-16-le"), "part-0.csv:1: has bytes of 0, as UTF-16 does"),
+        ("id,x\n\n", "its files have no rows; write some"),
         (b"\x1f\x8b\x08\x00", "part-0.csv:1: is compressed"),
         (b"caf\xe9,x\n", "part-0.csv:1: is not UTF-8 at byte 4"),
     ],
@@ -86,6 +89,10 @@ def test_files_of_a_split_have_one_header(tmp_path: Path) -> None:
     )
     (fault,) = read(tmp_path, first, "a,c\n1,2\n").faults
     assert fault.startswith("part-1.csv:1: has no column 'b' and has a column 'c', other than part-0.csv")
+
+
+def test_one_file_of_several_may_have_no_rows(tmp_path: Path) -> None:
+    assert read(tmp_path, HEADER, HEADER + "1,2,a,3\n").faults == []
 
 
 def test_a_few_faults_of_a_file_are_told_and_not_all(tmp_path: Path) -> None:

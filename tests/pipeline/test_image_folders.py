@@ -177,6 +177,22 @@ def test_a_pattern_without_class_folders_is_refused(folder: Folder) -> None:
     assert message.startswith("'a*' has no class folders") and "'train/*/*'" in message
 
 
+@pytest.mark.parametrize("name", ["label", "lable"])
+def test_images_are_hashed_by_their_pixels_alone(folder: Folder, name: str) -> None:
+    splits = f'data.splits={{pattern: "*/*/*", eval_fraction: 0.2, hash_by: {name}}}'
+    message = folder.message(splits, key="data.splits.hash_by")
+    assert message.startswith(f"{name!r} is no feature that tells images apart")
+    assert folder.check(splits.replace(name, "image")) == []
+
+
+def test_a_link_to_nothing_is_no_image(folder: Folder) -> None:
+    (folder.root / "data/train/cat/2.png").symlink_to(folder.root / "gone.png")
+    (folder.root / "data/train/cat/3.png").symlink_to(folder.root / "data/train/cat/1.png")
+    assert folder.message() == (
+        "'train/*/*' matches links to files that are not there: train/cat/2.png; remove or mend them"
+    )
+
+
 def test_a_hidden_folder_is_no_class(folder: Folder) -> None:
     for split in ("train", "eval"):
         folder.write(f"{split}/.cache/1.png", PNG)

@@ -87,6 +87,15 @@ def test_files_of_a_split_have_the_same_columns(tmp_path: Path) -> None:
     assert read(tmp_path, one, pa.table({"b": ["x"], "a": pa.array([3], pa.int16())})).faults == []
 
 
+def test_a_split_without_rows_is_refused(tmp_path: Path) -> None:
+    nothing = pa.table({"a": pa.array([], pa.int64())})
+    assert read(tmp_path, nothing).faults == [
+        "its files have no rows; write some, or other files into the pattern"
+    ]
+    assert read(tmp_path, nothing, whole=False).faults == []
+    assert read(tmp_path, nothing, pa.table({"a": [1]})).faults == []
+
+
 def test_damaged_files_are_named(tmp_path: Path) -> None:
     path = tmp_path / "part-0.parquet"
     path.write_text("a,b\n1,2\n", encoding="utf-8")

@@ -64,6 +64,18 @@ def test_rows_without_a_label(tmp_path: Path) -> None:
     assert mistakes(tmp_path, transforms=True) == []
 
 
+def test_classes_are_those_of_text(tmp_path: Path) -> None:
+    (tmp_path / "all.csv").write_text(ROWS, encoding="utf-8")
+    splits = Splits(pattern="*", eval_fraction=0.25)
+    data = Data(format="csv", path=str(tmp_path), splits=splits, label="label", classes=["0", "1"])
+    tables = table_preflight.read(data, whole=True)
+    ((location, message),) = table_preflight.mistakes(data, tables, transforms=False)
+    assert location == ("data", "classes")
+    assert message.startswith("are values of a string label, and 'label' holds integers")
+    # preprocessing_fn may make text of it.
+    assert list(table_preflight.mistakes(data, tables, transforms=True)) == []
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -132,6 +144,16 @@ def test_slices_and_label_go_by_the_header(project: Path) -> None:
     )
     ((key, message),) = problems(project, "gate.accuracy.slices=[{by: ids, min: 0.5}]")
     assert key == "gate.accuracy.slices[0].by" and "did you mean 'id'?" in message
+
+
+def test_a_column_that_no_signature_can_be_of_is_named(project: Path) -> None:
+    (project / "data/all.csv").write_text(ROWS.replace("width", "petal.width"), encoding="utf-8")
+    (project / "dotted_model.py").write_text(MODEL.replace("width", "petal.width"), encoding="utf-8")
+    ((key, message),) = problems(project, "model.module=dotted_model")
+    assert key == "model.module"
+    assert message.startswith(
+        "'petal.width' cannot be an input of a deployed model: TensorFlow would call it 'pet"
+    )
 
 
 def test_input_with_gaps_is_refused_where_nothing_fills_them(project: Path) -> None:

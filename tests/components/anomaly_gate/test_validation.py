@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from components.anomaly_gate.finding import allowance
 from components.anomaly_gate.validation import AllowanceError
 from tests.components.anomaly_gate.splits import Row, findings
 
@@ -204,6 +205,63 @@ def test_a_class_of_the_config_that_train_lacks() -> None:
     assert findings(*splits, label="label", names=("dog", "cat")) == {}
 
 
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_text_label_of_blanks_is_missing(blank: str) -> None:
+    pets = lambda i: [["cat", "dog", blank][i % 3]]  # noqa: E731
+    found = findings(rows(150, label=pets), rows(90, 1, label=pets), label="label")
+    assert refused(found) == {("train", "label", "missing"), ("eval", "label", "missing")}
+    assert found["eval", "label", "missing"].text == "30 of 90 labels are empty texts or blanks"
+
+
+def test_classes_that_are_made_of_other_values_are_left_to_training() -> None:
+    splits = rows(150), rows(90, 1)  # numbers
+    words = rows(150, label=lambda i: ["yn"[i % 2]]), rows(90, 1, label=lambda i: ["yn"[i % 2]])
+    for made in (splits, words):
+        assert findings(*made, label="label", names=("no", "yes"), perhaps_amounts=True) == {}
+    found = findings(*words, label="label", names=("n", "x", "y"), perhaps_amounts=True)
+    assert refused(found) == {("train", "label", "absent")}
+    # Training says of numbers that they have no names.
+    assert findings(*splits, label="label", names=("0", "1", "2")) == {}
+
+
+def test_unseen_categories_beyond_those_that_statistics_list() -> None:
+    from tensorflow_metadata.proto.v0 import statistics_pb2
+
+    from components.anomaly_gate.statistics import unseen
+
+    feature = statistics_pb2.FeatureNameStatistics()
+    feature.string_stats.common_stats.tot_num_values = 100_000
+    for label, count in {"cash": 70_000, **{f"new {i}": 1 for i in range(999)}}.items():
+        feature.string_stats.rank_histogram.buckets.add(label=label, sample_count=count)
+    share, values = unseen(feature, {"cash"})
+    assert share == pytest.approx(0.3) and values[0] == "new 0"
+
+
+def test_a_name_with_a_dot_is_the_name_of_the_feature() -> None:
+    widths = lambda i: [[1.5, 0.5, 0.25][i % 3]]  # noqa: E731
+    kinds = lambda i: [["a", "b"][i % 2]]  # noqa: E731
+    splits = (
+        rows(150, **{"petal.width": widths, "kind.of": kinds}),
+        rows(90, 1, **{"petal.width": [float("nan")], "kind.of": ["new"]}),
+    )
+    found = findings(*splits)
+    keys = {("eval", "petal.width", "nan"), ("eval", "kind.of", "skew"), ("eval", "kind.of", "unseen")}
+    assert refused(found) == keys
+    assert found["eval", "petal.width", "nan"].text == "90 of 90 values are no numbers (NaN)"
+    allow = [{"feature": name, "kinds": ["nan", "skew", "unseen"]} for name in ("petal.width", "kind.of")]
+    assert refused(findings(*splits, {"allow": allow})) == set()
+
+
+@pytest.mark.parametrize(
+    "name", ["fare", "petal.width", "a: b", "0", "1e5", "Löwe", "yes", "it's", '"x"', "~"]
+)
+def test_what_to_write_is_yaml_of_the_name(name: str) -> None:
+    import yaml
+
+    written = yaml.safe_load(allowance(name, "nan"))
+    assert written == {"allow": [{"feature": name, "kinds": ["nan"]}]}
+
+
 def test_unseen_categories_of_a_feature_up_to_a_share() -> None:
     few = rows(200, seed=1)
     few[0]["payment"] = few[1]["payment"] = ["bitcoin"]
@@ -244,6 +302,16 @@ def test_other_shares_of_classes_are_skew() -> None:
     found = findings(train, evaluation, label="label")
     assert refused(found) == {("eval", "label", "skew")}
     assert found["eval", "label", "skew"].measured == pytest.approx(2 / 3 - 1 / 3)
+
+
+def test_amounts_that_a_preprocessing_fn_may_make_classes_of_are_compared_as_numbers() -> None:
+    tips = lambda i: [i % 97 / 7]  # noqa: E731
+    larger = lambda i: [i % 97 / 7 + 5]  # noqa: E731
+    options = {"label": "label", "perhaps_amounts": True}
+    assert findings(rows(400, label=tips), rows(200, 1, label=tips), **options) == {}
+    found = findings(rows(400, label=tips), rows(200, 1, label=larger), **options)
+    assert refused(found) == {("eval", "label", "skew")}
+    assert "Kolmogorov–Smirnov" in found["eval", "label", "skew"].text
 
 
 def test_the_worst_position_of_a_short_vector_is_named() -> None:

@@ -152,6 +152,25 @@ def test_a_feature_without_shape_is_fine_where_all_examples_agree(tmp_path: Path
     assert rows_by_label == {i: [float(i), 0.5] for i in range(5)}
 
 
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"x": 1.0}, r"Feature: y \(data type: int64\) is required but could not be found"),
+        ({"x": 1.0, "y": [1, 1]}, "Key: y, .*Number of int64 values != expected"),
+        ({"x": 1.0, "y": 0.5}, "Key: y, .*Data types don't match"),
+    ],
+)
+def test_examples_other_than_the_schema_are_named(tmp_path: Path, other: dict, told: str) -> None:
+    schema = RAGGED_SCHEMA.replace("min_count: 1 }", "min_fraction: 1 } shape { dim { size: 1 } }")
+    right = to_example({"x": 1.0, "y": 1})
+    folder = write_examples(tmp_path, schema, train=[right], eval=[right, to_example(other)])
+    examples = examples_of(folder, "y")
+    assert len(examples.load("train", {"x": InputSpec((1,), np.float32)})) == 1
+    with pytest.raises(ExamplesError, match=rf"^an example of split 'eval' is other .*\({told}") as refused:
+        examples.load("eval", {"x": InputSpec((1,), np.float32)})
+    assert "Op:" not in str(refused.value)
+
+
 def test_transformed_examples_are_read_by_the_transformed_schema(tmp_path: Path) -> None:
     folder = write_examples(
         tmp_path,
@@ -241,6 +260,25 @@ def test_values_that_the_input_would_change_are_refused(values: list, dtype: Any
         shaped(array, InputSpec((), dtype), "seconds")
     assert str(refusal.value).startswith(f"feature 'seconds' {told}")
     assert str(refusal.value).endswith("in preprocessing_fn")
+
+
+@pytest.mark.parametrize(
+    "name", ["petal.width", "sepal length (cm)", "_x", "1st", "a-b", "petal_width", "größe"]
+)
+def test_names_that_tensorflow_would_change_are_refused(name: str) -> None:
+    import tensorflow as tf
+
+    spec = {name: tf.TensorSpec([None], tf.float32, name=name)}
+    function = tf.function(lambda **tensors: next(iter(tensors.values()))).get_concrete_function(**spec)
+    (kept,) = function.structured_input_signature[1]
+    if kept == name:
+        assert match_features(["x"], [name, "y"], "y") == {"x": name}
+        return
+    for inputs, features in ((["x"], [name, "y"]), ([name], [name, "z", "y"])):
+        with pytest.raises(
+            ExamplesError, match=f"cannot be an input of a deployed model: .* call it {kept!r}"
+        ):
+            match_features(inputs, features, "y")
 
 
 def test_values_that_the_input_can_hold_are_cast() -> None:

@@ -13,6 +13,7 @@ import tf_keras
 from ai_edge_litert.interpreter import Interpreter
 
 from components.common import file_hashes, model_files, served_model
+from components.common.examples import signature_name
 from components.common.served_model import MISSING
 from tests.components.transformed import Served, Transformed, features_by_numpy, rows
 from tests.conftest import to_example
@@ -26,9 +27,9 @@ def served_rows() -> list[dict[str, Any]]:
 
 
 def by_name(given: list[dict[str, Any]]) -> dict[str, Any]:
-    kinds = {"amount": tf.float32, "hour": tf.int64, "kind": tf.string, "size": tf.float32}
+    kinds = {"amount": tf.float32, "hour": tf.int64, "kind": tf.string, "size (m)": tf.float32}
     return {
-        name: tf.constant([[row.get(name, MISSING[dtype])] for row in given], dtype)
+        signature_name(name): tf.constant([[row.get(name, MISSING[dtype])] for row in given], dtype)
         for name, dtype in kinds.items()
     }
 
@@ -66,8 +67,8 @@ def test_tensors_by_name_give_the_same_as_examples(signatures: Any) -> None:
 
 
 def test_one_example_with_every_value_missing(signatures: Any) -> None:
-    found = signatures.signatures["transform_raw_features"](**by_name([{"size": 2.0}]))
-    expected = features_by_numpy([{"size": 2.0}])
+    found = signatures.signatures["transform_raw_features"](**by_name([{"size (m)": 2.0}]))
+    expected = features_by_numpy([{"size (m)": 2.0}])
     np.testing.assert_allclose(found["numbers"].numpy(), expected["numbers"], atol=1e-5)
     np.testing.assert_array_equal(found["words"].numpy(), expected["words"])
 

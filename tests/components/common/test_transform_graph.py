@@ -15,7 +15,7 @@ INPUTS = {name: InputSpec((width,), np.float32) for name, width in WIDTHS.items(
 
 def test_raw_features_are_those_that_the_model_s_are_made_of(transformed: Transformed) -> None:
     graph = TransformGraph(str(transformed.graph))
-    assert sorted(graph.raw_spec(WIDTHS)) == ["amount", "hour", "kind", "size"]  # neither tips nor note
+    assert sorted(graph.raw_spec(WIDTHS)) == ["amount", "hour", "kind", "size (m)"]  # neither tips nor note
     assert sorted(graph.raw_spec(["words"])) == ["kind"]
     assert sorted(graph.raw_spec(["label"])) == ["amount", "tips"]
     with pytest.raises(TransformError, match="the transform graph makes no feature 'colour'"):

@@ -52,6 +52,13 @@ def test_labels_are_indices_of_classes(tmp_path: Path, classes: tuple, order: tu
     assert [order[index] for index in arrays.labels] == [NAMES[int(x)] for x in arrays.features["x"][:, 0]]
 
 
+@pytest.mark.parametrize("name", ["two\\nlines", " ", ""])
+def test_a_class_has_one_line_of_labels_txt(tmp_path: Path, name: str) -> None:
+    schema = SCHEMA.replace('value: "owl"', f'value: "{name}"')
+    with pytest.raises(VocabularyError, match=r"^label 'label' has .*no names of classes.*labels\.txt"):
+        examples_in(tmp_path, schema).vocabulary()
+
+
 def test_an_unseen_label_is_named_with_its_split(tmp_path: Path) -> None:
     examples = examples_in(tmp_path)
     with pytest.raises(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,9 @@ def test_a_palette_is_looked_up() -> None:
     ("orientation", "upright"),
     [
         (1, lambda a: a),
+        (2, np.fliplr),
+        (4, np.flipud),
+        (7, lambda a: np.swapaxes(np.rot90(a, 2), 0, 1)),
         (3, lambda a: np.rot90(a, 2)),
         (6, lambda a: np.rot90(a, -1)),
         (8, np.rot90),
@@ -90,6 +94,19 @@ def test_images_are_turned_as_their_exif_orientation_says(
     wanted = upright(read(plain))
 
     assert np.array_equal(read(turned, wanted.shape[:2]), wanted)
+
+
+def test_tags_of_another_type_than_they_have_are_no_matter() -> None:
+    tags = [(0x100, 2, 4, b"abc\0"), (ORIENTATION, 3, 1, b"\6\0\0\0"), (0x11A, 3, 1, b"\1\0\0\0")]
+    written = b"".join(struct.pack("<HHI4s", *tag) for tag in tags)
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + written + bytes(4)
+    wanted = np.rot90(read(encoded(SMOOTH, "JPEG")), -1)
+    assert np.array_equal(read(encoded(SMOOTH, "JPEG", exif=exif), wanted.shape[:2]), wanted)
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0none at all", b"Exif\0\0II*\0\x08\0\0\0\xff\xff"])
+def test_tags_that_cannot_be_read_are_no_matter(exif: bytes) -> None:
+    assert np.array_equal(read(encoded(SMOOTH, "JPEG", exif=exif)), read(encoded(SMOOTH, "JPEG")))
 
 
 def test_a_second_picture_behind_a_photo_is_not_an_animation() -> None:
@@ -118,6 +135,18 @@ def transparent(**changes: Any) -> bytes:
     return encoded(np.dstack([COLOUR, alpha]), **changes)
 
 
+def broken_off(**changes: Any) -> bytes:
+    """A download that was given its length beforehand, and ended in the middle of the pixels."""
+    pixels = RNG.integers(0, 255, (64, 64, 3)).astype(np.uint8)
+    content = encoded(pixels, "JPEG", **changes)
+    middle = content.rindex(b"\xff\xda") + 1000
+    return content[:middle] + bytes(len(content) - middle)
+
+
+def thumbnail() -> bytes:
+    return b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0" + encoded(GREY, "JPEG")
+
+
 REFUSED = [
     pytest.param(b"cat\n" * 9, "is no PNG or JPEG image; remove or convert it", id="text"),
     pytest.param(b"", "is no PNG or JPEG image", id="nothing"),
@@ -125,6 +154,8 @@ REFUSED = [
     pytest.param(encoded(COLOUR, "BMP"), "is no PNG or JPEG image", id="bmp"),
     pytest.param(encoded(COLOUR, "JPEG")[:-40], "is damaged (", id="truncated jpeg"),
     pytest.param(encoded(COLOUR)[:-40], "is damaged (", id="truncated png"),
+    pytest.param(broken_off(), "is damaged (it has no end)", id="jpeg that ends in zeros"),
+    pytest.param(broken_off(exif=thumbnail()), "is damaged (it has no end)", id="jpeg with a whole thumbnail"),
     pytest.param(encoded(COLOUR, "JPEG")[:12], "is damaged (", id="jpeg head"),
     pytest.param(encoded(COLOUR)[:12], "is damaged (", id="png head"),
     pytest.param(animated(), "is animated; write one of its frames", id="animated"),
