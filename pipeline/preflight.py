@@ -167,6 +167,33 @@ class _Checks:
             return ("model", "train", "stages") if train.stages else ("model", "train", option)
         return ("model", "pretrained", option)
 
+    def _check_lengths(self, model: Any, where: Location) -> None:
+        """Whether each input has its sizes: a file has memory for tensors of fixed sizes."""
+        pretrained = self.config.model.pretrained
+        for name, tensor in zip(model.input_names, model.inputs, strict=True):
+            shape = tuple(tensor.shape[1:])
+            if None not in shape:
+                continue
+            count = (self.data.features or {}).get(name) if not self.transforms else None
+            known = math.prod(size for size in shape if size)
+            whole = shape.count(None) == 1 and count and known and count % known == 0
+            filled = ", ".join(
+                str(count // known if whole else "N") if s is None else str(s) for s in shape
+            )
+            fixed = f"({filled},)" if len(shape) == 1 else f"({filled})"
+            how = f"write tf_keras.Input({fixed}, name={name!r}), and fill shorter examples up to that"
+            if self.config.model.imported:
+                how = f"save the model with an input of shape {fixed}"
+            elif pretrained is not None and pretrained.application:
+                how = "write input_shape in model.pretrained.options"
+            elif pretrained is not None:
+                how = f"save the pretrained model with an input of shape {fixed}"
+            self._add(
+                where,
+                f"the model's input {name!r} has shape {shape}, whose None leaves open how many values an example "
+                f"has, and TFLite files take a fixed number; {how}",
+            )
+
     def _check_inputs(self, model: Any, where: Location) -> None:
         if (
             self.transforms
@@ -189,8 +216,7 @@ class _Checks:
             )
         for name, tensor in zip(model.input_names, model.inputs, strict=True):
             shape, count = tuple(tensor.shape[1:]), self.data.features[fed[name]]
-            free = sum(size is None for size in shape)
-            if free > 1 or (not free and count and math.prod(shape) != count):
+            if count and math.prod(shape) != count:
                 self._add(
                     where,
                     f"feature {fed[name]!r} has {count} values in the first record, which do not fit the "
@@ -244,6 +270,9 @@ class _Checks:
         except ExamplesError as error:
             self._add(where, str(error))
             return False
+        self._check_lengths(model, where)
+        if len(self.problems) > before:
+            return False  # what TFLite says would be about the same mistake
         self._check_inputs(model, where)
         self._check_label(model, where)
         for location, message in output_preflight.mistakes(

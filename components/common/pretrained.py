@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -61,9 +62,9 @@ def load(options: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = 
         model = _application(options)
         if file:
             try:
-                saved_models.load_weights(file, model, options["sha256"])
+                saved_models.load_weights(file, model, options["sha256"], _made(options))
             except SavedModelError as error:
-                raise PretrainedError(f"{options['application']}: {error}", "weights") from error
+                raise PretrainedError(str(error), "weights") from error
     try:
         flat = grafting.flatten(model)
     except grafting.GraftingError as error:
@@ -72,6 +73,15 @@ def load(options: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = 
     for layer in flat._flatten_layers(include_self=False):
         layer.trainable = True
     return flat
+
+
+def _made(options: Mapping[str, Any]) -> str:
+    """An application as `load_weights` tells of it; braces of its options are not for formatting."""
+    written = json.dumps(options["options"], sort_keys=True).replace("{", "{{").replace("}", "}}")
+    return (
+        f"application {options['application']} with options {written}: {{reason}}; write the options "
+        "(include_top, alpha, input_shape, …) of the model that the weights were saved from"
+    )
 
 
 def _application(options: Mapping[str, Any]) -> tf_keras.Model:

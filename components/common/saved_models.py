@@ -39,6 +39,8 @@ _UNKNOWN = re.compile(
     r"(?:Unknown [^:]*: |Could not locate \w+ |Cannot deserialize object of type )['`]([^'`]+)['`]"
 )
 _LONGEST = 300
+# How weights that do not fit are told of: what model they were to go into, and what to change.
+_BUILT = "the model that build_model returns: {reason}; build the model that the weights were saved from"
 
 Result = TypeVar("Result")
 
@@ -267,17 +269,25 @@ def _model_of(loaded: Any, signature: str, specs: Mapping[str, tf.TensorSpec]) -
     return tf_keras.Model(list(inputs.values()), outputs)
 
 
-def load_weights(path: str, model: tf_keras.Model, sha256: str = "") -> None:
+def load_weights(path: str, model: tf_keras.Model, sha256: str = "", made: str = _BUILT) -> None:
     """Loads weights into a model of the same architecture.
 
     Args:
         path: Weights as HDF5 or a checkpoint, or a Keras file whose weights alone are wanted; local, or a URI.
         model: Built.
         sha256: What `model_format.digest` has to be; any where it is empty.
+        made: What the model is and what to change where the weights do not fit, with `{reason}` between.
 
     Raises:
         SavedModelError: Where they are not those of such a model, all of them.
     """
+    try:
+        _load_weights(path, model, sha256)
+    except _Misfit as error:
+        raise SavedModelError(f"{path} does not fit {made.format(reason=error)}") from error
+
+
+def _load_weights(path: str, model: tf_keras.Model, sha256: str) -> None:
     with local_copy(path) as local:
         refuse_other_content(path, local, sha256)
         found = recognise(path, local)
@@ -285,24 +295,21 @@ def load_weights(path: str, model: tf_keras.Model, sha256: str = "") -> None:
             raise SavedModelError(f"{path} is a SavedModel, not weights; write {{path: …}}")
         if found.kind == model_format.CHECKPOINT:
             prefix = str(found.files[-1].with_suffix(""))
-            _fitting(path, lambda: _restore(path, prefix, model))
+            _fitting(lambda: _restore(path, prefix, model))
         else:
             _refuse_other_weights(path, local, found, model)
-            _fitting(path, lambda: model.load_weights(local))
+            _fitting(lambda: model.load_weights(local))
 
 
-def _fitting(path: str, load: Callable[[], object]) -> None:
+class _Misfit(Exception):
+    """Why weights do not fit a model."""
+
+
+def _fitting(load: Callable[[], object]) -> None:
     try:
         load()
     except _UNREADABLE as error:
-        raise SavedModelError(_misfit(path, describe(error)[:_LONGEST].rstrip("."))) from error
-
-
-def _misfit(path: str, reason: str) -> str:
-    return (
-        f"{path} does not fit the model that build_model returns: {reason}; build the model that the weights "
-        "were saved from"
-    )
+        raise _Misfit(describe(error)[:_LONGEST].rstrip(".")) from error
 
 
 def _restore(path: str, prefix: str, model: tf_keras.Model) -> None:
@@ -313,17 +320,13 @@ def _restore(path: str, prefix: str, model: tf_keras.Model) -> None:
     try:
         status.assert_existing_objects_matched()
     except AssertionError as error:
-        raise SavedModelError(_misfit(path, describe(error)[:_LONGEST])) from error
+        raise _Misfit(describe(error)[:_LONGEST]) from error
 
 
 def _refuse_other_count(path: str, saved: int, model: tf_keras.Model) -> None:
     """Keras would leave out what a file has more than the model."""
     if saved != len(model.weights):
-        raise SavedModelError(
-            _misfit(
-                path, f"the file holds {saved} weights of layers, and the model has {len(model.weights)}"
-            )
-        )
+        raise _Misfit(f"the file holds {saved} weights of layers, and the model has {len(model.weights)}")
 
 
 def _refuse_other_weights(path: str, local: str, found: ModelFormat, model: tf_keras.Model) -> None:
@@ -344,16 +347,12 @@ def _refuse_other_weights(path: str, local: str, found: ModelFormat, model: tf_k
         differ = sorted(set(saved) ^ set(own))
         which = f" ({', '.join(differ[:6])} in one of them only)" if differ else ""
         counts = f"the file has weights of {len(saved)} layers, and the model {len(own)} such layers"
-        raise SavedModelError(_misfit(path, counts + which))
+        raise _Misfit(counts + which)
     # Keras goes by order, not by name.
     for (name, shapes), (wanted, expected) in zip(saved.items(), own.items(), strict=True):
         if shapes != expected:
             called = f"layer {wanted}" if name == wanted else f"layer {wanted} ({name} in the file)"
-            raise SavedModelError(
-                _misfit(
-                    path, f"{called} has weights of shapes {_listed(expected)}, the file {_listed(shapes)}"
-                )
-            )
+            raise _Misfit(f"{called} has weights of shapes {_listed(expected)}, the file {_listed(shapes)}")
 
 
 def _listed(shapes: list[tuple[int, ...]]) -> str:

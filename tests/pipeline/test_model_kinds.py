@@ -255,6 +255,41 @@ def test_a_recurrent_layer_that_tflite_cannot_hold(folder: Folder) -> None:
     assert message.endswith("; write unroll=True in the recurrent layer")
 
 
+def of_any_length(inputs: str = "x = L.Input((None, 4), name='x')") -> str:
+    pooled = "; f = L.GlobalAveragePooling1D()(x)"
+    first, rest = MODEL.split('    x = L.Input((4,), name="x")\n')
+    return f"{first}    {inputs}{pooled}\n{rest.replace('(x), L.Dense', '(f), L.Dense').replace('(x)', '(f)', 2)}"
+
+
+TRANSFORM = """
+
+def preprocessing_fn(inputs):
+    return dict(inputs)
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "written"), [("", r"tf_keras.Input((1, 4), name='x')"), (TRANSFORM, "tf_keras.Input((N, 4), ")]
+)
+def test_a_sequence_of_unknown_length_is_refused(folder: Folder, more: str, written: str) -> None:
+    folder.write(model=of_any_length() + more)
+    key, message = only(folder.looked_at())
+
+    assert key == "model.module"
+    assert message.startswith("the model's input 'x' has shape (None, 4), whose None leaves open how many")
+    assert written in message
+
+
+def test_several_outputs_go_with_a_preprocessing_fn(folder: Folder) -> None:
+    folder.write(model=MODEL + TRANSFORM)
+
+    assert folder.looked_at() == []
+    key, message = only(
+        folder.looked_at("data.label={side: bigger, gapp: difference}", "gate.accuracy.1.output=gapp")
+    )
+    assert key == "data.label" and "'gapp'" in message
+
+
 def test_distillation_of_several_outputs(folder: Folder) -> None:
     problems = folder.looked_at(
         "candidates.int8=[{distill: {student: build_model}}, {convert: {quantization: int8}}]"

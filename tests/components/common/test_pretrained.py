@@ -242,6 +242,26 @@ def test_a_wrong_option_is_named(case: str, saved: Path) -> None:
     assert refused.value.option == option
 
 
+def test_weights_of_other_options_are_told_with_the_application(tmp_path: Path) -> None:
+    shape = {"input_shape": (32, 32, 3), "include_top": False}
+    file = tmp_path / "half.h5"
+    tf_keras.applications.MobileNet(weights=None, alpha=0.25, **shape).save_weights(file)
+    given = {"input_shape": [32, 32, 3], "include_top": False, "alpha": 0.5}
+    asked = options(file, path=None, application="MobileNet", weights=str(file), options=given, sha256="")
+
+    with pytest.raises(PretrainedError) as refused:
+        pretrained.load(asked)
+
+    assert refused.value.option == "weights"
+    told = str(refused.value)
+    assert told.startswith(
+        f"{file} does not fit application MobileNet with options "
+        '{"alpha": 0.5, "include_top": false, "input_shape": [32, 32, 3]}: layer conv1 has weights of shapes '
+        "(3, 3, 3, 16), the file (3, 3, 3, 8); write the options"
+    )
+    assert "build_model" not in told
+
+
 def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
     with pytest.raises(PretrainedError, match=r"none\.h5 does not exist"):
         pretrained.load(options(tmp_path / "none.h5"))
