@@ -90,6 +90,16 @@ def test_an_empty_folder_will_do(tmp_path: Path) -> None:
     assert config_file.load(tmp_path / "a/b/deep/pipeline.yaml").config.name == "deep"
 
 
+def test_steps_that_train_can_be_added_to_an_imported_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert init(tmp_path / "new", "--template", "import").exit_code == 0
+    monkeypatch.chdir(tmp_path / "new")
+    steps = "candidates.int8=[{prune: {sparsity: 0.5, epochs: 1}}, {convert: {quantization: int8}}]"
+    result = CliRunner().invoke(main, ["validate", "pipeline.yaml", "--set", steps])
+    assert result.exit_code == 0, result.output
+
+
 def test_the_working_directory_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "here").mkdir(mode=0o750)
     monkeypatch.chdir(tmp_path / "here")
