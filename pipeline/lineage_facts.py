@@ -160,7 +160,11 @@ def changed_parameters(execution: Execution) -> dict[str, Any]:
     defaults = options.model_construct().model_dump(mode="json")
     order = [name for name in options.model_fields if name in found]
     order += sorted(set(found) - set(order))
-    return {name: found[name] for name in order if name not in defaults or found[name] != defaults[name]}
+    changed = {name: found[name] for name in order if name not in defaults or found[name] != defaults[name]}
+    # A step is told what training it has after all, where none was written for it too.
+    if isinstance(spread := changed.get("distribution"), dict) and spread.get("kind") == "none":
+        del changed["distribution"]
+    return changed
 
 
 def chain(graph: Graph, artifact: Artifact) -> tuple[list[tuple[Execution, Artifact]], Artifact]:

@@ -420,10 +420,12 @@ class _Upstream:
         digest, found = facts.data_document(self._graph, artifact, self._runs, self._documents)
         if found:
             branch.add(_line("data", f"sha256 {digest}"))
-            for file in found:
-                branch.add(
-                    _line(file.split, f"{file.file}, {bytes_text(file.bytes)}, sha256 {file.sha256}")
-                )
+            for split in dict.fromkeys(file.split for file in found):
+                files = [file for file in found if file.split == split]
+                for file in files[:_LAYERS]:
+                    branch.add(_line(split, f"{file.file}, {bytes_text(file.bytes)}, sha256 {file.sha256}"))
+                if len(files) > _LAYERS:  # folders of images have one for each example
+                    branch.add(_more(len(files) - _LAYERS, f"more files of {split}"))
 
     def _other(self, parent: Tree, artifact: Artifact) -> None:
         self._shown.add(artifact.id)

@@ -63,10 +63,11 @@ def create(directory: Path, template: str, name: str) -> list[str]:
         ProjectError: Where the folder is in use, or cannot be written.
     """
     _refuse_used(directory)
-    parent = directory.absolute().parent
+    there = os.path.isdir(directory)
+    parent = directory if there else directory.absolute().parent
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=parent))
+        made = Path(tempfile.mkdtemp(prefix=".paredown-", dir=parent))
     except OSError as error:
         raise ProjectError(f"{parent} cannot be written: {error.strerror}; name another folder") from error
     try:
@@ -75,9 +76,10 @@ def create(directory: Path, template: str, name: str) -> list[str]:
         listed: list[str] = []
         for source in (_COMMON, template):
             listed += _fill(_FOLDER / source, made, values)
-        if directory.is_dir():
-            directory.rmdir()  # it is empty, and a folder cannot replace a link to one
-        os.rename(made, directory)
+        if there:
+            _move_up(made)
+        else:
+            os.rename(made, directory)
     except OSError as error:
         raise ProjectError(
             f"{directory} cannot be written: {error.strerror}; name another folder"
@@ -90,14 +92,29 @@ def create(directory: Path, template: str, name: str) -> list[str]:
 def _refuse_used(directory: Path) -> None:
     if not os.path.lexists(directory):
         return
-    if directory.is_symlink() or not directory.is_dir():
+    if not os.path.isdir(directory):
         raise ProjectError(f"{directory} is there and is no folder; name another")
-    present = sorted(path.name for path in directory.iterdir())
+    try:
+        present = sorted(path.name for path in directory.iterdir())
+    except OSError as error:
+        raise ProjectError(f"{directory} cannot be read: {error.strerror}; name another folder") from error
     if present:
         raise ProjectError(
             f"{directory} is not empty: it has {', '.join(present[:3])}{' …' if present[3:] else ''}; nothing is "
             "overwritten, so name a new folder"
         )
+
+
+def _move_up(made: Path) -> None:
+    """Moves what a folder holds into the one that it is in: this may be the working directory, or a mount."""
+    moved: list[Path] = []
+    try:
+        for path in sorted(made.iterdir()):
+            moved.append(path.rename(made.parent / path.name))
+    except BaseException:
+        for path in moved:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        raise
 
 
 def _umask() -> int:

@@ -175,6 +175,8 @@ def _worst_of_each(missed: tuple[Miss, ...]) -> list[Miss]:
 
 def _sentence(candidate: Candidate, miss: Miss, data: ReportData) -> tuple[str, str]:
     """Which limit would have to be loosened, and what to change in the chain instead."""
+    if miss.figure.startswith("served "):  # components.evaluator.served_skew
+        return f"{miss.reason or miss.figure + ' is not met'}: {_served(miss)}", ""
     if not miss.key:
         return f"{miss.reason or miss.figure + ' is not met'}: {_unkept(candidate, miss)}", ""
     if miss.value is None:
@@ -267,6 +269,19 @@ def _better(steps: dict[str, dict[str, Any]]) -> str:
         if technique in steps:
             return f"train `{technique}` for more than {steps[technique]['epochs']} epochs"
     return ""
+
+
+def _served(miss: Miss) -> str:
+    """What to look at where raw examples lead to other predictions than the gate has measured."""
+    if miss.figure.endswith("SavedModel"):
+        return (
+            "the SavedModel that is pushed beside the file predicts otherwise than the file that was converted from "
+            "it; look for operations of the model whose results differ from call to call"
+        )
+    return (
+        "`preprocessing_fn` gives a raw example other features when it is served; what it makes of an example may "
+        "depend neither on the others of its batch nor on chance"
+    )
 
 
 def _unkept(candidate: Candidate, miss: Miss) -> str:

@@ -88,11 +88,12 @@ def candidates_table(one: ReportData, other: ReportData) -> Table:
     mine = {c.name: c for c in one.candidates}
     theirs = {c.name: c for c in other.candidates}
     names = [*theirs, *(name for name in mine if name not in theirs)]
+    titles = metrics(one, other)
     rows = tuple(
-        _row(name, mine.get(name), theirs.get(name), _verdict(one, name), _verdict(other, name))
+        _row(name, mine.get(name), theirs.get(name), _verdict(one, name), _verdict(other, name), titles)
         for name in names
     )
-    figures = ("accuracy", "size", "gzip", "latency ratio")
+    figures = (*(titles if len(titles) > 1 else ("accuracy",)), "size", "gzip", "latency ratio")
     columns = (
         "candidate",
         "first run",
@@ -100,6 +101,21 @@ def candidates_table(one: ReportData, other: ReportData) -> Table:
         *(n for f in figures for n in (f, "second", "change")),
     )
     return Table("Candidates of both runs", columns, rows, frozenset({0, 1, 2}))
+
+
+def metrics(one: ReportData, other: ReportData) -> list[str]:
+    """Every metric by which candidates of either run were judged, by its title."""
+    candidates = (*one.candidates, *other.candidates)
+    return list(dict.fromkeys(title for each in candidates for title in _accuracies(each)))
+
+
+def _accuracies(candidate: Candidate | None) -> dict[str, float | None]:
+    """Title of each of the gate's metrics → what the candidate came to."""
+    measured = candidate.measured if candidate else {}
+    entries = measured.get("accuracies") or ([measured["accuracy"]] if "accuracy" in measured else [])
+    return {
+        entry.get("figure") or entry.get("metric", "accuracy"): entry.get("candidate") for entry in entries
+    }
 
 
 def _verdict(data: ReportData, name: str) -> str:
@@ -112,10 +128,17 @@ def _verdict(data: ReportData, name: str) -> str:
 
 
 def _row(
-    name: str, one: Candidate | None, other: Candidate | None, verdict: str, verdict_then: str
+    name: str,
+    one: Candidate | None,
+    other: Candidate | None,
+    verdict: str,
+    verdict_then: str,
+    titles: list[str],
 ) -> tuple[Cell, ...]:
     cells = [Cell(name), _verdict_cell(verdict), _verdict_cell(verdict_then)]
-    cells += _pair(_figure(one, "accuracy"), _figure(other, "accuracy"), accuracy_text, _plus(".4f"))
+    mine, theirs = _accuracies(one), _accuracies(other)
+    for title in titles or [""]:
+        cells += _pair(mine.get(title), theirs.get(title), accuracy_text, _plus(".4f"))
     for of in ("file", "gzip"):
         cells += _pair(_figure(one, of), _figure(other, of), bytes_text, _share)
     cells += _pair(_figure(one, "latency"), _figure(other, "latency"), _ratio, _plus(".2f"))
@@ -129,8 +152,6 @@ def _verdict_cell(verdict: str) -> Cell:
 def _figure(candidate: Candidate | None, figure: str) -> float | None:
     if candidate is None:
         return None
-    if figure == "accuracy":
-        return candidate.accuracy()
     if figure == "latency":
         return candidate.measured.get("latency", {}).get("ratio")
     return candidate.size(figure)

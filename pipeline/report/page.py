@@ -154,6 +154,8 @@ _LAYERS = {"size": "Size", "sparsity": "Sparsity", "unique": "Unique weights"}
 
 def render_comparison(one: ReportData, other: ReportData) -> str:
     """The page of two runs."""
+    judged = [side.metric for side in (one, other) if side.candidates] or [other.metric]
+    drawn = _FIGURES if judged[0] == judged[-1] else ()
     return _template("comparison.html.j2").render(
         title=f"{one.run.pipeline}: two runs compared",
         sides=[("First run", one), ("Second run", other)],
@@ -163,9 +165,9 @@ def render_comparison(one: ReportData, other: ReportData) -> str:
         configs=comparison.config_table(one, other),
         candidates=comparison.candidates_table(one, other),
         verdicts=[tables.verdicts(side, links=False) for side in (one, other)],
-        charts=[(f, _chart(charts.comparison(one, other, f))) for f in _FIGURES],
+        charts=[(f, _chart(charts.comparison(one, other, f))) for f in drawn],
         axes=charts.AXES,
-        metric=other.metric,
+        metrics=(judged[0], judged[-1]),
         missing=[note for note in (_missing("first", one), _missing("second", other)) if note],
     )
 

@@ -23,6 +23,8 @@ _WIDE = 1000
 
 MET, MISSED = "✓", "✗"
 
+_SERVED = "served "
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -108,8 +110,7 @@ def limits(data: ReportData) -> Table | None:
         found.append(grouped)
     if not heads:
         return None
-    order = ("accuracy", "slices", "p50 latency", "p90 latency", "p99 latency", "size", "gzip size")
-    keys = sorted(heads, key=lambda k: order.index(k[0]) if k[0] in order else len(order))
+    keys = sorted(heads, key=lambda key: _place(key[0]))
     rows = [
         [Cell(candidate.name, link=f"#limits-{index}"), *(_limit_cell(grouped.get(key)) for key in keys)]
         for index, (candidate, grouped) in enumerate(zip(data.candidates, found, strict=True))
@@ -117,10 +118,22 @@ def limits(data: ReportData) -> Table | None:
     return _table("Candidates against the limits", ["candidate", *(heads[key] for key in keys)], rows)
 
 
+_ORDER = ("accuracy", "slices", "p50 latency", "p90 latency", "p99 latency", "size", "gzip size")
+
+
+def _place(figure: str) -> int:
+    """Where a figure's columns stand; each of several metrics stands where a single one does."""
+    if figure.startswith("accuracy/"):
+        return 0
+    return _ORDER.index(figure) if figure in _ORDER else len(_ORDER)
+
+
 def _group(judgement: dict[str, Any]) -> tuple[tuple[str, str, float | None], str]:
     figure, bound, limit = judgement["figure"], judgement["bound"], judgement["limit"]
     if bound == "type":
         return ("types", "", None), "types in the file"
+    if figure.startswith(_SERVED):  # components.evaluator.served_skew; each candidate has limits of its own
+        return (_SERVED, "", None), "the same when served"
     metric = figure.removeprefix("accuracy/")
     if metric != figure:
         title, bracket, _ = metric.partition("[")
@@ -146,7 +159,7 @@ def _limit_cell(judgements: list[dict[str, Any]] | None) -> Cell:
         return Cell("–")
     missed = [j for j in judgements if not j["met"]]
     mark = MISSED if missed else MET
-    if judgements[0]["bound"] == "type":
+    if judgements[0]["bound"] == "type" or judgements[0]["figure"].startswith(_SERVED):
         return Cell(f"{len(judgements) - len(missed)} of {len(judgements)} {mark}", met=not missed)
     worst = _worst(judgements)
     text = "not measured" if worst["value"] is None else _judged(worst)

@@ -90,6 +90,59 @@ def test_an_empty_folder_will_do(tmp_path: Path) -> None:
     assert config_file.load(tmp_path / "a/b/deep/pipeline.yaml").config.name == "deep"
 
 
+def test_steps_that_train_can_be_added_to_an_imported_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert init(tmp_path / "new", "--template", "import").exit_code == 0
+    monkeypatch.chdir(tmp_path / "new")
+    steps = "candidates.int8=[{prune: {sparsity: 0.5, epochs: 1}}, {convert: {quantization: int8}}]"
+    result = CliRunner().invoke(main, ["validate", "pipeline.yaml", "--set", steps])
+    assert result.exit_code == 0, result.output
+
+
+def test_the_working_directory_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir(mode=0o750)
+    monkeypatch.chdir(tmp_path / "here")
+    result = init(".")
+    assert result.exit_code == 0, result.output
+    assert "  cd " not in result.output
+    assert config_file.load("pipeline.yaml").config.name == "here"
+    assert not [path.name for path in Path().iterdir() if path.name.startswith(".paredown-")]
+    assert stat.S_IMODE((tmp_path / "here").stat().st_mode) == 0o750
+
+
+def test_an_empty_folder_stays_empty_where_it_cannot_be_filled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Path.rename
+
+    def full(path: Path, target: Path) -> Path:
+        if path.name == "model.py":
+            raise OSError(28, "No space left on device")
+        return plain(path, target)
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(ProjectError, match="cannot be written: No space left on device"):
+        create(tmp_path, "image", "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", locked)
+    result = init(tmp_path)
+    assert result.exit_code == 2
+    assert f"{tmp_path} cannot be read: Permission denied; name another folder" in result.output
+
+
+@pytest.mark.parametrize("folder", ["2024", "2024-01-01", "1e5", "true", "null", "yes"])
+def test_a_name_that_yaml_has_another_meaning_for_stays_a_text(folder: str, tmp_path: Path) -> None:
+    assert init(tmp_path / folder, "--template", "tabular").exit_code == 0
+    assert config_file.load(tmp_path / folder / "pipeline.yaml").config.name == folder
+
+
 @pytest.mark.parametrize(
     ("folder", "name"),
     [("digits", "digits"), ("My Model_2", "my-model-2"), ("-x-", "x"), ("a" * 60, "a" * 40)],

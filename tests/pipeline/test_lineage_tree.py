@@ -265,6 +265,18 @@ def test_any_artifact_can_be_the_root(found: Example, node: str, key: str, first
     assert f"train train.tfrecord.gz, 12.4 MB, sha256 {TRAIN}" in text
 
 
+def test_a_folder_of_images_is_not_listed_to_its_end(found: Example) -> None:
+    files = [{"file": f"cat/{n:03}.png", "bytes": 9, "sha256": f"{n:064x}"} for n in range(100)]
+    documents = {
+        **found.documents,
+        "d" * 64: {"eval": files[:60], "train": [{**files[99], "file": "dog/last.png"}]},
+    }
+    text = shown(lineage_tree.tree(found.graph, [found.run], documents=documents))
+    assert len(lines_with(text, "eval cat/")) == 24
+    assert lines_with(text, "more files of eval") == ["… and 36 more files of eval; --format json has all"]
+    assert len(lines_with(text, "train dog/last.png")) == 1
+
+
 def test_an_artifact_that_nothing_made_is_shown_with_what_it_has() -> None:
     graph = Graph((1,), {1: Artifact(1, "Mystery", "/gone", True, {"size": 3, "is_external": 1})}, {}, ())
     assert shown(lineage_tree.tree(graph)).splitlines() == ["Mystery  #1", "└── size 3"]

@@ -35,9 +35,15 @@ def main(data: str) -> None:
     with np.load(data) as arrays:
         images, labels = arrays["x_train"].reshape(-1, 28, 28, 1).astype(np.float32), arrays["y_train"]
     model = build()
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    compile_(model)
     model.fit(images, labels, epochs=4, batch_size=128, verbose=2)
-    model.save("digits.h5", include_optimizer=False)
+    compile_(model)  # anew: steps that train go by loss and optimizer, and not by what Adam remembers
+    model.save("digits.h5")
+
+
+def compile_(model: tf_keras.Model) -> None:
+    """Says loss, metrics and optimizer."""
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
 
 
 if __name__ == "__main__":

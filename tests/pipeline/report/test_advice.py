@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from components.evaluator.verdict import judge_figure
 from pipeline.report.advice import advise, after_failure, gate_range, loosen
 from pipeline.report.data import Candidate, ReportData, collect
 from tests.pipeline.report.made_run import BASELINE, CONVERT, DISTILL, GATE, PRUNE, MadeRun, verdict
@@ -151,6 +152,25 @@ def test_a_lost_invariant_is_no_limit_to_loosen(pushed: ReportData) -> None:
         "with `exclude`",
     )
     assert found.misses[0].loosened is None
+
+
+@pytest.mark.parametrize(
+    ("figure", "cause"),
+    [
+        ("served features", "`preprocessing_fn` gives a raw example other features"),
+        ("served prediction of the file", "`preprocessing_fn` gives a raw example other features"),
+        ("served prediction of the SavedModel", "the SavedModel that is pushed beside the file"),
+    ],
+)
+def test_served_skew_is_no_lost_invariant(pushed: ReportData, figure: str, cause: str) -> None:
+    skewed = verdict([PRUNE, CONVERT], 0.979, 250_000, 220_000, 0.1)
+    (missed,) = judge_figure(figure, {"max": 0.0}, 3.0, None, ascending=False)
+    skewed["judgements"].append(vars(missed))
+    skewed.update(blessed=False, reasons=[missed.reason])
+    (found,) = advise(data_of(pushed, GATE, pruned=skewed))
+    (sentence,) = found.sentences
+    assert sentence.startswith(f"{missed.reason}: {cause}")
+    assert "exclude" not in sentence and "lost" not in sentence
 
 
 def test_gate_ranges_are_of_this_runs_baseline(pushed: ReportData) -> None:

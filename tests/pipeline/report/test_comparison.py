@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.report import write_comparison
 from pipeline.report.comparison import Difference, candidates_table, config_table, differences
 from pipeline.report.data import ReportData, collect
+from pipeline.report.page import render_comparison
 from tests.pipeline.report.made_run import CONFIG, CONVERT, MadeRun, passing, verdict
 
 
@@ -56,6 +57,42 @@ def test_candidates_are_compared_by_name(pushed: ReportData, tmp_path: Path) -> 
     assert rows["student"][:5] == ["failed", "not built", "0.9610", "–", "–"]
     configs = [(row[0].text, row[1].text, row[2].text) for row in config_table(pushed, other).rows]
     assert configs == [("config: gate.size.max_ratio", "0.3", "0.2")]
+
+
+def judged_by(folder: Path, metric: str, second: str = "") -> ReportData:
+    """A run whose gate has another metric, or two."""
+    config = copy.deepcopy(CONFIG)
+    config["gate"]["accuracy"]["metric"] = metric
+    made = MadeRun(folder, "2026-11-23T10:00:00.000000", config)
+    found = verdict([CONVERT], 0.981, 200_000, 220_000, 0.12, config["gate"])
+    if second:
+        entries = [{**found["measured"]["accuracy"], "figure": name} for name in (metric, second)]
+        entries[1]["candidate"] = 0.5
+        found["measured"].update(accuracy=entries[0], accuracies=entries)
+    return collect(made.store, made.whole({**passing(), "int8": found}, "int8", folder / "gone"))
+
+
+def test_each_of_several_metrics_is_compared_and_only_with_itself(
+    pushed: ReportData, tmp_path: Path
+) -> None:
+    other = judged_by(tmp_path, "SparseCategoricalAccuracy", "MeanAbsoluteError of gap")
+    table = candidates_table(pushed, other)
+    assert table.columns[3:9] == (
+        *("SparseCategoricalAccuracy", "second", "change"),
+        *("MeanAbsoluteError of gap", "second", "change"),
+    )
+    row = next(row for row in table.rows if row[0].text == "int8")
+    assert [cell.text for cell in row[3:9]] == ["0.9790", "0.9810", "+0.0020", "–", "0.5000", "–"]
+
+
+def test_runs_that_were_judged_by_other_metrics_share_no_axis(pushed: ReportData, tmp_path: Path) -> None:
+    other = judged_by(tmp_path, "AUC")
+    row = next(row for row in candidates_table(pushed, other).rows if row[0].text == "int8")
+    assert [cell.text for cell in row[3:9]] == ["0.9790", "–", "–", "–", "0.9810", "–"]
+    text = render_comparison(pushed, other)
+    assert "drawn by SparseCategoricalAccuracy and the second by AUC, which do not go on one axis" in text
+    assert 'id="comparison-file"' not in text
+    assert 'id="comparison-file"' in render_comparison(pushed, pushed)
 
 
 def test_comparison_is_one_page(pushed: ReportData, pushed_run: tuple, tmp_path: Path) -> None:

@@ -1,0 +1,47 @@
+"""The report's tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from components.evaluator.verdict import judge_figure
+from pipeline.report import tables
+from pipeline.report.data import Candidate, ReportData
+from tests.pipeline.report.made_run import CONVERT, verdict
+
+
+def judged(pushed: ReportData, **more: list[Any]) -> tables.Table:
+    """The table of limits of candidates that were judged by more than the example's gate."""
+    candidates = []
+    for name, judgements in more.items():
+        found = verdict([CONVERT], 0.979, 250_000, 220_000, 0.1)
+        found["judgements"] += [vars(judgement) for judgement in judgements]
+        candidates.append(Candidate(name, found))
+    table = tables.limits(ReportData(**{**vars(pushed), "candidates": tuple(candidates)}))
+    assert table is not None
+    return table
+
+
+def served(limit: float, value: float) -> list[Any]:
+    return [
+        *judge_figure("served features", {"max": 0.0}, 0, None, ascending=False),
+        *judge_figure("served prediction of the SavedModel", {"max": limit}, value, None, ascending=False),
+    ]
+
+
+def test_served_skew_is_one_column_though_each_candidate_has_its_own_limit(pushed: ReportData) -> None:
+    table = judged(pushed, one=served(0.01, 0.005), other=served(0.02, 0.03))
+    assert [name for name in table.columns if "served" in name] == ["the same when served"]
+    cells = [row[table.columns.index("the same when served")] for row in table.rows]
+    assert [(cell.text, cell.met) for cell in cells] == [("2 of 2 ✓", True), ("1 of 2 ✗", False)]
+
+
+def test_each_of_several_metrics_stands_first(pushed: ReportData) -> None:
+    metrics = [
+        judgement
+        for name in ("accuracy/AUC of side", "accuracy/MeanAbsoluteError of gap")
+        for judgement in judge_figure(name, {"max": 0.9}, 0.5, None, ascending=False)
+    ]
+    columns = judged(pushed, one=metrics).columns
+    assert {"AUC of side ≤ 0.9", "MeanAbsoluteError of gap ≤ 0.9"} < set(columns[:5])
+    assert columns.index("MeanAbsoluteError of gap ≤ 0.9") < columns.index("types in the file")
