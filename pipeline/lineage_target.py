@@ -18,6 +18,9 @@ from pipeline.runs import Run, began_with_records, find_run, list_runs, runs_by_
 OK, WARNING, TAMPERED = "ok", "warning", "tampered"
 LATEST = "latest"
 
+# Property of a model that comes from another one, by its SHA-256 → what the model did with it.
+_SOURCES = {"source_sha256": "was imported from", "pretrained_sha256": "began its training with"}
+
 
 class TargetError(Exception):
     """A target that the store does not know; the text says what it does know."""
@@ -175,7 +178,7 @@ def _by_path(store: Any, path: Path) -> Target:
 
 
 def _as_model(path: Path) -> set[str]:
-    """What a whole model, of several files perhaps, is known by where it was imported."""
+    """What a whole model, of several files perhaps, is known by where another one comes from it."""
     try:
         return {model_format.digest(path)}
     except ModelFormatError:
@@ -190,11 +193,11 @@ def _by_content(path: Path, files: dict[str, str], matches: list[Any]) -> Target
     # Of a folder that has more in it, such as a whole project, the file is told that is meant.
     place = path / held[0] if path.is_dir() and held and len(held) < len(files) else path
     notes = [Note(OK, f"{place} has the content of artifact {first.id}, {first.uri}")]
-    imported = properties(first).get("source_sha256")
-    if imported in _as_model(path):
-        notes = [
-            Note(OK, f"{path} is what artifact {first.id} was imported from (SHA-256 {imported[:12]}…)")
-        ]
+    as_model = _as_model(path)
+    for source, what in _SOURCES.items():
+        digest = properties(first).get(source)
+        if digest in as_model:
+            notes = [Note(OK, f"{path} is what artifact {first.id} {what} (SHA-256 {digest[:12]}…)")]
     if len(matches) > 1:
         others = ", ".join(str(artifact.id) for artifact in matches[1:6])
         more = f" and {len(matches) - 6} more" if len(matches) > 6 else ""

@@ -308,10 +308,17 @@ class _Writer:
         return [*found, *self._imported(execution)] or self._read_files(execution)
 
     def _imported(self, execution: Execution) -> list[Any]:
-        """The model that an execution imported, which stands before the first artifact as data do."""
-        made = self._graph.outputs(execution.id).get("model", [])
-        sources = [facts.imported(model) for model in made] if execution.type == "ModelImporter" else []
-        return [self._file(source.path, source.sha256) for source in sources if source is not None]
+        """The model that an execution imported or began with, which stands before the first artifact as data do."""
+        if execution.type == "ModelImporter":
+            made = self._graph.outputs(execution.id).get("model", [])
+            sources = [facts.imported(model) for model in made]
+            return [self._file(source.path, source.sha256) for source in sources if source is not None]
+        trunk = facts.pretrained(execution)
+        if not trunk.get("file"):
+            return []
+        # Relative as written in the config: which folder that was relative to is nowhere recorded.
+        name = dataset_name(trunk["file"]) if os.path.isabs(trunk["file"]) else ("file", trunk["file"])
+        return [self._dataset(name, trunk["sha256"])]
 
     def _outputs(self, execution: Execution) -> list[Any]:
         from openlineage.client.event_v2 import OutputDataset
@@ -427,11 +434,14 @@ class _Writer:
 
     def _file(self, path: str, version: str) -> Any:
         """A file or folder that is no artifact, as an input."""
+        return self._dataset(dataset_name(path), version)
+
+    def _dataset(self, name: tuple[str, str], version: str) -> Any:
         from openlineage.client.event_v2 import InputDataset
         from openlineage.client.facet_v2 import dataset_version_dataset
 
         facet = dataset_version_dataset.DatasetVersionDatasetFacet(version, producer=self._producer)
-        return InputDataset(*dataset_name(path), facets={"version": facet})
+        return InputDataset(*name, facets={"version": facet})
 
 
 def _canonical(document: Mapping[str, Any] | None) -> str | None:

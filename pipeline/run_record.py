@@ -29,8 +29,8 @@ RUNNING = "running"
 
 # A model's files by their digest, as components write it.
 FILES = "files"
-# And of a model that was imported: of what it was imported from.
-SOURCE = "source_sha256"
+# And of what a model was imported from, or began its training with.
+SOURCES = ("source_sha256", "pretrained_sha256")
 
 Facts = dict[str, str | int | float]
 
@@ -159,11 +159,11 @@ def set_facts(node: Any, values: Facts) -> None:
 
 
 def _files(artifact: Any) -> dict[str, str]:
-    """What an artifact's model files hold, and the model that it was imported from, if it was."""
+    """What an artifact's model files hold, and the model that it comes from, where it comes from one."""
     known = properties(artifact)
-    text, source = known.get(FILES), known.get(SOURCE)
+    text = known.get(FILES)
     found = json.loads(text) if text else {}
-    return {**found, SOURCE: source} if source else found
+    return {**found, **{name: known[name] for name in SOURCES if known.get(name)}}
 
 
 def _put_named(store: Any, type_name: str, name: str, values: Facts) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -83,6 +84,28 @@ def test_lineage_leads_back_to_the_pretrained_file(transferred: tuple[Project, d
     assert f"pretrained data/transfer/digits-0-4.h5, sha256 {digest}, up to flatten" in " ".join(
         outcome.out.replace("│", " ").split()
     )
+
+
+def test_lineage_leads_from_the_pretrained_file_to_what_was_pushed(
+    transferred: tuple[Project, dict], tmp_path: Path
+) -> None:
+    project, result = transferred
+    file = project.root / "data/transfer/digits-0-4.h5"
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    copy = shutil.copy(file, tmp_path / "copy.h5")
+
+    down = project.paredown("lineage", str(copy), "--down")
+    assert down.code == 0, down.err
+    assert f"began its training with (SHA-256 {digest[:12]}…)" in down.out
+    assert result["pushed"] in down.out
+    events = project.paredown("lineage", result["pushed"], "--format", "openlineage")
+    read = [data for event in map(json.loads, events.out.splitlines()) for data in event["inputs"]]
+    (version,) = {
+        data["facets"]["version"]["datasetVersion"]
+        for data in read
+        if (data["namespace"], data["name"]) == ("file", "data/transfer/digits-0-4.h5")
+    }
+    assert version == digest
 
 
 def test_another_pretrained_file_trains_again(transferred: tuple[Project, dict]) -> None:
