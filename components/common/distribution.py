@@ -271,10 +271,7 @@ def _distributed(arrays: Arrays, outputs: Sequence[str], batches: Any) -> tf.dis
 
         indices = tf.data.Dataset.from_generator(pieces, output_signature=tf.TensorSpec([None], tf.int64))
         constants = tf.nest.map_structure(tf.constant, _columns(arrays, outputs))
-        take = tf.autograph.experimental.do_not_convert(
-            lambda chosen: tf.nest.map_structure(functools.partial(tf.gather, indices=chosen), constants)
-        )
-        return indices.map(take).prefetch(tf.data.AUTOTUNE)
+        return indices.map(_taking(constants)).prefetch(tf.data.AUTOTUNE)
 
     return tf.distribute.get_strategy().distribute_datasets_from_function(dataset)
 
@@ -286,13 +283,17 @@ def _endless(arrays: Arrays, outputs: Sequence[str], batch_size: int, seed: int)
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
         # A worker does not know its number: without a seed from its own clock all would take the same
         # examples at the same time. What order steps are taken in cannot be repeated anyway.
-        clock = tf.cast(tf.timestamp() * 1e6, tf.int64) % 2**31
-        return (
-            _whole(arrays, outputs)
-            .shuffle(len(arrays), seed=clock + seed)
-            .repeat()
-            .batch(batch_size, drop_remainder=True)
-        )
+        clock = tf.cast(tf.timestamp() * 1e6, tf.int64)
+
+        def order(epoch: tf.Tensor) -> tf.data.Dataset:
+            # Not Dataset.shuffle, whose seed cannot be a tensor where the global seed is 0.
+            keys = tf.random.stateless_uniform([len(arrays)], tf.stack([clock, seed + epoch]))
+            return tf.data.Dataset.from_tensor_slices(tf.argsort(keys))
+
+        constants = tf.nest.map_structure(tf.constant, _columns(arrays, outputs))
+        epochs = tf.data.Dataset.range(tf.int64.max)
+        indices = epochs.flat_map(tf.autograph.experimental.do_not_convert(order))
+        return indices.batch(batch_size, drop_remainder=True).map(_taking(constants))
 
     return tf_keras.utils.experimental.DatasetCreator(dataset)
 
@@ -309,6 +310,13 @@ def _at_once(arrays: Arrays, outputs: Sequence[str]) -> Any:
 
 def _whole(arrays: Arrays, outputs: Sequence[str]) -> tf.data.Dataset:
     return tf.data.Dataset.from_tensor_slices(_columns(arrays, outputs))
+
+
+def _taking(columns: Any) -> Callable[[tf.Tensor], Any]:
+    """What takes the examples of some indices from columns."""
+    return tf.autograph.experimental.do_not_convert(
+        lambda chosen: tf.nest.map_structure(functools.partial(tf.gather, indices=chosen), columns)
+    )
 
 
 def _columns(arrays: Arrays, outputs: Sequence[str]) -> tuple[Any, ...]:

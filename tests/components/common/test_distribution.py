@@ -135,6 +135,28 @@ def test_a_parameter_server_measures_each_example_once_and_writes_the_model(tmp_
     problem.check_written(str(tmp_path / "model"), kernel, bias)
 
 
+@pytest.mark.parametrize("seed", [0, 7])
+def test_a_parameter_server_s_worker_takes_each_example_once_an_epoch(seed: int) -> None:
+    tf.random.set_seed(seed)  # Dataset.shuffle fails in a function where this is 0
+    arrays = problem.arrays(20, 1)
+    creator = distribution._endless(arrays, ["y"], 5, seed)
+
+    @tf.function
+    def two_epochs() -> tf.Tensor:
+        taken = tf.TensorArray(tf.float32, 8)
+        for step, ((x,), *_) in creator(tf.distribute.InputContext()).take(8).enumerate():
+            taken = taken.write(tf.cast(step, tf.int32), tf.cast(x, tf.float32))
+        return taken.concat()
+
+    taken = two_epochs().numpy()
+    first, second = taken[:20], taken[20:]
+    x = arrays.features["x"].astype(np.float32)
+    assert not np.array_equal(first, second) and not np.array_equal(first, x)
+    for epoch in (first, second):
+        np.testing.assert_array_equal(np.sort(epoch, axis=0), np.sort(x, axis=0))
+        assert {row.tobytes() for row in epoch} == {row.tobytes() for row in x}
+
+
 @pytest.mark.parametrize("parts", [1, 2, 4])
 @pytest.mark.parametrize("examples", [8, 96, 97, 99, 100])
 def test_a_batch_has_equal_shares_and_an_epoch_all_examples(examples: int, parts: int) -> None:
