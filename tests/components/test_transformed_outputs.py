@@ -57,7 +57,7 @@ def folder(transformed: Transformed, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def test_raw_examples_without_labels_give_each_output_what_the_model_does(folder: Path) -> None:
-    given = [{n: v for n, v in row.items() if n in ("amount", "hour", "size")} for row in rows("eval")]
+    given = [{n: v for n, v in row.items() if n in ("amount", "hour", "size (m)")} for row in rows("eval")]
     loaded = tf.saved_model.load(model_files.serving_dir(str(folder / "float32")))
     found = loaded.signatures["serving_default"](examples=tf.constant([to_example(row) for row in given]))
     model = tf_keras.models.load_model(folder / "keras" / "Format-Keras" / "model.h5", compile=False)
