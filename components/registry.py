@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from components.clusterer.params import ClusterOptions
-from components.common.step import StepOptions
+from components.common.base.step_options import StepOptions
 from components.distiller.params import DistillOptions
 from components.fine_tuner.params import FineTuneOptions
 from components.pruner.params import PruneOptions

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from pipeline.code_version import module_root
+from pipeline.plan.code_version import module_root
 
 
 def prepare() -> None:

@@ -116,8 +116,8 @@ def write_examples(folder: Path, schema: str, **splits: list[bytes]) -> Path:
 
 # Files whose tests share fixtures that take long; those of other files share them among themselves only.
 _TOGETHER = {
-    "tests/components/common/test_served_model.py": "a transform graph",
-    "tests/components/common/test_transform_graph.py": "a transform graph",
+    "tests/components/common/models/test_served_model.py": "a transform graph",
+    "tests/components/common/data/test_transform_graph.py": "a transform graph",
     "tests/components/evaluator/test_served_skew.py": "a transform graph",
     "tests/components/test_transformed_outputs.py": "a transform graph",
     "tests/e2e/test_data.py": "a finished run",
@@ -182,7 +182,7 @@ def examples_artifact(mnist_arrays: dict[str, Digits], tmp_path_factory: pytest.
 @pytest.fixture(scope="session")
 def mnist_examples(examples_artifact: Path) -> Any:
     """The same as an `Examples`."""
-    from components.common.examples import Examples
+    from components.common.data.examples import Examples
 
     return Examples(
         uri=str(examples_artifact / "examples"),
@@ -195,7 +195,7 @@ def mnist_examples(examples_artifact: Path) -> Any:
 @pytest.fixture(scope="session")
 def trained(mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A baseline of configs/mnist/model.py, very small."""
-    from components.common.model_definition import ModelDefinition
+    from components.common.models.model_definition import ModelDefinition
     from components.trainer.run_fn import train_baseline
 
     folder = tmp_path_factory.mktemp("baseline")

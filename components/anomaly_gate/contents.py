@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components.common.examples import Examples
+from components.common.data.examples import Examples
 
 # Vectors up to this long are compared position by position, longer ones all positions together.
 COMPARED_POSITIONS = 64

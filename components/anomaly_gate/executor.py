@@ -18,7 +18,7 @@ from components.anomaly_gate.data import Data, Labels
 from components.anomaly_gate.finding import FINDINGS, Finding, as_property
 from components.anomaly_gate.params import Validation
 from components.anomaly_gate.statistics import EVAL, TRAIN
-from components.common.examples import Examples
+from components.common.data.examples import Examples
 
 _log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from tfx.dsl.components.base import executor_spec
 
 from components.clusterer import executor
-from components.common.step_component import StepComponent
+from components.common.steps.step_component import StepComponent
 
 
 class Clusterer(StepComponent):

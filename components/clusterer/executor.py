@@ -9,9 +9,10 @@ import tensorflow_model_optimization as tfmot
 import tf_keras
 from scipy.cluster import vq
 
-from components.common import batch_norm, fine_tuning, layer_selection, layer_weights, training
-from components.common.model_files import Facts, StepRecord
-from components.common.step_executor import StepExecutor, StepJob
+from components.common.models import batch_norm, compilation, layer_selection, layer_weights
+from components.common.models.model_files import Facts, StepRecord
+from components.common.steps import fine_tuning
+from components.common.steps.step_executor import StepExecutor, StepJob
 
 _clustering = tfmot.clustering.keras
 _INITIALIZATION = {
@@ -138,7 +139,7 @@ def cluster(job: StepJob) -> Facts:
         kernel.assign(share_values(kernel.numpy(), options["clusters"], per_channel, job.seed))
     by_tfmot = [name for name in layers if name not in by_us]
     clustered = wrap(model, by_tfmot, options, record)
-    training.compile_like(clustered, job.reference_model(), options["learning_rate"])
+    compilation.compile_like(clustered, job.reference_model(), options["learning_rate"])
     for name in layers:
         per_channel = counts_channels(model.get_layer(name), options)
         record.ask(name, clusters=options["clusters"], per_channel=per_channel)

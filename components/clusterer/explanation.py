@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from components.clusterer.executor import can_cluster, counts_channels, select_layers
 from components.clusterer.params import ClusterOptions
-from components.common import batch_norm, layer_weights
-from components.common.explanation import Explanation, Outlook, Refusal
-from components.common.layer_selection import LayerSelectionError
+from components.common.models import batch_norm, layer_weights
+from components.common.models.layer_selection import LayerSelectionError
+from components.common.steps.explanation import Explanation, Outlook, Refusal
 
 
 def explain(outlook: Outlook, options: ClusterOptions) -> Explanation:
-    """Says which layers are clustered, and which BatchNormalization is folded; see components.common.explanation."""
+    """Says which layers are clustered, and which BatchNormalization is folded."""
     model, values = outlook.model, options.model_dump(mode="json")
     try:
         layers = select_layers(model, options.include, options.exclude)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import tf_keras
 
-from components.common import fine_tuning, model_files, training
-from components.common.examples import Arrays
-from components.common.model_files import Facts, StepRecord
-from components.common.step_executor import StepExecutor, StepJob
+from components.common.data.examples import Arrays
+from components.common.models import compilation, model_files
+from components.common.models.model_files import Facts, StepRecord
+from components.common.steps import fine_tuning
+from components.common.steps.step_executor import StepExecutor, StepJob
 from components.distiller.error import DistillationError
 from components.distiller.features import find_pairs, variances
 from components.distiller.model import Distiller, in_order
@@ -108,7 +109,7 @@ def distill(job: StepJob) -> Facts:
         options["feature_weight"],
     )
     distiller.build({n: t.shape for n, t in zip(student.input_names, student.inputs, strict=True)})
-    training.compile_like(distiller, reference, options["learning_rate"])
+    compilation.compile_like(distiller, reference, options["learning_rate"])
     # The student is another model: what the teacher kept, it need not.
     record = StepRecord(StepRecord.read(job.base_model).steps).after("distill", options)
     return fine_tuning.fit_and_save(job, distiller, splits, record, finish=lambda trained: trained.student)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from components.common.explanation import Explanation, Outlook, Refusal
-from components.common.model_files import StepRecord
-from components.common.user_module import UserModuleError
+from components.common.models.model_files import StepRecord
+from components.common.models.user_module import UserModuleError
+from components.common.steps.explanation import Explanation, Outlook, Refusal
 from components.distiller.error import DistillationError
 from components.distiller.executor import refuse_mismatch
 from components.distiller.params import DistillOptions
 
 
 def explain(outlook: Outlook, options: DistillOptions) -> Explanation:
-    """Says which layers learn from which; see components.common.explanation."""
+    """Says which layers learn from which; see components.common.steps.explanation."""
     values = options.model_dump(mode="json")
     workshop = outlook.workshop
     try:

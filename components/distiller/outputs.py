@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from components.common.output_kind import (
+from components.common.models.output_kind import (
     MULTICLASS,
     MULTILABEL,
     PROBABILITIES,

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from components.common.step import TrainingOptions
+from components.common.base.step_options import TrainingOptions
 
 
 class DistillOptions(TrainingOptions):

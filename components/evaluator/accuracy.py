@@ -9,8 +9,8 @@ from typing import Any
 import apache_beam as beam
 import tensorflow_model_analysis as tfma
 
-from components.common.examples import Examples
-from components.common.label import Label
+from components.common.base.label import Label
+from components.common.data.examples import Examples
 from components.evaluator.class_extractor import class_extractor
 from components.evaluator.params import AccuracyGate
 from components.evaluator.tflite_extractor import tflite_extractor

@@ -8,7 +8,7 @@ import apache_beam as beam
 import numpy as np
 import tensorflow_model_analysis as tfma
 
-from components.common.vocabulary import Vocabulary, VocabularyError
+from components.common.data.vocabulary import Vocabulary, VocabularyError
 
 STAGE = "ClassesOfLabels"
 

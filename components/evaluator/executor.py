@@ -12,18 +12,20 @@ from typing import Any, TypeVar
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 
-from components.common import file_types, invariants, json_file, model_files, progress, tflite_file
-from components.common.blessing import bless
-from components.common.examples import Examples
-from components.common.file_types import TypeCheck
-from components.common.interruption import Interrupted
-from components.common.label import from_parameter
-from components.common.litert import LiteRTModel
-from components.common.model_files import Facts, StepRecord
-from components.common.step_executor import examples_of, set_properties
-from components.common.tflite_file import TFLiteFile
-from components.common.tflite_kernel import Kernel
-from components.common.user_module import describe
+from components.common.base import json_file, progress
+from components.common.base.blessing import bless
+from components.common.base.interruption import Interrupted
+from components.common.base.label import from_parameter
+from components.common.data.examples import Examples
+from components.common.models import invariants, model_files
+from components.common.models.model_files import Facts, StepRecord
+from components.common.models.user_module import describe
+from components.common.steps.step_executor import examples_of, set_properties
+from components.common.tflite import file_types, tflite_file
+from components.common.tflite.file_types import TypeCheck
+from components.common.tflite.kernel import Kernel
+from components.common.tflite.litert import LiteRTModel
+from components.common.tflite.tflite_file import TFLiteFile
 from components.evaluator import accuracy, latency, served_skew, size
 from components.evaluator.params import AccuracyGate, Gate, Limits
 from components.evaluator.verdict import Judgement, Verdict, conclude, judge_figure

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from components.common.litert import LiteRTModel
+from components.common.tflite.litert import LiteRTModel
 
 PERCENTILES = (50, 90, 99)
 CONFIDENCE = 0.95

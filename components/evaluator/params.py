@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from components.common import metric_direction
-from components.common.step import Options
+from components.common.base import metric_direction
+from components.common.base.step_options import Options
 
 _SIZE_UNITS = {
     "b": 1,

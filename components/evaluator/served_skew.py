@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from components.common import model_files, served_model
-from components.common.examples import Examples, content_digests
-from components.common.litert import LiteRTModel
-from components.common.model_files import SIGNATURE
+from components.common.data.examples import Examples, content_digests
+from components.common.models import model_files, served_model
+from components.common.tflite.litert import LiteRTModel
+from components.common.tflite.tflite_file import SIGNATURE
 from components.evaluator.verdict import Judgement, judge_figure
 
 FEATURES = "served features"

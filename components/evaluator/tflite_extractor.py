@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.constants import TRANSFORMED_FEATURES_KEY
 
-from components.common.litert import LiteRTError, LiteRTModel
+from components.common.tflite.litert import LiteRTError, LiteRTModel
 
 STAGE = "PredictWithLiteRT"
 

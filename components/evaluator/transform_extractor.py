@@ -15,7 +15,7 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.constants import TRANSFORMED_FEATURES_KEY
 
-from components.common.transform_graph import TransformGraph
+from components.common.data.transform_graph import TransformGraph
 
 STAGE = "TransformRawFeatures"
 

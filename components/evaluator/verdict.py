@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from components.common.json_file import finite
+from components.common.base.json_file import finite
 
 BOUNDS = ("min", "max", "max_drop", "max_ratio")
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from components.common import fine_tuning, training
-from components.common.model_files import Facts, StepRecord
-from components.common.step_executor import StepExecutor, StepJob
+from components.common.models import compilation
+from components.common.models.model_files import Facts, StepRecord
+from components.common.steps import fine_tuning
+from components.common.steps.step_executor import StepExecutor, StepJob
 
 
 def fine_tune(job: StepJob) -> Facts:
@@ -16,7 +17,7 @@ def fine_tune(job: StepJob) -> Facts:
     model = job.load_base_model()
     record = StepRecord.read(job.base_model).after("fine_tune", job.options)
     splits = fine_tuning.load_splits(job, model)
-    training.compile_like(model, job.reference_model(), job.options["learning_rate"])
+    compilation.compile_like(model, job.reference_model(), job.options["learning_rate"])
     return fine_tuning.fit_and_save(
         job, model, splits, record, callbacks=[fine_tuning.Preserve(record.layers)]
     )

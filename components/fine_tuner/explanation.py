@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from components.common.explanation import Explanation, Outlook
+from components.common.steps.explanation import Explanation, Outlook
 from components.fine_tuner.params import FineTuneOptions
 
 
 def explain(outlook: Outlook, options: FineTuneOptions) -> Explanation:
-    """Says what is kept; see components.common.explanation."""
+    """Says what is kept; see components.common.steps.explanation."""
     layers = sorted(outlook.record.layers.items())
     effects = {name: f"keeps its {asked.kept()}" for name, asked in layers if asked.kept()}
     return Explanation(effects, [], outlook.after(options.technique, options.model_dump(mode="json")))

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from components.common.step import TuningOptions
+from components.common.base.step_options import TuningOptions
 
 
 class FineTuneOptions(TuningOptions):

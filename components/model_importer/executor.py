@@ -10,12 +10,13 @@ import tf_keras
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
-from components.common import file_hashes, imported_model, model_files, saved_models
-from components.common.examples import Arrays, Examples
-from components.common.model_definition import ModelDefinition
-from components.common.model_files import Facts, StepRecord
-from components.common.saved_models import SavedModelError
-from components.common.step_executor import examples_of, set_properties
+from components.common.base import file_hashes
+from components.common.data.examples import Arrays, Examples
+from components.common.models import imported_model, model_files, saved_models
+from components.common.models.model_definition import ModelDefinition
+from components.common.models.model_files import Facts, StepRecord
+from components.common.models.saved_models import SavedModelError
+from components.common.steps.step_executor import examples_of, set_properties
 
 # Examples that the model is tried on.
 _TRIED = 100

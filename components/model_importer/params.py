@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
-from components.common.step import Options
+from components.common.base.step_options import Options
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components.common import invariants
+from components.common.models import invariants
 
 
 def areas(shape: Sequence[int], block: Sequence[int]) -> np.ndarray:

@@ -8,9 +8,10 @@ from typing import Any
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
-from components.common import fine_tuning, invariants, layer_weights, training
-from components.common.model_files import Facts, StepRecord
-from components.common.step_executor import StepExecutor, StepJob
+from components.common.models import compilation, invariants, layer_weights
+from components.common.models.model_files import Facts, StepRecord
+from components.common.steps import fine_tuning
+from components.common.steps.step_executor import StepExecutor, StepJob
 from components.pruner import blocks
 from components.pruner.schedule import Renewals, first_complete_epoch, renewals, schedule
 from components.pruner.selection import layer_targets
@@ -80,7 +81,7 @@ def prune(job: StepJob) -> Facts:
     splits = fine_tuning.load_splits(job, model)
     when = renewals(options, len(splits[0]))
     pruned = wrap(model, targets, options, when)
-    training.compile_like(pruned, job.reference_model(), options["learning_rate"])
+    compilation.compile_like(pruned, job.reference_model(), options["learning_rate"])
     record = StepRecord.read(job.base_model).after("prune", options)
     # TFMOT's first masks have few zeros: without this, zeros of an earlier pruning would come to life.
     preserve = fine_tuning.Preserve(dict(record.layers))

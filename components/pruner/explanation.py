@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from components.common import layer_weights
-from components.common.explanation import Explanation, Outlook, Refusal
-from components.common.layer_selection import LayerSelectionError
+from components.common.models import layer_weights
+from components.common.models.layer_selection import LayerSelectionError
+from components.common.steps.explanation import Explanation, Outlook, Refusal
 from components.pruner.executor import ask
 from components.pruner.params import PruneOptions
 from components.pruner.schedule import ScheduleError, renewals
@@ -12,7 +12,7 @@ from components.pruner.selection import can_prune, layer_targets, obstacle
 
 
 def explain(outlook: Outlook, options: PruneOptions) -> Explanation:
-    """Says which layers are pruned and how far; see components.common.explanation."""
+    """Says which layers are pruned and how far; see components.common.steps.explanation."""
     model, values = outlook.model, options.model_dump(mode="json")
     after = outlook.after(options.technique, values)
     try:

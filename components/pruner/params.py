@@ -15,8 +15,8 @@ from pydantic import (
     model_validator,
 )
 
-from components.common.layer_names import matches
-from components.common.step import StepOptions, TuningOptions
+from components.common.base.layer_names import matches
+from components.common.base.step_options import StepOptions, TuningOptions
 from components.pruner import span
 from components.pruner.span import Span
 

@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 
-from components.common import training
+from components.common.training import training
 from components.pruner.span import to_steps
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
-from components.common import layer_selection, layer_weights
-from components.common.layer_names import matches
-from components.common.layer_selection import LayerSelectionError, is_nested
+from components.common.base.layer_names import matches
+from components.common.models import layer_selection, layer_weights
+from components.common.models.layer_selection import LayerSelectionError, is_nested
 
 _layers = tf_keras.layers
 # Whose kernels have the input channels last but one, in Keras, and last in a TFLite file. By exact class:

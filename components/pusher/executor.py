@@ -12,7 +12,7 @@ from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, proto_utils
 
-from components.common import file_hashes
+from components.common.base import file_hashes
 from components.pusher import version_folder
 
 

@@ -8,15 +8,16 @@ from typing import Any, ClassVar
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
-from components.common import batch_norm, fine_tuning, training
-from components.common.in_float import InFloat
-from components.common.kernel_quantize_config import KernelQuantizeConfig
-from components.common.layer_names import matches
-from components.common.layer_selection import LayerSelectionError
-from components.common.layer_weights import has_kernel
-from components.common.model_files import Facts, StepRecord
-from components.common.step_executor import StepExecutor, StepJob
-from components.common.stock_layers import only_stock_layers, without_autograph
+from components.common.base.layer_names import matches
+from components.common.models import batch_norm, compilation
+from components.common.models.layer_selection import LayerSelectionError
+from components.common.models.layer_weights import has_kernel
+from components.common.models.model_files import Facts, StepRecord
+from components.common.models.stock_layers import only_stock_layers, without_autograph
+from components.common.steps import fine_tuning
+from components.common.steps.step_executor import StepExecutor, StepJob
+from components.common.tfmot.in_float import InFloat
+from components.common.tfmot.kernel_quantize_config import KernelQuantizeConfig
 from components.quantization_aware_trainer import separable
 
 _quantization = tfmot.quantization.keras
@@ -236,7 +237,7 @@ def train_quantization_aware(job: StepJob) -> Facts:
     objects = job.definition.custom_objects()
     prepared = prepare(model, exclude, objects)
     quantized = quantize(prepared, exclude, with_one_scale(record), objects)
-    training.compile_like(quantized, job.reference_model(), job.options["learning_rate"])
+    compilation.compile_like(quantized, job.reference_model(), job.options["learning_rate"])
     return fine_tuning.fit_and_save(
         job, quantized, splits, record, callbacks=[fine_tuning.Preserve(record.layers)]
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tf_keras
 
-from components.common import file_types, layer_weights
-from components.common.explanation import Explanation, Outlook, Refusal
-from components.common.layer_names import matches
-from components.common.layer_selection import LayerSelectionError
-from components.common.tflite_file import TFLiteFile
+from components.common.base.layer_names import matches
+from components.common.models import layer_weights
+from components.common.models.layer_selection import LayerSelectionError
+from components.common.steps.explanation import Explanation, Outlook, Refusal
+from components.common.tflite import file_types
+from components.common.tflite.tflite_file import TFLiteFile
 from components.quantization_aware_trainer.executor import (
     QuantizationError,
     prepare,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 
 import tf_keras
 
-from components.common.layer_weights import has_kernel
+from components.common.models.layer_weights import has_kernel
 
 _layers = tf_keras.layers
 # Whose output has the scale of their input, so that fake quantization before them counts behind them.

@@ -8,7 +8,7 @@ from typing import Any
 
 import tf_keras
 
-from components.common.layer_names import matches
+from components.common.base.layer_names import matches
 
 _SHARED = ("trainable", "dtype", "data_format")
 

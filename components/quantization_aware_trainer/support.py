@@ -12,10 +12,10 @@ from typing import Any
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
-from components.common.explanation import Refusal
-from components.common.layer_names import matches
-from components.common.layer_weights import has_kernel
-from components.common.stock_layers import only_stock_layers
+from components.common.base.layer_names import matches
+from components.common.models.layer_weights import has_kernel
+from components.common.models.stock_layers import only_stock_layers
+from components.common.steps.explanation import Refusal
 from components.quantization_aware_trainer.float_region import Wiring, stay_in_float
 
 _layers = tf_keras.layers

@@ -10,8 +10,8 @@ from typing import Any
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
-from components.common import file_hashes, json_file
-from components.common.blessing import bless
+from components.common.base import file_hashes, json_file
+from components.common.base.blessing import bless
 from components.selector.params import named_by
 
 REPORT_FILE = "report.json"

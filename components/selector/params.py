@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from components.common.step import Options
+from components.common.base.step_options import Options
 
 Figure = Literal["size", "gzip_size", "latency"]
 

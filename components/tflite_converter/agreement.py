@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from components.common.examples import Arrays
-from components.common.litert import LiteRTModel
-from components.common.model_files import SIGNATURE
+from components.common.data.examples import Arrays
+from components.common.tflite.litert import LiteRTModel
+from components.common.tflite.tflite_file import SIGNATURE
 
 
 @dataclass(frozen=True)

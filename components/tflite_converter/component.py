@@ -2,7 +2,7 @@
 
 from tfx.dsl.components.base import executor_spec
 
-from components.common.step_component import StepComponent
+from components.common.steps.step_component import StepComponent
 from components.tflite_converter import executor
 
 

@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components.common import invariants, model_files, served_model, tflite_file, vocabulary
-from components.common.examples import Arrays, InputSpec
-from components.common.interruption import Interrupted
-from components.common.litert import LiteRTError
-from components.common.model_files import Facts, StepRecord
-from components.common.step_executor import StepExecutor, StepJob
+from components.common.base.interruption import Interrupted
+from components.common.data import vocabulary
+from components.common.data.examples import Arrays, InputSpec
+from components.common.models import invariants, model_files, served_model
+from components.common.models.model_files import Facts, StepRecord
+from components.common.steps.step_executor import StepExecutor, StepJob
+from components.common.tflite import tflite_file
+from components.common.tflite.litert import LiteRTError
+from components.common.tflite.tflite_file import SIGNATURE
 from components.tflite_converter import agreement, conversion_error, float_parts, operators, sparse_encoding
 from components.tflite_converter.conversion_error import ConversionError
 from components.tflite_converter.operators import Operator
@@ -29,12 +32,12 @@ _COMPARED = 100
 
 def signature_inputs(saved_model: str) -> dict[str, InputSpec]:
     """Inputs of a SavedModel's `serving_default`, by name, sorted."""
-    return model_files.signature_inputs(tf.saved_model.load(saved_model).signatures[model_files.SIGNATURE])
+    return model_files.signature_inputs(tf.saved_model.load(saved_model).signatures[SIGNATURE])
 
 
 def _output_shape(saved_model: str) -> Any:
     """Shape of the output of a SavedModel's `serving_default`; a list where it has several."""
-    signature = tf.saved_model.load(saved_model).signatures[model_files.SIGNATURE]
+    signature = tf.saved_model.load(saved_model).signatures[SIGNATURE]
     shapes = [tuple(spec.shape) for spec in signature.structured_outputs.values()]
     return shapes[0] if len(shapes) == 1 else shapes
 
@@ -119,9 +122,7 @@ def _converter(
 ) -> Any:
     """A tf.lite.TFLiteConverter, set as the options ask."""
     quantization, ops = options.quantization, tf.lite.OpsSet
-    converter = tf.lite.TFLiteConverter.from_saved_model(
-        saved_model, signature_keys=[model_files.SIGNATURE]
-    )
+    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=[SIGNATURE])
     optimizations = [] if quantization == "float32" else [tf.lite.Optimize.DEFAULT]
     converter.optimizations = optimizations + [tf.lite.Optimize.EXPERIMENTAL_SPARSITY] * sparse
     if quantization == "float16":

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tf_keras
 
-from components.common.explanation import Explanation, Outlook, Refusal
-from components.common.tflite_file import TFLiteFile
+from components.common.steps.explanation import Explanation, Outlook, Refusal
+from components.common.tflite.tflite_file import TFLiteFile
 from components.tflite_converter import float_parts, operators, size_prediction
 from components.tflite_converter.conversion_error import ConversionError
 from components.tflite_converter.params import CALIBRATED, ConvertOptions, Granularity, resolve_granularity
@@ -39,7 +39,7 @@ _NO_INT16 = _NO_INT8 | {
 
 
 def explain(outlook: Outlook, options: ConvertOptions) -> Explanation:
-    """Says which type each layer will have, and predicts bytes; see components.common.explanation."""
+    """Says which type each layer will have, and predicts bytes; see components.common.steps.explanation."""
     record = outlook.record
     after = outlook.after(options.technique, options.model_dump(mode="json"))
     try:

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from components.common.layer_selection import matches
+from components.common.models.layer_selection import matches
 from components.tflite_converter import operators
 from components.tflite_converter.conversion_error import ConversionError
 from components.tflite_converter.operators import Operator

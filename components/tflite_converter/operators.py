@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from components.common.layer_names import plain_name
+from components.common.base.layer_names import plain_name
 
 _CASTS = frozenset({"QUANTIZE", "DEQUANTIZE"})
 

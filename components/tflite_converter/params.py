@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from components.common.step import StepOptions
+from components.common.base.step_options import StepOptions
 
 Quantization = Literal["float32", "dynamic", "float16", "int8", "int16x8"]
 Granularity = Literal["per-channel", "per-tensor"]

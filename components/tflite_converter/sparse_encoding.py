@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from components.common.examples import Arrays, InputSpec
-from components.common.litert import LiteRTError, LiteRTModel
+from components.common.data.examples import Arrays, InputSpec
+from components.common.tflite.litert import LiteRTError, LiteRTModel
 from components.tflite_converter import operators
 from components.tflite_converter.conversion_error import ConversionError
 

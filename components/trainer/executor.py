@@ -9,9 +9,11 @@ from typing import Any
 from tfx.components.trainer import executor as tfx_executor
 from tfx.types import artifact_utils
 
-from components.common import class_weights, distributed, file_hashes
-from components.common.distribution_options import distribution_of, is_chief
-from components.common.step_executor import set_properties
+from components.common.base import file_hashes
+from components.common.base.distribution_options import distribution_of, is_chief
+from components.common.data import class_weights
+from components.common.steps.step_executor import set_properties
+from components.common.training import distributed
 from components.trainer.run_fn import FACTS_FILE
 
 # Custom property of the model that was trained on a pretrained one: the SHA-256 of that one's file.

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from components.common.distribution_options import ALONE, Distributed
-from components.common.step import Options, Training
+from components.common.base.distribution_options import ALONE, Distributed
+from components.common.base.step_options import Options, Training
 
 
 class Stage(Options):

@@ -9,24 +9,17 @@ from typing import Any
 
 import tensorflow as tf
 
-from components.common import (
-    class_weights,
-    distributed,
-    distribution,
-    json_file,
-    model_files,
-    precision,
-    progress,
-    training,
-    vocabulary,
-)
-from components.common.distribution_options import distribution_of, is_chief
-from components.common.examples import Arrays, Examples, ExamplesError
-from components.common.label import Label, from_parameter
-from components.common.model_definition import ModelDefinition
-from components.common.model_files import StepRecord
-from components.common.output_kind import kinds
-from components.common.step_executor import label_fields
+from components.common.base import json_file, progress
+from components.common.base.distribution_options import distribution_of, is_chief
+from components.common.base.label import Label, from_parameter
+from components.common.data import class_weights, vocabulary
+from components.common.data.examples import Arrays, Examples, ExamplesError
+from components.common.models import model_files, precision
+from components.common.models.model_definition import ModelDefinition
+from components.common.models.model_files import StepRecord
+from components.common.models.output_kind import kinds
+from components.common.steps.step_executor import label_fields
+from components.common.training import distributed, distribution, training
 from components.trainer import stages
 
 # Beside the model: facts for lineage, which a run_fn cannot write.

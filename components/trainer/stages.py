@@ -8,11 +8,12 @@ from typing import Any
 
 import tf_keras
 
-from components.common import precision, training
-from components.common.examples import Arrays
-from components.common.pretrained import PretrainedError, Trunk
-from components.common.training import History, TrainingError
-from components.common.update_rates import UpdateRates
+from components.common.data.examples import Arrays
+from components.common.models import compilation, precision
+from components.common.models.pretrained import PretrainedError, Trunk
+from components.common.models.update_rates import UpdateRates
+from components.common.training import training
+from components.common.training.training import History, TrainingError
 
 _OF_A_STAGE = ("epochs", "steps", "learning_rate", "trunk_learning_rate")
 
@@ -64,7 +65,7 @@ def train(
             trunk.unfreeze(stage.get("unfreeze") or [])
         asked = stage.get("learning_rate")
         if asked is not None or trunk or len(stages) > 1:
-            training.compile_like(model, model, compiled_rate if asked is None else asked)
+            compilation.compile_like(model, model, compiled_rate if asked is None else asked)
         histories.append(
             training.fit(
                 model,

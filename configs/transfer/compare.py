@@ -19,13 +19,13 @@ environment.prepare()
 import numpy as np  # noqa: E402  (nothing may import TensorFlow before prepare)
 import tf_keras  # noqa: E402
 
-from components.common import training  # noqa: E402
-from components.common.examples import Arrays  # noqa: E402
-from components.common.model_definition import ModelDefinition  # noqa: E402
+from components.common.data.examples import Arrays  # noqa: E402
+from components.common.models.model_definition import ModelDefinition  # noqa: E402
+from components.common.training import training  # noqa: E402
 from components.trainer import stages  # noqa: E402
 from configs.transfer.make_data import MNIST, read  # noqa: E402
-from pipeline.config_file import load  # noqa: E402
-from pipeline.pretrained_source import pretrained_source  # noqa: E402
+from pipeline.config.config_file import load  # noqa: E402
+from pipeline.plan.pretrained_source import pretrained_source  # noqa: E402
 
 CONFIGS = {"transfer": "pipeline.yaml", "scratch": "scratch.yaml"}
 

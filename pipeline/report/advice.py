@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.evaluator.params import AccuracyGate
-from pipeline.node import EXAMPLE_GENS
+from pipeline.plan.node import EXAMPLE_GENS
 from pipeline.report.data import Candidate, ReportData
 from pipeline.report.pareto import allowed
 

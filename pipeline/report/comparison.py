@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline import run_diff
+from pipeline.diff import difference as run_diff
 from pipeline.report.data import Candidate, ReportData
 from pipeline.report.numbers import accuracy_text, bytes_text, ratio_text, time_text
 from pipeline.report.tables import Cell, Table
-from pipeline.runs import Run
+from pipeline.store.runs import Run
 
 _ABSENT = "–"
 

@@ -15,11 +15,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from pipeline import lineage, runs
-from pipeline.lineage import Execution, Graph
-from pipeline.metadata_store import properties
-from pipeline.runs import Run
-from pipeline.verdict_file import is_report, is_verdict
+from pipeline.lineage import graph as lineage
+from pipeline.lineage.graph import Execution, Graph
+from pipeline.lineage.verdict_file import is_report, is_verdict
+from pipeline.store import runs
+from pipeline.store.metadata_store import properties
+from pipeline.store.runs import Run
 
 # Seconds that a traceback may be written after the run's record says that it ended.
 _TRACEBACK_DELAY = 120
@@ -513,7 +514,7 @@ def _is_history(found: Any) -> bool:
 
 
 def _read_pushed(file: str, notes: dict[str, list[str]]) -> Pushed:
-    from components.common import tflite_file
+    from components.common.tflite import tflite_file
 
     try:
         read = tflite_file.read(file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.node import EXAMPLE_GENS
+from pipeline.plan.node import EXAMPLE_GENS
 from pipeline.report.data import ReportData, Step
 
 BOX_WIDTH, BOX_HEIGHT = 200, 46

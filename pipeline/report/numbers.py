@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from datetime import datetime
 
-from pipeline.terminal import bytes_text
+from pipeline.base.texts import bytes_text
 
 __all__ = ["accuracy_text", "bytes_text", "duration_text", "ratio_text", "ticks", "time_text", "when_text"]
 

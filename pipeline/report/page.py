@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from pipeline.report import advice, charts, comparison, drawing, numbers, palette, tables, usage
 from pipeline.report.data import ReportData, collect
-from pipeline.runs import Run
+from pipeline.store.runs import Run
 
 _FOLDER = Path(__file__).parent
 

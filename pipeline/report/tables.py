@@ -10,13 +10,13 @@ from typing import Any
 from rich.text import Text
 
 from components.anomaly_gate.finding import FINDINGS
-from pipeline import lineage_facts
+from pipeline.lineage import facts as lineage_facts
 from pipeline.report import charts
 from pipeline.report.advice import number
 from pipeline.report.data import Candidate, Curve, ReportData
 from pipeline.report.numbers import accuracy_text, bytes_text, duration_text, ratio_text, time_text
 from pipeline.report.pareto import front
-from pipeline.terminal import verdict_table
+from pipeline.run.verdict_table import verdict_table
 
 # Wide enough that the terminal's table leaves nothing out.
 _WIDE = 1000

@@ -18,10 +18,10 @@ import tempfile  # noqa: E402
 import time  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from components.common import distributed  # noqa: E402
-from components.common.distribution_options import ALONE, Distribution  # noqa: E402
-from components.common.examples import Examples  # noqa: E402
-from components.common.model_definition import ModelDefinition  # noqa: E402
+from components.common.base.distribution_options import ALONE, Distribution  # noqa: E402
+from components.common.data.examples import Examples  # noqa: E402
+from components.common.models.model_definition import ModelDefinition  # noqa: E402
+from components.common.training import distributed  # noqa: E402
 from components.trainer.run_fn import train_baseline  # noqa: E402
 from tests.conftest import (  # noqa: E402
     DATA,

@@ -17,9 +17,9 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
 from components.evaluator.params import Gate
-from pipeline import run_record
-from pipeline.process import Process
-from pipeline.provenance import Document, Provenance
+from pipeline.base.process import Process
+from pipeline.run import record as run_record
+from pipeline.run.provenance import Document, Provenance
 
 RUNS_PER_DATA = 20
 _BEGIN = datetime(2026, 1, 1, tzinfo=timezone.utc)

@@ -32,8 +32,8 @@ def make_job(
         examples: An `Examples`.
         **changes: Other fields of `StepJob`.
     """
-    from components.common.model_definition import ModelDefinition
-    from components.common.step_executor import StepJob
+    from components.common.models.model_definition import ModelDefinition
+    from components.common.steps.step_executor import StepJob
 
     job = StepJob(
         base_model=str(base_model),
@@ -48,7 +48,7 @@ def make_job(
 
 def run_step(work: Callable[[Any], Any], job: Any) -> Any:
     """Runs a step's function as its executor does: seeded, in a folder that exists."""
-    from components.common import training
+    from components.common.training import training
 
     Path(job.output).mkdir(parents=True, exist_ok=True)
     training.seed_everything(job.seed)

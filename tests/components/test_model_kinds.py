@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from sklearn import datasets, metrics
 
-from components.common import model_files
-from components.common.examples import Arrays, Examples, ExamplesError
-from components.common.litert import LiteRTModel
-from components.common.model_definition import ModelDefinition
-from components.common.output_kind import kinds
+from components.common.data.examples import Arrays, Examples, ExamplesError
+from components.common.models import model_files
+from components.common.models.model_definition import ModelDefinition
+from components.common.models.output_kind import kinds
+from components.common.tflite.litert import LiteRTModel
 from components.distiller.error import DistillationError
 from components.distiller.executor import distill, refuse_mismatch
 from components.distiller.params import DistillOptions

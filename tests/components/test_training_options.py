@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from components.common.step import TrainingOptions
+from components.common.base.step_options import TrainingOptions
 from components.registry import STEPS
 from tests.components.conftest import make_job
 from tests.conftest import Trained

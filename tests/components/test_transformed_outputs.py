@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from components.common import model_files
-from components.common.model_definition import ModelDefinition
+from components.common.models import model_files
+from components.common.models.model_definition import ModelDefinition
 from components.evaluator import served_skew
 from components.tflite_converter.executor import convert_model
 from components.tflite_converter.params import ConvertOptions

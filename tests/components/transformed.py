@@ -82,13 +82,13 @@ class Transformed:
     graph: Path
 
     def examples(self) -> Any:
-        from components.common.examples import Examples
+        from components.common.data.examples import Examples
 
         schema = str(self.raw / "schema")
         return Examples(str(self.uri / "examples"), schema, str(self.graph), "label")
 
     def raw_examples(self) -> Any:
-        from components.common.examples import Examples
+        from components.common.data.examples import Examples
 
         return Examples(str(self.raw / "examples"), str(self.raw / "schema"), None, "label")
 
@@ -164,9 +164,9 @@ class Served:
 
 def serve(transformed: Transformed, folder: Path, seed: int = 5) -> Served:
     """Saves a model and converts it as the pipeline does."""
-    from components.common import model_files
-    from components.common.model_definition import ModelDefinition
-    from components.common.model_files import StepRecord
+    from components.common.models import model_files
+    from components.common.models.model_definition import ModelDefinition
+    from components.common.models.model_files import StepRecord
     from components.tflite_converter.executor import convert_model
     from components.tflite_converter.params import ConvertOptions
     from tests.components.conftest import make_job, run_step

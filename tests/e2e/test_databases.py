@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
-from pipeline.metadata_connection import open_store
-from pipeline.metadata_url import PASSWORD_VARIABLE
+from pipeline.config.metadata_url import PASSWORD_VARIABLE
+from pipeline.store.connection import open_store
 from tests.e2e.conftest import Outcome, Project, make_project
 from tests.servers.copy_store import copy_store
 from tests.servers.database import Database

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Outcome, Project
+from tests.pipeline.lineage.test_open_lineage import validate
 from tests.pipeline.report.browser import browser
-from tests.pipeline.test_open_lineage import validate
 
 pytestmark = pytest.mark.e2e
 

@@ -18,7 +18,8 @@ from pipeline.environment import prepare
 
 prepare()
 
-from pipeline import cli, local_runner, preflight, run_command  # noqa: E402, F401
+from pipeline import cli  # noqa: E402
+from pipeline.checks import preflight  # noqa: E402, F401
 
 
 def main() -> None:

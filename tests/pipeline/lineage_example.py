@@ -12,8 +12,8 @@ from typing import Any
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from components.registry import STEPS
-from pipeline.lineage import Artifact, Edge, Execution, Graph
-from pipeline.runs import Run
+from pipeline.lineage.graph import Artifact, Edge, Execution, Graph
+from pipeline.store.runs import Run
 
 BEGAN = datetime(2026, 11, 22, 12, 45, 56, 849000, tzinfo=timezone.utc)
 RUN, EARLIER = "2026-11-22T12:45:56.849179", "2026-11-22T08:49:28.755139"

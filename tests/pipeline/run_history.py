@@ -11,10 +11,10 @@ from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
 
-from pipeline import run_record
-from pipeline.metadata_store import connect
-from pipeline.process import Process, this_process
-from pipeline.provenance import Document, Provenance
+from pipeline.base.process import Process, this_process
+from pipeline.run import record as run_record
+from pipeline.run.provenance import Document, Provenance
+from pipeline.store.metadata_store import connect
 
 TYPES = {
     "ImportExampleGen": "tfx.components.example_gen.import_example_gen.component.ImportExampleGen",

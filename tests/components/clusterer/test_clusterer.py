@@ -14,11 +14,11 @@ import tf_keras
 from components.clusterer import executor
 from components.clusterer.executor import cluster, select_layers
 from components.clusterer.params import ClusterOptions
-from components.common import layer_weights, model_files
-from components.common.invariants import Invariants
-from components.common.layer_selection import LayerSelectionError
-from components.common.model_definition import ModelDefinition
-from components.common.model_files import StepRecord
+from components.common.models import layer_weights, model_files
+from components.common.models.invariants import Invariants
+from components.common.models.layer_selection import LayerSelectionError
+from components.common.models.model_definition import ModelDefinition
+from components.common.models.model_files import StepRecord
 from tests.components.conftest import KERNEL_SHAPES, Step, make_job, run_step
 from tests.conftest import Digits, Trained
 

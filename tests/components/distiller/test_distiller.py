@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.common import litert, model_files
-from components.common.examples import Examples
-from components.common.layer_weights import kernel_of
-from components.common.model_definition import ModelDefinition
-from components.common.user_module import build
+from components.common.data.examples import Examples
+from components.common.models import model_files
+from components.common.models.layer_weights import kernel_of
+from components.common.models.model_definition import ModelDefinition
+from components.common.models.user_module import build
+from components.common.tflite import litert
 from components.distiller.executor import DistillationError, distill, refuse_mismatch
 from components.distiller.params import DistillOptions
 from tests.components.conftest import MakeModule, Step, make_job, run_step

@@ -12,10 +12,10 @@ import tensorflow_model_analysis as tfma
 import tf_keras
 from tfx.types import standard_artifacts
 
-from components.common import model_files
-from components.common.examples import Arrays, Examples
-from components.common.litert import LiteRTModel
-from components.common.model_files import StepRecord
+from components.common.data.examples import Arrays, Examples
+from components.common.models import model_files
+from components.common.models.model_files import StepRecord
+from components.common.tflite.litert import LiteRTModel
 from components.evaluator import accuracy
 from components.evaluator.executor import Executor
 from components.evaluator.params import AccuracyGate

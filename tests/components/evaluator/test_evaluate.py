@@ -14,10 +14,11 @@ import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
-from components.common import file_types, model_files
-from components.common.interruption import Interrupted
-from components.common.litert import LiteRTModel
-from components.common.model_files import StepRecord
+from components.common.base.interruption import Interrupted
+from components.common.models import model_files
+from components.common.models.model_files import StepRecord
+from components.common.tflite import file_types
+from components.common.tflite.litert import LiteRTModel
 from components.evaluator import latency
 from components.evaluator.executor import _Evaluation, evaluate
 from components.evaluator.params import Gate

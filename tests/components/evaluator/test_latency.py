@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.common import model_files
+from components.common.models import model_files
 from components.evaluator import latency
 from tests.components.conftest import Step
 from tests.conftest import Trained

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.common import model_files
-from components.common.litert import LiteRTModel
+from components.common.models import model_files
+from components.common.tflite.litert import LiteRTModel
 from components.evaluator import served_skew
 from components.evaluator.executor import evaluate
 from components.evaluator.params import Gate

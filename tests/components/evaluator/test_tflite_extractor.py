@@ -15,8 +15,8 @@ import tensorflow_model_analysis as tfma
 from ai_edge_litert.interpreter import Interpreter
 from tensorflow_model_analysis.extractors import tflite_predict_extractor
 
-from components.common.examples import Arrays
-from components.common.litert import LiteRTError, LiteRTModel
+from components.common.data.examples import Arrays
+from components.common.tflite.litert import LiteRTError, LiteRTModel
 from components.evaluator.tflite_extractor import predict_batch, tflite_extractor
 from tests.components.conftest import Step
 from tests.conftest import Digits, Trained
@@ -77,7 +77,7 @@ def through_beam(extractor: Any, examples: Any, folder: Path, config: Any) -> di
 @pytest.fixture(scope="module")
 def narrow(trained: Trained, mnist_arrays: dict[str, Digits], tmp_path_factory: Any) -> Path:
     """A folder with an int8-I/O file whose input covers half of the brightness that pixels have."""
-    from components.common import model_files
+    from components.common.models import model_files
     from components.tflite_converter.executor import convert
 
     dim = (mnist_arrays["train"].images[:50] // 2).astype(np.float32).reshape(-1, 28, 28, 1)
@@ -129,7 +129,7 @@ def test_features_that_no_slice_needs_are_dropped(
 
 
 def test_a_missing_feature_is_refused(converted: Callable[..., Step], trained: Trained) -> None:
-    from components.common import model_files
+    from components.common.models import model_files
 
     model = LiteRTModel(model_files.tflite_file(converted(trained.uri, "int8", "int8").uri))
     with pytest.raises(LiteRTError, match=r"needs the feature 'image'; the examples have \['pixels'\]"):

@@ -12,9 +12,9 @@ import tensorflow as tf
 import tf_keras
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from components.common import layer_weights, model_files
-from components.common.model_files import StepRecord
-from components.common.step import EarlyStopping, LearningRateSchedule
+from components.common.base.step_options import EarlyStopping, LearningRateSchedule
+from components.common.models import layer_weights, model_files
+from components.common.models.model_files import StepRecord
 from components.fine_tuner.executor import fine_tune
 from components.fine_tuner.params import FineTuneOptions
 from tests.components.conftest import Step, make_job, run_step

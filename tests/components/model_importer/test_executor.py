@@ -11,20 +11,20 @@ import pytest
 import tensorflow as tf
 from tfx.types import standard_artifacts
 
-from components.common import model_files
-from components.common.examples import Examples
-from components.common.file_hashes import model_digests
-from components.common.imported_model import KEY
-from components.common.model_definition import ModelDefinition
-from components.common.step_executor import StepJob
-from components.common.user_module import UserModuleError
+from components.common.base.file_hashes import model_digests
+from components.common.data.examples import Examples
+from components.common.models import model_files
+from components.common.models.imported_model import KEY
+from components.common.models.model_definition import ModelDefinition
+from components.common.models.user_module import UserModuleError
+from components.common.steps.step_executor import StepJob
 from components.fine_tuner.executor import fine_tune
 from components.fine_tuner.params import FineTuneOptions
 from components.model_importer.executor import Executor, import_model
 from components.model_importer.params import ImportOptions
 from components.tflite_converter.executor import convert_model
 from components.tflite_converter.params import ConvertOptions
-from pipeline.import_source import import_source
+from pipeline.plan.import_source import import_source
 from tests.components.conftest import MakeModule
 from tests.components.saved_files import SavedFiles
 from tests.conftest import to_example, write_examples

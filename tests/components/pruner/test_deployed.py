@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.common import model_files, tflite_file
-from components.common.model_files import StepRecord
+from components.common.models import model_files
+from components.common.models.model_files import StepRecord
+from components.common.tflite import tflite_file
 from components.pruner.executor import prune
 from components.pruner.params import PruneOptions
 from components.quantization_aware_trainer.executor import train_quantization_aware

@@ -13,11 +13,11 @@ import pytest
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
-from components.common import model_files
-from components.common.examples import Examples
-from components.common.invariants import Invariants
-from components.common.layer_selection import LayerSelectionError
-from components.common.model_definition import ModelDefinition
+from components.common.data.examples import Examples
+from components.common.models import model_files
+from components.common.models.invariants import Invariants
+from components.common.models.layer_selection import LayerSelectionError
+from components.common.models.model_definition import ModelDefinition
 from components.pruner.executor import prune, wrap
 from components.pruner.params import PruneOptions
 from components.pruner.schedule import Renewals, ScheduleError, renewals

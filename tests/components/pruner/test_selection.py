@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import tf_keras
 
-from components.common import model_files
-from components.common.layer_selection import LayerSelectionError
+from components.common.models import model_files
+from components.common.models.layer_selection import LayerSelectionError
 from components.pruner.params import PruneOptions
 from components.pruner.selection import layer_targets, own_targets, select_layers
 from tests.conftest import Trained

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from tfx.types import standard_artifacts
 
-from components.common.blessing import bless
+from components.common.base.blessing import bless
 from components.pusher import version_folder
 from components.pusher.executor import Executor, push
 from tests.conftest import Trained

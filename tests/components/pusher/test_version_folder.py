@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from components.common.interruption import Interrupted
+from components.common.base.interruption import Interrupted
 from components.pusher import version_folder
 from components.pusher.version_folder import next_version, push
 

@@ -11,13 +11,14 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from components.common import layer_weights, model_files, tflite_file
-from components.common.in_float import InFloat
-from components.common.layer_selection import LayerSelectionError
-from components.common.litert import LiteRTModel
-from components.common.model_definition import ModelDefinition
-from components.common.model_files import StepRecord
-from components.common.tflite_file import TFLiteFile
+from components.common.models import layer_weights, model_files
+from components.common.models.layer_selection import LayerSelectionError
+from components.common.models.model_definition import ModelDefinition
+from components.common.models.model_files import StepRecord
+from components.common.tflite import tflite_file
+from components.common.tflite.litert import LiteRTModel
+from components.common.tflite.tflite_file import TFLiteFile
+from components.common.tfmot.in_float import InFloat
 from components.fine_tuner.executor import fine_tune
 from components.fine_tuner.params import FineTuneOptions
 from components.quantization_aware_trainer import separable
@@ -559,7 +560,7 @@ def build_model(hparams):
 def test_a_layer_of_the_users_own_can_be_excluded(
     make_module: MakeModule, mnist_examples: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from components.common import stock_layers
+    from components.common.models import stock_layers
 
     module = make_module(CUSTOM)
     # AutoGraph would take 20 s here.

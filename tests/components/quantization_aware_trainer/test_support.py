@@ -11,7 +11,8 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from components.common import file_types, model_files, tflite_file
+from components.common.models import model_files
+from components.common.tflite import file_types, tflite_file
 from components.quantization_aware_trainer.executor import QuantizationError, prepare, quantize
 from components.quantization_aware_trainer.float_region import Wiring, stay_in_float
 from components.quantization_aware_trainer.support import refusals

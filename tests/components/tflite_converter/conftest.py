@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import tf_keras
 
-from components.common import model_files
-from components.common.examples import Arrays
-from components.common.litert import LiteRTModel
+from components.common.data.examples import Arrays
+from components.common.models import model_files
+from components.common.tflite.litert import LiteRTModel
 from components.tflite_converter.executor import convert
 from tests.conftest import Digits
 

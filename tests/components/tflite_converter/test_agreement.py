@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.common import model_files
-from components.common.litert import LiteRTModel
+from components.common.models import model_files
+from components.common.tflite.litert import LiteRTModel
 from components.tflite_converter import agreement
 from tests.components.conftest import Step
 from tests.conftest import Digits, Trained

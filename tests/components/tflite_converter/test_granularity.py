@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.common import tflite_file
+from components.common.tflite import tflite_file
 from components.tflite_converter import operators
 from components.tflite_converter.conversion_error import ConversionError
 from tests.components.tflite_converter.conftest import Convertible, layers, saved, stack

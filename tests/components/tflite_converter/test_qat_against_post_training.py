@@ -17,11 +17,12 @@ import numpy as np
 import pytest
 import tf_keras
 
-from components.common import model_files, training
-from components.common.examples import Examples
-from components.common.litert import LiteRTModel
-from components.common.model_definition import ModelDefinition
-from components.common.model_files import StepRecord
+from components.common.data.examples import Examples
+from components.common.models import model_files
+from components.common.models.model_definition import ModelDefinition
+from components.common.models.model_files import StepRecord
+from components.common.tflite.litert import LiteRTModel
+from components.common.training import training
 from components.quantization_aware_trainer.executor import train_quantization_aware
 from components.quantization_aware_trainer.params import QatOptions
 from components.tflite_converter.executor import convert_model

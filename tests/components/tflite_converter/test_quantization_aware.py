@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
-from components.common import model_files
+from components.common.models import model_files
 from components.tflite_converter import operators
 from components.tflite_converter.conversion_error import ConversionError
 from components.tflite_converter.executor import convert

@@ -11,7 +11,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
 
-from components.common import model_files
+from components.common.models import model_files
 from tests.components.conftest import Step
 from tests.components.tflite_converter.conftest import Convertible, predict
 

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import tf_keras
 
-from components.common import batch_norm, layer_weights, model_files, tflite_file
-from components.common.examples import Arrays
-from components.common.model_definition import ModelDefinition
-from components.common.model_files import StepRecord
-from components.common.tflite_file import TFLiteFile
+from components.common.data.examples import Arrays
+from components.common.models import batch_norm, layer_weights, model_files
+from components.common.models.model_definition import ModelDefinition
+from components.common.models.model_files import StepRecord
+from components.common.tflite import tflite_file
+from components.common.tflite.tflite_file import TFLiteFile
 from components.quantization_aware_trainer.executor import prepare, quantize, with_one_scale
 from components.tflite_converter import size_prediction
 from components.tflite_converter.executor import convert
@@ -217,7 +218,7 @@ def test_a_predicted_size_is_that_of_the_real_file(
 
 def test_an_untrained_model_weighs_as_much_as_a_trained_one(tmp_path: Path) -> None:
     """Biases of equal length that are all zero are one constant in the file, and several once trained."""
-    from components.common.explanation import Workshop
+    from components.common.steps.explanation import Workshop
 
     def model() -> tf_keras.Model:
         tf_keras.backend.clear_session()

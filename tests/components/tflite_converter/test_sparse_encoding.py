@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import tf_keras
 
-from components.common import model_files, tflite_file
-from components.common.litert import LiteRTModel
+from components.common.models import model_files
+from components.common.tflite import tflite_file
+from components.common.tflite.litert import LiteRTModel
 from components.tflite_converter import operators, sparse_encoding
 from components.tflite_converter.conversion_error import ConversionError
 from components.tflite_converter.executor import convert, convert_model
@@ -145,7 +146,7 @@ def test_what_options_refuse_does_not_load_indeed(
 ) -> None:
     import tensorflow as tf
 
-    from components.common.litert import LiteRTError
+    from components.common.tflite.litert import LiteRTError
     from components.tflite_converter import executor
 
     model = pruned_model("CONV_2D", mnist_arrays, tmp_path)

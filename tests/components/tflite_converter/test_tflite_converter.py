@@ -13,11 +13,12 @@ import tensorflow as tf
 import tf_keras
 from ai_edge_litert.interpreter import Interpreter
 
-from components.common import model_files, tflite_file
-from components.common.examples import Arrays, Examples, InputSpec
-from components.common.interruption import Interrupted
-from components.common.litert import LiteRTModel
-from components.common.model_files import StepRecord
+from components.common.base.interruption import Interrupted
+from components.common.data.examples import Arrays, Examples, InputSpec
+from components.common.models import model_files
+from components.common.models.model_files import StepRecord
+from components.common.tflite import tflite_file
+from components.common.tflite.litert import LiteRTModel
 from components.tflite_converter.executor import (
     ConversionError,
     convert,

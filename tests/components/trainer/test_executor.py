@@ -20,8 +20,9 @@ from tfx.proto import trainer_pb2
 from tfx.types import standard_artifacts
 from tfx.utils import proto_utils
 
-from components.common import model_files, worker_group
-from components.common.distribution_options import Distribution
+from components.common.base.distribution_options import Distribution
+from components.common.models import model_files
+from components.common.training import worker_group
 from components.tflite_converter.executor import convert_model
 from components.tflite_converter.params import ConvertOptions
 from components.trainer.component import Trainer

@@ -13,12 +13,12 @@ import tensorflow as tf
 import tf_keras
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from components.common import model_files
-from components.common.examples import ExamplesError
-from components.common.model_definition import ModelDefinition
-from components.common.model_files import StepRecord
-from components.common.step import EarlyStopping
-from components.common.user_module import UserModuleError
+from components.common.base.step_options import EarlyStopping
+from components.common.data.examples import ExamplesError
+from components.common.models import model_files
+from components.common.models.model_definition import ModelDefinition
+from components.common.models.model_files import StepRecord
+from components.common.models.user_module import UserModuleError
 from components.trainer.params import TrainOptions
 from components.trainer.run_fn import run_fn, train_baseline
 from tests.components.conftest import MakeModule
@@ -193,7 +193,7 @@ def test_the_history_stands_beside_the_model(trained: Trained) -> None:
 
 
 def test_inputs_reach_the_model_by_name_and_not_by_order(make_module: MakeModule, tmp_path: Path) -> None:
-    from components.common.examples import Examples
+    from components.common.data.examples import Examples
     from tests.conftest import to_example, write_examples
 
     module = make_module(

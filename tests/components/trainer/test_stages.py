@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import tf_keras
 
-from components.common import model_format, training
-from components.common.examples import Arrays
-from components.common.model_definition import ModelDefinition
-from components.common.pretrained import PretrainedError
-from components.common.stock_layers import without_autograph
-from components.common.training import TrainingError
+from components.common.data.examples import Arrays
+from components.common.models import model_format
+from components.common.models.model_definition import ModelDefinition
+from components.common.models.pretrained import PretrainedError
+from components.common.models.stock_layers import without_autograph
+from components.common.training import training
+from components.common.training.training import TrainingError
 from components.trainer import stages
 from tests.components.conftest import MakeModule
 from tests.conftest import DATA, Digits, read_digits
@@ -201,7 +202,7 @@ def test_stages_are_gone_through_before_anything_is_trained(saved: Path) -> None
 def test_an_application_is_built_on_trained_and_quantized(make_module: MakeModule, tmp_path: Path) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
-    from components.common import model_files
+    from components.common.models import model_files
     from components.tflite_converter.executor import convert
 
     arguments = {"input_shape": [32, 32, 3], "alpha": 0.35, "include_top": False}

@@ -26,11 +26,13 @@ def compile_here(config: str, target: str, *overrides: str, **options: Any) -> A
         **options: `root` (pipeline root), `only` (candidates).
 
     Returns:
-        A `pipeline.kubeflow_runner.Compiled`.
+        A `pipeline.kubeflow.runner.Compiled`.
     """
-    from pipeline import kubeflow_checks, kubeflow_parameters, kubeflow_runner
-    from pipeline.config_file import load
-    from pipeline.plan import make_plan
+    from pipeline.config.config_file import load
+    from pipeline.kubeflow import checks as kubeflow_checks
+    from pipeline.kubeflow import parameters as kubeflow_parameters
+    from pipeline.kubeflow import runner as kubeflow_runner
+    from pipeline.plan.plan import make_plan
 
     file = load(config, list(overrides))
     root = options.get("root", PIPELINE_ROOT)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.kubeflow_checks import remote_runner
+from pipeline.kubeflow.checks import remote_runner
 from tests.pipeline.kubeflow.conftest import MNIST, ROOT, TARGETS
 from tests.pipeline.kubeflow.test_checks import problem, problems
 from tests.pipeline.kubeflow.test_compile import Compile, container_of, tasks_of
@@ -55,7 +55,7 @@ def test_every_beam_node_gets_them_and_no_other(compiled: Compile, target: str, 
 
 
 def test_transform_gets_them_too(compiled: Compile, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline import plan
+    from pipeline.plan import plan
     from tests.pipeline.kubeflow.conftest import compile_here
 
     monkeypatch.setattr(plan, "has_function", lambda path, name: True)

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from pipeline import kubeflow_checks
 from pipeline.cli import main
-from pipeline.compile_command import write
-from pipeline.config_file import ConfigError, load
-from pipeline.kubeflow_options import NodeOptions, cores, gigabytes, matches
-from pipeline.plan import make_plan
+from pipeline.config.config_file import ConfigError, load
+from pipeline.config.kubeflow_options import NodeOptions, cores, gigabytes, matches
+from pipeline.kubeflow import checks as kubeflow_checks
+from pipeline.kubeflow.compile import write
+from pipeline.plan.plan import make_plan
 from tests.pipeline.kubeflow.conftest import IMAGE, MNIST
 
 

@@ -17,9 +17,9 @@ from kfp import components as kfp_components
 from kfp.pipeline_spec import pipeline_spec_pb2
 from ruamel.yaml import YAML
 
-from pipeline.config_file import load
-from pipeline.node import EXAMPLE_GENS
-from pipeline.plan import make_plan
+from pipeline.config.config_file import load
+from pipeline.plan.node import EXAMPLE_GENS
+from pipeline.plan.plan import make_plan
 from tests.pipeline.kubeflow.conftest import CONFIGS, IMAGE, MNIST, PIPELINE_ROOT, TARGETS
 
 Compile = Callable[..., Any]
@@ -78,7 +78,7 @@ def test_kubeflow_gets_a_specification_that_kfp_reads(compiled: Compile, config:
 
 def test_the_yaml_is_read_alike_by_both_versions(compiled: Compile) -> None:
     """PyYAML reads 1.1; ruamel.yaml and KFP's backend 1.2, where 12e34567 is a number."""
-    from pipeline.kubeflow_runner import Compiled
+    from pipeline.kubeflow.runner import Compiled
 
     doubtful = ["12e34567", "1e5", "-3.5E-2", "0x1f", "0o17", "017", "0b1", "1_000", ".inf", ".5", "5."]
     doubtful += [
@@ -132,7 +132,7 @@ def test_vertex_gets_a_job_that_its_client_reads(compiled: Compile, config: str)
 @every_config
 @every_spec
 def test_tasks_are_the_nodes_of_the_plan(compiled: Compile, config: str, target: str) -> None:
-    from pipeline.kubeflow_checks import task_names
+    from pipeline.kubeflow.checks import task_names
 
     done = compiled(config, target)
     file = load(config)
@@ -255,7 +255,7 @@ def test_compiling_twice_gives_the_same_text() -> None:
 
 @every_spec
 def test_candidates_are_independent_branches(compiled: Compile, target: str) -> None:
-    from pipeline.kubeflow_runner import width
+    from pipeline.kubeflow.runner import width
 
     done = compiled(MNIST, target)
     file = load(MNIST)
@@ -312,7 +312,7 @@ def test_adding_a_candidate_adds_its_own_tasks_alone(compiled: Compile, target: 
 
 
 def test_data_that_change_under_the_same_path_change_the_fingerprint(tmp_path: Path) -> None:
-    from pipeline.kubeflow_parameters import fingerprint, run_parameters
+    from pipeline.kubeflow.parameters import fingerprint, run_parameters
 
     (tmp_path / "train-1").write_bytes(b"one")
     (tmp_path / "test-1").write_bytes(b"two")
@@ -409,7 +409,7 @@ def test_an_artifact_type_that_kubeflow_cannot_hold_is_refused(monkeypatch: pyte
     from tfx.types.artifact import Property, PropertyType
 
     from components.artifacts import OptimizationReport
-    from pipeline.kubeflow_checks import CompileError
+    from pipeline.kubeflow.checks import CompileError
     from tests.pipeline.kubeflow.conftest import compile_here
 
     monkeypatch.setattr(OptimizationReport, "PROPERTIES", {"winner": Property(PropertyType.STRING)})
@@ -427,7 +427,7 @@ def test_an_artifact_type_that_kubeflow_cannot_hold_is_refused(monkeypatch: pyte
 def test_each_task_that_reads_an_imported_model_finds_it_where_the_run_says(
     compiled: Compile, target: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    from pipeline.kubeflow_entrypoint import write_parameter
+    from pipeline.kubeflow.entrypoint import write_parameter
 
     model = tmp_path_factory.mktemp("imported") / "model.keras"
     with zipfile.ZipFile(model, "w") as archive:

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from pipeline import kubeflow_package, kubeflow_parameters, kubeflow_runner
-from pipeline.config_file import load
-from pipeline.plan import make_plan
+from pipeline.config.config_file import load
+from pipeline.kubeflow import package as kubeflow_package
+from pipeline.kubeflow import parameters as kubeflow_parameters
+from pipeline.kubeflow import runner as kubeflow_runner
+from pipeline.plan.plan import make_plan
 
 MNIST = Path("configs/mnist/pipeline.yaml")
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from pipeline.cli import main
-from pipeline.config_file import load
+from pipeline.config.config_file import load
 from tests.pipeline.kubeflow.conftest import MNIST, ROOT
 from tests.pipeline.kubeflow.test_dockerfile import LAST
 
@@ -89,7 +89,7 @@ COMPILED = [arguments for arguments in COMMANDS if arguments[0] == "compile" and
 
 @pytest.mark.parametrize("arguments", COMPILED, ids=lambda words: " ".join(words)[:60])
 def test_what_is_to_be_compiled_is_refused_for_nothing(arguments: tuple[str, ...]) -> None:
-    from pipeline.compile_command import problems_of
+    from pipeline.kubeflow.compile import problems_of
 
     options = options_of(arguments)
     file = load(options["config"], list(options["overrides"]))
@@ -107,8 +107,8 @@ def test_what_is_submitted_is_what_was_compiled() -> None:
 
 
 def test_the_parameters_of_a_run_are_those_that_it_names() -> None:
-    from pipeline.kubeflow_parameters import run_parameters
-    from pipeline.plan import make_plan
+    from pipeline.kubeflow.parameters import run_parameters
+    from pipeline.plan.plan import make_plan
 
     file = load(MNIST)
     names = {
@@ -121,7 +121,7 @@ def test_the_parameters_of_a_run_are_those_that_it_names() -> None:
 
 
 def test_the_options_of_a_node_are_all_explained() -> None:
-    from pipeline.kubeflow_options import NodeOptions
+    from pipeline.config.kubeflow_options import NodeOptions
 
     rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| ", DOC, re.MULTILINE)
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(NodeOptions.model_fields)
@@ -137,9 +137,9 @@ def documents() -> dict[str, dict[str, Any]]:
 
 
 def test_the_configs_section_is_valid_and_of_the_volume_that_is_made() -> None:
-    from pipeline.config import Config
-    from pipeline.kubeflow_checks import check
-    from pipeline.plan import make_plan
+    from pipeline.config.config import Config
+    from pipeline.kubeflow.checks import check
+    from pipeline.plan.plan import make_plan
 
     section = documents()["config"]["kubeflow"]
     file = load(MNIST, [f"kubeflow={section}"])

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from pipeline import kubeflow_entrypoint as entrypoint
-from pipeline.code_version import component_version
-from pipeline.kubeflow_entrypoint import InvalidTask
+from pipeline.kubeflow import entrypoint
+from pipeline.kubeflow.entrypoint import InvalidTask
+from pipeline.plan.code_version import component_version
 from tests.components.anomaly_gate.splits import write_artifacts
 
 GATE = "components.anomaly_gate.executor.Executor"

@@ -220,7 +220,7 @@ def test_a_tasks_command_runs_in_it(image: Image, compiled: Compile) -> None:
 
 
 def test_both_targets_ask_the_same_of_the_image(compiled: Compile, tmp_path: Path) -> None:
-    from pipeline.image_check import read_tasks
+    from pipeline.kubeflow.image_check import read_tasks
 
     found = {}
     for target in ("kubeflow", "vertex"):

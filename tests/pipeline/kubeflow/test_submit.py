@@ -22,10 +22,13 @@ import kfp_server_api
 import pytest
 from click.testing import CliRunner, Result
 
-from pipeline import kubeflow_connection, kubeflow_package, kubeflow_server, kubeflow_watch
 from pipeline.cli import main
-from pipeline.config_file import load
-from pipeline.kubeflow_parameters import fingerprint, fingerprint_of
+from pipeline.config.config_file import load
+from pipeline.kubeflow import connection as kubeflow_connection
+from pipeline.kubeflow import package as kubeflow_package
+from pipeline.kubeflow import server as kubeflow_server
+from pipeline.kubeflow import watch as kubeflow_watch
+from pipeline.kubeflow.parameters import fingerprint, fingerprint_of
 from tests.pipeline.kubeflow import api_server, small_pipeline
 from tests.pipeline.kubeflow.api_server import ApiServer, Fault
 from tests.pipeline.kubeflow.conftest import IMAGE, MNIST, ROOT

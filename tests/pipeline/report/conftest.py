@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.report.data import ReportData, collect
-from pipeline.runs import Run
+from pipeline.store.runs import Run
 from tests.pipeline.report.made_run import MadeRun, passing
 
 

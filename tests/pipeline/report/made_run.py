@@ -12,10 +12,10 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as pb
 
 from components.evaluator.verdict import Judgement, conclude, judge_figure
-from pipeline.metadata_store import connect
-from pipeline.provenance import Document, Provenance
-from pipeline.run_record import RunRecord
-from pipeline.runs import Run, find_run
+from pipeline.run.provenance import Document, Provenance
+from pipeline.run.record import RunRecord
+from pipeline.store.metadata_store import connect
+from pipeline.store.runs import Run, find_run
 
 TYPES = {
     "ImportExampleGen": "tfx.components.example_gen.import_example_gen.component.ImportExampleGen",

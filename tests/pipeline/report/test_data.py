@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import run_facts
+from pipeline.lineage import run_facts
 from pipeline.report.data import ReportData, collect
 from pipeline.report.page import render
 from tests.pipeline.report.made_run import BASELINE, CONFIG, LAYERS, MadeRun, passing

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import terminal
 from pipeline.report import write, write_comparison
 from pipeline.report.data import ReportData
 from pipeline.report.page import render
-from pipeline.runs import Run
+from pipeline.run.verdict_table import verdict_table
+from pipeline.store.runs import Run
 from tests.pipeline.report.browser import Browser, browser
 from tests.pipeline.report.made_run import CONVERT, DISTILL, PRUNE, MadeRun, passing, verdict
 
@@ -92,7 +92,7 @@ def test_page_is_sound_for_screen_readers(page: Path) -> None:
 
 def test_numbers_are_those_of_the_terminal(page: Path, pushed: ReportData) -> None:
     text = page.read_text(encoding="utf-8")
-    shown = terminal.verdict_table(pushed.selection, 1000)
+    shown = verdict_table(pushed.selection, 1000)
     for column in shown.columns:
         for cell in column.cells:
             plain = str(cell)

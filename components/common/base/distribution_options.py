@@ -1,0 +1,131 @@
+"""How training is distributed, as a config writes it. Imports neither TensorFlow nor TFX."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+
+from components.common.base.options import Options
+
+Kind = Literal["none", "mirrored", "multi_worker", "parameter_server", "tpu"]
+
+TF_CONFIG = "TF_CONFIG"
+# Option → the kinds that it has a meaning for.
+_BELONGS_TO = {
+    "devices": ("mirrored",),
+    "workers": ("multi_worker", "parameter_server"),
+    "servers": ("parameter_server",),
+    "name": ("tpu",),
+}
+
+
+class Distribution(Options):
+    """Among what a training divides each batch: devices, processes or machines.
+
+    https://www.tensorflow.org/guide/distributed_training
+    """
+
+    kind: Kind = Field(
+        description="none: one device; mirrored: all GPUs of the machine; multi_worker: several processes "
+        "or machines, in step; parameter_server: several, each at its own pace; tpu: the cores of a TPU.",
+    )
+    devices: int | None = Field(
+        default=None,
+        ge=2,
+        le=64,
+        description="mirrored: parts of the CPU that pass for devices, to try it without GPUs; all GPUs where "
+        "it is not written.",
+    )
+    workers: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="multi_worker, parameter_server: processes that train, started on this machine unless "
+        "TF_CONFIG says which cluster this one belongs to.",
+    )
+    servers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="parameter_server: processes that hold the variables; as `workers`.",
+    )
+    name: str = Field(
+        default="",
+        description="tpu: name or grpc:// address of the TPU; the machine's own where it is not written.",
+    )
+
+    @model_validator(mode="after")
+    def _options_belong_to_kind(self) -> Distribution:
+        for option, kinds in _BELONGS_TO.items():
+            # JSON holds them all, at their defaults where nobody wrote them.
+            written = getattr(self, option) != type(self).model_fields[option].default
+            if written and self.kind not in kinds:
+                raise ValueError(
+                    f"{option} has no meaning for {self.kind}; leave it out, or write kind: {' or '.join(kinds)}"
+                )
+        if self.kind == "multi_worker" and self.workers < 2:
+            raise ValueError("a single worker has nobody to share with; write workers: 2, or kind: none")
+        return self
+
+    def processes(self) -> bool:
+        """Whether several processes train together."""
+        return self.kind in ("multi_worker", "parameter_server")
+
+    def alone(self) -> bool:
+        """Whether nothing is distributed."""
+        return self.kind == "none"
+
+    def parts(self) -> int | None:
+        """Replicas that each batch is divided among; None where only the machine can tell."""
+        if self.kind == "mirrored":
+            return self.devices
+        return {"none": 1, "multi_worker": self.workers, "parameter_server": 1}.get(self.kind)
+
+
+def _from_name(value: Any) -> Any:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+# `mirrored` is short for {kind: mirrored}.
+Distributed = Annotated[
+    Distribution,
+    BeforeValidator(_from_name),
+    WithJsonSchema(
+        {"anyOf": [{"enum": list(Kind.__args__)}, Distribution.model_json_schema()]}  # type: ignore[attr-defined]
+    ),
+]
+
+ALONE = Distribution(kind="none")
+
+
+def distribution_of(options: Mapping[str, Any]) -> Distribution:
+    """The option of a training, as JSON carries it; `none` where it is not there."""
+    written = options.get("distribution")
+    return Distribution.model_validate(written) if written else ALONE
+
+
+def cluster_task(environment: Mapping[str, str]) -> tuple[str, int] | None:
+    """The task of a cluster that TF_CONFIG says this process to be: its type and index.
+
+    Returns:
+        None where there is no TF_CONFIG, or it names no cluster.
+    """
+    config = json.loads(environment.get(TF_CONFIG) or "{}")
+    if not config.get("cluster"):
+        return None
+    task = config.get("task", {})
+    return str(task.get("type", "worker")), int(task.get("index", 0))
+
+
+def is_chief(environment: Mapping[str, str]) -> bool:
+    """Whether this process writes what is trained: alone, or the first of its cluster."""
+    task = cluster_task(environment)
+    if task is None:
+        return True
+    cluster = json.loads(environment[TF_CONFIG])["cluster"]
+    # https://www.tensorflow.org/tutorials/distribute/multi_worker_with_keras: worker 0 where none is chief.
+    first = next(name for name in ("chief", "master", "worker") if name in cluster)
+    return task == (first, 0)

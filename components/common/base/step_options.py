@@ -1,0 +1,193 @@
+"""The options of one optimization step, as a config writes them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from components.common.base import metric_direction
+from components.common.base.distribution_options import Distributed, Distribution
+from components.common.base.options import Options
+
+
+class StepOptions(Options):
+    """Options of a step in a candidate's chain.
+
+    Attributes:
+        technique: The step's name in a config, and in node ids.
+        component: Dotted path of the TFX component; imported only where a pipeline is built.
+        stage: Where in a chain the step may stand: stages never decrease along a chain. None where it may
+            stand anywhere before the conversion.
+        repeatable: Whether a chain may have this step more than once.
+        keeps: In words, why steps of an earlier stage cannot follow this one.
+    """
+
+    technique: ClassVar[str]
+    component: ClassVar[str]
+    stage: ClassVar[int | None]
+    repeatable: ClassVar[bool] = False
+    keeps: ClassVar[str] = ""
+
+    def check_after(self, before: StepOptions) -> None:
+        """Raises a ValueError where this step cannot work after an earlier one, though stages allow it."""
+
+    def canonical_json(self) -> str:
+        """Every option, defaults included, as JSON with sorted keys: what the cache key holds."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
+
+    def slug(self) -> str:
+        """The step's part of a node id: its name, and a short hash where options are not defaults."""
+        changed = self.model_dump(mode="json", exclude_defaults=True, exclude=self._named_in_slug())
+        name = self._slug_name()
+        if not changed:
+            return name
+        digest = hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()
+        return f"{name}-{digest[:6]}"
+
+    def _slug_name(self) -> str:
+        return self.technique.replace("_", "-")  # Kubernetes takes no underscore
+
+    def _named_in_slug(self) -> set[str]:
+        return set()
+
+
+class LearningRateSchedule(Options):
+    """How the learning rate changes with each step of the optimizer, from the first to the last one."""
+
+    kind: Literal["constant", "linear", "cosine", "exponential"] = Field(
+        default="constant",
+        description="constant: stays; linear, cosine (Loshchilov and Hutter, 2017), exponential: falls to "
+        "`end` at the end of training.",
+    )
+    warmup: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of all steps in which the learning rate first rises linearly to its value "
+        "(Goyal et al., 2017).",
+    )
+    end: float = Field(
+        default=0.0, ge=0, lt=1, description="Where it falls to, as a share of the learning rate."
+    )
+
+    @model_validator(mode="after")
+    def _end_fits_kind(self) -> LearningRateSchedule:
+        if self.kind == "constant" and self.end:
+            raise ValueError(
+                f"end ({self.end:g}) has no meaning for a constant learning rate; write kind: linear, cosine "
+                "or exponential, or leave `end` out"
+            )
+        if self.kind == "exponential" and not self.end:
+            raise ValueError("an exponential schedule never reaches 0; write e.g. end: 0.01")
+        return self
+
+
+class EarlyStopping(Options):
+    """When to end training before its time: as soon as a figure of the eval split stops to improve."""
+
+    monitor: str = Field(
+        default="val_loss",
+        description="val_loss, or val_ and the name of a metric that build_model compiles with.",
+    )
+    patience: int = Field(
+        default=2, ge=1, description="Epochs without improvement after which training ends."
+    )
+    min_delta: float = Field(default=0.0, ge=0, description="What a smaller change than is no improvement.")
+    restore_best: bool = Field(
+        default=True,
+        description="Whether the weights of the best epoch are taken, and not those of the last one.",
+    )
+    higher_is_better: bool | None = Field(
+        default=None,
+        description="Which way `monitor` improves; taken from its name (loss, error, entropy: lower) "
+        "where it is not written.",
+    )
+
+    @model_validator(mode="after")
+    def _monitor_can_be_followed(self) -> EarlyStopping:
+        if not self.monitor.startswith("val_"):
+            raise ValueError(
+                f"monitor: {self.monitor} is measured on the training split, which training can only fit "
+                f"better; write monitor: val_{self.monitor}"
+            )
+        if self.ascending() is None:
+            raise ValueError(
+                f"whether a higher {self.monitor} is a better one cannot be told from its name; write "
+                "higher_is_better: true or higher_is_better: false beside it"
+            )
+        return self
+
+    def ascending(self) -> bool | None:
+        """Whether a higher value of `monitor` is a better one; None where that is not known."""
+        if self.higher_is_better is not None:
+            return self.higher_is_better
+        return metric_direction.higher_is_better(self.monitor.removeprefix("val_"))
+
+
+class Training(Options):
+    """How long and how a model is trained."""
+
+    epochs: int = Field(default=1, ge=1, description="Passes over the training examples.")
+    steps: int | None = Field(default=None, ge=1, description="Steps of the optimizer, in place of epochs.")
+    batch_size: int = Field(default=128, ge=1, description="Examples per training step.")
+    learning_rate_schedule: LearningRateSchedule = Field(
+        default=LearningRateSchedule(),
+        description="How the learning rate changes while training, e.g. {kind: cosine, warmup: 0.1}.",
+    )
+    early_stopping: EarlyStopping | None = Field(
+        default=None,
+        description="Ends training when the eval split shows no improvement, e.g. {patience: 2}; off "
+        "where it is not written.",
+    )
+    seed: int | None = Field(
+        default=None,
+        ge=0,
+        lt=2**31,
+        description="Seeds initialization, shuffling and dropout; run.seed where it is not written.",
+    )
+
+    distribution: Distributed | None = Field(
+        default=None,
+        description="none, mirrored, multi_worker, parameter_server or tpu, or {kind: mirrored, devices: 2}; "
+        "as model.train has it where it is not written.",
+    )
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Training:
+        if self.steps is not None and "epochs" in self.model_fields_set:
+            raise ValueError(
+                f"epochs ({self.epochs}) and steps ({self.steps}) both say how long to train; write one of them"
+            )
+        if self.early_stopping is not None and self.steps is None and self.epochs == 1:
+            raise ValueError(
+                "early_stopping compares epochs, and there is one only; write e.g. epochs: 10, or leave "
+                "early_stopping out"
+            )
+        return self
+
+    def distributed_as(self, other: Distribution) -> Training:
+        """The same options; where they do not say how to distribute, as `other` does."""
+        return self if self.distribution else self.model_copy(update={"distribution": other})
+
+
+class TrainingOptions(Training, StepOptions):
+    """Options of a step that trains."""
+
+    learning_rate: float = Field(
+        default=1e-3,
+        gt=0,
+        description="Learning rate of the optimizer that build_model compiles with.",
+    )
+
+
+class TuningOptions(TrainingOptions):
+    """Options of a step that trains a model on."""
+
+    freeze: list[Annotated[str, Field(min_length=1)]] = Field(
+        default=[],
+        description="Patterns of names of layers whose weights training leaves as they are; what the step "
+        "itself does to weights, it does to theirs too.",
+    )

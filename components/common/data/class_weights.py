@@ -1,0 +1,162 @@
+"""Weights of classes in training."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from components.common.base import json_file
+
+BALANCED = "balanced"
+# Custom property of `Model` artifacts that were trained with weights: JSON, class → weight.
+PROPERTY = "class_weights"
+# In the folder of the baseline's artifact, whose properties its run_fn cannot set.
+_FILE = "class_weights.json"
+
+# Losses of Keras that measure how far a number is from another, by the name of their function.
+_OF_NUMBERS = frozenset(
+    {
+        "mean_squared_error",
+        "mean_absolute_error",
+        "mean_absolute_percentage_error",
+        "mean_squared_logarithmic_error",
+        "huber",
+        "log_cosh",
+        "poisson",
+        "cosine_similarity",
+    }
+)
+
+
+class ClassWeightsError(Exception):
+    """`data.class_weights` do not go with the label or the model."""
+
+
+@dataclass(frozen=True)
+class ClassWeights:
+    """Weight of each class.
+
+    Attributes:
+        by_class: Class as the labels have it, a number → its weight; classes that are left out weigh 1.
+        names: Class → its name, for people.
+    """
+
+    by_class: Mapping[int, float]
+    names: Mapping[int, str]
+
+    def of(self, labels: np.ndarray) -> np.ndarray:
+        """Weight of each example, float32, by its label."""
+        values, inverse = np.unique(labels, return_inverse=True)
+        weights = [self.by_class.get(int(value), 1.0) for value in values]
+        return np.array(weights, np.float32)[inverse.reshape(labels.shape)]
+
+    def fact(self) -> str:
+        """JSON: name of each class → its weight."""
+        named = {self.names[value]: weight for value, weight in sorted(self.by_class.items())}
+        return json.dumps(named)
+
+    def write(self, uri: str) -> None:
+        """Writes the weights into an artifact's folder, for `read_fact`."""
+        json_file.write(os.path.join(uri, _FILE), json.loads(self.fact()))
+
+
+def read_fact(uri: str) -> str | None:
+    """What `ClassWeights.write` left in an artifact's folder, as `ClassWeights.fact`."""
+    path = os.path.join(uri, _FILE)
+    if not os.path.exists(path):
+        return None
+    with open(path, encoding="utf-8") as file:
+        return json.dumps(json.load(file))
+
+
+def resolve(
+    asked: str | Mapping[str, float], labels: np.ndarray, label: str, names: Sequence[str] | None
+) -> ClassWeights:
+    """Weights of the classes of a label.
+
+    Args:
+        asked: `balanced`, or class → weight. Balanced weights are n / (k · n_c) for n examples, k classes,
+            and n_c examples of class c, so that all classes count alike and the mean weight is 1: King and
+            Zeng, "Logistic Regression in Rare Events Data" (2001), as in scikit-learn.
+        labels: Of the train split, numbers; (examples,).
+        label: Name of the feature, for errors.
+        names: Name of each class where the label is a string, in the order of their numbers.
+
+    Raises:
+        ClassWeightsError: Where the label has no classes, a class has no example, or there is no such class.
+    """
+    if labels.ndim != 1:
+        raise ClassWeightsError(
+            f"data.class_weights: label {label!r} has {labels.shape[1:]} values an example, which are not one "
+            "class; leave class_weights out"
+        )
+    if labels.dtype.kind not in "iub":
+        raise ClassWeightsError(
+            f"data.class_weights: label {label!r} holds numbers with fractions, as of a regression, and no "
+            "classes; leave class_weights out"
+        )
+    values, counts = np.unique(labels, return_counts=True)
+    found = {int(value): int(count) for value, count in zip(values, counts, strict=True)}
+    named = dict(enumerate(names)) if names is not None else {value: str(value) for value in found}
+    missing = [name for value, name in named.items() if value not in found]
+    if asked == BALANCED:
+        if missing:
+            raise ClassWeightsError(
+                f"data.class_weights: balanced cannot weigh {', '.join(map(repr, missing))}, of which the train "
+                "split has no example; add some, or write the weight of each class"
+            )
+        weights = {value: len(labels) / (len(named) * count) for value, count in found.items()}
+        return ClassWeights(weights, named)
+    assert not isinstance(asked, str)
+    by_name = {name: value for value, name in named.items()}
+    unknown = sorted(set(asked) - set(by_name))
+    if unknown:
+        raise ClassWeightsError(
+            f"data.class_weights: {', '.join(map(repr, unknown))} is no class of label {label!r}, which has "
+            f"{', '.join(map(repr, by_name))}"
+        )
+    return ClassWeights({by_name[name]: float(weight) for name, weight in asked.items()}, named)
+
+
+def refuse_other_tasks(model: Any) -> None:
+    """Refuses a compiled model whose labels are no classes.
+
+    Args:
+        model: As build_model returns it.
+
+    Raises:
+        ClassWeightsError: Where it has several outputs, or its loss is that of a regression.
+    """
+    if len(model.outputs) != 1:
+        raise ClassWeightsError(
+            f"data.class_weights weigh classes of one label, and the model has {len(model.outputs)} outputs; "
+            "leave class_weights out, or give the outputs' losses weights in build_model (loss_weights)"
+        )
+    loss = getattr(model, "loss", None)
+    name = _loss_name(loss)
+    if name in _OF_NUMBERS:
+        raise ClassWeightsError(
+            f"data.class_weights weigh classes, and build_model compiles with {name}, the loss of a "
+            "regression; leave class_weights out"
+        )
+
+
+def _loss_name(loss: Any) -> str | None:
+    """Name of the function of a loss of Keras, however it was written."""
+    import tf_keras
+
+    if isinstance(loss, dict | list | tuple):
+        values = list(loss.values()) if isinstance(loss, dict) else list(loss)
+        return _loss_name(values[0]) if len(values) == 1 else None
+    if isinstance(loss, str):
+        try:
+            loss = tf_keras.losses.get(loss)
+        except ValueError:
+            return None
+    function = getattr(loss, "fn", loss)
+    return getattr(function, "__name__", None)

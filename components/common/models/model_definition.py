@@ -1,0 +1,59 @@
+"""Where a config's models come from: the user's functions, and what they are given besides hparams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import tf_keras
+
+from components.common.models import imported_model, pretrained, user_module
+
+
+@dataclass(frozen=True)
+class ModelDefinition:
+    """What the `model` section of a config says about models.
+
+    Attributes:
+        module: Dotted name of the user's module; empty where there is none.
+        hparams: Hyperparameters for its functions.
+        source: What the baseline begins with besides; empty where build_model makes all of it.
+    """
+
+    module: str
+    hparams: Mapping[str, Any] = field(default_factory=dict)
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(self, function: str = "build_model", compiled: bool = True) -> tf_keras.Model:
+        """Builds a model anew.
+
+        Args:
+            function: `build_model`, or the name of a student's function.
+            compiled: Whether it must be compiled.
+
+        Raises:
+            UserModuleError: Where there is no such function, or it returns something else.
+        """
+        imported = self.source.get(imported_model.KEY)
+        if imported and function == "build_model":
+            return imported_model.load(imported, self.module, self.hparams, compiled)
+        if self.source.get("pretrained") and function == "build_model":
+            return pretrained.build(self.module, self.hparams, self.source["pretrained"])
+        return user_module.build(self.module, function, dict(self.hparams), compiled)
+
+    def trunk_of(self, model: tf_keras.Model) -> pretrained.Trunk | None:
+        """Finds and freezes the pretrained layers in a model that `build` returned; None where there are none.
+
+        Raises:
+            PretrainedError: Where patterns of layers to freeze match none.
+        """
+        options = self.source.get("pretrained")
+        if not options:
+            return None
+        base = pretrained.trunk(options, self.custom_objects())
+        return pretrained.Trunk(model, base, options)
+
+    def custom_objects(self) -> dict[str, Any]:
+        """Classes and functions that Keras needs to load the models, by name."""
+        return user_module.custom_objects(self.module) if self.module else {}

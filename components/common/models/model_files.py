@@ -1,0 +1,190 @@
+"""The files of a `Model` artifact, and what is known of the steps that made it.
+
+Format-Serving/            SavedModel whose signature `serving_default` takes features by name,
+                           or, converted, the file `tflite`, and labels.txt where the label is a string:
+                           one class a line, in the order of the outputs
+Format-Keras/model.h5      the Keras model that the next step loads
+optimization.json          the steps so far and what each layer must keep: `StepRecord`
+history.json               metrics of each epoch of the last step, where it trained: `training.History`
+training.json              facts about the baseline's training: what was distributed, and in which precision
+logs/                      the same for TensorBoard
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from components.common.base import json_file
+from components.common.base.file_hashes import MODEL_FOLDERS
+from components.common.base.label import Label
+from components.common.data.examples import InputSpec, match_features
+from components.common.models import strategy
+from components.common.models.invariants import Invariants
+from components.common.models.layer_weights import plain_name
+from components.common.models.stock_layers import without_autograph
+from components.common.tflite.tflite_file import SIGNATURE
+
+SERVING, KERAS = MODEL_FOLDERS
+TFLITE = "tflite"
+_RECORD = "optimization.json"
+
+Facts = dict[str, str | int | float]
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What made a model, and what has to hold for it from then on.
+
+    Attributes:
+        steps: Technique and options of each step, in order.
+        layers: Layer → what its kernel must keep.
+        float_layers: Patterns of layers that quantization-aware training was told to leave in float.
+    """
+
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    layers: dict[str, Invariants] = field(default_factory=dict)
+    float_layers: list[str] = field(default_factory=list)
+
+    def after(self, technique: str, options: dict[str, Any]) -> StepRecord:
+        """The record of a model that one more step made."""
+        steps = [*self.steps, {"technique": technique, **options}]
+        return StepRecord(steps, dict(self.layers), list(self.float_layers))
+
+    def ask(self, layer: str, **invariants: Any) -> None:
+        """Adds to what a layer must keep."""
+        self.layers[layer] = replace(self.layers.get(layer, Invariants()), **invariants)
+
+    def techniques(self) -> list[str]:
+        """Names of the steps, in order."""
+        return [step["technique"] for step in self.steps]
+
+    def write(self, uri: str) -> None:
+        """Writes the record into an artifact's folder."""
+        json_file.write(os.path.join(uri, _RECORD), asdict(self), sort_keys=True)
+
+    @classmethod
+    def read(cls, uri: str) -> StepRecord:
+        """Reads an artifact's record; an artifact without one has had no step."""
+        path = os.path.join(uri, _RECORD)
+        if not os.path.exists(path):
+            return cls()
+        with open(path, encoding="utf-8") as file:
+            values = json.load(file)
+        layers = {name: Invariants.from_json(asked) for name, asked in values["layers"].items()}
+        return cls(values["steps"], layers, values["float_layers"])
+
+
+def serving_dir(uri: str) -> str:
+    """Folder of the SavedModel of a `Model` artifact."""
+    return os.path.join(uri, SERVING)
+
+
+def tflite_file(uri: str) -> str:
+    """The TFLite file of a converted `Model` artifact, under the name that TFMA looks for."""
+    return os.path.join(uri, SERVING, TFLITE)
+
+
+def input_specs(model: tf_keras.Model, features: list[str], label: Label) -> dict[str, InputSpec]:
+    """Feature → the model's input that it feeds, in the model's order."""
+    by_input = match_features(list(model.input_names), features, label)
+    return {
+        by_input[name]: InputSpec(tuple(tensor.shape[1:]), tensor.dtype.as_numpy_dtype)
+        for name, tensor in zip(model.input_names, model.inputs, strict=True)
+    }
+
+
+def signature_inputs(signature: Any) -> dict[str, InputSpec]:
+    """Inputs of a SavedModel's signature, by name, sorted."""
+    _, keywords = signature.structured_input_signature
+    return {
+        name: InputSpec(tuple(spec.shape[1:]), spec.dtype.as_numpy_dtype)
+        for name, spec in sorted(keywords.items())
+    }
+
+
+def save(
+    model: tf_keras.Model,
+    uri: str,
+    features: list[str],
+    record: StepRecord,
+    custom_objects: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes a model into an artifact's folder, in the formats that the module's docstring lists.
+
+    Args:
+        model: Built; may be quantization-aware.
+        uri: The folder.
+        features: The feature that feeds each of the model's inputs, in the model's order.
+        record: What made the model.
+        custom_objects: The user's layers and functions, by name.
+    """
+    os.makedirs(os.path.join(uri, KERAS), exist_ok=True)
+    # HDF5, as a quantization-aware model does not load from the `.keras` format.
+    model.save(os.path.join(uri, KERAS, "model.h5"), include_optimizer=False)
+    record.write(uri)
+    if not tf.distribute.has_strategy():
+        save_serving(model, serving_dir(uri), features)
+        return
+
+    def save_plain() -> None:
+        with tf_keras.utils.custom_object_scope(dict(custom_objects or {})):
+            save_serving(load(uri), serving_dir(uri), features)
+
+    # A function of variables that are spread over replicas or servers cannot always be saved.
+    strategy.outside(save_plain)
+
+
+def save_serving(model: tf_keras.Model, directory: str, features: list[str]) -> None:
+    """Writes a SavedModel whose `serving_default` takes a tensor per feature, by name."""
+
+    # TFMOT's wrappers rename layers; whoever calls the deployed file knows the baseline's names.
+    names = [plain_name(name) for name in model.output_names]
+
+    def serve(**tensors: Any) -> dict[str, Any]:
+        outputs = model([tensors[name] for name in features], training=False)
+        return dict(zip(names, tf.nest.flatten(outputs), strict=True))
+
+    specs = {
+        name: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype, name=name)
+        for name, tensor in zip(features, model.inputs, strict=True)
+    }
+    function = tf.function(without_autograph(serve, model)).get_concrete_function(**specs)
+    module = tf.Module()
+    # What the function reads, and no more: tracking the Keras model would trace each of its layers again.
+    module.model_variables = model.variables
+    module.model_tables = _tables(model)
+    tf.saved_model.save(module, directory, signatures={SIGNATURE: function})
+
+
+def _tables(model: tf_keras.Model) -> list[Any]:
+    """Lookup tables of a model's layers, such as those of StringLookup."""
+    kind = tf.saved_model.experimental.TrackableResource
+    return [value for part in model.submodules for value in vars(part).values() if isinstance(value, kind)]
+
+
+def load(uri: str) -> tf_keras.Model:
+    """Loads the Keras model of an artifact, not compiled, each time anew.
+
+    TFMOT's wrappers share layer objects with the model that they wrap, so that no two steps may use
+    one model object.
+    """
+    path = os.path.join(uri, KERAS, "model.h5")
+    if "qat" not in StepRecord.read(uri).techniques():
+        return tf_keras.models.load_model(path, compile=False, safe_mode=False)
+    import tensorflow_model_optimization as tfmot
+
+    from components.common.tfmot.in_float import InFloat
+    from components.common.tfmot.kernel_quantize_config import KernelQuantizeConfig
+
+    # TFMOT quantizes stock layers alone, which have no need of AutoGraph: see stock_layers.
+    load_model = tf.autograph.experimental.do_not_convert(tf_keras.models.load_model)
+    own = {"KernelQuantizeConfig": KernelQuantizeConfig, "InFloat": InFloat}
+    with tfmot.quantization.keras.quantize_scope(own):
+        return load_model(path, compile=False)

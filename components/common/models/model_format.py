@@ -1,0 +1,239 @@
+"""What a model's file holds, told without TensorFlow, and its content as SHA-256.
+
+Formats of Keras are described in https://www.tensorflow.org/guide/keras/save_and_serialize, the SavedModel in
+https://www.tensorflow.org/guide/saved_model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.common.base import file_hashes
+
+KERAS = "keras"  # .keras, a zip archive
+HDF5 = "h5"
+KERAS_SAVED_MODEL = "keras_saved_model"  # with Keras's layers beside the graph
+SAVED_MODEL = "saved_model"
+WEIGHTS = "weights"  # HDF5 without architecture
+CHECKPOINT = "checkpoint"
+
+WITH_LAYERS = frozenset({KERAS, HDF5, KERAS_SAVED_MODEL})
+WEIGHTS_ALONE = frozenset({WEIGHTS, CHECKPOINT})
+
+_HDF5_START = b"\x89HDF\r\n\x1a\n"
+_LFS_START = b"version https://git-lfs"
+_LAMBDA = re.compile(rb'"class_name":\s*"Lambda"')
+_ACCEPTED = (
+    "a Keras file (.keras or .h5, of tf_keras), the folder of a SavedModel, or weights with a module that has "
+    "build_model"
+)
+_KERAS_3 = (
+    "was saved by Keras {version}, whose layers TFMOT cannot optimize; where it was made, write "
+    "model.save_weights('model.weights.h5') and give the same architecture in tf_keras (module with build_model, "
+    "import: {{weights: model.weights.h5}}), or, to quantize alone, model.export('model') and import that folder"
+)
+
+NOT_COMPILED = (
+    "was saved without loss and optimizer, which steps that train need; compile the model before saving it, or "
+    "write a module whose build_model returns it compiled"
+)
+
+
+class ModelFormatError(Exception):
+    """A file or folder is no model that can be used; the message continues its name."""
+
+
+@dataclass(frozen=True)
+class ModelFormat:
+    """What a model's file or folder is.
+
+    Attributes:
+        kind: One of this module's constants.
+        root: What names in the digest are relative to.
+        files: All the files that it consists of, sorted.
+        executes: Whether it holds a Lambda layer: Python code, which runs when the model is loaded.
+        compiled: Whether it says loss and optimizer; None where that is not known before it is loaded.
+        foreign: Names of classes and functions in it that are not Keras's own, as far as the file tells.
+    """
+
+    kind: str
+    root: Path
+    files: tuple[Path, ...]
+    executes: bool = False
+    compiled: bool | None = None
+    foreign: tuple[str, ...] = ()
+
+
+def recognise(path: str | os.PathLike[str]) -> ModelFormat:
+    """Finds out what a path holds, by content and not by name.
+
+    Args:
+        path: A file, the folder of a SavedModel, or the prefix of a checkpoint's files.
+
+    Raises:
+        ModelFormatError: Where that is no model, is damaged, or was saved by Keras 3.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            return _folder(path)
+        if path.is_file():
+            return _file(path)
+        return _checkpoint(path)
+    except OSError as error:
+        raise ModelFormatError(f"cannot be read: {error.strerror or error}") from error
+
+
+def digest(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a model's content.
+
+    Of a single file it is the file's own. Of several it is that of the lines which `sha256sum` prints for them,
+    in the order of their names: `LC_ALL=C; sha256sum $(find * -type f | sort) | sha256sum` in a SavedModel's
+    folder.
+
+    Raises:
+        ModelFormatError: As `recognise`.
+    """
+    found = recognise(path)
+    if found.kind in (KERAS, HDF5, WEIGHTS):
+        return file_hashes.digest(found.files[0])
+    named = {file.relative_to(found.root).as_posix(): file for file in found.files}
+    lines = [f"{file_hashes.digest(named[name])}  {name}\n" for name in sorted(named)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _folder(folder: Path) -> ModelFormat:
+    if not (folder / "saved_model.pb").is_file():
+        indexes = sorted(folder.glob("*.index"))
+        if len(indexes) == 1:
+            return _checkpoint(indexes[0].with_suffix(""))
+        if indexes:
+            names = ", ".join(index.stem for index in indexes[:6])
+            raise ModelFormatError(f"holds several checkpoints; name one of them: {names}")
+        raise ModelFormatError(f"is a folder without saved_model.pb; write {_ACCEPTED}")
+    files = tuple(sorted(path for path in folder.rglob("*") if path.is_file()))
+    if (folder / "variables").is_dir() and not (folder / "variables" / "variables.index").is_file():
+        raise ModelFormatError("is a SavedModel without variables/variables.index; copy the whole folder")
+    metadata = folder / "keras_metadata.pb"
+    if not metadata.is_file():
+        return ModelFormat(SAVED_MODEL, folder, files)
+    executes = bool(_LAMBDA.search(metadata.read_bytes()))
+    return ModelFormat(KERAS_SAVED_MODEL, folder, files, executes)
+
+
+def _checkpoint(prefix: Path) -> ModelFormat:
+    prefix = prefix.with_suffix("") if prefix.suffix == ".index" else prefix
+    index = prefix.with_name(f"{prefix.name}.index")
+    if not index.is_file():
+        beside = sorted(path.name for path in prefix.parent.glob("*")) if prefix.parent.is_dir() else []
+        there = f"; {prefix.parent} holds {', '.join(beside[:6])}" if beside else ""
+        raise ModelFormatError(f"does not exist{there}")
+    data = sorted(prefix.parent.glob(f"{prefix.name}.data-?????-of-?????"))
+    if not data or len(data) != int(data[0].name.rpartition("-")[2]):
+        raise ModelFormatError(f"is a checkpoint that lacks files {prefix.name}.data-…; copy all of them")
+    return ModelFormat(CHECKPOINT, prefix.parent, (*data, index))
+
+
+def _file(path: Path) -> ModelFormat:
+    with open(path, "rb") as file:
+        start = file.read(64)
+    if not start:
+        raise ModelFormatError("is empty; fetch or save it again")
+    if start.startswith(_LFS_START):
+        raise ModelFormatError("is a pointer of Git LFS, not the file itself; write git lfs pull")
+    if start[4:8] == b"TFL3":
+        raise ModelFormatError(
+            "is a TFLite file: it is converted already, and cannot be changed any more; write the Keras file or "
+            "SavedModel that it was made from"
+        )
+    if start.startswith(_HDF5_START):
+        return _hdf5(path)
+    if start.startswith(b"PK"):
+        return _archive(path)
+    if path.name == "saved_model.pb":
+        raise ModelFormatError(f"is part of a SavedModel; write its folder, {path.parent}")
+    if path.suffix == ".index" or path.name.rpartition(".")[2].startswith("data-"):
+        return _checkpoint(path.with_suffix(""))
+    if start[:1] == b"\x80" and start[1] in range(2, 6):
+        raise ModelFormatError(
+            "is a pickle, which runs any code when it is loaded and is not loaded here; write "
+            f"{_ACCEPTED}, which model.save writes"
+        )
+    raise ModelFormatError(f"is no model: write {_ACCEPTED}")
+
+
+def _hdf5(path: Path) -> ModelFormat:
+    import h5py  # half a second, and NumPy with it, which only such files need
+
+    try:
+        with h5py.File(path, "r") as file:
+            attributes = {name: _text(file.attrs[name]) for name in file.attrs}
+            groups = set(file)
+    except (OSError, RuntimeError, KeyError) as error:  # what h5py raises for damaged files
+        raise ModelFormatError(f"is a damaged HDF5 file ({error}); fetch or save it again") from error
+    if "model_config" in attributes:
+        _refuse_keras_3(attributes.get("keras_version", ""))
+        return ModelFormat(
+            HDF5,
+            path.parent,
+            (path,),
+            bool(_LAMBDA.search(attributes["model_config"].encode())),
+            "training_config" in attributes,
+        )
+    if "layer_names" in attributes or groups & {"layers", "_layer_checkpoint_dependencies"}:
+        return ModelFormat(WEIGHTS, path.parent, (path,))
+    raise ModelFormatError(f"is an HDF5 file, but not one of Keras; write {_ACCEPTED}")
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _archive(path: Path) -> ModelFormat:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+            if not {"config.json", "metadata.json"} <= names:
+                kind = "a PyTorch file" if any(n.endswith("data.pkl") for n in names) else "a zip archive"
+                raise ModelFormatError(f"is {kind}, but no Keras file; write {_ACCEPTED}")
+            damaged = archive.testzip()
+            if damaged:
+                raise ModelFormatError(f"is damaged ({damaged} in it is); fetch or save it again")
+            config, metadata = archive.read("config.json"), json.loads(archive.read("metadata.json"))
+            whole = json.loads(config)
+            asked = whole.get("compile_config")
+    except (zipfile.BadZipFile, ValueError, EOFError, AttributeError) as error:
+        raise ModelFormatError(f"is a damaged Keras file ({error}); fetch or save it again") from error
+    _refuse_keras_3(str(metadata.get("keras_version", "")))
+    if path.suffix != ".keras":
+        raise ModelFormatError(
+            f"is a Keras file, which Keras knows by its suffix; name it {path.stem}.keras"
+        )
+    foreign = tuple(sorted(set(_foreign(whole.get("config")))))
+    return ModelFormat(KERAS, path.parent, (path,), bool(_LAMBDA.search(config)), bool(asked), foreign)
+
+
+def _foreign(config: object) -> Iterator[str]:
+    """Names in a model's config that Keras has to be given classes or functions for."""
+    if isinstance(config, dict):
+        name, module = config.get("class_name"), str(config.get("module") or "keras")
+        if name == "function":
+            yield str(config.get("config"))
+        elif name and module.partition(".")[0] not in ("keras", "tf_keras", "builtins"):
+            yield str(name)
+    inner = config.values() if isinstance(config, dict) else config if isinstance(config, list) else ()
+    for value in inner:
+        yield from _foreign(value)
+
+
+def _refuse_keras_3(version: str) -> None:
+    major = version.partition(".")[0]
+    if major.isdecimal() and int(major) >= 3:
+        raise ModelFormatError(_KERAS_3.format(version=version))

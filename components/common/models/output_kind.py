@@ -1,0 +1,242 @@
+"""What the outputs of a compiled model are, and which labels and metrics go with them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from components.common.base.layer_names import plain_name
+
+MULTICLASS, MULTILABEL, REGRESSION = "multiclass", "multilabel", "regression"
+
+# Keras's losses by the name of their function.
+_TASKS = {
+    "sparse_categorical_crossentropy": MULTICLASS,
+    "categorical_crossentropy": MULTICLASS,
+    "categorical_focal_crossentropy": MULTICLASS,
+    "kl_divergence": MULTICLASS,
+    "binary_crossentropy": MULTILABEL,
+    "binary_focal_crossentropy": MULTILABEL,
+    "mean_squared_error": REGRESSION,
+    "mean_absolute_error": REGRESSION,
+    "mean_absolute_percentage_error": REGRESSION,
+    "mean_squared_logarithmic_error": REGRESSION,
+    "huber": REGRESSION,
+    "log_cosh": REGRESSION,
+    "poisson": REGRESSION,
+    "cosine_similarity": REGRESSION,
+}
+PROBABILITIES = {"softmax": MULTICLASS, "sigmoid": MULTILABEL}
+# Layers that hand on what their input went through.
+_PASSING = ("Reshape", "Flatten", "Permute", "Dropout")
+
+_SPARSE_LOSS = "sparse_categorical_crossentropy"
+_INDEX_METRICS = (
+    "SparseCategoricalAccuracy",
+    "SparseTopKCategoricalAccuracy",
+    "SparseCategoricalCrossentropy",
+)
+_ONE_HOT_METRICS = ("CategoricalAccuracy", "TopKCategoricalAccuracy", "CategoricalCrossentropy")
+# Keras broadcasts these: a label of one value would be held against each of ten outputs.
+_VALUE_METRICS = (
+    "BinaryAccuracy",
+    "BinaryCrossentropy",
+    "MeanSquaredError",
+    "RootMeanSquaredError",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredLogarithmicError",
+    "LogCoshError",
+    "CosineSimilarity",
+)
+_OF_CLASSES = re.compile(
+    r"Accuracy|AUC|Precision|Recall|Sensitivity|Specificity|Positive|Negative|Entropy|entropy|IoU|F1|Hinge|"
+    r"FBeta|Matthews|MissRate|Fallout|Threat|Informedness|Markedness|Prevalence|Likelihood|Odds"
+)
+
+
+@dataclass(frozen=True)
+class OutputKind:
+    """An output of a model.
+
+    Attributes:
+        name: Of the output, which is that of its layer.
+        shape: Without the batch dimension.
+        loss: Name of Keras's function that it is compiled with; empty where it is none of Keras's own.
+        task: multiclass, multilabel or regression, as the loss says; None where it does not.
+        end: Name of the activation that it went through; None where the last layer has none.
+        trained: Whether it has a loss at all, or will get one: an imported model need not be compiled.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    loss: str
+    task: str | None
+    end: str | None
+    trained: bool
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether it is plain values: a squared error can train probabilities, too."""
+        return self.task == REGRESSION and self.end not in PROBABILITIES
+
+    def label_misfit(self, label: str, width: int) -> str | None:
+        """Why a label does not go with it, and what to write instead; None where it does, as far as is known.
+
+        Args:
+            label: The feature.
+            width: Number of its values in an example.
+        """
+        if not self.loss or not self.shape or None in self.shape:
+            return None
+        units = self.shape[-1]
+        has = f"label {label!r} has {_values(width)} in an example, and output {self.name!r}"
+        if self.loss == _SPARSE_LOSS:
+            if units == 1:
+                return (
+                    f"output {self.name!r} has one unit, and {self.loss} needs one for each class; compile with "
+                    "binary_crossentropy, or let the last layer have as many units as there are classes"
+                )
+            taken = math.prod(self.shape[:-1])
+            if width == taken:
+                return None
+            return (
+                f"{has} of shape {self.shape} takes {_values(taken)}, the index of a class, with {self.loss}; "
+                "give the index, or compile with categorical_crossentropy, or binary_crossentropy where several "
+                "classes can hold at once"
+            )
+        taken = math.prod(self.shape)
+        if width != taken:
+            instead = f"let the last layer have {_units(width)}, or the label {_values(taken)}"
+            if width == 1 and self.task == MULTICLASS:
+                instead = f"compile with {_SPARSE_LOSS}"
+            return f"{has} has {taken}, which {self.loss} compares value by value; {instead}"
+        if len(self.shape) > 1:
+            return (
+                f"output {self.name!r} has shape {self.shape}, and examples hold labels as flat lists; end the "
+                "model with tf_keras.layers.Flatten"
+            )
+        return None
+
+    def metric_misfit(self, metric: str, width: int | None) -> str | None:
+        """Why a metric would say nothing of it, and what to write instead; None where it may say something.
+
+        Args:
+            metric: Class name.
+            width: Number of the label's values in an example; None where it is not known.
+        """
+        if self.is_regression and _OF_CLASSES.search(metric):
+            return (
+                f"{metric} counts classes, and output {self.name!r} is a regression, compiled with {self.loss}; "
+                "write MeanSquaredError, MeanAbsoluteError or another metric of errors"
+            )
+        units = self.shape[-1] if self.shape else None
+        if metric in _INDEX_METRICS and units == 1:
+            return (
+                f"{metric} looks for the largest of several values, and output {self.name!r} has one, so that it "
+                "would always find class 0; write BinaryAccuracy or AUC"
+            )
+        if width is None or units is None or len(self.shape) != 1:
+            return None
+        if metric in _INDEX_METRICS and width != 1:
+            return (
+                f"{metric} takes the index of a class, and the label of output {self.name!r} has {width} values; "
+                "write CategoricalAccuracy, or BinaryAccuracy where several classes can hold at once"
+            )
+        if metric in (*_ONE_HOT_METRICS, *_VALUE_METRICS) and width != units:
+            return (
+                f"{metric} compares value by value, and output {self.name!r} has {units} for a label of "
+                f"{_values(width)}; write SparseCategoricalAccuracy"
+            )
+        return None
+
+
+def _values(count: int) -> str:
+    return "one value" if count == 1 else f"{count} values"
+
+
+def _units(count: int) -> str:
+    return "one unit" if count == 1 else f"{count} units"
+
+
+def losses_of(model: tf_keras.Model) -> list[Any]:
+    """What each output of a model was compiled with, in its order; None for one without a loss."""
+    names = list(model.output_names or ())
+    if not model._is_compiled:  # an imported one need not be
+        return [None] * len(names)
+    loss = model.loss
+    if isinstance(loss, Mapping):
+        return [loss.get(name) for name in names]
+    return list(loss) if isinstance(loss, list | tuple) else [loss] * len(names)
+
+
+def kinds(model: tf_keras.Model) -> list[OutputKind]:
+    """The outputs of a functional or Sequential model, in its order."""
+    found = []
+    for name, tensor, own in zip(model.output_names, model.outputs, losses_of(model), strict=True):
+        function, _ = _keras_function(own)
+        found.append(
+            OutputKind(
+                plain_name(name),
+                tuple(tensor.shape[1:]),
+                function,
+                _TASKS.get(function),
+                activation_of(tensor),
+                own is not None or not model._is_compiled,
+            )
+        )
+    return found
+
+
+def _keras_function(loss: Any) -> tuple[str, Any]:
+    """Name of the function of a loss of Keras's own, empty for another, and the loss as an object."""
+    if loss is None:
+        return "", None
+    loss = tf_keras.losses.get(loss)
+    function = getattr(loss, "fn", loss)
+    name = getattr(function, "__name__", "")
+    if name not in _TASKS or getattr(tf_keras.losses, name, None) is not function:
+        return "", loss
+    return name, loss
+
+
+def task_of(loss: Any) -> tuple[str | None, bool]:
+    """What a compiled loss says of a model's outputs.
+
+    Args:
+        loss: What a model with one output was compiled with: a name, an object, a function, or one of
+            these in a list or a dictionary.
+
+    Returns:
+        multiclass, multilabel or regression, None where the loss is none of Keras's own; and whether
+        the loss takes logits.
+    """
+    given = [loss for loss in tf.nest.flatten(loss) if loss is not None]
+    if len(given) != 1:
+        return None, False
+    name, loss = _keras_function(given[0])
+    if not name:
+        return None, False
+    from_logits = isinstance(loss, tf_keras.losses.Loss) and loss.get_config().get("from_logits", False)
+    return _TASKS[name], bool(from_logits)
+
+
+def activation_of(tensor: Any) -> str | None:
+    """Name of the activation that an output of a model went through; None where its last layer has none."""
+    node = tensor.node
+    while True:
+        layer, kind = node.layer, type(node.layer).__name__
+        if isinstance(layer, tf_keras.Model) and layer.outputs:
+            return activation_of(layer.outputs[0]) if len(layer.outputs) == 1 else None
+        if kind == "Softmax":
+            return "softmax"
+        name = getattr(getattr(layer, "activation", None), "__name__", None)
+        if not node.parent_nodes or not (kind in _PASSING or (kind, name) == ("Activation", "linear")):
+            return name
+        node = node.parent_nodes[0]

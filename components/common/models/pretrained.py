@@ -1,0 +1,295 @@
+"""The trunk of a pretrained model, and models that are built on it: transfer learning."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tf_keras
+
+from components.common.base.layer_names import matches
+from components.common.models import freezing, grafting, saved_models, user_module
+from components.common.models.freezing import FreezingError, Frozen
+from components.common.models.saved_models import SavedModelError
+from components.common.models.user_module import UserModuleError
+
+_BATCH_NORM = tf_keras.layers.BatchNormalization
+_LISTED = 6  # layers in a message
+
+
+class PretrainedError(UserModuleError):
+    """A pretrained model cannot be used.
+
+    Attributes:
+        option: The key of `model.pretrained` that is at fault; empty where it is none.
+    """
+
+    def __init__(self, message: str, option: str = ""):
+        super().__init__(message)
+        self.option = option
+
+
+def load(options: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> tf_keras.Model:
+    """Loads the pretrained model as it is, each time anew; its layers can all be trained.
+
+    Args:
+        options: As in `model.pretrained`, and `file` and `sha256`, the file's or folder's content when the run
+            was planned.
+        custom_objects: The user's layers and functions, by name.
+
+    Returns:
+        A functional model without models inside.
+
+    Raises:
+        PretrainedError: Where the file is missing, has changed, or is not of such a model.
+    """
+    file = options["file"]
+    if options["path"]:
+        try:
+            model = saved_models.load(file, custom_objects, sha256=options["sha256"])
+        except SavedModelError as error:
+            raise PretrainedError(str(error), "path") from error
+        if not saved_models.holds_layers(model):
+            raise PretrainedError(
+                f"{file} is a SavedModel without Keras's layers, so that there is none to cut at or freeze; "
+                "save it with model.save of tf_keras",
+                "path",
+            )
+    else:
+        model = _application(options)
+        if file:
+            try:
+                saved_models.load_weights(file, model, options["sha256"], _made(options))
+            except SavedModelError as error:
+                raise PretrainedError(str(error), "weights") from error
+    try:
+        flat = grafting.flatten(model)
+    except grafting.GraftingError as error:
+        raise PretrainedError(str(error), "path") from error
+    # Of the layers that were frozen when the file was saved.
+    for layer in flat._flatten_layers(include_self=False):
+        layer.trainable = True
+    return flat
+
+
+def _made(options: Mapping[str, Any]) -> str:
+    """An application as `load_weights` tells of it; braces of its options are not for formatting."""
+    written = json.dumps(options["options"], sort_keys=True).replace("{", "{{").replace("}", "}}")
+    return (
+        f"application {options['application']} with options {written}: {{reason}}; write the options "
+        "(include_top, alpha, input_shape, …) of the model that the weights were saved from"
+    )
+
+
+def _application(options: Mapping[str, Any]) -> tf_keras.Model:
+    """A model of tf_keras.applications with random weights."""
+    name = options["application"]
+    known = [entry for entry in dir(tf_keras.applications) if entry[0].isupper()]
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        meant = f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}"
+        raise PretrainedError(f"tf_keras.applications has no {name!r}{meant}", "application")
+    arguments = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in options["options"].items()
+    }
+    try:
+        return getattr(tf_keras.applications, name)(weights=None, **arguments)
+    except (ValueError, TypeError, IndexError) as error:  # the last of a shape that is too short
+        raise PretrainedError(
+            f"{name} refuses these options: {user_module.describe(error)}", "options"
+        ) from error
+
+
+def trunk(options: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> tf_keras.Model:
+    """The pretrained model up to the layer that `cut_at` names, loaded anew.
+
+    Without `cut_at`, it ends before its last Dense layer where no layer with weights follows that, a
+    classifier's; else it is whole.
+
+    Args:
+        options: As `load` takes them.
+        custom_objects: The user's layers and functions, by name.
+
+    Raises:
+        PretrainedError: As `load`, and where there is no layer of the name.
+    """
+    model = load(options, custom_objects)
+    name = options["cut_at"]
+    names = [layer.name for layer in model.layers]
+    if name is None:
+        end = _before_classifier(model)
+        return model if end is None else tf_keras.Model(model.inputs, end, name=model.name)
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=1)
+        last = ", ".join(names[-_LISTED:])
+        meant = f"; did you mean {close[0]!r}?" if close else f"; its last ones are {last}"
+        raise PretrainedError(f"the pretrained model has no layer {name!r}{meant}", "cut_at")
+    layer = model.get_layer(name)
+    if not isinstance(layer, tf_keras.layers.InputLayer):
+        cut = tf_keras.Model(model.inputs, layer.output, name=model.name)
+        if cut.weights:
+            return cut
+    raise PretrainedError(f"there are no weights up to layer {name!r}; write a later one", "cut_at")
+
+
+def _before_classifier(model: tf_keras.Model) -> Any:
+    """What the last Dense layer takes, where that is a classifier and there are weights before it."""
+    with_weights = [layer for layer in model.layers if layer.weights]
+    if len(with_weights) < 2 or len(model.outputs) > 1:
+        return None
+    last = with_weights[-1]
+    return last.input if isinstance(last, tf_keras.layers.Dense) else None
+
+
+def build(module: str, hparams: Mapping[str, Any], options: Mapping[str, Any]) -> tf_keras.Model:
+    """Builds the baseline on the trunk: by build_model(hparams, pretrained), or with the head of the options.
+
+    Args:
+        module: The user's; empty where there is none, and a head in the options.
+        hparams: For build_model.
+        options: As `load` takes them.
+
+    Returns:
+        A compiled model without models inside; it begins with the trunk's weights.
+
+    Raises:
+        PretrainedError: Where the trunk cannot be loaded, or is not used as it is.
+        UserModuleError: Where build_model does not give a compiled model.
+    """
+    trunks: list[tf_keras.Model] = []
+
+    def pretrained() -> tf_keras.Model:
+        trunks.append(trunk(options, user_module.custom_objects(module) if module else {}))
+        return trunks[0]
+
+    if options["head"] is None:
+        model = user_module.build(module, "build_model", dict(hparams), more=pretrained)
+    else:
+        tf_keras.backend.clear_session()
+        model = _with_head(pretrained(), **options["head"])
+    _refuse_other_use(model, trunks[0])
+    return model
+
+
+def _with_head(base: tf_keras.Model, classes: int, dropout: float) -> tf_keras.Model:
+    """A classifier on a trunk: global average pooling where it has places, dropout, softmax."""
+    layers = tf_keras.layers
+    if len(base.outputs) > 1:
+        raise PretrainedError(
+            f"the trunk has {len(base.outputs)} outputs, and a head takes one; write cut_at", "cut_at"
+        )
+    x = base.output
+    if x.shape.rank == 4:
+        x = layers.GlobalAveragePooling2D(name="head_pool")(x)
+    elif x.shape.rank != 2:
+        x = layers.Flatten(name="head_flatten")(x)
+    if dropout:
+        x = layers.Dropout(dropout, name="head_dropout")(x)
+    x = layers.Dense(classes, activation="softmax", name="probabilities")(x)
+    model = tf_keras.Model(base.inputs, x)
+    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    return model
+
+
+def _refuse_other_use(model: tf_keras.Model, base: tf_keras.Model) -> None:
+    """Raises a PretrainedError where a model holds the trunk as one layer, not at all, or without its weights."""
+    if grafting.is_nested(model):
+        raise PretrainedError(
+            "build_model returned a model inside a model, which TFMOT cannot optimize: write "
+            "tf_keras.Model(pretrained.inputs, head(pretrained.output)), or, to call it on tensors of your own, "
+            "components.common.grafting.graft(pretrained, tensors) in place of pretrained(tensors)"
+        )
+    names = trunk_layers(model, base)
+    if not names:
+        raise PretrainedError(
+            "build_model does not use the trunk that it gets: write tf_keras.Model(pretrained.inputs, "
+            "head(pretrained.output))"
+        )
+    for name in names:
+        own, given = model.get_layer(name).get_weights(), base.get_layer(name).get_weights()
+        if [w.shape for w in own] != [w.shape for w in given] or not all(map(_equal, own, given)):
+            raise PretrainedError(
+                f"layer {name} of what build_model returns has other weights than in the pretrained model, whose "
+                "layer it is by its name; build on pretrained.output, or by "
+                "components.common.grafting.graft(pretrained, tensors), and give layers of your own other names"
+            )
+
+
+def _equal(one: np.ndarray, other: np.ndarray) -> bool:
+    return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+
+
+def trunk_layers(model: tf_keras.Model, base: tf_keras.Model) -> list[str]:
+    """Names of a model's layers with weights that are the trunk's."""
+    known = {layer.name for layer in base.layers}
+    return [layer.name for layer in model.layers if layer.weights and layer.name in known]
+
+
+class Trunk:
+    """The trunk within a model: what of it trains, and when.
+
+    Attributes:
+        layers: Names of its layers with weights.
+    """
+
+    def __init__(self, model: tf_keras.Model, base: tf_keras.Model, options: Mapping[str, Any]):
+        """Freezes what the options say.
+
+        Args:
+            model: As `build` returns it; its layers' `trainable` is changed.
+            base: The trunk.
+            options: `freeze` and `freeze_batch_norm` of `model.pretrained`.
+
+        Raises:
+            PretrainedError: Where a pattern matches no layer of the trunk.
+        """
+        self._model = model
+        self.layers = trunk_layers(model, base)
+        self._frozen = Frozen(model)
+        self._frozen.freeze(self._matching(options["freeze"], "freeze"))
+        self._kept: set[str] = set()
+        if options["freeze_batch_norm"]:
+            self._kept = {n for n in self.layers if isinstance(model.get_layer(n), _BATCH_NORM)}
+            self._frozen.freeze(self._kept)
+
+    def _matching(self, patterns: Sequence[str], option: str) -> list[str]:
+        for pattern in patterns:
+            try:
+                freezing.refuse_unmatched(pattern, self.layers)
+            except FreezingError as error:
+                raise PretrainedError(f"{error} of the trunk", option) from error
+        return [name for name in self.layers if matches(name, patterns)]
+
+    def unfreeze(self, patterns: Sequence[str]) -> None:
+        """Lets layers train from now on, but BatchNormalization that is to stay as it is.
+
+        Raises:
+            PretrainedError: Where a pattern matches no layer that is frozen and may be unfrozen.
+        """
+        able = [name for name in self._frozen.names() if name not in self._kept]
+        for pattern in patterns:
+            if not any(matches(name, [pattern]) for name in able):
+                if any(matches(name, [pattern]) for name in self._kept):
+                    why = (
+                        f"{pattern!r} matches BatchNormalization alone, which stays as it is; write pretrained: "
+                        "{freeze_batch_norm: false} to train it"
+                    )
+                else:
+                    known = ", ".join(able) or "none"
+                    why = f"pattern {pattern!r} matches no layer that is frozen by then; those are {known}"
+                raise PretrainedError(why, "unfreeze")
+        self._frozen.thaw(name for name in able if matches(name, patterns))
+
+    def trained(self) -> list[str]:
+        """Names of its layers that train now."""
+        frozen = set(self._frozen.names())
+        return [
+            name for name in self.layers if name not in frozen and self._model.get_layer(name).trainable
+        ]
+
+    def release(self) -> None:
+        """Unfreezes all: the steps that follow train what they are told to, not what this training did."""
+        self._frozen.thaw_all()

@@ -1,0 +1,22 @@
+"""Models and the scope of a distribution strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import tensorflow as tf
+
+Result = TypeVar("Result")
+
+
+def outside(function: Callable[..., Result], *arguments: Any) -> Result:
+    """Calls a function outside of the scope of any strategy: its models are those of a plain process.
+
+    A scope can neither be left for a while nor hold the default strategy's; but it is its thread's alone.
+    """
+    if not tf.distribute.has_strategy():
+        return function(*arguments)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(function, *arguments).result()

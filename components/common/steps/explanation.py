@@ -1,0 +1,197 @@
+"""What a step will do to each layer of a model, said before anything is trained."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tf_keras
+
+from components.common.base.interruption import Interrupted
+from components.common.models import model_files, saved_models, user_module
+from components.common.models.model_definition import ModelDefinition
+from components.common.models.model_files import StepRecord
+from components.common.models.stock_layers import only_stock_layers
+from components.common.models.user_module import UserModuleError
+from components.common.tflite import tflite_file
+from components.common.tflite.tflite_file import TFLiteFile
+
+_LONGEST = 300
+
+# Folder of a SavedModel, whether it is quantization-aware → a float32 or int8 file.
+ToTFLite = Callable[[str, bool], bytes]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a step cannot work on a model.
+
+    Attributes:
+        layer: Name of the layer at fault; empty where it is the model as a whole.
+        reason: What is wrong, and what to write instead.
+        option: The option that is at fault, where it is one.
+    """
+
+    layer: str
+    reason: str
+    option: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.layer}: {self.reason}" if self.layer else self.reason
+
+
+class Workshop:
+    """Builds the user's models, and converts them untrained; each only once.
+
+    Attributes:
+        examples: Number of training examples, where it is known.
+        custom_objects: What the user's module defines or imports, by name.
+    """
+
+    def __init__(self, definition: ModelDefinition, to_tflite: ToTFLite, examples: int | None):
+        self._definition = definition
+        self._to_tflite = to_tflite
+        self._files: dict[int, tuple[Any, bytes, TFLiteFile]] = {}
+        self.examples = examples
+
+    @functools.cached_property
+    def custom_objects(self) -> dict[str, Any]:
+        return self._definition.custom_objects()
+
+    @functools.lru_cache  # noqa: B019  (lives as long as one command)
+    def build(self, function: str, compiled: bool = False) -> tf_keras.Model:
+        """The model that a function of the user's module builds.
+
+        Raises:
+            UserModuleError: Where it does not, or where the model cannot go from one step to the next.
+        """
+        model = self._definition.build(function, compiled)
+        self._refuse_unsaved(model, function)
+        return model
+
+    def _refuse_unsaved(self, model: tf_keras.Model, function: str) -> None:
+        """Writes the Keras model and loads it, as is done between steps."""
+        if not saved_models.holds_layers(model):
+            return
+        try:
+            with (
+                tempfile.TemporaryDirectory(prefix="paredown-") as folder,
+                tf_keras.utils.custom_object_scope(self.custom_objects),
+            ):
+                path = Path(folder) / model_files.KERAS / "model.h5"
+                path.parent.mkdir()
+                model.save(path, include_optimizer=False)
+                model_files.load(folder)
+        except Interrupted:
+            raise
+        except Exception as error:  # the user's get_config and from_config may raise anything
+            raise UserModuleError(
+                f"{self._definition.module}.{function} returned a model that cannot be saved and loaded, as it is "
+                f"between steps: {_why_not_loaded(model, error)}"
+            ) from error
+
+    def float_file(self, model: tf_keras.Model) -> TFLiteFile:
+        """A model as float32 TFLite file; its weights may become others, which mean nothing either.
+
+        Raises:
+            ConversionError: Where TFLite cannot hold it.
+        """
+        return self._converted(model)[2]
+
+    def float_content(self, model: tf_keras.Model) -> bytes:
+        """The bytes of `float_file`."""
+        return self._converted(model)[1]
+
+    def _converted(self, model: tf_keras.Model) -> tuple[Any, bytes, TFLiteFile]:
+        if id(model) not in self._files:
+            _tell_apart(model)
+            # The model goes along, so that its id stays its own.
+            self._files[id(model)] = (model, *self._convert(model, False))
+        return self._files[id(model)]
+
+    def aware_file(self, model: tf_keras.Model) -> TFLiteFile:
+        """A quantization-aware model as int8 TFLite file, for which it needs no examples.
+
+        Raises:
+            ConversionError: Where TFLite cannot hold it.
+        """
+        return self._convert(model, True)[1]
+
+    def _convert(self, model: tf_keras.Model, aware: bool) -> tuple[bytes, TFLiteFile]:
+        with tempfile.TemporaryDirectory(prefix="paredown-") as folder:
+            model_files.save_serving(model, folder, list(model.input_names))
+            content = self._to_tflite(folder, aware)
+            path = Path(folder) / "model.tflite"
+            path.write_bytes(content)
+            return content, tflite_file.read(path)
+
+
+def _tell_apart(model: tf_keras.Model) -> None:
+    """Gives weights that are all the same, such as biases, values of their own, as training does.
+
+    The converter stores equal constants once: the file would be smaller than that of the trained model.
+    """
+    random = np.random.default_rng(0)
+    for weight in model.weights:
+        values = weight.numpy()
+        if values.size and np.issubdtype(values.dtype, np.floating) and np.all(values == values.flat[0]):
+            weight.assign(values + random.uniform(0.01, 0.02, values.shape).astype(values.dtype))
+
+
+def _why_not_loaded(model: tf_keras.Model, error: Exception) -> str:
+    for layer in filter(only_stock_layers, model.layers):  # others may have no config to ask for
+        for argument, value in layer.get_config().items():
+            if isinstance(value, dict) and value.get("class_name") == "function":
+                return (
+                    f"{argument} of layer {layer.name} is {value['config']}, a function of your own, which Keras "
+                    "does not find again; write a class in its place, for an activation a layer"
+                )
+    return (
+        f"{user_module.describe(error)[:_LONGEST]}; give layers of your own a get_config that from_config can "
+        "read, and each layer and weight a name of its own"
+    )
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a chain will have come to before a step, as far as that is known untrained.
+
+    Attributes:
+        model: With the layers that there will be; its weights mean nothing.
+        record: What the steps so far will have been asked for.
+        workshop: For the models that a step needs besides.
+    """
+
+    model: tf_keras.Model
+    record: StepRecord
+    workshop: Workshop
+
+    def after(
+        self, technique: str, options: dict[str, Any], model: tf_keras.Model | None = None
+    ) -> Outlook:
+        """The outlook when a step has been taken, of which the record still lacks what it asks for."""
+        return replace(self, model=model or self.model, record=self.record.after(technique, options))
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a step will do.
+
+    Attributes:
+        effects: Layer → what becomes of it, in a few words. Layers that nothing happens to are left out.
+        refusals: Why the step cannot work; empty where it can.
+        after: The outlook for the next step.
+        size: Predicted bytes of the file, where the step writes one.
+        layer_bytes: Layer → predicted bytes of its weights in that file.
+    """
+
+    effects: dict[str, str]
+    refusals: list[Refusal]
+    after: Outlook
+    size: int | None = None
+    layer_bytes: dict[str, int] = field(default_factory=dict)

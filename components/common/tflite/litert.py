@@ -1,0 +1,134 @@
+"""A TFLite file on the runtime that people deploy on: LiteRT with its default delegate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from components.common.data.examples import InputSpec, shaped
+from components.common.tflite import tflite_file
+from components.common.tflite.tflite_file import SIGNATURE, TFLiteFileError
+
+
+class LiteRTError(Exception):
+    """A file does not load, lacks the signature, or does not run; the message has the reason."""
+
+
+def quantize(values: np.ndarray, scale: float, zero_point: int, dtype: Any) -> np.ndarray:
+    """Real values as the integers that a quantized tensor holds: rounded, then clipped.
+
+    Args:
+        values: Any shape.
+        scale: Real size of one step; 0 where the tensor is not quantized.
+        zero_point: The integer that stands for 0.
+        dtype: Of the tensor.
+    """
+    if not scale:
+        return values.astype(dtype, copy=False)
+    limits = np.iinfo(dtype)
+    steps = np.round(values.astype(np.float64) / scale) + zero_point
+    return np.clip(steps, limits.min, limits.max).astype(dtype)
+
+
+def dequantize(values: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
+    """The real values that a tensor's integers stand for; float tensors are returned as they are."""
+    if not scale:
+        return values
+    return ((values.astype(np.float64) - zero_point) * scale).astype(np.float32)
+
+
+def _refuse_flex(path: str) -> None:
+    """Raises a LiteRTError where a file has TensorFlow's own operators.
+
+    Where TensorFlow happens to be imported LiteRT finds its Flex delegate, and runs what does not even
+    load on the devices that the file is for.
+    """
+    try:
+        operators = tflite_file.read(path).operators
+    except TFLiteFileError as error:
+        raise LiteRTError(f"does not load on LiteRT: {error.reason}") from error
+    flex = sorted(name for name in operators if name.startswith("Flex"))
+    if flex:
+        raise LiteRTError(f"does not load on LiteRT: needs the Flex delegate for {', '.join(flex)}")
+
+
+class LiteRTModel:
+    """A loaded TFLite file, one example at a time.
+
+    Examples go through one by one, as on a device: the delegate's kernels for larger batches may
+    round differently.
+
+    Attributes:
+        inputs: Name in the signature → shape without the batch dimension, and the float dtype to feed
+            (quantized inputs are quantized here).
+    """
+
+    def __init__(self, path: str, threads: int = 1):
+        """Loads the file and prepares the delegate.
+
+        Args:
+            path: The TFLite file.
+            threads: Of the interpreter.
+
+        Raises:
+            LiteRTError: Where the file cannot be loaded or has no `serving_default`.
+        """
+        from ai_edge_litert.interpreter import Interpreter
+
+        _refuse_flex(path)
+        try:
+            self._interpreter = Interpreter(model_path=path, num_threads=threads)
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError, OSError) as error:
+            raise LiteRTError(f"does not load on LiteRT: {error}") from error
+        if SIGNATURE not in self._interpreter.get_signature_list():
+            raise LiteRTError(f"has no signature {SIGNATURE!r}")
+        runner = self._interpreter.get_signature_runner(SIGNATURE)
+        self._inputs: dict[str, dict[str, Any]] = runner.get_input_details()
+        self._outputs: dict[str, dict[str, Any]] = runner.get_output_details()
+        self.inputs = {
+            name: InputSpec(
+                tuple(int(size) for size in detail["shape"][1:]),
+                np.float32 if detail["quantization"][0] else detail["dtype"],
+            )
+            for name, detail in self._inputs.items()
+        }
+
+    def predict(self, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Predicts one example.
+
+        Args:
+            features: Input → values, in any shape that has the input's number of elements.
+
+        Returns:
+            Output → real values, without the batch dimension.
+
+        Raises:
+            LiteRTError: Where an input has no feature, or the interpreter fails.
+            ExamplesError: Where a feature has another number of elements.
+        """
+        for name, detail in self._inputs.items():
+            if features.get(name) is None:
+                raise LiteRTError(f"needs the feature {name!r}, which an example does not have")
+            value = shaped(np.asarray(features[name])[np.newaxis], self.inputs[name], name)
+            self._interpreter.set_tensor(
+                detail["index"], quantize(value, *detail["quantization"], detail["dtype"])
+            )
+        self.invoke()
+        return {
+            name: dequantize(self._interpreter.get_tensor(detail["index"])[0], *detail["quantization"])
+            for name, detail in self._outputs.items()
+        }
+
+    def invoke(self) -> None:
+        """Runs the interpreter on the inputs that were set last.
+
+        Raises:
+            LiteRTError: Where it fails.
+        """
+        try:
+            self._interpreter.invoke()
+        except (ValueError, RuntimeError) as error:
+            raise LiteRTError(f"does not run on LiteRT: {error}") from error

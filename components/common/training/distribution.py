@@ -1,0 +1,329 @@
+"""Training on several devices or machines: tf.distribute's strategies, and what Keras's `fit` is given."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from components.common.base.distribution_options import Distribution
+from components.common.data.examples import Arrays
+
+# A function with examples as constants, which a parameter server's workers get, is one protocol buffer.
+_MOST_BYTES_OF_CONSTANTS = 2**31 - 2**20
+
+Piece = np.ndarray
+Result = TypeVar("Result")
+
+
+class DistributionError(Exception):
+    """Training cannot be distributed as asked; the message says why and what to write instead."""
+
+
+def replicas() -> int:
+    """Replicas among which the strategy in scope divides each batch; 1 where there is none."""
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def asynchronous() -> bool:
+    """Whether workers take steps by themselves (parameter servers): batches and callbacks have no order."""
+    return isinstance(tf.distribute.get_strategy(), tf.distribute.ParameterServerStrategy)
+
+
+def strategy_of(asked: Distribution) -> tf.distribute.Strategy:
+    """Makes the strategy. Several processes: in each of them, before anything else of TensorFlow.
+
+    Args:
+        asked: Other than `none`.
+
+    Raises:
+        DistributionError: Where the devices are not there.
+    """
+    if asked.kind == "multi_worker":
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if asked.kind == "parameter_server":
+        return tf.distribute.ParameterServerStrategy(_resolver())
+    if asked.kind == "tpu":
+        return _tpu_strategy(asked.name)
+    if asked.devices is None:
+        return tf.distribute.MirroredStrategy(mirrored_devices())
+    return tf.distribute.MirroredStrategy([f"/cpu:{index}" for index in range(asked.devices)])
+
+
+def _resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
+    return tf.distribute.cluster_resolver.TFConfigClusterResolver()
+
+
+def mirrored_devices() -> list[str]:
+    """Where replicas are put: on each GPU, or on the one CPU."""
+    gpus = tf.config.list_logical_devices("GPU")
+    return [f"/gpu:{index}" for index in range(len(gpus))] or ["/cpu:0"]
+
+
+class OneStatistic(tf_keras.callbacks.Callback):
+    """Lets all replicas measure with the statistics of batches that are written: means over the replicas' own.
+
+    Each replica gathers those of BatchNormalization by itself, and would be measured by them too.
+    """
+
+    def on_test_begin(self, logs: dict | None = None) -> None:
+        if not tf.distribute.has_strategy() or asynchronous():
+            return
+        for weight in self.model.weights:
+            by_itself = weight.synchronization == tf.VariableSynchronization.ON_READ
+            if by_itself and weight.aggregation == tf.VariableAggregation.MEAN:
+                weight.assign(weight.read_value())
+
+
+def divide_cpu(devices: int) -> None:
+    """Makes the CPU pass for several devices, before TensorFlow has used it.
+
+    Raises:
+        RuntimeError: Where it has.
+    """
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
+
+
+def _tpu_strategy(name: str) -> tf.distribute.Strategy:
+    try:
+        tpu = name or os.environ.get("TPU_NAME") or "local"
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=tpu)
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+        raise DistributionError(f"{no_tpu(name)} ({str(error).splitlines()[0]})") from error
+    return tf.distribute.TPUStrategy(resolver)
+
+
+def no_tpu(name: str) -> str:
+    """What was looked for in vain."""
+    looked = f"a TPU named {name!r}" if name else "a TPU of this machine (libtpu, or TPU_NAME)"
+    return (
+        f"distribution: tpu finds no TPU: TensorFlow's resolver looked for {looked}; run where there is "
+        "one, or write distribution: mirrored"
+    )
+
+
+def facts_of(strategy: tf.distribute.Strategy) -> dict[str, str | int]:
+    """What a model is trained on: `distribution`, as the option has it, and the number of `replicas`."""
+    kinds = {
+        tf.distribute.MultiWorkerMirroredStrategy: "multi_worker",
+        tf.distribute.ParameterServerStrategy: "parameter_server",
+        tf.distribute.TPUStrategy: "tpu",
+        tf.distribute.MirroredStrategy: "mirrored",
+    }
+    kind = next((kind for made, kind in kinds.items() if isinstance(strategy, made)), "none")
+    return {"distribution": kind, "replicas": workers(strategy)}
+
+
+def workers(strategy: tf.distribute.Strategy) -> int:
+    """How many compute gradients at the same time: replicas in step, or a parameter server's workers."""
+    if isinstance(strategy, tf.distribute.ParameterServerStrategy):
+        return _resolver().cluster_spec().num_tasks("worker")
+    return strategy.num_replicas_in_sync
+
+
+# What `fit` and `evaluate` are given.
+
+
+def epoch_batches(examples: int, batch_size: int, parts: int, seed: int, epoch: int) -> list[list[Piece]]:
+    """The order of an epoch: batches, each in as many pieces of equal size as there are replicas.
+
+    Keras divides the loss of each replica by the number of its own examples and takes the mean over
+    replicas, which is the mean over the batch only where all have as many. The last batch is filled up
+    from the beginning of the epoch, by fewer examples than there are replicas.
+
+    Args:
+        examples: How many there are.
+        batch_size: Of the whole batch; a multiple of `parts`.
+        parts: Replicas.
+        seed: Of the order, which is another in each epoch.
+        epoch: From 0.
+
+    Returns:
+        Batches of pieces, which hold indices of examples.
+    """
+    order = np.random.default_rng([seed, epoch]).permutation(examples)
+    missing = -examples % parts
+    order = np.concatenate([order, np.resize(order, missing)])
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    return [np.split(batch, parts) for batch in batches]
+
+
+def evaluation_batches(examples: int, batch_size: int, parts: int) -> list[list[Piece]]:
+    """Each example exactly once, in order; pieces may differ by one example, as metrics count them."""
+    whole = np.arange(examples)
+    batches = [whole[start : start + batch_size] for start in range(0, examples, batch_size)]
+    if len(batches) > 1 and len(batches[-1]) < parts:
+        batches[-2:] = [np.concatenate(batches[-2:])]
+    return [np.array_split(batch, parts) for batch in batches]
+
+
+def fit_arguments(
+    train: Arrays,
+    evaluation: Arrays,
+    outputs: Sequence[str],
+    batch_size: int,
+    seed: int,
+    steps_per_epoch: int,
+) -> dict[str, Any]:
+    """The examples as arguments of `Model.fit`, inside of the scope of the strategy to train with.
+
+    Args:
+        train: Examples to train on.
+        evaluation: Examples to measure after each epoch.
+        outputs: Names of the model's outputs, in its order.
+        batch_size: Examples in a step, of all replicas together.
+        seed: Of the order of examples where there are several replicas.
+        steps_per_epoch: Of the whole batch size.
+
+    Raises:
+        DistributionError: Where a batch cannot be divided evenly.
+    """
+    if not tf.distribute.has_strategy():
+        return {
+            "x": list(train.features.values()),
+            "y": train.labels_of(outputs),
+            "sample_weight": train.weights(),
+            "validation_data": (list(evaluation.features.values()), evaluation.labels_of(outputs)),
+            "batch_size": batch_size,
+        }
+    refuse_uneven(batch_size, len(train))
+    measured = evaluation_arguments(evaluation, outputs, batch_size)
+    arguments = {
+        "steps_per_epoch": steps_per_epoch,
+        "validation_data": measured["x"],
+        "validation_steps": measured["steps"],
+    }
+    if asynchronous():
+        return {**arguments, "x": _endless(train, outputs, batch_size, seed)}
+
+    def batches() -> Iterator[list[Piece]]:
+        epoch = 0
+        while True:
+            yield from epoch_batches(len(train), batch_size, replicas_, seed, epoch)
+            epoch += 1
+
+    replicas_ = replicas()
+    return {**arguments, "x": _distributed(train, outputs, batches)}
+
+
+def evaluation_arguments(
+    evaluation: Arrays, outputs: Sequence[str], batch_size: int = 32
+) -> dict[str, Any]:
+    """The examples as arguments of `Model.evaluate`, inside of the scope of a strategy or of none.
+
+    Args:
+        evaluation: The examples.
+        outputs: Names of the model's outputs, in its order.
+        batch_size: Examples in a step, of all replicas together.
+    """
+    if not tf.distribute.has_strategy():
+        labels = evaluation.labels_of(outputs)
+        return {"x": list(evaluation.features.values()), "y": labels, "batch_size": batch_size}
+    if asynchronous():
+        return {"x": _at_once(evaluation, outputs), "steps": 1}
+    batches = evaluation_batches(len(evaluation), batch_size, replicas())
+    return {"x": _distributed(evaluation, outputs, lambda: iter(batches)), "steps": len(batches)}
+
+
+def refuse_uneven(batch_size: int, examples: int, parts: int | None = None) -> None:
+    """Raises a DistributionError where replicas, those in scope by default, would not have equal shares."""
+    parts = parts or replicas()
+    if batch_size % parts:
+        raise DistributionError(
+            f"batch_size ({batch_size}) cannot be divided among {parts} replicas; write a multiple of {parts}"
+        )
+    if examples < parts:
+        raise DistributionError(
+            f"{examples} examples cannot be divided among {parts} replicas; write distribution: none"
+        )
+
+
+def _distributed(arrays: Arrays, outputs: Sequence[str], batches: Any) -> tf.distribute.DistributedDataset:
+    """Batches for the replicas of this process, each of which takes the next piece."""
+
+    def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        here = context.num_replicas_in_sync // context.num_input_pipelines
+        first = context.input_pipeline_id * here
+
+        def pieces() -> Iterator[Piece]:
+            for batch in batches():
+                yield from batch[first : first + here]
+
+        indices = tf.data.Dataset.from_generator(pieces, output_signature=tf.TensorSpec([None], tf.int64))
+        constants = tf.nest.map_structure(tf.constant, _columns(arrays, outputs))
+        return indices.map(_taking(constants)).prefetch(tf.data.AUTOTUNE)
+
+    return tf.distribute.get_strategy().distribute_datasets_from_function(dataset)
+
+
+def _endless(arrays: Arrays, outputs: Sequence[str], batch_size: int, seed: int) -> Any:
+    """Batches without end for each of a parameter server's workers, each in an order of its own."""
+    refuse_large(arrays)
+
+    def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        # A worker does not know its number: without a seed from its own clock all would take the same
+        # examples at the same time. What order steps are taken in cannot be repeated anyway.
+        clock = tf.cast(tf.timestamp() * 1e6, tf.int64)
+
+        def order(epoch: tf.Tensor) -> tf.data.Dataset:
+            # Not Dataset.shuffle, whose seed cannot be a tensor where the global seed is 0.
+            keys = tf.random.stateless_uniform([len(arrays)], tf.stack([clock, seed + epoch]))
+            return tf.data.Dataset.from_tensor_slices(tf.argsort(keys))
+
+        constants = tf.nest.map_structure(tf.constant, _columns(arrays, outputs))
+        epochs = tf.data.Dataset.range(tf.int64.max)
+        indices = epochs.flat_map(tf.autograph.experimental.do_not_convert(order))
+        return indices.batch(batch_size, drop_remainder=True).map(_taking(constants))
+
+    return tf_keras.utils.experimental.DatasetCreator(dataset)
+
+
+def _at_once(arrays: Arrays, outputs: Sequence[str]) -> Any:
+    """All examples as one batch: of several, each worker would begin with the first one."""
+    refuse_large(arrays)
+
+    def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        return _whole(arrays, outputs).batch(len(arrays)).repeat()
+
+    return tf_keras.utils.experimental.DatasetCreator(dataset)
+
+
+def _whole(arrays: Arrays, outputs: Sequence[str]) -> tf.data.Dataset:
+    return tf.data.Dataset.from_tensor_slices(_columns(arrays, outputs))
+
+
+def _taking(columns: Any) -> Callable[[tf.Tensor], Any]:
+    """What takes the examples of some indices from columns."""
+    return tf.autograph.experimental.do_not_convert(
+        lambda chosen: tf.nest.map_structure(functools.partial(tf.gather, indices=chosen), columns)
+    )
+
+
+def _columns(arrays: Arrays, outputs: Sequence[str]) -> tuple[Any, ...]:
+    """Features, labels and, where examples do not count alike, their weights, as `fit` takes them."""
+    weights = arrays.weights()
+    weighed = () if weights is None else (weights,)
+    labels = arrays.labels_of(outputs)
+    if isinstance(labels, list):
+        labels = tuple(labels)  # tf.data would make one tensor of a list
+    return tuple(arrays.features.values()), labels, *weighed
+
+
+def refuse_large(arrays: Arrays) -> None:
+    """Raises a DistributionError where examples are too many to be sent to a parameter server's workers."""
+    labels = arrays.labels.values() if isinstance(arrays.labels, dict) else [arrays.labels]
+    values: Sequence[np.ndarray] = [*arrays.features.values(), *labels]
+    size = sum(value.nbytes for value in values)
+    if size > _MOST_BYTES_OF_CONSTANTS:
+        raise DistributionError(
+            f"examples of {size:,} bytes do not fit into the 2 GB that parameter_server can send to its workers; "
+            "write distribution: multi_worker"
+        )

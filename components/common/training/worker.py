@@ -1,0 +1,98 @@
+"""One process of a worker group: `python -m components.common.training.worker`."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import sys
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from components.common.base import progress
+from components.common.base.distribution_options import Distribution, cluster_task, is_chief
+from components.common.training.worker_group import ERROR, PROGRESS, RESULT, WORK
+
+
+def main(group: Path, name: str) -> None:
+    """Does this process's share of the work.
+
+    Args:
+        group: Folder with the work.
+        name: Of this process; its folder below `group` gets what it has to say.
+    """
+    folder = group / name
+    _fail_in_one_line(folder)
+    _end_with_parent()
+    options, work = pickle.loads((group / WORK).read_bytes())
+    asked = Distribution.model_validate(options)
+    # TensorFlow is imported from here on: what ends a worker is in place before.
+    from components.common.training import distribution
+    from components.common.training.distributed import told
+
+    task = cluster_task(os.environ)
+    if asked.kind == "parameter_server" and task and task[0] in ("worker", "ps"):
+        _serve(*task)
+        return
+    if asked.devices is not None:
+        distribution.divide_cpu(asked.devices)
+    strategy = distribution.strategy_of(asked)
+    # Loading it imports what may use TensorFlow, which the strategy has to come before.
+    function, arguments, written = pickle.loads(work)
+    if not is_chief(os.environ):
+        arguments.update({argument: str(folder / argument) for argument in written})
+    with (
+        open(folder / PROGRESS, "a", encoding="utf-8", buffering=1) as reports,
+        progress.listening(lambda text: _write_line(reports, text)),
+    ):
+        progress.report(told(asked, distribution.workers(strategy)))
+        with strategy.scope():
+            result = function(**arguments)
+    unfinished = folder / f"{RESULT}.unfinished"
+    unfinished.write_bytes(pickle.dumps(result))
+    unfinished.replace(folder / RESULT)
+
+
+def _write_line(stream: Any, text: str) -> None:
+    stream.write(json.dumps(text) + "\n")
+
+
+def _serve(kind: str, index: int) -> None:
+    """Takes work from the cluster's chief, until somebody ends this process."""
+    import tensorflow as tf
+
+    cluster = tf.distribute.cluster_resolver.TFConfigClusterResolver().cluster_spec()
+    tf.distribute.Server(cluster, job_name=kind, task_index=index, protocol="grpc", start=True).join()
+
+
+def _fail_in_one_line(folder: Path) -> None:
+    """Lets the parent know why this process ends."""
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        from components.common.models.user_module import describe
+
+        (folder / ERROR).write_text(describe(error), encoding="utf-8")
+        sys.__excepthook__(kind, error, trace)
+        sys.stderr.flush()
+        # Threads of a broken cluster may never end.
+        os._exit(1)
+
+    sys.excepthook = hook
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the parent is gone, which holds the other end of standard input."""
+
+    def wait() -> None:
+        # Not through sys.stdin, whose lock Python wants when it ends.
+        while os.read(0, 1):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,274 @@
+"""CSV files, read as TFX's CsvExampleGen reads them. Imports neither TensorFlow nor TFX.
+
+TFX takes the first line for the names of the columns, cut at each comma, and the type of a column from all of
+its cells: integers where all are, else floats, else text (`tfx_bsl.coders.csv_decoder`). Its executor ends in an
+error at a row with a field too many, without a file or a line; an integer that does not fit into int64 makes a
+column text, without a word. Both are found here, by file and line.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pipeline.checks.table import EMPTY, FLOAT, INTEGER, MOST_FAULTS, TEXT, Column, Table
+
+_GZIP = b"\x1f\x8b"
+_LEAST, _MOST = -(2**63), 2**63 - 1
+_RANK = {EMPTY: 0, INTEGER: 1, FLOAT: 2, TEXT: 3}
+# Rows that are looked at together, column by column.
+_TOGETHER = 5000
+# No field of a table is longer; csv refuses 128 KiB unless told.
+_LONGEST_FIELD = 2**24
+
+_Record = tuple[int, str]
+
+
+class _Fault(Exception):
+    """A file cannot be read on."""
+
+
+def read(paths: Iterable[Path], folder: Path, whole: bool) -> Table:
+    """Reads the files of a split.
+
+    Args:
+        paths: The files.
+        folder: What their names are shown from.
+        whole: Whether to read all rows; names of columns alone where it is not so.
+    """
+    table = Table()
+    columns = _Columns()
+    first: tuple[str, list[str]] | None = None
+    for path in paths:
+        name = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+        try:
+            header = _header(path)
+        except _Fault as fault:
+            table.faults.append(f"{name}:1: {fault}")
+            continue
+        if first is None:
+            first = (name, header)
+            columns.start(header)
+        elif header != first[1]:
+            table.faults.append(f"{name}:1: {_difference(first[1], header, first[0])}")
+            continue
+        if whole:
+            table.faults += _faults_of_rows(path, name, columns)
+    if first is not None:
+        table.columns = columns.finished()
+        table.faults += columns.faults()
+    table.rows = columns.rows
+    if whole:
+        table.refuse_no_rows()
+    return table
+
+
+def _header(path: Path) -> list[str]:
+    with open(path, "rb") as file:
+        line = file.readline()
+    if line.startswith(_GZIP):
+        raise _Fault("is compressed, and TFX reads CSV as plain text; unpack it")
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _Fault(f"is not UTF-8 at byte {error.start + 1}; save the file as UTF-8") from error
+    if "\0" in text:
+        raise _Fault("has bytes of 0, as UTF-16 does; save the file as UTF-8")
+    if "\r" in text.rstrip("\r\n"):
+        raise _Fault(
+            "ends its lines by CR alone, and TFX takes all of them for one; end them by LF or CRLF"
+        )
+    if text.startswith("\ufeff"):
+        raise _Fault(
+            "begins with a byte order mark, which TFX takes for part of the first column's name; save the file "
+            "as UTF-8 without one"
+        )
+    names = text.strip().split(",")  # as tfx.utils.io_utils.load_csv_column_names
+    quoted = [name for name in names if '"' in name]
+    if quoted:
+        raise _Fault(
+            f"the column {quoted[0]} is written in quotes, which TFX takes for part of the name; remove them"
+        )
+    twice = sorted({name for name in names if names.count(name) > 1 and name})
+    if twice:
+        raise _Fault(f"the column {twice[0]!r} stands twice, and one would be lost; rename one of them")
+    if "" in names:
+        raise _Fault(f"column {names.index('') + 1} has no name; write one, or remove the column")
+    if all(_kind(name)[0] in (INTEGER, FLOAT) for name in names):
+        raise _Fault(
+            "the file begins with numbers, and TFX takes the first line for the names of the columns; write them "
+            "above"
+        )
+    return names
+
+
+def _difference(wanted: list[str], header: list[str], first: str) -> str:
+    missing = [name for name in wanted if name not in header]
+    more = [name for name in header if name not in wanted]
+    if missing or more:
+        what = [f"has no column {missing[0]!r}"] if missing else []
+        what += [f"has a column {more[0]!r}"] if more else []
+        return f"{' and '.join(what)}, other than {first}; files of a split have the same columns"
+    return f"has the columns of {first} in another order; files of a split have one header"
+
+
+def _faults_of_rows(path: Path, name: str, columns: _Columns) -> list[str]:
+    faults: list[str] = []
+    try:
+        records = _records(path)
+        while chunk := list(itertools.islice(records, _TOGETHER)):
+            lines, rows = _rows(chunk, columns.width, faults)
+            columns.add(rows, lines, name)
+            if len(faults) >= MOST_FAULTS:
+                break
+    except _Fault as fault:
+        faults.append(str(fault))
+    return [f"{name}:{fault}" for fault in faults[:MOST_FAULTS]]
+
+
+def _records(path: Path) -> Iterator[_Record]:
+    """Number of the first line and text of each row: lines, joined where a quote goes over several."""
+    with open(path, "rb") as file:
+        file.readline()
+        held: list[str] = []
+        quotes = began = 0
+        for number, line in enumerate(file, 2):
+            try:
+                text = line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise _Fault(
+                    f"{number}: is not UTF-8 at byte {error.start + 1}; save the file as UTF-8"
+                ) from error
+            if not held and '"' not in text:
+                yield number, text
+                continue
+            began = began if held else number
+            held.append(text)
+            quotes += text.count('"')
+            if quotes % 2 == 0:
+                yield began, "".join(held)
+                held, quotes = [], 0
+        if held:
+            raise _Fault(
+                f"{began}: a quote is opened and never closed; close it, or double it where it is meant"
+            )
+
+
+def _rows(chunk: list[_Record], width: int, faults: list[str]) -> tuple[list[int], list[list[str]]]:
+    """Cells of each row that is whole, with their lines; blank lines are none, as to TFX.
+
+    Other than TFX, which takes whatever follows a closing quote for part of the field: a quote that was
+    forgotten makes one field of all that stands before the next quote, rows and all.
+    """
+    csv.field_size_limit(_LONGEST_FIELD)
+    try:
+        rows = list(csv.reader((text for _, text in chunk), strict=True))
+    except csv.Error:
+        rows = []
+    if len(rows) == len(chunk) and all(len(row) == width for row in rows):
+        return [number for number, _ in chunk], rows
+    lines, whole = [], []
+    for number, text in chunk:
+        try:
+            found = list(csv.reader([text], strict=True))
+        except csv.Error as error:
+            faults.append(
+                f"{number}: cannot be read as CSV ({error}); close quotes, and double those that are meant"
+            )
+            continue
+        if len(found[0]) == width:
+            lines.append(number)
+            whole.append(found[0])
+        elif found[0]:
+            spread = text.rstrip("\r\n").count("\n")
+            faults.append(
+                f"{number}: has {len(found[0])} fields, and the header {width}; "
+                + (
+                    f"a quote goes on over {spread} more lines, close it where it ends"
+                    if spread
+                    else "write as many, and fields that hold commas in quotes"
+                )
+            )
+    return lines, whole
+
+
+def _kind(cell: str) -> tuple[str, bool]:
+    """What TFX takes a cell for, and whether it is an integer outside int64."""
+    if cell.isascii():
+        try:
+            value = int(cell)
+        except ValueError:
+            pass
+        else:
+            return INTEGER, not _LEAST <= value <= _MOST
+        try:
+            float(cell)
+        except ValueError:
+            return TEXT, False
+        return FLOAT, False
+    return TEXT, False
+
+
+class _Columns:
+    """The columns, while rows are added."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.names: list[str] = []
+        self.found: list[Column] = []
+        # Column → where an integer outside int64 stands first, and it.
+        self.outside: dict[int, tuple[str, str]] = {}
+
+    @property
+    def width(self) -> int:
+        return len(self.names)
+
+    def start(self, names: list[str]) -> None:
+        self.names = names
+        self.found = [Column() for _ in names]
+
+    def add(self, rows: list[list[str]], lines: list[int], name: str) -> None:
+        """Adds rows of a file, whose lines these are."""
+        self.rows += len(rows)
+        for index, cells in enumerate(zip(*rows, strict=True)):
+            column = self.found[index]
+            distinct = set(cells)
+            if "" in distinct:
+                distinct.remove("")
+                column.missing += cells.count("")
+                column.where_missing = column.where_missing or f"{name}:{lines[cells.index('')]}"
+            if column.kind != TEXT and distinct:
+                self._infer(index, column, distinct, cells, lines, name)
+
+    def _infer(
+        self,
+        index: int,
+        column: Column,
+        distinct: set[str],
+        cells: tuple[str, ...],
+        lines: list[int],
+        name: str,
+    ) -> None:
+        for cell in distinct:
+            kind, outside = _kind(cell)
+            if _RANK[kind] > _RANK[column.kind]:
+                column.kind = kind
+                if kind == TEXT:
+                    return
+            if outside and index not in self.outside:
+                self.outside[index] = (f"{name}:{lines[cells.index(cell)]}", cell)
+
+    def finished(self) -> dict[str, Column]:
+        return dict(zip(self.names, self.found, strict=True))
+
+    def faults(self) -> list[str]:
+        """Integers that TFX would turn their whole column into text for."""
+        return [
+            f"{where}: {self.names[index]} is {cell if len(cell) < 40 else cell[:36] + ' …'}, which int64 does not "
+            "hold, and TFX would take the whole column for text; write it as a float, 1e19, or with a letter "
+            "before it where it is a name"
+            for index, (where, cell) in self.outside.items()
+            if self.found[index].kind != TEXT
+        ]

@@ -1,0 +1,168 @@
+"""What of `distribution` cannot work, found without TensorFlow or by what TensorFlow sees of this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from components.clusterer.params import ClusterOptions
+from components.common.base.distribution_options import TF_CONFIG, Distribution, cluster_task
+from components.common.base.step_options import StepOptions, Training, TrainingOptions
+from components.pruner.params import PruneOptions
+from components.quantization_aware_trainer.params import QatOptions
+from pipeline.config.config import Config
+from pipeline.config.config_file import Location
+
+Mistakes = Iterator[tuple[Location, str]]
+
+_OWN_WAY = "write distribution: none in this step, or mirrored or multi_worker, which take steps together"
+_NOT_ASYNCHRONOUS = {
+    PruneOptions: "the workers of a parameter server take their steps at any time, and TFMOT counts steps to "
+    "make masks",
+    ClusterOptions: "the workers of a parameter server take their steps at any time, and values stay shared "
+    "only if they are put back after each step",
+    QatOptions: "the workers of a parameter server take their steps at any time, and TFMOT's moving ranges of "
+    "activations are updated by all of them together",
+}
+
+
+@dataclass(frozen=True)
+class Distributed:
+    """A training of a config.
+
+    Attributes:
+        at: Where it stands.
+        options: As written.
+        asked: How it is distributed: as written, or as the baseline is.
+        before: Steps before it in its chain.
+    """
+
+    at: Location
+    options: Training
+    asked: Distribution
+    before: list[StepOptions]
+
+    def name(self) -> str:
+        """The technique; for the baseline, in words."""
+        return getattr(self.options, "technique", "the training")
+
+    def blame(self, option: str) -> Location:
+        """The option, where it is written; else the step, which is the way it is by model.train."""
+        return (*self.at, option) if option in self.options.model_fields_set else self.at
+
+
+def trainings(config: Config) -> Iterator[Distributed]:
+    """Each training of a config: that of the baseline, and those of the steps."""
+    train = config.model.train
+    yield Distributed(("model", "train"), train, train.distribution, [])
+    for name, chain in config.candidates.items():
+        steps = chain.steps()
+        for index, step in enumerate(steps):
+            if isinstance(step, TrainingOptions):
+                asked = step.distribution or train.distribution
+                yield Distributed(("candidates", name, index, step.technique), step, asked, steps[:index])
+
+
+def check(config: Config, environment: Mapping[str, str] = os.environ) -> Mistakes:
+    """What follows from the config, and from TF_CONFIG, alone."""
+    fault = _fault_of_tf_config(environment)
+    for found in trainings(config):
+        asked = found.asked
+        if fault and asked.processes():
+            yield (*found.at, "distribution"), fault
+            fault = ""
+        parts = asked.parts()
+        if asked.kind == "multi_worker" and cluster_task_or_none(environment):
+            parts = None  # the cluster's own number
+        if parts and found.options.batch_size % parts and not _said_of_baseline(found, config):
+            yield found.blame("batch_size"), _uneven(found, parts)
+        reason = _not_asynchronous(found) if asked.kind == "parameter_server" else ""
+        if reason:
+            yield (
+                found.blame("distribution"),
+                f"{found.name()} cannot be distributed by parameter_server: {reason}; {_OWN_WAY}",
+            )
+
+
+def _said_of_baseline(found: Distributed, config: Config) -> bool:
+    """Whether a step has the same mistake as the baseline's training, from where it takes it."""
+    own = found.options.model_fields_set & {"batch_size", "distribution"}
+    step = found.options is not config.model.train
+    return step and not own and found.options.batch_size == config.model.train.batch_size
+
+
+def _uneven(found: Distributed, parts: int) -> str:
+    return (
+        f"batch_size ({found.options.batch_size}) cannot be divided evenly among the {parts} replicas of "
+        f"distribution: {found.asked.kind}; write a multiple of {parts}"
+    )
+
+
+def _not_asynchronous(training: Distributed) -> str:
+    for kind, reason in _NOT_ASYNCHRONOUS.items():
+        if isinstance(training.options, kind):
+            return reason
+    kept = {"prune": "zeros", "cluster": "shared values"}
+    found = [kept[step.technique] for step in training.before if step.technique in kept]
+    if found:
+        return (
+            f"the {' and '.join(dict.fromkeys(found))} of earlier steps are put back after each step, and workers "
+            "of a parameter server take theirs at any time"
+        )
+    return ""
+
+
+def cluster_task_or_none(environment: Mapping[str, str]) -> tuple[str, int] | None:
+    """This process's part in a cluster, where TF_CONFIG can be read."""
+    return None if _fault_of_tf_config(environment) else cluster_task(environment)
+
+
+def _fault_of_tf_config(environment: Mapping[str, str]) -> str:
+    try:
+        config = json.loads(environment.get(TF_CONFIG) or "{}")
+    except ValueError as error:
+        return f"the environment variable TF_CONFIG is not JSON ({error}); mend or unset it"
+    if not isinstance(config, dict) or not isinstance(config.get("cluster", {}), dict):
+        return 'TF_CONFIG is not {"cluster": {…}, "task": {…}}; mend or unset it'
+    if config.get("cluster"):
+        task: Any = config.get("task")
+        known = isinstance(task, dict) and isinstance(task.get("index"), int)
+        if not known or not 0 <= task["index"] < len(config["cluster"].get(task.get("type"), [])):
+            return f"TF_CONFIG names no task of its cluster (task: {json.dumps(task)}); mend or unset it"
+    return ""
+
+
+def check_machine(config: Config) -> Mistakes:
+    """What TensorFlow sees of this machine, where a run is about to train."""
+    import tensorflow as tf
+
+    from components.common.training import distribution
+
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    for found in trainings(config):
+        asked = found.asked
+        named = asked.name or os.environ.get("TPU_NAME")
+        if asked.kind == "tpu" and not named and not tf.config.list_physical_devices("TPU"):
+            yield found.blame("distribution"), distribution.no_tpu(asked.name)
+        if (
+            asked.kind == "mirrored"
+            and asked.devices is None
+            and gpus > 1
+            and found.options.batch_size % gpus
+        ):
+            yield found.blame("batch_size"), _uneven(found, gpus)
+
+
+def check_cluster(config: Config, product: str) -> Mistakes:
+    """What a task of a pipeline on a cluster, which is one pod, cannot do."""
+    for found in trainings(config):
+        if found.asked.processes() and "distribution" in found.options.model_fields_set:
+            yield (
+                (*found.at, "distribution"),
+                f"a task of {product} is one pod, and {found.asked.kind} needs several: write mirrored, with GPUs by "
+                "kubeflow.nodes.<node>.accelerator, or train the model beside the pipeline, where an operator "
+                "sets TF_CONFIG in each pod (docs/distribution.md)",
+            )

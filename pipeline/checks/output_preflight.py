@@ -1,0 +1,86 @@
+"""Holds a model's outputs against the labels and the gate's metrics, before a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from components.common.data.examples import ExamplesError, refuse_other_outputs
+from components.common.models.output_kind import OutputKind, kinds
+from pipeline.checks.gate_figures import accuracy_gates
+from pipeline.config.config import Config
+from pipeline.config.config_file import Location
+
+
+def mistakes(
+    config: Config,
+    model: Any,
+    widths: Mapping[str, int],
+    where: Location = ("model", "module"),
+    made: str = "build_model returned a model",
+) -> Iterator[tuple[Location, str]]:
+    """What does not fit between the model, the labels and the metrics.
+
+    Args:
+        config: With `data.label` and the gate.
+        model: As build_model returns it, compiled.
+        widths: Label → number of its values in an example; those that are not known are left out.
+        where: Where the config has the model.
+        made: How the model came about, as the beginning of a sentence.
+    """
+    if isinstance(model.output_shape, dict):
+        yield (
+            where,
+            f"{made} whose outputs are a dictionary, which does not keep their order; write "
+            "tf_keras.Model(inputs, [first, second]): an output is named after its layer",
+        )
+        return
+    outputs = kinds(model)
+    label = config.data.label
+    names = [output.name for output in outputs]
+    if isinstance(label, str):
+        if len(outputs) != 1:
+            written = ", ".join(f"{name}: …" for name in names)
+            yield (
+                ("data", "label"),
+                f"{made} with {len(outputs)} outputs, and {label!r} is one label; write "
+                f"label: {{{written}}}",
+            )
+            return
+        features = {names[0]: label}
+    else:
+        try:
+            refuse_other_outputs(names, label)
+        except ExamplesError as error:
+            yield ("data", "label"), str(error)
+            return
+        features = dict(label)
+    for output in outputs:
+        at: Location = ("data", "label") if isinstance(label, str) else ("data", "label", output.name)
+        yield from _output_mistakes(config, output, features[output.name], at, widths, where)
+
+
+def _output_mistakes(
+    config: Config,
+    output: OutputKind,
+    feature: str,
+    at: Location,
+    widths: Mapping[str, int],
+    where: Location,
+) -> Iterator[tuple[Location, str]]:
+    if not output.trained:
+        yield (
+            where,
+            f"output {output.name!r} is compiled with no loss, so that it would not be trained; write one",
+        )
+        return
+    width = widths.get(feature)
+    misfit = output.label_misfit(feature, width) if width is not None else None
+    if misfit is not None:
+        yield at, misfit
+        return  # what its metrics say would be about the same mistake
+    for place, figure in accuracy_gates(config.gate):
+        if figure.output in (None, output.name):
+            wrong = output.metric_misfit(figure.metric, width)
+            if wrong is not None:
+                yield (*place, "metric"), wrong

@@ -1,0 +1,133 @@
+"""Parquet files, read to see whether they can be. Imports neither TensorFlow nor TFX."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import types
+
+from pipeline.checks.table import EMPTY, FLOAT, INTEGER, MOST_FAULTS, TEXT, Column, Table
+
+_MOST = 2**63 - 1
+
+
+class _Fault(Exception):
+    """A file cannot be read on."""
+
+
+def read(paths: Iterable[Path], folder: Path, whole: bool) -> Table:
+    """Reads the files of a split.
+
+    Args:
+        paths: The files.
+        folder: What their names are shown from.
+        whole: Whether to read all rows; types of columns alone where it is not so.
+    """
+    table = Table()
+    first = ""
+    for path in paths:
+        name = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+        try:
+            with pq.ParquetFile(path) as file:
+                columns = _columns(file.schema_arrow)
+                if not first:
+                    first, table.columns = name, columns
+                else:
+                    _compare(table.columns, columns, first)
+                if whole:
+                    _read_rows(file, table, name)
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            table.faults.append(f"{name} cannot be read as Parquet: {reason}; fetch or write it again")
+        except _Fault as fault:
+            table.faults.append(f"{name}: {fault}")
+        if len(table.faults) >= MOST_FAULTS:
+            break
+    if whole:
+        table.refuse_no_rows()
+    return table
+
+
+def _columns(schema: pa.Schema) -> dict[str, Column]:
+    twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    if twice:
+        raise _Fault(f"the column {twice[0]!r} stands twice, and one would be lost; rename one of them")
+    return {field.name: Column(kind=_kind(field.name, field.type)) for field in schema}
+
+
+def _kind(name: str, type_: pa.DataType) -> str:
+    within = type_
+    if types.is_list(type_) or types.is_large_list(type_) or types.is_fixed_size_list(type_):
+        within = type_.value_type
+    if types.is_dictionary(within):
+        within = within.value_type
+    if types.is_integer(within) or types.is_boolean(within):
+        return INTEGER
+    if types.is_float32(within) or types.is_float64(within):
+        return FLOAT
+    if types.is_null(within):
+        return EMPTY
+    for is_text in (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary):
+        if is_text(within):
+            return TEXT
+    raise _Fault(
+        f"the column {name!r} is {type_}, and examples hold integers, floats, text and lists of these; write it "
+        f"as one of them{', a time as seconds since 1970' if types.is_temporal(within) else ''}"
+    )
+
+
+def _compare(wanted: dict[str, Column], columns: dict[str, Column], first: str) -> None:
+    for name in wanted:
+        if name not in columns:
+            raise _Fault(
+                f"has no column {name!r}, other than {first}; files of a split have the same columns"
+            )
+    for name, column in columns.items():
+        if name not in wanted:
+            raise _Fault(
+                f"has a column {name!r}, other than {first}; files of a split have the same columns"
+            )
+        known = wanted[name]
+        if known.kind == EMPTY:
+            known.kind = column.kind
+        elif column.kind not in (EMPTY, known.kind):
+            raise _Fault(
+                f"the column {name!r} holds {column.kind}, and {known.kind} in {first}; write one type"
+            )
+
+
+def _read_rows(file: pq.ParquetFile, table: Table, name: str) -> None:
+    before = table.rows
+    for batch in file.iter_batches():
+        for field, values in zip(batch.schema, batch.columns, strict=True):
+            _add(table.columns[field.name], field.name, values, table.rows - before, name)
+        table.rows += batch.num_rows
+
+
+def _add(column: Column, of: str, values: pa.Array, before: int, name: str) -> None:
+    """Adds values of a column, which come after so many rows of the file."""
+    is_list = (
+        not types.is_dictionary(values.type) and hasattr(values, "flatten") and values.type.num_fields == 1
+    )
+    gone = values.is_null()
+    if is_list:
+        lengths = pc.list_value_length(values).fill_null(0)
+        gone = pc.equal(lengths, 0)
+        column.values = column.values if before or not len(lengths) else max(lengths[0].as_py(), 1)
+        values = values.flatten()
+        if values.null_count:
+            raise _Fault(f"the column {of!r} has lists with a null in them; fill in the values")
+    count = pc.sum(gone).as_py() or 0
+    column.missing += count
+    if count and not column.where_missing:
+        column.where_missing = f"{name}, row {before + pc.index(gone, True).as_py() + 1}"
+    if types.is_uint64(values.type) and len(values):
+        most = pc.max(values).as_py()
+        if most is not None and most > _MOST:
+            raise _Fault(
+                f"the column {of!r} holds {most}, which int64 does not hold; write it as text or a float"
+            )

@@ -1,0 +1,102 @@
+"""What can be said of a pretrained model's file before TensorFlow looks at it. Imports neither it nor TFX."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pipeline.checks import distribution_checks
+from pipeline.config.config import Config
+from pipeline.config.config_file import Location, nearest
+from pipeline.config.pretrained_options import PretrainedOptions
+
+
+def mistakes(options: PretrainedOptions | None) -> Iterator[tuple[Location, str]]:
+    """What is wrong with the file of a pretrained model: there is none, or it holds something else.
+
+    Args:
+        options: As in the config; None where there is no pretrained model.
+    """
+    file = options.file() if options else None
+    if options is None or file is None:
+        return
+    from components.common.models import model_format  # reads HDF5, which takes half a second to import
+
+    at = ("model", "pretrained", "path" if options.path else "weights")
+    if not os.path.exists(file) and options.path:
+        yield at, f"there is no file {file}{_beside(file)}"
+        return
+    try:
+        kind = model_format.recognise(file).kind
+    except model_format.ModelFormatError as error:
+        yield at, f"{file} {error}"
+        return
+    if options.path and kind in model_format.WEIGHTS_ALONE:
+        yield (
+            at,
+            f"{file} holds weights without a model; write a file that model.save made, or application: … and "
+            f"weights: {file}",
+        )
+    elif options.path and kind not in model_format.WITH_LAYERS:
+        yield (
+            at,
+            f"{file} is a SavedModel without Keras's layers, so that there is none to cut at or freeze; save "
+            "it with model.save of tf_keras",
+        )
+    elif not options.path and kind == model_format.SAVED_MODEL:
+        yield at, f"{file} is a SavedModel, not weights; write what model.save_weights made"
+
+
+def undivided(config: Config) -> Iterator[tuple[Location, str]]:
+    """Trainings that freeze layers or go by stages, and that would be divided among devices or processes."""
+    for found in distribution_checks.trainings(config):
+        if found.asked.kind == "none":
+            continue
+        if found.at == ("model", "train") and (config.model.pretrained or config.model.train.stages):
+            yield (
+                (*found.at, "distribution"),
+                f"{found.asked.kind} cannot train a pretrained model or in stages: layers are frozen, and slowed "
+                "down, in one process on one device; write distribution: none",
+            )
+        elif getattr(found.options, "freeze", []):
+            yield (
+                (*found.at, "freeze"),
+                f"layers are frozen in one process on one device, and {found.asked.kind} has more; write "
+                "distribution: none in this step, or leave freeze out",
+            )
+
+
+def unreachable(options: PretrainedOptions | None, mounts: Iterable[str]) -> str | None:
+    """Why a task on a cluster would not find a pretrained model's file; None where it would.
+
+    Args:
+        options: As in the config.
+        mounts: Folders of volumes that each task has.
+    """
+    file = options.file() if options else None
+    if file is None:
+        return None
+    if any(Path(file).is_relative_to(mount) for mount in mounts):
+        return None
+    here = Path.cwd()
+    where = Path(os.path.abspath(file))
+    if os.path.isabs(file) or not where.is_relative_to(here):
+        return (
+            f"{file} is on this machine, where no task on a cluster can read it; write a path relative to {here}, "
+            "of a file that the image holds, or one below the mount of one of kubeflow.volumes"
+        )
+    hidden = next((part for part in where.relative_to(here).parts if part.startswith(".")), None)
+    if hidden:
+        return (
+            f"{file} is below {hidden}, and the image holds nothing that is hidden; move it, to data/ say"
+        )
+    return None
+
+
+def _beside(file: str) -> str:
+    folder = Path(file).parent
+    if not folder.is_dir():
+        return f"; there is no folder {folder} either"
+    names = [path.name for path in folder.iterdir()]
+    return nearest(Path(file).name, names) or f"; write the path of a Keras file, not {file!r}"

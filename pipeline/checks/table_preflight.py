@@ -1,0 +1,149 @@
+"""Looks at the rows of CSV and Parquet files before a run. Imports neither TensorFlow nor TFX."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from components.common.base.label import places
+from pipeline.checks import csv_table
+from pipeline.checks.table import EMPTY, FLOAT, INTEGER, Column, Table
+from pipeline.config.config_file import Location, nearest
+from pipeline.config.data_options import Data
+from pipeline.plan import data_files
+from pipeline.plan.data_files import HASHED_SPLIT
+from pipeline.plan.node import TRAINED_SPLIT
+
+FORMATS = ("csv", "parquet")
+
+_Mistakes = Iterator[tuple[Location, str]]
+
+
+def read(data: Data, whole: bool) -> dict[str, Table]:
+    """Input split → its files as one table.
+
+    Args:
+        data: The section.
+        whole: Whether to read all rows; names of columns alone where it is not so.
+    """
+    folder = Path(data.path).absolute()
+    if data.format == "parquet":
+        from pipeline.checks import parquet_table
+
+        return {split: parquet_table.read(paths, folder, whole) for split, paths in _files(data)}
+    return {split: csv_table.read(paths, folder, whole) for split, paths in _files(data)}
+
+
+def _files(data: Data) -> list[tuple[str, list[Path]]]:
+    return list(data_files.files(data).items())
+
+
+def features(tables: dict[str, Table]) -> dict[str, int]:
+    """Column → number of values in a training example."""
+    return {name: column.values for name, column in _trained(tables).columns.items()}
+
+
+def examples(data: Data, tables: dict[str, Table]) -> int | None:
+    """Number of training examples; about, where a hash splits them; None where rows were not counted."""
+    rows = _trained(tables).rows
+    if data.splits.eval_fraction is not None:
+        rows = round(rows * (1 - data.splits.eval_fraction))
+    return rows or None
+
+
+def missing(tables: dict[str, Table]) -> dict[str, str]:
+    """Column → in words, how many rows have no value, of columns that have such rows."""
+    found: dict[str, str] = {}
+    for table in tables.values():
+        for name, column in table.columns.items():
+            if column.missing and name not in found:
+                found[name] = (
+                    f"no value in {column.missing:,} of {table.rows:,} rows, first {column.where_missing}"
+                )
+    return found
+
+
+def _trained(tables: dict[str, Table]) -> Table:
+    return tables[HASHED_SPLIT if HASHED_SPLIT in tables else TRAINED_SPLIT]
+
+
+def mistakes(data: Data, tables: dict[str, Table], transforms: bool) -> _Mistakes:
+    """What keeps the tables from being read and learned from as they are meant.
+
+    Args:
+        data: The section.
+        tables: As `read` returns them.
+        transforms: Whether a preprocessing_fn makes other features of the columns.
+    """
+    for split, table in tables.items():
+        at: Location = ("data", "splits", data_files.option_of(split))
+        for fault in table.faults:
+            yield at, fault
+    if any(table.faults for table in tables.values()):
+        return  # what follows may follow from it
+    yield from _differences(tables)
+    yield from _hash_mistakes(data, tables)
+    yield from _classes_of_numbers(data, tables, transforms)
+    for within, label in places(data.label).items():
+        columns = [table.columns.get(label) for table in tables.values()]
+        if any(column is not None and column.missing for column in columns) and not transforms:
+            yield (
+                ("data", "label", *within),
+                f"{label!r} has {missing(tables)[label]}; remove them: an example without a label teaches nothing",
+            )
+
+
+def _classes_of_numbers(data: Data, tables: dict[str, Table], transforms: bool) -> _Mistakes:
+    column = _trained(tables).columns.get(data.label) if isinstance(data.label, str) else None
+    if (
+        data.classes is not None
+        and column is not None
+        and column.kind in (INTEGER, FLOAT)
+        and not transforms
+    ):
+        yield (
+            ("data", "classes"),
+            f"are values of a string label, and {data.label!r} holds {column.kind}, which are taken as they are; "
+            "leave classes out",
+        )
+
+
+def _differences(tables: dict[str, Table]) -> _Mistakes:
+    """Columns that one split has and another has not, or has with values of another kind."""
+    splits = list(tables)
+    for split in splits[1:]:
+        at: Location = ("data", "splits", data_files.option_of(split))
+        first, other = tables[splits[0]].columns, tables[split].columns
+        for name in [name for name in first if name not in other]:
+            yield at, f"its files have no column {name!r}, which those of the {splits[0]} split have"
+        for name in [name for name in other if name not in first]:
+            yield at, f"its files have a column {name!r}, which those of the {splits[0]} split have not"
+        for name in [name for name in first if name in other]:
+            one, two = first[name], other[name]
+            if EMPTY not in (one.kind, two.kind) and one.kind != two.kind:
+                yield (
+                    at,
+                    f"the column {name!r} holds {two.kind}, and {one.kind} in the {splits[0]} split; TFX takes "
+                    "types from the values, split by split, so write them alike, as 1.0 for 1",
+                )
+
+
+def _hash_mistakes(data: Data, tables: dict[str, Table]) -> _Mistakes:
+    name = data.splits.hash_by
+    if name is None:
+        return
+    at: Location = ("data", "splits", "hash_by")
+    columns = _trained(tables).columns
+    column: Column | None = columns.get(name)
+    if column is None:
+        yield (
+            at,
+            f"{name!r} is no column of the data{nearest(name, list(columns))}; it has {sorted(columns)}",
+        )
+    elif column.kind == FLOAT:
+        yield at, f"{name!r} holds floats, and TFX hashes integers and text; name another column"
+    elif column.missing:
+        yield (
+            at,
+            f"{name!r} has {missing(tables)[name]}, which TFX has nothing to hash of; name a column without gaps",
+        )

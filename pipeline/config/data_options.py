@@ -1,0 +1,236 @@
+"""The `data` section of a config. Imports neither TensorFlow nor TFX."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+
+from components.anomaly_gate.params import Validation
+from components.common.base.step_options import Options
+from components.image_example_gen.params import IMAGE_FEATURE, ImageOptions
+
+
+class Splits(Options):
+    """Which files hold which split, as glob patterns below `data.path`.
+
+    Either a pattern for each split, or one pattern for files whose examples are split by a hash. Patterns
+    may hold {SPAN} or {YYYY}, {MM}, {DD}, and {VERSION}, as those of TFX's ExampleGen.
+    """
+
+    train: str = Field(default="train*", description="Files to train and calibrate on.")
+    eval: str = Field(default="eval*", description="Files that the gate measures accuracy on.")
+    pattern: str | None = Field(
+        default=None, description="In place of train and eval: files whose examples are split by a hash."
+    )
+    eval_fraction: float | None = Field(
+        default=None,
+        ge=0.001,
+        le=0.999,
+        description="With pattern: share of the examples that the gate measures accuracy on.",
+    )
+    hash_by: str | None = Field(
+        default=None,
+        min_length=1,
+        description="With pattern: feature that examples are split by, all those of one value alike; the whole "
+        "example where it is not written.",
+    )
+
+    @model_validator(mode="after")
+    def _one_way_to_split(self) -> Splits:
+        written = self.model_fields_set
+        if self.pattern is None:
+            alone = [name for name in ("eval_fraction", "hash_by") if name in written]
+            if alone:
+                raise ValueError(
+                    f"{alone[0]} says how the files of one pattern are split; write e.g. "
+                    '{pattern: "*", eval_fraction: 0.2}'
+                )
+            return self
+        both = [name for name in ("train", "eval") if name in written]
+        if both:
+            raise ValueError(
+                f"pattern stands for the files of both splits, and so does {both[0]} for some; write one or the other"
+            )
+        if self.eval_fraction is None:
+            raise ValueError(
+                "pattern needs the share of examples to measure accuracy on; write e.g. eval_fraction: 0.2 "
+                "beside it"
+            )
+        return self
+
+
+class Range(Options):
+    """Which spans are read; of each the latest version."""
+
+    latest: int | None = Field(default=None, ge=1, description="So many, up to the latest one.")
+    first: int | None = Field(default=None, ge=0, description="Number of the first one; last goes with it.")
+    last: int | None = Field(default=None, ge=0, description="Number of the last one; first goes with it.")
+
+    @model_validator(mode="after")
+    def _one_way_to_choose(self) -> Range:
+        bounds = (self.first is not None) + (self.last is not None)
+        if (self.latest is None) == (bounds == 0) or bounds == 1:
+            raise ValueError("is {latest: 1} or {first: 1, last: 1}; write one of the two")
+        if self.first is not None and self.last is not None and self.first > self.last:
+            raise ValueError(f"first: {self.first} is after last: {self.last}; exchange them")
+        return self
+
+
+def _check_classes(names: list[str]) -> list[str]:
+    for name in names:
+        if not name.strip() or len(name.splitlines()) != 1:
+            raise ValueError(f"{name!r} is no name of a class: write one line of text")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"{', '.join(map(repr, twice))} stands twice; each class has one output of the model"
+        )
+    return names
+
+
+def _check_weights(value: Any) -> Any:
+    """Says what is wrong with class weights, of which pydantic would say that they are not `balanced`."""
+    if value is None or value == "balanced":
+        return value
+    if not isinstance(value, dict) or not value:
+        raise ValueError(f"{value!r} is neither balanced nor {{class: weight, …}}")
+    for name, weight in value.items():
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
+            raise ValueError(f"the weight of {name!r} is {weight!r}; write a number above 0")
+    return value
+
+
+Classes = Annotated[list[str], Field(min_length=2), AfterValidator(_check_classes)]
+Weight = Annotated[float, Field(gt=0)]
+ClassWeights = Annotated[
+    Literal["balanced"] | dict[str | int, Weight] | None, BeforeValidator(_check_weights)
+]
+
+
+def _check_outputs(labels: dict[str, str]) -> dict[str, str]:
+    if len(labels) == 1:
+        (feature,) = labels.values()
+        raise ValueError(
+            f"{labels} names one output, and a model with one needs no name for it; write label: {feature}"
+        )
+    return labels
+
+
+def _check_name(name: str) -> str:
+    if name.startswith("{"):
+        raise ValueError(
+            f"{name!r} begins with '{{', which nodes take for several labels; rename the feature"
+        )
+    return name
+
+
+_Text = Annotated[str, Field(min_length=1)]
+_OneLabel = Annotated[_Text, AfterValidator(_check_name), Tag("arm:one")]
+_LabelOfEach = Annotated[
+    dict[_Text, _Text], Field(min_length=1), AfterValidator(_check_outputs), Tag("arm:several")
+]
+
+
+def _one_or_several(value: Any) -> str:
+    return "arm:several" if isinstance(value, dict) else "arm:one"
+
+
+class Data(Options):
+    """The examples."""
+
+    format: Literal["tfrecord", "csv", "parquet", "images"] = Field(
+        default="tfrecord",
+        description="tfrecord: tf.Example records, raw or gzip-compressed (*.gz); csv: comma-separated values "
+        "with a header; parquet: Apache Parquet; images: PNG and JPEG files, one folder a class.",
+    )
+    path: str = Field(min_length=1, description="Folder of the files, from the working directory.")
+    splits: Splits = Field(default=Splits(), description="Which files hold which split.")
+    range: Range | None = Field(
+        default=None,
+        description="With {SPAN} or a date in the patterns: which are read; else the latest one.",
+    )
+    label: Annotated[_OneLabel | _LabelOfEach, Discriminator(_one_or_several)] = Field(
+        description="The feature that the model predicts; output: feature, one for each, of a model with several "
+        "outputs."
+    )
+    classes: Classes | None = Field(
+        default=None,
+        description="Values of a string label, in the order of the model's outputs; those of the train split, "
+        "sorted, where it is not written.",
+    )
+    class_weights: ClassWeights = Field(
+        default=None,
+        description="How much the examples of each class count in training: balanced, for all classes alike, "
+        "or class → weight, 1 where it is not written.",
+    )
+    image: ImageOptions | None = Field(default=None, description="What images become; for format: images.")
+
+    validation: Validation = Field(
+        default=Validation(), description="Which data are refused before anything is trained."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _images_have_a_label(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("format") == "images":
+            return {"label": "label", **values}
+        return values
+
+    @model_validator(mode="after")
+    def _image_goes_with_the_format(self) -> Data:
+        if self.format == "images" and self.image is None:
+            raise ValueError(
+                "format: images needs the size that images are resized to; write image: {size: [height, width]}"
+            )
+        if self.format != "images" and self.image is not None:
+            raise ValueError(
+                f"image says what image files become, and format is {self.format}; write format: images, or "
+                "leave image out"
+            )
+        if self.format == "images" and self.label == IMAGE_FEATURE:
+            raise ValueError(
+                f"label: {IMAGE_FEATURE} is the feature that gets the pixels; write label: label"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _several_labels_are_numbers(self) -> Data:
+        if isinstance(self.label, str):
+            return self
+        written = [
+            what
+            for what, there in (
+                ("format: images", self.format == "images"),
+                ("classes", self.classes is not None),
+                ("class_weights", self.class_weights is not None),
+            )
+            if there
+        ]
+        if written:
+            raise ValueError(
+                f"{written[0]} goes with one label, and label names {len(self.label)}; write one feature as label"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _weighed_classes_are_known(self) -> Data:
+        weights = self.named_class_weights()
+        if self.classes is not None and isinstance(weights, dict):
+            unknown = sorted(set(weights) - set(self.classes))
+            if unknown:
+                raise ValueError(
+                    f"class_weights: {', '.join(map(repr, unknown))} is not among the classes {self.classes}"
+                )
+        return self
+
+    def named_class_weights(self) -> str | dict[str, float] | None:
+        """`class_weights` with numbers written out, as JSON has them."""
+        if self.class_weights is None or isinstance(self.class_weights, str):
+            return self.class_weights
+        return {str(value): weight for value, weight in self.class_weights.items()}
+
+    def labels(self) -> list[str]:
+        """Features that are predicted."""
+        return [self.label] if isinstance(self.label, str) else list(self.label.values())

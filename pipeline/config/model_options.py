@@ -1,0 +1,95 @@
+"""The `model` section of a config. Imports neither TensorFlow nor TFX."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from components.common.base.step_options import Options
+from components.model_importer.params import ImportOptions, path_alone
+from components.trainer.params import TrainOptions
+from pipeline.config.pretrained_options import PretrainedOptions
+
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+
+def _check_module(value: str) -> str:
+    if value.endswith(".py") and _MODULE.fullmatch(value.removesuffix(".py").replace("/", ".")):
+        dotted = value.removesuffix(".py").replace("/", ".")
+        raise ValueError(f"{value!r} is a file; write it as Python imports it: {dotted}")
+    if not _MODULE.fullmatch(value):
+        raise ValueError(
+            f"{value!r} is no module name: write it as Python imports it, e.g. configs.mnist.model"
+        )
+    return value
+
+
+class ModelSection(Options):
+    """The model to optimize."""
+
+    module: Annotated[str, AfterValidator(_check_module)] | None = Field(
+        default=None,
+        description="Python module with build_model(hparams) -> compiled tf_keras.Model; where "
+        "wanted, build_student(hparams) and preprocessing_fn(inputs). Beside import it may be left out, and "
+        "need not have build_model.",
+    )
+    hparams: dict[str, Any] = Field(default={}, description="Passed to build_model and build_student.")
+    train: TrainOptions = Field(default=TrainOptions(), description="Training of the baseline.")
+    imported: (
+        Annotated[ImportOptions, BeforeValidator(path_alone, json_schema_input_type=str | ImportOptions)]
+        | None
+    ) = Field(
+        default=None,
+        alias="import",
+        description="An existing model in place of training: the path of a Keras file or SavedModel, or "
+        "{path: …, inputs: {input_1: image}}, or {weights: …}.",
+    )
+    pretrained: PretrainedOptions | None = Field(
+        default=None,
+        description="A pretrained model to begin with; build_model(hparams, pretrained) gets its layers.",
+    )
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> ModelSection:
+        if self.imported is None:
+            if self.module is None and (self.pretrained is None or self.pretrained.head is None):
+                raise _refusal(
+                    "is missing: a Python module with build_model(hparams) -> compiled tf_keras.Model; or write "
+                    "import: with the path of an existing model",
+                    "module",
+                )
+            key = self.train.needs_trunk()
+            if key and self.pretrained is None:
+                raise _refusal(
+                    f"{key} is for the layers of a pretrained model; write pretrained: {{path: …}} beside train, "
+                    f"or leave {key} out",
+                    "train",
+                )
+            return self
+        if self.pretrained is not None:
+            raise _refusal(
+                "an imported model is taken as it is, and a pretrained one is trained on; write import or "
+                "pretrained",
+                "pretrained",
+            )
+        if self.imported.weights is not None and self.module is None:
+            raise _refusal(
+                "weights need a model; write module: with one whose build_model returns it", "import"
+            )
+        if self.module is None and self.hparams:
+            raise _refusal(
+                "hparams are for a module's build_model, and there is no module; leave them out", "hparams"
+            )
+        if "train" in self.model_fields_set:
+            raise _refusal(
+                "the imported model is not trained; leave `train` out, or begin a candidate with a fine_tune step",
+                "train",
+            )
+        return self
+
+
+def _refusal(message: str, key: str) -> PydanticCustomError:
+    return PydanticCustomError("refused", "{message}", {"message": message, "within": (key,)})

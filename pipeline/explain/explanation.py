@@ -1,0 +1,154 @@
+"""What each step of each candidate will do to each layer, found out before anything is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from components.common.base.step_options import StepOptions, TrainingOptions
+from components.common.models.freezing import FreezingError, layers_matching
+from components.common.models.model_definition import ModelDefinition
+from components.common.models.model_files import StepRecord
+from components.common.steps.explanation import Explanation, Outlook, Refusal, Workshop
+from components.distiller.params import DistillOptions
+from components.tflite_converter.executor import convert
+from pipeline.config.config import Chain, Config
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step and what it will do."""
+
+    options: StepOptions
+    explanation: Explanation
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What becomes of the model on a candidate's chain.
+
+    Attributes:
+        layers: Names of the layers of the models on its way, in their order.
+        steps: Those up to the first one that is refused.
+        size: Predicted bytes of its file; None where a step is refused.
+        baseline_size: Bytes of the baseline's file.
+    """
+
+    name: str
+    layers: list[str]
+    steps: list[Step]
+    size: int | None
+    baseline_size: int
+
+    def refused(self) -> bool:
+        """Whether a step cannot work."""
+        return any(step.explanation.refusals for step in self.steps)
+
+
+class Explainer:
+    """Explains candidates of a config; what they share is looked at once."""
+
+    def __init__(
+        self, config: Config, examples: int | None = None, source: Mapping[str, Any] | None = None
+    ):
+        """Prepares it.
+
+        Args:
+            config: Whose model module can be imported.
+            examples: Number of training examples, where it is known.
+            source: As `Plan.source`.
+        """
+        section = config.model
+        self._config = config
+        self.definition = ModelDefinition(section.module or "", section.hparams, source or {})
+        self.workshop = Workshop(self.definition, _to_tflite, examples)
+        # A model that is only converted needs no loss and no optimizer.
+        self._compiled = section.imported is None or any(
+            isinstance(step, TrainingOptions)
+            for chain in config.candidates.values()
+            for step in chain.steps()
+        )
+        self._known: dict[str, Explanation] = {}
+
+    def baseline(self) -> Any:
+        """The baseline as it is before anything is trained.
+
+        Raises:
+            UserModuleError: Where there is none that could be used.
+        """
+        return self.workshop.build("build_model", self._compiled)
+
+    def candidate(self, name: str) -> Candidate:
+        """Explains one candidate.
+
+        Raises:
+            UserModuleError: Where build_model gives no model.
+            ConversionError: Where TFLite cannot hold the baseline.
+        """
+        chain: Chain = self._config.candidates[name]
+        model = self.baseline()
+        outlook = Outlook(model, StepRecord(), self.workshop)
+        baseline_size = self.workshop.float_file(model).bytes
+        steps: list[Step] = []
+        layers: dict[str, None] = {}
+        prefix = ""
+        for options in chain.steps():
+            prefix += f"|{options.technique}{options.canonical_json()}"
+            if prefix not in self._known:
+                self._known[prefix] = _explain(outlook, options)
+            explanation = self._known[prefix]
+            steps.append(Step(options, explanation))
+            if not isinstance(options, DistillOptions):  # which begins anew, with a student
+                layers.update(dict.fromkeys(layer.name for layer in outlook.model.layers))
+            outlook = explanation.after
+            if explanation.refusals:
+                break
+        size = None if steps[-1].explanation.refusals else steps[-1].explanation.size
+        return Candidate(name, list(layers), steps, size, baseline_size)
+
+
+def _explain(outlook: Outlook, options: StepOptions) -> Explanation:
+    package = type(options).component.rsplit(".", 2)[0]
+    explanation = importlib.import_module(f"{package}.explanation").explain(outlook, options)
+    return explanation if explanation.refusals else _with_frozen(explanation, options)
+
+
+def _with_frozen(explanation: Explanation, options: StepOptions) -> Explanation:
+    """The explanation of a step that freezes layers, which goes by their names as the step leaves them."""
+    patterns = getattr(options, "freeze", [])
+    try:
+        frozen = layers_matching(explanation.after.model, patterns)
+    except FreezingError as error:
+        return dataclasses.replace(explanation, refusals=[Refusal("", str(error), "freeze")])
+    effects = dict(explanation.effects)
+    for name in frozen:
+        effects[name] = f"{effects[name]}, frozen" if name in effects else "frozen"
+    return dataclasses.replace(explanation, effects=effects)
+
+
+def _to_tflite(saved_model: str, aware: bool) -> bytes:
+    return convert(saved_model, {"quantization": "int8" if aware else "float32"}, aware, None)
+
+
+def to_json(candidate: Candidate) -> dict[str, Any]:
+    """A candidate's explanation as JSON values."""
+    return {
+        "steps": [
+            {
+                "technique": step.options.technique,
+                "options": step.options.model_dump(mode="json"),
+                "layers": step.explanation.effects,
+                "refusals": [
+                    {"layer": refusal.layer or None, "reason": refusal.reason}
+                    for refusal in step.explanation.refusals
+                ],
+            }
+            for step in candidate.steps
+        ],
+        "layer_bytes": candidate.steps[-1].explanation.layer_bytes,
+        "predicted_bytes": candidate.size,
+        "predicted_ratio": candidate.size / candidate.baseline_size if candidate.size else None,
+    }

@@ -1,0 +1,86 @@
+"""Explanations as people see them."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.base.texts import bytes_text
+from pipeline.explain.explanation import Candidate, Step
+
+
+def show(console: Console, candidates: list[Candidate]) -> None:
+    """Prints for each candidate what becomes of its layers, step by step, then what is refused."""
+    for candidate in candidates:
+        console.print(_title(candidate))
+        if any(step.explanation.effects for step in candidate.steps):
+            console.print(_layers(console, candidate))
+        refusals = _refusals(candidate)
+        if refusals.row_count:
+            console.print(refusals)
+        console.print()
+
+
+def _title(candidate: Candidate) -> Text:
+    title = Text(candidate.name, style="bold")
+    if candidate.refused():
+        title.append("  cannot be built", style="bold red")
+    elif candidate.size is not None:
+        ratio = candidate.size / candidate.baseline_size
+        title.append(
+            f"  about {bytes_text(candidate.size)}, {ratio:.3f} × the baseline's "
+            f"{bytes_text(candidate.baseline_size)}",
+            style="dim",
+        )
+    return title
+
+
+def _layers(console: Console, candidate: Candidate) -> RenderableType:
+    """Layers against steps; in a terminal too narrow for that, a paragraph for each layer."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+    table.add_column("layer", no_wrap=True)
+    for step in candidate.steps:
+        table.add_column(_name(step), no_wrap=True)
+    for name in _names(candidate):
+        table.add_row(
+            Text(name), *(Text(step.explanation.effects.get(name, "")) for step in candidate.steps)
+        )
+    wide = console.options.update(max_width=10_000)
+    return table if console.measure(table, options=wide).maximum <= console.width else _narrow(candidate)
+
+
+def _narrow(candidate: Candidate) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+    table.add_column("layer", overflow="fold")
+    table.add_column("what becomes of it")
+    for name in _names(candidate):
+        told = Text()
+        for step in candidate.steps:
+            if name in step.explanation.effects:
+                told.append("; " if told else "").append(f"{_name(step)}: ", style="dim")
+                told.append(step.explanation.effects[name])
+        table.add_row(Text(name), told)
+    return table
+
+
+def _refusals(candidate: Candidate) -> Table:
+    table = Table.grid(padding=(0, 1))
+    table.add_column(no_wrap=True, style="bold red")
+    table.add_column(style="red", overflow="fold")
+    for step in candidate.steps:
+        for refusal in step.explanation.refusals:
+            table.add_row(Text(f" {_name(step)}:"), Text(str(refusal)))
+    return table
+
+
+def _name(step: Step) -> str:
+    return f"{step.options.technique} {getattr(step.options, 'quantization', '')}".strip()
+
+
+def _names(candidate: Candidate) -> list[str]:
+    """Layers that something becomes of, in the model's order; what is no layer of it comes last."""
+    told = [name for step in candidate.steps for name in step.explanation.effects]
+    order = dict.fromkeys([*candidate.layers, *told])
+    return [name for name in order if name in set(told)]

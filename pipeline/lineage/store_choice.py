@@ -1,0 +1,144 @@
+"""Which metadata stores a command looks into, and which runs in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.lineage.target import LATEST, Target, TargetError, find_by_name, resolve
+from pipeline.store.metadata_store import connect, exists
+from pipeline.store.runs import Run, list_runs
+
+ENVIRONMENT = "PAREDOWN_METADATA"
+
+
+class ChoiceError(Exception):
+    """There is no store to look into."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Stores, and perhaps one pipeline in them.
+
+    Attributes:
+        urls: As `run.metadata` has them.
+        pipeline: The only pipeline that is meant; None for all.
+    """
+
+    urls: tuple[str, ...]
+    pipeline: str | None = None
+
+    def stores(self, write: bool = False) -> Iterator[tuple[str, Any]]:
+        """URL and ml_metadata's MetadataStore of each."""
+        for url in self.urls:
+            store = connect(url)
+            # Only what is a store already is written to: ml_metadata makes tables in any other database.
+            yield url, connect(url, write=True) if write else store
+
+
+def choose(metadata: str | None, config: str | None) -> Choice:
+    """Chooses stores.
+
+    Args:
+        metadata: URL of the store, or path of an SQLite file; None to look for stores: those that the
+            config names, else those of all pipelines that ran in the working directory.
+        config: A config's file, or the name of a pipeline.
+
+    Raises:
+        ChoiceError: Where there is none; the text says where it was looked for, and what to write.
+        ConfigError: Where the config is invalid.
+    """
+    from pipeline.config import metadata_url
+
+    pipeline, of_config = _of_config(config)
+    if metadata:
+        url = metadata if ":" in metadata else f"sqlite:///{metadata}"
+        try:
+            parsed = metadata_url.parse(url)
+        except ValueError as error:
+            raise ChoiceError(f"--metadata: {error}") from None
+        if not exists(url):
+            raise ChoiceError(f"--metadata: {parsed.path} does not exist, or is empty")
+        return Choice((url,), pipeline)
+    if of_config is not None:
+        if not exists(of_config):
+            raise ChoiceError(f"{config} has not been run here yet: there is no {of_config}")
+        return Choice((of_config,), pipeline)
+    found = sorted(Path(".paredown").glob("*/metadata.sqlite"))
+    urls = tuple(f"sqlite:///{path}" for path in found if path.stat().st_size)
+    if not urls:
+        raise ChoiceError(
+            f"there is no metadata store below {Path('.paredown').absolute()}: run a pipeline in this folder "
+            "first, or name its store with --metadata, or its config with --config"
+        )
+    return Choice(urls, pipeline)
+
+
+def _of_config(config: str | None) -> tuple[str | None, str | None]:
+    """Pipeline and store that `--config` means."""
+    if not config:
+        return None, None
+    if not os.path.exists(config) and not config.endswith((".yaml", ".yml")):
+        return config, None
+    from pipeline.config.config_file import load
+
+    loaded = load(Path(config), []).config
+    return loaded.name, loaded.metadata_url
+
+
+def find_target(choice: Choice, text: str) -> tuple[str, Any, Target]:
+    """The store that knows a target, and the target.
+
+    Returns:
+        The store's URL, ml_metadata's MetadataStore, the target.
+
+    Raises:
+        TargetError: Where no store knows it.
+        StoreError: Where a store cannot be opened.
+    """
+    if text == LATEST:
+        url, store, run = find_run(choice, text)
+        return url, store, resolve(store, run.id)
+    failures = []
+    for url, store in choice.stores():
+        try:
+            return url, store, resolve(store, text)
+        except TargetError as error:
+            failures.append((url, error))
+    raise _sum_up(failures)
+
+
+def find_run(choice: Choice, text: str) -> tuple[str, Any, Run]:
+    """The run of an id, of the beginning of one, or the newest of all stores for `latest`.
+
+    Returns:
+        The store's URL, ml_metadata's MetadataStore, the run.
+
+    Raises:
+        TargetError: Where no store knows it.
+        StoreError: Where a store cannot be opened.
+    """
+    failures, found = [], []
+    for url, store in choice.stores():
+        try:
+            if text == LATEST:
+                found += [(url, store, run) for run in list_runs(store, choice.pipeline, limit=1)]
+            else:
+                return url, store, find_by_name(store, text)
+        except TargetError as error:
+            failures.append((url, error))
+    if found:
+        return max(found, key=lambda one: one[2].started)
+    if text == LATEST:
+        which = f" of {choice.pipeline}" if choice.pipeline else ""
+        raise TargetError(f"there is no run{which} in {', '.join(choice.urls)} yet")
+    raise _sum_up(failures)
+
+
+def _sum_up(failures: list[tuple[str, TargetError]]) -> TargetError:
+    if len({str(error) for _, error in failures}) == 1:
+        return failures[0][1]
+    return TargetError("; ".join(f"{url}: {error}" for url, error in failures))

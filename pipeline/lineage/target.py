@@ -1,0 +1,320 @@
+"""What `paredown lineage TARGET` is asked about: a pushed folder, a model file, an artifact, a run."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.common.base.file_hashes import digest as file_digest
+from components.common.models import model_format
+from components.common.models.model_format import ModelFormatError
+from pipeline.store.metadata_store import properties
+from pipeline.store.runs import Run, began_with_records, find_run, list_runs, runs_by_context
+
+OK, WARNING, TAMPERED = "ok", "warning", "tampered"
+LATEST = "latest"
+
+# Property of a model that comes from another one, by its SHA-256 → what the model did with it.
+_SOURCES = {"source_sha256": "was imported from", "pretrained_sha256": "began its training with"}
+
+
+class TargetError(Exception):
+    """A target that the store does not know; the text says what it does know."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something found out about a target.
+
+    Attributes:
+        kind: OK, WARNING or TAMPERED.
+        text: A sentence.
+    """
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a walk begins.
+
+    Attributes:
+        artifacts: Ids.
+        run: The run that was named, if one was.
+        notes: What was found out on the way.
+    """
+
+    artifacts: tuple[int, ...]
+    run: Run | None = None
+    notes: tuple[Note, ...] = ()
+
+    def tampered(self) -> bool:
+        """Whether files are not as they were recorded."""
+        return any(note.kind == TAMPERED for note in self.notes)
+
+
+def resolve(store: Any, text: str) -> Target:
+    """Finds what a text stands for.
+
+    Args:
+        store: ml_metadata's MetadataStore.
+        text: Path of a pushed version, of the folder around it (its newest version counts), of a model
+            file or an artifact's folder; an artifact's id; a run's id or the beginning of one; `latest`.
+
+    Raises:
+        TargetError: Where the store does not know it.
+    """
+    if text and os.path.exists(text):
+        try:
+            return _by_path(store, _recorded_path(store, text))
+        except OSError as error:
+            raise TargetError(f"{error.filename or text} cannot be read: {error.strerror}") from None
+    if text.isdecimal():
+        number = int(text)
+        found = store.get_artifacts_by_id([number]) if number < 2**63 else []
+        if not found:
+            raise TargetError(f"no artifact has the id {text}")
+        return Target((found[0].id,), notes=_state_of_push(found[0]))
+    if "/" in text:
+        raise TargetError(f"{text} does not exist")
+    run = find_by_name(store, text)
+    outputs = _last_outputs(store, run)
+    notes = [note for artifact in store.get_artifacts_by_id(outputs) for note in _state_of_push(artifact)]
+    return Target(tuple(outputs), run, tuple(notes))
+
+
+def find_by_name(store: Any, text: str) -> Run:
+    """The run of an id, of the only id that begins so, or the newest for `latest`.
+
+    Raises:
+        TargetError: Where there is none, or several.
+    """
+    if text == LATEST:
+        newest = list_runs(store, limit=1)
+        if not newest:
+            raise TargetError("the store has no run yet")
+        return newest[0]
+    if not text or not text.isprintable():  # bytes that are no text cannot be asked for
+        raise TargetError(f"{text!r} is no path, artifact id or run (`paredown runs` lists them)")
+    run = find_run(store, text)
+    if run is not None:
+        return run
+    contexts = store.get_contexts_by_type("pipeline_run")
+    matching = [context for context in contexts if context.name.startswith(text)]
+    if len(matching) == 1:
+        return runs_by_context(store, [matching[0].id])[0]
+    names = sorted(context.name for context in matching or contexts)
+    if matching:
+        raise TargetError(
+            f"{len(matching)} runs begin with {text!r}, the newest is {names[-1]}; write more of the id"
+        )
+    close = difflib.get_close_matches(text, [*names, LATEST], n=1, cutoff=0.6)
+    hint = f"; did you mean {close[0]}?" if close else f"; the newest is {names[-1]}" if names else ""
+    raise TargetError(f"{text!r} is no path, artifact id or run{hint} (`paredown runs` lists them)")
+
+
+def _last_outputs(store: Any, run: Run) -> list[int]:
+    """Ids of what a run came to: what it pushed, else its report, else the models that nothing read."""
+    executions = store.get_executions_by_context(run.context_id)
+    events = store.get_events_by_execution_ids([e.id for e in executions]) if executions else []
+    made = {event.artifact_id for event in events if event.type == event.OUTPUT}
+    read = {event.artifact_id for event in events if event.type == event.INPUT}
+    artifacts = store.get_artifacts_by_id(sorted(made)) if made else []
+    for wanted in ("pushed", "winner"):
+        found = [artifact.id for artifact in artifacts if properties(artifact).get(wanted)]
+        if found:
+            return found[-1:]
+    if not made:
+        raise TargetError(f"run {run.id} made no artifact ({run.status})")
+    return sorted(made - read)
+
+
+def _recorded_path(store: Any, text: str) -> Path:
+    """The path of a target; where a link leads to something that was pushed or made, the path of that.
+
+    What serves models often reads a link, such as `current`, that is moved from version to version.
+    """
+    path, real = Path(text).absolute(), Path(text).resolve()
+    if path == real or _artifact_at(store, path) is not None:
+        return path
+    pushed = {properties(a).get("pushed_destination") for a in _of_type(store, "PushedModel")}
+    places = {str(real), str(real.parent), str(_newest_version(real))}
+    return real if places & pushed or _artifact_at(store, real) is not None else path
+
+
+def _by_path(store: Any, path: Path) -> Target:
+    path = _newest_version(path)
+    folder = path if path.is_dir() else path.parent
+    own = _artifact_at(store, path)
+    if own is not None:
+        return Target((own.id,), notes=_compare(path, _recorded(own), own.uri))
+    files = _hashes(path)
+    if not files:
+        raise TargetError(f"{path} has no file in it")
+    matches = _indexed(store, {*files.values(), *_as_model(path)})
+    here = [a for a in matches if properties(a).get("pushed_destination") == str(folder)]
+    if not here:
+        here = [
+            artifact
+            for artifact in _of_type(store, "PushedModel")
+            if properties(artifact).get("pushed_destination") == str(folder)
+        ]
+    if here:
+        pushed = here[-1]
+        notes = _compare(path, _recorded(pushed), str(folder))
+        return Target((pushed.id,), notes=notes)
+    matches = matches or _unindexed(store, set(files.values()))
+    if not matches:
+        raise TargetError(
+            f"{path} was not made here: no artifact in this store has a file with its content "
+            f"(SHA-256 {next(iter(files.values()))[:12]}…)"
+        )
+    return _by_content(path, files, matches)
+
+
+def _as_model(path: Path) -> set[str]:
+    """What a whole model, of several files perhaps, is known by where another one comes from it."""
+    try:
+        return {model_format.digest(path)}
+    except ModelFormatError:
+        return set()
+
+
+def _by_content(path: Path, files: dict[str, str], matches: list[Any]) -> Target:
+    """The artifact that first held what a file holds; what was copied from it has the same content."""
+    first = matches[0]
+    known = set(_recorded(first).values())
+    held = [name for name, digest in files.items() if digest in known]
+    # Of a folder that has more in it, such as a whole project, the file is told that is meant.
+    place = path / held[0] if path.is_dir() and held and len(held) < len(files) else path
+    notes = [Note(OK, f"{place} has the content of artifact {first.id}, {first.uri}")]
+    as_model = _as_model(path)
+    for source, what in _SOURCES.items():
+        digest = properties(first).get(source)
+        if digest in as_model:
+            notes = [Note(OK, f"{path} is what artifact {first.id} {what} (SHA-256 {digest[:12]}…)")]
+    if len(matches) > 1:
+        others = ", ".join(str(artifact.id) for artifact in matches[1:6])
+        more = f" and {len(matches) - 6} more" if len(matches) > 6 else ""
+        notes.append(Note(OK, f"the same content is also in: {others}{more}"))
+    return Target((first.id,), notes=tuple(notes))
+
+
+def _newest_version(path: Path) -> Path:
+    """The folder of the highest number in a folder that has nothing but versions."""
+    if not path.is_dir():
+        return path
+    versions = [child for child in path.iterdir() if child.is_dir() and child.name.isdecimal()]
+    has_files = any(child.is_file() for child in path.iterdir())
+    return max(versions, key=lambda child: int(child.name)) if versions and not has_files else path
+
+
+def _artifact_at(store: Any, path: Path) -> Any | None:
+    """The artifact whose folder a path is, or stands in."""
+    for folder in (path, *path.parents):
+        found = store.get_artifacts_by_uri(str(folder))
+        if found:
+            return found[0]
+    return None
+
+
+def _of_type(store: Any, name: str) -> list[Any]:
+    return sorted(store.get_artifacts_by_type(name), key=lambda artifact: artifact.id)
+
+
+def _indexed(store: Any, digests: set[str]) -> list[Any]:
+    """Artifacts that hold a file of one of these digests, oldest first, by the index of recorded runs."""
+    found = {}
+    for digest in digests:
+        context = store.get_context_by_type_and_name("paredown_file", digest)
+        if context is not None:
+            found.update({a.id: a for a in store.get_artifacts_by_context(context.id)})
+    return [found[key] for key in sorted(found)]
+
+
+def _unindexed(store: Any, digests: set[str]) -> list[Any]:
+    """The same for runs that left no record, whose models have to be hashed one by one."""
+    if began_with_records(store):
+        return []
+    models = [*_of_type(store, "Model"), *_of_type(store, "PushedModel")]
+    return [artifact for artifact in models if digests & set(_recorded(artifact).values())]
+
+
+def _recorded(artifact: Any) -> dict[str, str]:
+    """Files of an artifact by digest: as recorded, else as they are in the artifact's own folder."""
+    text = properties(artifact).get("files")
+    if text:
+        return json.loads(text)
+    folder = Path(artifact.uri)
+    return _hashes(folder) if folder.is_dir() else {}
+
+
+def _hashes(path: Path) -> dict[str, str]:
+    """Relative path of each file → its SHA-256; hidden ones are left out."""
+    if path.is_file():
+        return {path.name: file_digest(path)}
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    names = {str(file.relative_to(path)): file for file in files}
+    return {
+        name: file_digest(file)
+        for name, file in names.items()
+        if not any(part.startswith(".") for part in Path(name).parts)
+    }
+
+
+def _compare(path: Path, recorded: dict[str, str], root: str) -> tuple[Note, ...]:
+    """Holds files against their record.
+
+    Args:
+        path: The folder, or one file in it.
+        recorded: Path relative to `root` → SHA-256.
+        root: Folder that the record is about.
+    """
+    if not recorded:
+        return (Note(WARNING, f"no hash was recorded for the files of {root}"),)
+    notes = []
+    wanted = recorded
+    if path.is_file():
+        name = os.path.relpath(path, root)
+        if name not in recorded:
+            return (Note(WARNING, f"no hash was recorded for {path}"),)
+        wanted = {name: recorded[name]}
+    for name, digest in sorted(wanted.items()):
+        file = Path(root, name)
+        if not file.is_file():
+            notes.append(Note(TAMPERED, f"{file} is missing"))
+        elif (now := file_digest(file)) != digest:
+            notes.append(
+                Note(
+                    TAMPERED, f"{file} was changed: its SHA-256 is {now[:12]}…, recorded was {digest[:12]}…"
+                )
+            )
+    if path.is_dir() and str(path) == root:
+        added = sorted(set(_hashes(path)) - set(recorded)) if _is_push(recorded) else []
+        notes += [
+            Note(TAMPERED, f"{path / name} was added: nothing like it was recorded") for name in added
+        ]
+    if notes:
+        return tuple(notes)
+    count = len(wanted)
+    return (Note(OK, f"{count} file{'s' if count != 1 else ''} of {root} as recorded (SHA-256)"),)
+
+
+def _state_of_push(artifact: Any) -> tuple[Note, ...]:
+    """What became of a pushed version that was not named by its path; nothing for other artifacts."""
+    destination = properties(artifact).get("pushed_destination")
+    if not destination:
+        return ()
+    if not os.path.isdir(destination):
+        return (Note(WARNING, f"{destination} is no longer there"),)
+    return _compare(Path(destination), _recorded(artifact), destination)
+
+
+def _is_push(recorded: dict[str, str]) -> bool:
+    """Whether a record is of a pushed folder, which has nothing but the model; an artifact's has logs."""
+    return not any(name.startswith("Format-") for name in recorded)

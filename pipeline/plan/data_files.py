@@ -1,0 +1,95 @@
+"""Which files a run reads, by split. Imports neither TensorFlow nor TFX."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.data_options import Data
+from pipeline.plan import spans
+from pipeline.plan.node import EVALUATED_SPLIT, TRAINED_SPLIT
+from pipeline.plan.spans import Span
+
+# The input split of ExampleGen that a hash divides into `train` and `eval`.
+HASHED_SPLIT = "all"
+
+
+def split_files(folder: str | Path, pattern: str) -> list[Path]:
+    """Files of a split, sorted: what `pattern` matches below `folder`, as ExampleGen does it.
+
+    `*` stays within a folder, and matches hidden files too.
+
+    Raises:
+        ValueError: Where the pattern does not stand for files below the folder.
+    """
+    if os.path.isabs(pattern) or not Path(pattern).name:
+        raise ValueError("is not a pattern below data.path, such as 'train*'")
+    if "**" in pattern:
+        # ExampleGen's driver takes it as `*`, Apache Beam as any depth of folders.
+        raise ValueError("has '**', which TFX does not match consistently; write '*' for each level")
+    return sorted(path for path in Path(folder).glob(pattern) if os.path.isfile(path))
+
+
+def broken_links(folder: str | Path, pattern: str) -> list[Path]:
+    """Links that a pattern matches and that lead nowhere, sorted: TFX takes them for files."""
+    return sorted(path for path in Path(folder).glob(pattern) if path.is_symlink() and not path.exists())
+
+
+def written_patterns(data: Data) -> dict[str, str]:
+    """Input split → its pattern as the config has it, placeholders and all."""
+    splits = data.splits
+    if splits.pattern is not None:
+        return {HASHED_SPLIT: splits.pattern}
+    return {TRAINED_SPLIT: splits.train, EVALUATED_SPLIT: splits.eval}
+
+
+def option_of(split: str) -> str:
+    """The option below `data.splits` that has the pattern of an input split."""
+    return "pattern" if split == HASHED_SPLIT else split
+
+
+def chosen_span(data: Data, folder: str | Path | None = None) -> Span | None:
+    """The span that is read; None where patterns have none.
+
+    Args:
+        data: The section.
+        folder: Where the files are; data.path where it is None.
+
+    Raises:
+        spans.SpanError: Where none can be chosen.
+    """
+    return spans.choose(folder or data.path, written_patterns(data), data.range)
+
+
+def patterns(data: Data, folder: str | Path | None = None) -> dict[str, str]:
+    """Input split → the pattern of its files, of the span that is read.
+
+    Raises:
+        spans.SpanError: Where none can be chosen.
+    """
+    span = chosen_span(data, folder)
+    written = written_patterns(data)
+    return written if span is None else {split: span.fill(pattern) for split, pattern in written.items()}
+
+
+def files(data: Data) -> dict[str, list[Path]]:
+    """Input split → its files, sorted, with absolute paths."""
+    folder = os.path.abspath(data.path)
+    return {split: split_files(folder, pattern) for split, pattern in patterns(data).items()}
+
+
+def trained_files(data: Data) -> list[Path]:
+    """Files that hold the training examples, and where a hash splits them, the others as well."""
+    found = files(data)
+    return found[HASHED_SPLIT if HASHED_SPLIT in found else TRAINED_SPLIT]
+
+
+def choice(data: Data) -> dict[str, Any]:
+    """What is read, in JSON values: span and version, None where there is none, and the patterns."""
+    span = chosen_span(data)
+    return {
+        "span": span.number if span else None,
+        "version": span.version if span else None,
+        "patterns": patterns(data),
+    }

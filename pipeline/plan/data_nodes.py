@@ -1,0 +1,200 @@
+"""The nodes that read the data, validate them and transform them. Imports neither TensorFlow nor TFX."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+
+from pipeline.config.data_options import Data, Splits
+from pipeline.plan import data_files, image_folders
+from pipeline.plan.code_version import component_version
+from pipeline.plan.node import (
+    ANOMALY_GATE,
+    EVALUATED_SPLIT,
+    EXAMPLE_GENS,
+    EXAMPLE_VALIDATOR,
+    SCHEMA_GEN,
+    STATISTICS_GEN,
+    TRAINED_SPLIT,
+    TRANSFORM,
+    Node,
+    Output,
+    Parameter,
+    proto_json,
+    to_json,
+)
+
+_COMPONENTS = {
+    "tfrecord": "tfx.components.ImportExampleGen",
+    "csv": "tfx.components.CsvExampleGen",
+    "parquet": "components.parquet_example_gen.component.ParquetExampleGen",
+    "images": image_folders.COMPONENT,
+}
+# Of a fraction such as 1/3, the nearest one with so many hash buckets at most.
+_MOST_BUCKETS = 10_000
+
+
+@dataclass(frozen=True)
+class Transformation:
+    """The user's preprocessing_fn.
+
+    Attributes:
+        function: Its dotted path.
+        version: Hash of the module that defines it.
+    """
+
+    function: str
+    version: str
+
+
+def data_nodes(data: Data, transformation: Transformation | None, classes: bool) -> list[Node]:
+    """The nodes up to where models begin, each after what it reads.
+
+    Args:
+        data: What to read, and how.
+        transformation: The user's preprocessing_fn; None where there is none.
+        classes: Whether labels stand for classes.
+    """
+    examples = Output(EXAMPLE_GENS[data.format], "examples")
+    schema = Output(SCHEMA_GEN, "schema")
+    statistics = {"statistics": Output(STATISTICS_GEN, "statistics")}
+    nodes = [
+        _example_gen(data),
+        Node(
+            STATISTICS_GEN,
+            "tfx.components.StatisticsGen",
+            {"examples": examples},
+            {},
+        ),
+        Node(SCHEMA_GEN, "tfx.components.SchemaGen", statistics, {}),
+        Node(
+            EXAMPLE_VALIDATOR,
+            "tfx.components.ExampleValidator",
+            {**statistics, "schema": schema},
+            {},
+        ),
+        _anomaly_gate(data, transformation is not None, classes),
+    ]
+    if transformation:
+        nodes.append(_transform(transformation, examples))
+    return nodes
+
+
+def outputs(data: Data, transformation: Transformation | None) -> dict[str, Output]:
+    """What nodes that train or measure read besides a model: input key → output of a data node."""
+    if transformation is None:
+        return {
+            "examples": Output(EXAMPLE_GENS[data.format], "examples"),
+            "schema": Output(ANOMALY_GATE, "schema"),
+        }
+    return {
+        "examples": Output(TRANSFORM, "transformed_examples"),
+        "schema": Output(ANOMALY_GATE, "schema"),
+        "transform_graph": Output(TRANSFORM, "transform_graph"),
+    }
+
+
+def raw_outputs(data: Data, transformation: Transformation | None) -> dict[str, Output]:
+    """What a node reads besides that applies the transform graph itself, as serving does."""
+    return {"raw_examples": Output(EXAMPLE_GENS[data.format], "examples")} if transformation else {}
+
+
+def _example_gen(data: Data) -> Node:
+    parameters: dict[str, Parameter] = {
+        "input_base": os.path.abspath(data.path),
+        "input_config": proto_json(
+            {
+                "splits": [
+                    {"name": split, "pattern": pattern}
+                    for split, pattern in data_files.patterns(data).items()
+                ]
+            }
+        ),
+        "input_fingerprint": data_fingerprint(data),
+    }
+    if data.splits.pattern is not None:
+        parameters["output_config"] = proto_json(hash_buckets(data.splits))
+    span = data_files.chosen_span(data)
+    if span is not None:
+        parameters["span"] = span.number
+        if span.version is not None:
+            parameters["version"] = span.version
+    if data.format == "parquet":
+        parameters["code_version"] = component_version("components.parquet_example_gen.executor")
+    if data.format == "images":
+        parameters.update(image_folders.parameters(data))
+    return Node(EXAMPLE_GENS[data.format], _COMPONENTS[data.format], {}, parameters)
+
+
+def hash_buckets(splits: Splits) -> dict[str, object]:
+    """ExampleGen's `Output` for one pattern: hash buckets of both splits, and what is hashed."""
+    assert splits.eval_fraction is not None
+    share = Fraction(str(splits.eval_fraction)).limit_denominator(_MOST_BUCKETS)
+    buckets = {TRAINED_SPLIT: share.denominator - share.numerator, EVALUATED_SPLIT: share.numerator}
+    config: dict[str, object] = {
+        "splits": [{"hash_buckets": count, "name": split} for split, count in buckets.items()]
+    }
+    if splits.hash_by is not None:
+        config["partition_feature_name"] = splits.hash_by
+    return {"split_config": config}
+
+
+def _anomaly_gate(data: Data, transformed: bool, classes: bool) -> Node:
+    return Node(
+        ANOMALY_GATE,
+        "components.anomaly_gate.component.AnomalyGate",
+        {
+            "anomalies": Output(EXAMPLE_VALIDATOR, "anomalies"),
+            "inferred_schema": Output(SCHEMA_GEN, "schema"),
+            "statistics": Output(STATISTICS_GEN, "statistics"),
+            "examples": Output(EXAMPLE_GENS[data.format], "examples"),
+        },
+        {
+            "validation": to_json(data.validation.model_dump(mode="json")),
+            "labels": to_json(
+                {
+                    "features": data.labels(),
+                    "classes": classes,
+                    "names": data.classes or [],
+                    "perhaps_amounts": transformed or len(data.labels()) > 1,
+                }
+            ),
+            "code_version": component_version("components.anomaly_gate.executor"),
+        },
+    )
+
+
+def _transform(transformation: Transformation, examples: Output) -> Node:
+    return Node(
+        TRANSFORM,
+        "tfx.components.Transform",
+        {
+            "examples": examples,
+            "schema": Output(ANOMALY_GATE, "schema"),
+        },
+        {
+            "preprocessing_fn": transformation.function,
+            "custom_config": to_json({"module_version": transformation.version}),
+        },
+    )
+
+
+def data_fingerprint(data: Data) -> str:
+    """What ExampleGen's driver will record of the files, computed as it does.
+
+    Name, count, total bytes, and the xor and sum of the times of modification, in seconds.
+    """
+    lines = []
+    for split, files in data_files.files(data).items():
+        total = xor = added = 0
+        for file in files:
+            status = file.stat()
+            total += status.st_size
+            xor ^= int(status.st_mtime)
+            added += int(status.st_mtime)
+        lines.append(
+            f"split:{split},num_files:{len(files)},total_bytes:{total},"
+            f"xor_checksum:{xor},sum_checksum:{added}"
+        )
+    return "\n".join(lines)

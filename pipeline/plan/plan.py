@@ -1,0 +1,295 @@
+"""The plan: a config's candidates as a static graph of nodes. Imports neither TensorFlow nor TFX.
+
+A plan says everything about a run that is known before it: which nodes there are, what each reads and
+which parameters it is given. `pipeline.run.build` turns it into a TFX pipeline, `pipeline.run.cache` says which
+nodes are already done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from components.common.base import metric_task
+from components.common.base.label import as_parameter
+from components.common.base.step_options import StepOptions, TrainingOptions
+from components.tflite_converter.params import ConvertOptions
+from pipeline.config.config import Config
+from pipeline.plan import data_nodes
+from pipeline.plan.code_version import component_version, module_version
+from pipeline.plan.data_nodes import Transformation
+from pipeline.plan.import_source import import_source
+from pipeline.plan.model_source import find_module, has_function
+from pipeline.plan.node import (
+    EXAMPLE_GENS,
+    MODEL_IMPORTER,
+    PUSHER,
+    SELECTOR,
+    TRAINER,
+    Node,
+    Output,
+    Parameter,
+    proto_json,
+    to_json,
+)
+from pipeline.plan.pretrained_source import pretrained_source
+
+_LONGEST_ID = 63 - len("-evaluate")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The graph that a config asks for.
+
+    Attributes:
+        nodes: In an order in which each node comes after what it reads.
+        models: Candidate → id of the node that makes its TFLite file.
+        evaluations: Candidate → id of the node that judges it.
+        baseline: Id of the node that makes the baseline's TFLite file.
+        source: What the baseline begins with besides build_model: `ModelDefinition.source`.
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    models: dict[str, str]
+    evaluations: dict[str, str]
+    baseline: str
+    source: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def example_gen(self) -> str:
+        """Id of the node that reads the data."""
+        return next(node.id for node in self.nodes if node.id in EXAMPLE_GENS.values())
+
+    def node(self, node_id: str) -> Node:
+        """The node of an id."""
+        return next(node for node in self.nodes if node.id == node_id)
+
+
+def make_plan(config: Config, config_path: str | Path) -> Plan:
+    """Plans a run.
+
+    Args:
+        config: Whose candidates to build.
+        config_path: The config's file; the model module may stand beside it.
+
+    Raises:
+        FileNotFoundError: Where the model module does not exist (`pipeline.checks.config_checks` refuses it first).
+        ModelFormatError: Where an imported model is none (so does it).
+    """
+    return _Planner(config, Path(config_path)).plan()
+
+
+class _Planner:
+    def __init__(self, config: Config, config_path: Path):
+        self.config = config
+        self.module_version = ""
+        self.transformation = None
+        if config.model.module is not None:
+            module = find_module(config.model.module, config_path)
+            if module is None:
+                raise FileNotFoundError(f"module {config.model.module} not found")
+            self.module_version = module_version(module, config.model.module, config_path)
+            if has_function(module, "preprocessing_fn"):
+                self.transformation = Transformation(
+                    f"{config.model.module}.preprocessing_fn", self.module_version
+                )
+        # What the baseline begins with besides what build_model makes.
+        self.source: dict[str, Any] = {
+            **import_source(config.model.imported),
+            **pretrained_source(config.model.pretrained),
+        }
+        self.origin = TRAINER if config.model.imported is None else MODEL_IMPORTER
+        self.nodes: dict[str, Node] = {}
+        self.users: dict[str, list[str]] = {}
+        # What nodes that train or measure read besides a model.
+        self.data = data_nodes.outputs(self.config.data, self.transformation)
+
+    def plan(self) -> Plan:
+        gates = self.config.gate.accuracies()
+        classes = any(metric_task.is_of_classes(figure.metric) for figure in gates)
+        for node in data_nodes.data_nodes(self.config.data, self.transformation, classes):
+            self._add(node)
+        if self.origin == MODEL_IMPORTER:
+            self._add_importer()
+        else:
+            self._add_trainer()
+        baseline = self._add_step(self.origin, "", ConvertOptions(quantization="float32"), ())
+        models, evaluations = {}, {}
+        for name, chain in self.config.candidates.items():
+            source, prefix = self.origin, ""
+            for step in chain.steps():
+                source = self._add_step(source, prefix, step, (name,))
+                prefix = source
+            models[name] = source
+            evaluations[name] = self._add_evaluator(name, source, baseline)
+        self._add_selector(models, evaluations)
+        self._add_pusher()
+        nodes = tuple(
+            Node(**{**vars(node), "candidates": tuple(self.users.get(node.id, ()))})
+            for node in self.nodes.values()
+        )
+        return Plan(self.config.name, nodes, models, evaluations, baseline, self.source)
+
+    def _label_options(self) -> str:
+        data = self.config.data
+        return to_json({"classes": data.classes, "class_weights": data.named_class_weights()})
+
+    def _add(self, node: Node) -> None:
+        self.nodes[node.id] = node
+
+    def _add_trainer(self) -> None:
+        model = self.config.model
+        custom_config = {
+            "code_version": component_version("components.trainer.run_fn"),
+            "hparams": to_json(model.hparams),
+            "label": as_parameter(self.config.data.label),
+            "label_options": self._label_options(),
+            "model_module": model.module or "",
+            "model_source": to_json(self.source),
+            "module_version": self.module_version,
+            "params": model.train.model_dump_json(),
+            "seed": self.config.run.seed,
+        }
+        self._add(
+            Node(
+                TRAINER,
+                "components.trainer.component.Trainer",
+                dict(self.data),
+                {
+                    "run_fn": "components.trainer.run_fn.run_fn",
+                    "custom_config": to_json(custom_config),
+                },
+                trains=True,
+            )
+        )
+
+    def _add_importer(self) -> None:
+        self._add(
+            Node(
+                MODEL_IMPORTER,
+                "components.model_importer.component.ModelImporter",
+                dict(self.data),
+                {
+                    "model_module": self.config.model.module or "",
+                    "hparams": to_json(self.config.model.hparams),
+                    "model_source": to_json(self.source),
+                    "module_version": self.module_version,
+                    "label": as_parameter(self.config.data.label),
+                    "label_options": self._label_options(),
+                    "code_version": component_version("components.model_importer.executor"),
+                },
+            )
+        )
+
+    def _add_step(self, source: str, prefix: str, step: StepOptions, users: tuple[str, ...]) -> str:
+        node_id = bounded(f"{prefix}-{step.slug()}" if prefix else step.slug())
+        self.users.setdefault(node_id, []).extend(users)
+        if node_id not in self.nodes:
+            package = type(step).component.rsplit(".", 2)[0]
+            parameters: dict[str, Parameter] = {
+                "params": self._distributed(step).canonical_json(),
+                "model_module": self.config.model.module or "",
+                "hparams": to_json(self.config.model.hparams),
+                "model_source": to_json(self.source),
+                "label": as_parameter(self.config.data.label),
+                "label_options": self._label_options(),
+                "seed": self.config.run.seed,
+                "code_version": component_version(f"{package}.executor"),
+            }
+            self._add(
+                Node(
+                    node_id,
+                    type(step).component,
+                    {"base_model": Output(source, "model"), **self.data},
+                    parameters,
+                    trains="epochs" in type(step).model_fields,
+                )
+            )
+        return node_id
+
+    def _distributed(self, step: StepOptions) -> StepOptions:
+        """A step as the baseline is distributed, where it does not say how itself."""
+        if isinstance(step, TrainingOptions):
+            return step.distributed_as(self.config.model.train.distribution)
+        return step
+
+    def _add_evaluator(self, candidate: str, model: str, baseline: str) -> str:
+        node_id = f"{model}-evaluate"
+        self.users.setdefault(node_id, []).append(candidate)
+        self._add(
+            Node(
+                node_id,
+                "components.evaluator.component.Evaluator",
+                {
+                    "model": Output(model, "model"),
+                    "baseline": Output(baseline, "model"),
+                    **self.data,
+                    **data_nodes.raw_outputs(self.config.data, self.transformation),
+                },
+                {
+                    "gate": to_json(self.config.gate.model_dump(mode="json")),
+                    "label": as_parameter(self.config.data.label),
+                    "label_options": self._label_options(),
+                    "seed": self.config.run.seed,
+                    "code_version": component_version("components.evaluator.executor"),
+                },
+            )
+        )
+        return node_id
+
+    def _add_selector(self, models: dict[str, str], evaluations: dict[str, str]) -> None:
+        inputs = {}
+        for name in models:
+            key = input_key(name)
+            inputs[f"model_{key}"] = Output(models[name], "model")
+            inputs[f"blessing_{key}"] = Output(evaluations[name], "blessing")
+            inputs[f"evaluation_{key}"] = Output(evaluations[name], "evaluation")
+        self._add(
+            Node(
+                SELECTOR,
+                "components.selector.component.Selector",
+                inputs,
+                {
+                    "candidates": to_json(list(models)),
+                    "select": to_json(self.config.select.model_dump(mode="json")),
+                    "code_version": component_version("components.selector.executor"),
+                },
+            )
+        )
+
+    def _add_pusher(self) -> None:
+        self._add(
+            Node(
+                PUSHER,
+                "components.pusher.component.Pusher",
+                {
+                    "model": Output(SELECTOR, "model"),
+                    "model_blessing": Output(SELECTOR, "blessing"),
+                },
+                {
+                    "push_destination": proto_json(
+                        {"filesystem": {"base_directory": os.path.abspath(self.config.push.directory)}}
+                    ),
+                    "custom_config": to_json(
+                        {"code_version": component_version("components.pusher.executor")}
+                    ),
+                },
+            )
+        )
+
+
+def bounded(node_id: str) -> str:
+    """An id short enough to name, with `-evaluate` behind it, a Kubernetes object: 63 characters."""
+    if len(node_id) <= _LONGEST_ID:
+        return node_id
+    digest = hashlib.sha256(node_id.encode()).hexdigest()[:8]
+    return f"{node_id[: _LONGEST_ID - 9].rstrip('-')}-{digest}"
+
+
+def input_key(candidate: str) -> str:
+    """A candidate's name as part of the key of an input, which Python must take as a name."""
+    return candidate.replace("-", "_")

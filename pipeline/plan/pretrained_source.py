@@ -1,0 +1,39 @@
+"""What nodes are told of `model.pretrained`. Imports neither TensorFlow nor TFX."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from pipeline.config.pretrained_options import PretrainedOptions
+
+
+def pretrained_source(options: PretrainedOptions | None) -> dict[str, Any]:
+    """The part of `ModelDefinition.source` that transfer learning goes by: options, and what the file holds.
+
+    Args:
+        options: As in the config.
+
+    Returns:
+        `pretrained` → its options and the SHA-256 of its file or folder, which the cache key then holds;
+        nothing where there is no pretrained model.
+
+    Raises:
+        ModelFormatError: Where there is no such file (`pipeline.checks.config_checks` refuses it first).
+    """
+    if options is None:
+        return {}
+    file = options.file()
+    digest = ""
+    if file:
+        from components.common.models import model_format  # reads HDF5, which takes half a second to import
+
+        digest = model_format.digest(file)
+    return {"pretrained": {**json.loads(options.model_dump_json()), "file": file or "", "sha256": digest}}
+
+
+def is_inside(path: str, folder: str) -> bool:
+    """Whether a path, relative to the working directory or absolute, is below a folder."""
+    absolute = os.path.abspath(path)
+    return os.path.commonpath([absolute, os.path.abspath(folder)]) == os.path.abspath(folder)

@@ -1,0 +1,150 @@
+"""New projects: folders made from the templates in pipeline/templates. Imports neither TensorFlow nor TFX."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import jinja2
+
+from pipeline.config.config import LONGEST_NAME
+
+TEMPLATES = {
+    "image": "folders of PNG images, a class each; a small CNN that is trained, pruned, quantized",
+    "tabular": "a CSV file with texts, numbers and gaps; Transform, and a network of dense layers",
+    "import": "a Keras model that exists already; quantized with a calibration set, not trained",
+}
+
+_FOLDER = Path(__file__).parent / "templates"
+_COMMON = "common"
+# Files that tools would take for this repository's own where they stand.
+_HIDDEN = {"gitignore": ".gitignore", "dockerignore": ".dockerignore"}
+_RENDERED, _UNPACKED = ".j2", ".zip"
+
+
+class ProjectError(Exception):
+    """A project that cannot be made; the message says what to do instead."""
+
+
+def name_of(directory: Path) -> str:
+    """A pipeline's name after a folder's: `My Model_2` gives `my-model-2`.
+
+    Raises:
+        ProjectError: Where nothing of the folder's name can be used.
+    """
+    name = (
+        re.sub(r"[^a-z0-9]+", "-", directory.absolute().name.lower()).strip("-")[:LONGEST_NAME].strip("-")
+    )
+    if not name:
+        raise ProjectError(
+            f"{directory.absolute().name!r} has no letter a to z and no digit to name the pipeline after; "
+            "write --name NAME"
+        )
+    return name
+
+
+def create(directory: Path, template: str, name: str) -> list[str]:
+    """Makes a project. It appears whole or not at all.
+
+    Args:
+        directory: The new folder; may be there, but must be empty.
+        template: One of `TEMPLATES`.
+        name: Of the pipeline.
+
+    Returns:
+        The files, relative to the folder, sorted; what was unpacked as one entry for each folder.
+
+    Raises:
+        ProjectError: Where the folder is in use, or cannot be written.
+    """
+    _refuse_used(directory)
+    there = os.path.isdir(directory)
+    parent = directory if there else directory.absolute().parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=".paredown-", dir=parent))
+    except OSError as error:
+        raise ProjectError(f"{parent} cannot be written: {error.strerror}; name another folder") from error
+    try:
+        made.chmod(0o777 & ~_umask())
+        values = {"name": name, "template": template, "version": metadata.version("paredown")}
+        listed: list[str] = []
+        for source in (_COMMON, template):
+            listed += _fill(_FOLDER / source, made, values)
+        if there:
+            _move_up(made)
+        else:
+            os.rename(made, directory)
+    except OSError as error:
+        raise ProjectError(
+            f"{directory} cannot be written: {error.strerror}; name another folder"
+        ) from error
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return sorted(listed)
+
+
+def _refuse_used(directory: Path) -> None:
+    if not os.path.lexists(directory):
+        return
+    if not os.path.isdir(directory):
+        raise ProjectError(f"{directory} is there and is no folder; name another")
+    try:
+        present = sorted(path.name for path in directory.iterdir())
+    except OSError as error:
+        raise ProjectError(f"{directory} cannot be read: {error.strerror}; name another folder") from error
+    if present:
+        raise ProjectError(
+            f"{directory} is not empty: it has {', '.join(present[:3])}{' …' if present[3:] else ''}; nothing is "
+            "overwritten, so name a new folder"
+        )
+
+
+def _move_up(made: Path) -> None:
+    """Moves what a folder holds into the one that it is in: this may be the working directory, or a mount."""
+    moved: list[Path] = []
+    try:
+        for path in sorted(made.iterdir()):
+            moved.append(path.rename(made.parent / path.name))
+    except BaseException:
+        for path in moved:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        raise
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def _fill(source: Path, target: Path, values: dict[str, str]) -> list[str]:
+    """Copies, renders or unpacks each file of a template."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(source), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+    )
+    listed = []
+    for path in sorted(source.rglob("*")):
+        if path.is_dir() or "__pycache__" in path.parts:
+            continue
+        relative = path.relative_to(source)
+        relative = relative.with_name(_HIDDEN.get(relative.name, relative.name))
+        if path.suffix == _UNPACKED:
+            with zipfile.ZipFile(path) as archive:
+                archive.extractall(target / relative.with_suffix(""))
+            listed.append(f"{relative.with_suffix('')}/")
+            continue
+        to = target / (relative.with_suffix("") if path.suffix == _RENDERED else relative)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == _RENDERED:
+            rendered = environment.get_template(path.relative_to(source).as_posix()).render(values)
+            to.write_text(rendered, encoding="utf-8")
+        else:
+            shutil.copyfile(path, to)
+        listed.append(to.relative_to(target).as_posix())
+    return listed

@@ -1,0 +1,123 @@
+"""Turning a plan into a TFX pipeline: the one place that wires nodes."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from google.protobuf import json_format
+from ml_metadata.proto import metadata_store_pb2
+from tfx import components as tfx_components
+from tfx.dsl.components.base import base_component
+from tfx.orchestration import pipeline as tfx_pipeline
+from tfx.proto import pusher_pb2, trainer_pb2
+
+from pipeline.config.config import Config
+from pipeline.plan import node as node_ids
+from pipeline.plan.node import Node
+from pipeline.plan.plan import Plan
+from pipeline.run import example_gen
+
+Channels = dict[str, Any]
+
+
+def build(
+    plan: Plan, config: Config, cluster_root: str | None = None, names: Mapping[str, str] | None = None
+) -> tfx_pipeline.Pipeline:
+    """Builds the pipeline.
+
+    Args:
+        plan: Its nodes.
+        config: Where it runs.
+        cluster_root: Where artifacts go on a cluster, which has a metadata store of its own; None for a
+            run on this machine.
+        names: Node's id in the plan → its id in the pipeline; the same where it is None.
+
+    Returns:
+        A pipeline that caches, with a component for each node under the node's id.
+    """
+    built: dict[str, base_component.BaseComponent] = {}
+    for node in plan.nodes:
+        channels = {key: built[source.node].outputs[source.key] for key, source in node.inputs.items()}
+        if node.id == plan.example_gen:
+            component = example_gen.build(
+                node, config.data, _component_class(node), cluster_root is not None
+            )
+        elif node.id in _TFX_BUILDERS:
+            component = _TFX_BUILDERS[node.id](node, channels)
+        else:
+            component = _component_class(node)(**channels, **node.parameters)
+        built[node.id] = component.with_id(names[node.id] if names else node.id)
+    if cluster_root is not None:
+        return tfx_pipeline.Pipeline(
+            pipeline_name=plan.name,
+            pipeline_root=cluster_root,
+            components=list(built.values()),
+            enable_cache=True,
+            beam_pipeline_args=list(config.run.beam_args),
+        )
+    root = os.path.abspath(config.pipeline_root)
+    return tfx_pipeline.Pipeline(
+        pipeline_name=plan.name,
+        pipeline_root=root,
+        components=list(built.values()),
+        enable_cache=True,
+        # LocalDagRunner must be given some connection, and logs it; `pipeline.run.local_runner` puts the
+        # store in its place.
+        metadata_connection_config=metadata_store_pb2.ConnectionConfig(
+            fake_database=metadata_store_pb2.FakeDatabaseConfig()
+        ),
+        beam_pipeline_args=list(config.run.beam_args),
+    )
+
+
+def _component_class(node: Node) -> Any:
+    module, _, name = node.component.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def _schema_gen(node: Node, channels: Channels) -> base_component.BaseComponent:
+    # From the training split alone: what only the eval split has is an anomaly, not a new normal.
+    return tfx_components.SchemaGen(
+        infer_feature_shape=True, exclude_splits=[node_ids.EVALUATED_SPLIT], **channels
+    )
+
+
+def _transform(node: Node, channels: Channels) -> base_component.BaseComponent:
+    return tfx_components.Transform(
+        preprocessing_fn=node.parameters["preprocessing_fn"],
+        custom_config=json.loads(str(node.parameters["custom_config"])),
+        **channels,
+    )
+
+
+def _trainer(node: Node, channels: Channels) -> base_component.BaseComponent:
+    return _component_class(node)(
+        run_fn=node.parameters["run_fn"],
+        custom_config=json.loads(str(node.parameters["custom_config"])),
+        train_args=trainer_pb2.TrainArgs(splits=[node_ids.TRAINED_SPLIT]),
+        eval_args=trainer_pb2.EvalArgs(splits=[node_ids.EVALUATED_SPLIT]),
+        **channels,
+    )
+
+
+def _pusher(node: Node, channels: Channels) -> base_component.BaseComponent:
+    destination = json_format.Parse(str(node.parameters["push_destination"]), pusher_pb2.PushDestination())
+    return _component_class(node)(
+        push_destination=destination,
+        custom_config=json.loads(str(node.parameters["custom_config"])),
+        **channels,
+    )
+
+
+_TFX_BUILDERS: dict[str, Callable[[Node, Channels], base_component.BaseComponent]] = {
+    node_ids.STATISTICS_GEN: lambda node, channels: tfx_components.StatisticsGen(**channels),
+    node_ids.SCHEMA_GEN: _schema_gen,
+    node_ids.EXAMPLE_VALIDATOR: lambda node, channels: tfx_components.ExampleValidator(**channels),
+    node_ids.TRANSFORM: _transform,
+    node_ids.TRAINER: _trainer,
+    node_ids.PUSHER: _pusher,
+}

@@ -1,0 +1,194 @@
+"""What a run writes about itself into ML Metadata, from before its first node to its end.
+
+Custom properties of TFX's own `pipeline_run` context say what was run and how it ended. What many runs
+have in common (the config as resolved, the environment, the data's files) stands once in the store, in a
+context of type `paredown_document` named by the content's SHA-256. Artifacts that hold model files are
+attributed to contexts of type `paredown_file`, named by the files' SHA-256: the index that finds a model
+by its content.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from typing import Any
+
+from ml_metadata import errors
+from ml_metadata.proto import metadata_store_pb2
+
+from pipeline.base.process import Process, this_process
+from pipeline.lineage.graph import MARKS
+from pipeline.run.provenance import Provenance, summary
+from pipeline.store.metadata_store import connect, properties
+
+RUN, DOCUMENT, FILE = "pipeline_run", "paredown_document", "paredown_file"
+RUNNING = "running"
+
+# A model's files by their digest, as components write it.
+FILES = "files"
+# And of what a model was imported from, or began its training with.
+SOURCES = ("source_sha256", "pretrained_sha256")
+
+Facts = dict[str, str | int | float]
+
+
+class RunRecord:
+    """One run's record in the store; each method writes at once, so that a killed run leaves it true."""
+
+    def __init__(self, url: str, run_id: str, provenance: Provenance):
+        """Writes what is known at the start.
+
+        Args:
+            url: The store's.
+            run_id: Name of the run's context, which TFX has made.
+            provenance: What the run is made of.
+        """
+        self._url = url
+        self._run_id = run_id
+        self._pipeline = provenance.pipeline
+        self._nodes: dict[str, dict[str, Any]] = {}
+        store = connect(url, write=True)
+        for document in provenance.documents():
+            _put_named(store, DOCUMENT, document.digest, {"kind": document.kind, "json": document.text})
+        self._data_hash = provenance.data.digest
+        self._write(opening(provenance, this_process(), datetime.now(timezone.utc)))
+
+    def node(self, node_id: str, state: str, seconds: float, execution: int | None) -> None:
+        """Records that a node began or ended.
+
+        Args:
+            node_id: The node's.
+            state: `started`, `ran`, `cached` or `failed`.
+            seconds: Since it began.
+            execution: Id of its execution, where there is one.
+        """
+        self._nodes[node_id] = {"state": state, "seconds": round(seconds, 3), "execution": execution}
+        self._write(node_facts(self._nodes))
+        if execution is not None:
+            self._mark(execution, node_id)
+
+    def _mark(self, execution_id: int, node_id: str) -> None:
+        """Writes on an execution which node and run it belongs to.
+
+        Its contexts say so too, but in SQLite there is no index from executions to contexts: looking them
+        up takes a scan of the whole store each time.
+        """
+        store = connect(self._url, write=True)
+        for execution in store.get_executions_by_id([execution_id]):
+            set_facts(execution, execution_facts(self._pipeline, node_id, self._run_id))
+            store.put_executions([execution])
+
+    def outputs(self, artifacts: Iterable[Any]) -> None:
+        """Makes a node's output artifacts (ml_metadata protos) findable by the content of their files."""
+        store = connect(self._url, write=True)
+        for artifact in artifacts:
+            for digest in sorted(set(_files(artifact).values())):
+                context = _put_named(store, FILE, digest, {})
+                _attribute(store, artifact.id, context)
+
+    def examples(self, artifacts: Iterable[Any]) -> None:
+        """Ties examples (ml_metadata protos) to the data files that they were read from."""
+        store = connect(self._url, write=True)
+        for artifact in artifacts:
+            artifact.custom_properties["data_hash"].string_value = self._data_hash
+            store.put_artifacts([artifact])
+            context = store.get_context_by_type_and_name(DOCUMENT, self._data_hash)
+            _attribute(store, artifact.id, context.id)
+
+    def finish(self, status: str, exit_code: int, **facts: str | int) -> None:
+        """Records how the run ended.
+
+        Args:
+            status: `pushed`, `no candidate passed`, `failed` or `interrupted`.
+            exit_code: Of the command.
+            facts: `winner`, `pushed`, `pushed_now`, `failed_node`, `reason`.
+        """
+        self._write(closing(status, exit_code, datetime.now(timezone.utc), **facts))
+
+    def _write(self, values: Facts) -> None:
+        store = connect(self._url, write=True)
+        context = store.get_context_by_type_and_name(RUN, self._run_id)
+        set_facts(context, values)
+        store.put_contexts([context])
+
+
+def opening(provenance: Provenance, process: Process, at: datetime) -> Facts:
+    """What a run's context says from the start."""
+    return {
+        **summary(provenance),
+        "host": process.host,
+        "pid": process.pid,
+        "process_started": process.started,
+        "started": at.isoformat(timespec="milliseconds"),
+        "status": RUNNING,
+        **node_facts({}),
+    }
+
+
+def node_facts(nodes: dict[str, dict[str, Any]]) -> Facts:
+    """What a run's context says of its nodes: how many ran, were cached and failed, and each by itself."""
+    states = [node["state"] for node in nodes.values()]
+    counts = {f"nodes_{state}": states.count(state) for state in ("ran", "cached", "failed")}
+    return {"nodes": json.dumps(nodes), **counts}
+
+
+def execution_facts(pipeline: str, node_id: str, run_id: str) -> Facts:
+    """What an execution says of where it belongs."""
+    return dict(zip(MARKS, (pipeline, node_id, run_id), strict=True))
+
+
+def closing(status: str, exit_code: int, at: datetime, **facts: str | int) -> Facts:
+    """What a run's context says once it has ended."""
+    ended = at.isoformat(timespec="milliseconds")
+    return {"status": status, "exit_code": exit_code, "finished": ended, **facts}
+
+
+def set_facts(node: Any, values: Facts) -> None:
+    """Sets custom properties of an artifact, execution or context (ml_metadata protos)."""
+    for name, value in values.items():
+        target = node.custom_properties[name]
+        if isinstance(value, str):
+            target.string_value = value
+        elif isinstance(value, int):  # and bool
+            target.int_value = int(value)
+        else:
+            target.double_value = value
+
+
+def _files(artifact: Any) -> dict[str, str]:
+    """What an artifact's model files hold, and the model that it comes from, where it comes from one."""
+    known = properties(artifact)
+    text = known.get(FILES)
+    found = json.loads(text) if text else {}
+    return {**found, **{name: known[name] for name in SOURCES if known.get(name)}}
+
+
+def _put_named(store: Any, type_name: str, name: str, values: Facts) -> int:
+    """Makes a context unless there is one of that name; returns its id.
+
+    Another run may make it at the same time, and databases abort one of two transactions that meet.
+    """
+    for attempt in range(5):
+        found = store.get_context_by_type_and_name(type_name, name)
+        if found is not None:
+            return found.id
+        context = metadata_store_pb2.Context(name=name)
+        set_facts(context, values)
+        try:
+            context.type_id = store.put_context_type(metadata_store_pb2.ContextType(name=type_name))
+            return store.put_contexts([context])[0]
+        except (errors.AlreadyExistsError, errors.AbortedError):
+            time.sleep(0.1 * 2**attempt)
+    found = store.get_context_by_type_and_name(type_name, name)
+    if found is None:
+        raise RuntimeError(f"{type_name} {name} cannot be written to the metadata store")
+    return found.id
+
+
+def _attribute(store: Any, artifact_id: int, context_id: int) -> None:
+    attribution = metadata_store_pb2.Attribution(artifact_id=artifact_id, context_id=context_id)
+    with contextlib.suppress(errors.AlreadyExistsError):  # the Selector's copy has two files of one content
+        store.put_attributions_and_associations([attribution], [])

@@ -1,0 +1,223 @@
+"""Invariants held against kernels, and the words for those that are lost."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from components.common.models import invariants
+from components.common.models.invariants import Check, Invariants, LostInvariantError
+from components.common.tflite.kernel import Kernel
+
+
+def kernel(values: np.ndarray, operator: str = "FULLY_CONNECTED", zero_point: int = 0) -> Kernel:
+    """A kernel of the shape (output channels, ..., input channels)."""
+    return Kernel(
+        operator=operator,
+        layers=frozenset({"d"}),
+        values=values,
+        dtype=values.dtype.name,
+        scales=np.zeros(0, np.float32),
+        zero_points=np.array([zero_point]),
+        channel_axis=0,
+        output_axis=0,
+        bytes=values.nbytes,
+        sparse=False,
+        layer="d",
+    )
+
+
+def sparse(zeros: int, size: int = 1000) -> Kernel:
+    values = np.arange(1, size + 1, dtype=np.float32).reshape(10, -1)
+    values.ravel()[:zeros] = 0
+    return kernel(values)
+
+
+@pytest.mark.parametrize(
+    ("zeros", "met"), [(800, True), (900, True), (795, True), (794, False), (0, False)]
+)
+def test_sparsity_may_miss_half_a_point(zeros: int, met: bool) -> None:
+    (found,) = invariants.check({"d": [sparse(zeros)]}, {"d": Invariants(sparsity=0.8)})
+
+    assert (found.layer, found.figure, found.bound, found.wanted) == ("d", "sparsity", "min", 0.8)
+    assert found.got == zeros / 1000
+    assert found.met is met
+
+
+def test_zero_is_what_the_zero_point_says() -> None:
+    values = np.full((4, 8), 3, np.int8)
+    values[0] = 0
+    (found,) = invariants.check({"d": [kernel(values, zero_point=3)]}, {"d": Invariants(sparsity=0.7)})
+
+    assert found.got == 0.75
+
+
+@pytest.mark.parametrize(("count", "met"), [(15, True), (16, True), (17, False)])
+def test_clusters_are_counted_in_the_whole_kernel(count: int, met: bool) -> None:
+    values = np.resize(np.arange(count, dtype=np.float32), (8, 17))
+    (found,) = invariants.check({"d": [kernel(values)]}, {"d": Invariants(clusters=16)})
+
+    assert (found.got, found.bound, found.met) == (count, "max", met)
+
+
+def test_or_in_each_channel() -> None:
+    values = np.arange(40, dtype=np.float32).reshape(10, 4)
+    one_kernel = {"d": [kernel(values)]}
+
+    assert invariants.check(one_kernel, {"d": Invariants(clusters=4)})[0].got == 40
+    (found,) = invariants.check(one_kernel, {"d": Invariants(clusters=4, per_channel=True)})
+    assert found.got == 4 and found.met
+
+
+def test_every_block_has_to_have_its_zeros() -> None:
+    values = np.ones((5, 8), np.float32)
+    values[:, [0, 3, 4, 5]] = 0
+    wanted = {"d": Invariants(m_by_n=(2, 4))}
+    (found,) = invariants.check({"d": [kernel(values)]}, wanted)
+    assert (found.got, found.met) == (1.0, True)
+
+    values[4, 0] = 7
+    (found,) = invariants.check({"d": [kernel(values)]}, wanted)
+    assert (found.got, found.met) == (0.9, False)
+
+
+def test_all_kernels_of_a_layer_have_to_hold() -> None:
+    found = {"d": [sparse(900), sparse(300)]}
+    values = np.arange(40, dtype=np.float32).reshape(10, 4)
+    few = kernel(np.zeros((10, 4), np.float32))
+
+    assert invariants.check(found, {"d": Invariants(sparsity=0.8)})[0].got == 0.3
+    assert invariants.check({"d": [few, kernel(values)]}, {"d": Invariants(clusters=9)})[0].got == 40
+
+
+def test_a_layer_that_is_not_there_holds_nothing() -> None:
+    wanted = {"gone": Invariants(sparsity=0.1, m_by_n=(2, 4), clusters=16)}
+    checks = invariants.check({"d": [sparse(900)]}, wanted)
+
+    assert [found.figure for found in checks] == ["sparsity", "m_by_n", "clusters"]
+    assert [found.got for found in checks] == [None] * 3
+    assert not any(found.met for found in checks)
+
+
+def test_layers_come_by_name_and_only_with_what_was_asked_for() -> None:
+    wanted = {"b": Invariants(clusters=2), "a": Invariants(sparsity=0.5), "c": Invariants()}
+
+    assert [(c.layer, c.figure) for c in invariants.check({}, wanted)] == [
+        ("a", "sparsity"), ("b", "clusters"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("check", "reason"),
+    [
+        (
+            Check("d", "sparsity", "min", 0.8, 0.4125),
+            "sparsity of layer d is 41.2% in the file, 80.0% was asked for",
+        ),
+        (
+            Check("d", "sparsity", "min", 0.8, None),
+            "sparsity of layer d was not found in the file, 80.0% was asked for",
+        ),
+        (
+            Check("d", "clusters", "max", 16, 47),
+            "number of distinct weights of layer d is 47 in the file, at most 16 was asked for",
+        ),
+        (
+            Check("d", "clusters", "max", 16, None),
+            "number of distinct weights of layer d was not found in the file, at most 16 was asked for",
+        ),
+        (
+            Check("d", "m_by_n", "min", 1.0, 0.75, "2:4"),
+            "2:4 sparsity of layer d is kept by 75.0% of the blocks in the file, every block was asked for",
+        ),
+    ],
+)
+def test_reasons(check: Check, reason: str) -> None:
+    assert check.reason(" in the file") == reason
+    assert check.reason() == reason.replace(" in the file", "")
+
+
+@pytest.mark.parametrize(
+    ("check", "figures"),
+    [
+        (Check("d", "sparsity", "min", 0.57, 0.56), (" 56.0%", "57.0%")),
+        (Check("d", "sparsity", "min", 0.999, 0.99399), (" 99.3%", "99.9%")),
+        (Check("d", "m_by_n", "min", 1.0, 99999 / 100000, "2:4"), (" 99.9% of", "every block")),
+    ],
+)
+def test_a_reason_does_not_contradict_itself(check: Check, figures: tuple[str, str]) -> None:
+    assert not check.met
+    assert all(figure in check.reason() for figure in figures)
+
+
+def test_lost_ones_are_refused_all_at_once() -> None:
+    lost = [Check("a", "sparsity", "min", 0.8, 0.5), Check("b", "clusters", "max", 4, 5)]
+    held = Check("c", "sparsity", "min", 0.8, 0.8)
+    invariants.refuse_lost([held])
+
+    with pytest.raises(LostInvariantError) as raised:
+        invariants.refuse_lost([lost[0], held, lost[1]])
+    assert str(raised.value) == (
+        "sparsity of layer a is 50.0%, 80.0% was asked for; "
+        "number of distinct weights of layer b is 5, at most 4 was asked for"
+    )
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "weights", "reachable"),
+    [
+        (0.8, 1000, 0.8),
+        (0.8, 10, 0.8),
+        (0.8, 36, 28 / 36),  # 0.7778
+        (0.5, 7, 3 / 7),
+        (0.8, 3, 2 / 3),
+        (0.9, 5, 4 / 5),
+        (0.3, 3, 0.0),
+        (0.7, 10, 0.7),  # 0.7 · 10 is 7.000000000000001 or 6.9999…, and 7 either way
+        (0.29, 100, 0.29),
+        (0.8, 201, 0.8),  # 160 of 201 miss by less than half a point
+    ],
+)
+def test_a_sparsity_of_whole_weights(sparsity: float, weights: int, reachable: float) -> None:
+    assert invariants.reachable(sparsity, weights) == pytest.approx(reachable, abs=1e-12)
+
+
+def test_the_worst_layer_is_the_headline() -> None:
+    checks = [
+        Check("a", "sparsity", "min", 0.8, 0.81),
+        Check("b", "sparsity", "min", 0.5, 0.55),
+        Check("c", "sparsity", "min", 0.5, None),
+        Check("a", "clusters", "max", 16, 12),
+        Check("b", "clusters", "max", 16, 16),
+        Check("b", "m_by_n", "min", 1.0, 0.5, "2:4"),
+    ]
+
+    assert invariants.headline(checks) == {
+        "least_layer_sparsity": 0.55, "least_m_by_n": 0.5, "most_layer_clusters": 16,
+    }  # fmt: skip
+    assert invariants.headline(checks[:1]) == {"least_layer_sparsity": 0.81}
+    assert invariants.headline([]) == {}
+
+
+def test_facts_of_layers() -> None:
+    values = np.array([[0, 0, 1], [2, 1, 0]], np.int8)
+
+    assert invariants.facts_of({"d": [kernel(values)]}) == {
+        "d": {"dtype": "int8", "weights": 6, "sparsity": 0.5, "unique": 3}
+    }
+
+
+@pytest.mark.parametrize("asked", [Invariants(), Invariants(0.8, (2, 4), 16, True), Invariants(clusters=3)])
+def test_json_and_back(asked: Invariants) -> None:
+    assert Invariants.from_json(json.loads(json.dumps(asdict(asked)))) == asked
+
+
+@pytest.mark.parametrize(
+    ("asked", "zeros"),
+    [(Invariants(sparsity=0.1), True), (Invariants(m_by_n=(2, 4)), True), (Invariants(clusters=3), False)],
+)
+def test_which_have_zeros_to_keep(asked: Invariants, zeros: bool) -> None:
+    assert asked.has_zeros() is zeros

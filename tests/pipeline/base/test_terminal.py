@@ -1,0 +1,108 @@
+"""Tables as people and logs see them."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from pipeline.base.texts import bytes_text
+from pipeline.config.config_file import load
+from pipeline.plan.plan import make_plan
+from pipeline.run.display import RunDisplay
+from pipeline.run.local_runner import NodeEvent
+from pipeline.run.verdict_table import verdict_table
+
+
+def rendered(table: Any) -> list[str]:
+    stream = io.StringIO()
+    Console(file=stream, width=160, color_system=None).print(table)
+    return [line.strip() for line in stream.getvalue().splitlines()]
+
+
+def verdict(blessed: bool, reasons: list[str], accuracy: float | None = 0.9) -> dict[str, Any]:
+    measured: dict[str, Any] = {"steps": []}
+    if accuracy is not None:
+        measured["accuracy"] = {
+            "metric": "AUC",
+            "examples": 1200,
+            "higher_is_better": True,
+            "candidate": accuracy,
+            "baseline": 0.95,
+        }
+        measured["size"] = {
+            "candidate": {"file": 250_000, "gzip": 900},
+            "baseline": {"file": 1_000_000, "gzip": 800_000},
+        }
+        measured["latency"] = {"candidate": {"50": 0.05}, "baseline": {"50": 1.5}, "ratio": 0.0333}
+    return {"blessed": blessed, "reasons": reasons, "judgements": [], "measured": measured}
+
+
+def test_verdicts_stand_beside_the_baseline() -> None:
+    report = {
+        "winner": "good",
+        "candidates": {"good": verdict(True, []), "bad": verdict(False, ["x", "y"])},
+    }
+    lines = rendered(verdict_table(report))
+    assert lines[0] == "Candidates against the baseline; accuracy is AUC on 1,200 examples"
+    (baseline,) = [line for line in lines if line.startswith("baseline")]
+    assert baseline.split() == ["baseline", "(float32)", "0.9500", "1.0", "MB", "800.0", "kB", "1.50", "ms"]
+    (good,) = [line for line in lines if line.startswith("good")]
+    assert good.split() == [
+        *("good", "0.9000", "+0.0500", "250.0", "kB", "0.250", "900", "B", "50", "µs", "0.03"),
+        *("passed,", "selected"),
+    ]
+    (bad,) = [line for line in lines if line.startswith("bad")]
+    assert bad.endswith("failed: x (and 1 more)")
+
+
+def test_a_candidate_that_could_not_be_measured_has_dashes_and_a_reason() -> None:
+    candidates = {"broken": verdict(False, ["loading the candidate failed"], None), "ok": verdict(True, [])}
+    lines = rendered(verdict_table({"winner": "ok", "candidates": candidates}))
+    assert any(line.startswith("baseline (float32)") and "0.9500" in line for line in lines)
+    (broken,) = [line for line in lines if line.startswith("broken")]
+    assert broken.split()[1:8] == ["–"] * 7
+    assert broken.endswith("failed: loading the candidate failed")
+
+
+def test_a_drop_of_an_error_is_its_rise() -> None:
+    entry = verdict(True, [], 0.97)
+    entry["measured"]["accuracy"]["higher_is_better"] = False
+    lines = rendered(verdict_table({"winner": None, "candidates": {"one": entry}}))
+    assert any("+0.0200" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (None, "–"),
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (653_244, "653.2 kB"),
+        (3_253_528, "3.3 MB"),
+    ],
+)
+def test_bytes_as_people_read_them(count: int | None, text: str) -> None:
+    assert bytes_text(count) == text
+
+
+def test_progress_of_a_run_that_nobody_watches_is_a_line_for_each_node_and_epoch() -> None:
+    file = load("configs/mnist/pipeline.yaml")
+    stream = io.StringIO()
+    console = Console(file=stream, width=140, color_system=None)
+    display = RunDisplay(console, make_plan(file.config, file.path))
+    display(NodeEvent("Trainer", "started"))
+    display(NodeEvent("Trainer", "progress", 0.5, "note: distribution: mirrored, 2 replicas"))
+    display(NodeEvent("Trainer", "progress", 1.0, "epoch 1/4"))
+    display(NodeEvent("Trainer", "progress", 2.0, "epoch 1/4, 50 %"))
+    display(NodeEvent("Trainer", "ran", 12.3))
+    display(NodeEvent("qat", "cached", 0.1))
+    display.close()
+    note, first, second, third = stream.getvalue().splitlines()
+    assert note.split() == ["Trainer", "note:", "distribution:", "mirrored,", "2", "replicas"]
+    assert first.split() == ["Trainer", "epoch", "1/4"]
+    assert second.split()[:5] == ["1/25", "Trainer", "ran", "12.3", "s"]
+    assert third.split()[:3] == ["2/25", "qat", "cached"]

@@ -1,0 +1,255 @@
+"""What is wrong with the import of a model is said without TensorFlow, by the key, the file and the fix."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import h5py
+import pytest
+
+from pipeline.checks.config_checks import check
+from pipeline.config.config_file import ConfigError, load
+from pipeline.plan.node import MODEL_IMPORTER
+from pipeline.plan.plan import Plan, make_plan
+
+ROOT = Path(__file__).resolve().parents[3]
+
+CONFIG = """\
+name: imported
+data: {path: data, splits: {train: "train*", eval: "eval*"}, label: label}
+model:
+  MODEL
+candidates:
+  int8:
+    - convert: {quantization: int8}
+  pruned:
+    - STEP
+    - convert: {quantization: int8}
+gate:
+  accuracy: {metric: SparseCategoricalAccuracy, max_drop: 0.01}
+push: {directory: serving}
+"""
+
+LAMBDA = json.dumps({"layers": [{"class_name": "Lambda"}]})
+
+
+def keras_file(path: Path, version: str = "2.16.0", config: str = "{}", compiled: bool = True) -> None:
+    whole = {"config": json.loads(config), "compile_config": {"loss": "mse"} if compiled else None}
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": version}))
+        archive.writestr("config.json", json.dumps(whole))
+        archive.writestr("model.weights.h5", b"weights")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with data, a module, and a model of each kind as far as it is looked at without TensorFlow."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    for split in ("train", "eval"):
+        (tmp_path / f"data/{split}.tfrecord").write_bytes(b"x")
+    (tmp_path / "student.py").write_text("def build_student(hparams):\n    raise AssertionError\n")
+    (tmp_path / "whole.py").write_text("def build_model(hparams):\n    raise AssertionError\n")
+    keras_file(tmp_path / "model.keras")
+    keras_file(tmp_path / "keras3.keras", "3.12.4")
+    keras_file(tmp_path / "lambda.keras", config=LAMBDA)
+    keras_file(tmp_path / "bare.keras", compiled=False)
+    with h5py.File(tmp_path / "w.weights.h5", "w") as file:
+        file.create_group("layers")
+    for folder, extra in (("plain", False), ("layered", True)):
+        (tmp_path / folder / "variables").mkdir(parents=True)
+        (tmp_path / folder / "saved_model.pb").write_bytes(b"graph")
+        (tmp_path / folder / "variables/variables.index").write_bytes(b"index")
+        if extra:
+            (tmp_path / folder / "keras_metadata.pb").write_bytes(b"layers")
+    (tmp_path / "deployed.tflite").write_bytes(b"\x1c\0\0\0TFL3" + bytes(80))
+    return tmp_path
+
+
+def written(project: Path, model: str, step: str = "prune: {sparsity: 0.5}") -> Path:
+    path = project / "pipeline.yaml"
+    path.write_text(CONFIG.replace("MODEL", model).replace("STEP", step), encoding="utf-8")
+    return path
+
+
+def problems(project: Path, model: str, step: str = "prune: {sparsity: 0.5}") -> list[str]:
+    """`key: message` of each mistake."""
+    path = written(project, model, step)
+    try:
+        found = check(load(path, []))
+    except ConfigError as error:
+        found = error.problems
+    return [f"{'.'.join(map(str, problem.location))}: {problem.message}" for problem in found]
+
+
+def plan_of(project: Path, model: str) -> Plan:
+    path = written(project, model)
+    return make_plan(load(path, []).config, path)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "import: model.keras",
+        "import: {path: model.keras, inputs: {input_1: image}, safe_mode: true}",
+        "import: {path: lambda.keras, safe_mode: false}",
+        "import: layered",
+        "{module: whole, hparams: {units: 3}, import: {weights: w.weights.h5}}",
+        "{module: whole, import: bare.keras}",
+        "{module: student, import: model.keras}",
+    ],
+)
+def test_what_can_be_imported_is_accepted(project: Path, model: str) -> None:
+    assert problems(project, model) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("import: nothing.keras", "model.import.path: nothing.keras does not exist; . holds bare.keras, "),
+        ("import: data", "model.import.path: data is a folder without saved_model.pb; write a Keras file "),
+        ("import: keras3.keras", "model.import.path: keras3.keras was saved by Keras 3.12.4, whose layers"),
+        (
+            "import: deployed.tflite",
+            "model.import.path: deployed.tflite is a TFLite file: it is converted ",
+        ),
+        (
+            "import: lambda.keras",
+            "model.import.path: lambda.keras holds a Lambda layer: Python code, which",
+        ),
+        (
+            "import: gs://b/model.keras",
+            "model.import.path: gs://b/model.keras is elsewhere, and what a run",
+        ),
+        (
+            "import: w.weights.h5",
+            "model.import.path: w.weights.h5 holds weights without a model; write import",
+        ),
+        (
+            "{module: whole, import: {weights: layered}}",
+            "model.import.weights: layered is a SavedModel, which is a whole model; write import: {path: …}",
+        ),
+        (
+            "import: {path: model.keras, signature: serve}",
+            "model.import.signature: model.keras is a Keras file, which has no signatures; leave it out",
+        ),
+        (
+            "import: {path: model.keras, sha256: " + "a" * 64 + "}",
+            "model.import.sha256: is not that of model.keras, which is ",
+        ),
+        ("import: {path: model.keras, sha256: abc}", "model.import.sha256: 'abc' is no SHA-256: write 64 "),
+        (
+            "import: {inputs: {a: b}}",
+            "model.import: path (a whole model) and weights (for build_model's) are ",
+        ),
+        (
+            "import: {path: model.keras, inputs: {a: image, b: image}}",
+            "model.import.inputs: gives the feature 'image' to two inputs; write a feature for each",
+        ),
+        (
+            "import: {path: model.keras, input: {}}",
+            "model.import.input: unknown key; did you mean 'inputs'?",
+        ),
+        ("imports: model.keras", "model.imports: unknown key; did you mean 'import'?"),
+        ("hparams: {}", "model: is missing: a Python module with build_model(hparams) -> compiled "),
+        (
+            "import: {weights: w.weights.h5}",
+            "model.import: weights need a model; write module: with one whose",
+        ),
+        (
+            "{import: model.keras, hparams: {a: 1}}",
+            "model.hparams: hparams are for a module's build_model, ",
+        ),
+        (
+            "{import: model.keras, train: {epochs: 2}}",
+            "model.train: the imported model is not trained; leave",
+        ),
+        (
+            "{module: student, import: {weights: w.weights.h5}}",
+            "model.module: student.py has no function 'build_model' at its top level; did you mean",
+        ),
+        (
+            "import: bare.keras",
+            "candidates.pruned.0.prune: bare.keras was saved without loss and optimizer, which steps that train",
+        ),
+        (
+            "import: plain",
+            "candidates.pruned.0.prune: the imported SavedModel holds no layers that `prune` could change, only",
+        ),
+        (
+            "import: {path: layered, signature: serving_default}",
+            "candidates.pruned.0.prune: the imported SavedModel holds no layers that `prune` could change, only",
+        ),
+    ],
+)
+def test_each_mistake_gives_one_message(project: Path, model: str, expected: str) -> None:
+    found = problems(project, model)
+
+    assert len(found) == 1, found
+    assert found[0].startswith(expected)
+
+
+def test_a_student_needs_a_module(project: Path) -> None:
+    (told,) = problems(project, "import: model.keras", "distill: {}")
+
+    assert told == (
+        "candidates.pruned.0.distill: needs a module that defines build_student; write module: beside import:"
+    )
+    assert problems(project, "{module: student, import: model.keras}", "distill: {}") == []
+    (told,) = problems(project, "{module: whole, import: model.keras}", "distill: {}")
+    assert "has no function 'build_student'" in told
+
+
+def test_the_plan_imports_in_place_of_training(project: Path) -> None:
+    planned = plan_of(project, "import: {path: model.keras, inputs: {input_1: image}}")
+
+    assert [node.id for node in planned.nodes if node.id in ("Trainer", MODEL_IMPORTER)] == [MODEL_IMPORTER]
+    assert planned.node("convert-float32").inputs["base_model"].node == MODEL_IMPORTER
+    source = json.loads(str(planned.node(MODEL_IMPORTER).parameters["model_source"]))
+    assert source == {
+        "import": {
+            "path": str(project / "model.keras"),
+            "kind": "path",
+            "format": "keras",
+            "sha256": hashlib.sha256((project / "model.keras").read_bytes()).hexdigest(),
+            "signature": None,
+            "inputs": {"input_1": "image"},
+            "safe_mode": True,
+        }
+    }
+    readers = [node for node in planned.nodes if "model_source" in node.parameters]
+    assert {node.parameters["model_source"] for node in readers} == {json.dumps(source, sort_keys=True)}
+    assert len(readers) == 5
+
+
+def test_another_content_under_the_same_path_is_another_plan(project: Path) -> None:
+    before = plan_of(project, "import: model.keras").node(MODEL_IMPORTER)
+    keras_file(project / "model.keras", "2.15.0")
+    after = plan_of(project, "import: model.keras").node(MODEL_IMPORTER)
+
+    changed = {key for key in before.parameters if before.parameters[key] != after.parameters[key]}
+    assert changed == {"model_source"}
+
+
+@pytest.mark.parametrize("command", ["validate", "plan"])
+def test_neither_command_imports_tensorflow(project: Path, command: str) -> None:
+    path = written(project, "import: model.keras")
+    script = (
+        "import sys\nfrom pipeline.cli import main\n"
+        f"try: main(['{command}', '{path}'])\nexcept SystemExit as error: assert not error.code, error.code\n"
+        "assert not {'tensorflow', 'tf_keras', 'tfx'} & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=project,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stderr

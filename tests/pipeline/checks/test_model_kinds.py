@@ -1,0 +1,349 @@
+"""What is refused before a run of models with other outputs than one of classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from pipeline.checks import config_checks as checks
+from pipeline.checks import preflight
+from pipeline.config.config_file import ConfigError, Problem, load
+from pipeline.plan.plan import make_plan
+from pipeline.run.verdict_table import verdict_table
+
+CONFIG = """\
+name: kinds
+data: {path: data, label: {side: bigger, gap: difference}}
+model: {module: MODULE}
+candidates:
+  int8:
+    - convert: {quantization: int8}
+gate:
+  accuracy:
+    - {output: side, metric: SparseCategoricalAccuracy, min: 0.5}
+    - {output: gap, metric: MeanAbsoluteError, max: 1.0}
+push: {directory: serving}
+"""
+
+MODEL = """\
+import tf_keras
+
+L = tf_keras.layers
+
+
+def build_model(hparams):
+    x = L.Input((4,), name="x")
+    side, gap = L.Dense(2, activation="softmax", name="side")(x), L.Dense(1, name="gap")(x)
+    model = tf_keras.Model(x, [side, gap])
+    model.compile("sgd", loss={"side": "sparse_categorical_crossentropy", "gap": "mse"})
+    return model
+"""
+
+
+class Folder:
+    """A project in a folder of its own."""
+
+    count = 0
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.chdir(root)
+        monkeypatch.syspath_prepend(str(root))
+        Folder.count += 1
+        self.module = f"kinds_model_{Folder.count}"
+        self.root = root
+        (root / "data").mkdir()
+        for split in ("train", "eval"):
+            with tf.io.TFRecordWriter(str(root / f"data/{split}.tfrecord")) as writer:
+                for index in range(6):
+                    example = tf.train.Example()
+                    example.features.feature["x"].float_list.value.extend([index, 1, 2, 3])
+                    example.features.feature["bigger"].int64_list.value.append(index % 2)
+                    example.features.feature["difference"].float_list.value.append(index / 2)
+                    example.features.feature["pair"].int64_list.value.extend([0, 1])
+                    writer.write(example.SerializeToString())
+        self.write()
+
+    def write(self, config: str = CONFIG, model: str = MODEL) -> None:
+        (self.root / "pipeline.yaml").write_text(config.replace("MODULE", self.module), encoding="utf-8")
+        (self.root / f"{self.module}.py").write_text(model, encoding="utf-8")
+
+    def checked(self, *overrides: str) -> list[Problem]:
+        """What is said without TensorFlow."""
+        return checks.check(load(self.root / "pipeline.yaml", list(overrides)))
+
+    def looked_at(self, *overrides: str) -> list[Problem]:
+        """What is said with it."""
+        file = load(self.root / "pipeline.yaml", list(overrides))
+        assert checks.check(file) == []
+        return preflight.check(file, make_plan(file.config, file.path), set())
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    return Folder(tmp_path, monkeypatch)
+
+
+def test_a_config_without_mistakes(folder: Folder) -> None:
+    assert folder.looked_at() == []
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "message"),
+    [
+        ("gate.accuracy.0.output=sid", "gate.accuracy[0].output", "no output 'sid'; did you mean 'side'?"),
+        (
+            "gate.accuracy={metric: AUC, min: 0.1}",
+            "gate.accuracy",
+            "does not say which output AUC is of; write output: side or gap",
+        ),
+        (
+            "gate.accuracy={output: side, metric: AUC, min: 0.1}",
+            "gate.accuracy",
+            "has no metric for output gap, so that nothing would tell how good it is",
+        ),
+        ("data.label=bigger", "gate.accuracy[0].output", "data.label is of a model with one output"),
+        (
+            "gate.accuracy.1.metric=MeanAbsolutError",
+            "gate.accuracy[1].metric",
+            "did you mean 'MeanAbsoluteError'?",
+        ),
+        ("gate.accuracy.0.config={tresh: 1}", "gate.accuracy[0].config.tresh", "has no argument 'tresh'"),
+        ("select={maximize: accuracy}", "select.maximize", "the gate has 2 metrics, and one has to decide"),
+        (
+            "select={maximize: accuracy, of: gapp}",
+            "select.of",
+            "'gapp' names none of the gate's metrics; write one of SparseCategoricalAccuracy of side",
+        ),
+    ],
+)
+def test_metrics_and_selection_go_with_the_labels(
+    folder: Folder, override: str, key: str, message: str
+) -> None:
+    found = folder.checked(override)
+    assert (found[0].key(), message in found[0].message) == (key, True), found
+
+
+@pytest.mark.parametrize("of", ["gap", "MeanAbsoluteError", "MeanAbsoluteError of gap"])
+def test_a_selection_names_a_metric_by_its_output_or_its_own_name(folder: Folder, of: str) -> None:
+    assert folder.checked(f"select={{maximize: accuracy, of: {of}}}") == []
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "message"),
+    [
+        ("gate.accuracy.1.mx=3", "gate.accuracy[1].mx", "unknown key; did you mean 'max'?"),
+        ("gate.accuracy.1.max=much", "gate.accuracy[1].max", "must be a number, but is 'much'"),
+        ("gate.accuracy=[]", "gate.accuracy", "must not be empty"),
+        ("gate.accuracy=3", "gate.accuracy", "must be a mapping with keys of min"),
+        ("data.label={side: bigger}", "data.label", "write label: bigger"),
+        ("data.label={}", "data.label", "must not be empty"),
+        ("select={minimize: size, of: gap}", "select", "of: gap says which metric to maximize"),
+        (
+            "gate.accuracy.1={output: side, metric: SparseCategoricalAccuracy, min: 0.1}",
+            "gate",
+            "SparseCategoricalAccuracy of side stands twice",
+        ),
+    ],
+)
+def test_one_mistake_in_a_list_of_metrics_gives_one_message(
+    folder: Folder, override: str, key: str, message: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        folder.checked(override)
+    (problem,) = error.value.problems
+    assert (problem.key(), message in problem.message) == (key, True), problem
+
+
+def only(problems: list[Problem]) -> tuple[str, str]:
+    (problem,) = problems
+    return problem.key(), problem.message
+
+
+def test_one_label_for_a_model_with_two_outputs(folder: Folder) -> None:
+    overrides = ("data.label=bigger", "gate.accuracy={metric: SparseCategoricalAccuracy, min: 0.5}")
+    key, message = only(folder.looked_at(*overrides))
+    assert key == "data.label"
+    assert "a model with 2 outputs" in message
+    assert "write label: {side: …, gap: …}" in message
+
+
+def test_labels_of_outputs_that_the_model_does_not_have(folder: Folder) -> None:
+    folder.write(model=MODEL.replace('name="gap"', 'name="gop"').replace('"gap": "mse"', '"gop": "mse"'))
+    key, message = only(folder.looked_at())
+    assert key == "data.label"
+    assert "the model has no output 'gap'; its outputs are ['side', 'gop']" in message
+
+
+def test_a_label_that_is_no_feature(folder: Folder) -> None:
+    key, message = only(folder.looked_at("data.label.gap=differenc"))
+    assert key == "data.label.gap"
+    assert "'differenc' is no feature of the data" in message
+
+
+@pytest.mark.parametrize(
+    ("change", "override", "key", "message"),
+    [
+        (
+            ('"gap": "mse"}', '"gap": "mse"}'),
+            "data.label.gap=pair",
+            "data.label.gap",
+            "label 'pair' has 2 values in an example, and output 'gap' has 1, which mean_squared_error compares",
+        ),
+        (
+            ('"sparse_categorical_crossentropy"', '"categorical_crossentropy"'),
+            "data.label.side=bigger",
+            "data.label.side",
+            "compile with sparse_categorical_crossentropy",
+        ),
+        (
+            ('"gap": "mse"', '"gap": "sparse_categorical_crossentropy"'),
+            "data.label.gap=bigger",
+            "data.label.gap",
+            "output 'gap' has one unit",
+        ),
+        ((', "gap": "mse"', ""), "run.seed=1", "model.module", "output 'gap' is compiled with no loss"),
+        (
+            ("[side, gap]", "dict(side=side, gap=gap)"),
+            "run.seed=1",
+            "model.module",
+            "whose outputs are a dictionary",
+        ),
+        (
+            ("", ""),
+            "gate.accuracy.1.metric=SparseCategoricalAccuracy",
+            "gate.accuracy[1].metric",
+            "counts classes, and output 'gap' is a regression, compiled with mean_squared_error",
+        ),
+        (
+            ("", ""),
+            "gate.accuracy.0.metric=BinaryAccuracy",
+            "gate.accuracy[0].metric",
+            "compares value by value, and output 'side' has 2 for a label of one value",
+        ),
+    ],
+)
+def test_labels_and_metrics_fit_the_outputs(
+    folder: Folder, change: tuple[str, str], override: str, key: str, message: str
+) -> None:
+    folder.write(model=MODEL.replace(*change))
+    assert only(folder.looked_at(override))[0] == key
+    assert message in only(folder.looked_at(override))[1]
+
+
+def test_steps_that_cannot_take_the_model_are_refused_by_layer(folder: Folder) -> None:
+    model = MODEL.replace(
+        'x = L.Input((4,), name="x")',
+        'rows = L.Input((2, 2), name="x")\n    x = L.GRU(3, unroll=UNROLL, name="memory")(rows)',
+    ).replace("tf_keras.Model(x, ", "tf_keras.Model(rows, ")
+    folder.write(model=model.replace("UNROLL", "True"))
+    assert folder.looked_at() == []
+    (problem,) = folder.looked_at("candidates.int8=[{qat: {}}, {convert: {quantization: int8}}]")
+    assert problem.key() == "candidates.int8[0].qat"
+    assert problem.message.startswith("memory: GRU has no fake quantization in TFMOT; leave `qat` out")
+
+
+def test_a_recurrent_layer_that_tflite_cannot_hold(folder: Folder) -> None:
+    folder.write(
+        model=MODEL.replace(
+            'x = L.Input((4,), name="x")',
+            'rows = L.Input((2, 2), name="x")\n    x = L.GRU(3, name="memory")(rows)',
+        ).replace("tf_keras.Model(x, ", "tf_keras.Model(rows, ")
+    )
+    key, message = only(folder.looked_at())
+    assert key == "model.module"
+    assert message.endswith("; write unroll=True in the recurrent layer")
+
+
+def of_any_length(inputs: str = "x = L.Input((None, 4), name='x')") -> str:
+    pooled = "; f = L.GlobalAveragePooling1D()(x)"
+    first, rest = MODEL.split('    x = L.Input((4,), name="x")\n')
+    return f"{first}    {inputs}{pooled}\n{rest.replace('(x), L.Dense', '(f), L.Dense').replace('(x)', '(f)', 2)}"
+
+
+TRANSFORM = """
+
+def preprocessing_fn(inputs):
+    return dict(inputs)
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "written"), [("", r"tf_keras.Input((1, 4), name='x')"), (TRANSFORM, "tf_keras.Input((N, 4), ")]
+)
+def test_a_sequence_of_unknown_length_is_refused(folder: Folder, more: str, written: str) -> None:
+    folder.write(model=of_any_length() + more)
+    key, message = only(folder.looked_at())
+
+    assert key == "model.module"
+    assert message.startswith("the model's input 'x' has shape (None, 4), whose None leaves open how many")
+    assert written in message
+
+
+def test_several_outputs_go_with_a_preprocessing_fn(folder: Folder) -> None:
+    folder.write(model=MODEL + TRANSFORM)
+
+    assert folder.looked_at() == []
+    key, message = only(
+        folder.looked_at("data.label={side: bigger, gapp: difference}", "gate.accuracy.1.output=gapp")
+    )
+    assert key == "data.label" and "'gapp'" in message
+
+
+def test_distillation_of_several_outputs(folder: Folder) -> None:
+    problems = folder.looked_at(
+        "candidates.int8=[{distill: {student: build_model}}, {convert: {quantization: int8}}]"
+    )
+    assert "outputs; `distill` takes one" in only(problems)[1]
+
+
+def measured(entries: list[dict], blessed: bool = True) -> dict:
+    several = {"accuracies": entries} if len(entries) > 1 else {}
+    return {"blessed": blessed, "reasons": [], "measured": {"accuracy": entries[0], **several}}
+
+
+def test_the_table_heads_an_error_as_an_error() -> None:
+    entry = {
+        "metric": "MeanSquaredError", "higher_is_better": False, "candidate": 0.5, "baseline": 0.4, "examples": 9,
+    }  # fmt: skip
+    table = verdict_table({"winner": None, "candidates": {"int8": measured([entry])}})
+    assert [str(column.header) for column in table.columns][:3] == ["candidate", "error", "rise"]
+    assert "error is MeanSquaredError on 9 examples" in str(table.title)
+    assert [list(column.cells)[1] for column in table.columns][1:3] == ["0.5000", "+0.1000"]
+
+
+def test_the_table_has_columns_for_each_output() -> None:
+    side = {
+        "figure": "AUC of side", "output": "side", "metric": "AUC", "higher_is_better": True,
+        "candidate": 0.9, "baseline": 0.95, "examples": 9,
+    }  # fmt: skip
+    gap = {**side, "figure": "MeanAbsoluteError of gap", "output": "gap", "metric": "MeanAbsoluteError"}
+    gap |= {"higher_is_better": False}
+    failed = {"blessed": False, "reasons": ["does not load"], "measured": {}}
+    table = verdict_table(
+        {"winner": "int8", "candidates": {"int8": measured([side, gap]), "broken": failed}}
+    )
+    heads = [str(column.header) for column in table.columns]
+    assert heads[:5] == ["candidate", "side", "drop", "gap", "rise"]
+    assert [list(column.cells)[1] for column in table.columns][1:5] == [
+        "0.9000",
+        "+0.0500",
+        "0.9000",
+        "-0.0500",
+    ]
+    assert [list(column.cells)[2] for column in table.columns][1:5] == ["–"] * 4
+
+
+def test_a_table_lacks_a_value_of_one_of_several_labels(tmp_path: Path) -> None:
+    from pipeline.checks import table_preflight
+    from pipeline.config.data_options import Data
+
+    for split in ("train", "eval"):
+        (tmp_path / f"{split}.csv").write_text(
+            "x,bigger,difference\n1,0,0.5\n2,1,\n3,1,1.5\n", encoding="utf-8"
+        )
+    data = Data(format="csv", path=str(tmp_path), label={"side": "bigger", "gap": "difference"})
+    ((at, message),) = table_preflight.mistakes(data, table_preflight.read(data, True), False)
+    assert at == ("data", "label", "gap")
+    assert message.startswith("'difference' has no value in 1 of 3 rows")

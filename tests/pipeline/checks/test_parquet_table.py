@@ -1,0 +1,111 @@
+"""Parquet files, looked at before a run."""
+
+from __future__ import annotations
+
+import datetime
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.checks import parquet_table
+from pipeline.checks.table import EMPTY, FLOAT, INTEGER, TEXT, Table
+
+
+def read(root: Path, *tables: pa.Table, whole: bool = True) -> Table:
+    paths = []
+    for index, table in enumerate(tables):
+        paths.append(root / f"part-{index}.parquet")
+        pq.write_table(table, paths[-1], row_group_size=2)
+    return parquet_table.read(paths, root, whole)
+
+
+def test_rows_kinds_and_gaps(tmp_path: Path) -> None:
+    table = read(
+        tmp_path,
+        pa.table(
+            {
+                "n": pa.array([1, 0, None], pa.int8()),
+                "u": pa.array([1, 2, 2**63 - 1], pa.uint64()),
+                "f": [0.0, float("nan"), 1.5],
+                "s": pa.array(["a", None, ""]).dictionary_encode(),
+                "b": [b"\xff", b"", b"x"],
+                "flag": [True, False, None],
+                "list": [[1.0, 2.0], [], None],
+                "fixed": pa.array([[1, 2, 3]] * 3, pa.list_(pa.int32(), 3)),
+                "none": pa.nulls(3),
+            }
+        ),
+    )
+    assert table.faults == []
+    assert table.rows == 3
+    assert {
+        name: (column.kind, column.values, column.missing) for name, column in table.columns.items()
+    } == {
+        "n": (INTEGER, 1, 1),
+        "u": (INTEGER, 1, 0),
+        "f": (FLOAT, 1, 0),
+        "s": (TEXT, 1, 1),
+        "b": (TEXT, 1, 0),
+        "flag": (INTEGER, 1, 1),
+        "list": (FLOAT, 2, 2),
+        "fixed": (INTEGER, 3, 0),
+        "none": (EMPTY, 1, 3),
+    }
+    assert table.columns["n"].where_missing == "part-0.parquet, row 3"
+    assert table.columns["list"].where_missing == "part-0.parquet, row 2"
+
+
+@pytest.mark.parametrize(
+    ("column", "fault"),
+    [
+        (pa.array([datetime.datetime(2026, 1, 1)]), "'x' is timestamp[us].*seconds since 1970"),
+        (pa.array([datetime.date(2026, 1, 1)]), "'x' is date32"),
+        (pa.array([Decimal("1.5")]), "'x' is decimal128"),
+        (pa.array([{"a": 1}]), "'x' is struct<a: int64>"),
+        (pa.array([[[1]]]), "'x' is list<item: list<item: int64>>"),
+        (pa.array([[1, None]]), "'x' has lists with a null in them"),
+        (pa.array([2**63], pa.uint64()), "'x' holds 9223372036854775808, which int64 does not hold"),
+    ],
+)
+def test_column_that_examples_cannot_hold(tmp_path: Path, column: pa.Array, fault: str) -> None:
+    import re
+
+    (found,) = read(tmp_path, pa.table({"x": column})).faults
+    assert re.search(fault.replace("[", r"\[").replace("]", r"\]"), found), found
+
+
+def test_files_of_a_split_have_the_same_columns(tmp_path: Path) -> None:
+    one = pa.table({"a": [1], "b": ["x"]})
+    (fault,) = read(tmp_path, one, pa.table({"a": [1]})).faults
+    assert fault.startswith("part-1.parquet: has no column 'b', other than part-0.parquet")
+    (fault,) = read(tmp_path, one, pa.table({"a": [1.5], "b": ["x"]})).faults
+    assert fault.startswith("part-1.parquet: the column 'a' holds floats, and integers in part-0.parquet")
+    assert read(tmp_path, one, pa.table({"b": ["x"], "a": pa.array([3], pa.int16())})).faults == []
+
+
+def test_a_split_without_rows_is_refused(tmp_path: Path) -> None:
+    nothing = pa.table({"a": pa.array([], pa.int64())})
+    assert read(tmp_path, nothing).faults == [
+        "its files have no rows; write some, or other files into the pattern"
+    ]
+    assert read(tmp_path, nothing, whole=False).faults == []
+    assert read(tmp_path, nothing, pa.table({"a": [1]})).faults == []
+
+
+def test_damaged_files_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "part-0.parquet"
+    path.write_text("a,b\n1,2\n", encoding="utf-8")
+    (fault,) = parquet_table.read([path], tmp_path, True).faults
+    assert fault.startswith("part-0.parquet cannot be read as Parquet: ")
+    values = np.random.default_rng(1).normal(size=20_000)
+    pq.write_table(pa.table({"a": values}), path, compression="zstd", use_dictionary=False)
+    content = bytearray(path.read_bytes())
+    content[4:200] = bytes(196)
+    path.write_bytes(content)
+    assert parquet_table.read([path], tmp_path, False).faults == []  # only the footer is looked at
+    (fault,) = parquet_table.read([path], tmp_path, True).faults
+    assert fault.startswith("part-0.parquet cannot be read as Parquet: ")

@@ -1,0 +1,247 @@
+"""Plans: which nodes there are, what they share, and what their ids depend on."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pipeline.config.config_file import load
+from pipeline.plan import code_version
+from pipeline.plan.data_nodes import data_fingerprint
+from pipeline.plan.node import Output
+from pipeline.plan.plan import Plan, input_key, make_plan
+
+MNIST = Path("configs/mnist/pipeline.yaml")
+
+MODEL = """
+def build_model(hparams):
+    raise NotImplementedError("planning builds nothing")
+"""
+
+
+def plan_of(*overrides: str) -> Plan:
+    file = load(MNIST, list(overrides))
+    return make_plan(file.config, file.path)
+
+
+def ids(plan: Plan) -> set[str]:
+    return {node.id for node in plan.nodes}
+
+
+def test_candidates_with_the_same_beginning_share_its_nodes() -> None:
+    plan = plan_of()
+    trained = [node for node in plan.nodes if node.trains]
+    assert [len(node.candidates) for node in trained if node.id.startswith("prune")] == [2, 1]
+    # Baseline, prune, qat, prune-qat and distill: five distinct prefixes of six candidates.
+    assert len(trained) == 5
+    assert len(plan.nodes) == 25
+
+
+def test_every_node_comes_after_what_it_reads() -> None:
+    seen: set[str] = set()
+    for node in plan_of().nodes:
+        assert {source.node for source in node.inputs.values()} <= seen
+        seen.add(node.id)
+
+
+def test_ids_are_names_that_argo_takes() -> None:
+    for node_id in ids(plan_of()):
+        assert re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?", node_id)
+        assert len(node_id) <= 63
+
+
+def test_ids_stay_when_candidates_are_added_or_reordered() -> None:
+    before = plan_of()
+    added = plan_of("candidates.more=[{prune: {sparsity: 0.5}}, {convert: {quantization: int8}}]")
+    assert ids(before) < ids(added)
+    for name, node_id in before.evaluations.items():
+        assert added.evaluations[name] == node_id
+
+    file = load(MNIST)
+    order = list(reversed(file.config.candidates))
+    reordered = make_plan(file.config.only(order), file.path)
+    assert ids(reordered) == ids(before)
+    assert list(reordered.models) == order
+
+
+def test_options_that_differ_give_other_ids() -> None:
+    before, after = plan_of(), plan_of("candidates.pruned-int8.0.prune.sparsity=0.7")
+    assert before.models["pruned-int8"] != after.models["pruned-int8"]
+    assert before.models["pruned-qat-int8"] == after.models["pruned-qat-int8"]
+    assert not [node for node in after.nodes if len(node.candidates) > 1]
+
+
+def test_writing_out_a_default_changes_nothing() -> None:
+    assert ids(plan_of()) == ids(plan_of("candidates.qat-int8.0.qat.learning_rate=0.0001"))
+
+
+def test_parameters_are_primitives() -> None:
+    for node in plan_of().nodes:
+        for name, value in node.parameters.items():
+            assert type(value) in (str, int, float), (node.id, name)
+
+
+def test_every_candidate_is_a_named_input_of_the_selector() -> None:
+    plan = plan_of()
+    selector = plan.node("Selector")
+    for name in plan.models:
+        for kind, source in (("model", plan.models), ("blessing", plan.evaluations)):
+            assert selector.inputs[f"{kind}_{input_key(name)}"].node == source[name]
+
+
+def test_baseline_is_shared_with_a_float32_candidate() -> None:
+    plan = plan_of("candidates.float=[{convert: {quantization: float32}}]")
+    assert plan.models["float"] == plan.baseline
+
+
+def test_transform_stands_between_data_and_training_where_the_module_preprocesses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model.py").write_text(
+        MODEL + "\n\ndef preprocessing_fn(inputs):\n    return inputs\n", encoding="utf-8"
+    )
+    config = tmp_path / "pipeline.yaml"
+    config.write_text(
+        MNIST.read_text(encoding="utf-8").replace("configs.mnist.model", "model"), encoding="utf-8"
+    )
+    file = load(config)
+    plan = make_plan(file.config, config)
+    assert plan.node("Transform").parameters["preprocessing_fn"] == "model.preprocessing_fn"
+    for node in plan.nodes:
+        if "examples" in node.inputs and node.id not in ("StatisticsGen", "AnomalyGate", "Transform"):
+            assert node.inputs["examples"].node == "Transform", node.id
+            assert node.inputs["transform_graph"].node == "Transform", node.id
+    # The gate applies the transform graph itself, as serving does.
+    judges = [node for node in plan.nodes if node.id.endswith("-evaluate")]
+    assert judges and all(n.inputs["raw_examples"] == raw_examples_of(plan) for n in judges)
+    assert not any("raw_examples" in node.inputs for node in make_plan(load(MNIST).config, MNIST).nodes)
+
+
+def raw_examples_of(plan: Plan) -> Output:
+    """The raw examples, as Transform reads them."""
+    return plan.node("Transform").inputs["examples"]
+
+
+def test_fingerprint_of_the_data_is_the_one_that_tfx_records() -> None:
+    from tfx.components.example_gen import utils
+    from tfx.proto import example_gen_pb2
+
+    config = load(MNIST).config
+    splits = [
+        example_gen_pb2.Input.Split(name="train", pattern="train*"),
+        example_gen_pb2.Input.Split(name="eval", pattern="test*"),
+    ]
+    fingerprint, _, _ = utils.calculate_splits_fingerprint_span_and_version("data/mnist", splits)
+    assert data_fingerprint(config.data) == fingerprint
+
+
+def copied_components(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    import shutil
+
+    root = tmp_path / "copy"
+    shutil.copytree("components", root / "components")
+    monkeypatch.setattr(code_version, "_ROOT", root)
+    forget()
+    return root / "components"
+
+
+def forget() -> None:
+    code_version.component_version.cache_clear()
+    code_version._imports.cache_clear()
+
+
+EXECUTORS = (
+    "anomaly_gate",
+    "pruner",
+    "clusterer",
+    "quantization_aware_trainer",
+    "distiller",
+    "fine_tuner",
+    "tflite_converter",
+    "evaluator",
+    "selector",
+)
+# The executors that train.
+STEPS = {"pruner", "clusterer", "quantization_aware_trainer", "distiller", "fine_tuner"}
+
+
+@pytest.mark.parametrize(
+    ("edited", "changed"),
+    [
+        pytest.param("pruner/executor.py", {"pruner"}, id="its own executor"),
+        pytest.param("evaluator/latency.py", {"evaluator"}, id="a module beside the executor"),
+        pytest.param(
+            "common/training.py",
+            {*STEPS, "tflite_converter", "evaluator"},
+            id="a shared module, imported by way of others",
+        ),
+        pytest.param(
+            "common/invariants.py", {*STEPS, "tflite_converter", "evaluator"}, id="the invariants"
+        ),
+        pytest.param("common/fine_tuning.py", STEPS, id="what those that train share"),
+        pytest.param("clusterer/explanation.py", set(), id="an explanation, which does no work"),
+        pytest.param("pruner/component.py", set(), id="a declaration, which does no work"),
+    ],
+)
+def test_an_edit_changes_the_version_of_what_imports_it(
+    edited: str, changed: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = copied_components(tmp_path, monkeypatch)
+    names = {name: f"components.{name}.executor" for name in EXECUTORS}
+    before = {name: code_version.component_version(module) for name, module in names.items()}
+    with open(root / edited, "a", encoding="utf-8") as file:
+        file.write("\n# edited\n")
+    forget()
+    after = {name: code_version.component_version(module) for name, module in names.items()}
+    got = {name for name in names if before[name] != after[name]}
+    assert got == changed
+    monkeypatch.undo()
+    forget()
+
+
+@pytest.mark.parametrize(
+    ("source", "helper"),
+    [
+        pytest.param("from layers import Block\n", "layers.py", id="a module beside it"),
+        pytest.param("import parts.blocks\n", "parts/blocks.py", id="a module in a folder"),
+        pytest.param("import parts.blocks\n", "parts/__init__.py", id="the folder's own code"),
+        pytest.param("from parts import *\n", "parts/deep.py", id="what a package imports"),
+        pytest.param(
+            "def build_model(h):\n    from parts import blocks\n", "parts/blocks.py", id="inside a function"
+        ),
+    ],
+)
+def test_what_the_model_imports_is_part_of_its_version(
+    source: str, helper: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "parts").mkdir()
+    texts = {
+        "model.py": source,
+        "layers.py": "Block = 1\n",
+        "parts/__init__.py": "from .deep import *\n",
+        "parts/deep.py": "x = 1\n",
+        "parts/blocks.py": "import numpy\n",
+        "other.py": "x = 1\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+
+    def version() -> str:
+        forget()
+        return code_version.module_version(tmp_path / "model.py", "model", tmp_path / "pipeline.yaml")
+
+    before = version()
+    (tmp_path / "other.py").write_text("x = 2\n", encoding="utf-8")
+    assert version() == before
+    (tmp_path / helper).write_text(texts[helper] + "# edited\n", encoding="utf-8")
+    assert version() != before
+
+
+def test_a_long_chain_has_a_short_id() -> None:
+    steps = ",".join(f"{{prune: {{sparsity: 0.{share}}}}}" for share in range(11, 29))
+    plan = plan_of(f"candidates.long=[{steps},{{convert: {{quantization: int8}}}}]")
+    assert max(len(node.id) for node in plan.nodes) <= 63
+    assert len(ids(plan)) == len(plan.nodes)
