@@ -27,14 +27,14 @@ setup: ## make .venv and install the locked packages (a few minutes, once)
 demo: setup ## run the MNIST example from data to pushed model
 	@$(BIN)/paredown run configs/mnist/pipeline.yaml
 
-test: setup servers ## lint, then run the tests
-	@$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest $(SPREAD) $(PYTEST_ARGS)
+test: lint servers ## lint, then run the tests
+	@$(BIN)/python -m pytest $(SPREAD) $(PYTEST_ARGS)
 
-lint: setup ## ruff check, and whether ruff format would change anything
+lint: setup ## style (ruff), types (mypy) and which room may import which (import-linter)
 	@$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 format: setup ## let ruff fix what it can and format the code
 	@$(BIN)/ruff check --fix . || true
@@ -64,7 +64,7 @@ image: ## build the container image of a cluster's tasks: make IMAGE=registry/na
 	echo "$(IMAGE) is built. For a cluster to pull it:  $(DOCKER) push $(IMAGE)"
 
 clean: ## remove .venv, caches and build products; results of runs stay
-	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ setup(
     package_dir={"": "."},
     package_data={
         "": ["*.j2", "*.html", "*.css", "*.js", "*.json", "*.yaml", "py.typed"],
-        "pipeline": ["templates/**/*"],
+        "pipeline.project": ["templates/**/*"],
     },
     # Ranges that the code is meant for. requirements.lock has the one set that is tested.
     install_requires=[
@@ -43,7 +43,14 @@ setup(
     ],
     extras_require={
         "kfp": ["tfx[kfp]>=1.16"],
-        "test": ["pytest>=8", "pytest-timeout>=2.3", "pytest-xdist>=3.5", "jsonschema>=4.18", "ruff>=0.8"],
+        "test": [
+            "pytest>=8",
+            "pytest-timeout>=2.3",
+            "pytest-xdist>=3.5",
+            "jsonschema>=4.18",
+            "hypothesis>=6",
+        ],
+        "lint": ["ruff>=0.8", "mypy>=1.11", "import-linter>=2.1"],
     },
     entry_points={"console_scripts": ["paredown=pipeline.cli:main"]},
     classifiers=[
