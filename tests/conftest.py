@@ -16,6 +16,8 @@ from typing import Any  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
+from tests.project import Project  # noqa: E402
+
 DATA = Path(__file__).parent.parent / "data" / "mnist"
 TRAIN_EXAMPLES, EVAL_EXAMPLES = 1500, 400
 
@@ -155,6 +157,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return _group(nodeid)
 
     return Grouped(config, log)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project of a few examples, small enough to be checked in this process."""
+    made = Project(tmp_path, monkeypatch)
+    made.write_data()
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -5,27 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import tensorflow as tf
 
-from pipeline.checks import config_checks as checks
-from pipeline.checks import preflight
-from pipeline.config.config_file import ConfigError, Problem, load
-from pipeline.plan.plan import make_plan
+from pipeline.config.config_file import Problem
 from pipeline.run.verdict_table import verdict_table
+from tests.project import Project
 
-CONFIG = """\
-name: kinds
-data: {path: data, label: {side: bigger, gap: difference}}
-model: {module: MODULE}
-candidates:
-  int8:
-    - convert: {quantization: int8}
-gate:
+SECTIONS = {
+    "data": "{path: data, label: {side: bigger, gap: difference}}",
+    "gate": """
   accuracy:
     - {output: side, metric: SparseCategoricalAccuracy, min: 0.5}
     - {output: gap, metric: MeanAbsoluteError, max: 1.0}
-push: {directory: serving}
-"""
+""",
+}
 
 MODEL = """\
 import tf_keras
@@ -42,51 +34,24 @@ def build_model(hparams):
 """
 
 
-class Folder:
-    """A project in a folder of its own."""
-
-    count = 0
-
-    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.chdir(root)
-        monkeypatch.syspath_prepend(str(root))
-        Folder.count += 1
-        self.module = f"kinds_model_{Folder.count}"
-        self.root = root
-        (root / "data").mkdir()
-        for split in ("train", "eval"):
-            with tf.io.TFRecordWriter(str(root / f"data/{split}.tfrecord")) as writer:
-                for index in range(6):
-                    example = tf.train.Example()
-                    example.features.feature["x"].float_list.value.extend([index, 1, 2, 3])
-                    example.features.feature["bigger"].int64_list.value.append(index % 2)
-                    example.features.feature["difference"].float_list.value.append(index / 2)
-                    example.features.feature["pair"].int64_list.value.extend([0, 1])
-                    writer.write(example.SerializeToString())
-        self.write()
-
-    def write(self, config: str = CONFIG, model: str = MODEL) -> None:
-        (self.root / "pipeline.yaml").write_text(config.replace("MODULE", self.module), encoding="utf-8")
-        (self.root / f"{self.module}.py").write_text(model, encoding="utf-8")
-
-    def checked(self, *overrides: str) -> list[Problem]:
-        """What is said without TensorFlow."""
-        return checks.check(load(self.root / "pipeline.yaml", list(overrides)))
-
-    def looked_at(self, *overrides: str) -> list[Problem]:
-        """What is said with it."""
-        file = load(self.root / "pipeline.yaml", list(overrides))
-        assert checks.check(file) == []
-        return preflight.check(file, make_plan(file.config, file.path), set())
+EXAMPLES = [
+    {"x": [float(index), 1.0, 2.0, 3.0], "bigger": index % 2, "difference": index / 2, "pair": [0, 1]}
+    for index in range(6)
+]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
-    return Folder(tmp_path, monkeypatch)
+def project(project: Project) -> Project:
+    """One whose model has two outputs."""
+    for split in ("train", "eval"):
+        project.write_records(f"{split}.tfrecord.gz", EXAMPLES)
+    project.write_config(**SECTIONS)
+    project.write_model(MODEL)
+    return project
 
 
-def test_a_config_without_mistakes(folder: Folder) -> None:
-    assert folder.looked_at() == []
+def test_a_config_without_mistakes(project: Project) -> None:
+    assert project.looked_at() == []
 
 
 @pytest.mark.parametrize(
@@ -119,15 +84,15 @@ def test_a_config_without_mistakes(folder: Folder) -> None:
     ],
 )
 def test_metrics_and_selection_go_with_the_labels(
-    folder: Folder, override: str, key: str, message: str
+    project: Project, override: str, key: str, message: str
 ) -> None:
-    found = folder.checked(override)
+    found = project.checked(override)
     assert (found[0].key(), message in found[0].message) == (key, True), found
 
 
 @pytest.mark.parametrize("of", ["gap", "MeanAbsoluteError", "MeanAbsoluteError of gap"])
-def test_a_selection_names_a_metric_by_its_output_or_its_own_name(folder: Folder, of: str) -> None:
-    assert folder.checked(f"select={{maximize: accuracy, of: {of}}}") == []
+def test_a_selection_names_a_metric_by_its_output_or_its_own_name(project: Project, of: str) -> None:
+    assert project.checked(f"select={{maximize: accuracy, of: {of}}}") == []
 
 
 @pytest.mark.parametrize(
@@ -148,11 +113,9 @@ def test_a_selection_names_a_metric_by_its_output_or_its_own_name(folder: Folder
     ],
 )
 def test_one_mistake_in_a_list_of_metrics_gives_one_message(
-    folder: Folder, override: str, key: str, message: str
+    project: Project, override: str, key: str, message: str
 ) -> None:
-    with pytest.raises(ConfigError) as error:
-        folder.checked(override)
-    (problem,) = error.value.problems
+    problem = project.refusal(override)
     assert (problem.key(), message in problem.message) == (key, True), problem
 
 
@@ -161,23 +124,23 @@ def only(problems: list[Problem]) -> tuple[str, str]:
     return problem.key(), problem.message
 
 
-def test_one_label_for_a_model_with_two_outputs(folder: Folder) -> None:
+def test_one_label_for_a_model_with_two_outputs(project: Project) -> None:
     overrides = ("data.label=bigger", "gate.accuracy={metric: SparseCategoricalAccuracy, min: 0.5}")
-    key, message = only(folder.looked_at(*overrides))
+    key, message = only(project.looked_at(*overrides))
     assert key == "data.label"
     assert "a model with 2 outputs" in message
     assert "write label: {side: …, gap: …}" in message
 
 
-def test_labels_of_outputs_that_the_model_does_not_have(folder: Folder) -> None:
-    folder.write(model=MODEL.replace('name="gap"', 'name="gop"').replace('"gap": "mse"', '"gop": "mse"'))
-    key, message = only(folder.looked_at())
+def test_labels_of_outputs_that_the_model_does_not_have(project: Project) -> None:
+    project.write_model(MODEL.replace('name="gap"', 'name="gop"').replace('"gap": "mse"', '"gop": "mse"'))
+    key, message = only(project.looked_at())
     assert key == "data.label"
     assert "the model has no output 'gap'; its outputs are ['side', 'gop']" in message
 
 
-def test_a_label_that_is_no_feature(folder: Folder) -> None:
-    key, message = only(folder.looked_at("data.label.gap=differenc"))
+def test_a_label_that_is_no_feature(project: Project) -> None:
+    key, message = only(project.looked_at("data.label.gap=differenc"))
     assert key == "data.label.gap"
     assert "'differenc' is no feature of the data" in message
 
@@ -225,33 +188,33 @@ def test_a_label_that_is_no_feature(folder: Folder) -> None:
     ],
 )
 def test_labels_and_metrics_fit_the_outputs(
-    folder: Folder, change: tuple[str, str], override: str, key: str, message: str
+    project: Project, change: tuple[str, str], override: str, key: str, message: str
 ) -> None:
-    folder.write(model=MODEL.replace(*change))
-    assert only(folder.looked_at(override))[0] == key
-    assert message in only(folder.looked_at(override))[1]
+    project.write_model(MODEL.replace(*change))
+    assert only(project.looked_at(override))[0] == key
+    assert message in only(project.looked_at(override))[1]
 
 
-def test_steps_that_cannot_take_the_model_are_refused_by_layer(folder: Folder) -> None:
+def test_steps_that_cannot_take_the_model_are_refused_by_layer(project: Project) -> None:
     model = MODEL.replace(
         'x = L.Input((4,), name="x")',
         'rows = L.Input((2, 2), name="x")\n    x = L.GRU(3, unroll=UNROLL, name="memory")(rows)',
     ).replace("tf_keras.Model(x, ", "tf_keras.Model(rows, ")
-    folder.write(model=model.replace("UNROLL", "True"))
-    assert folder.looked_at() == []
-    (problem,) = folder.looked_at("candidates.int8=[{qat: {}}, {convert: {quantization: int8}}]")
+    project.write_model(model.replace("UNROLL", "True"))
+    assert project.looked_at() == []
+    (problem,) = project.looked_at("candidates.int8=[{qat: {}}, {convert: {quantization: int8}}]")
     assert problem.key() == "candidates.int8[0].qat"
     assert problem.message.startswith("memory: GRU has no fake quantization in TFMOT; leave `qat` out")
 
 
-def test_a_recurrent_layer_that_tflite_cannot_hold(folder: Folder) -> None:
-    folder.write(
-        model=MODEL.replace(
+def test_a_recurrent_layer_that_tflite_cannot_hold(project: Project) -> None:
+    project.write_model(
+        MODEL.replace(
             'x = L.Input((4,), name="x")',
             'rows = L.Input((2, 2), name="x")\n    x = L.GRU(3, name="memory")(rows)',
         ).replace("tf_keras.Model(x, ", "tf_keras.Model(rows, ")
     )
-    key, message = only(folder.looked_at())
+    key, message = only(project.looked_at())
     assert key == "model.module"
     assert message.endswith("; write unroll=True in the recurrent layer")
 
@@ -272,27 +235,27 @@ def preprocessing_fn(inputs):
 @pytest.mark.parametrize(
     ("more", "written"), [("", r"tf_keras.Input((1, 4), name='x')"), (TRANSFORM, "tf_keras.Input((N, 4), ")]
 )
-def test_a_sequence_of_unknown_length_is_refused(folder: Folder, more: str, written: str) -> None:
-    folder.write(model=of_any_length() + more)
-    key, message = only(folder.looked_at())
+def test_a_sequence_of_unknown_length_is_refused(project: Project, more: str, written: str) -> None:
+    project.write_model(of_any_length() + more)
+    key, message = only(project.looked_at())
 
     assert key == "model.module"
     assert message.startswith("the model's input 'x' has shape (None, 4), whose None leaves open how many")
     assert written in message
 
 
-def test_several_outputs_go_with_a_preprocessing_fn(folder: Folder) -> None:
-    folder.write(model=MODEL + TRANSFORM)
+def test_several_outputs_go_with_a_preprocessing_fn(project: Project) -> None:
+    project.write_model(MODEL + TRANSFORM)
 
-    assert folder.looked_at() == []
+    assert project.looked_at() == []
     key, message = only(
-        folder.looked_at("data.label={side: bigger, gapp: difference}", "gate.accuracy.1.output=gapp")
+        project.looked_at("data.label={side: bigger, gapp: difference}", "gate.accuracy.1.output=gapp")
     )
     assert key == "data.label" and "'gapp'" in message
 
 
-def test_distillation_of_several_outputs(folder: Folder) -> None:
-    problems = folder.looked_at(
+def test_distillation_of_several_outputs(project: Project) -> None:
+    problems = project.looked_at(
         "candidates.int8=[{distill: {student: build_model}}, {convert: {quantization: int8}}]"
     )
     assert "outputs; `distill` takes one" in only(problems)[1]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tf_keras
 
-from tests.pipeline.checks.test_preflight import Folder
+from tests.project import Project
 
 MODEL = """\
 import tf_keras
@@ -25,13 +25,13 @@ def build_student(hparams):
         [tf_keras.layers.Input((4,), name="x"), tf_keras.layers.Dense(3, activation="softmax", name="last")]
     )
 """
-STEPS = """\
+CANDIDATES = """
   pruned:
-    - prune: {sparsity: 0.5}
-"""
-FROZEN = """\
-  pruned:
-    - prune: {sparsity: 0.5, freeze: [PATTERN]}
+    - prune: {sparsity: 0.5FREEZE}
+    - convert: {quantization: int8}
+  student:
+    - distill: {student: build_student}
+    - convert: {quantization: int8}
 """
 
 
@@ -44,20 +44,25 @@ def saved(path: Path, inputs: int = 4) -> None:
     tf_keras.Model(x, layers.Dense(2, name="classes")(y)).save(path)
 
 
+def configure(project: Project, freeze: str = "") -> None:
+    """Writes a config on the pretrained model, whose pruning freezes layers."""
+    project.write_config(
+        model="{module: MODULE, pretrained: {path: trunk.h5}}",
+        candidates=CANDIDATES.replace("FREEZE", freeze and f", freeze: [{freeze}]"),
+    )
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
+def project(project: Project) -> Project:
     """A project on a pretrained model."""
-    made = Folder(tmp_path, monkeypatch)
-    saved(tmp_path / "trunk.h5")
-    made.write_model(MODEL)
-    text = made.config.read_text(encoding="utf-8")
-    text = text.replace("candidates:", "  pretrained: {path: trunk.h5}\ncandidates:")
-    made.config.write_text(text, encoding="utf-8")
-    return made
+    saved(project.root / "trunk.h5")
+    project.write_model(MODEL)
+    configure(project)
+    return project
 
 
-def test_a_project_on_a_pretrained_model_has_no_problems(folder: Folder) -> None:
-    assert folder.check("model.train={stages: [{epochs: 1}, {epochs: 1, unfreeze: [second]}]}") == []
+def test_a_project_on_a_pretrained_model_has_no_problems(project: Project) -> None:
+    assert project.looked_at("model.train={stages: [{epochs: 1}, {epochs: 1, unfreeze: [second]}]}") == []
 
 
 WRONG = {
@@ -95,21 +100,21 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_one_mistake_gives_one_message_at_its_key(case: str, folder: Folder) -> None:
+def test_one_mistake_gives_one_message_at_its_key(case: str, project: Project) -> None:
     override, key, message = WRONG[case]
 
-    problem = folder.only_problem(override)
+    problem = project.problem(override)
 
     assert problem.key() == key
     assert message in problem.message
 
 
-def test_weights_of_another_architecture_are_named_by_their_layer(folder: Folder) -> None:
+def test_weights_of_another_architecture_are_named_by_their_layer(project: Project) -> None:
     tf_keras.applications.MobileNet(
         weights=None, input_shape=(32, 32, 3), alpha=0.5, include_top=False
-    ).save_weights(folder.root / "half.h5")
+    ).save_weights(project.root / "half.h5")
 
-    problem = folder.only_problem(
+    problem = project.problem(
         "model.pretrained={application: MobileNet, weights: half.h5, options: {input_shape: [32, 32, 3], "
         "alpha: 0.25, include_top: false}}"
     )
@@ -118,21 +123,19 @@ def test_weights_of_another_architecture_are_named_by_their_layer(folder: Folder
     assert "layer conv1 has weights of shapes (3, 3, 3, 8), the file (3, 3, 3, 16)" in problem.message
 
 
-def test_a_trunk_that_does_not_fit_the_features_is_named(folder: Folder) -> None:
-    saved(folder.root / "trunk.h5", inputs=5)
+def test_a_trunk_that_does_not_fit_the_features_is_named(project: Project) -> None:
+    saved(project.root / "trunk.h5", inputs=5)
 
-    problem = folder.only_problem()
+    problem = project.problem()
 
     assert "feature 'x' has 4 values in the first record, which do not fit" in problem.message
 
 
-def test_patterns_of_layers_that_a_step_freezes_are_those_that_it_will_have(folder: Folder) -> None:
-    text = folder.config.read_text(encoding="utf-8")
-    folder.config.write_text(text.replace(STEPS, FROZEN.replace("PATTERN", "secnd")), encoding="utf-8")
-
-    problem = folder.only_problem()
+def test_patterns_of_layers_that_a_step_freezes_are_those_that_it_will_have(project: Project) -> None:
+    configure(project, "secnd")
+    problem = project.problem()
     assert problem.key() == "candidates.pruned[0].prune.freeze"
     assert problem.message.startswith("pattern 'secnd' matches no layer with weights; those are first, ")
 
-    folder.config.write_text(text.replace(STEPS, FROZEN.replace("PATTERN", "'*'")), encoding="utf-8")
-    assert "leaves no layer to be trained" in folder.only_problem().message
+    configure(project, "'*'")
+    assert "leaves no layer to be trained" in project.problem().message

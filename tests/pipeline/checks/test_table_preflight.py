@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.checks import data_preflight, preflight, table_preflight
-from pipeline.config.config_file import load
+from pipeline.checks import data_preflight, table_preflight
 from pipeline.config.data_options import Data, Splits
-from pipeline.plan.plan import make_plan
+from tests.project import Project
 
 ROWS = "id,width,label\na,1.5,0\nb,0,1\na,2,1\n"
 
@@ -89,16 +88,10 @@ def test_column_that_cannot_be_hashed(tmp_path: Path, name: str, message: str) -
     assert len(found) == 1 and found[0][0] == "data.splits.hash_by" and found[0][1].startswith(message)
 
 
-CONFIG = """\
-name: table
-data: {format: csv, path: data, splits: {pattern: "*.csv", eval_fraction: 0.25}, label: label}
-model: {module: table_model}
-candidates:
-  int8: [{convert: {quantization: int8}}]
-gate:
-  accuracy: {metric: BinaryAccuracy, max_drop: 0.01, slices: [{by: id, min: 0.5}]}
-push: {directory: serving}
-"""
+SECTIONS = {
+    "data": '{format: csv, path: data, splits: {pattern: "*.csv", eval_fraction: 0.25}, label: label}',
+    "gate": "{accuracy: {metric: BinaryAccuracy, max_drop: 0.01, slices: [{by: id, min: 0.5}]}}",
+}
 
 MODEL = """\
 import tf_keras
@@ -114,54 +107,45 @@ def build_model(hparams):
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/all.csv").write_text(ROWS + "c,5,0\n", encoding="utf-8")
-    (tmp_path / "pipeline.yaml").write_text(CONFIG, encoding="utf-8")
-    (tmp_path / "table_model.py").write_text(MODEL, encoding="utf-8")
-    return tmp_path
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """One over a table."""
+    made = Project(tmp_path, monkeypatch)
+    made.write("data/all.csv", ROWS + "c,5,0\n")
+    made.write_config(**SECTIONS)
+    made.write_model(MODEL)
+    return made
 
 
-def problems(project: Path, *overrides: str) -> list[tuple[str, str]]:
-    file = load(project / "pipeline.yaml", list(overrides))
-    found = preflight.check(file, make_plan(file.config, file.path), set())
-    return [(problem.key(), problem.message) for problem in found]
-
-
-def test_examples_that_train_are_counted(project: Path) -> None:
-    facts, found = data_preflight.check_data(load(project / "pipeline.yaml").config, False, True)
+def test_examples_that_train_are_counted(project: Project) -> None:
+    facts, found = data_preflight.check_data(project.load().config, False, True)
     assert found == []
     assert (facts.features, facts.examples) == ({"id": 1, "width": 1, "label": 1}, 3)
 
 
-def test_slices_and_label_go_by_the_header(project: Path) -> None:
-    ((key, message),) = problems(project, "data.label=lable")
-    assert (
-        key == "data.label"
-        and "'lable' is no feature of the data, which has ['id', 'label', 'width']" in message
-    )
-    ((key, message),) = problems(project, "gate.accuracy.slices=[{by: ids, min: 0.5}]")
-    assert key == "gate.accuracy.slices[0].by" and "did you mean 'id'?" in message
+def test_slices_and_label_go_by_the_header(project: Project) -> None:
+    problem = project.problem("data.label=lable")
+    assert problem.key() == "data.label"
+    assert "'lable' is no feature of the data, which has ['id', 'label', 'width']" in problem.message
+    problem = project.problem("gate.accuracy.slices=[{by: ids, min: 0.5}]")
+    assert problem.key() == "gate.accuracy.slices[0].by" and "did you mean 'id'?" in problem.message
 
 
-def test_a_column_that_no_signature_can_be_of_is_named(project: Path) -> None:
-    (project / "data/all.csv").write_text(ROWS.replace("width", "petal.width"), encoding="utf-8")
-    (project / "dotted_model.py").write_text(MODEL.replace("width", "petal.width"), encoding="utf-8")
-    ((key, message),) = problems(project, "model.module=dotted_model")
-    assert key == "model.module"
-    assert message.startswith(
+def test_a_column_that_no_signature_can_be_of_is_named(project: Project) -> None:
+    project.write("data/all.csv", ROWS.replace("width", "petal.width"))
+    project.write_model(MODEL.replace("width", "petal.width"))
+    problem = project.problem()
+    assert problem.key() == "model.module"
+    assert problem.message.startswith(
         "'petal.width' cannot be an input of a deployed model: TensorFlow would call it 'pet"
     )
 
 
-def test_input_with_gaps_is_refused_where_nothing_fills_them(project: Path) -> None:
-    assert problems(project) == []
-    (project / "data/all.csv").write_text(ROWS + "c,,0\n", encoding="utf-8")
-    ((key, message),) = problems(project)
-    assert key == "model.module"
-    assert message == (
+def test_input_with_gaps_is_refused_where_nothing_fills_them(project: Project) -> None:
+    assert project.looked_at() == []
+    project.write("data/all.csv", ROWS + "c,,0\n")
+    problem = project.problem()
+    assert problem.key() == "model.module"
+    assert problem.message == (
         "the model's input 'width' has no value in 1 of 4 rows, first all.csv:5; models take a value in every "
         "example, so fill them in, or write a preprocessing_fn(inputs) that does"
     )
