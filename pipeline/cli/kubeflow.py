@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -174,6 +175,10 @@ def submit(
       paredown submit mnist.yaml --host https://kubeflow.example.com/pipeline --namespace team-a \\
           --token-file ~/.kfp-token --param seed=7 --json | jq -r .run.page
     """
+    from components.common.base.errors import ParedownError
+    from pipeline.cli.checked_config import load_checked
+    from pipeline.cli.refusal import refuse
+    from pipeline.config.config_file import ConfigError, Problem
     from pipeline.kubeflow import submit as submit_command
     from pipeline.kubeflow.connection import Connection
 
@@ -209,7 +214,19 @@ def submit(
         only=only,
         as_json=as_json,
     )
-    sys.exit(submit_command.submit(request))
+    try:
+        report = submit_command.submit(
+            request, lambda candidates: load_checked(source, overrides, candidates, as_json)
+        )
+    except ConfigError as error:
+        refuse(error.problems, as_json)
+    except ParedownError as error:
+        refuse([Problem(str(error))], as_json)
+    if report.message:
+        click.echo(report.message, err=True)
+    if as_json:
+        click.echo(json.dumps(report.to_json(), indent=2))
+    sys.exit(report.code)
 
 
 COMMANDS = (submit,)

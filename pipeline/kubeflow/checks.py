@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from components.common.base.errors import ParedownError
 from components.registry import STEPS
 from pipeline.checks import distribution_checks
 from pipeline.checks.pretrained_checks import unreachable
@@ -47,7 +48,7 @@ _ON_THE_SPOT = frozenset(
 _Mistakes = Iterator[tuple[Location, str]]
 
 
-class CompileError(Exception):
+class CompileError(ParedownError):
     """A pipeline that the target cannot run; the message names the node and the reason."""
 
 

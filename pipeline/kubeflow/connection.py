@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
+from components.common.base.errors import ParedownError
+
 if TYPE_CHECKING:
     import kfp
 
@@ -30,7 +32,7 @@ _SERVICE_ACCOUNT_TOKEN = "/var/run/secrets/kubeflow/pipelines/token"
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
-class ConnectionProblem(Exception):
+class ConnectionProblem(ParedownError):
     """Options or the environment do not say how to reach a server."""
 
 

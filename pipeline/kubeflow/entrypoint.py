@@ -27,6 +27,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
+from components.common.base.errors import ParedownError
 from components.common.base.interruption import Interrupted
 from pipeline import environment
 from pipeline.base.exit_code import EXIT_INTERRUPTED, EXIT_INVALID, EXIT_NODE_FAILED
@@ -41,7 +42,7 @@ _STAGING_ROOT = "ARTIFACT_LOCAL_PATH"
 _log = logging.getLogger("paredown.task")
 
 
-class InvalidTask(Exception):
+class InvalidTask(ParedownError):
     """What a task was given cannot be right; the message says what to change."""
 
 

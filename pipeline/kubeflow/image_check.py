@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from components.common.base.errors import ParedownError
 from pipeline import environment
 from pipeline.kubeflow.entrypoint import InvalidTask, refuse_other_code
 
@@ -25,7 +26,7 @@ _MODULE_ROOT = "--module_root"
 _MODULE = "model_module"
 
 
-class SpecError(Exception):
+class SpecError(ParedownError):
     """A file that is no compiled pipeline; the message says what it is instead."""
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from components.common.base.errors import ParedownError
 from pipeline.config.config_file import nearest
 from pipeline.kubeflow.parameters import DATA_FINGERPRINT, DATA_PATH, fingerprint_of
 
@@ -35,7 +36,7 @@ _KINDS = {
 _SECTIONS = frozenset({"pipelineInfo", "pipelineSpec", "deploymentSpec", "components"})
 
 
-class PackageError(Exception):
+class PackageError(ParedownError):
     """A file that cannot be submitted, or values that its parameters cannot have."""
 
 

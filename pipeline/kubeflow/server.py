@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from components.common.base.errors import ParedownError
 from pipeline.kubeflow import connection as kubeflow_connection
 from pipeline.kubeflow.connection import Connection
 
@@ -22,7 +23,7 @@ _UNREADY = (429, 502, 503, 504)
 _LONGEST_MESSAGE = 600
 
 
-class ServerError(Exception):
+class ServerError(ParedownError):
     """A request that came to nothing.
 
     Attributes:

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.common.base.errors import ParedownError
 from pipeline.kubeflow.package import Package
 from pipeline.kubeflow.server import Server, ServerError
 
 
-class SubmissionError(Exception):
+class SubmissionError(ParedownError):
     """The server is not in a state in which the run could be started."""
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from components.common.base.errors import ParedownError
 from pipeline.kubeflow.server import Server, ServerError
 
 _ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
@@ -17,11 +18,11 @@ _NOT_BLESSED = "was not blessed by"  # as TFX's Pusher logs it
 _PUSHED = "Model written to serving path "
 
 
-class TimedOut(Exception):
+class TimedOut(ParedownError):
     """The run takes longer than one wanted to wait."""
 
 
-class LostContact(Exception):
+class LostContact(ParedownError):
     """The server cannot be asked any more; the run may go on."""
 
 

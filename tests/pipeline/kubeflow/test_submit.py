@@ -135,7 +135,7 @@ def test_the_same_submitted_twice_is_one_version_with_two_runs(submit: Submit, s
     submit()
     result = submit()
     assert result.exit_code == 0
-    assert "Pipeline mnist, version, there before, mnist-" in result.stderr
+    assert "Pipeline mnist, existing version mnist-" in result.stderr
     assert len(server.state.pipelines) == len(server.state.versions) == len(server.state.experiments) == 1
     assert len(server.state.runs) == 2
 
@@ -185,7 +185,7 @@ def test_a_data_path_that_is_a_folder_here_is_looked_at(
 
 def test_data_that_cannot_be_looked_at_are_told(submit: Submit, server: ApiServer) -> None:
     result = submit()
-    assert "The data's fingerprint is the one of when it was compiled" in result.stderr
+    assert "The run has the data fingerprint from compilation" in result.stderr
     assert run_of(server).runtime_config.parameters == {"data_fingerprint": "as-compiled"}
     told = submit("--param", "data_fingerprint=v2")
     assert "fingerprint" not in told.stderr
@@ -287,7 +287,7 @@ def test_a_run_is_followed_to_its_success(submit: Submit, server: ApiServer) -> 
         ["pusher", "succeeded"],
     ]
     assert "  3/3  pusher              succeeded      90.0 s" in result.stderr
-    assert "the server does not tell whether a candidate passed" in result.stderr
+    assert "the server does not say whether a candidate passed" in result.stderr
     assert result.stdout.count("\n") == 1
 
 
@@ -374,7 +374,7 @@ def test_a_task_that_failed_without_a_word_names_its_pod(submit: Submit, server:
     assert result.exit_code == 3
     pod = api_server.pod(run_of(server).run_id, "trainer")
     assert (
-        f"Task trainer failed: KFP says no more; see its log: kubectl logs -n kubeflow {pod} -c main"
+        f"Task trainer failed: KFP gives no reason; see kubectl logs -n kubeflow {pod} -c main"
         in result.stderr
     )
 
@@ -410,7 +410,7 @@ def test_waiting_ends_after_the_timeout_and_the_run_goes_on(submit: Submit, serv
     assert result.exit_code == 5
     run = run_of(server)
     page = f"{server.url}/#/runs/details/{run.run_id}"
-    assert f"Not done after 0.2 s (--timeout). The run goes on; look at it: {page}" in result.stderr
+    assert f"Not finished after 0.2 s (--timeout). The run goes on; see {page}" in result.stderr
 
 
 def test_a_server_that_is_away_for_a_moment_is_waited_for(submit: Submit, server: ApiServer) -> None:
@@ -427,7 +427,7 @@ def test_a_server_that_stays_away_leaves_the_run_alone(submit: Submit, server: A
     result = submit("--wait")
     assert result.exit_code == 5
     assert "broke off the connection" in result.stderr
-    assert "The run may go on; look at it: http://127.0.0.1" in result.stderr
+    assert "The run may go on; see http://127.0.0.1" in result.stderr
 
 
 def test_the_timeout_counts_while_the_server_is_away(
@@ -437,7 +437,7 @@ def test_the_timeout_counts_while_the_server_is_away(
     server.state.faults = [Fault("GET .*/runs/", "cut")]
     result = submit("--wait", "--timeout", "0.3s")
     assert result.exit_code == 5
-    assert "Not done after 0.3 s (--timeout). The run goes on" in result.stderr
+    assert "Not finished after 0.3 s (--timeout). The run goes on" in result.stderr
 
 
 def test_a_token_that_is_renewed_in_its_file_is_read_again(
@@ -481,7 +481,7 @@ def test_ctrl_c_leaves_the_run_alone(compiled_file: Path, server: ApiServer) -> 
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
     page = f"{server.url}/#/runs/details/{run_of(server).run_id}"
-    assert f"Interrupted. The run goes on; look at it: {page}" in err
+    assert f"Interrupted. The run goes on; see {page}" in err
     assert "Traceback" not in err
     told = json.loads(out)
     assert (told["code"], told["run"]["page"]) == (130, page)
@@ -559,7 +559,7 @@ def test_a_run_that_may_have_been_started_is_told(submit: Submit, server: ApiSer
     result = submit()
     assert result.exit_code == 5
     (experiment,) = server.state.experiments
-    assert "Whether the run was started is not known; look at" in result.stderr
+    assert "It is not known whether the run was started; see" in result.stderr
     assert f"/#/experiments/details/{experiment}" in result.stderr
 
 
@@ -568,7 +568,7 @@ def test_a_run_whose_start_takes_long_is_not_started_again(submit: Submit, serve
     result = submit("--request-timeout", "0.3s")
     assert result.exit_code == 5
     assert "did not answer within 0.3 s when asked to start a run" in result.stderr
-    assert "Whether the run was started is not known" in result.stderr
+    assert "It is not known whether the run was started" in result.stderr
     time.sleep(1.0)
     assert len(server.state.runs) == 1
 
@@ -949,7 +949,7 @@ def test_half_a_file_is_refused(
 
 @pytest.mark.parametrize("option", ["--image", "--set", "--only"])
 def test_options_of_a_config_are_none_of_a_file(submit: Submit, option: str) -> None:
-    assert f"is compiled already, so that {option} comes too late" in refusal(submit(option, "x"))
+    assert f"is compiled already; give the config instead to use {option}" in refusal(submit(option, "x"))
 
 
 def test_a_time_that_is_none_is_refused(submit: Submit) -> None:

@@ -1,0 +1,362 @@
+"""What `paredown submit` does: reads or compiles a pipeline, starts a run of it, and follows the run.
+
+A compiled file is submitted without importing TensorFlow or TFX.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.base.console import make_console
+from pipeline.base.exit_code import (
+    EXIT_INTERRUPTED,
+    EXIT_NODE_FAILED,
+    EXIT_NONE_PASSED,
+    EXIT_PUSHED,
+    EXIT_UNWATCHED,
+)
+from pipeline.config.config_file import ConfigError, Problem
+from pipeline.kubeflow import package as packages
+from pipeline.kubeflow import submission
+from pipeline.kubeflow.connection import Connection, ConnectionProblem
+from pipeline.kubeflow.package import Package, PackageError
+from pipeline.kubeflow.parameters import DATA_FINGERPRINT
+from pipeline.kubeflow.server import Server, ServerError
+from pipeline.kubeflow.watch import Change, Failure, LostContact, Outcome, TimedOut, Watch
+
+if TYPE_CHECKING:
+    from pipeline.config.config_file import ConfigFile
+
+_PUSHER = "pusher"
+_STYLES = {
+    "succeeded": "green",
+    "cached": "dim",
+    "failed": "bold red",
+    "canceled": "red",
+    "running": "yellow",
+}
+
+Load = Callable[[tuple[str, ...]], "ConfigFile"]
+"""Reads and checks the config that is submitted, with these candidates (all if empty)."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to submit and how; attributes are named after the command's options.
+
+    Attributes:
+        source: A config, or a compiled file.
+        limit: Seconds to wait for the end; None to wait without limit.
+        tick: Seconds between two looks at the run.
+        as_json: Whether standard output is for scripts; the run's address then goes to standard error.
+    """
+
+    source: Path
+    connection: Connection
+    image: str | None = None
+    pipeline_root: str | None = None
+    experiment: str | None = None
+    run_name: str | None = None
+    namespace: str | None = None
+    parameters: tuple[str, ...] = ()
+    data: str | None = None
+    service_account: str | None = None
+    wait: bool = False
+    limit: float | None = None
+    tick: float = 10.0
+    overrides: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    as_json: bool = False
+
+
+@dataclass(frozen=True)
+class PipelineVersion:
+    """The version on the server that the run is of; `new` and `new_version` say what was created."""
+
+    id: str
+    name: str
+    new: bool
+    version_id: str
+    version: str
+    new_version: bool
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The experiment that the run belongs to; `new` says whether it was created."""
+
+    id: str
+    name: str
+    new: bool
+
+
+@dataclass(frozen=True)
+class Run:
+    """The run on the server; `page` is its address in the user interface."""
+
+    id: str
+    name: str
+    page: str
+    namespace: str | None
+
+
+@dataclass
+class Report:
+    """What came of a submission, so far. `to_json` is what `--json` prints.
+
+    Attributes:
+        pipeline, experiment, run: What is on the server; None before the run is started.
+        parameters: Values of the run's parameters, defaults included.
+        data: Folder whose fingerprint went with the run.
+        state, tasks, failures, pushed, none_passed: As `Outcome`; None if the run was not followed to its end.
+        code: The command's exit code.
+        message: How it ended, for people.
+        starting: Whether the server has been asked to start the run.
+    """
+
+    pipeline: PipelineVersion | None = None
+    experiment: Experiment | None = None
+    run: Run | None = None
+    parameters: dict[str, Any] | None = None
+    data: str | None = None
+    state: str | None = None
+    tasks: dict[str, str] | None = None
+    failures: tuple[Failure, ...] | None = None
+    pushed: str | None = None
+    none_passed: bool | None = None
+    code: int = EXIT_PUSHED
+    message: str = ""
+    starting: bool = field(default=False, repr=False)
+
+    def end(self, code: int, message: str) -> None:
+        """Sets the exit code and the message."""
+        self.code, self.message = code, message
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values; null for what is not known."""
+        values = dataclasses.asdict(self)
+        del values["starting"]
+        return values
+
+
+def submit(request: Request, load: Load) -> Report:
+    """Submits, and with `wait` follows the run.
+
+    Args:
+        request: What to submit.
+        load: Reads the config if `request.source` is one.
+
+    Raises:
+        ParedownError: If no run was started: the input is invalid, or the server cannot be reached or refuses.
+    """
+    report = Report()
+    try:
+        _submit(request, load, report)
+    except KeyboardInterrupt:
+        if report.run:
+            report.end(EXIT_INTERRUPTED, f"Interrupted. The run goes on; see {report.run.page}")
+        elif report.starting:
+            report.end(
+                EXIT_INTERRUPTED, "Interrupted while the run was being started; check whether it exists."
+            )
+        else:
+            report.end(EXIT_INTERRUPTED, "Interrupted; no run was started.")
+    return report
+
+
+def _submit(request: Request, load: Load, report: Report) -> None:
+    try:
+        package, own = _package(request, load)
+        values = packages.arguments(package, request.parameters)
+        fingerprint = packages.data_fingerprint(package, values, request.data, own)
+    except PackageError as error:
+        raise ConfigError([Problem(str(error), file=str(request.source))]) from None
+    as_compiled = fingerprint.folder is None and DATA_FINGERPRINT not in values
+    if fingerprint.value is not None:
+        values[DATA_FINGERPRINT] = fingerprint.value
+    server = Server(request.connection)
+    namespace = submission.namespace_of(server, request.namespace)
+    stored = submission.store(server, package, namespace)
+    wanted = _experiment_name(request, package)
+    experiment_id, new_experiment = submission.experiment(server, wanted, namespace)
+    name = request.run_name or f"{package.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    report.starting = True
+    try:
+        started = submission.start(
+            server,
+            stored,
+            experiment_id,
+            name,
+            values,
+            # A config is compiled with it.
+            pipeline_root=request.pipeline_root if own is None else None,
+            service_account=request.service_account,
+        )
+    except ServerError as error:
+        if not error.sent:
+            raise
+        page = f"{server.page}/#/experiments/details/{experiment_id}"
+        report.end(EXIT_UNWATCHED, f"{error}. It is not known whether the run was started; see {page}")
+        return
+    report.pipeline = PipelineVersion(
+        stored.pipeline_id,
+        package.name,
+        stored.new_pipeline,
+        stored.version_id,
+        stored.version,
+        stored.new_version,
+    )
+    report.experiment = Experiment(experiment_id, wanted, new_experiment)
+    report.run = run = Run(started.run_id, started.name, started.page, namespace)
+    report.parameters = {**packages.defaults(package), **values}
+    report.data = fingerprint.folder
+    if request.as_json:
+        click.echo(f"Run: {run.page}", err=True)
+    else:
+        click.echo(_created(report.pipeline, report.experiment), err=True)
+        click.echo(run.page)
+    if as_compiled and fingerprint.value is not None:
+        click.echo(
+            "The run has the data fingerprint from compilation, because data_path is not a folder on this machine. "
+            "If the data changed since, KFP's cache does not notice; give --data FOLDER or "
+            f"--param {DATA_FINGERPRINT}=TEXT",
+            err=True,
+        )
+    if request.wait:
+        _wait(request, server, package, report, run)
+
+
+def _package(request: Request, load: Load) -> tuple[Package, str | None]:
+    """What is submitted, and the data.path of its config if it is compiled now."""
+    if not packages.is_compiled(request.source):
+        return _compiled(request, load)
+    options = {"--image": request.image, "--set": request.overrides, "--only": request.only}
+    for option, given in options.items():
+        if given:
+            raise PackageError(f"is compiled already; give the config instead to use {option}")
+    try:
+        return packages.read(request.source.read_text(encoding="utf-8")), None
+    except OSError as error:
+        raise PackageError(f"cannot be read: {error.strerror}") from None
+
+
+def _compiled(request: Request, load: Load) -> tuple[Package, str]:
+    from pipeline.kubeflow import compile as compiling
+    from pipeline.plan.plan import make_plan
+
+    file = load(request.only)
+    if not (request.image and request.pipeline_root):
+        options = {"--image": request.image, "--pipeline-root": request.pipeline_root}
+        missing = " and ".join(option for option, given in options.items() if not given)
+        raise PackageError(f"is a config, which is compiled first; give {missing}")
+    whole = load(()) if request.only else file
+    problems = compiling.problems_of(whole, "kubeflow", request.image, request.pipeline_root, "-")
+    if problems:
+        raise ConfigError(problems)
+    try:
+        compiled = compiling.compile_config(
+            file, make_plan(file.config, file.path), "kubeflow", request.image, request.pipeline_root
+        )
+    except compiling.CompileError as error:
+        raise PackageError(str(error)) from None
+    for note in compiling.notes(file):
+        click.echo(note, err=True)
+    return packages.read(compiled.text()), file.config.data.path
+
+
+def _experiment_name(request: Request, package: Package) -> str:
+    """As in KFP's client: one variable is the default, another one overrides whatever is given."""
+    wanted = request.experiment or os.environ.get("KF_PIPELINES_DEFAULT_EXPERIMENT_NAME") or package.name
+    return os.environ.get("KF_PIPELINES_OVERRIDE_EXPERIMENT_NAME") or wanted
+
+
+def _created(pipeline: PipelineVersion, experiment: Experiment) -> str:
+    return (
+        f"{'New pipeline' if pipeline.new else 'Pipeline'} {pipeline.name}, "
+        f"{'new' if pipeline.new_version else 'existing'} version {pipeline.version}, "
+        f"{'new experiment' if experiment.new else 'experiment'} {experiment.name}"
+    )
+
+
+def _wait(request: Request, server: Server, package: Package, report: Report, run: Run) -> None:
+    console = make_console(stderr=True)
+    tasks = package.tasks()
+    started = time.monotonic()
+    ended: set[str] = set()
+
+    def show(change: Change) -> None:
+        if change.state not in ("pending", "running"):
+            ended.add(change.task)
+        minutes, seconds = divmod(int(time.monotonic() - started), 60)
+        took = f"{change.seconds:8.1f} s" if change.seconds is not None else " " * 10
+        console.print(
+            f"{len(ended):3}/{len(tasks)}  {change.task:{max(map(len, tasks))}}  "
+            f"[{_STYLES.get(change.state, 'dim')}]{change.state:9}[/]  {took}  [dim]{minutes}:{seconds:02}[/]"
+        )
+
+    watch = Watch(
+        server=server,
+        run_id=run.id,
+        tasks=tasks,
+        pusher=_PUSHER if _PUSHER in tasks else None,
+        changed=show,
+        noticed=lambda text: console.print(text, markup=False),
+        tick=request.tick,
+        limit=request.limit,
+    )
+    report.tasks = watch.states
+    try:
+        _report(report, run, watch.until_end())
+    except TimedOut:
+        report.end(
+            EXIT_UNWATCHED,
+            f"Not finished after {request.limit:g} s (--timeout). The run goes on; see {run.page}",
+        )
+    except (LostContact, ServerError, ConnectionProblem) as error:
+        report.end(EXIT_UNWATCHED, f"{error}. The run may go on; see {run.page}")
+
+
+def _report(report: Report, run: Run, outcome: Outcome) -> None:
+    """Says how the run ended."""
+    report.state, report.failures = outcome.state, outcome.failures
+    report.pushed, report.none_passed = outcome.pushed, outcome.none_passed
+    if outcome.state == "SUCCEEDED" and outcome.none_passed:
+        report.end(
+            EXIT_NONE_PASSED,
+            "No candidate passed the gate; nothing was pushed. The selector's report says why.",
+        )
+    elif outcome.state == "SUCCEEDED":
+        where = f"pushed to {outcome.pushed}" if outcome.pushed else _UNKNOWN_WINNER
+        report.end(EXIT_PUSHED, f"Run {run.name} succeeded; {where}")
+    elif outcome.state in ("CANCELED", "SKIPPED"):
+        report.end(
+            EXIT_NODE_FAILED,
+            f"Run {run.name} was {outcome.state.lower()} before it finished; see {run.page}",
+        )
+    else:
+        lines = [_failure(failure, run) for failure in outcome.failures]
+        lines.append("Nothing was pushed. Fix the problem and submit again; finished tasks are cached.")
+        report.end(EXIT_NODE_FAILED, "\n".join(lines))
+
+
+_UNKNOWN_WINNER = (
+    "the server does not say whether a candidate passed: see the pusher's log or the selector's report"
+)
+
+
+def _failure(failure: Failure, run: Run) -> str:
+    if failure.message:
+        why = failure.message
+    elif failure.pods:
+        why = f"KFP gives no reason; see kubectl logs -n {run.namespace or 'kubeflow'} {failure.pods[-1]} -c main"
+    else:
+        why = f"KFP gives no reason; see {run.page}"
+    return f"{f'Task {failure.task}' if failure.task else f'Run {run.name}'} failed: {why}"
