@@ -139,9 +139,9 @@ def checked_host(host: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
 
 
-def without_user(url: str) -> str:
-    """A URL without a user's name and password."""
-    scheme, separator, rest = url.rpartition("://")
+def without_user(url: str | None) -> str:
+    """A URL without a user's name and password; empty for None."""
+    scheme, separator, rest = (url or "").rpartition("://")
     authority, slash, path = rest.partition("/")
     return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
 

@@ -1,68 +1,66 @@
-"""Submitting a compiled pipeline: its pipeline, version and experiment on the server, and a run of it."""
+"""What a submission makes on the server: a pipeline, a version of it, an experiment and a run."""
 
 from __future__ import annotations
 
 import json
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components.common.base.errors import ParedownError
 from pipeline.kubeflow.package import Package
-from pipeline.kubeflow.server import Server, ServerError
+from pipeline.kubeflow.server import Method, Server
+from pipeline.kubeflow.server_error import ServerError
 
 
 class SubmissionError(ParedownError):
-    """The server is not in a state in which the run could be started."""
+    """The server is not in a state in which the run can be started."""
 
 
 @dataclass(frozen=True)
-class Stored:
-    """A version of a pipeline on the server.
+class PipelineVersion:
+    """A version of a pipeline on the server; `new` and `new_version` say what was created."""
 
-    Attributes:
-        pipeline_id: Of the pipeline.
-        version_id: Of the version.
-        version: Its name.
-        new_pipeline: Whether the pipeline was created for it.
-        new_version: Whether it was uploaded, and not there before.
-    """
-
-    pipeline_id: str
+    id: str
+    name: str
+    new: bool
     version_id: str
     version: str
-    new_pipeline: bool
     new_version: bool
 
 
 @dataclass(frozen=True)
-class Started:
-    """A run that was started.
+class Experiment:
+    """An experiment on the server; `new` says whether it was created."""
 
-    Attributes:
-        run_id: The server's.
-        name: As it is shown.
-        page: Address in the user interface.
-    """
+    id: str
+    name: str
+    new: bool
 
-    run_id: str
+
+@dataclass(frozen=True)
+class Run:
+    """A run on the server; `page` is its address in the user interface."""
+
+    id: str
     name: str
     page: str
+    namespace: str | None
 
 
 def namespace_of(server: Server, given: str | None) -> str | None:
-    """The namespace that everything belongs to; None where the server has one user.
+    """The namespace that everything belongs to; None if the server has a single user.
 
     Raises:
-        SubmissionError: Where one is needed and not known, or given and not wanted.
+        SubmissionError: If one is needed and not known, or given and not needed.
     """
     if not server.multi_user:
         if given:
             raise SubmissionError(
-                f"--namespace {given}: {server.address} has no namespaces of users; leave --namespace out"
+                f"--namespace {given}: {server.address} has no user namespaces; remove --namespace"
             )
         return None
     namespace = given or server.namespace()
@@ -73,142 +71,117 @@ def namespace_of(server: Server, given: str | None) -> str | None:
     return namespace
 
 
-def store(server: Server, package: Package, namespace: str | None) -> Stored:
-    """Creates the pipeline, or a version of it; finds both where the same was submitted before.
+def store(server: Server, package: Package, namespace: str | None) -> PipelineVersion:
+    """Creates the pipeline and its version, or finds them if the same was submitted before.
 
     Raises:
-        ServerError: Where the server refuses it, or fails.
+        ServerError: If the server refuses it, or fails.
     """
-    version_name = package.version()
+    import kfp_server_api
 
-    def find_pipeline() -> Any:
-        options = {"namespace": namespace} if namespace else {}
-        listed = server.call(
-            "pipelines",
-            lambda: server.client.pipelines.list_pipelines,
-            filter=_named(package.name),
-            **options,
-        )
-        return _of_name(listed.pipelines, package.name)
-
-    pipeline = find_pipeline()
-    new_pipeline = pipeline is None
-    if pipeline is None:
-        import kfp_server_api
-
-        body = kfp_server_api.V2beta1Pipeline(
+    pipeline, new = _found_or_created(
+        server,
+        f"to create the pipeline {package.name}{_within(namespace)}",
+        lambda client: client.pipelines.create_pipeline,
+        kfp_server_api.V2beta1Pipeline(
             display_name=package.name, namespace=namespace, description="Compiled by Paredown."
+        ),
+        find=lambda: _find(
+            server,
+            "pipelines",
+            lambda client: client.pipelines.list_pipelines,
+            package.name,
+            **_of(namespace),
+        ),
+    )
+    name = package.version()
+    with tempfile.TemporaryDirectory(prefix="paredown-") as folder:
+        file = Path(folder) / f"{package.name}.yaml"
+        file.write_text(package.text, encoding="utf-8")
+        version, new_version = _found_or_created(
+            server,
+            f"to take the pipeline specification of {package.name}",
+            lambda client: client.pipeline_uploads.upload_pipeline_version,
+            str(file),
+            name=name,
+            pipelineid=pipeline.pipeline_id,
+            find=lambda: _find(
+                server,
+                "pipeline_versions",
+                lambda client: client.pipelines.list_pipeline_versions,
+                name,
+                pipeline.pipeline_id,
+            ),
         )
-        pipeline = server.call(
-            f"to create the pipeline {package.name}{_within(namespace)}",
-            lambda: server.client.pipelines.create_pipeline,
-            body,
-            found=find_pipeline,
-            writes=True,
-        )
-
-    def find_version() -> Any:
-        listed = server.call(
-            "versions of the pipeline",
-            lambda: server.client.pipelines.list_pipeline_versions,
-            pipeline.pipeline_id,
-            filter=_named(version_name),
-        )
-        return _of_name(listed.pipeline_versions, version_name)
-
-    version = None if new_pipeline else find_version()
-    new_version = version is None
-    if version is None:
-        with tempfile.TemporaryDirectory(prefix="paredown-") as folder:
-            file = Path(folder) / f"{package.name}.yaml"
-            file.write_text(package.text, encoding="utf-8")
-            version = server.call(
-                f"to take the pipeline specification of {package.name}",
-                lambda: server.client.pipeline_uploads.upload_pipeline_version,
-                str(file),
-                name=version_name,
-                pipelineid=pipeline.pipeline_id,
-                found=find_version,
-                writes=True,
-            )
-    return Stored(
-        pipeline.pipeline_id, version.pipeline_version_id, version_name, new_pipeline, new_version
+    return PipelineVersion(
+        pipeline.pipeline_id, package.name, new, version.pipeline_version_id, name, new_version
     )
 
 
-def experiment(server: Server, name: str, namespace: str | None) -> tuple[str, bool]:
-    """The experiment of a name, created where there is none.
-
-    Returns:
-        Its id, and whether it was created.
+def experiment(server: Server, name: str, namespace: str | None) -> Experiment:
+    """The experiment with a name; created if there is none.
 
     Raises:
-        SubmissionError: Where it is archived.
-        ServerError: Where the server refuses it, or fails.
+        SubmissionError: If it is archived.
+        ServerError: If the server refuses it, or fails.
     """
+    import kfp_server_api
 
-    def find() -> Any:
-        options = {"namespace": namespace} if namespace else {}
-        listed = server.call(
-            f"experiments{_within(namespace)}",
-            lambda: server.client.experiments.list_experiments,
-            filter=_named(name),
-            **options,
-        )
-        return _of_name(listed.experiments, name)
-
-    found = find()
-    created = found is None
-    if found is None:
-        import kfp_server_api
-
-        found = server.call(
-            f"to create the experiment {name}{_within(namespace)}",
-            lambda: server.client.experiments.create_experiment,
-            kfp_server_api.V2beta1Experiment(display_name=name, namespace=namespace),
-            found=find,
-            writes=True,
-        )
+    found, new = _found_or_created(
+        server,
+        f"to create the experiment {name}{_within(namespace)}",
+        lambda client: client.experiments.create_experiment,
+        kfp_server_api.V2beta1Experiment(display_name=name, namespace=namespace),
+        find=lambda: _find(
+            server,
+            "experiments",
+            lambda client: client.experiments.list_experiments,
+            name,
+            **_of(namespace),
+        ),
+    )
     if found.storage_state == "ARCHIVED":
         raise SubmissionError(
-            f"the experiment {name} is archived, and takes no runs; restore it in the user interface, or name another "
-            "one with --experiment"
+            f"the experiment {name} is archived and takes no runs; restore it in the user interface, or give another "
+            "--experiment"
         )
-    return found.experiment_id, created
+    return Experiment(found.experiment_id, name, new)
 
 
 def start(
     server: Server,
-    stored: Stored,
-    experiment_id: str,
+    version: PipelineVersion,
+    experiment: Experiment,
     name: str,
     values: Mapping[str, Any],
+    namespace: str | None = None,
     pipeline_root: str | None = None,
     service_account: str | None = None,
-) -> Started:
-    """Starts a run, once: where an answer is lost, it is looked for before it is started again.
+) -> Run:
+    """Starts a run, once: if the answer is lost, looks for the run before it asks again.
 
     Args:
-        server: Where to.
-        stored: What to run.
-        experiment_id: Where it belongs.
-        name: As it is shown.
-        values: Of parameters; those that are not given have their defaults.
+        server: Where to run.
+        version: What to run.
+        experiment: What the run belongs to.
+        name: Name of the run in the user interface.
+        values: Of parameters; the others have their defaults.
+        namespace: That of the experiment.
         pipeline_root: URI of the folder of artifacts, in place of the compiled one.
-        service_account: Of Kubernetes, which the tasks run as.
+        service_account: Kubernetes service account of the tasks.
 
     Raises:
-        ServerError: Where the server refuses it, or fails; `sent` where a run may have been started.
+        ServerError: If the server refuses it, or fails; `sent` if a run may have been started.
     """
     import kfp_server_api
 
     mark = f"Submitted by Paredown ({uuid.uuid4().hex})."
     body = kfp_server_api.V2beta1Run(
-        experiment_id=experiment_id,
+        experiment_id=experiment.id,
         display_name=name,
         description=mark,
         pipeline_version_reference=kfp_server_api.V2beta1PipelineVersionReference(
-            pipeline_id=stored.pipeline_id, pipeline_version_id=stored.version_id
+            pipeline_id=version.id, pipeline_version_id=version.version_id
         ),
         runtime_config=kfp_server_api.V2beta1RuntimeConfig(
             parameters=dict(values), pipeline_root=pipeline_root
@@ -217,22 +190,36 @@ def start(
     )
 
     def find() -> Any:
-        listed = server.call(
+        listed = server.read(
             "runs",
-            lambda: server.client.runs.list_runs,
-            experiment_id=experiment_id,
+            lambda client: client.runs.list_runs,
+            experiment_id=experiment.id,
             filter=_named(name),
         )
         return next((run for run in listed.runs or [] if run.description == mark), None)
 
-    run = server.call(
-        "to start a run", lambda: server.client.runs.create_run, body, found=find, writes=True
-    )
+    run = server.write("to start a run", lambda client: client.runs.create_run, body, find=find)
     if not run.run_id:
         raise ServerError(
-            f"{server.address} gave the run no id; look in {server.page} whether it is there", sent=True
+            f"{server.address} returned no id for the run; check in {server.page} whether it exists",
+            sent=True,
         )
-    return Started(run.run_id, name, server.run_page(run.run_id))
+    return Run(run.run_id, name, f"{server.page}/#/runs/details/{run.run_id}", namespace)
+
+
+def _found_or_created(
+    server: Server, what: str, method: Method, *body: Any, find: Callable[[], Any], **options: Any
+) -> tuple[Any, bool]:
+    """What `find` finds, or is created otherwise; and whether it was created."""
+    found = find()
+    return (found, False) if found else (server.write(what, method, *body, find=find, **options), True)
+
+
+def _find(server: Server, kind: str, method: Method, name: str, *of: str, **options: str) -> Any:
+    """The row with a display name, from one of KFP's lists; None if there is none."""
+    listed = server.read(kind.replace("_", " "), method, *of, filter=_named(name), **options)
+    rows = getattr(listed, kind) or []
+    return next((row for row in rows if row.display_name == name), None)
 
 
 def _named(name: str) -> str:
@@ -240,8 +227,8 @@ def _named(name: str) -> str:
     return json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
 
 
-def _of_name(rows: list[Any] | None, name: str) -> Any:
-    return next((row for row in rows or [] if row.display_name == name), None)
+def _of(namespace: str | None) -> dict[str, str]:
+    return {"namespace": namespace} if namespace else {}
 
 
 def _within(namespace: str | None) -> str:

@@ -29,7 +29,9 @@ from pipeline.kubeflow import submission
 from pipeline.kubeflow.connection import Connection, ConnectionProblem
 from pipeline.kubeflow.package import Package, PackageError
 from pipeline.kubeflow.parameters import DATA_FINGERPRINT
-from pipeline.kubeflow.server import Server, ServerError
+from pipeline.kubeflow.server import Server
+from pipeline.kubeflow.server_error import ServerError
+from pipeline.kubeflow.submission import Experiment, PipelineVersion, Run
 from pipeline.kubeflow.watch import Change, Failure, LostContact, Outcome, TimedOut, Watch
 
 if TYPE_CHECKING:
@@ -75,37 +77,6 @@ class Request:
     overrides: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     as_json: bool = False
-
-
-@dataclass(frozen=True)
-class PipelineVersion:
-    """The version on the server that the run is of; `new` and `new_version` say what was created."""
-
-    id: str
-    name: str
-    new: bool
-    version_id: str
-    version: str
-    new_version: bool
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """The experiment that the run belongs to; `new` says whether it was created."""
-
-    id: str
-    name: str
-    new: bool
-
-
-@dataclass(frozen=True)
-class Run:
-    """The run on the server; `page` is its address in the user interface."""
-
-    id: str
-    name: str
-    page: str
-    namespace: str | None
 
 
 @dataclass
@@ -184,18 +155,17 @@ def _submit(request: Request, load: Load, report: Report) -> None:
         values[DATA_FINGERPRINT] = fingerprint.value
     server = Server(request.connection)
     namespace = submission.namespace_of(server, request.namespace)
-    stored = submission.store(server, package, namespace)
-    wanted = _experiment_name(request, package)
-    experiment_id, new_experiment = submission.experiment(server, wanted, namespace)
-    name = request.run_name or f"{package.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    version = submission.store(server, package, namespace)
+    experiment = submission.experiment(server, _experiment_name(request, package), namespace)
     report.starting = True
     try:
-        started = submission.start(
+        run = submission.start(
             server,
-            stored,
-            experiment_id,
-            name,
+            version,
+            experiment,
+            request.run_name or f"{package.name}-{time.strftime('%Y%m%d-%H%M%S')}",
             values,
+            namespace,
             # A config is compiled with it.
             pipeline_root=request.pipeline_root if own is None else None,
             service_account=request.service_account,
@@ -203,25 +173,16 @@ def _submit(request: Request, load: Load, report: Report) -> None:
     except ServerError as error:
         if not error.sent:
             raise
-        page = f"{server.page}/#/experiments/details/{experiment_id}"
+        page = f"{server.page}/#/experiments/details/{experiment.id}"
         report.end(EXIT_UNWATCHED, f"{error}. It is not known whether the run was started; see {page}")
         return
-    report.pipeline = PipelineVersion(
-        stored.pipeline_id,
-        package.name,
-        stored.new_pipeline,
-        stored.version_id,
-        stored.version,
-        stored.new_version,
-    )
-    report.experiment = Experiment(experiment_id, wanted, new_experiment)
-    report.run = run = Run(started.run_id, started.name, started.page, namespace)
+    report.pipeline, report.experiment, report.run = version, experiment, run
     report.parameters = {**packages.defaults(package), **values}
     report.data = fingerprint.folder
     if request.as_json:
         click.echo(f"Run: {run.page}", err=True)
     else:
-        click.echo(_created(report.pipeline, report.experiment), err=True)
+        click.echo(_created(version, experiment), err=True)
         click.echo(run.page)
     if as_compiled and fingerprint.value is not None:
         click.echo(

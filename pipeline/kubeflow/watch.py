@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components.common.base.errors import ParedownError
-from pipeline.kubeflow.server import Server, ServerError
+from pipeline.kubeflow.server import Server
+from pipeline.kubeflow.server_error import ServerError
 
 _ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 # A run takes hours: what is away for a minute is no reason to leave it alone.
@@ -127,7 +128,7 @@ class Watch:
         renewed = False
         while True:
             try:
-                return self.server.call("the run", lambda: self.server.client.runs.get_run, self.run_id)
+                return self.server.read("the run", lambda client: client.runs.get_run, self.run_id)
             except ServerError as error:
                 if error.status == 401 and not renewed:  # tokens live shorter than runs
                     self.server.refresh()

@@ -56,7 +56,7 @@ def fast(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(kfp.Client, "_LOCAL_KFP_CONTEXT", str(tmp_path / "no" / "context.json"))
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "no" / "kubeconfig"))
     monkeypatch.setenv("COLUMNS", "140")
-    monkeypatch.setattr(kubeflow_server, "_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(kubeflow_server, "_BACKOFF_SECONDS", 0.01)
     monkeypatch.setattr(kubeflow_watch, "_OUTAGE_SECONDS", 0.3)
 
 
@@ -210,7 +210,7 @@ def test_an_archived_experiment_is_refused(submit: Submit, server: ApiServer) ->
     next(iter(server.state.experiments.values())).storage_state = "ARCHIVED"
     result = submit()
     assert result.exit_code == 2
-    assert "the experiment mnist is archived, and takes no runs; restore it" in result.stderr
+    assert "the experiment mnist is archived and takes no runs; restore it" in result.stderr
     assert len(server.state.runs) == 1
 
 
@@ -586,10 +586,11 @@ def refusal(result: Result) -> str:
 
 def test_a_host_that_does_not_exist(submit: Submit) -> None:
     line = refusal(submit("--host", "http://no-such-host.invalid"))
-    assert line.startswith("no server is called 'no-such-host.invalid'; check the spelling of --host")
+    assert line.startswith("there is no server named 'no-such-host.invalid'; check the spelling of --host")
 
 
-def test_a_host_where_nothing_listens(submit: Submit) -> None:
+def test_a_host_where_nothing_listens(submit: Submit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kubeflow_server, "_BACKOFF_SECONDS", 10.0)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -671,7 +672,7 @@ def test_certificates_are_checked(submit: Submit, certificate: Path) -> None:
         line = refusal(submit("--host", trusted.url))
         assert (
             line
-            == f"the certificate of {trusted.url} is not trusted; give its authority's with --ca-cert FILE"
+            == f"the certificate of {trusted.url} is not trusted; give its authority's certificate with --ca-cert FILE"
         )
         assert not trusted.state.requests
         assert submit("--host", trusted.url, "--ca-cert", str(certificate)).exit_code == 0
@@ -691,7 +692,7 @@ def test_a_proxy_that_does_not_connect(submit: Submit) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     line = refusal(submit("--proxy", f"http://ada:{TOKEN}@127.0.0.1:{port}"))
-    assert line == f"the proxy http://127.0.0.1:{port} does not connect; check --proxy"
+    assert line == f"the proxy http://127.0.0.1:{port} does not accept connections; check --proxy"
 
 
 @pytest.mark.parametrize("end", ["/", "/#/pipelines", "/apis/v2beta1"])
@@ -716,7 +717,9 @@ def test_the_clients_variables_name_the_host(
 
 def test_a_server_that_is_another_one(submit: Submit, server: ApiServer) -> None:
     server.state.faults = [Fault("healthz", "status", status=404, body="404 page not found")]
-    assert "has no API of Kubeflow Pipelines 2 (404); of a Kubeflow dashboard" in refusal(submit())
+    assert "does not have the API of Kubeflow Pipelines 2 (404); for a Kubeflow dashboard" in refusal(
+        submit()
+    )
 
 
 def test_a_web_page_is_no_answer(submit: Submit, server: ApiServer) -> None:
@@ -738,7 +741,7 @@ def test_half_an_answer_is_no_answer(
     line = refusal(submit())
     assert said in line and "try again" in line
     asked = [request for request in server.state.requests if re.search(path, request.split("?")[0])]
-    assert len(asked) == 4
+    assert len(asked) == (1 if kind == "short" else 4)  # urllib3 takes a short answer for a whole one
     assert not server.state.runs
 
 
@@ -764,7 +767,7 @@ def test_an_error_within_the_server_is_no_reason_to_ask_for_a_run_again(
 
 def test_who_is_not_known_is_told_how_to_sign_in(submit: Submit, server: ApiServer, tmp_path: Path) -> None:
     server.state.token = "another-token"
-    assert "does not know who asks (401)" in refusal(submit())
+    assert "did not accept the sign-in (401)" in refusal(submit())
     file = tmp_path / "token"
     file.write_text(TOKEN + "\n")
     result = submit("--token-file", str(file))
@@ -796,7 +799,7 @@ def test_a_missing_namespace_is_asked_for(submit: Submit, server: ApiServer) -> 
 
 
 def test_a_namespace_that_is_not_wanted_is_refused(submit: Submit) -> None:
-    assert "has no namespaces of users; leave --namespace out" in refusal(submit("--namespace", "team-a"))
+    assert "has no user namespaces; remove --namespace" in refusal(submit("--namespace", "team-a"))
 
 
 def test_the_namespace_of_the_pod_counts(
