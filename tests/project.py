@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from pipeline.config.config_file import ConfigFile, Problem
+    from pipeline.config.config_file import ConfigFile
+    from pipeline.config.problem import Problem
     from pipeline.plan.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -171,7 +172,7 @@ class Project:
     def checked(self, *overrides: str) -> list[Problem]:
         """What `paredown validate` finds, without TensorFlow; it leaves every file as it was."""
         from pipeline.checks.config_checks import check
-        from pipeline.config.config_file import ConfigError
+        from pipeline.config.problem import ConfigError
 
         before = state(self.root)
         try:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from components.common.base.step_options import Options
+from components.common.base.options import Options
 
 Kind = Literal[
     "absent",

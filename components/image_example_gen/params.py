@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from components.common.base.step_options import Options
+from components.common.base.options import Options
 
 # The feature that holds the pixels.
 IMAGE_FEATURE = "image"

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+from components.common.base.near_names import closest, nearest
 from components.distiller.params import DistillOptions
 from components.evaluator.params import AccuracyGate
 from pipeline.checks import (
@@ -23,7 +24,8 @@ from pipeline.checks import (
     pretrained_checks,
     tfma_metrics,
 )
-from pipeline.config.config_file import ConfigFile, Location, Problem, closest, nearest
+from pipeline.config.config_file import ConfigFile
+from pipeline.config.problem import Location, Problem
 from pipeline.plan import data_files, image_folders
 from pipeline.plan.data_files import HASHED_SPLIT, split_files
 from pipeline.plan.model_source import Function, Names, find_module, names_of, takes

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 import tensorflow as tf
 
 from components.common.base.label import places
+from components.common.base.near_names import nearest
 from components.common.models.user_module import describe
 from pipeline.checks import image_preflight, table_preflight
 from pipeline.checks.gate_figures import accuracy_gates
 from pipeline.checks.records import read_through
 from pipeline.config.config import Config
-from pipeline.config.config_file import Location, nearest
+from pipeline.config.problem import Location
 from pipeline.plan import data_files
 from pipeline.plan.node import EVALUATED_SPLIT
 

@@ -14,7 +14,7 @@ from components.common.base.step_options import StepOptions, Training, TrainingO
 from components.pruner.params import PruneOptions
 from components.quantization_aware_trainer.params import QatOptions
 from pipeline.config.config import Config
-from pipeline.config.config_file import Location
+from pipeline.config.problem import Location
 
 Mistakes = Iterator[tuple[Location, str]]
 

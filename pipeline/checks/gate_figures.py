@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from components.common.base.near_names import nearest
 from components.evaluator.params import AccuracyGate, Gate
 from components.selector.params import named_by
 from pipeline.config.config import Config
-from pipeline.config.config_file import Location, nearest
+from pipeline.config.problem import Location
 
 
 def accuracy_gates(gate: Gate) -> list[tuple[Location, AccuracyGate]]:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from components.image_example_gen import image_file
 from components.image_example_gen.image_file import ImageFileError
 from components.image_example_gen.params import IMAGE_FEATURE
-from pipeline.config.config_file import Location
 from pipeline.config.data_options import Data
+from pipeline.config.problem import Location
 from pipeline.plan import data_files
 
 # Files in one message, and messages of one split.

@@ -13,7 +13,7 @@ from components.common.models.model_format import ModelFormat, ModelFormatError
 from components.distiller.params import DistillOptions
 from components.model_importer.params import ImportOptions
 from pipeline.config.config import Config
-from pipeline.config.config_file import Location
+from pipeline.config.problem import Location
 
 _Mistakes = Iterator[tuple[Location, str]]
 

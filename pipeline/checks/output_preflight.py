@@ -9,7 +9,7 @@ from components.common.data.examples import ExamplesError, refuse_other_outputs
 from components.common.models.output_kind import OutputKind, kinds
 from pipeline.checks.gate_figures import accuracy_gates
 from pipeline.config.config import Config
-from pipeline.config.config_file import Location
+from pipeline.config.problem import Location
 
 
 def mistakes(

@@ -20,8 +20,9 @@ from components.trainer import stages
 from pipeline.checks import distribution_checks, output_preflight
 from pipeline.checks.data_preflight import DataFacts, check_data
 from pipeline.checks.gate_figures import accuracy_gates
-from pipeline.config.config_file import ConfigFile, Location, Problem
+from pipeline.config.config_file import ConfigFile
 from pipeline.config.pretrained_options import PretrainedOptions
+from pipeline.config.problem import Location, Problem
 from pipeline.explain.explanation import Candidate, Explainer
 from pipeline.plan import data_files, image_folders
 from pipeline.plan.node import TRANSFORM

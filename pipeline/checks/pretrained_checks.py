@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from components.common.base.near_names import nearest
 from pipeline.checks import distribution_checks
 from pipeline.config.config import Config
-from pipeline.config.config_file import Location, nearest
 from pipeline.config.pretrained_options import PretrainedOptions
+from pipeline.config.problem import Location
 
 
 def mistakes(options: PretrainedOptions | None) -> Iterator[tuple[Location, str]]:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.common.base.label import places
+from components.common.base.near_names import nearest
 from pipeline.checks import csv_table
 from pipeline.checks.table import EMPTY, FLOAT, INTEGER, Column, Table
-from pipeline.config.config_file import Location, nearest
 from pipeline.config.data_options import Data
+from pipeline.config.problem import Location
 from pipeline.plan import data_files
 from pipeline.plan.data_files import HASHED_SPLIT
 from pipeline.plan.node import TRAINED_SPLIT

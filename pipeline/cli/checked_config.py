@@ -23,8 +23,10 @@ def load_checked(
         only: Candidates to keep; all where it is empty.
         as_json: Whether mistakes are printed for scripts.
     """
+    from components.common.base.near_names import nearest
     from pipeline.checks import config_checks as checks
-    from pipeline.config.config_file import ConfigError, Problem, load, nearest
+    from pipeline.config.config_file import load
+    from pipeline.config.problem import ConfigError, Problem
 
     try:
         file = load(path, list(overrides))

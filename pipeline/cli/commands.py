@@ -25,7 +25,8 @@ from pipeline.cli.init import init
 from pipeline.cli.refusal import refuse, row
 
 if TYPE_CHECKING:
-    from pipeline.config.config_file import ConfigFile, Problem
+    from pipeline.config.config_file import ConfigFile
+    from pipeline.config.problem import Problem
     from pipeline.inspection.contents import Inspection, Unread
     from pipeline.plan.plan import Plan
 
@@ -254,7 +255,7 @@ def compile_(
       paredown compile my.yaml --target vertex --image europe-docker.pkg.dev/p/r/paredown:1 \\
           --pipeline-root gs://bucket/root --set kubeflow.defaults.retries=2 -o my.json
     """
-    from pipeline.config.config_file import Problem
+    from pipeline.config.problem import Problem
     from pipeline.kubeflow import compile as compile_command
     from pipeline.plan.plan import make_plan
 
@@ -309,7 +310,7 @@ def inspect(path: Path, tensors: bool, as_json: bool) -> None:
       paredown inspect model.h5 --json | jq '.models[].layers[] | {name, sparsity, unique}'
     """
     from pipeline.base.console import make_console
-    from pipeline.config.config_file import Problem
+    from pipeline.config.problem import Problem
     from pipeline.inspection import inspection
 
     try:

@@ -31,7 +31,7 @@ def image_check(spec: Path, as_json: bool) -> None:
     import tempfile
 
     from pipeline.base import log_file
-    from pipeline.config.config_file import Problem
+    from pipeline.config.problem import Problem
     from pipeline.kubeflow import image_check as checking
 
     try:

@@ -178,7 +178,7 @@ def submit(
     from components.common.base.errors import ParedownError
     from pipeline.cli.checked_config import load_checked
     from pipeline.cli.refusal import refuse
-    from pipeline.config.config_file import ConfigError, Problem
+    from pipeline.config.problem import ConfigError, Problem
     from pipeline.kubeflow import submit as submit_command
     from pipeline.kubeflow.connection import Connection
 

@@ -11,7 +11,7 @@ import click
 from pipeline.base.exit_code import EXIT_INVALID
 
 if TYPE_CHECKING:
-    from pipeline.config.config_file import Problem
+    from pipeline.config.problem import Problem
 
 
 def row(problem: Problem) -> dict[str, Any]:

@@ -118,8 +118,8 @@ def refusing(as_json: bool = False) -> Iterator[None]:
         yield
     except Exception as error:
         from pipeline.cli.refusal import refuse
-        from pipeline.config.config_file import ConfigError, Problem
         from pipeline.config.metadata_url import StoreError
+        from pipeline.config.problem import ConfigError, Problem
         from pipeline.gc.needs import GarbageError
         from pipeline.lineage.store_choice import ChoiceError
         from pipeline.lineage.target import TargetError
@@ -268,7 +268,7 @@ def report(run: str, compare: str | None, metadata: str | None, config: str | No
       paredown report --compare 2026-11-22T08 latest -o difference.html
     """
     from pipeline.cli.refusal import refuse
-    from pipeline.config.config_file import Problem
+    from pipeline.config.problem import Problem
 
     with refusing():
         from pipeline import report as pages

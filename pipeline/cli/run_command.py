@@ -24,7 +24,8 @@ from pipeline.base.exit_code import (
 from pipeline.cli.refusal import refuse
 
 if TYPE_CHECKING:
-    from pipeline.config.config_file import ConfigFile, Problem
+    from pipeline.config.config_file import ConfigFile
+    from pipeline.config.problem import Problem
     from pipeline.plan.plan import Plan
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from components.anomaly_gate.params import Validation
-from components.common.base.step_options import Options
+from components.common.base.options import Options
 from components.image_example_gen.params import IMAGE_FEATURE, ImageOptions
 
 

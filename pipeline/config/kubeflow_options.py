@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from components.common.base.step_options import Options
+from components.common.base.options import Options
 
 Target = Literal["kubeflow", "vertex"]
 

@@ -6,12 +6,12 @@ import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
 
-from components.common.base.step_options import Options
+from components.common.base.options import Options
 from components.model_importer.params import ImportOptions, path_alone
 from components.trainer.params import TrainOptions
 from pipeline.config.pretrained_options import PretrainedOptions
+from pipeline.config.refused import refused
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
@@ -56,40 +56,36 @@ class ModelSection(Options):
     def _has_one_origin(self) -> ModelSection:
         if self.imported is None:
             if self.module is None and (self.pretrained is None or self.pretrained.head is None):
-                raise _refusal(
+                raise refused(
                     "is missing: a Python module with build_model(hparams) -> compiled tf_keras.Model; or write "
                     "import: with the path of an existing model",
                     "module",
                 )
             key = self.train.needs_trunk()
             if key and self.pretrained is None:
-                raise _refusal(
+                raise refused(
                     f"{key} is for the layers of a pretrained model; write pretrained: {{path: …}} beside train, "
                     f"or leave {key} out",
                     "train",
                 )
             return self
         if self.pretrained is not None:
-            raise _refusal(
+            raise refused(
                 "an imported model is taken as it is, and a pretrained one is trained on; write import or "
                 "pretrained",
                 "pretrained",
             )
         if self.imported.weights is not None and self.module is None:
-            raise _refusal(
+            raise refused(
                 "weights need a model; write module: with one whose build_model returns it", "import"
             )
         if self.module is None and self.hparams:
-            raise _refusal(
+            raise refused(
                 "hparams are for a module's build_model, and there is no module; leave them out", "hparams"
             )
         if "train" in self.model_fields_set:
-            raise _refusal(
+            raise refused(
                 "the imported model is not trained; leave `train` out, or begin a candidate with a fine_tune step",
                 "train",
             )
         return self
-
-
-def _refusal(message: str, key: str) -> PydanticCustomError:
-    return PydanticCustomError("refused", "{message}", {"message": message, "within": (key,)})

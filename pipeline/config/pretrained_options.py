@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from components.common.base.step_options import Options
+from components.common.base.options import Options
 
 RANDOM = "random"
 

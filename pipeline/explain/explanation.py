@@ -15,7 +15,8 @@ from components.common.models.model_files import StepRecord
 from components.common.steps.explanation import Explanation, Outlook, Refusal, Workshop
 from components.distiller.params import DistillOptions
 from components.tflite_converter.executor import convert
-from pipeline.config.config import Chain, Config
+from pipeline.config.chain import Chain
+from pipeline.config.config import Config
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from components.common.base.near_names import nearest
 from pipeline.store.metadata_store import properties
 from pipeline.store.runs import RUNNING, UNFINISHED, Run
 from pipeline.store.snapshot import Snapshot
@@ -89,8 +90,6 @@ def _kept_runs(snapshot: Snapshot, rules: KeepRules) -> Iterator[tuple[Run, str]
     known = [run.id for run in snapshot.runs]
     for name in rules.runs:
         if name not in known:
-            from pipeline.config.config_file import nearest  # here, as it imports what reads YAML
-
             raise GarbageError(
                 f"there is no run {name!r}{nearest(name, known)}; `paredown runs` lists them"
             )

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.common.base.errors import ParedownError
+from components.common.base.near_names import nearest
 from components.registry import STEPS
 from pipeline.checks import distribution_checks
 from pipeline.checks.pretrained_checks import unreachable
 from pipeline.config.config import Config
-from pipeline.config.config_file import ConfigFile, Location, Problem, nearest
+from pipeline.config.config_file import ConfigFile
 from pipeline.config.kubeflow_options import NodeOptions, Target, unmatched
+from pipeline.config.problem import Location, Problem
 from pipeline.plan.code_version import module_root
 from pipeline.plan.model_source import find_module
 from pipeline.plan.node import Node

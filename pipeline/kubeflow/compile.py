@@ -11,8 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.config.config_file import ConfigFile, Problem
+from pipeline.config.config_file import ConfigFile
 from pipeline.config.kubeflow_options import Target
+from pipeline.config.problem import Problem
 from pipeline.kubeflow.checks import CompileError as CompileError
 from pipeline.plan.plan import Plan, make_plan
 

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from components.common.base.errors import ParedownError
-from pipeline.config.config_file import nearest
+from components.common.base.near_names import nearest
 from pipeline.kubeflow.parameters import DATA_FINGERPRINT, DATA_PATH, fingerprint_of
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

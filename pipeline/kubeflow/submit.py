@@ -23,7 +23,7 @@ from pipeline.base.exit_code import (
     EXIT_PUSHED,
     EXIT_UNWATCHED,
 )
-from pipeline.config.config_file import ConfigError, Problem
+from pipeline.config.problem import ConfigError, Problem
 from pipeline.kubeflow import package as packages
 from pipeline.kubeflow import submission
 from pipeline.kubeflow.connection import Connection, ConnectionProblem

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
+from components.common.base.near_names import nearest
 from components.image_example_gen.params import IMAGE_FEATURE
-from pipeline.config.config_file import Location, nearest
 from pipeline.config.data_options import Data
+from pipeline.config.problem import Location
 from pipeline.plan import data_files
 from pipeline.plan.code_version import component_version
 from pipeline.plan.data_files import HASHED_SPLIT

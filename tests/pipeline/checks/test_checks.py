@@ -16,7 +16,8 @@ from ml_metadata.proto import metadata_store_pb2
 
 from pipeline.checks.config_checks import check, split_files
 from pipeline.checks.tfma_metrics import arguments, known_metrics
-from pipeline.config.config_file import Problem, load
+from pipeline.config.config_file import load
+from pipeline.config.problem import Problem
 from pipeline.plan.model_source import find_module, has_function
 
 ROOT = Path(__file__).resolve().parents[3]

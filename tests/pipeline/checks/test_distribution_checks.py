@@ -18,7 +18,8 @@ from components.pruner.params import PruneOptions
 from components.trainer.params import TrainOptions
 from pipeline.checks import distribution_checks
 from pipeline.config.config import Config
-from pipeline.config.config_file import ConfigError, load
+from pipeline.config.config_file import load
+from pipeline.config.problem import ConfigError
 from pipeline.kubeflow import checks as kubeflow_checks
 from pipeline.plan.plan import make_plan
 

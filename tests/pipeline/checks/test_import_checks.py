@@ -13,7 +13,8 @@ import h5py
 import pytest
 
 from pipeline.checks.config_checks import check
-from pipeline.config.config_file import ConfigError, load
+from pipeline.config.config_file import load
+from pipeline.config.problem import ConfigError
 from pipeline.plan.node import MODEL_IMPORTER
 from pipeline.plan.plan import Plan, make_plan
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.config_file import Problem
+from pipeline.config.problem import Problem
 from pipeline.run.verdict_table import verdict_table
 from tests.project import Project
 

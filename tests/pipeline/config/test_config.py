@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.config_file import ConfigError, ConfigFile, Problem, load
+from pipeline.config.config_file import ConfigFile, load
+from pipeline.config.problem import ConfigError, Problem
 
 # `# here` marks the line that a refusal must name.
 CONFIG = """\
@@ -463,7 +464,8 @@ def test_only_keeps_the_named_candidates_in_the_given_order(tmp_path):
     ],
 )
 def test_the_same_layers_are_not_pruned_less_than_before(second, works):
-    from pipeline.config.config_file import ConfigError, load
+    from pipeline.config.config_file import load
+    from pipeline.config.problem import ConfigError
 
     chain = (
         f"candidates.twice=[{{prune: {{sparsity: 0.8}}}}, {second}, {{convert: {{quantization: int8}}}}]"
@@ -490,12 +492,13 @@ def test_the_same_layers_are_not_pruned_less_than_before(second, works):
             "values belong to one feature, and by names 2; write by: label, or leave `values` out",
         ),
         ("gate.accuracy.config={name: example_count}", "gate.accuracy", "name is set by Paredown"),
-        ("model.hparams={classes: {0: a}}", "model.hparams.classes[0]", "the key 0 is no text; quote it"),
+        ("model.hparams={classes: {0: a}}", "model.hparams.classes[0]", "the key 0 is not text; quote it"),
         ("run.beam_args=[hello]", "run.beam_args[0]", "'hello' is no option: write it as --name=value"),
     ],
 )
 def test_what_would_judge_nothing_or_change_on_the_way_is_refused(override, key, message):
-    from pipeline.config.config_file import ConfigError, load
+    from pipeline.config.config_file import load
+    from pipeline.config.problem import ConfigError
 
     with pytest.raises(ConfigError) as refused:
         load("configs/mnist/pipeline.yaml", [override])

@@ -6,11 +6,14 @@ import random
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from pipeline.config.config_file import ConfigError, ConfigFile, Problem, load, nearest
+from components.common.base.near_names import nearest
+from pipeline.config.config_file import ConfigFile, load
+from pipeline.config.problem import ConfigError, Problem
 
 ROOT = Path(__file__).resolve().parents[3]
 SHIPPED = ROOT / "configs" / "mnist" / "pipeline.yaml"
@@ -34,13 +37,13 @@ push: {directory: serving}
 """
 
 
-def read(folder: Path, text: str | bytes, overrides: list[str] | None = None) -> ConfigFile:
+def read(folder: Path, text: str | bytes, overrides: Sequence[str] = ()) -> ConfigFile:
     path = folder / "pipeline.yaml"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return load(path, overrides)
 
 
-def refusal(folder: Path, text: str | bytes, overrides: list[str] | None = None) -> Problem:
+def refusal(folder: Path, text: str | bytes, overrides: Sequence[str] = ()) -> Problem:
     """The one problem of a config."""
     with pytest.raises(ConfigError) as raised:
         read(folder, text, overrides)
@@ -67,18 +70,16 @@ def test_shipped_config_is_valid():
     assert len(file.config.candidates) == 6
 
 
-BELONGS = (
-    "where a mapping with the keys name, data, model, candidates, gate, select, push, run, kubeflow belongs"
-)
+KEYS = "write a mapping with the keys name, data, model, candidates, gate, select, push, run, kubeflow"
 
 
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
-        pytest.param("", None, f"is empty, {BELONGS}", id="empty"),
-        pytest.param("# nothing yet\n", None, f"is empty, {BELONGS}", id="only a comment"),
-        pytest.param("- name: digits\n", None, f"holds a list, {BELONGS}", id="a list"),
-        pytest.param("digits\n", None, f"holds a single value, {BELONGS}", id="a scalar"),
+        pytest.param("", None, f"is empty; {KEYS}", id="empty"),
+        pytest.param("# nothing yet\n", None, f"is empty; {KEYS}", id="only a comment"),
+        pytest.param("- name: digits\n", None, f"holds a list; {KEYS}", id="a list"),
+        pytest.param("digits\n", None, f"holds a single value; {KEYS}", id="a scalar"),
         pytest.param(
             change("path: data/mnist", "path: [data/mnist"),
             4,
@@ -127,25 +128,25 @@ BELONGS = (
         pytest.param(
             CONFIG + "name: again\n",
             15,
-            "key 'name' stands twice in one mapping; remove or rename one",
+            "key 'name' is in this mapping twice; remove or rename one",
             id="key twice at top level",
         ),
         pytest.param(
             change("  label: label", "  label: label\n  path: data"),
             5,
-            "key 'path' stands twice in one mapping; remove or rename one",
+            "key 'path' is in this mapping twice; remove or rename one",
             id="key twice in a section",
         ),
         pytest.param(
             change("gate:\n", "  int8:\n    - convert: {quantization: dynamic}\ngate:\n"),
             11,
-            "key 'int8' stands twice in one mapping; remove or rename one",
+            "key 'int8' is in this mapping twice; remove or rename one",
             id="candidate twice",
         ),
         pytest.param(
             change("{max_ratio: 0.3}", "{max_ratio: 0.3, max_ratio: 0.4}"),
             13,
-            "key 'max_ratio' stands twice in one mapping; remove or rename one",
+            "key 'max_ratio' is in this mapping twice; remove or rename one",
             id="key twice in braces",
         ),
         pytest.param(
@@ -238,14 +239,14 @@ def test_file_that_is_not_there_is_refused(tmp_path):
             "  label: label",
             "  label: 3  # here",
             "data.label",
-            "must be text (quote it where YAML reads it as a number or date), but is 3",
+            "must be text (quote it if YAML reads it as a number or date), but is 3",
             id="number for text",
         ),
         pytest.param(
             "  label: label",
             "  label:  # here",
             "data.label",
-            "must be text (quote it where YAML reads it as a number or date), but is empty",
+            "must be text (quote it if YAML reads it as a number or date), but is empty",
             id="nothing for text",
         ),
         pytest.param(

@@ -28,6 +28,7 @@ from ml_metadata.proto import metadata_store_pb2
 
 from pipeline.config import config_file, metadata_url
 from pipeline.config.metadata_url import PASSWORD_VARIABLE, StoreError, parse
+from pipeline.config.problem import ConfigError
 from pipeline.store.connection import MissingDatabase, connect_error, open_store
 from pipeline.store.postgresql import PostgresqlStore
 from tests.servers.database import Database, free_port
@@ -171,7 +172,7 @@ def test_a_password_in_a_url_is_refused_and_never_repeated(tmp_path: Path, text:
     assert "hunter2" not in str(refused.value)
     config = tmp_path / "pipeline.yaml"
     config.write_text("name: a\n", encoding="utf-8")
-    with pytest.raises(config_file.ConfigError) as error:
+    with pytest.raises(ConfigError) as error:
         config_file.load(config, [f"run.metadata={text}"])
     (problem,) = [p for p in error.value.problems if p.key() == "run.metadata"]
     assert problem.file.startswith("--set run.metadata=")

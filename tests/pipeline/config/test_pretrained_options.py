@@ -14,7 +14,8 @@ import pytest
 
 from pipeline.checks import pretrained_checks
 from pipeline.checks.config_checks import check
-from pipeline.config.config_file import ConfigError, Problem, load
+from pipeline.config.config_file import load
+from pipeline.config.problem import ConfigError, Problem
 from pipeline.kubeflow.checks import check as check_cluster
 from pipeline.plan.plan import make_plan
 

@@ -18,7 +18,8 @@ from click.testing import CliRunner
 from pipeline.base.console import make_console
 from pipeline.checks import preflight
 from pipeline.cli import commands as cli
-from pipeline.config.config_file import Problem, load
+from pipeline.config.config_file import load
+from pipeline.config.problem import Problem
 from pipeline.explain import table as explanation_table
 from pipeline.explain.explanation import Candidate, to_json
 from pipeline.plan.plan import make_plan

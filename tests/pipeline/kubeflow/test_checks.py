@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pipeline.cli import main
-from pipeline.config.config_file import ConfigError, load
+from pipeline.config.config_file import load
 from pipeline.config.kubeflow_options import NodeOptions, cores, gigabytes, matches
+from pipeline.config.problem import ConfigError
 from pipeline.kubeflow import checks as kubeflow_checks
 from pipeline.kubeflow.compile import write
 from pipeline.plan.plan import make_plan

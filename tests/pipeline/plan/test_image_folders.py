@@ -15,7 +15,8 @@ from PIL import Image
 
 from pipeline.checks import preflight
 from pipeline.checks.config_checks import check
-from pipeline.config.config_file import ConfigError, Problem, load
+from pipeline.config.config_file import load
+from pipeline.config.problem import ConfigError, Problem
 from pipeline.plan import image_folders
 from pipeline.plan.data_nodes import data_fingerprint
 from pipeline.plan.plan import make_plan

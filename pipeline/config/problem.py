@@ -1,0 +1,46 @@
+"""A problem of a config: what is wrong, where, and what to write instead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from components.common.base.errors import ParedownError
+
+# Keys and indices that lead to a value of a config.
+Location = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake.
+
+    Attributes:
+        message: What is wrong and what to write instead.
+        location: Where it is; empty for the file as a whole.
+        file: The config file, or the `--set` that the mistake is in; empty until `ConfigFile.located` fills it in.
+        line: Line of the file, from 1; None if no line is at fault.
+    """
+
+    message: str
+    location: Location = ()
+    file: str = ""
+    line: int | None = None
+
+    def key(self) -> str:
+        """The location as text, for example `candidates.int8[0].convert`."""
+        text = ""
+        for part in self.location:
+            text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+        return text
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return ": ".join(part for part in (place, self.key(), self.message) if part)
+
+
+class ConfigError(ParedownError):
+    """A config that cannot be run. `problems` has one entry for each mistake."""
+
+    def __init__(self, problems: list[Problem]):
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
