@@ -167,7 +167,7 @@ class _Evaluation:
         file = self._attempt("reading the file", lambda: tflite_file.read(path))
         found: dict[str, list[Kernel]] = {}
         if file is not None:
-            found = tflite_file.layer_kernels(file, self._record.layers)
+            found = file.layer_kernels(self._record.layers)
             self._measured["file"] = invariants.file_facts(file)
         checks = invariants.check(found, self._record.layers)
         for check in checks:

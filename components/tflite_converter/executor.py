@@ -20,10 +20,10 @@ from components.common.models.model_files import Facts, StepRecord
 from components.common.steps.step_executor import StepExecutor, StepJob
 from components.common.tflite import tflite_file
 from components.common.tflite.litert import LiteRTError
+from components.common.tflite.operator import Operator
 from components.common.tflite.tflite_file import SIGNATURE
-from components.tflite_converter import agreement, conversion_error, float_parts, operators, sparse_encoding
+from components.tflite_converter import agreement, conversion_error, float_parts, sparse_encoding
 from components.tflite_converter.conversion_error import ConversionError
-from components.tflite_converter.operators import Operator
 from components.tflite_converter.params import CALIBRATED, ConvertOptions, Granularity, resolve_granularity
 
 # Examples that a file is compared on with the model that it was made from.
@@ -106,9 +106,10 @@ def convert(
         raise ConversionError(
             f"conversion to {asked.quantization} failed: {_reason(error, asked, granularity)}"
         ) from error
-    _refuse_unasked(operators.read(content), asked, granularity)
+    file = tflite_file.parse(content)
+    _refuse_unasked(file.operators, asked, granularity)
     if dense is not None:
-        sparse_encoding.refuse_dense(content)
+        sparse_encoding.refuse_dense(file)
         sparse_encoding.refuse_misread(content, dense, calibration)
     return content
 
@@ -235,7 +236,7 @@ def _invariants(path: str, record: StepRecord) -> Facts:
     """What is in a file, layer by layer: the gate judges it, ML Metadata keeps it."""
     file = tflite_file.read(path)
     found = invariants.file_facts(file)
-    checks = invariants.check(tflite_file.layer_kernels(file, record.layers), record.layers)
+    checks = invariants.check(file.layer_kernels(record.layers), record.layers)
     return {
         **{name: json.dumps(value) for name, value in found.items()},
         **invariants.headline(checks),
@@ -263,18 +264,18 @@ def _agreement(job: StepJob, saved_model: str, path: str, evaluation: Arrays) ->
 
 def facts_of(content: bytes, options: Mapping[str, Any]) -> Facts:
     """What `convert_model` returns about a file, but for the technique."""
+    file = tflite_file.parse(content)
     facts: Facts = {
         "quantization": options["quantization"],
         "bytes": len(content),
         "gzip_bytes": len(gzip.compress(content, compresslevel=9, mtime=0)),
     }
     if options["quantization"] in CALIBRATED:
-        in_float = float_operators(operators.read(content))
+        in_float = float_operators(file.operators)
         if in_float:
             facts["float_operators"] = ", ".join(f"{count} × {name}" for name, count in in_float.items())
-    sparse = operators.sparse_tensors(content)
-    if sparse:
-        facts["sparse_tensors"] = len(sparse)
+    if file.sparse_tensors:
+        facts["sparse_tensors"] = len(file.sparse_tensors)
     return facts
 
 

@@ -6,7 +6,7 @@ import tf_keras
 
 from components.common.steps.explanation import Explanation, Outlook, Refusal
 from components.common.tflite.tflite_file import TFLiteFile
-from components.tflite_converter import float_parts, operators, size_prediction
+from components.tflite_converter import float_parts, size_prediction
 from components.tflite_converter.conversion_error import ConversionError
 from components.tflite_converter.params import CALIBRATED, ConvertOptions, Granularity, resolve_granularity
 
@@ -49,7 +49,7 @@ def explain(outlook: Outlook, options: ConvertOptions) -> Explanation:
     clustered = any(asked.clusters and not asked.per_channel for asked in record.layers.values())
     granularity = resolve_granularity(options, clustered)
     refused = [
-        *_unknown_parts(outlook, options),
+        *_unknown_parts(options, file),
         *_without_kernel(outlook, options, file),
         *_depthwise(options, granularity, file),
         *_sparse(outlook, options, file),
@@ -69,11 +69,11 @@ def reason(error: ConversionError) -> str:
     return told
 
 
-def _unknown_parts(outlook: Outlook, options: ConvertOptions) -> list[Refusal]:
+def _unknown_parts(options: ConvertOptions, file: TFLiteFile) -> list[Refusal]:
     if not options.float_ops and not options.float_layers:
         return []
     try:
-        float_parts.chosen(operators.read(outlook.workshop.float_content(outlook.model)), options)
+        float_parts.chosen(file.operators, options)
     except ConversionError as error:
         return [Refusal("", str(error), str(error).partition(":")[0])]
     return []
@@ -95,12 +95,15 @@ def _without_kernel(outlook: Outlook, options: ConvertOptions, file: TFLiteFile)
         )
         for name in grouped
     ]
-    missing = sorted((_NO_INT8 if mode == "int8" else _NO_INT16) & set(file.operators))
-    content = operators.read(outlook.workshop.float_content(model))
+    missing = sorted(
+        (_NO_INT8 if mode == "int8" else _NO_INT16) & {operator.name for operator in file.operators}
+    )
     for name in missing:
         if name in options.float_ops or options.float_layers:
             continue
-        layers = sorted(set().union(*(operator.layers for operator in content if operator.name == name)))
+        layers = sorted(
+            set().union(*(operator.layers for operator in file.operators if operator.name == name))
+        )
         if mode == "int8":
             instead = f"write another layer, quantization: dynamic, or float_ops: [{name}], which leaves it in float"
         else:

@@ -7,10 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from components.common.models.layer_selection import matches
-from components.tflite_converter import operators
+from components.common.base.layer_names import matches
+from components.common.tflite import tflite_file
+from components.common.tflite.operator import Operator
 from components.tflite_converter.conversion_error import ConversionError
-from components.tflite_converter.operators import Operator
 from components.tflite_converter.params import ConvertOptions
 
 
@@ -62,7 +62,7 @@ def convert(converter: Any, options: ConvertOptions) -> bytes:
     """
     debugging = tf.lite.experimental
     debugger = debugging.QuantizationDebugger(converter=converter)
-    model = operators.read(debugger.calibrated_model)
+    model = tflite_file.parse(debugger.calibrated_model).operators
     left = chosen(model, options)
     try:
         debugger.options = debugging.QuantizationDebugOptions(
@@ -76,7 +76,7 @@ def convert(converter: Any, options: ConvertOptions) -> bytes:
             "or quantization: float32"
         ) from error
     content = debugger.get_nondebug_quantized_model()
-    refuse_quantized(model, left, operators.read(content))
+    refuse_quantized(model, left, tflite_file.parse(content).operators)
     return content
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from components.common.base.layer_names import matches
 from components.common.models.invariants import Invariants
 from components.common.models.model_files import StepRecord
-from components.common.tflite.tflite_file import Kernel, TFLiteFile
+from components.common.tflite.kernel import Kernel
+from components.common.tflite.tflite_file import TFLiteFile
 from components.tflite_converter.params import ConvertOptions, Granularity
 
 # Measured on files of TensorFlow 2.16, in bytes: a scale and its zero point; what else quantization takes

@@ -12,7 +12,7 @@ import numpy as np
 
 from components.common.data.examples import Arrays, InputSpec
 from components.common.tflite.litert import LiteRTError, LiteRTModel
-from components.tflite_converter import operators
+from components.common.tflite.tflite_file import TFLiteFile
 from components.tflite_converter.conversion_error import ConversionError
 
 _COMPARED = 8
@@ -21,9 +21,9 @@ _COMPARED = 8
 _TOLERANCE = 0.02
 
 
-def refuse_dense(content: bytes) -> None:
+def refuse_dense(file: TFLiteFile) -> None:
     """Raises a ConversionError where no tensor of a file is sparse-encoded."""
-    if not operators.sparse_tensors(content):
+    if not file.sparse_tensors:
         raise ConversionError(
             "sparse: true stores no layer sparsely, as none has enough zeros; write a `prune` step before "
             "`convert`, or leave `sparse` out"

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from components.common.tflite import tflite_file
-from components.common.tflite.tflite_file import Kernel, Tensor, TFLiteFile, TFLiteFileError
+from components.common.tflite.kernel import Kernel
+from components.common.tflite.operator import Tensor
+from components.common.tflite.tflite_file import TFLiteFile, TFLiteFileError
 from pipeline.inspection.contents import (
     TFLITE,
     Inspection,
@@ -45,7 +47,7 @@ def inspect_tflite(path: Path) -> Inspection:
             name: Signature(*({key: _port(tensor) for key, tensor in side.items()} for side in sides))
             for name, sides in found.items()
         },
-        operators=file.operators,
+        operators=file.operator_counts,
         layers=_layers(file),
         activations=file.activation_dtypes,
         metadata=file.metadata,

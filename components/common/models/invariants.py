@@ -197,6 +197,6 @@ def file_facts(file: TFLiteFile) -> dict[str, Any]:
         "inputs": {name: tensor.dtype for name, tensor in file.inputs.items()},
         "outputs": {name: tensor.dtype for name, tensor in file.outputs.items()},
         "activations": file.activation_dtypes,
-        "operators": file.operators,
+        "operators": file.operator_counts,
         "layers": facts_of(kernels),
     }

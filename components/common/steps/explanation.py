@@ -56,7 +56,7 @@ class Workshop:
     def __init__(self, definition: ModelDefinition, to_tflite: ToTFLite, examples: int | None):
         self._definition = definition
         self._to_tflite = to_tflite
-        self._files: dict[int, tuple[Any, bytes, TFLiteFile]] = {}
+        self._files: dict[int, tuple[tf_keras.Model, TFLiteFile]] = {}
         self.examples = examples
 
     @functools.cached_property
@@ -101,18 +101,11 @@ class Workshop:
         Raises:
             ConversionError: Where TFLite cannot hold it.
         """
-        return self._converted(model)[2]
-
-    def float_content(self, model: tf_keras.Model) -> bytes:
-        """The bytes of `float_file`."""
-        return self._converted(model)[1]
-
-    def _converted(self, model: tf_keras.Model) -> tuple[Any, bytes, TFLiteFile]:
         if id(model) not in self._files:
             _tell_apart(model)
             # The model goes along, so that its id stays its own.
-            self._files[id(model)] = (model, *self._convert(model, False))
-        return self._files[id(model)]
+            self._files[id(model)] = (model, self._convert(model, False))
+        return self._files[id(model)][1]
 
     def aware_file(self, model: tf_keras.Model) -> TFLiteFile:
         """A quantization-aware model as int8 TFLite file, for which it needs no examples.
@@ -120,15 +113,12 @@ class Workshop:
         Raises:
             ConversionError: Where TFLite cannot hold it.
         """
-        return self._convert(model, True)[1]
+        return self._convert(model, True)
 
-    def _convert(self, model: tf_keras.Model, aware: bool) -> tuple[bytes, TFLiteFile]:
+    def _convert(self, model: tf_keras.Model, aware: bool) -> TFLiteFile:
         with tempfile.TemporaryDirectory(prefix="paredown-") as folder:
             model_files.save_serving(model, folder, list(model.input_names))
-            content = self._to_tflite(folder, aware)
-            path = Path(folder) / "model.tflite"
-            path.write_bytes(content)
-            return content, tflite_file.read(path)
+            return tflite_file.parse(self._to_tflite(folder, aware))
 
 
 def _tell_apart(model: tf_keras.Model) -> None:

@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from ai_edge_litert import schema_py_generated as schema
 
 
-def unpack(raw: np.ndarray, bits: int, signed: bool) -> np.ndarray:
+def unpack(raw: npt.NDArray[np.uint8], bits: int, signed: bool) -> npt.NDArray[np.int8 | np.uint8]:
     """Integers of fewer than 8 bits, several to a byte, the lowest bits first.
 
     Args:
         raw: Bytes.
-        bits: Of an integer: 4 or 2.
+        bits: Bits of each integer: 4 or 2.
         signed: Whether they are in two's complement.
 
     Returns:
-        int8 or uint8, one per integer.
+        One int8 or uint8 for each integer.
     """
     shifts = np.arange(0, 8, bits, dtype=np.uint8)
     values = ((raw[:, np.newaxis] >> shifts) & ((1 << bits) - 1)).reshape(-1)
@@ -26,7 +28,7 @@ def unpack(raw: np.ndarray, bits: int, signed: bool) -> np.ndarray:
     return ((values.astype(np.int16) ^ sign) - sign).astype(np.int8)
 
 
-def densify(values: np.ndarray, shape: tuple[int, ...], sparsity: Any) -> np.ndarray:
+def densify(values: npt.NDArray[Any], shape: tuple[int, ...], sparsity: Any) -> npt.NDArray[Any]:
     """A sparse-encoded tensor with its zeros, as the operator DENSIFY makes it.
 
     The tensor is a tree with a level for each axis, in `traversalOrder`; an axis that is cut into
@@ -35,21 +37,19 @@ def densify(values: np.ndarray, shape: tuple[int, ...], sparsity: Any) -> np.nda
     https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/schema/schema.fbs (SparsityParameters)
 
     Args:
-        values: What is stored, in the order of the tree's leaves.
-        shape: Of the dense tensor.
+        values: The stored values, in the order of the tree's leaves.
+        shape: Shape of the dense tensor.
         sparsity: The schema's `SparsityParametersT`.
 
     Returns:
-        An array of `shape`, 0 where nothing is stored.
+        An array of `shape`, with zeros in the places of which nothing is stored.
 
     Raises:
-        ValueError: Where more is stored than the shape holds.
+        ValueError: If more is stored than the shape holds.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
     levels = sparsity.dimMetadata
     order, blocked = _vector(sparsity.traversalOrder), _vector(sparsity.blockMap)
-    places: list[np.ndarray] = []
+    places: list[npt.NDArray[np.int64]] = []
     nodes = 1
     for level in levels:
         if level.format == schema.DimensionType.DENSE:
@@ -76,8 +76,8 @@ def densify(values: np.ndarray, shape: tuple[int, ...], sparsity: Any) -> np.nda
     return dense
 
 
-def _vector(values: Any) -> np.ndarray:
-    """A vector of the schema, which is a list, an array, or wrapped in an object of its own."""
+def _vector(values: Any) -> npt.NDArray[np.int64]:
+    """A vector of the schema, which is a list, an array, or an object that holds one of these."""
     values = getattr(values, "values", values)
     return np.asarray([] if values is None else values, np.int64)
 

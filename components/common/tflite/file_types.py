@@ -55,7 +55,7 @@ def check(file: TFLiteFile, options: Mapping[str, Any], float_layers: Sequence[s
         checks.append(_activations(file))
     # In a file that is not quantized, QUANTIZE rounds to a grid that some FakeQuant operation had.
     fake = {"FAKE_QUANT"} if options["quantization"] in _INTEGER else {"FAKE_QUANT", "QUANTIZE"}
-    left = sorted(fake & set(file.operators))
+    left = sorted(fake & set(file.operator_counts))
     checks.append(
         TypeCheck("operators", not left, f"the file computes fake quantization ({', '.join(left)})")
         if left

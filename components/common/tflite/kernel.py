@@ -1,52 +1,49 @@
-"""Tensors and layers' weights of a TFLite file."""
+"""The weights of a layer in a TFLite file, and what the operators that use them make of their axes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-# Axis of the input channels in a kernel.
-_INPUT_AXIS = {
-    "CONV_2D": -1,
-    "FULLY_CONNECTED": -1,
-    "TRANSPOSE_CONV": -1,
-    "CONV_3D": -2,
-    "CONV_3D_TRANSPOSE": -1,
-}
+from components.common.tflite.operator import Tensor
 
 
-@dataclass(frozen=True, eq=False)
-class Tensor:
-    """A tensor of a TFLite file.
+@dataclass(frozen=True)
+class KernelUse:
+    """How a TFLite operator uses a layer's kernel.
 
     Attributes:
-        name: As the converter gave it.
-        dtype: As NumPy calls it; "string", "int4", "resource" … for what NumPy does not have.
-        shape: Length of each axis, −1 where it is not fixed.
-        bytes: What its values take in the file, with their indices where it is sparse-encoded; 0 where
-            it is not constant.
-        buffer: Number of the buffer with its values, which tensors with the same values share.
-        scales: Real size of one step, one per channel or one for all; empty where not quantized.
-        zero_points: The stored values that stand for zero, as many as scales.
-        channel_axis: Axis that `scales` goes along.
-        sparse: Whether only its nonzero values are stored.
+        inputs: Which of its inputs are kernels.
+        bias: Which of its inputs is the bias.
+        output_axis: Axis of the kernel with the output channels.
+        input_axis: Axis of the kernel with the input channels; None if it has none.
     """
 
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    bytes: int
-    buffer: int
-    scales: np.ndarray
-    zero_points: np.ndarray
-    channel_axis: int
-    sparse: bool
+    inputs: tuple[int, ...] = (1,)
+    bias: int | None = None
+    output_axis: int = 0
+    input_axis: int | None = None
 
-    @property
-    def constant(self) -> bool:
-        """Whether its values are in the file."""
-        return self.bytes > 0
+
+# By operator. Recurrent ones have a kernel for input gate, forget gate, cell and output gate: of the input,
+# then of the previous output. Of BATCH_MATMUL either input may be the kernel; see `tflite_file`.
+KERNEL_USES = {
+    "CONV_2D": KernelUse(bias=2, input_axis=-1),
+    "DEPTHWISE_CONV_2D": KernelUse(bias=2, output_axis=-1),
+    "FULLY_CONNECTED": KernelUse(bias=2, input_axis=-1),
+    "TRANSPOSE_CONV": KernelUse(bias=3, input_axis=-1),
+    "CONV_3D": KernelUse(bias=2, output_axis=-1, input_axis=-2),
+    "CONV_3D_TRANSPOSE": KernelUse(bias=3, output_axis=-2, input_axis=-1),
+    "BATCH_MATMUL": KernelUse(inputs=(0, 1)),
+    "GATHER": KernelUse(inputs=(0,), output_axis=-1),
+    "EMBEDDING_LOOKUP": KernelUse(output_axis=-1),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": KernelUse(inputs=(1, 2, 3, 4, 5, 6, 7, 8)),
+    "UNIDIRECTIONAL_SEQUENCE_RNN": KernelUse(inputs=(1, 2)),
+    "LSTM": KernelUse(inputs=(1, 2, 3, 4, 5, 6, 7, 8)),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,28 +52,29 @@ class Kernel:
 
     Attributes:
         operator: Name of the TFLite operator.
-        layers: Names of Keras layers that were fused into it.
-        values: The weights as stored: integers where they are quantized; dense also where the file
-            stores only the nonzero ones. int4 comes as int8.
+        layers: Names of the Keras layers that were fused into it, and of the inner models and wrappers that
+            hold them; see `layer_path`.
+        values: The weights as stored: integers if they are quantized; dense also if the file stores only
+            the nonzero ones. int4 comes as int8.
         dtype: Of the values in the file, as NumPy calls it, or "int4".
-        scales: Real size of one step, one per channel or one for all; empty where not quantized.
+        scales: Real size of one step, one per channel or one for all; empty if they are not quantized.
         zero_points: The stored value that stands for zero; one per channel or one for all.
         channel_axis: Axis of `values` that `scales` and `zero_points` go along.
         output_axis: Axis of `values` with the output channels.
-        bytes: What the values take in the file.
+        bytes: Size of the values in the file.
         sparse: Whether only the nonzero values are stored.
         layer: The layer whose weights these are; of the fused ones, that with the kernel.
         tensor: Name of the constant tensor.
         buffer: Number of the buffer with the values.
-        bias: The operator's bias, where it has a constant one.
+        bias: The operator's bias, if it has a constant one.
     """
 
     operator: str
     layers: frozenset[str]
-    values: np.ndarray
+    values: npt.NDArray[Any]
     dtype: str
-    scales: np.ndarray
-    zero_points: np.ndarray
+    scales: npt.NDArray[np.float32]
+    zero_points: npt.NDArray[np.int64]
     channel_axis: int
     output_axis: int
     bytes: int
@@ -86,7 +84,7 @@ class Kernel:
     buffer: int = 0
     bias: Tensor | None = None
 
-    def zeros(self) -> np.ndarray:
+    def zeros(self) -> npt.NDArray[np.bool_]:
         """Which of the weights stand for exactly zero: a mask of the shape of `values`."""
         zero = self.zero_points
         if zero.size > 1:
@@ -113,8 +111,8 @@ class Kernel:
     def m_by_n(self, m: int, n: int) -> float | None:
         """Share of the blocks of n weights in a row that have at least m zeros.
 
-        Blocks follow one another along the input channels and begin anew for each position and each
-        output channel; what is left at the end, fewer than n, is no block.
+        Blocks follow one another along the input channels and start again for each position and each output
+        channel. Fewer than n weights at the end are not a block.
         https://www.tensorflow.org/model_optimization/guide/pruning/pruning_with_sparsity_2_by_4
 
         Args:
@@ -122,9 +120,9 @@ class Kernel:
             n: Length of a block.
 
         Returns:
-            The share; None where there is no whole block, or the operator has no such axis.
+            The share; None if there is no whole block, or the operator has no such axis.
         """
-        axis = _INPUT_AXIS.get(self.operator)
+        axis = KERNEL_USES.get(self.operator, KernelUse()).input_axis
         if axis is None or self.values.ndim < -axis:
             return None
         rows = np.moveaxis(self.zeros(), axis, -1)

@@ -46,7 +46,7 @@ def _refuse_flex(path: str) -> None:
     load on the devices that the file is for.
     """
     try:
-        operators = tflite_file.read(path).operators
+        operators = tflite_file.read(path).operator_counts
     except TFLiteFileError as error:
         raise LiteRTError(f"does not load on LiteRT: {error.reason}") from error
     flex = sorted(name for name in operators if name.startswith("Flex"))

@@ -51,9 +51,7 @@ def in_keras(step: Step) -> dict[str, np.ndarray]:
 
 def in_file(step: Step) -> dict[str, np.ndarray]:
     """The same of a converted model."""
-    found = tflite_file.layer_kernels(
-        tflite_file.read(Path(step.uri) / "Format-Serving" / "tflite"), LAYERS
-    )
+    found = tflite_file.read(Path(step.uri) / "Format-Serving" / "tflite").layer_kernels(LAYERS)
     assert {name: len(kernels) for name, kernels in found.items()} == dict.fromkeys(LAYERS, 1)
     return {name: kernels[0].values == kernels[0].zero_points[0] for name, kernels in found.items()}
 
@@ -109,9 +107,7 @@ def test_two_of_four_outlives_quantization_aware_training(
     run_step(train_quantization_aware, job)
 
     file = converted(str(tmp_path), "int8")
-    kernels = tflite_file.layer_kernels(
-        tflite_file.read(Path(file.uri) / "Format-Serving" / "tflite"), LAYERS
-    )
+    kernels = tflite_file.read(Path(file.uri) / "Format-Serving" / "tflite").layer_kernels(LAYERS)
     assert {kernel.dtype for (kernel,) in kernels.values()} == {"int8"}
     for name in ("conv2", "dense", "probabilities"):
         assert least_in_blocks(in_file(file)[name], 4) == 2, name

@@ -482,7 +482,7 @@ def test_zeros_of_a_separable_convolution_are_held_under_its_name(
     ]
     assert stored.dtype == np.int8
     np.testing.assert_array_equal(stored.reshape(16, 8).T == 0, after[0, 0] == 0)
-    found = tflite_file.layer_kernels(tflite_file.read(path), ["s"])
+    found = tflite_file.read(path).layer_kernels(["s"])
     assert [kernel.values.shape for kernel in found["s"]] == [(16, 1, 1, 8)]
 
 

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from components.tflite_converter import operators
+from components.common.tflite import tflite_file
 from components.tflite_converter.conversion_error import ConversionError, reason
 from components.tflite_converter.executor import convert
 from components.tflite_converter.params import ConvertOptions
@@ -92,7 +92,9 @@ def test_flex_operators_are_written_where_asked_for_and_do_not_load(tmp_path: Pa
     model = inverse(tmp_path / "model")
     content = model.convert(quantization="float32", supported_ops=["TFLITE_BUILTINS", "SELECT_TF_OPS"])
 
-    assert {"FlexMatrixInverse", "FULLY_CONNECTED"} <= {o.name for o in operators.read(content)}
+    assert {"FlexMatrixInverse", "FULLY_CONNECTED"} <= {
+        o.name for o in tflite_file.parse(content).operators
+    }
     (tmp_path / "model.tflite").write_bytes(content)
     # In a process of its own: where TensorFlow is loaded, LiteRT finds its Flex delegate.
     code = (
@@ -120,7 +122,7 @@ def test_integers_alone_are_refused_where_an_operator_has_no_int8_kernel(tmp_pat
     ):
         model.convert(quantization="int8", supported_ops=["TFLITE_BUILTINS_INT8"])
     content = model.convert(quantization="int8", supported_ops=["TFLITE_BUILTINS_INT8", "TFLITE_BUILTINS"])
-    kinds = {o.name: o.in_float() for o in operators.read(content)}
+    kinds = {o.name: o.in_float() for o in tflite_file.parse(content).operators}
     assert kinds == {"COS": True, "QUANTIZE": False, "FULLY_CONNECTED": False, "DEQUANTIZE": False}
     assert model.error_of(content, tmp_path) < 0.05
 
@@ -131,7 +133,7 @@ def test_int16x8_falls_back_to_float_only_where_asked_to(tmp_path: Path) -> None
     with pytest.raises(ConversionError, match=r"^conversion to int16x8 failed: .*COS"):
         model.convert(quantization="int16x8")
     content = model.convert(quantization="int16x8", supported_ops=["TFLITE_BUILTINS"])
-    kinds = {o.name: o.in_float() for o in operators.read(content)}
+    kinds = {o.name: o.in_float() for o in tflite_file.parse(content).operators}
     assert kinds["COS"] and not kinds["FULLY_CONNECTED"]
     assert model.error_of(content, tmp_path) < 0.02
 

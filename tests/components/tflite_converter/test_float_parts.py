@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.tflite_converter import float_parts, operators
+from components.common.tflite import tflite_file
+from components.common.tflite.operator import Operator, Tensor
+from components.tflite_converter import float_parts
 from components.tflite_converter.conversion_error import ConversionError
-from components.tflite_converter.operators import Operator
 from tests.components.tflite_converter.conftest import Convertible, layers, predict, saved, stack
 
 ALL_INT8 = [
@@ -21,7 +22,7 @@ ALL_INT8 = [
 
 def kinds(content: bytes) -> list[tuple[str, str]]:
     """What computes in which type, in order; casts are left out."""
-    found = [o for o in operators.read(content) if o.quantized() or o.in_float()]
+    found = [o for o in tflite_file.parse(content).operators if o.quantized() or o.in_float()]
     return [(o.name, "int8" if o.quantized() else "float32") for o in found]
 
 
@@ -41,7 +42,7 @@ def test_operators_that_are_named_stay_in_float(
     content = mixed.convert(quantization="int8", io=io, granularity=granularity, float_ops=names)
 
     assert kinds(content) == with_float(*names)
-    found = operators.read(content)
+    found = tflite_file.parse(content).operators
     for operator in found:
         if operator.name in ("CONV_2D", "DEPTHWISE_CONV_2D") and operator.quantized():
             assert (operator.kernel_scales == 1) == (granularity == "per-tensor")
@@ -135,7 +136,9 @@ def test_one_model_gives_one_file(mixed: Convertible) -> None:
 
 def test_an_operator_that_was_quantized_nevertheless_is_refused() -> None:
     def operator(name: str, dtype: str) -> Operator:
-        return Operator(name, name, frozenset(), frozenset({dtype}), 0)
+        none = np.zeros(0)
+        tensor = Tensor(name, dtype, (1,), 0, 0, none.astype(np.float32), none.astype(np.int64), 0, False)
+        return Operator(name, (tensor,), (tensor,), frozenset())
 
     model = [operator("MUL", "float32"), operator("MUL", "float32"), operator("ADD", "float32")]
     float_parts.refuse_quantized(

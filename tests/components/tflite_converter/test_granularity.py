@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from components.common.tflite import tflite_file
-from components.tflite_converter import operators
 from components.tflite_converter.conversion_error import ConversionError
 from tests.components.tflite_converter.conftest import Convertible, layers, saved, stack
 
@@ -20,7 +19,7 @@ QUANTIZED_BY_DYNAMIC = {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 1, "FULLY_CONNECTED":
 
 def scales(content: bytes, kind: str) -> list[int]:
     """Number of scales of the quantized kernels of a kind of operator."""
-    found = [o.kernel_scales for o in operators.read(content) if o.name == kind]
+    found = [o.kernel_scales for o in tflite_file.parse(content).operators if o.name == kind]
     return [count for count in found if count]
 
 

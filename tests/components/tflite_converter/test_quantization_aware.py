@@ -12,7 +12,7 @@ import tensorflow_model_optimization as tfmot
 import tf_keras
 
 from components.common.models import model_files
-from components.tflite_converter import operators
+from components.common.tflite import tflite_file
 from components.tflite_converter.conversion_error import ConversionError
 from components.tflite_converter.executor import convert
 from tests.components.tflite_converter.conftest import layers, predict
@@ -43,7 +43,7 @@ def test_int8_has_the_trained_ranges_and_no_fake_quantization(
     folder, expected = aware
     content = convert(folder, {"quantization": "int8", "io": io, "supported_ops": sets}, True, None)
 
-    found = operators.read(content)
+    found = tflite_file.parse(content).operators
     assert [o.name for o in found if o.quantized()] == ["CONV_2D", "RESHAPE", "FULLY_CONNECTED"]
     assert not any(o.in_float() or o.name == "FAKE_QUANT" for o in found)
     assert [o.name for o in found if not o.quantized()] == ["QUANTIZE", "DEQUANTIZE"] * (io == "float32")
@@ -101,5 +101,5 @@ def test_granularity_has_no_effect_indeed(aware: tuple[str, np.ndarray]) -> None
     ]
 
     for content in contents:
-        scales = {o.name: o.kernel_scales for o in operators.read(content)}
+        scales = {o.name: o.kernel_scales for o in tflite_file.parse(content).operators}
         assert scales["CONV_2D"] == 8 and scales["FULLY_CONNECTED"] == 1

@@ -12,7 +12,7 @@ import tf_keras
 from components.common.models import model_files
 from components.common.tflite import tflite_file
 from components.common.tflite.litert import LiteRTModel
-from components.tflite_converter import operators, sparse_encoding
+from components.tflite_converter import sparse_encoding
 from components.tflite_converter.conversion_error import ConversionError
 from components.tflite_converter.executor import convert, convert_model
 from components.tflite_converter.params import ConvertOptions
@@ -60,8 +60,8 @@ def test_a_pruned_float_model_is_stored_sparsely_and_predicts_the_same(
     dense = model.convert(quantization=quantization)
     content = model.convert(quantization=quantization, sparse=True)
 
-    assert not operators.sparse_tensors(dense)
-    assert len(operators.sparse_tensors(content)) == 2  # both kernels
+    assert not tflite_file.parse(dense).sparse_tensors
+    assert len(tflite_file.parse(content).sparse_tensors) == 2  # both kernels
     assert len(content) < 0.8 * len(dense)
     features = model.examples.features
     for name, values in predict(dense, features, tmp_path).items():
@@ -85,7 +85,7 @@ def test_int8_convolutions_load_sparse_encoded(
     dense = model.convert(quantization="int8", io="int8")
     content = model.convert(quantization="int8", io="int8", sparse=True)
 
-    assert len(operators.sparse_tensors(content)) == 2
+    assert len(tflite_file.parse(content).sparse_tensors) == 2
     if kind == "CONV_2D":
         assert len(content) < 0.95 * len(dense)
     features = model.examples.features

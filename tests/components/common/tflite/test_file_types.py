@@ -152,7 +152,7 @@ def test_an_operator_without_integers_is_told_unless_it_was_allowed(write: MakeF
     x = layers.Input((4,))
     y = layers.Dense(3, name="after")(tf.sin(layers.Dense(4, name="before")(x)))
     file = write(tf_keras.Model(x, y), "int8")
-    assert file.operators["SIN"] == 1
+    assert file.operator_counts["SIN"] == 1
 
     assert reasons(file, quantization="int8") == {
         "activations": "2 of the values between operators are float32, not integers"

@@ -20,7 +20,8 @@ from ai_edge_litert.tools import flatbuffer_utils
 from components.common.models import layer_weights, model_files
 from components.common.tflite import encoding as tflite_encoding
 from components.common.tflite import tflite_file
-from components.common.tflite.tflite_file import SIGNATURE, Kernel, TFLiteFile, TFLiteFileError
+from components.common.tflite.kernel import Kernel
+from components.common.tflite.tflite_file import SIGNATURE, TFLiteFile, TFLiteFileError
 from tests.components.conftest import Step
 from tests.conftest import Trained
 
@@ -73,7 +74,7 @@ def kernel_of(file: TFLiteFile, layer: str) -> Kernel:
 
 def file_sparsity(path: str, wanted: list[str]) -> dict[str, float]:
     """Layer → the least share of zeros among its kernels."""
-    found = tflite_file.layer_kernels(tflite_file.read(path), wanted)
+    found = tflite_file.read(path).layer_kernels(wanted)
     return {layer: min(kernel.sparsity() for kernel in own) for layer, own in found.items()}
 
 
@@ -337,7 +338,7 @@ def test_of_a_separable_convolution_the_pointwise_half_counts(tmp_path: Path) ->
 
     assert file_sparsity(path, ["separable"]) == {"separable": 0.5}
     file = tflite_file.read(path)
-    (kernel,) = tflite_file.layer_kernels(file, ["separable"])["separable"]
+    (kernel,) = file.layer_kernels(["separable"])["separable"]
     assert kernel.values.shape == (8, 1, 1, 4)
     assert [k.operator for k in file.kernels if k.layer == "separable"] == ["DEPTHWISE_CONV_2D", "CONV_2D"]
 
@@ -428,7 +429,7 @@ def test_operators_of_tensorflow_go_by_their_own_names(tmp_path: Path) -> None:
     path = write_function(lambda x: tf.math.erf(tf.math.erf(x) + 1), tmp_path, spec, flex=True)
     file = tflite_file.read(path)
 
-    assert file.operators == {"FlexErf": 2, "ADD": 1}
+    assert file.operator_counts == {"FlexErf": 2, "ADD": 1}
     assert file.kernels == []
     assert file.activation_dtypes == {"float32": 4}
 
@@ -438,8 +439,8 @@ def test_operators_are_counted_the_commonest_first(
 ) -> None:
     file = tflite_file.read(model_files.tflite_file(converted(trained.uri, "int8").uri))
 
-    assert list(file.operators.items())[:2] == [("CONV_2D", 2), ("FULLY_CONNECTED", 2)]
-    assert {"QUANTIZE", "DEQUANTIZE"} <= set(file.operators)
+    assert list(file.operator_counts.items())[:2] == [("CONV_2D", 2), ("FULLY_CONNECTED", 2)]
+    assert {"QUANTIZE", "DEQUANTIZE"} <= set(file.operator_counts)
     assert file.activation_dtypes["float32"] == 2
     assert file.activation_dtypes["int8"] >= 6
     assert "CONVERSION_METADATA" in file.metadata
@@ -452,7 +453,7 @@ def test_a_layer_that_is_used_twice_has_its_weights_once(tmp_path: Path) -> None
     set_zeros(model, "shared", 0.5)
     file = tflite_file.read(write(model, tmp_path))
 
-    assert file.operators["FULLY_CONNECTED"] == 3
+    assert file.operator_counts["FULLY_CONNECTED"] == 3
     assert [kernel.layer for kernel in file.kernels] == ["shared", "head"]
     assert [kernel.bytes for kernel in file.kernels] == [64, 32]
 
@@ -472,7 +473,7 @@ def test_sparse_encoded_kernels_are_read_dense(tmp_path: Path, quantization: str
     plain = tflite_file.read(write(model, tmp_path / "plain", quantization))
     file = tflite_file.read(write(model, tmp_path / "sparse", quantization, "float32", SPARSITY))
 
-    assert (plain.operators.get("DENSIFY"), file.operators["DENSIFY"]) == (None, 3)
+    assert (plain.operator_counts.get("DENSIFY"), file.operator_counts["DENSIFY"]) == (None, 3)
     assert [kernel.layer for kernel in file.kernels] == names
     for name in names:
         kernel, dense = kernel_of(file, name), kernel_of(plain, name)
@@ -654,11 +655,3 @@ def test_reading_imports_no_tensorflow(tmp_path: Path, tiny: bytes) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_dense_on_more_axes_has_its_own_name(tmp_path: Path) -> None:
-    model = sequential(layers.Dense(3, name="wide"), layers.Dense(2, name="last"), shape=(4, 5))
-
-    file = tflite_file.read(write(model, tmp_path))
-
-    assert [kernel.layer for kernel in file.kernels] == ["wide", "last"]
