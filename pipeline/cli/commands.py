@@ -368,14 +368,14 @@ def _plan(file: ConfigFile, as_json: bool) -> tuple[Plan, set[str]]:
     from pipeline.config.metadata_url import StoreError
     from pipeline.plan.plan import make_plan
     from pipeline.run.cache import cached_nodes
-    from pipeline.store.metadata_store import MetadataStore
+    from pipeline.store.reader import open_reader
 
     planned = make_plan(file.config, file.path)
     try:
-        store = MetadataStore(file.config.metadata_url, planned.name)
+        reader = open_reader(file.config.metadata_url)
     except StoreError as error:
         refuse([file.problem(("run", "metadata"), str(error))], as_json)
-    return planned, set(cached_nodes(planned, store))
+    return planned, cached_nodes(planned, reader)
 
 
 def _plan_json(file: ConfigFile, planned: Plan, cached: set[str]) -> dict[str, Any]:

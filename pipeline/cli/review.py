@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.base.exit_code import EXIT_CHANGED, EXIT_INVALID
+from pipeline.store.state import RUN_STATES
 
 if TYPE_CHECKING:
     from pipeline.lineage.graph import Graph
     from pipeline.lineage.store_choice import Choice
     from pipeline.lineage.target import Target
+    from pipeline.store.reader import Reader
 
-_STATUSES = ["pushed", "no candidate passed", "failed", "interrupted", "running", "unfinished"]
+_STATUSES = [state.value for state in RUN_STATES]
 
 
 def in_store(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,13 +82,11 @@ def runs(
       paredown runs --status failed --json | jq -r '.runs[].id'
     """
     with refusing(as_json):
-        from pipeline.store.runs import list_runs
-
         choice = _choose(metadata, config)
         found = [
             run
-            for _, store in choice.stores()
-            for run in list_runs(store, choice.pipeline, status, since, limit or None)
+            for _, reader in choice.stores()
+            for run in reader.runs(choice.pipeline, status, since, limit or None)
         ]
     found.sort(key=lambda run: run.started, reverse=True)
     found = found[:limit] if limit else found
@@ -141,9 +141,9 @@ def refusing(as_json: bool = False) -> Iterator[None]:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["tree", "json", "dot", "mermaid", "openlineage"]),
+    type=click.Choice(["tree", "json", "mermaid", "openlineage"]),
     default="tree",
-    help="tree for the screen, dot for Graphviz, openlineage for OpenLineage run events.  [tree]",
+    help="tree for the screen, mermaid for a flowchart, openlineage for OpenLineage run events.  [tree]",
 )
 def lineage(target: str, metadata: str | None, config: str | None, down: bool, form: str) -> None:
     """Show what a model was made from, back to the data, or what was made from something.
@@ -164,38 +164,34 @@ def lineage(target: str, metadata: str | None, config: str | None, down: bool, f
         from pipeline.lineage.store_choice import find_target
 
         choice = _choose(metadata, config)
-        url, store, found = find_target(choice, target)
+        url, reader, found = find_target(choice, target)
         walk = graphs.downstream if down else graphs.upstream
-        graph = walk(store, found.artifacts)
-        _show_lineage(url, store, graph, found, down, form)
+        graph = walk(reader, found.artifacts)
+        _show_lineage(url, reader, graph, found, down, form)
     if found.tampered():
         sys.exit(EXIT_CHANGED)
 
 
-def _show_lineage(url: str, store: Any, graph: Graph, found: Target, down: bool, form: str) -> None:
+def _show_lineage(url: str, reader: Reader, graph: Graph, found: Target, down: bool, form: str) -> None:
     """Prints a graph in one of the formats; what was found out about the target goes with it."""
-    from pipeline.store.runs import documents_of, runs_by_id
-
     ids = {run for execution in graph.executions.values() for run in execution.runs}
-    runs = runs_by_id(store, ids | ({found.run.id} if found.run else set()))
+    runs = reader.runs_by_id(ids | ({found.run.id} if found.run else set()))
     if form == "tree":
         from pipeline.base.console import make_console
         from pipeline.lineage import tree as lineage_tree
 
-        shown = lineage_tree.tree(graph, runs, found.notes, down, documents_of(store, runs))
+        shown = lineage_tree.tree(graph, runs, found.notes, down, reader.documents(runs))
         make_console().print(shown)
         return
     from pipeline.lineage import formats as lineage_formats
     from pipeline.lineage import open_lineage
 
     if form == "json":
-        text = lineage_formats.to_json(graph, runs, documents_of(store, runs), found.notes)
-    elif form == "dot":
-        text = lineage_formats.to_dot(graph, found.notes)
+        text = lineage_formats.to_json(graph, runs, reader.documents(runs), found.notes)
     elif form == "mermaid":
         text = lineage_formats.to_mermaid(graph, found.notes)
     else:
-        text = "\n".join(open_lineage.events(graph, url, runs, documents_of(store, runs)))
+        text = "\n".join(open_lineage.events(graph, url, runs, reader.documents(runs)))
     click.echo(text.rstrip("\n"))
     if form != "json":  # which has them in it
         for note in found.notes:
@@ -226,10 +222,10 @@ def diff(
         from pipeline.lineage.store_choice import find_run
 
         choice = _choose(metadata, config)
-        (_, first_store, first_run), (_, second_store, second_run) = (
+        (_, first_reader, first_run), (_, second_reader, second_run) = (
             find_run(choice, text) for text in (first, second)
         )
-        compared = run_diff.diff(first_store, first_run, second_store, second_run)
+        compared = run_diff.diff(first_reader, first_run, second_reader, second_run)
     if as_json:
         click.echo(json.dumps(run_diff.to_json(compared), indent=2))
     else:
@@ -277,12 +273,12 @@ def report(run: str, compare: str | None, metadata: str | None, config: str | No
         choice = _choose(metadata, config)
         try:
             if compare is None:
-                _, store, found = find_run(choice, run)
-                pages.write(store, found, output)
+                _, reader, found = find_run(choice, run)
+                pages.write(reader, found, output)
             else:
-                _, store_a, run_a = find_run(choice, compare)
-                _, store_b, run_b = find_run(choice, run)
-                pages.write_comparison(store_a, run_a, store_b, run_b, output)
+                _, reader_a, run_a = find_run(choice, compare)
+                _, reader_b, run_b = find_run(choice, run)
+                pages.write_comparison(reader_a, run_a, reader_b, run_b, output)
         except pages.ReportError as error:
             refuse([Problem(str(error))], False)
     click.echo(f"Written to {output}")
@@ -335,11 +331,11 @@ def gc(
         choice = _choose(metadata, config)
         named = [(kept_in, run) for kept_in, _, run in (find_run(choice, text) for text in keep)]
         outcomes = []
-        for url, store in choice.stores(write=delete):
+        for url, reader in choice.stores(write=delete):
             kept = tuple(run.id for kept_in, run in named if kept_in == url)
             rules = KeepRules(keep_runs, keep_since, kept, choice.pipeline)
             work = garbage_removal.remove if delete else garbage.plan
-            outcomes.append((url, work(store, rules, parse(url).path)))
+            outcomes.append((url, work(reader, rules, parse(url).path)))
     if as_json:
         rows = [{"store": url, **garbage_table.to_json(outcome)} for url, outcome in outcomes]
         click.echo(json.dumps({"stores": rows}, indent=2))

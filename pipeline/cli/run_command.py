@@ -115,14 +115,14 @@ def _write_report(file: ConfigFile, run_id: str | None, root: Path, console: Any
     page = root / "reports" / f"{run_id.replace(':', '')}.html"
     try:
         from pipeline import report
-        from pipeline.store.metadata_store import connect
-        from pipeline.store.runs import find_run
+        from pipeline.store.connection import connect
+        from pipeline.store.reader import Reader
 
-        store = connect(file.config.metadata_url)
-        found = find_run(store, run_id)
+        reader = Reader(connect(file.config.metadata_url))
+        found = reader.run(run_id)
         if found is None:
             return None
-        report.write(store, found, page)
+        report.write(reader, found, page)
     except Exception as error:
         traceback.print_exc()  # to the log
         console.print(f"No report was written: {type(error).__name__}: {error}", markup=False)

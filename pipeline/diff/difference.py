@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.lineage import run_facts
-from pipeline.lineage.run_facts import Node, RunFacts
-from pipeline.store.runs import Run
+from pipeline.lineage.run_facts import RunFacts
+from pipeline.plan.node import SELECTOR
+from pipeline.store.reader import Reader
+from pipeline.store.records import Execution, Run
 
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"
 EQUAL, DIFFERENT, UNKNOWN = "equal", "different", "unknown"
@@ -84,16 +86,16 @@ class RunDiff:
         return next(section for section in self.sections if section.name == name)
 
 
-def diff(first_store: Any, first: Run, second_store: Any, second: Run) -> RunDiff:
+def diff(first_reader: Reader, first: Run, second_reader: Reader, second: Run) -> RunDiff:
     """Compares two runs, of one store or of two.
 
     Args:
-        first_store: ml_metadata's MetadataStore that holds the first run.
+        first_reader: Of the store that has the first run.
         first: The run that is compared with.
-        second_store: The one that holds the second.
+        second_reader: Of the store that has the second run.
         second: The run that is compared.
     """
-    return compare(run_facts.read(first_store, first), run_facts.read(second_store, second))
+    return compare(run_facts.read(first_reader, first), run_facts.read(second_reader, second))
 
 
 def compare(first: RunFacts, second: RunFacts) -> RunDiff:
@@ -201,7 +203,7 @@ def _code(first: RunFacts, second: RunFacts) -> Compared:
             unknown.append("both runs had uncommitted changes, which the commit does not tell")
     for node, before, after in _common(first, second):
         mine, other = (
-            {key: value for key, value in _flat(each.parameters).items() if _is_code(key)}
+            {key: value for key, value in _flat(each.properties).items() if _is_code(key)}
             for each in (before, after)
         )
         found += changes(mine, other, "", node)
@@ -264,7 +266,7 @@ def _seeds(first: RunFacts, second: RunFacts) -> Compared:
     return ([], unknown) if unknown else (changes(first.seed, second.seed, "run.seed"), [])
 
 
-def _common(first: RunFacts, second: RunFacts) -> Iterator[tuple[str, Node, Node]]:
+def _common(first: RunFacts, second: RunFacts) -> Iterator[tuple[str, Execution, Execution]]:
     for name, node in first.nodes.items():
         if name in second.nodes:
             yield name, node, second.nodes[name]
@@ -274,12 +276,12 @@ def _nodes(first: RunFacts, second: RunFacts) -> Iterator[Change]:
     """Nodes that one run has, and parameters that differ; those that are versions of code stand there."""
     for name in dict.fromkeys([*first.nodes, *second.nodes]):
         if name not in second.nodes:
-            yield Change(name, "", REMOVED, first.nodes[name].component, None)
+            yield Change(name, "", REMOVED, first.nodes[name].type, None)
         elif name not in first.nodes:
-            yield Change(name, "", ADDED, None, second.nodes[name].component)
+            yield Change(name, "", ADDED, None, second.nodes[name].type)
     for name, before, after in _common(first, second):
-        yield from changes(before.component, after.component, "component", name)
-        for change in changes(before.parameters, after.parameters, "", name):
+        yield from changes(before.type, after.type, "component", name)
+        for change in changes(before.properties, after.properties, "", name):
             if not _is_code(change.key) and change.key != "input_fingerprint":
                 yield change
 
@@ -312,7 +314,7 @@ def _figures(name: str, facts: RunFacts, other: RunFacts) -> dict[str, Any]:
 
 
 def _no_candidates(facts: RunFacts) -> str:
-    if run_facts.SELECTOR in facts.nodes:
+    if SELECTOR in facts.nodes:
         return f"the report of {facts.run.id} was not found"
     return f"{facts.run.id} came to no verdict"
 

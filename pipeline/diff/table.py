@@ -13,7 +13,7 @@ from rich.text import Text
 
 from pipeline.base.texts import bytes_text
 from pipeline.diff.difference import CHANGED, EQUAL, Change, RunDiff, Section
-from pipeline.store.runs import Run
+from pipeline.store.records import Run
 
 _SIZES = ("size", "gzip size", "baseline size")
 _LATENCIES = ("latency", "baseline latency")

@@ -15,12 +15,12 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from pipeline.gc.needs import KeepRules, Need, may_go_on, needs
+from pipeline.gc.snapshot import Snapshot, take
 from pipeline.lineage.run_facts import decoded
-from pipeline.store.metadata_store import properties
-from pipeline.store.snapshot import Made, Snapshot, take
+from pipeline.store.reader import Reader
+from pipeline.store.records import Execution
 
 DATABASE = "metadata.sqlite"
 
@@ -102,18 +102,18 @@ class Plan:
         return sum(kept.bytes for kept in self.kept)
 
 
-def plan(store: Any, rules: KeepRules, database: str | None = None) -> Plan:
+def plan(reader: Reader, rules: KeepRules, database: str | None = None) -> Plan:
     """Finds what nobody needs. Writes nothing.
 
     Args:
-        store: ml_metadata's MetadataStore.
+        reader: Of the store.
         rules: Which runs are kept.
         database: The store's file where it is an SQLite one.
 
     Raises:
         GarbageError: Where the rules name a run that is not there.
     """
-    snapshot = take(store)
+    snapshot = take(reader)
     needed = needs(snapshot, rules)
     survey = _Survey(snapshot, needed, database, rules.pipeline)
     removed = (*survey.artifacts(), *survey.leftovers())
@@ -140,7 +140,7 @@ def _file_size(path: str) -> int:
 def _kept(snapshot: Snapshot, needed: list[Need]) -> Iterator[Kept]:
     told: set[int] = set()
     for need in needed:
-        fresh = {i for i in need.artifacts - told if not snapshot.is_deleted(i)}
+        fresh = {i for i in need.artifacts - told if not snapshot.artifacts[i].deleted}
         told |= fresh
         folders = {snapshot.artifacts[i].uri for i in fresh}
         yield Kept(need.why, need.run, tuple(sorted(fresh)), sum(map(size, folders)))
@@ -165,7 +165,9 @@ class _Survey:
         }
         # A store may hold pipelines of others, which keep by rules of their own and take no lock of ours.
         self._pipelines = {
-            made.pipeline for made in snapshot.executions.values() if made.type.startswith("components.")
+            made.pipeline
+            for made in snapshot.executions.values()
+            if made.component.startswith("components.")
         } | {run.pipeline for run in snapshot.runs if run.recorded}
         self._meant = self._pipelines & {only} if only else self._pipelines
         self._protected = _Paths(_protected(snapshot, self._needed, database))
@@ -173,7 +175,7 @@ class _Survey:
     def artifacts(self) -> Iterator[Item]:
         """Artifacts that may go."""
         for artifact_id in sorted(self._snapshot.artifacts):
-            if artifact_id in self._needed or self._snapshot.is_deleted(artifact_id):
+            if artifact_id in self._needed or self._snapshot.artifacts[artifact_id].deleted:
                 continue
             if self._is_of_another(artifact_id):
                 continue
@@ -219,7 +221,7 @@ class _Survey:
         )
 
     def _what(self, artifact_id: int) -> str:
-        kind = self._snapshot.types[self._snapshot.artifacts[artifact_id].type_id].rpartition(".")[2]
+        kind = self._snapshot.artifacts[artifact_id].type.rpartition(".")[2]
         return f"{kind} of {self._snapshot.executions[self._places[artifact_id].execution].node}"
 
     def _artifact_refusal(self, artifact_id: int) -> str:
@@ -266,7 +268,7 @@ class _Survey:
                 elif artifact_id is None:
                     what = f"unfinished {os.path.basename(key)} of {node}"
                     yield from self._leftover(what, folder, root, made, _KILLED)
-                elif self._snapshot.is_deleted(artifact_id):
+                elif self._snapshot.artifacts[artifact_id].deleted:
                     why = "a collection that did not end left it"
                     yield from self._leftover(self._what(artifact_id), folder, root, made, why)
 
@@ -282,13 +284,15 @@ class _Survey:
                 for folder in _full(os.path.join(root, node, ".system", kind)):
                     yield from self._leftover(what, folder, root, None, _KILLED)
 
-    def _execution(self, folder: str, node: str) -> Made | None:
+    def _execution(self, folder: str, node: str) -> Execution | None:
         """The execution that a folder is named by, if it is one of that node."""
         name = os.path.basename(folder)
         made = self._snapshot.executions.get(int(name)) if name.isdecimal() else None
         return made if made and made.node == node and made.pipeline in self._meant else None
 
-    def _leftover(self, what: str, folder: str, root: str, made: Made | None, why: str) -> Iterator[Item]:
+    def _leftover(
+        self, what: str, folder: str, root: str, made: Execution | None, why: str
+    ) -> Iterator[Item]:
         run = self._snapshot.run_of.get(made.id) if made else None
         # Where no execution is known, it may be that of any run that goes on.
         if any(may_go_on(r) for r in ([run] if run else self._snapshot.runs)):
@@ -327,10 +331,10 @@ class _Paths:
 def _protected(snapshot: Snapshot, needed: frozenset[int], database: str | None) -> Iterator[str]:
     """What must stay whatever else is said: what is needed, pushed, or read as data or model; the store itself."""
     for artifact_id in needed:
-        if not snapshot.is_deleted(artifact_id):
+        if not snapshot.artifacts[artifact_id].deleted:
             yield snapshot.artifacts[artifact_id].uri
     for artifact in snapshot.artifacts.values():
-        yield str(properties(artifact).get("pushed_destination", ""))
+        yield str(artifact.properties.get("pushed_destination", ""))
     for made in snapshot.executions.values():
         yield str(made.properties.get("input_base", ""))
         yield from _models_read(made)
@@ -338,7 +342,7 @@ def _protected(snapshot: Snapshot, needed: frozenset[int], database: str | None)
     yield database or ""
 
 
-def _models_read(made: Made) -> Iterator[str]:
+def _models_read(made: Execution) -> Iterator[str]:
     """Models of somebody else's that an execution began with."""
     source = decoded(made.properties.get("model_source", ""))
     for part in source.values() if isinstance(source, dict) else ():
@@ -346,7 +350,7 @@ def _models_read(made: Made) -> Iterator[str]:
             yield str(part.get("path") or part.get("file") or "")
 
 
-def _push_directory(made: Made) -> str:
+def _push_directory(made: Execution) -> str:
     destination = decoded(made.properties.get("push_destination", ""))
     filesystem = destination.get("filesystem", {}) if isinstance(destination, dict) else {}
     return str(filesystem.get("base_directory", ""))

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from components.common.base.errors import ParedownError
 from components.common.base.near_names import nearest
-from pipeline.store.metadata_store import properties
-from pipeline.store.runs import RUNNING, UNFINISHED, Run
-from pipeline.store.snapshot import Snapshot
+from pipeline.gc.snapshot import Snapshot
+from pipeline.store.records import Run
+from pipeline.store.state import State
 
 
-class GarbageError(Exception):
+class GarbageError(ParedownError):
     """Garbage that cannot be collected; the text says why, and what to do."""
 
 
@@ -70,13 +71,13 @@ def needs(snapshot: Snapshot, rules: KeepRules) -> list[Need]:
 
 def may_go_on(run: Run) -> bool:
     """Whether a run is going on, or is on another machine and has not said how it ended."""
-    return run.status == RUNNING or (run.recorded and run.status == UNFINISHED)
+    return run.status == State.RUNNING or (run.recorded and run.status == State.UNFINISHED)
 
 
 def _pushed(snapshot: Snapshot) -> Iterator[tuple[str, str, set[int]]]:
     """Pushed versions that are still there, or that cannot be looked for from here."""
     for artifact_id in sorted(snapshot.artifacts, reverse=True):
-        facts = properties(snapshot.artifacts[artifact_id])
+        facts = snapshot.artifacts[artifact_id].properties
         destination = str(facts.get("pushed_destination", ""))
         if not (facts.get("pushed") and destination):
             continue
@@ -103,7 +104,9 @@ def _kept_runs(snapshot: Snapshot, rules: KeepRules) -> Iterator[tuple[Run, str]
 
 def _why_kept(run: Run, place: int, rules: KeepRules) -> str:
     if may_go_on(run):
-        return "run is going on" if run.status == RUNNING else "run may be going on, on another machine"
+        return (
+            "run is going on" if run.status == State.RUNNING else "run may be going on, on another machine"
+        )
     if run.id in rules.runs:
         return "run is named"
     if place <= rules.last:

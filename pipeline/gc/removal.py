@@ -8,11 +8,15 @@ import shutil
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pipeline.gc import garbage
 from pipeline.gc.needs import GarbageError, KeepRules
 from pipeline.run import lock as run_lock
+from pipeline.store.reader import Reader
+
+if TYPE_CHECKING:
+    from ml_metadata.metadata_store import MetadataStore
 
 _BATCH = 500
 
@@ -30,14 +34,14 @@ class Removal:
     failures: dict[str, str] = field(default_factory=dict)
 
 
-def remove(store: Any, rules: KeepRules, database: str | None = None) -> Removal:
+def remove(reader: Reader, rules: KeepRules, database: str | None = None) -> Removal:
     """Removes what nobody needs. Nothing can run below the roots meanwhile.
 
     Artifacts are marked DELETED before their files go: where this is killed midway, none claims to be there
     that is not, and the next collection removes the rest.
 
     Args:
-        store: ml_metadata's MetadataStore, to be written to.
+        reader: Of the store, opened for writing.
         rules: Which runs are kept.
         database: The store's file where it is an SQLite one.
 
@@ -45,7 +49,7 @@ def remove(store: Any, rules: KeepRules, database: str | None = None) -> Removal
         GarbageError: Where the rules name a run that is not there, or a run is going on below one of the
             roots, or a root cannot be written to; nothing was removed then.
     """
-    roots = garbage.plan(store, rules, database).roots
+    roots = garbage.plan(reader, rules, database).roots
     with ExitStack() as locks:
         for root in roots:
             try:
@@ -57,9 +61,9 @@ def remove(store: Any, rules: KeepRules, database: str | None = None) -> Removal
             if not held:
                 raise GarbageError(f"a run is using {root}; collect when it has ended")
         # Again, as a run may have begun or ended before the locks were held.
-        plan = garbage.plan(store, rules, database)
+        plan = garbage.plan(reader, rules, database)
         plan = dataclasses.replace(plan, removed=tuple(item for item in plan.removed if item.root in roots))
-        _mark_deleted(store, [item.artifact for item in plan.removed if item.artifact is not None])
+        _mark_deleted(reader.store, [item.artifact for item in plan.removed if item.artifact is not None])
         failures = {}
         for item in plan.removed:
             if item.path:
@@ -72,7 +76,7 @@ def remove(store: Any, rules: KeepRules, database: str | None = None) -> Removal
     return Removal(plan, failures)
 
 
-def _mark_deleted(store: Any, artifact_ids: list[int]) -> None:
+def _mark_deleted(store: MetadataStore, artifact_ids: list[int]) -> None:
     for begin in range(0, len(artifact_ids), _BATCH):
         artifacts = store.get_artifacts_by_id(artifact_ids[begin : begin + _BATCH])
         for artifact in artifacts:

@@ -14,8 +14,8 @@ from pipeline.lineage.verdict_file import is_verdict
 
 if TYPE_CHECKING:
     from components.common.base.step_options import StepOptions
-    from pipeline.lineage.graph import Artifact, Execution, Graph
-    from pipeline.store.runs import Run
+    from pipeline.lineage.graph import Graph
+    from pipeline.store.records import Artifact, Execution, Run
 
 VERDICT_FILE = "verdict.json"
 STATISTICS_FILE = "FeatureStats.pb"

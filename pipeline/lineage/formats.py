@@ -1,4 +1,4 @@
-"""Lineage for programs: JSON, and graphs for Graphviz and Mermaid."""
+"""Lineage for programs: JSON, and a Mermaid flowchart."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeline.lineage.facts import plain
+from pipeline.lineage.graph import Graph
+from pipeline.store.records import Artifact, Execution, Run
+from pipeline.store.state import State
 
 if TYPE_CHECKING:
-    from pipeline.lineage.graph import Artifact, Execution, Graph
     from pipeline.lineage.target import Note
-    from pipeline.store.runs import Run
 
-# Changes where a key is taken away or gets another meaning.
-FORMAT_VERSION = 1
+# Changes if a key is removed or its meaning changes. Version 1 had ML Metadata's words for states.
+FORMAT_VERSION = 2
 
 
 def to_json(
@@ -28,13 +29,13 @@ def to_json(
     """The graph as JSON, indented by two, in one order for one content.
 
         {
-          "version": 1,
+          "version": 2,
           "roots":      [artifact id, …]              as they were asked for
-          "artifacts":  [{"id", "type", "uri", "live", "properties"}, …]              by id
+          "artifacts":  [{"id", "type", "uri", "live", "properties", "deleted"}, …]   by id
           "executions": [{"id", "type", "node", "pipeline", "runs": [run id, …], "state",
-                          "properties", "started", "finished"}, …]                    by id
+                          "properties", "started", "finished", "component"}, …]       by id
           "edges":      [{"execution", "artifact", "key", "output"}, …]               sorted
-          "runs":       [a pipeline.store.runs.Run, field by field, …]                      by id
+          "runs":       [a pipeline.store.records.Run, field by field, …]                   by id
           "documents":  {SHA-256: config, environment or data of a run, …}
           "notes":      [{"kind": "ok" | "warning" | "tampered", "text"}, …]          as they were found
         }
@@ -61,43 +62,6 @@ def to_json(
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def from_json(text: str) -> Graph:
-    """The graph of what `to_json` wrote.
-
-    Raises:
-        ValueError: Where it is of another version.
-    """
-    from pipeline.lineage.graph import Artifact, Edge, Execution, Graph
-
-    content = json.loads(text)
-    if content.get("version") != FORMAT_VERSION:
-        raise ValueError(
-            f"this lineage is of version {content.get('version')}, version {FORMAT_VERSION} can be read; "
-            "write it again with `paredown lineage --format json`"
-        )
-    executions = [
-        Execution(
-            **{
-                **found,
-                "runs": tuple(found["runs"]),
-                "started": _time(found["started"]),
-                "finished": _time(found["finished"]),
-            }
-        )
-        for found in content["executions"]
-    ]
-    return Graph(
-        roots=tuple(content["roots"]),
-        artifacts={found["id"]: Artifact(**found) for found in content["artifacts"]},
-        executions={execution.id: execution for execution in executions},
-        edges=tuple(Edge(**found) for found in content["edges"]),
-    )
-
-
-def _time(text: str | None) -> Any:
-    return datetime.fromisoformat(text) if text else None
-
-
 def _fields(value: Any) -> dict[str, Any]:
     return {field.name: _field(getattr(value, field.name)) for field in dataclasses.fields(value)}
 
@@ -112,43 +76,10 @@ def _field(value: Any) -> Any:
     return plain(value)
 
 
-def to_dot(graph: Graph, notes: Iterable[Note] = ()) -> str:
-    """The graph in Graphviz' DOT language: artifacts as boxes, executions as ellipses.
-
-    https://graphviz.org/doc/info/lang.html
-
-    Args:
-        graph: What to draw.
-        notes: What was found out about the roots; added to their labels.
-    """
-    found = [note.text for note in notes]
-    lines = [
-        "digraph lineage {",
-        "  rankdir=LR;",
-        '  node [fontname="Helvetica", fontsize=10];',
-        '  edge [fontname="Helvetica", fontsize=8];',
-    ]
-    for number, artifact in sorted(graph.artifacts.items()):
-        style = _joined(
-            "bold" if number in graph.roots else "",
-            "" if artifact.live else "dashed",
-        )
-        styled = f', style="{style}"' if style else ""
-        label = _dot_text(artifact_label(artifact, found if number in graph.roots else ()))
-        lines.append(f"  a{number} [shape=box{styled}, label={label}];")
-    for number, execution in sorted(graph.executions.items()):
-        failed = ', color="red"' if execution.state == "failed" else ""
-        lines.append(f"  e{number} [shape=ellipse{failed}, label={_dot_text(execution_label(execution))}];")
-    for begin, end, key in _arrows(graph):
-        lines.append(f"  {begin} -> {end} [label={_dot_text([key])}];")
-    return "\n".join([*lines, "}"]) + "\n"
-
-
 def to_mermaid(graph: Graph, notes: Iterable[Note] = ()) -> str:
     """The graph as a Mermaid flowchart: artifacts as boxes, executions with round ends.
 
-    https://mermaid.js.org/syntax/flowchart.html. By default Mermaid draws up to 500 edges; DOT has no
-    such limit.
+    https://mermaid.js.org/syntax/flowchart.html. By default Mermaid draws up to 500 edges.
 
     Args:
         graph: What to draw.
@@ -164,7 +95,9 @@ def to_mermaid(graph: Graph, notes: Iterable[Note] = ()) -> str:
     lines += [f"  {begin} -- {_mermaid_text([key])} --> {end}" for begin, end, key in _arrows(graph)]
     gone = [f"a{number}" for number, artifact in sorted(graph.artifacts.items()) if not artifact.live]
     roots = [f"a{number}" for number in sorted(set(graph.roots))]
-    failed = [f"e{n}" for n, execution in sorted(graph.executions.items()) if execution.state == "failed"]
+    failed = [
+        f"e{n}" for n, execution in sorted(graph.executions.items()) if execution.state is State.FAILED
+    ]
     for name, style, members in (
         ("root", "stroke-width:3px", roots),
         ("gone", "stroke-dasharray:4 3", gone),
@@ -196,13 +129,9 @@ def execution_label(execution: Execution) -> list[str]:
     lines = [execution.node or execution.type]
     if execution.type != execution.node:
         lines.append(execution.type)
-    if execution.state != "complete":
+    if execution.state is not State.RAN:
         lines.append(execution.state)
     return lines
-
-
-def _joined(*words: str) -> str:
-    return ",".join(word for word in words if word)
 
 
 def _arrows(graph: Graph) -> list[tuple[str, str, str]]:
@@ -212,16 +141,6 @@ def _arrows(graph: Graph) -> list[tuple[str, str, str]]:
         ends = f"e{edge.execution}", f"a{edge.artifact}"
         arrows.append((*(ends if edge.output else ends[::-1]), edge.key))
     return arrows
-
-
-def _dot_text(lines: Iterable[str]) -> str:
-    """A quoted string of DOT; lines are centred below each other."""
-    return '"' + "\\n".join(_one_line(line, _dot_character) for line in lines) + '"'
-
-
-def _dot_character(character: str) -> str:
-    # Graphviz reads &name; as an entity in plain labels, too.
-    return {'"': '\\"', "\\": "\\\\", "&": "&amp;"}.get(character, character)
 
 
 def _mermaid_text(lines: Iterable[str]) -> str:

@@ -1,7 +1,4 @@
-"""The lineage graph: what an artifact was made from, and what was made from it.
-
-Walks events, which every ml-metadata has; `get_lineage_subgraph` is missing in builds without ZetaSQL.
-"""
+"""The lineage graph: what an artifact was made from, and what was made from it."""
 
 from __future__ import annotations
 
@@ -9,80 +6,15 @@ import functools
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from typing import Any
 
-from pipeline.store.metadata_store import is_live, properties
-
-# ml_metadata's Execution.State, in words.
-_STATES = {1: "new", 2: "running", 3: "complete", 4: "failed", 5: "cached", 6: "canceled"}
-
-# Custom properties by which `pipeline.run.record` marks executions: pipeline, node and run.
-MARKS = ("paredown_pipeline", "paredown_node", "paredown_run")
-
-# Databases take this many ids in a query without complaint.
-_BATCH = 500
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """Something that a node made.
-
-    Attributes:
-        id: In the store.
-        type: E.g. `Model`.
-        uri: Its folder.
-        live: Whether it is whole and its folder is still there.
-        properties: Properties and custom properties.
-    """
-
-    id: int
-    type: str
-    uri: str
-    live: bool
-    properties: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Execution:
-    """One execution of a node.
-
-    Attributes:
-        id: In the store.
-        type: Last part of TFX's name for it, e.g. `Pruner`.
-        node: Id of the node; empty where the store does not tell.
-        pipeline: Name of the pipeline.
-        runs: Ids of the runs that it was part of.
-        state: `complete`, `cached`, `failed`, `running`, `new` or `canceled`.
-        properties: Its parameters.
-        started: In UTC.
-        finished: In UTC, where it has ended.
-    """
-
-    id: int
-    type: str
-    node: str
-    pipeline: str
-    runs: tuple[str, ...]
-    state: str
-    properties: dict[str, Any]
-    started: datetime
-    finished: datetime | None
-
-
-@dataclass(frozen=True, order=True)
-class Edge:
-    """An artifact as an input or output of an execution."""
-
-    execution: int
-    artifact: int
-    key: str
-    output: bool
+from pipeline.store.reader import Reader
+from pipeline.store.records import Artifact, Edge, Execution
+from pipeline.store.state import State
 
 
 @dataclass(frozen=True)
 class Graph:
-    """Executions and artifacts, and how they hang together.
+    """Executions and artifacts, and what read or made what.
 
     Attributes:
         roots: Ids of the artifacts that were asked about.
@@ -136,43 +68,43 @@ class Graph:
         return found
 
 
-def upstream(store: Any, artifact_ids: Iterable[int]) -> Graph:
+def upstream(reader: Reader, artifact_ids: Iterable[int]) -> Graph:
     """What artifacts were made from, back to what nothing in the store made.
 
     Args:
-        store: ml_metadata's MetadataStore.
+        reader: Of the store.
         artifact_ids: Where to begin.
 
     Returns:
-        The artifacts, the executions that made them, all that those read, and so on.
+        The artifacts, the executions that made them, everything that those read, and so on.
     """
-    walk = _Walk(store)
+    walk = _Walk(reader)
     roots = tuple(dict.fromkeys(artifact_ids))
     waiting = set(roots)
     while waiting:
         walk.visited |= waiting
-        edges = walk.edges_of_executions(walk.producers(waiting))
-        walk.keep(edges)
+        edges = reader.edges_of_executions(walk.producers(waiting))
+        walk.edges.update(edges)
         waiting = {edge.artifact for edge in edges if not edge.output} - walk.visited
     return walk.graph(roots)
 
 
-def downstream(store: Any, artifact_ids: Iterable[int]) -> Graph:
+def downstream(reader: Reader, artifact_ids: Iterable[int]) -> Graph:
     """What was made from artifacts, and from that, to the end.
 
     Executions that failed or took their outputs from the cache made nothing and are left out.
 
     Args:
-        store: ml_metadata's MetadataStore.
+        reader: Of the store.
         artifact_ids: Where to begin.
     """
-    walk = _Walk(store)
+    walk = _Walk(reader)
     roots = tuple(dict.fromkeys(artifact_ids))
     waiting = set(roots)
     while waiting:
         walk.visited |= waiting
-        edges = walk.edges_of_executions(walk.complete_consumers(waiting))
-        walk.keep(edges)
+        edges = reader.edges_of_executions(walk.consumers(waiting))
+        walk.edges.update(edges)
         waiting = {edge.artifact for edge in edges if edge.output} - walk.visited
     return walk.graph(roots)
 
@@ -180,136 +112,60 @@ def downstream(store: Any, artifact_ids: Iterable[int]) -> Graph:
 class _Walk:
     """What has been read of a store."""
 
-    def __init__(self, store: Any):
-        self.store = store
+    def __init__(self, reader: Reader):
+        self.reader = reader
         self.visited: set[int] = set()
         self.edges: set[Edge] = set()
-        self.protos: dict[int, Any] = {}
-        self.artifacts: dict[int, Any] = {}
-        self.context_types: dict[int, str] | None = None
+        self.artifacts: dict[int, Artifact] = {}
+        self.executions: dict[int, Execution] = {}
 
-    def keep(self, edges: list[Edge]) -> None:
-        self.edges.update(edges)
-
-    def read_executions(self, ids: Iterable[int]) -> list[Any]:
-        """Executions of ids that may not exist."""
+    def read_artifacts(self, ids: Iterable[int]) -> list[Artifact]:
         wanted = set(ids)
-        for batch in _batches(wanted - set(self.protos)):
-            self.protos.update({e.id: e for e in self.store.get_executions_by_id(batch)})
-        return [self.protos[i] for i in sorted(wanted) if i in self.protos]
-
-    def read_artifacts(self, ids: Iterable[int]) -> list[Any]:
-        wanted = set(ids)
-        for batch in _batches(wanted - set(self.artifacts)):
-            self.artifacts.update({a.id: a for a in self.store.get_artifacts_by_id(batch)})
+        self.artifacts.update({a.id: a for a in self.reader.artifacts(wanted - set(self.artifacts))})
         return [self.artifacts[i] for i in sorted(wanted) if i in self.artifacts]
+
+    def ran(self, ids: Iterable[int]) -> set[int]:
+        """Those of these executions that ran; their ids may not exist."""
+        wanted = set(ids)
+        found = self.reader.executions(wanted - set(self.executions), State.RAN)
+        self.executions.update({execution.id: execution for execution in found})
+        return wanted & set(self.executions)
 
     def producers(self, artifact_ids: set[int]) -> set[int]:
         """Executions that made artifacts.
 
-        Examples that thousands of cached runs have read have tens of thousands of events. TFX names
-        the folder of an output by its execution, which events of that one execution confirm; only where
-        they do not are all of the artifact's read.
+        Examples that thousands of cached runs have read have tens of thousands of events. TFX names the
+        folder of an output by its execution, which the events of that one execution confirm. Only if they
+        do not, all events of the artifact are read.
         """
         found: dict[int, int] = {}
         guesses = {
             artifact.id: int(name)
             for artifact in self.read_artifacts(artifact_ids)
-            if (name := os.path.basename(artifact.uri.rstrip("/"))).isdigit()
+            if (name := os.path.basename(artifact.uri.rstrip("/"))).isdecimal() and int(name) < 2**63
         }
-        complete = {
-            e.id for e in self.read_executions(guesses.values()) if e.last_known_state == e.COMPLETE
-        }
-        for edge in self.edges_of_executions(complete):
+        for edge in self.reader.edges_of_executions(self.ran(guesses.values())):
             if edge.output and guesses.get(edge.artifact) == edge.execution:
                 found[edge.artifact] = edge.execution
-        events = [
-            event
-            for batch in _batches(artifact_ids - set(found))
-            for event in self.store.get_events_by_artifact_ids(batch)
-            if event.type == event.OUTPUT
-        ]
-        made = self.read_executions(event.execution_id for event in events)
-        complete = {e.id for e in made if e.last_known_state == e.COMPLETE}
-        for event in events:
-            if event.execution_id in complete:
-                found.setdefault(event.artifact_id, event.execution_id)
+        edges = self.reader.edges_of_artifacts(artifact_ids - set(found))
+        made = [edge for edge in edges if edge.output]
+        ran = self.ran(edge.execution for edge in made)
+        for edge in made:
+            if edge.execution in ran:
+                found.setdefault(edge.artifact, edge.execution)
         return set(found.values())
 
-    def complete_consumers(self, artifact_ids: set[int]) -> set[int]:
-        ids = {
-            event.execution_id
-            for batch in _batches(artifact_ids)
-            for event in self.store.get_events_by_artifact_ids(batch)
-            if event.type == event.INPUT
-        }
-        return {e.id for e in self.read_executions(ids) if e.last_known_state == e.COMPLETE}
-
-    def edges_of_executions(self, execution_ids: set[int]) -> list[Edge]:
-        return [
-            Edge(
-                event.execution_id,
-                event.artifact_id,
-                event.path.steps[0].key if event.path.steps else "",
-                event.type == event.OUTPUT,
-            )
-            for batch in _batches(execution_ids)
-            for event in self.store.get_events_by_execution_ids(batch)
-        ]
+    def consumers(self, artifact_ids: set[int]) -> set[int]:
+        """Executions that read artifacts and made something from them."""
+        edges = self.reader.edges_of_artifacts(artifact_ids)
+        return self.ran(edge.execution for edge in edges if not edge.output)
 
     def graph(self, roots: tuple[int, ...]) -> Graph:
-        ids = {edge.artifact for edge in self.edges} | set(roots)
-        artifact_types = {kind.id: kind.name for kind in self.store.get_artifact_types()}
-        artifacts = {
-            proto.id: Artifact(
-                proto.id, artifact_types[proto.type_id], proto.uri, is_live(proto), properties(proto)
-            )
-            for proto in self.read_artifacts(ids)
-        }
+        artifacts = self.read_artifacts({edge.artifact for edge in self.edges} | set(roots))
+        executions = sorted({edge.execution for edge in self.edges})
         return Graph(
-            roots=tuple(root for root in roots if root in artifacts),
-            artifacts=artifacts,
-            executions=self._executions(),
+            roots=tuple(root for root in roots if root in self.artifacts),
+            artifacts={artifact.id: artifact for artifact in artifacts},
+            executions={i: self.reader.located(self.executions[i]) for i in executions},
             edges=tuple(sorted(self.edges)),
         )
-
-    def _executions(self) -> dict[int, Execution]:
-        types = {kind.id: kind.name for kind in self.store.get_execution_types()}
-        found = {}
-        for proto in self.read_executions(edge.execution for edge in self.edges):
-            facts = properties(proto)
-            marks = [str(facts.pop(name, "")) for name in MARKS]
-            pipeline, node, run = marks if all(marks) else self._marks_of_contexts(proto.id)
-            running = proto.last_known_state in (proto.NEW, proto.RUNNING)
-            found[proto.id] = Execution(
-                id=proto.id,
-                type=types[proto.type_id].rpartition(".")[2],
-                node=node,
-                pipeline=pipeline,
-                runs=(run,) if run else (),
-                state=_STATES.get(proto.last_known_state, "unknown"),
-                properties=facts,
-                started=_from_epoch(proto.create_time_since_epoch),
-                finished=None if running else _from_epoch(proto.last_update_time_since_epoch),
-            )
-        return found
-
-    def _marks_of_contexts(self, execution_id: int) -> tuple[str, str, str]:
-        """Pipeline, node and run of an execution that Paredown did not mark, by TFX's contexts."""
-        if self.context_types is None:
-            self.context_types = {kind.id: kind.name for kind in self.store.get_context_types()}
-        names: dict[str, str] = {}
-        for context in self.store.get_contexts_by_execution(execution_id):
-            names.setdefault(self.context_types[context.type_id], context.name)
-        pipeline = names.get("pipeline", "")
-        node = names.get("node", "").removeprefix(f"{pipeline}.")
-        return pipeline, node, names.get("pipeline_run", "")
-
-
-def _batches(ids: Iterable[int]) -> list[list[int]]:
-    ordered = sorted(ids)
-    return [ordered[start : start + _BATCH] for start in range(0, len(ordered), _BATCH)]
-
-
-def _from_epoch(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, timezone.utc)

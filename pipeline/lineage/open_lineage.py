@@ -19,22 +19,24 @@ from urllib.parse import urlsplit
 
 from pipeline.lineage import facts
 from pipeline.lineage.formats import artifact_label
+from pipeline.store.state import State
 
 if TYPE_CHECKING:
-    from pipeline.lineage.graph import Artifact, Execution, Graph
-    from pipeline.store.runs import Run
+    from pipeline.lineage.graph import Graph
+    from pipeline.store.records import Artifact, Execution, Run
 
 # Of jobs; OpenLineage has a namespace for each scheduler.
 NAMESPACE = "paredown"
 
 # How an event of a given kind ends what the one with START began; None where it has not ended.
-_RUN_ENDS = {
-    "pushed": "COMPLETE",
-    "no candidate passed": "COMPLETE",
-    "failed": "FAIL",
-    "interrupted": "ABORT",
+_ENDS = {
+    State.PUSHED: "COMPLETE",
+    State.NONE_PASSED: "COMPLETE",
+    State.RAN: "COMPLETE",
+    State.CACHED: "COMPLETE",
+    State.FAILED: "FAIL",
+    State.INTERRUPTED: "ABORT",
 }
-_EXECUTION_ENDS = {"complete": "COMPLETE", "cached": "COMPLETE", "failed": "FAIL", "canceled": "ABORT"}
 
 
 def events(
@@ -148,7 +150,7 @@ class _Writer:
 
         job = Job(self._namespace, run.pipeline, facets={"jobType": self._job_type("PIPELINE")})
         found = {"paredown_run": self._run_facet(run), **self._engine(run)}
-        end = _RUN_ENDS.get(run.status)
+        end = _ENDS.get(run.status)
         ended = dict(found)
         if end == "FAIL":
             ended["errorMessage"] = error_message_run.ErrorMessageRunFacet(
@@ -183,7 +185,7 @@ class _Writer:
             **self._parent(execution),
             **(self._engine(run) if run else {}),
         }
-        end = _EXECUTION_ENDS.get(execution.state)
+        end = _ENDS.get(execution.state)
         ended = dict(found)
         if end == "FAIL":
             message = f"node {execution.node} failed; ML Metadata keeps no message"
@@ -262,7 +264,7 @@ class _Writer:
 
         return PipelineRunFacet(
             id=run.id,
-            status=run.status,
+            status=run.status.value,
             configPath=run.config_path or None,
             config=_canonical(self._documents.get(run.config_hash)),
             configHash=run.config_hash or None,
@@ -286,7 +288,7 @@ class _Writer:
             id=execution.id,
             node=execution.node,
             component=execution.type,
-            state=execution.state,
+            state=execution.state.value,
             properties=facts.plain(dict(sorted(execution.properties.items()))),
             technique=options.technique if options else None,
             parameters=facts.plain(facts.parameters(execution)) or None,

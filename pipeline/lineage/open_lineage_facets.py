@@ -11,7 +11,7 @@ from typing import Any
 import attr
 from openlineage.client.facet_v2 import DatasetFacet, RunFacet
 
-SCHEMA_ID = "urn:paredown:open-lineage-facets:1-0-0"
+SCHEMA_ID = "urn:paredown:open-lineage-facets:2-0-0"
 
 
 @attr.define

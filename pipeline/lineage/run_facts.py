@@ -6,17 +6,18 @@ collected has no report. What is not known is None, and is never taken for equal
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.lineage.graph import MARKS
 from pipeline.lineage.verdict_file import is_report
 from pipeline.plan.node import EXAMPLE_GENS, SELECTOR
-from pipeline.store.metadata_store import properties
-from pipeline.store.runs import Run, document
+from pipeline.store.reader import Reader
+from pipeline.store.records import Execution, Run, by_key
+from pipeline.store.state import State
 
 REPORT_FILE = "report.json"
 
@@ -25,19 +26,6 @@ REPORT, PROPERTIES = "report", "properties"
 # What of a number or of the reasons is left in ML Metadata.
 _DECIMALS = 6
 _REASON_LENGTH = 500
-
-
-@dataclass(frozen=True)
-class Node:
-    """A node as a run had it.
-
-    Attributes:
-        component: Last part of TFX's name of its type, e.g. `Pruner`.
-        parameters: With JSON texts in them decoded, at every depth.
-    """
-
-    component: str
-    parameters: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -50,7 +38,8 @@ class RunFacts:
         environment: Python, platform, CPU, packages.
         data: Split → `{file, bytes, sha256}` of each of its files.
         fingerprint: What TFX recorded of each split's files: their number, bytes and times.
-        nodes: Node id → node, of those that were begun.
+        nodes: Node id → the last execution that it had in the run; its properties are the parameters, with JSON
+            texts in them decoded, at every depth.
         candidates: Candidate → figures and verdict, flat; None where none was reached or is left.
         candidates_from: `report`, or `properties` where only those of the evaluations are left.
     """
@@ -60,7 +49,7 @@ class RunFacts:
     environment: dict[str, Any] | None
     data: dict[str, list[dict[str, Any]]] | None
     fingerprint: dict[str, dict[str, str]] | None
-    nodes: dict[str, Node]
+    nodes: dict[str, Execution]
     candidates: dict[str, dict[str, Any]] | None
     candidates_from: str = ""
 
@@ -69,29 +58,26 @@ class RunFacts:
         """Of the run; where it was not recorded, the one that its nodes were given."""
         if self.run.seed is not None:
             return self.run.seed
-        given = {node.parameters["seed"] for node in self.nodes.values() if "seed" in node.parameters}
+        given = {node.properties["seed"] for node in self.nodes.values() if "seed" in node.properties}
         return given.pop() if len(given) == 1 else None
 
 
-def read(store: Any, run: Run) -> RunFacts:
+def read(reader: Reader, run: Run) -> RunFacts:
     """Reads what is known of a run.
 
     Args:
-        store: ml_metadata's MetadataStore.
+        reader: Of the store.
         run: One of its runs.
     """
-    executions = dict(_executions(store, run))
-    nodes = {
-        node: Node(kind.rpartition(".")[2], _parameters(store, execution))
-        for node, (kind, execution) in executions.items()
-    }
+    executions = {found.node: found for found in reader.executions_of_run(run) if found.node}
+    nodes = {name: _with_parameters(reader, execution) for name, execution in executions.items()}
     selector = executions.get(SELECTOR)
-    candidates, source = _candidates(store, selector[1]) if selector else (None, "")
+    candidates, source = _candidates(reader, selector) if selector else (None, "")
     return RunFacts(
         run=run,
-        config=document(store, run.config_hash),
-        environment=document(store, run.environment_hash),
-        data=document(store, run.data_hash),
+        config=reader.document(run.config_hash),
+        environment=reader.document(run.environment_hash),
+        data=reader.document(run.data_hash),
         fingerprint=_fingerprint(nodes),
         nodes=nodes,
         candidates=candidates,
@@ -113,75 +99,39 @@ def decoded(value: Any) -> Any:
     return value
 
 
-def _executions(store: Any, run: Run) -> Iterator[tuple[str, tuple[str, Any]]]:
-    """Node id → type and the last execution that it had in the run."""
-    types = {kind.id: kind.name for kind in store.get_execution_types()}
-    recorded = {node.execution: name for name, node in run.nodes.items()}
-    executions = sorted(store.get_executions_by_context(run.context_id), key=lambda e: e.id)
-    for execution in executions:
-        node = recorded.get(execution.id) or _node(store, execution)
-        if node:
-            yield node, (types[execution.type_id], execution)
+def _with_parameters(reader: Reader, execution: Execution) -> Execution:
+    """An execution with what the node was given, without what TFX writes beside it.
 
-
-def _node(store: Any, execution: Any) -> str:
-    """The node of an execution by its contexts; slow in a large store, and asked only of older runs."""
-    nodes = store.get_context_type("node").id
-    for context in store.get_contexts_by_execution(execution.id):
-        if context.type_id == nodes:
-            return context.name.rpartition(".")[2]
-    return ""
-
-
-def _parameters(store: Any, execution: Any) -> dict[str, Any]:
-    """What a node was given, without what a run's record and TFX write beside it."""
-    facts = properties(_with_parameters(store, execution))
-    return {
-        name: decoded(value)
-        for name, value in facts.items()
-        if name not in MARKS and not name.startswith("__")
-    }
-
-
-def _with_parameters(store: Any, execution: Any) -> Any:
-    """The execution that tells the parameters: of a cached one, that which made its outputs.
-
-    ML Metadata does not hold what a driver adds to the parameters of a cached execution.
+    ML Metadata does not have what a driver adds to the parameters of a cached execution, so those of the
+    execution that made its outputs are taken.
     """
-    if execution.last_known_state != execution.CACHED:
-        return execution
-    outputs = {
-        event.artifact_id
-        for event in store.get_events_by_execution_ids([execution.id])
-        if event.type == event.OUTPUT
+    maker = _maker(reader, execution) if execution.state is State.CACHED else execution
+    parameters = {
+        name: decoded(value) for name, value in maker.properties.items() if not name.startswith("__")
     }
-    events = store.get_events_by_artifact_ids(sorted(outputs)) if outputs else []
-    makers = sorted({event.execution_id for event in events if event.type == event.OUTPUT})
-    for maker in store.get_executions_by_id(makers) if makers else []:
-        if maker.last_known_state == maker.COMPLETE:
-            return maker
-    return execution
+    return dataclasses.replace(execution, properties=parameters)
 
 
-def _fingerprint(nodes: dict[str, Node]) -> dict[str, dict[str, str]] | None:
+def _maker(reader: Reader, execution: Execution) -> Execution:
+    """The execution that made what a cached one took; the cached one itself if there is none."""
+    outputs = [edge.artifact for edge in reader.edges_of_executions([execution.id]) if edge.output]
+    makers = [edge.execution for edge in reader.edges_of_artifacts(outputs) if edge.output]
+    return next(iter(reader.executions(makers, State.RAN)), execution)
+
+
+def _fingerprint(nodes: dict[str, Execution]) -> dict[str, dict[str, str]] | None:
     readers = [nodes[node] for node in EXAMPLE_GENS.values() if node in nodes]
-    text = readers[0].parameters.get("input_fingerprint") if readers else None
+    text = readers[0].properties.get("input_fingerprint") if readers else None
     if not text:
         return None
     splits = [dict(part.partition(":")[::2] for part in line.split(",")) for line in str(text).splitlines()]
     return {split.pop("split", ""): split for split in splits}
 
 
-def _candidates(store: Any, selector: Any) -> tuple[dict[str, dict[str, Any]] | None, str]:
-    inputs: dict[str, int] = {}
-    reports = []
-    for event in store.get_events_by_execution_ids([selector.id]):
-        key = event.path.steps[0].key if event.path.steps else ""
-        if event.type == event.INPUT:
-            inputs[key] = event.artifact_id
-        elif key == "report":
-            reports.append(event.artifact_id)
-    for report in store.get_artifacts_by_id(reports) if reports else []:
+def _candidates(reader: Reader, selector: Execution) -> tuple[dict[str, dict[str, Any]] | None, str]:
+    edges = reader.edges_of_executions([selector.id])
+    inputs, reports = by_key(edges, output=False), by_key(edges, output=True).get("report", [])
+    for report in reader.artifacts(reports):
         path = Path(report.uri, REPORT_FILE)
         try:
             found_report = json.loads(path.read_text(encoding="utf-8"))
@@ -192,12 +142,10 @@ def _candidates(store: Any, selector: Any) -> tuple[dict[str, dict[str, Any]] | 
             return {name: _of_verdict(verdict) for name, verdict in verdicts.items()}, REPORT
     if not reports:
         return None, ""
-    names = decoded(properties(selector)).get("candidates", [])
     found = {}
-    for name in names:
-        evaluation = inputs.get(f"evaluation_{name.replace('-', '_')}")
-        if evaluation is not None:
-            found[name] = _of_properties(properties(store.get_artifacts_by_id([evaluation])[0]))
+    for name in decoded(selector.properties).get("candidates", []):
+        for evaluation in reader.artifacts(inputs.get(f"evaluation_{name.replace('-', '_')}", [])):
+            found[name] = _of_properties(evaluation.properties)
     return (found, PROPERTIES) if found else (None, "")
 
 

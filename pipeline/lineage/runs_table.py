@@ -10,9 +10,16 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.store.runs import FAILED, INTERRUPTED, NONE_PASSED, PUSHED, RUNNING, Run
+from pipeline.store.records import Run
+from pipeline.store.state import State
 
-_STYLES = {PUSHED: "green", NONE_PASSED: "yellow", FAILED: "red", INTERRUPTED: "magenta", RUNNING: "cyan"}
+_STYLES = {
+    State.PUSHED: "green",
+    State.NONE_PASSED: "yellow",
+    State.FAILED: "red",
+    State.INTERRUPTED: "magenta",
+    State.RUNNING: "cyan",
+}
 
 
 def runs_table(runs: list[Run]) -> Table:

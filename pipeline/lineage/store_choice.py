@@ -6,16 +6,15 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from components.common.base.errors import ParedownError
 from pipeline.lineage.target import LATEST, Target, TargetError, find_by_name, resolve
-from pipeline.store.metadata_store import connect, exists
-from pipeline.store.runs import Run, list_runs
+from pipeline.store.connection import connect, exists
+from pipeline.store.reader import Reader
+from pipeline.store.records import Run
 
-ENVIRONMENT = "PAREDOWN_METADATA"
 
-
-class ChoiceError(Exception):
+class ChoiceError(ParedownError):
     """There is no store to look into."""
 
 
@@ -31,12 +30,12 @@ class Choice:
     urls: tuple[str, ...]
     pipeline: str | None = None
 
-    def stores(self, write: bool = False) -> Iterator[tuple[str, Any]]:
-        """URL and ml_metadata's MetadataStore of each."""
+    def stores(self, write: bool = False) -> Iterator[tuple[str, Reader]]:
+        """URL and reader of each store."""
         for url in self.urls:
             store = connect(url)
             # Only what is a store already is written to: ml_metadata makes tables in any other database.
-            yield url, connect(url, write=True) if write else store
+            yield url, Reader(connect(url, write=True) if write else store)
 
 
 def choose(metadata: str | None, config: str | None) -> Choice:
@@ -89,45 +88,45 @@ def _of_config(config: str | None) -> tuple[str | None, str | None]:
     return loaded.name, loaded.metadata_url
 
 
-def find_target(choice: Choice, text: str) -> tuple[str, Any, Target]:
+def find_target(choice: Choice, text: str) -> tuple[str, Reader, Target]:
     """The store that knows a target, and the target.
 
     Returns:
-        The store's URL, ml_metadata's MetadataStore, the target.
+        The store's URL, its reader, the target.
 
     Raises:
         TargetError: Where no store knows it.
         StoreError: Where a store cannot be opened.
     """
     if text == LATEST:
-        url, store, run = find_run(choice, text)
-        return url, store, resolve(store, run.id)
+        url, reader, run = find_run(choice, text)
+        return url, reader, resolve(reader, run.id)
     failures = []
-    for url, store in choice.stores():
+    for url, reader in choice.stores():
         try:
-            return url, store, resolve(store, text)
+            return url, reader, resolve(reader, text)
         except TargetError as error:
             failures.append((url, error))
     raise _sum_up(failures)
 
 
-def find_run(choice: Choice, text: str) -> tuple[str, Any, Run]:
+def find_run(choice: Choice, text: str) -> tuple[str, Reader, Run]:
     """The run of an id, of the beginning of one, or the newest of all stores for `latest`.
 
     Returns:
-        The store's URL, ml_metadata's MetadataStore, the run.
+        The store's URL, its reader, the run.
 
     Raises:
         TargetError: Where no store knows it.
         StoreError: Where a store cannot be opened.
     """
     failures, found = [], []
-    for url, store in choice.stores():
+    for url, reader in choice.stores():
         try:
             if text == LATEST:
-                found += [(url, store, run) for run in list_runs(store, choice.pipeline, limit=1)]
+                found += [(url, reader, run) for run in reader.runs(choice.pipeline, limit=1)]
             else:
-                return url, store, find_by_name(store, text)
+                return url, reader, find_by_name(reader, text)
         except TargetError as error:
             failures.append((url, error))
     if found:

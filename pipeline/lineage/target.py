@@ -7,13 +7,13 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from components.common.base.errors import ParedownError
 from components.common.base.file_hashes import digest as file_digest
 from components.common.models import model_format
 from components.common.models.model_format import ModelFormatError
-from pipeline.store.metadata_store import properties
-from pipeline.store.runs import Run, began_with_records, find_run, list_runs, runs_by_context
+from pipeline.store.reader import Reader
+from pipeline.store.records import Artifact, Run
 
 OK, WARNING, TAMPERED = "ok", "warning", "tampered"
 LATEST = "latest"
@@ -22,7 +22,7 @@ LATEST = "latest"
 _SOURCES = {"source_sha256": "was imported from", "pretrained_sha256": "began its training with"}
 
 
-class TargetError(Exception):
+class TargetError(ParedownError):
     """A target that the store does not know; the text says what it does know."""
 
 
@@ -58,11 +58,11 @@ class Target:
         return any(note.kind == TAMPERED for note in self.notes)
 
 
-def resolve(store: Any, text: str) -> Target:
+def resolve(reader: Reader, text: str) -> Target:
     """Finds what a text stands for.
 
     Args:
-        store: ml_metadata's MetadataStore.
+        reader: Of the store.
         text: Path of a pushed version, of the folder around it (its newest version counts), of a model
             file or an artifact's folder; an artifact's id; a run's id or the beginning of one; `latest`.
 
@@ -71,104 +71,101 @@ def resolve(store: Any, text: str) -> Target:
     """
     if text and os.path.exists(text):
         try:
-            return _by_path(store, _recorded_path(store, text))
+            return _by_path(reader, _recorded_path(reader, text))
         except OSError as error:
             raise TargetError(f"{error.filename or text} cannot be read: {error.strerror}") from None
     if text.isdecimal():
         number = int(text)
-        found = store.get_artifacts_by_id([number]) if number < 2**63 else []
+        found = reader.artifacts([number]) if number < 2**63 else []
         if not found:
             raise TargetError(f"no artifact has the id {text}")
         return Target((found[0].id,), notes=_state_of_push(found[0]))
     if "/" in text:
         raise TargetError(f"{text} does not exist")
-    run = find_by_name(store, text)
-    outputs = _last_outputs(store, run)
-    notes = [note for artifact in store.get_artifacts_by_id(outputs) for note in _state_of_push(artifact)]
-    return Target(tuple(outputs), run, tuple(notes))
+    run = find_by_name(reader, text)
+    outputs = _last_outputs(reader, run)
+    notes = [note for artifact in outputs for note in _state_of_push(artifact)]
+    return Target(tuple(artifact.id for artifact in outputs), run, tuple(notes))
 
 
-def find_by_name(store: Any, text: str) -> Run:
+def find_by_name(reader: Reader, text: str) -> Run:
     """The run of an id, of the only id that begins so, or the newest for `latest`.
 
     Raises:
         TargetError: Where there is none, or several.
     """
     if text == LATEST:
-        newest = list_runs(store, limit=1)
+        newest = reader.runs(limit=1)
         if not newest:
             raise TargetError("the store has no run yet")
         return newest[0]
     if not text or not text.isprintable():  # bytes that are no text cannot be asked for
         raise TargetError(f"{text!r} is no path, artifact id or run (`paredown runs` lists them)")
-    run = find_run(store, text)
+    run = reader.run(text)
     if run is not None:
         return run
-    contexts = store.get_contexts_by_type("pipeline_run")
-    matching = [context for context in contexts if context.name.startswith(text)]
+    names = reader.run_ids()
+    matching = [name for name in names if name.startswith(text)]
     if len(matching) == 1:
-        return runs_by_context(store, [matching[0].id])[0]
-    names = sorted(context.name for context in matching or contexts)
+        return reader.runs_by_id(matching)[0]
     if matching:
         raise TargetError(
-            f"{len(matching)} runs begin with {text!r}, the newest is {names[-1]}; write more of the id"
+            f"{len(matching)} runs begin with {text!r}, the newest is {matching[-1]}; write more of the id"
         )
     close = difflib.get_close_matches(text, [*names, LATEST], n=1, cutoff=0.6)
     hint = f"; did you mean {close[0]}?" if close else f"; the newest is {names[-1]}" if names else ""
     raise TargetError(f"{text!r} is no path, artifact id or run{hint} (`paredown runs` lists them)")
 
 
-def _last_outputs(store: Any, run: Run) -> list[int]:
-    """Ids of what a run came to: what it pushed, else its report, else the models that nothing read."""
-    executions = store.get_executions_by_context(run.context_id)
-    events = store.get_events_by_execution_ids([e.id for e in executions]) if executions else []
-    made = {event.artifact_id for event in events if event.type == event.OUTPUT}
-    read = {event.artifact_id for event in events if event.type == event.INPUT}
-    artifacts = store.get_artifacts_by_id(sorted(made)) if made else []
+def _last_outputs(reader: Reader, run: Run) -> list[Artifact]:
+    """The results of a run: what it pushed, else its report, else the artifacts that nothing read."""
+    edges = reader.edges_of_executions(execution.id for execution in reader.executions_of_run(run))
+    read = {edge.artifact for edge in edges if not edge.output}
+    made = reader.artifacts(edge.artifact for edge in edges if edge.output)
     for wanted in ("pushed", "winner"):
-        found = [artifact.id for artifact in artifacts if properties(artifact).get(wanted)]
+        found = [artifact for artifact in made if artifact.properties.get(wanted)]
         if found:
             return found[-1:]
     if not made:
         raise TargetError(f"run {run.id} made no artifact ({run.status})")
-    return sorted(made - read)
+    return [artifact for artifact in made if artifact.id not in read]
 
 
-def _recorded_path(store: Any, text: str) -> Path:
+def _recorded_path(reader: Reader, text: str) -> Path:
     """The path of a target; where a link leads to something that was pushed or made, the path of that.
 
     What serves models often reads a link, such as `current`, that is moved from version to version.
     """
     path, real = Path(text).absolute(), Path(text).resolve()
-    if path == real or _artifact_at(store, path) is not None:
+    if path == real or _artifact_at(reader, path) is not None:
         return path
-    pushed = {properties(a).get("pushed_destination") for a in _of_type(store, "PushedModel")}
+    pushed = {a.properties.get("pushed_destination") for a in reader.artifacts_of_type("PushedModel")}
     places = {str(real), str(real.parent), str(_newest_version(real))}
-    return real if places & pushed or _artifact_at(store, real) is not None else path
+    return real if places & pushed or _artifact_at(reader, real) is not None else path
 
 
-def _by_path(store: Any, path: Path) -> Target:
+def _by_path(reader: Reader, path: Path) -> Target:
     path = _newest_version(path)
     folder = path if path.is_dir() else path.parent
-    own = _artifact_at(store, path)
+    own = _artifact_at(reader, path)
     if own is not None:
         return Target((own.id,), notes=_compare(path, _recorded(own), own.uri))
     files = _hashes(path)
     if not files:
         raise TargetError(f"{path} has no file in it")
-    matches = _indexed(store, {*files.values(), *_as_model(path)})
-    here = [a for a in matches if properties(a).get("pushed_destination") == str(folder)]
+    matches = reader.artifacts_with_file({*files.values(), *_as_model(path)})
+    here = [a for a in matches if a.properties.get("pushed_destination") == str(folder)]
     if not here:
         here = [
             artifact
-            for artifact in _of_type(store, "PushedModel")
-            if properties(artifact).get("pushed_destination") == str(folder)
+            for artifact in reader.artifacts_of_type("PushedModel")
+            if artifact.properties.get("pushed_destination") == str(folder)
         ]
     if here:
         pushed = here[-1]
         notes = _compare(path, _recorded(pushed), str(folder))
         return Target((pushed.id,), notes=notes)
-    matches = matches or _unindexed(store, set(files.values()))
+    matches = matches or _unindexed(reader, set(files.values()))
     if not matches:
         raise TargetError(
             f"{path} was not made here: no artifact in this store has a file with its content "
@@ -185,7 +182,7 @@ def _as_model(path: Path) -> set[str]:
         return set()
 
 
-def _by_content(path: Path, files: dict[str, str], matches: list[Any]) -> Target:
+def _by_content(path: Path, files: dict[str, str], matches: list[Artifact]) -> Target:
     """The artifact that first held what a file holds; what was copied from it has the same content."""
     first = matches[0]
     known = set(_recorded(first).values())
@@ -195,7 +192,7 @@ def _by_content(path: Path, files: dict[str, str], matches: list[Any]) -> Target
     notes = [Note(OK, f"{place} has the content of artifact {first.id}, {first.uri}")]
     as_model = _as_model(path)
     for source, what in _SOURCES.items():
-        digest = properties(first).get(source)
+        digest = first.properties.get(source)
         if digest in as_model:
             notes = [Note(OK, f"{path} is what artifact {first.id} {what} (SHA-256 {digest[:12]}…)")]
     if len(matches) > 1:
@@ -214,40 +211,26 @@ def _newest_version(path: Path) -> Path:
     return max(versions, key=lambda child: int(child.name)) if versions and not has_files else path
 
 
-def _artifact_at(store: Any, path: Path) -> Any | None:
+def _artifact_at(reader: Reader, path: Path) -> Artifact | None:
     """The artifact whose folder a path is, or stands in."""
     for folder in (path, *path.parents):
-        found = store.get_artifacts_by_uri(str(folder))
+        found = reader.artifacts_at(str(folder))
         if found:
             return found[0]
     return None
 
 
-def _of_type(store: Any, name: str) -> list[Any]:
-    return sorted(store.get_artifacts_by_type(name), key=lambda artifact: artifact.id)
-
-
-def _indexed(store: Any, digests: set[str]) -> list[Any]:
-    """Artifacts that hold a file of one of these digests, oldest first, by the index of recorded runs."""
-    found = {}
-    for digest in digests:
-        context = store.get_context_by_type_and_name("paredown_file", digest)
-        if context is not None:
-            found.update({a.id: a for a in store.get_artifacts_by_context(context.id)})
-    return [found[key] for key in sorted(found)]
-
-
-def _unindexed(store: Any, digests: set[str]) -> list[Any]:
-    """The same for runs that left no record, whose models have to be hashed one by one."""
-    if began_with_records(store):
+def _unindexed(reader: Reader, digests: set[str]) -> list[Artifact]:
+    """Artifacts of runs that left no record that hold one of these files; each model has to be hashed."""
+    if reader.began_with_records():
         return []
-    models = [*_of_type(store, "Model"), *_of_type(store, "PushedModel")]
+    models = [*reader.artifacts_of_type("Model"), *reader.artifacts_of_type("PushedModel")]
     return [artifact for artifact in models if digests & set(_recorded(artifact).values())]
 
 
-def _recorded(artifact: Any) -> dict[str, str]:
+def _recorded(artifact: Artifact) -> dict[str, str]:
     """Files of an artifact by digest: as recorded, else as they are in the artifact's own folder."""
-    text = properties(artifact).get("files")
+    text = artifact.properties.get("files")
     if text:
         return json.loads(text)
     folder = Path(artifact.uri)
@@ -305,9 +288,9 @@ def _compare(path: Path, recorded: dict[str, str], root: str) -> tuple[Note, ...
     return (Note(OK, f"{count} file{'s' if count != 1 else ''} of {root} as recorded (SHA-256)"),)
 
 
-def _state_of_push(artifact: Any) -> tuple[Note, ...]:
+def _state_of_push(artifact: Artifact) -> tuple[Note, ...]:
     """What became of a pushed version that was not named by its path; nothing for other artifacts."""
-    destination = properties(artifact).get("pushed_destination")
+    destination = artifact.properties.get("pushed_destination")
     if not destination:
         return ()
     if not os.path.isdir(destination):

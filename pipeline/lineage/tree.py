@@ -16,11 +16,12 @@ from rich.tree import Tree
 from components.evaluator.verdict import distinct
 from pipeline.base.texts import bytes_text
 from pipeline.lineage import facts
+from pipeline.store.state import State
 
 if TYPE_CHECKING:
-    from pipeline.lineage.graph import Artifact, Execution, Graph
+    from pipeline.lineage.graph import Graph
     from pipeline.lineage.target import Note
-    from pipeline.store.runs import Run
+    from pipeline.store.records import Artifact, Execution, Run
 
 # More than these are summed up in one line; `--format json` has all.
 _LAYERS = 24
@@ -462,7 +463,7 @@ class _Upstream:
         elsewhere = [run for run in producer.runs if run not in self._run_ids]
         if elsewhere:
             text += f", in run {', '.join(elsewhere)}"
-        if producer.state != "complete":
+        if producer.state is not State.RAN:
             text += f" ({producer.state})"
         branch.add(_line("made by", text))
 
@@ -764,7 +765,7 @@ def _size(artifact: Artifact) -> str:
 
 def _took(execution: Execution) -> str:
     if execution.finished is None:
-        return execution.state
+        return execution.state.value
     seconds = (execution.finished - execution.started).total_seconds()
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

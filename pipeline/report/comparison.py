@@ -9,7 +9,7 @@ from pipeline.diff import difference as run_diff
 from pipeline.report.data import Candidate, ReportData
 from pipeline.report.numbers import accuracy_text, bytes_text, ratio_text, time_text
 from pipeline.report.tables import Cell, Table
-from pipeline.store.runs import Run
+from pipeline.store.records import Run
 
 _ABSENT = "–"
 

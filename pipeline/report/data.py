@@ -16,18 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.lineage import graph as lineage
-from pipeline.lineage.graph import Execution, Graph
+from pipeline.lineage.graph import Graph
 from pipeline.lineage.verdict_file import is_report, is_verdict
-from pipeline.store import runs
-from pipeline.store.metadata_store import properties
-from pipeline.store.runs import Run
+from pipeline.store.reader import Reader
+from pipeline.store.records import Artifact, Execution, Run
+from pipeline.store.state import State
 
 # Seconds that a traceback may be written after the run's record says that it ended.
 _TRACEBACK_DELAY = 120
 _TRACEBACK_LINES = 30
-
-# ml_metadata's Execution.State, in the words of a run's record.
-_STATES = {2: "started", 3: "ran", 4: "failed", 5: "cached", 6: "canceled"}
 
 
 @dataclass(frozen=True)
@@ -110,7 +107,7 @@ class Step:
     Attributes:
         node: Its id.
         type: Last part of the component's name, e.g. `Pruner`.
-        state: `ran`, `cached`, `failed`, `started` or `canceled`.
+        state: How it went in this run.
         seconds: Wall-clock time in this run; None where it was not recorded.
         execution: The execution that made its outputs, of this run or an earlier one.
         parameters: What the node was given.
@@ -120,7 +117,7 @@ class Step:
 
     node: str
     type: str
-    state: str
+    state: State
     seconds: float | None
     execution: int
     parameters: dict[str, Any]
@@ -234,27 +231,27 @@ class ReportData:
         return None
 
 
-def collect(store: Any, run: Run) -> ReportData:
+def collect(reader: Reader, run: Run) -> ReportData:
     """Reads all that there is to say of a run.
 
     Args:
-        store: ml_metadata's MetadataStore.
+        reader: Of the store.
         run: Of it.
     """
-    return _Collection(store, run).data()
+    return _Collection(reader, run).data()
 
 
 class _Collection:
     """One run's facts, as they are found."""
 
-    def __init__(self, store: Any, run: Run):
-        self.store = store
+    def __init__(self, reader: Reader, run: Run):
+        self.reader = reader
         self.run = run
         self.notes: dict[str, list[str]] = {}
-        self.protos = sorted(store.get_executions_by_context(run.context_id), key=lambda proto: proto.id)
+        self.executions = reader.executions_of_run(run)
         self.made = self._made()
-        self.graph = lineage.upstream(store, sorted({i for made in self.made.values() for i in made}))
-        self.config = runs.document(store, run.config_hash)
+        self.graph = lineage.upstream(reader, sorted({i for made in self.made.values() for i in made}))
+        self.config = reader.document(run.config_hash)
 
     def data(self) -> ReportData:
         """Puts everything together."""
@@ -273,8 +270,8 @@ class _Collection:
             baseline_layers=self._baseline_layers(),
             gate=self._gate(),
             config=self.config,
-            environment=runs.document(self.store, self.run.environment_hash),
-            data=runs.document(self.store, self.run.data_hash),
+            environment=self.reader.document(self.run.environment_hash),
+            data=self.reader.document(self.run.data_hash),
             curves=self._curves(steps),
             steps=steps,
             graph=self.graph,
@@ -288,10 +285,10 @@ class _Collection:
 
     def _made(self) -> dict[int, list[int]]:
         """Execution of this run → artifacts that it made, or took from the cache."""
-        made: dict[int, list[int]] = {proto.id: [] for proto in self.protos}
-        for event in self.store.get_events_by_execution_ids(list(made)) if made else []:
-            if event.type == event.OUTPUT:
-                made[event.execution_id].append(event.artifact_id)
+        made: dict[int, list[int]] = {execution.id: [] for execution in self.executions}
+        for edge in self.reader.edges_of_executions(made):
+            if edge.output:
+                made[edge.execution].append(edge.artifact)
         return made
 
     def _of_type(self, name: str) -> list[Execution]:
@@ -305,42 +302,36 @@ class _Collection:
         return [found[key] for key in sorted(found, reverse=True)]
 
     def _steps(self) -> tuple[Step, ...]:
-        types = {kind.id: kind.name.rpartition(".")[2] for kind in self.store.get_execution_types()}
         steps = []
-        for proto in self.protos:
-            producers = [self.graph.producer(artifact) for artifact in self.made[proto.id]]
-            producer = next((p for p in producers if p is not None), None)
-            node = producer.node if producer else self._node(proto)
-            recorded = self.run.nodes.get(node)
-            outputs = [self.graph.artifacts[a] for a in self.made[proto.id] if a in self.graph.artifacts]
+        for execution in self.executions:
+            producers = [self.graph.producer(artifact) for artifact in self.made[execution.id]]
+            # Of a cached node, the execution that made what it took.
+            source = next((p for p in producers if p is not None), execution)
+            recorded = self.run.nodes.get(execution.node)
+            outputs = [
+                self.graph.artifacts[a] for a in self.made[execution.id] if a in self.graph.artifacts
+            ]
             facts = [o.properties for o in outputs if o.type in ("Model", "ModelEvaluation", "PushedModel")]
             steps.append(
                 Step(
-                    node=node,
-                    type=types[proto.type_id],
-                    state=recorded.state if recorded else _STATES.get(proto.last_known_state, "unknown"),
+                    node=execution.node,
+                    type=execution.type,
+                    state=recorded.state if recorded else execution.state,
                     seconds=recorded.seconds if recorded else None,
-                    execution=producer.id if producer else proto.id,
-                    parameters=producer.properties if producer else properties(proto),
+                    execution=source.id,
+                    parameters=source.properties,
                     facts=facts[0] if facts else {},
-                    reads=self._reads(producer.id if producer else proto.id),
+                    reads=self._reads(source.id),
                 )
             )
         return tuple(steps)
-
-    def _node(self, proto: Any) -> str:
-        types = {kind.id: kind.name for kind in self.store.get_context_types()}
-        named = {types[c.type_id]: c.name for c in self.store.get_contexts_by_execution(proto.id)}
-        return named.get("node", "").removeprefix(f"{named.get('pipeline', '')}.")
 
     def _reads(self, execution: int) -> dict[str, str]:
         if execution in self.graph.executions:
             pairs = [(key, a.id) for key, found in self.graph.inputs(execution).items() for a in found]
         else:  # it failed, and made nothing that would lead to it
-            events = self.store.get_events_by_execution_ids([execution])
-            pairs = [
-                (e.path.steps[0].key, e.artifact_id) for e in events if e.type == e.INPUT and e.path.steps
-            ]
+            edges = self.reader.edges_of_executions([execution])
+            pairs = [(edge.key, edge.artifact) for edge in edges if not edge.output and edge.key]
         producers = {key: self.graph.producer(artifact) for key, artifact in pairs}
         return {key: producer.node for key, producer in sorted(producers.items()) if producer}
 
@@ -440,7 +431,7 @@ class _Collection:
             self._note("curves", f"No learning curve was kept of {', '.join(without)}.")
         return tuple(curves)
 
-    def _models(self, step: Step) -> list[lineage.Artifact]:
+    def _models(self, step: Step) -> list[Artifact]:
         if step.execution not in self.graph.executions or step.type == "Selector":
             return []
         outputs = self.graph.outputs(step.execution).values()

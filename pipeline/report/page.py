@@ -17,7 +17,8 @@ from markupsafe import Markup
 
 from pipeline.report import advice, charts, comparison, drawing, numbers, palette, tables, usage
 from pipeline.report.data import ReportData, collect
-from pipeline.store.runs import Run
+from pipeline.store.reader import Reader
+from pipeline.store.records import Run
 
 _FOLDER = Path(__file__).parent
 
@@ -31,31 +32,31 @@ class ReportError(Exception):
     """A page that cannot be written; the text says why, and what to do."""
 
 
-def write(store: Any, run: Run, output: Path) -> None:
+def write(reader: Reader, run: Run, output: Path) -> None:
     """Writes the report of a run.
 
     Args:
-        store: ml_metadata's MetadataStore.
+        reader: Of the store.
         run: Of it.
         output: The page. It is written beside and moved into place, so that it is never there in part.
 
     Raises:
         ReportError: Where it cannot be written; what stood there before is left as it was.
     """
-    _save(render(collect(store, run)), output)
+    _save(render(collect(reader, run)), output)
 
 
-def write_comparison(store_a: Any, run_a: Run, store_b: Any, run_b: Run, output: Path) -> None:
+def write_comparison(reader_a: Reader, run_a: Run, reader_b: Reader, run_b: Run, output: Path) -> None:
     """Writes a page that has two runs side by side.
 
     Args:
-        store_a: Store of the first run.
+        reader_a: Of the store that has the first run.
         run_a: The first run.
-        store_b: Store of the second one.
+        reader_b: Of the store that has the second run.
         run_b: The second run.
         output: As for `write`.
     """
-    _save(render_comparison(collect(store_a, run_a), collect(store_b, run_b)), output)
+    _save(render_comparison(collect(reader_a, run_a), collect(reader_b, run_b)), output)
 
 
 def _save(text: str, output: Path) -> None:

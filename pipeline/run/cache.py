@@ -1,56 +1,69 @@
-"""Which nodes of a plan are already done, told from ML Metadata as TFX's cache will tell it."""
+"""Which nodes of a plan are already done, by the rules of TFX's cache."""
 
 from __future__ import annotations
 
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 from components.common.base.file_hashes import FILES, digests
 from pipeline.plan.node import PUSHER, Node
 from pipeline.plan.plan import Plan
-from pipeline.store.metadata_store import Done, MetadataStore, is_live, properties
+from pipeline.store.reader import Reader
+from pipeline.store.records import Artifact, by_key
+from pipeline.store.state import State
 
 
-def cached_nodes(plan: Plan, store: MetadataStore) -> dict[str, Done]:
+def cached_nodes(plan: Plan, reader: Reader | None) -> set[str]:
     """Finds the nodes whose results a run would take from the cache.
 
-    A node is cached where an earlier execution of it had the same parameters and the same input
-    artifacts, and its outputs still exist. Whatever reads the output of a node that would run would
-    run too.
+    A node is cached if an earlier execution of it had the same parameters and the same input artifacts,
+    and its outputs still exist. What reads the output of a node that would run would run, too.
 
     Args:
         plan: What would be run.
-        store: What was run.
+        reader: Of the store with the earlier runs; None if there is no store yet.
 
     Returns:
-        Node id → the execution whose outputs would be used.
+        Ids of nodes.
     """
-    cached: dict[str, Done] = {}
-    for node in plan.nodes:
-        if all(source.node in cached for source in node.inputs.values()):
-            match = _match(node, cached, store)
-            if match is not None:
-                cached[node.id] = match
-    return cached
+    cached: dict[str, dict[str, list[int]]] = {}
+    if reader is not None:
+        for node in plan.nodes:
+            if all(source.node in cached for source in node.inputs.values()):
+                inputs = {
+                    key: cached[source.node].get(source.key, []) for key, source in node.inputs.items()
+                }
+                outputs = _cached_outputs(reader, plan.name, node, inputs)
+                if outputs is not None:
+                    cached[node.id] = outputs
+    return set(cached)
 
 
-def _match(node: Node, cached: dict[str, Done], store: MetadataStore) -> Done | None:
-    wanted_inputs = {
-        key: [artifact.id for artifact in cached[source.node].outputs.get(source.key, [])]
-        for key, source in node.inputs.items()
-    }
-    for done in store.done(node.id):
-        same = done.inputs == wanted_inputs and all(
-            done.parameters.get(name) == value for name, value in node.parameters.items()
-        )
-        artifacts = [artifact for found in done.outputs.values() for artifact in found]
-        if not same or not artifacts or not all(is_live(artifact) for artifact in artifacts):
+def _cached_outputs(
+    reader: Reader, pipeline: str, node: Node, inputs: dict[str, list[int]]
+) -> dict[str, list[int]] | None:
+    """Output key → ids of the artifacts that TFX would take; None if the node would run.
+
+    Executions that took cached outputs are passed over: ML Metadata does not have all of their parameters,
+    and the execution that made the outputs is there, too.
+    """
+    for execution in reader.executions_of_node(pipeline, node.id):
+        known = execution.properties
+        if execution.state is not State.RAN or any(
+            known.get(name) != value for name, value in node.parameters.items()
+        ):
+            continue
+        edges = reader.edges_of_executions([execution.id])
+        outputs = by_key(edges, output=True)
+        if by_key(edges, output=False) != inputs or not outputs:
+            continue
+        artifacts = reader.artifacts(i for ids in outputs.values() for i in ids)
+        if not all(artifact.live for artifact in artifacts):
             continue
         if node.id == PUSHER and not is_current_push(artifacts[0], push_directory(node)):
             return None
-        return done
+        return outputs
     return None
 
 
@@ -68,13 +81,13 @@ def newest_version(directory: str) -> str | None:
     return max(versions, key=int, default=None)
 
 
-def is_current_push(pushed_model: Any, directory: str) -> bool:
-    """Whether what a `PushedModel` artifact says is still so.
+def is_current_push(pushed_model: Artifact, directory: str) -> bool:
+    """Whether what a `PushedModel` artifact says is still true.
 
-    It is not where the version was removed, or where another model was pushed since: going back to an
-    earlier winner has to push it again.
+    It is not if the version was removed, or if another model was pushed since: going back to an earlier
+    winner has to push it again.
     """
-    facts = properties(pushed_model)
+    facts = pushed_model.properties
     if not facts.get("pushed"):
         return True  # there was no winner, and nothing to keep
     destination = str(facts.get("pushed_destination", ""))

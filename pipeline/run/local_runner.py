@@ -33,10 +33,13 @@ from pipeline.plan.node import EXAMPLE_GENS, PUSHER, SELECTOR
 from pipeline.plan.plan import Plan
 from pipeline.run import build, cache
 from pipeline.run.provenance import Provenance
-from pipeline.run.record import RUN, RunRecord
-from pipeline.store.metadata_store import MetadataStore, connect, properties
+from pipeline.run.record import RunRecord
+from pipeline.store.connection import connect
+from pipeline.store.reader import RUN, Reader
+from pipeline.store.records import Artifact, by_key
+from pipeline.store.state import State
 
-RAN, CACHED, FAILED = "ran", "cached", "failed"
+RAN, CACHED, FAILED = State.RAN, State.CACHED, State.FAILED
 
 
 @dataclass(frozen=True)
@@ -190,9 +193,9 @@ class _Watch:
         self.versions_before_push: set[str] | None = None
         self.push_directory = cache.push_directory(plan.node(PUSHER))
 
-    def store(self) -> MetadataStore:
+    def reader(self) -> Reader:
         """The metadata as it is now."""
-        return MetadataStore(self.config.metadata_url, self.plan.name)
+        return Reader(connect(self.config.metadata_url))
 
     def launcher_class(self) -> type[launcher.Launcher]:
         """A TFX launcher that reports to this watch."""
@@ -237,7 +240,7 @@ class _Watch:
         if node_id == PUSHER:
             self.versions_before_push = _versions(self.push_directory)
         self.observe(NodeEvent(node_id, "started"))
-        self._record_node(node_id, "started", 0.0)
+        self._record_node(node_id, State.RUNNING, 0.0)
         start, began = time.monotonic(), time.time()
 
         def tell(text: str) -> None:
@@ -268,11 +271,11 @@ class _Watch:
 
     def _find_execution(self, node_id: str, began: float) -> None:
         """Remembers the execution of a node that failed; TFX may not have come to make one."""
-        for execution in self.store().executions(node_id, completed=False)[:1]:
-            if execution.create_time_since_epoch >= int(began * 1000):
+        for execution in self.reader().executions_of_node(self.plan.name, node_id)[:1]:
+            if execution.started.timestamp() >= int(began * 1000) / 1000:
                 self.executions[node_id] = execution.id
 
-    def _record_node(self, node_id: str, state: str, seconds: float) -> None:
+    def _record_node(self, node_id: str, state: State, seconds: float) -> None:
         if self.record is not None:
             self.record.node(node_id, state, seconds, self.executions.get(node_id))
 
@@ -289,39 +292,38 @@ class _Watch:
         if self.record is None:
             return
         if isinstance(error, NodeFailed):
-            self.record.finish("failed", EXIT_NODE_FAILED, failed_node=error.node, reason=error.reason())
+            self.record.finish(
+                State.FAILED, EXIT_NODE_FAILED, failed_node=error.node, reason=error.reason()
+            )
         elif isinstance(error, (Interrupted, KeyboardInterrupt)):
-            self.record.finish("interrupted", EXIT_INTERRUPTED)
+            self.record.finish(State.INTERRUPTED, EXIT_INTERRUPTED)
         else:
-            self.record.finish("failed", EXIT_NODE_FAILED, reason=describe(error))
+            self.record.finish(State.FAILED, EXIT_NODE_FAILED, reason=describe(error))
 
     def _stop_if_asked(self) -> None:
         if self.interrupted:
             raise Interrupted
 
-    def _state(self, node_id: str, info: Any) -> str:
-        states = metadata_store_pb2.Execution
-        for execution in self.store().executions(node_id, completed=False):
-            if info is not None and execution.id == info.execution_id:
-                self.executions[node_id] = execution.id
-                known = {states.COMPLETE: RAN, states.CACHED: CACHED}
-                return known.get(execution.last_known_state, FAILED)
+    def _state(self, node_id: str, info: Any) -> State:
+        for execution in self.reader().executions([info.execution_id] if info is not None else []):
+            self.executions[node_id] = execution.id
+            return execution.state if execution.state in (RAN, CACHED) else FAILED
         return FAILED
 
-    def outputs(self, node_id: str) -> dict[str, list[Any]]:
+    def outputs(self, node_id: str) -> dict[str, list[Artifact]]:
         """Output artifacts of a node in this run, whether it ran or not."""
-        store = self.store()
-        for execution in store.executions(node_id, completed=False):
-            if execution.id == self.executions.get(node_id):
-                return store.details(execution).outputs
-        return {}
+        if node_id not in self.executions:
+            return {}
+        return _outputs(self.reader(), self.executions[node_id])
 
     def push_is_current(self) -> bool:
         """Whether the selected model is the newest that was pushed, so that it need not be again."""
         selected = [artifact.id for artifact in self.outputs(SELECTOR).get("model", [])]
-        for done in self.store().done(PUSHER):
-            if done.inputs.get("model") == selected:
-                pushed = done.outputs.get("pushed_model", [])
+        reader = self.reader()
+        for execution in reader.executions_of_node(self.plan.name, PUSHER):
+            edges = reader.edges_of_executions([execution.id])
+            if execution.state is RAN and by_key(edges, output=False).get("model") == selected:
+                pushed = _outputs(reader, execution.id).get("pushed_model", [])
                 return bool(pushed) and cache.is_current_push(pushed[0], self.push_directory)
         return True
 
@@ -329,23 +331,22 @@ class _Watch:
         """Versions that this run's Pusher has begun and not recorded; others' are none of its business."""
         if self.versions_before_push is None or PUSHER in self.nodes:
             return set()
-        recorded = {
-            str(properties(artifact).get("pushed_version"))
-            for done in self.store().done(PUSHER)
-            for artifact in done.outputs.get("pushed_model", [])
-        }
+        reader = self.reader()
+        ran = [e.id for e in reader.executions_of_node(self.plan.name, PUSHER) if e.state is RAN]
+        pushed = reader.artifacts(edge.artifact for edge in reader.edges_of_executions(ran) if edge.output)
+        recorded = {str(artifact.properties.get("pushed_version")) for artifact in pushed}
         return _versions(self.push_directory) - self.versions_before_push - recorded
 
     def result(self) -> RunResult:
         """The run's outcome, read from what its last nodes wrote."""
         report_uri = self.outputs(SELECTOR)["report"][0].uri
         report = json.loads(Path(report_uri, REPORT_FILE).read_text(encoding="utf-8"))
-        pushed = properties(self.outputs(PUSHER)["pushed_model"][0])
+        pushed = self.outputs(PUSHER)["pushed_model"][0].properties
         destination = str(pushed["pushed_destination"]) if pushed.get("pushed") else None
         pushed_now = self.nodes[PUSHER] == RAN
         if self.record is not None:
             self.record.finish(
-                "pushed" if destination else "no candidate passed",
+                State.PUSHED if destination else State.NONE_PASSED,
                 EXIT_PUSHED if destination else EXIT_NONE_PASSED,
                 winner=report["winner"] or "",
                 pushed=destination or "",
@@ -362,6 +363,11 @@ def _launching_with(launcher_class: type[launcher.Launcher]) -> Iterator[None]:
         yield
     finally:
         local_dag_runner.launcher.Launcher = original
+
+
+def _outputs(reader: Reader, execution_id: int) -> dict[str, list[Artifact]]:
+    found = by_key(reader.edges_of_executions([execution_id]), output=True)
+    return {key: reader.artifacts(ids) for key, ids in found.items()}
 
 
 def _versions(directory: str) -> set[str]:

@@ -20,12 +20,11 @@ from ml_metadata import errors
 from ml_metadata.proto import metadata_store_pb2
 
 from pipeline.base.process import Process, this_process
-from pipeline.lineage.graph import MARKS
 from pipeline.run.provenance import Provenance, summary
-from pipeline.store.metadata_store import connect, properties
-
-RUN, DOCUMENT, FILE = "pipeline_run", "paredown_document", "paredown_file"
-RUNNING = "running"
+from pipeline.store.connection import connect
+from pipeline.store.reader import DOCUMENT, FILE, MARKS, RUN
+from pipeline.store.records import Artifact
+from pipeline.store.state import State
 
 # A model's files by their digest, as components write it.
 FILES = "files"
@@ -56,16 +55,16 @@ class RunRecord:
         self._data_hash = provenance.data.digest
         self._write(opening(provenance, this_process(), datetime.now(timezone.utc)))
 
-    def node(self, node_id: str, state: str, seconds: float, execution: int | None) -> None:
+    def node(self, node_id: str, state: State, seconds: float, execution: int | None) -> None:
         """Records that a node began or ended.
 
         Args:
             node_id: The node's.
-            state: `started`, `ran`, `cached` or `failed`.
+            state: How it is going, or went.
             seconds: Since it began.
             execution: Id of its execution, where there is one.
         """
-        self._nodes[node_id] = {"state": state, "seconds": round(seconds, 3), "execution": execution}
+        self._nodes[node_id] = {"state": state.value, "seconds": round(seconds, 3), "execution": execution}
         self._write(node_facts(self._nodes))
         if execution is not None:
             self._mark(execution, node_id)
@@ -81,28 +80,28 @@ class RunRecord:
             set_facts(execution, execution_facts(self._pipeline, node_id, self._run_id))
             store.put_executions([execution])
 
-    def outputs(self, artifacts: Iterable[Any]) -> None:
-        """Makes a node's output artifacts (ml_metadata protos) findable by the content of their files."""
+    def outputs(self, artifacts: Iterable[Artifact]) -> None:
+        """Makes a node's output artifacts findable by the content of their files."""
         store = connect(self._url, write=True)
         for artifact in artifacts:
             for digest in sorted(set(_files(artifact).values())):
                 context = _put_named(store, FILE, digest, {})
                 _attribute(store, artifact.id, context)
 
-    def examples(self, artifacts: Iterable[Any]) -> None:
-        """Ties examples (ml_metadata protos) to the data files that they were read from."""
+    def examples(self, artifacts: Iterable[Artifact]) -> None:
+        """Links examples to the data files that they were read from."""
         store = connect(self._url, write=True)
-        for artifact in artifacts:
+        for artifact in store.get_artifacts_by_id([found.id for found in artifacts]):
             artifact.custom_properties["data_hash"].string_value = self._data_hash
             store.put_artifacts([artifact])
             context = store.get_context_by_type_and_name(DOCUMENT, self._data_hash)
             _attribute(store, artifact.id, context.id)
 
-    def finish(self, status: str, exit_code: int, **facts: str | int) -> None:
+    def finish(self, status: State, exit_code: int, **facts: str | int) -> None:
         """Records how the run ended.
 
         Args:
-            status: `pushed`, `no candidate passed`, `failed` or `interrupted`.
+            status: PUSHED, NONE_PASSED, FAILED or INTERRUPTED.
             exit_code: Of the command.
             facts: `winner`, `pushed`, `pushed_now`, `failed_node`, `reason`.
         """
@@ -123,7 +122,7 @@ def opening(provenance: Provenance, process: Process, at: datetime) -> Facts:
         "pid": process.pid,
         "process_started": process.started,
         "started": at.isoformat(timespec="milliseconds"),
-        "status": RUNNING,
+        "status": State.RUNNING.value,
         **node_facts({}),
     }
 
@@ -131,7 +130,7 @@ def opening(provenance: Provenance, process: Process, at: datetime) -> Facts:
 def node_facts(nodes: dict[str, dict[str, Any]]) -> Facts:
     """What a run's context says of its nodes: how many ran, were cached and failed, and each by itself."""
     states = [node["state"] for node in nodes.values()]
-    counts = {f"nodes_{state}": states.count(state) for state in ("ran", "cached", "failed")}
+    counts = {f"nodes_{state}": states.count(state) for state in (State.RAN, State.CACHED, State.FAILED)}
     return {"nodes": json.dumps(nodes), **counts}
 
 
@@ -140,10 +139,10 @@ def execution_facts(pipeline: str, node_id: str, run_id: str) -> Facts:
     return dict(zip(MARKS, (pipeline, node_id, run_id), strict=True))
 
 
-def closing(status: str, exit_code: int, at: datetime, **facts: str | int) -> Facts:
-    """What a run's context says once it has ended."""
+def closing(status: State, exit_code: int, at: datetime, **facts: str | int) -> Facts:
+    """What a run's context says after its end."""
     ended = at.isoformat(timespec="milliseconds")
-    return {"status": status, "exit_code": exit_code, "finished": ended, **facts}
+    return {"status": status.value, "exit_code": exit_code, "finished": ended, **facts}
 
 
 def set_facts(node: Any, values: Facts) -> None:
@@ -158,9 +157,9 @@ def set_facts(node: Any, values: Facts) -> None:
             target.double_value = value
 
 
-def _files(artifact: Any) -> dict[str, str]:
-    """What an artifact's model files hold, and the model that it comes from, where it comes from one."""
-    known = properties(artifact)
+def _files(artifact: Artifact) -> dict[str, str]:
+    """SHA-256 of an artifact's model files, and of the model that it was made from if there is one."""
+    known = artifact.properties
     text = known.get(FILES)
     found = json.loads(text) if text else {}
     return {**found, **{name: known[name] for name in SOURCES if known.get(name)}}

@@ -1,4 +1,4 @@
-"""Opening a metadata store, with one clear sentence where that fails."""
+"""Opens a metadata store; if that fails, one sentence says why and what to do."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from pipeline.config import metadata_url
 from pipeline.config.metadata_url import MetadataUrl, StoreError
+
+if TYPE_CHECKING:
+    from ml_metadata.metadata_store import MetadataStore
 
 _PATIENCE = 5.0  # seconds that a server has to answer
 _ATTEMPTS = 10  # at a database that another run is just making; TFX's own number
@@ -31,28 +34,34 @@ class MissingDatabase(StoreError):
     """A database that is not there, and was not to be made."""
 
 
-def open_store(url: MetadataUrl | str, readonly: bool = False) -> Any:
-    """Opens a store.
+def exists(url: str) -> bool:
+    """Whether there may be a store: an SQLite file that is not empty, or the address of a server."""
+    path = metadata_url.parse(url).path
+    return path is None or (os.path.exists(path) and os.path.getsize(path) > 0)
 
-    A database and its tables are made where they are not there.
+
+def connect(url: MetadataUrl | str, write: bool = False) -> MetadataStore:
+    """Opens a store.
 
     Args:
         url: As `run.metadata` has it.
-        readonly: Whether an SQLite file is opened for reading only, and a database that is not there is
-            an error. Tables are made in a database that has none: ml_metadata cannot do without.
+        write: Whether to write to the store. A database that does not exist is then created; without, it is
+            an error, and an SQLite file is opened read-only. A database without tables gets them in any
+            case, because ml_metadata cannot open it otherwise.
 
     Returns:
-        An ml_metadata MetadataStore, or what does the same on PostgreSQL.
+        ml_metadata's MetadataStore, or a store with the same methods on PostgreSQL.
 
     Raises:
-        StoreError: Where it cannot be opened; MissingDatabase where the database is not there.
+        MissingDatabase: If there is no such database.
+        StoreError: If the store cannot be opened for another reason; the text shows no password.
     """
     from ml_metadata import errors
     from ml_metadata.metadata_store import metadata_store
 
     if isinstance(url, str):
         url = metadata_url.parse(url)
-    config = url.connection_config(readonly)
+    config = url.connection_config(readonly=not write)
     if url.path is None:
         _reach(url)
     for attempt in range(_ATTEMPTS):
@@ -71,7 +80,7 @@ def open_store(url: MetadataUrl | str, readonly: bool = False) -> Any:
     if url.scheme == "postgresql":
         from pipeline.store.postgresql import PostgresqlStore
 
-        return PostgresqlStore(store)
+        return cast("MetadataStore", PostgresqlStore(store))
     return store
 
 

@@ -20,6 +20,8 @@ from components.evaluator.params import Gate
 from pipeline.base.process import Process
 from pipeline.run import record as run_record
 from pipeline.run.provenance import Document, Provenance
+from pipeline.store.reader import DOCUMENT, FILE, RUN
+from pipeline.store.state import State
 
 RUNS_PER_DATA = 20
 _BEGIN = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -88,7 +90,7 @@ class Maker:
         self.root = root
         self.contexts = {
             name: self.store.put_context_type(metadata_store_pb2.ContextType(name=name))
-            for name in ("pipeline", "node", run_record.RUN, run_record.DOCUMENT, run_record.FILE)
+            for name in ("pipeline", "node", RUN, DOCUMENT, FILE)
         }
         self.executions = {
             name: self.store.put_execution_type(metadata_store_pb2.ExecutionType(name=f"tfx.{name}"))
@@ -116,7 +118,7 @@ class Maker:
         fresh = number % RUNS_PER_DATA == 0
         started = _BEGIN + timedelta(hours=number)
         states = {name: "cached" if name in _CACHEABLE and not fresh else "ran" for name in _NODES}
-        run = metadata_store_pb2.Context(name=started.isoformat(), type_id=self.contexts[run_record.RUN])
+        run = metadata_store_pb2.Context(name=started.isoformat(), type_id=self.contexts[RUN])
         pushed = f"{self.root}/serving/{number}"
         nodes = {
             name: {"state": state, "seconds": 1.5, "execution": self.next_execution + index}
@@ -128,7 +130,7 @@ class Maker:
                 **run_record.opening(self._provenance(number), Process("elsewhere", 1, "boot:1"), started),
                 **run_record.node_facts(nodes),
                 **run_record.closing(
-                    "pushed",
+                    State.PUSHED,
                     0,
                     started + timedelta(minutes=9),
                     winner="pruned",
@@ -184,7 +186,7 @@ class Maker:
         contexts: dict[str, int] = {}
         for _, digest in files:
             if digest not in contexts:
-                contexts[digest] = self._named(run_record.FILE, digest, {}).id
+                contexts[digest] = self._named(FILE, digest, {}).id
         attributions = [
             metadata_store_pb2.Attribution(artifact_id=artifact_ids[index], context_id=contexts[digest])
             for index, digest in files
@@ -211,8 +213,8 @@ class Maker:
         }
         made = {kind: Document(kind, json.dumps(content)) for kind, content in documents.items()}
         for kind, document in made.items():
-            if self.store.get_context_by_type_and_name(run_record.DOCUMENT, document.digest) is None:
-                self._named(run_record.DOCUMENT, document.digest, {"kind": kind, "json": document.text})
+            if self.store.get_context_by_type_and_name(DOCUMENT, document.digest) is None:
+                self._named(DOCUMENT, document.digest, {"kind": kind, "json": document.text})
         commit = hashlib.sha1(str(number // 7).encode()).hexdigest()
         return Provenance(
             "nightly", "nightly.yaml", **made, version="1", git_commit=commit, git_dirty=False, seed=42

@@ -15,7 +15,7 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2
 
 from pipeline.config.metadata_url import PASSWORD_VARIABLE
-from pipeline.store.connection import open_store
+from pipeline.store.connection import connect
 from tests.e2e.conftest import Outcome, Project, make_project
 from tests.servers.copy_store import copy_store
 from tests.servers.database import Database
@@ -189,7 +189,7 @@ def test_the_tables_hold_the_runs_apart(any_store: Finished) -> None:
 
 def test_what_the_nodes_were_told_is_whole(any_store: Finished) -> None:
     """JSON within JSON has backslashes, and configs are long: ml_metadata alone loses both."""
-    store = open_store(any_store.url, readonly=True)
+    store = connect(any_store.url)
     executions = store.get_executions()
     assert len(executions) == sum(len(outcome.json()["nodes"]) for outcome in any_store.outcomes.values())
     told = [properties(execution) for execution in executions]
@@ -257,7 +257,7 @@ def aside(text: str) -> str:
 
 def test_lineage_is_that_of_the_same_runs_in_sqlite(any_store: Finished, tmp_path: Path) -> None:
     copy = f"sqlite:///{tmp_path}/copy.sqlite"
-    copy_store(open_store(any_store.url, readonly=True), open_store(copy))
+    copy_store(connect(any_store.url), connect(copy, write=True))
     for name, outcome in any_store.outcomes.items():
         project, result = any_store.projects[name], outcome.json()
         on_server, on_sqlite = (

@@ -12,8 +12,9 @@ from typing import Any
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from components.registry import STEPS
-from pipeline.lineage.graph import Artifact, Edge, Execution, Graph
-from pipeline.store.runs import Run
+from pipeline.lineage.graph import Graph
+from pipeline.store.records import Artifact, Edge, Execution, Run
+from pipeline.store.state import State
 
 BEGAN = datetime(2026, 11, 22, 12, 45, 56, 849000, tzinfo=timezone.utc)
 RUN, EARLIER = "2026-11-22T12:45:56.849179", "2026-11-22T08:49:28.755139"
@@ -87,7 +88,7 @@ class GraphBuilder:
         outputs: dict[str, tuple[str, dict[str, Any]]],
         properties: dict[str, Any] | None = None,
         run: str = RUN,
-        state: str = "complete",
+        state: State = State.RAN,
     ) -> list[int]:
         """Adds an execution with outputs (key → type and properties); returns the ids of the outputs."""
         number = len(self.executions) + 1
@@ -291,7 +292,7 @@ def _run(winner: str) -> Run:
         context_id=63,
         started=BEGAN,
         finished=BEGAN + timedelta(minutes=10),
-        status="pushed" if winner else "no candidate passed",
+        status=State.PUSHED if winner else State.NONE_PASSED,
         config_path="/work/configs/mnist/pipeline.yaml",
         config_hash=hashlib.sha256(json.dumps(CONFIG, sort_keys=True).encode()).hexdigest(),
         environment_hash="e" * 64,

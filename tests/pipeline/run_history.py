@@ -14,7 +14,9 @@ from ml_metadata.proto import metadata_store_pb2
 from pipeline.base.process import Process, this_process
 from pipeline.run import record as run_record
 from pipeline.run.provenance import Document, Provenance
-from pipeline.store.metadata_store import connect
+from pipeline.store.connection import connect
+from pipeline.store.reader import DOCUMENT, RUN, Reader
+from pipeline.store.state import State
 
 TYPES = {
     "ImportExampleGen": "tfx.components.example_gen.import_example_gen.component.ImportExampleGen",
@@ -55,6 +57,7 @@ class History:
         self.pipeline = pipeline
         self.database = root / "metadata.sqlite"
         self.store = store or connect(f"sqlite:///{self.database}", write=True)
+        self.reader = Reader(self.store)
         self.runs: dict[str, int] = {}
         self._records: dict[str, dict[str, Any]] = {}
 
@@ -75,15 +78,15 @@ class History:
             made_of: For its record.
             facts: For the end of its record.
         """
-        context = self._context(run_record.RUN, name)
+        context = self._context(RUN, name)
         if status is not None:
             made_of = made_of or provenance(self.pipeline)
             for each in made_of.documents():
-                self._context(run_record.DOCUMENT, each.digest, {"kind": each.kind, "json": each.text})
+                self._context(DOCUMENT, each.digest, {"kind": each.kind, "json": each.text})
             now = datetime.now(timezone.utc)
             known = run_record.opening(made_of, process or this_process(), now)
             if status != "running":
-                known |= run_record.closing(status, 0, now, **facts)
+                known |= run_record.closing(State(status), 0, now, **facts)
             run_record.set_facts(context, known)
             self.store.put_contexts([context])
         self.runs[name] = context.id

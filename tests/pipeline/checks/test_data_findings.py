@@ -37,7 +37,7 @@ def recorded(folder: Path, text: str | None) -> tuple[MadeRun, object, int]:
 
 def test_report_and_lineage_tell_what_was_let_pass(tmp_path: Path) -> None:
     made, run, schema = recorded(tmp_path, as_property(FOUND))
-    data = collect(made.store, run)
+    data = collect(made.reader, run)
     table = tables.findings(data)
     assert table is not None
     assert [[cell.text for cell in row] for row in table.rows] == [
@@ -48,7 +48,7 @@ def test_report_and_lineage_tell_what_was_let_pass(tmp_path: Path) -> None:
     assert '<section id="data"' in page and "1 of 900 examples have a value &lt;b&gt;" in page
 
     console = Console(width=200, record=True, file=(tmp_path / "screen").open("w", encoding="utf-8"))
-    console.print(lineage_tree.tree(lineage.upstream(made.store, [schema]), [run]))
+    console.print(lineage_tree.tree(lineage.upstream(made.reader, [schema]), [run]))
     shown = console.export_text()
     assert "tolerated feature 'payment' of split 'eval': unseen: 0.50% of the values are" in shown
     assert "allowed feature 'tract' of split 'train': missing" in shown
@@ -56,8 +56,8 @@ def test_report_and_lineage_tell_what_was_let_pass(tmp_path: Path) -> None:
 
 def test_nothing_found_is_said_and_nothing_known_is_not(tmp_path: Path) -> None:
     made, run, _ = recorded(tmp_path / "none", "[]")
-    assert "The validation of the data found nothing." in render(collect(made.store, run))
+    assert "The validation of the data found nothing." in render(collect(made.reader, run))
     made, run, _ = recorded(tmp_path / "unknown", None)
-    assert '<section id="data"' not in render(collect(made.store, run))
+    assert '<section id="data"' not in render(collect(made.reader, run))
     made, run, _ = recorded(tmp_path / "other", '[{"from": "another version"}]')
-    assert '<section id="data"' in render(collect(made.store, run))
+    assert '<section id="data"' in render(collect(made.reader, run))

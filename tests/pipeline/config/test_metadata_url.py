@@ -29,7 +29,7 @@ from ml_metadata.proto import metadata_store_pb2
 from pipeline.config import config_file, metadata_url
 from pipeline.config.metadata_url import PASSWORD_VARIABLE, StoreError, parse
 from pipeline.config.problem import ConfigError
-from pipeline.store.connection import MissingDatabase, connect_error, open_store
+from pipeline.store.connection import MissingDatabase, connect, connect_error
 from pipeline.store.postgresql import PostgresqlStore
 from tests.servers.database import Database, free_port
 from tests.servers.grpc_store import metadata_server
@@ -302,10 +302,10 @@ def test_any_text_comes_back_as_it_was_written(
         server = request.getfixturevalue(kind)
         monkeypatch.setenv(PASSWORD_VARIABLE, server.password)
         url = server.url("texts")
-    store = open_store(url)
+    store = connect(url, write=True)
     for name, text in TEXTS.items():
         assert put(store, name, text).custom_properties["text"].string_value == text, name
-    again = open_store(url, readonly=True)
+    again = connect(url)
     found = {c.name: c.custom_properties["text"].string_value for c in again.get_contexts_by_type("note")}
     assert found == TEXTS
 
@@ -316,7 +316,7 @@ def test_ml_metadata_alone_cannot_keep_these_texts_in_postgresql(
     """The reason for PostgresqlStore: when this fails, it can go."""
     monkeypatch.setenv(PASSWORD_VARIABLE, postgresql_server.password)
     url = postgresql_server.url("bare")
-    open_store(url)
+    connect(url, write=True)
     bare = metadata_store.MetadataStore(parse(url).connection_config())
     for name, reason in (("backslash", "syntax error"), ("too long for an index", "index row")):
         with pytest.raises(Exception, match=reason):
@@ -327,7 +327,7 @@ def test_postgresql_keeps_short_texts_as_they_are_and_others_beside_them(
     postgresql_server: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(PASSWORD_VARIABLE, postgresql_server.password)
-    store = open_store(postgresql_server.url("columns"))
+    store = connect(postgresql_server.url("columns"), write=True)
     put(store, "plain", TEXTS["plain"])
     put(store, "backslash", TEXTS["backslash"])
     rows = postgresql_server.ask(
@@ -342,7 +342,7 @@ def test_postgresql_store_changes_nodes_wherever_a_call_has_them(
     postgresql_server: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(PASSWORD_VARIABLE, postgresql_server.password)
-    store = open_store(postgresql_server.url("nodes"))
+    store = connect(postgresql_server.url("nodes"), write=True)
     assert isinstance(store, PostgresqlStore)
     text = TEXTS["backslash"]
     artifact = metadata_store_pb2.Artifact(
@@ -379,7 +379,7 @@ def test_postgresql_store_changes_nodes_wherever_a_call_has_them(
 def test_localhost_is_reached_over_tcp(mariadb_server: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """MySQL's client looks for a socket file where the host is called localhost."""
     monkeypatch.setenv(PASSWORD_VARIABLE, mariadb_server.password)
-    store = open_store(mariadb_server.url("places").replace("127.0.0.1", "localhost"))
+    store = connect(mariadb_server.url("places").replace("127.0.0.1", "localhost"), write=True)
     put(store, "a", "text")
 
 
@@ -388,7 +388,7 @@ def test_a_socket_is_a_way_in(server: Database) -> None:
     place = server.folder / "socket" if server.scheme == "mysql" else server.folder
     port = "" if server.scheme == "mysql" else f":{server.port}"
     url = f"{server.scheme}://{server.user}@{port}/sockets?socket={place}"
-    assert put(open_store(url), "a", "text").name == "a"
+    assert put(connect(url, write=True), "a", "text").name == "a"
 
 
 @every_database
@@ -398,7 +398,7 @@ def test_a_wrong_or_missing_password_is_told_in_a_sentence(
     url = server.url("passwords")
     monkeypatch.setenv(PASSWORD_VARIABLE, "hunter2")
     with pytest.raises(StoreError) as wrong:
-        open_store(url)
+        connect(url, write=True)
     assert str(wrong.value).startswith(
         f"{url}: the server does not let 'tester' in with the password in the environment variable "
         "PAREDOWN_METADATA_PASSWORD; correct one of them"
@@ -406,14 +406,14 @@ def test_a_wrong_or_missing_password_is_told_in_a_sentence(
     assert "hunter2" not in str(wrong.value)
     monkeypatch.delenv(PASSWORD_VARIABLE)
     with pytest.raises(StoreError, match="in with no password; put the password in the environment"):
-        open_store(url)
+        connect(url, write=True)
     assert capfd.readouterr() == ("", "")  # what the drivers say does not reach the terminal
 
 
 @every_database
 def test_a_reader_does_not_make_a_database(server: Database) -> None:
     with pytest.raises(MissingDatabase, match=r"there is no database 'nothing' on the server; a run makes"):
-        open_store(server.url("nothing"), readonly=True)
+        connect(server.url("nothing"))
     names = server.ask("SHOW DATABASES" if server.scheme == "mysql" else "SELECT datname FROM pg_database")
     assert ["nothing"] not in names
 
@@ -427,7 +427,7 @@ def test_a_user_who_may_not_make_the_database_learns_who_can(
     monkeypatch.setenv("WEAK", "w")
     url = f"{server.scheme}://weak@127.0.0.1:{server.port}/forbidden?password_env=WEAK"
     with pytest.raises(StoreError, match="administrator run CREATE DATABASE forbidden") as refused:
-        open_store(url)
+        connect(url, write=True)
     assert not isinstance(refused.value, MissingDatabase)
 
 
@@ -441,17 +441,17 @@ def test_a_user_who_may_not_write_tables_learns_what_is_missing(
     with pytest.raises(
         StoreError, match="'guest' may not read or write the tables in the database 'others'"
     ):
-        open_store(url)
+        connect(url, write=True)
 
 
 @every_database
 @pytest.mark.parametrize(("schema", "message"), [(99, "a newer ml-metadata"), (6, "an older ml-metadata")])
 def test_a_store_of_another_version_says_so(server: Database, schema: int, message: str) -> None:
     url = server.url(f"schema{schema}")
-    open_store(url)
+    connect(url, write=True)
     server.ask(f"UPDATE MLMDEnv SET schema_version={schema}", f"schema{schema}")
     with pytest.raises(StoreError, match=f"{message} wrote it \\(schema {schema}, this one"):
-        open_store(url)
+        connect(url, write=True)
 
 
 @pytest.mark.parametrize("form", ["mysql://u@{}/d", "postgresql://u@{}/d", "grpc://{}"])
@@ -460,14 +460,14 @@ def test_a_server_that_is_not_there_is_told_apart(form: str) -> None:
     with pytest.raises(
         StoreError, match=r"no server answers at port \d+ of 127.0.0.1 \(Connection refused\)"
     ):
-        open_store(nobody)
+        connect(nobody, write=True)
     with pytest.raises(StoreError, match=r"no host is called 'nohost\.invalid'"):
-        open_store(form.format("nohost.invalid:1"))
+        connect(form.format("nohost.invalid:1"), write=True)
 
 
 def test_a_socket_that_is_not_there_is_told() -> None:
     with pytest.raises(StoreError, match=r"no server answers at the socket /none/s \(No such file"):
-        open_store("mysql://u@/d?socket=/none/s")
+        connect("mysql://u@/d?socket=/none/s", write=True)
 
 
 def test_postgresql_without_tls_in_the_library_is_told(
@@ -475,22 +475,22 @@ def test_postgresql_without_tls_in_the_library_is_told(
 ) -> None:
     monkeypatch.setenv(PASSWORD_VARIABLE, postgresql_server.password)
     with pytest.raises(StoreError, match="this build of ml-metadata has no TLS for PostgreSQL"):
-        open_store(postgresql_server.url("tls", "?sslmode=require"))
+        connect(postgresql_server.url("tls", "?sslmode=require"), write=True)
 
 
 def test_sqlite_files_that_cannot_be_opened_say_why(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="there is no such folder"):
-        open_store(f"sqlite:///{tmp_path}/none/store")
+        connect(f"sqlite:///{tmp_path}/none/store", write=True)
     with pytest.raises(StoreError, match="there is no such SQLite file"):
-        open_store(f"sqlite:///{tmp_path}/none", readonly=True)
+        connect(f"sqlite:///{tmp_path}/none")
     (tmp_path / "junk").write_bytes(b"x" * 5000)
     with pytest.raises(StoreError, match="that file is not an ML Metadata store"):
-        open_store(f"sqlite:///{tmp_path}/junk")
+        connect(f"sqlite:///{tmp_path}/junk", write=True)
     (tmp_path / "folder").mkdir()
     with pytest.raises(
         StoreError, match=r"that is a folder; name the SQLite file, such as .*/folder/metadata"
     ):
-        open_store(f"sqlite:///{tmp_path}/folder", readonly=True)
+        connect(f"sqlite:///{tmp_path}/folder")
 
 
 @pytest.mark.parametrize("damage", ["truncated", "without a table"])
@@ -499,14 +499,14 @@ def test_a_damaged_sqlite_store_is_told_without_sql(
 ) -> None:
     monkeypatch.setattr(random, "random", lambda: 0.0)  # missing tables may be in the making
     file = tmp_path / "metadata.sqlite"
-    open_store(f"sqlite:///{file}")
+    connect(f"sqlite:///{file}", write=True)
     if damage == "truncated":
         file.write_bytes(file.read_bytes()[:100_000])
     else:
         with contextlib.closing(sqlite3.connect(file)) as database:
             database.execute("DROP TABLE ContextProperty")
     with pytest.raises(StoreError) as refusal:
-        open_store(f"sqlite:///{file}", readonly=True)
+        connect(f"sqlite:///{file}")
     assert str(refusal.value) == (
         f"sqlite:///{file}: the store is damaged, or not all of its tables are there; put back a copy of it, "
         "or name another"
@@ -522,7 +522,7 @@ def test_what_postgresql_says_on_connecting_is_not_lost(
     with pytest.raises(
         StoreError, match='refuses to connect: database "closed" is not currently accepting'
     ):
-        open_store(postgresql_server.url("closed"))
+        connect(postgresql_server.url("closed"), write=True)
 
 
 def test_an_error_that_nobody_foresaw_is_passed_on_in_one_line() -> None:
@@ -539,12 +539,12 @@ def test_an_error_that_nobody_foresaw_is_passed_on_in_one_line() -> None:
 def test_three_runs_that_begin_at_once_make_one_store(server: Database) -> None:
     code = """
         import sys
-        from pipeline.store.connection import open_store
+        from pipeline.store.connection import connect
         from ml_metadata.proto import metadata_store_pb2 as pb
         name, *urls = sys.argv[1:]
         for url in urls:
             sys.stdin.readline()
-            store = open_store(url)
+            store = connect(url, write=True)
             kind = store.put_context_type(pb.ContextType(name="run"))
             store.put_contexts([pb.Context(type_id=kind, name=name)])
             print("done", flush=True)
@@ -570,7 +570,7 @@ def test_three_runs_that_begin_at_once_make_one_store(server: Database) -> None:
         for process in processes:
             assert process.stdout is not None and process.stderr is not None
             assert process.stdout.readline() == "done\n", process.stderr.read()
-        assert sorted(context.name for context in open_store(url).get_contexts()) == list("abc")
+        assert sorted(context.name for context in connect(url, write=True).get_contexts()) == list("abc")
     for process in processes:
         process.communicate(timeout=60)
         assert process.returncode == 0
@@ -601,7 +601,7 @@ def test_whoever_comes_second_at_a_new_database_tries_again(
         return real(config)
 
     monkeypatch.setattr(metadata_store, "MetadataStore", second)
-    assert open_store(f"sqlite:///{tmp_path}/store.sqlite").get_contexts() == []
+    assert connect(f"sqlite:///{tmp_path}/store.sqlite", write=True).get_contexts() == []
     assert len(opened) == 2
 
 
@@ -609,7 +609,7 @@ def test_whoever_comes_second_at_a_new_database_tries_again(
 
 
 def test_a_grpc_server_gives_answers_of_more_than_four_megabytes(grpc_url: str) -> None:
-    store = open_store(grpc_url)
+    store = connect(grpc_url, write=True)
     put(store, "long", "x" * 6_000_000)
     (context,) = store.get_contexts()
     assert len(context.custom_properties["text"].string_value) == 6_000_000
@@ -618,7 +618,7 @@ def test_a_grpc_server_gives_answers_of_more_than_four_megabytes(grpc_url: str) 
 def test_a_grpc_error_keeps_its_kind(grpc_url: str) -> None:
     from ml_metadata import errors
 
-    store = open_store(grpc_url)
+    store = connect(grpc_url, write=True)
     put(store, "once", "")
     with pytest.raises(errors.AlreadyExistsError):
         put(store, "once", "")
@@ -636,7 +636,7 @@ def test_what_is_no_grpc_server_is_told() -> None:
     other.start()
     try:
         with pytest.raises(StoreError, match="the gRPC server there is not an ML Metadata server"):
-            open_store(f"grpc://127.0.0.1:{port}")
+            connect(f"grpc://127.0.0.1:{port}", write=True)
     finally:
         other.stop(None)
 
@@ -656,7 +656,7 @@ def test_what_speaks_no_grpc_at_all_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=hang_up, daemon=True).start()
         with pytest.raises(StoreError, match="something answers there, but not as an ML Metadata gRPC"):
-            open_store(f"grpc://127.0.0.1:{listening.getsockname()[1]}?timeout=5")
+            connect(f"grpc://127.0.0.1:{listening.getsockname()[1]}?timeout=5", write=True)
         listening.shutdown(socket.SHUT_RDWR)
 
 
@@ -670,12 +670,12 @@ def test_grpcs_speaks_tls_with_a_server_whose_authority_is_named(tmp_path: Path)
     credentials = grpc.ssl_server_credentials([(key, certificate)])
     with metadata_server(config, credentials) as port:
         url = f"grpcs://127.0.0.1:{port}?ssl_ca={authority}&timeout=5"
-        assert put(open_store(url), "a", "text").name == "a"
+        assert put(connect(url, write=True), "a", "text").name == "a"
         for wrong in (f"grpc://127.0.0.1:{port}?timeout=5", f"grpcs://127.0.0.1:{port}?timeout=5"):
             with pytest.raises(StoreError, match="check the port, and whether the server speaks TLS"):
-                open_store(wrong)
+                connect(wrong, write=True)
     with pytest.raises(StoreError, match=r"none\.pem cannot be read: No such file"):
-        open_store(f"grpcs://127.0.0.1:{port}?ssl_ca={tmp_path}/none.pem")
+        connect(f"grpcs://127.0.0.1:{port}?ssl_ca={tmp_path}/none.pem", write=True)
 
 
 def self_signed() -> tuple[bytes, bytes]:

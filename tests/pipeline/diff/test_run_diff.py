@@ -17,7 +17,6 @@ from pipeline.diff import table as run_diff_table
 from pipeline.diff.difference import Change
 from pipeline.lineage import run_facts
 from pipeline.run.provenance import Provenance
-from pipeline.store.runs import find_run
 from tests.pipeline.run_history import History, document, provenance
 
 EVALUATOR = "components.evaluator.component.Evaluator"
@@ -146,9 +145,9 @@ class Project:
         self.reports[name].write_text(json.dumps(report))
 
     def diff(self, first: str, second: str) -> run_diff.RunDiff:
-        runs = [find_run(self.history.store, name) for name in (first, second)]
+        runs = [self.history.reader.run(name) for name in (first, second)]
         assert runs[0] is not None and runs[1] is not None
-        return run_diff.diff(self.history.store, runs[0], self.history.store, runs[1])
+        return run_diff.diff(self.history.reader, runs[0], self.history.reader, runs[1])
 
 
 @pytest.fixture
@@ -462,9 +461,9 @@ def test_the_seed_of_an_older_run_is_that_of_its_nodes(project: Project) -> None
 def test_a_document_that_is_not_in_the_store_is_unknown_unless_its_hash_is_equal(project: Project) -> None:
     first, second = project.run("run-1"), project.run("run-2")
     lost = provenance(config=document("config", {"name": "lost"}))
-    runs = [find_run(project.history.store, name) for name in (first, second)]
+    runs = [project.history.reader.run(name) for name in (first, second)]
     assert runs[0] is not None and runs[1] is not None
-    facts = [run_facts.read(project.history.store, run) for run in runs]
+    facts = [run_facts.read(project.history.reader, run) for run in runs]
     for each in facts:
         object.__setattr__(each, "config", None)
     assert run_diff.compare(*facts).section("config").state == "equal"

@@ -21,8 +21,8 @@ from pipeline.gc import removal as garbage_removal
 from pipeline.gc import table as garbage_table
 from pipeline.gc.needs import GarbageError, KeepRules
 from pipeline.run import lock as run_lock
-from pipeline.store.metadata_store import connect
-from pipeline.store.runs import list_runs
+from pipeline.store.connection import connect
+from pipeline.store.reader import Reader
 from tests.pipeline.run_history import History, dead_process
 
 LAST_ONE = KeepRules(last=1)
@@ -35,11 +35,11 @@ def history(tmp_path: Path) -> History:
 
 
 def plan(history: History, rules: KeepRules = NONE) -> garbage.Plan:
-    return garbage.plan(history.store, rules, str(history.database))
+    return garbage.plan(history.reader, rules, str(history.database))
 
 
 def remove(history: History, rules: KeepRules = NONE) -> garbage_removal.Removal:
-    return garbage_removal.remove(history.store, rules, str(history.database))
+    return garbage_removal.remove(history.reader, rules, str(history.database))
 
 
 def artifacts(found: garbage.Plan) -> set[int]:
@@ -182,7 +182,7 @@ def test_what_stays_is_named_with_its_reason(lived: Lived) -> None:
 def test_a_plan_writes_nothing(lived: Lived) -> None:
     before = files(lived.history.root), {name: lived.history.state(i) for name, i in lived.ids.items()}
     stamp = os.stat(lived.history.database).st_mtime_ns
-    readonly = connect(f"sqlite:///{lived.history.database}")
+    readonly = Reader(connect(f"sqlite:///{lived.history.database}"))
     assert garbage.plan(readonly, LAST_ONE, str(lived.history.database)).removed
     assert before == (
         files(lived.history.root),
@@ -193,14 +193,14 @@ def test_a_plan_writes_nothing(lived: Lived) -> None:
 
 
 def test_a_second_collection_removes_nothing_and_the_store_stays_readable(lived: Lived) -> None:
-    known = [(run.id, run.status) for run in list_runs(lived.history.store)]
+    known = [(run.id, run.status) for run in lived.history.reader.runs()]
     remove(lived.history, LAST_ONE)
     left = files(lived.history.root)
     again = remove(lived.history, LAST_ONE)
     assert again.plan.removed == () and again.plan.notes == ()
     assert files(lived.history.root) == left
     opened = connect(f"sqlite:///{lived.history.database}")
-    assert [(run.id, run.status) for run in list_runs(opened)] == known
+    assert [(run.id, run.status) for run in Reader(opened).runs()] == known
     assert [status for _, status in known] == ["pushed", "interrupted", "pushed", "pushed"]
     assert len(opened.get_artifacts()) == len(lived.ids)
 
@@ -335,7 +335,7 @@ def test_the_last_runs_are_kept_three_unless_said_otherwise(history: History, ru
 def test_named_runs_and_those_since_a_time_are_kept(history: History, runs: dict[str, int]) -> None:
     named = KeepRules(last=1, runs=("run-2",))
     assert artifacts(plan(history, named)) == {runs["run-1"], runs["run-3"], runs["run-4"]}
-    started = {run.id: run.started for run in list_runs(history.store)}
+    started = {run.id: run.started for run in history.reader.runs()}
     since = KeepRules(last=0, since=started["run-3"])
     expected = {runs[name] for name, at in started.items() if at < started["run-3"]}
     assert artifacts(plan(history, since)) == expected
@@ -477,13 +477,13 @@ def test_a_store_that_was_copied_does_not_reach_into_the_root_of_the_other(
     history.execute(history.run("run-1"), "Trainer", {}, {"model": "Model"})
     copy = tmp_path / "copy.sqlite"
     shutil.copy(history.database, copy)
-    found = garbage.plan(connect(f"sqlite:///{copy}"), NONE, str(copy))
+    found = garbage.plan(Reader(connect(f"sqlite:///{copy}")), NONE, str(copy))
     assert found.removed == ()
     assert found.notes == (
         f"{history.root} has a metadata store of its own, metadata.sqlite; remove it where it is out of use: "
         "left alone, 1 in all",
     )
-    assert garbage.plan(connect(f"sqlite:///{copy}"), NONE, None).removed == ()
+    assert garbage.plan(Reader(connect(f"sqlite:///{copy}")), NONE, None).removed == ()
 
 
 def test_pipelines_of_others_are_left_alone(history: History, tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2
 
 from pipeline.lineage import graph as lineage
+from pipeline.store.reader import MARKS, Reader
+from pipeline.store.state import State
 from tests.benchmarks.many_runs import Maker
 
 NODES = {
@@ -34,7 +36,7 @@ def pushed(store: Any, number: int) -> int:
 
 
 def test_upstream_reaches_the_data_and_names_every_node(store: Any) -> None:
-    graph = lineage.upstream(store, [pushed(store, 0)])
+    graph = lineage.upstream(Reader(store), [pushed(store, 0)])
     assert {execution.node for execution in graph.executions.values()} == NODES
     (examples,) = (a for a in graph.artifacts.values() if a.type == "Examples")
     maker = graph.producer(examples.id)
@@ -42,15 +44,15 @@ def test_upstream_reaches_the_data_and_names_every_node(store: Any) -> None:
 
 
 def test_what_was_cached_leads_to_the_run_that_made_it(store: Any) -> None:
-    graph = lineage.upstream(store, [pushed(store, 7)])
+    graph = lineage.upstream(Reader(store), [pushed(store, 7)])
     runs = {execution.node: execution.runs for execution in graph.executions.values()}
     assert runs["Trainer"] == runs["ImportExampleGen"] == ("2026-01-01T00:00:00+00:00",)
     assert runs["prune"] == runs["Pusher"] == ("2026-01-01T07:00:00+00:00",)
-    assert {execution.state for execution in graph.executions.values()} == {"complete"}
+    assert {execution.state for execution in graph.executions.values()} == {State.RAN}
 
 
 def test_edges_lead_through_a_node(store: Any) -> None:
-    graph = lineage.upstream(store, [pushed(store, 3)])
+    graph = lineage.upstream(Reader(store), [pushed(store, 3)])
     prune = next(e for e in graph.executions.values() if e.node == "prune")
     assert prune.type == "Pruner" and prune.pipeline == "nightly"
     inputs = graph.inputs(prune.id)
@@ -66,13 +68,13 @@ def test_edges_lead_through_a_node(store: Any) -> None:
 
 def test_the_walk_does_not_need_folders_named_by_executions(store: Any) -> None:
     (artifact,) = store.get_artifacts_by_id([pushed(store, 5)])
-    before = lineage.upstream(store, [artifact.id])
+    before = lineage.upstream(Reader(store), [artifact.id])
     for other in before.artifacts.values():
         (proto,) = store.get_artifacts_by_id([other.id])
         proto.uri += "/x"
         store.put_artifacts([proto])
     try:
-        after = lineage.upstream(store, [artifact.id])
+        after = lineage.upstream(Reader(store), [artifact.id])
     finally:
         for other in before.artifacts.values():
             (proto,) = store.get_artifacts_by_id([other.id])
@@ -82,18 +84,18 @@ def test_the_walk_does_not_need_folders_named_by_executions(store: Any) -> None:
 
 
 def test_contexts_tell_node_and_run_where_executions_are_not_marked(store: Any) -> None:
-    graph = lineage.upstream(store, [pushed(store, 9)])
+    graph = lineage.upstream(Reader(store), [pushed(store, 9)])
     plain = {}
     for execution_id in graph.executions:
         (proto,) = store.get_executions_by_id([execution_id])
         plain[execution_id] = proto
         bare = type(proto)()
         bare.CopyFrom(proto)
-        for name in lineage.MARKS:
+        for name in MARKS:
             del bare.custom_properties[name]
         store.put_executions([bare])
     try:
-        unmarked = lineage.upstream(store, [pushed(store, 9)])
+        unmarked = lineage.upstream(Reader(store), [pushed(store, 9)])
     finally:
         store.put_executions(list(plain.values()))
     for execution_id, execution in graph.executions.items():
@@ -106,9 +108,9 @@ def test_contexts_tell_node_and_run_where_executions_are_not_marked(store: Any) 
 
 
 def test_downstream_of_data_is_all_that_was_built_from_them(store: Any) -> None:
-    graph = lineage.upstream(store, [pushed(store, 21)])
+    graph = lineage.upstream(Reader(store), [pushed(store, 21)])
     (examples,) = (a for a in graph.artifacts.values() if a.type == "Examples")
-    down = lineage.downstream(store, [examples.id])
+    down = lineage.downstream(Reader(store), [examples.id])
     versions = {a.properties["pushed_version"] for a in down.artifacts.values() if a.type == "PushedModel"}
     assert versions == {"20", "21"}
     # The data and the baseline were made once, by run 20; each run made the rest.
@@ -131,8 +133,8 @@ def test_failed_executions_made_nothing(store: Any) -> None:
             )
         ]
     )
-    assert lineage.downstream(store, [artifact.id]).executions == {}
+    assert lineage.downstream(Reader(store), [artifact.id]).executions == {}
 
 
 def test_what_does_not_exist_has_an_empty_graph(store: Any) -> None:
-    assert lineage.upstream(store, [10**6]) == lineage.Graph((), {}, {}, ())
+    assert lineage.upstream(Reader(store), [10**6]) == lineage.Graph((), {}, {}, ())

@@ -20,6 +20,7 @@ from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 from referencing import Registry, Resource
 
 from pipeline.lineage import open_lineage
+from pipeline.store.state import State
 from tests.pipeline.lineage_example import DIGEST, RUN, TEST, TRAIN, Example, example
 
 SPEC = Path(__file__).parents[2] / "data" / "openlineage"
@@ -130,7 +131,7 @@ def test_every_event_and_facet_is_valid(found: Example) -> None:
 
 def test_the_facets_that_are_checked_are_all_that_there_are_schemas_of(found: Example) -> None:
     written = {
-        kind + name for event in events(found, status="failed") for kind, name, _ in facets_of(event)
+        kind + name for event in events(found, status=State.FAILED) for kind, name, _ in facets_of(event)
     }
     assert written == set(schemas()[1])
 
@@ -309,15 +310,15 @@ def test_the_run_says_what_it_was_made_of(found: Example) -> None:
 @pytest.mark.parametrize(
     ("status", "kinds"),
     [
-        ("pushed", ["START", "COMPLETE"]),
-        ("no candidate passed", ["START", "COMPLETE"]),
-        ("failed", ["START", "FAIL"]),
-        ("interrupted", ["START", "ABORT"]),
-        ("running", ["START"]),
-        ("unfinished", ["START"]),
+        (State.PUSHED, ["START", "COMPLETE"]),
+        (State.NONE_PASSED, ["START", "COMPLETE"]),
+        (State.FAILED, ["START", "FAIL"]),
+        (State.INTERRUPTED, ["START", "ABORT"]),
+        (State.RUNNING, ["START"]),
+        (State.UNFINISHED, ["START"]),
     ],
 )
-def test_a_run_ends_as_it_ended(found: Example, status: str, kinds: list[str]) -> None:
+def test_a_run_ends_as_it_ended(found: Example, status: State, kinds: list[str]) -> None:
     written = [event for event in events(found, status=status) if event["job"]["name"] == "mnist"]
     assert [event["eventType"] for event in written] == kinds
     assert ["errorMessage" in event["run"]["facets"] for event in written] == [
@@ -330,21 +331,21 @@ def test_a_run_ends_as_it_ended(found: Example, status: str, kinds: list[str]) -
 @pytest.mark.parametrize(
     ("state", "kinds"),
     [
-        ("cached", ["START", "COMPLETE"]),
-        ("failed", ["START", "FAIL"]),
-        ("canceled", ["START", "ABORT"]),
-        ("running", ["START"]),
+        (State.CACHED, ["START", "COMPLETE"]),
+        (State.FAILED, ["START", "FAIL"]),
+        (State.INTERRUPTED, ["START", "ABORT"]),
+        (State.RUNNING, ["START"]),
     ],
 )
-def test_an_execution_ends_as_it_ended(found: Example, state: str, kinds: list[str]) -> None:
+def test_an_execution_ends_as_it_ended(found: Example, state: State, kinds: list[str]) -> None:
     pruner = dataclasses.replace(found.graph.executions[7], state=state)
     graph = dataclasses.replace(found.graph, executions={**found.graph.executions, 7: pruner})
     changed = dataclasses.replace(found, graph=graph)
     reason = "PruningError: layer conv1 has no kernel"
-    written = events(changed, status="failed", failed_node="prune-a4a3d3", reason=reason)
+    written = events(changed, status=State.FAILED, failed_node="prune-a4a3d3", reason=reason)
     own = [event for event in written if event["job"]["name"] == "mnist.prune-a4a3d3"]
     assert [event["eventType"] for event in own] == kinds
-    if state == "failed":
+    if state is State.FAILED:
         assert own[1]["run"]["facets"]["errorMessage"]["message"] == reason
         assert own[1]["outputs"] == []
         run = of(written, "mnist", "FAIL")["run"]["facets"]["errorMessage"]

@@ -13,7 +13,8 @@ from ml_metadata.proto import metadata_store_pb2
 from pipeline.lineage import target as lineage_target
 from pipeline.lineage.target import OK, TAMPERED, WARNING, Target, TargetError, find_by_name, resolve
 from pipeline.run import record as run_record
-from pipeline.store.metadata_store import connect
+from pipeline.store.connection import connect
+from pipeline.store.reader import Reader
 from tests.benchmarks.many_runs import Maker
 from tests.pipeline.store.test_runs import begin
 
@@ -28,7 +29,7 @@ def put(store: Any, url: str, kind: str, uri: Path, **facts: Any) -> int:
     )
     run_record.set_facts(artifact, facts)
     (artifact.id,) = store.put_artifacts([artifact])
-    begin_once(url).outputs([artifact])
+    begin_once(url).outputs(Reader(store).artifacts([artifact.id]))
     return artifact.id
 
 
@@ -64,7 +65,7 @@ class Store:
         )  # fmt: skip
 
     def resolve(self, text: Any) -> Target:
-        return resolve(self.store, str(text))
+        return resolve(Reader(self.store), str(text))
 
 
 @pytest.fixture
@@ -171,28 +172,28 @@ def test_a_push_that_is_named_by_its_id_is_checked_too(made: Store) -> None:
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def many(tmp_path_factory: pytest.TempPathFactory) -> Reader:
     folder = tmp_path_factory.mktemp("many")
     maker = Maker(folder / "metadata.sqlite", folder)
     for number in range(5):
         maker.run(number)
-    return maker.store
+    return Reader(maker.store)
 
 
-def test_a_run_is_its_id_the_beginning_of_one_or_the_latest(many: Any) -> None:
+def test_a_run_is_its_id_the_beginning_of_one_or_the_latest(many: Reader) -> None:
     for text in ("latest", "2026-01-01T04:00:00+00:00", "2026-01-01T04"):
         target = resolve(many, text)
         assert target.run is not None and target.run.id == "2026-01-01T04:00:00+00:00"
-        (pushed,) = many.get_artifacts_by_id(list(target.artifacts))
-        assert pushed.custom_properties["pushed_version"].string_value == "4"
+        (pushed,) = many.artifacts(target.artifacts)
+        assert pushed.properties["pushed_version"] == "4"
 
 
-def test_a_beginning_that_fits_several_runs_is_refused(many: Any) -> None:
+def test_a_beginning_that_fits_several_runs_is_refused(many: Reader) -> None:
     with pytest.raises(TargetError, match=r"5 runs begin with '2026-01', the newest is 2026-01-01T04"):
         find_by_name(many, "2026-01")
 
 
-def test_an_unknown_name_is_refused_with_the_nearest(many: Any) -> None:
+def test_an_unknown_name_is_refused_with_the_nearest(many: Reader) -> None:
     with pytest.raises(TargetError, match="did you mean latest"):
         find_by_name(many, "lates")
     with pytest.raises(TargetError, match="is no path, artifact id or run; the newest is 2026-01-01T04"):
@@ -202,7 +203,7 @@ def test_an_unknown_name_is_refused_with_the_nearest(many: Any) -> None:
 def test_an_empty_store_has_no_latest_run(tmp_path: Path) -> None:
     store = connect(f"sqlite:///{tmp_path}/empty.sqlite", write=True)
     with pytest.raises(TargetError, match="the store has no run yet"):
-        find_by_name(store, "latest")
+        find_by_name(Reader(store), "latest")
 
 
 def test_a_link_to_a_version_is_the_push_and_its_changes_are_noticed(made: Store, tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ from rich.console import Console
 
 from pipeline.lineage import facts
 from pipeline.lineage import tree as lineage_tree
-from pipeline.lineage.graph import Artifact, Edge, Graph
+from pipeline.lineage.graph import Graph
 from pipeline.lineage.target import Note
+from pipeline.store.records import Artifact, Edge
 from tests.pipeline.lineage_example import (
     DIGEST,
     EARLIER,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.report.data import ReportData, collect
-from pipeline.store.runs import Run
+from pipeline.store.records import Run
 from tests.pipeline.report.made_run import MadeRun, passing
 
 
@@ -23,4 +23,4 @@ def pushed_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[MadeRun, Run]:
 def pushed(pushed_run: tuple[MadeRun, Run]) -> ReportData:
     """What the report knows of it."""
     made, run = pushed_run
-    return collect(made.store, run)
+    return collect(made.reader, run)

@@ -14,8 +14,10 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 from components.evaluator.verdict import Judgement, conclude, judge_figure
 from pipeline.run.provenance import Document, Provenance
 from pipeline.run.record import RunRecord
-from pipeline.store.metadata_store import connect
-from pipeline.store.runs import Run, find_run
+from pipeline.store.connection import connect
+from pipeline.store.reader import Reader
+from pipeline.store.records import Run
+from pipeline.store.state import State
 
 TYPES = {
     "ImportExampleGen": "tfx.components.example_gen.import_example_gen.component.ImportExampleGen",
@@ -176,6 +178,7 @@ class MadeRun:
         self.root.mkdir(parents=True, exist_ok=True)
         self.url = f"sqlite:///{self.root / 'metadata.sqlite'}"
         self.store: metadata_store.MetadataStore = connect(self.url, write=True)
+        self.reader = Reader(self.store)
         self.run_id = run_id
         self.config = CONFIG if config is None else config
         self.contexts = {
@@ -223,15 +226,15 @@ class MadeRun:
         type_name: str,
         reads: Mapping[str, int],
         makes: Mapping[str, tuple[str, dict[str, Any]]],
-        state: str = "ran",
+        state: State = State.RAN,
         parameters: Mapping[str, Any] | None = None,
         seconds: float = 1.5,
     ) -> dict[str, int]:
         """A node's execution; returns output key → artifact."""
         states = {
-            "ran": pb.Execution.COMPLETE,
-            "failed": pb.Execution.FAILED,
-            "started": pb.Execution.RUNNING,
+            State.RAN: pb.Execution.COMPLETE,
+            State.FAILED: pb.Execution.FAILED,
+            State.RUNNING: pb.Execution.RUNNING,
         }
         kind = self.store.put_execution_type(pb.ExecutionType(name=type_name))
         execution = pb.Execution(type_id=kind, last_known_state=states[state])
@@ -276,12 +279,12 @@ class MadeRun:
     def finish(self, status: str, exit_code: int, **facts: Any) -> Run:
         """Ends it; returns the run as the store has it."""
         if self.record is not None:
-            self.record.finish(status, exit_code, **facts)
+            self.record.finish(State(status), exit_code, **facts)
         return self.run()
 
     def run(self) -> Run:
         """The run as the store has it."""
-        run = find_run(self.store, self.run_id)
+        run = self.reader.run(self.run_id)
         assert run is not None
         return run
 

@@ -13,6 +13,7 @@ import pytest
 from components.evaluator.verdict import judge_figure
 from pipeline.report.advice import advise, after_failure, gate_range, loosen
 from pipeline.report.data import Candidate, ReportData, collect
+from pipeline.store.state import State
 from tests.pipeline.report.made_run import BASELINE, CONVERT, DISTILL, GATE, PRUNE, MadeRun, verdict
 
 
@@ -184,9 +185,9 @@ def test_a_failed_run_says_what_is_cached(tmp_path: Path) -> None:
     made = MadeRun(tmp_path)
     first = made.prepare()
     reads = {"base_model": first["trained"], "examples": first["examples"]}
-    made.node("prune", "components.pruner.component.Pruner", reads, {}, state="failed")
+    made.node("prune", "components.pruner.component.Pruner", reads, {}, state=State.FAILED)
     run = made.finish("failed", 3, failed_node="prune", reason="ValueError: no layer matches conv*")
-    sentences = after_failure(collect(made.store, run))
+    sentences = after_failure(collect(made.reader, run))
     assert sentences[0].startswith("`paredown explain /configs/small.yaml` says what each step would do")
     assert sentences[1] == (
         "When it is mended, run `paredown run /configs/small.yaml` again: the 4 nodes that have finished are "

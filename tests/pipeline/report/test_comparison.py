@@ -44,7 +44,7 @@ def second(folder: Path) -> ReportData:
     verdicts = passing()
     verdicts["int8"] = verdict([CONVERT], 0.981, 200_000, 220_000, 0.12, config["gate"])
     del verdicts["student"]
-    return collect(made.store, made.whole(verdicts, "int8", folder / "gone"))
+    return collect(made.reader, made.whole(verdicts, "int8", folder / "gone"))
 
 
 def test_candidates_are_compared_by_name(pushed: ReportData, tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def judged_by(folder: Path, metric: str, second: str = "") -> ReportData:
         entries = [{**found["measured"]["accuracy"], "figure": name} for name in (metric, second)]
         entries[1]["candidate"] = 0.5
         found["measured"].update(accuracy=entries[0], accuracies=entries)
-    return collect(made.store, made.whole({**passing(), "int8": found}, "int8", folder / "gone"))
+    return collect(made.reader, made.whole({**passing(), "int8": found}, "int8", folder / "gone"))
 
 
 def test_each_of_several_metrics_is_compared_and_only_with_itself(
@@ -99,7 +99,7 @@ def test_comparison_is_one_page(pushed: ReportData, pushed_run: tuple, tmp_path:
     made, run = pushed_run
     other = MadeRun(tmp_path, "2026-11-23T10:00:00.000000")
     output = tmp_path / "deep" / "page.html"
-    write_comparison(made.store, run, other.store, other.run(), output)
+    write_comparison(made.reader, run, other.reader, other.run(), output)
     text = output.read_text(encoding="utf-8")
     assert run.id in text and "2026-11-23T10:00:00.000000" in text
     assert [path.name for path in output.parent.iterdir()] == ["page.html"], "nothing is left beside it"

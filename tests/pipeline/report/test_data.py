@@ -13,6 +13,7 @@ import pytest
 from pipeline.lineage import run_facts
 from pipeline.report.data import ReportData, collect
 from pipeline.report.page import render
+from pipeline.store.state import State
 from tests.pipeline.report.made_run import BASELINE, CONFIG, LAYERS, MadeRun, passing
 
 
@@ -42,7 +43,7 @@ def test_removed_files_become_notes(tmp_path: Path) -> None:
     (next(made.root.glob("convert-evaluate/evaluation/*")) / "latency.json").write_text(
         "{", encoding="utf-8"
     )
-    data = collect(made.store, run)
+    data = collect(made.reader, run)
     assert "report.json cannot be read: No such file or directory" in data.notes["candidates"][0]
     # The verdicts are still with the judgements, and their names are those of the config.
     assert [c.name for c in data.candidates] == ["int8", "pruned-int8", "student"]
@@ -55,7 +56,7 @@ def test_a_run_from_before_records_is_read_from_its_artifacts(tmp_path: Path) ->
     made = MadeRun(tmp_path, config=False)
     run = made.whole(passing(), "int8", tmp_path / "gone")
     assert not run.recorded
-    data = collect(made.store, run)
+    data = collect(made.reader, run)
     assert [c.name for c in data.candidates] == ["int8", "pruned-int8", "student"]
     assert data.gate["size"]["max_ratio"] == 0.3, "from the Evaluator's parameters"
     assert data.config is None and data.notes["config"]
@@ -68,7 +69,7 @@ def test_a_failed_run_knows_what_was_judged_and_the_end_of_the_traceback(tmp_pat
     verdicts = passing()
     made.candidate("pruned-int8", first, verdicts["pruned-int8"])
     reads = {"base_model": first["trained"], "examples": first["examples"]}
-    made.node("distill", "components.distiller.component.Distiller", reads, {}, state="failed")
+    made.node("distill", "components.distiller.component.Distiller", reads, {}, state=State.FAILED)
     logs = made.root / "logs"
     logs.mkdir()
     text = "\n".join(
@@ -78,7 +79,7 @@ def test_a_failed_run_knows_what_was_judged_and_the_end_of_the_traceback(tmp_pat
     old = logs / "20200101-000000-distill-traceback.txt"
     old.write_text("of another run", encoding="utf-8")
     os.utime(old, (1_577_836_800, 1_577_836_800))
-    data = collect(made.store, made.finish("failed", 3, failed_node="distill", reason="x < y"))
+    data = collect(made.reader, made.finish("failed", 3, failed_node="distill", reason="x < y"))
     assert [c.name for c in data.candidates] == ["pruned-int8"] and not data.selected
     lines = data.traceback.splitlines()
     assert lines[-1] == "ValueError: x < y" and len(lines) == 30 and lines[0] == "  line 61"
@@ -88,14 +89,14 @@ def test_a_failed_run_knows_what_was_judged_and_the_end_of_the_traceback(tmp_pat
 
 def test_a_traceback_that_is_gone_is_a_note(tmp_path: Path) -> None:
     made = MadeRun(tmp_path)
-    made.node("ImportExampleGen", "x.ImportExampleGen", {}, {}, state="failed")
-    data = collect(made.store, made.finish("failed", 3, failed_node="ImportExampleGen", reason="no files"))
+    made.node("ImportExampleGen", "x.ImportExampleGen", {}, {}, state=State.FAILED)
+    data = collect(made.reader, made.finish("failed", 3, failed_node="ImportExampleGen", reason="no files"))
     assert data.traceback == "" and data.notes["failure"] == ["The traceback was not found."]
 
 
 def test_a_run_that_has_only_begun_has_no_candidates(tmp_path: Path) -> None:
     made = MadeRun(tmp_path)
-    data = collect(made.store, made.run())
+    data = collect(made.reader, made.run())
     assert data.run.status == "running" and data.candidates == () and data.steps == ()
 
 
@@ -123,13 +124,13 @@ def test_json_of_another_shape_is_a_note(tmp_path: Path, content: str) -> None:
     for pattern in sections:
         (file,) = made.root.glob(pattern)
         file.write_text(content, encoding="utf-8")
-    data = collect(made.store, run)
+    data = collect(made.reader, run)
     assert [c.name for c in data.candidates] == ["pruned-int8", "student"]
     for pattern, section in sections.items():
         end = f"/{Path(pattern).name} is damaged: parts of it are missing."
         assert any(note.endswith(end) for note in data.notes[section]), end
     assert "<html" in render(data)
-    assert run_facts.read(made.store, run).candidates_from != run_facts.REPORT
+    assert run_facts.read(made.reader, run).candidates_from != run_facts.REPORT
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ def test_latencies_that_are_no_numbers_are_a_note(tmp_path: Path, content: str) 
     run = made.whole(passing(), "int8", tmp_path / "gone")
     (file,) = made.root.glob("convert-evaluate/evaluation/*/latency.json")
     file.write_text(content, encoding="utf-8")
-    data = collect(made.store, run)
+    data = collect(made.reader, run)
     assert data.candidates[0].latencies is None
     assert data.notes["latency"] == [f"{file} is damaged: parts of it are missing."]
     assert "<html" in render(data)

@@ -14,7 +14,8 @@ from pipeline.report import write, write_comparison
 from pipeline.report.data import ReportData
 from pipeline.report.page import render
 from pipeline.run.verdict_table import verdict_table
-from pipeline.store.runs import Run
+from pipeline.store.records import Run
+from pipeline.store.state import State
 from tests.pipeline.report.browser import Browser, browser
 from tests.pipeline.report.made_run import CONVERT, DISTILL, PRUNE, MadeRun, passing, verdict
 
@@ -29,7 +30,7 @@ NASTY = "<script>document.title = 'broken'</script><img src=x onerror=alert(1)>"
 def page(pushed_run: tuple[MadeRun, Run], tmp_path_factory: pytest.TempPathFactory) -> Path:
     made, run = pushed_run
     path = tmp_path_factory.mktemp("page") / "report.html"
-    write(made.store, run, path)
+    write(made.reader, run, path)
     return path
 
 
@@ -114,12 +115,12 @@ def test_what_data_say_is_escaped(tmp_path: Path, chromium: Browser) -> None:
         "x.Pruner",
         {"base_model": first["trained"]},
         {},
-        state="failed",
+        state=State.FAILED,
         parameters={NASTY: NASTY},
     )
     run = made.finish("failed", 3, failed_node=f"prune{NASTY}", reason=NASTY)
     path = tmp_path / "page.html"
-    write(made.store, run, path)
+    write(made.reader, run, path)
     assert NASTY not in path.read_text(encoding="utf-8")
     loaded = chromium.open(path)
     assert chromium.evaluate("document.title") == f"small: prune{NASTY} failed"
@@ -237,7 +238,7 @@ def test_no_candidate_passed_says_what_to_try(tmp_path: Path, chromium: Browser)
         "student": verdict([DISTILL, CONVERT], 0.5, 9_000, 6_000, 0.02),
     }
     path = tmp_path / "page.html"
-    write(made.store, made.whole(verdicts, None), path)
+    write(made.reader, made.whole(verdicts, None), path)
     loaded = chromium.open(path)
     assert loaded.errors == []
     assert chromium.evaluate("document.querySelector('h1').innerText") == "✗ No candidate passed"
@@ -252,7 +253,7 @@ def test_no_candidate_passed_says_what_to_try(tmp_path: Path, chromium: Browser)
 def test_a_run_that_has_only_begun_gets_a_page(tmp_path: Path) -> None:
     made = MadeRun(tmp_path)
     path = tmp_path / "page.html"
-    write(made.store, made.run(), path)
+    write(made.reader, made.run(), path)
     text = path.read_text(encoding="utf-8")
     assert "The run goes on" in text and "No candidate was judged in this run." in text
 
@@ -266,7 +267,7 @@ def test_twenty_candidates_are_written_in_three_seconds(tmp_path: Path, chromium
     run = made.finish("interrupted", 130)
     path = tmp_path / "page.html"
     start = time.perf_counter()
-    write(made.store, run, path)
+    write(made.reader, run, path)
     assert time.perf_counter() - start < 3
     loaded = chromium.open(path, width=390)
     assert loaded.errors == [] and chromium.evaluate("document.documentElement.scrollWidth") <= 390
@@ -277,7 +278,7 @@ def test_comparison_in_a_browser(
 ) -> None:
     made, run = pushed_run
     path = tmp_path / "page.html"
-    write_comparison(made.store, run, made.store, run, path)
+    write_comparison(made.reader, run, made.reader, run, path)
     loaded = chromium.open(path, width=390)
     assert loaded.errors == [] and loaded.requests == [path.as_uri()]
     assert chromium.evaluate("document.documentElement.dataset.drawn") == "3"

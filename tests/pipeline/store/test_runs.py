@@ -12,8 +12,10 @@ from ml_metadata.proto import metadata_store_pb2
 from pipeline.base.process import Process, this_process
 from pipeline.run import record as run_record
 from pipeline.run.provenance import Document, Provenance
-from pipeline.store import runs
-from pipeline.store.metadata_store import connect
+from pipeline.store.connection import connect
+from pipeline.store.reader import Reader
+from pipeline.store.records import NodeRun, Run
+from pipeline.store.state import State
 from tests.benchmarks.many_runs import Maker
 
 PROVENANCE = Provenance(
@@ -42,8 +44,8 @@ def begin(url: str, run_id: str = "2026-11-22T10:00:00.000001") -> run_record.Ru
     return run_record.RunRecord(url, run_id, PROVENANCE)
 
 
-def only_run(url: str) -> runs.Run:
-    (run,) = runs.list_runs(connect(url))
+def only_run(url: str) -> Run:
+    (run,) = Reader(connect(url)).runs()
     return run
 
 
@@ -58,25 +60,25 @@ def test_a_run_that_began_is_running_and_says_what_it_is_made_of(url: str) -> No
         "small", 7, "1.2", "abc", True,
     )  # fmt: skip
     assert run.config_hash == PROVENANCE.config.digest
-    assert runs.document(connect(url), run.config_hash) == {"name": "small"}
-    assert runs.document(connect(url), run.data_hash) == {"train": []}
-    assert runs.document(connect(url), "0" * 64) is None
+    assert Reader(connect(url)).document(run.config_hash) == {"name": "small"}
+    assert Reader(connect(url)).document(run.data_hash) == {"train": []}
+    assert Reader(connect(url)).document("0" * 64) is None
 
 
 def test_nodes_are_counted_while_it_runs(url: str) -> None:
     record = begin(url)
-    record.node("Trainer", "started", 0.0, None)
-    record.node("Trainer", "ran", 1.23456, None)
-    record.node("SchemaGen", "cached", 0.1, None)
-    record.node("prune", "started", 0.0, None)
+    record.node("Trainer", State.RUNNING, 0.0, None)
+    record.node("Trainer", State.RAN, 1.23456, None)
+    record.node("SchemaGen", State.CACHED, 0.1, None)
+    record.node("prune", State.RUNNING, 0.0, None)
     run = only_run(url)
     assert (run.ran, run.cached, run.failed) == (1, 1, 0)
-    assert run.nodes["Trainer"] == runs.NodeRun("ran", 1.235, None)
-    assert run.nodes["prune"].state == "started"
+    assert run.nodes["Trainer"] == NodeRun(State.RAN, 1.235, None)
+    assert run.nodes["prune"].state is State.RUNNING
 
 
 def test_a_run_says_how_it_ended(url: str) -> None:
-    begin(url).finish("pushed", 0, winner="int8", pushed="/serving/1", pushed_now=1)
+    begin(url).finish(State.PUSHED, 0, winner="int8", pushed="/serving/1", pushed_now=1)
     run = only_run(url)
     assert (run.status, run.exit_code, run.winner, run.pushed, run.pushed_now) == (
         "pushed", 0, "int8", "/serving/1", True,
@@ -86,8 +88,8 @@ def test_a_run_says_how_it_ended(url: str) -> None:
 
 def test_a_failed_run_names_its_node_and_why(url: str) -> None:
     record = begin(url)
-    record.node("Trainer", "failed", 2.0, None)
-    record.finish("failed", 3, failed_node="Trainer", reason="ValueError: no")
+    record.node("Trainer", State.FAILED, 2.0, None)
+    record.finish(State.FAILED, 3, failed_node="Trainer", reason="ValueError: no")
     run = only_run(url)
     assert (run.status, run.failed, run.failed_node, run.reason) == (
         "failed",
@@ -113,8 +115,8 @@ def test_a_process_that_is_gone_has_left_its_run(
     monkeypatch.setattr(run_record, "this_process", lambda: process)
     begin(url)
     assert only_run(url).status == status
-    assert [run.status for run in runs.list_runs(connect(url), status=status)] == [status]
-    assert runs.list_runs(connect(url), status="running") == []
+    assert [run.status for run in Reader(connect(url)).runs(status=status)] == [status]
+    assert Reader(connect(url)).runs(status="running") == []
 
 
 def test_two_runs_share_the_documents_that_they_have_in_common(url: str) -> None:
@@ -129,7 +131,7 @@ def test_an_execution_is_marked_with_pipeline_node_and_run(url: str) -> None:
     execution = metadata_store_pb2.Execution(type_id=kind, last_known_state=3)
     execution.custom_properties["seed"].int_value = 7
     (execution_id,) = store.put_executions([execution])
-    begin(url, "a").node("Trainer", "ran", 1.0, execution_id)
+    begin(url, "a").node("Trainer", State.RAN, 1.0, execution_id)
     (marked,) = connect(url).get_executions_by_id([execution_id])
     assert {
         name: value.string_value or value.int_value for name, value in marked.custom_properties.items()
@@ -143,35 +145,35 @@ def test_an_execution_is_marked_with_pipeline_node_and_run(url: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def many(tmp_path_factory: pytest.TempPathFactory) -> Reader:
     """A store with 25 runs, an hour apart."""
     folder = tmp_path_factory.mktemp("many")
     maker = Maker(folder / "metadata.sqlite", folder)
     for number in range(25):
         maker.run(number)
-    return maker.store
+    return Reader(maker.store)
 
 
-def test_the_newest_come_first_and_no_more_than_asked_for(many: Any) -> None:
-    ids = [run.id for run in runs.list_runs(many)]
+def test_the_newest_come_first_and_no_more_than_asked_for(many: Reader) -> None:
+    ids = [run.id for run in many.runs()]
     assert len(ids) == 25 and ids == sorted(ids, reverse=True)
-    assert [run.id for run in runs.list_runs(many, limit=3)] == ids[:3]
-    assert [run.id for run in runs.list_runs(many, limit=100)] == ids
+    assert [run.id for run in many.runs(limit=3)] == ids[:3]
+    assert [run.id for run in many.runs(limit=100)] == ids
 
 
-def test_counts_tell_what_was_cached(many: Any) -> None:
-    newest, *_, first = runs.list_runs(many)
+def test_counts_tell_what_was_cached(many: Reader) -> None:
+    newest, *_, first = many.runs()
     assert (first.ran, first.cached) == (13, 0)
     assert (newest.ran, newest.cached) == (7, 6)
 
 
-def test_runs_can_be_chosen_by_pipeline_status_and_time(many: Any) -> None:
-    assert len(runs.list_runs(many, pipeline="nightly")) == 25
-    assert runs.list_runs(many, pipeline="other") == []
-    assert runs.list_runs(many, status="failed") == []
-    assert len(runs.list_runs(many, status="pushed", limit=4)) == 4
-    assert runs.list_runs(many, since=datetime.now(timezone.utc) + timedelta(days=1)) == []
-    assert len(runs.list_runs(many, since=datetime.now(timezone.utc) - timedelta(days=1))) == 25
+def test_runs_can_be_chosen_by_pipeline_status_and_time(many: Reader) -> None:
+    assert len(many.runs(pipeline="nightly")) == 25
+    assert many.runs(pipeline="other") == []
+    assert many.runs(status="failed") == []
+    assert len(many.runs(status="pushed", limit=4)) == 4
+    assert many.runs(since=datetime.now(timezone.utc) + timedelta(days=1)) == []
+    assert len(many.runs(since=datetime.now(timezone.utc) - timedelta(days=1))) == 25
 
 
 def test_a_run_without_a_record_is_told_from_its_executions(url: str) -> None:
@@ -199,7 +201,7 @@ def test_a_run_without_a_record_is_told_from_its_executions(url: str) -> None:
     store.put_attributions_and_associations(
         [], [metadata_store_pb2.Association(context_id=run, execution_id=e) for e in executions]
     )
-    (told,) = runs.list_runs(store)
+    (told,) = Reader(store).runs()
     assert (told.pipeline, told.status, told.recorded, told.ran, told.cached) == (
         "old", "unfinished", False, 2, 1,
     )  # fmt: skip
@@ -215,6 +217,6 @@ def test_a_run_without_a_record_is_told_from_its_executions(url: str) -> None:
             )
         ]
     )
-    (told,) = runs.list_runs(store)
+    (told,) = Reader(store).runs()
     assert (told.status, told.winner, told.pushed) == ("pushed", "int8", "/serving/1")
-    assert not runs.began_with_records(store)
+    assert not Reader(store).began_with_records()

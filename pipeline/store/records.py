@@ -1,0 +1,143 @@
+"""What a metadata store holds: runs, executions of their nodes, artifacts, and what read or made which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pipeline.store.state import State
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """Something that a node made.
+
+    Attributes:
+        id: In the store.
+        type: E.g. `Model`.
+        uri: Its folder.
+        live: Whether it is complete and its folder still exists.
+        properties: Properties and custom properties.
+        deleted: Whether the store has it marked as deleted.
+    """
+
+    id: int
+    type: str
+    uri: str
+    live: bool
+    properties: dict[str, Any]
+    deleted: bool = False
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One execution of a node.
+
+    Attributes:
+        id: In the store.
+        type: Last part of TFX's name of the component, e.g. `Pruner`.
+        node: Id of the node; empty if the store does not say.
+        pipeline: Name of the pipeline; empty if the store does not say.
+        runs: Ids of the runs that it was part of.
+        state: How it went.
+        properties: Its parameters.
+        started: In UTC.
+        finished: In UTC; None while it is running.
+        component: TFX's whole name of the component, e.g. `components.pruner.component.Pruner`.
+    """
+
+    id: int
+    type: str
+    node: str
+    pipeline: str
+    runs: tuple[str, ...]
+    state: State
+    properties: dict[str, Any]
+    started: datetime
+    finished: datetime | None
+    component: str = ""
+
+
+@dataclass(frozen=True, order=True)
+class Edge:
+    """An artifact as an input or output of an execution."""
+
+    execution: int
+    artifact: int
+    key: str
+    output: bool
+
+
+def by_key(edges: Iterable[Edge], output: bool) -> dict[str, list[int]]:
+    """Key → ids of artifacts, of the inputs or the outputs among edges, in their order."""
+    found: dict[str, list[int]] = {}
+    for edge in edges:
+        if edge.output == output:
+            found.setdefault(edge.key, []).append(edge.artifact)
+    return found
+
+
+@dataclass(frozen=True)
+class NodeRun:
+    """What the record of a run says about one of its nodes.
+
+    Attributes:
+        state: How it went.
+        seconds: Wall-clock time.
+        execution: Id of its execution in the store; None if it never got one.
+    """
+
+    state: State
+    seconds: float
+    execution: int | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a pipeline.
+
+    Attributes:
+        id: Name of its context in ML Metadata: the local time at which it began.
+        pipeline: Name of the config.
+        context_id: Id of its context.
+        started: In UTC.
+        finished: In UTC; None if it did not record an end.
+        status: One of RUN_STATES.
+        recorded: Whether Paredown left a record. If it did not (an older run, another tool's), only what
+            its executions show is known, and texts are empty.
+        host: The machine that it ran on; empty if it was not recorded.
+        winner: The selected candidate; None if there is none.
+        pushed: Folder of the version that was pushed at the end, by this run or before.
+        pushed_now: Whether this run pushed it.
+        ran, cached, failed: Numbers of nodes.
+        nodes: Node id → how it went, in order; empty if nothing was recorded.
+    """
+
+    id: str
+    pipeline: str
+    context_id: int
+    started: datetime
+    finished: datetime | None
+    status: State
+    recorded: bool = True
+    host: str = ""
+    config_path: str = ""
+    config_hash: str = ""
+    environment_hash: str = ""
+    data_hash: str = ""
+    git_commit: str = ""
+    git_dirty: bool = False
+    seed: int | None = None
+    version: str = ""
+    winner: str | None = None
+    pushed: str | None = None
+    pushed_now: bool = False
+    ran: int = 0
+    cached: int = 0
+    failed: int = 0
+    failed_node: str | None = None
+    reason: str = ""
+    exit_code: int | None = None
+    nodes: dict[str, NodeRun] = field(default_factory=dict)
