@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from tests.e2e.conftest import Project, make_project
+from tests.e2e.project import Project, make_project
 from tests.e2e.test_local_run import eval_examples
 
 pytestmark = pytest.mark.e2e

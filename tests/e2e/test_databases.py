@@ -7,7 +7,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from ml_metadata.proto import metadata_store_pb2
 
 from pipeline.config.metadata_url import PASSWORD_VARIABLE
 from pipeline.store.connection import connect
-from tests.e2e.conftest import Outcome, Project, make_project
+from tests.e2e.project import Outcome, Project, make_project
 from tests.servers.copy_store import copy_store
 from tests.servers.database import Database
 from tests.servers.grpc_store import metadata_server
@@ -228,7 +228,7 @@ def test_the_password_is_nowhere(any_store: Finished) -> None:
 @pytest.mark.parametrize("command", ["plan", "run"])
 def test_a_wrong_password_ends_the_command_with_one_line(any_store: Finished, command: str) -> None:
     project = next(iter(any_store.projects.values()))
-    stranger = Project(project.root, {**project.environment, PASSWORD_VARIABLE: "hunter2"})
+    stranger = replace(project, environment={**project.environment, PASSWORD_VARIABLE: "hunter2"})
     outcome = stranger.paredown(command, "pipeline.yaml")
     assert outcome.code == 2, outcome.err
     assert "the server does not let 'tester' in with the password in the environment" in outcome.err

@@ -17,7 +17,7 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
 from tests.conftest import DATA, read_digits
-from tests.e2e.conftest import Project, make_project
+from tests.e2e.project import Project, make_project
 
 pytestmark = pytest.mark.e2e
 
@@ -99,7 +99,6 @@ class Finished:
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     root = tmp_path_factory.mktemp("images") / "project"
-    root.mkdir()
     project = make_project(root, train=1, test=1)
     (root / "pipeline.yaml").write_text(CONFIG, encoding="utf-8")
     project.edit(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import to_example
-from tests.e2e.conftest import REPOSITORY, Project
+from tests.e2e.project import Project, empty_project
 
 CONFIG = """\
 name: digits
@@ -88,9 +87,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Imported:
     from sklearn.datasets import load_digits
 
     root = tmp_path_factory.mktemp("imported") / "project"
-    root.mkdir()
-    for package in ("pipeline", "components"):
-        shutil.copytree(REPOSITORY / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
+    project = empty_project(root, columns=200)
     (root / "pipeline.yaml").write_text(CONFIG, encoding="utf-8")
     images, labels = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(images))
@@ -104,8 +101,6 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Imported:
     rest = slice(CALIBRATION + EVALUATION, None)
     model = train(images[rest], labels[rest])
     model.save(root / "digits.keras")
-    environment = {**os.environ, "PYTHONPATH": str(root), "NO_COLOR": "1", "COLUMNS": "200"}
-    project = Project(root, environment)
     judged = images[parts["eval"]]
     probabilities = model(judged).numpy()
     return Imported(project, project.run(), judged, labels[parts["eval"]], probabilities)

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Project, make_project
+from tests.e2e.project import Project, make_project
 
 pytestmark = pytest.mark.e2e
 
@@ -37,86 +31,12 @@ push: {directory: serving}
 """
 
 
-class Warm:
-    """Starts runs of a project in forks of a process that has imported everything (tests/e2e/warm.py)."""
-
-    def __init__(self, project: Project):
-        self._project = project
-        self._server = subprocess.Popen(
-            [sys.executable, "-m", "tests.e2e.warm"],
-            cwd=project.root,
-            env=project.environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        self._count = 0
-
-    def start(self, *arguments: str) -> Fork:
-        self._count += 1
-        out = self._project.root / f"out-{self._count}"
-        assert self._server.stdin is not None and self._server.stdout is not None
-        self._server.stdin.write(json.dumps({"arguments": arguments, "out": str(out)}) + "\n")
-        self._server.stdin.flush()
-        return Fork(int(self._server.stdout.readline()), out)
-
-    def stop(self) -> None:
-        assert self._server.stdin is not None
-        self._server.stdin.close()
-        self._server.wait()
-
-
-class Fork:
-    """A run in a process of its own."""
-
-    def __init__(self, pid: int, out: Path):
-        self.pid = pid
-        self._out = out
-
-    def alive(self) -> bool:
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        return True
-
-    def kill(self) -> bool:
-        """Kills it; returns whether it was still there to be killed."""
-        try:
-            os.kill(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return False
-        return self.code() is None
-
-    def code(self) -> int | None:
-        """Waits for its end; None where it was killed."""
-        while self.alive():
-            time.sleep(0.02)
-        file = self._out.with_suffix(".code")
-        return int(file.read_text(encoding="utf-8")) if file.exists() else None
-
-    def output(self) -> str:
-        return self._out.read_text(encoding="utf-8")
-
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     root = tmp_path_factory.mktemp("killed") / "project"
-    root.mkdir()
     made = make_project(root, train=200, test=60)
     (root / "pipeline.yaml").write_text(CONFIG, encoding="utf-8")
-    # The server's module stands in the repository, the program that it runs in the project.
-    tests = root / "tests"
-    tests.symlink_to(Path(__file__).resolve().parents[1])
     return made
-
-
-@pytest.fixture(scope="module")
-def warm(project: Project) -> Iterator[Warm]:
-    server = Warm(project)
-    yield server
-    server.stop()
 
 
 def run_arguments(seed: int) -> list[str]:
@@ -139,11 +59,11 @@ def versions(project: Project) -> dict[str, str]:
     return found
 
 
-def test_a_killed_run_shows_as_interrupted_and_the_next_one_completes(project: Project, warm: Warm) -> None:
+def test_a_killed_run_shows_as_interrupted_and_the_next_one_completes(project: Project) -> None:
     for seed in (1000, 1001):
         begin = time.monotonic()
-        complete = warm.start(*run_arguments(seed))
-        assert complete.code() == 0, complete.output()
+        complete = project.start(*run_arguments(seed))
+        assert complete.code() == 0, complete.err.read_text()
         whole = time.monotonic() - begin  # of the second: the first waited for the imports, too
     pushed = versions(project)
     assert len(pushed) == 2
@@ -158,10 +78,10 @@ def test_a_killed_run_shows_as_interrupted_and_the_next_one_completes(project: P
             os.utime(project.root / "data" / "train.tfrecord.gz", (seed, seed))
         before = {run["id"] for run in listed(project)}
         moment = moments.uniform(0.02, 0.9) * whole
-        run = warm.start(*run_arguments(seed))
+        run = project.start(*run_arguments(seed))
         time.sleep(moment)
         if not run.kill():  # the machine is less busy than before
-            assert run.code() == 0, run.output()
+            assert run.code() == 0, run.err.read_text()
             pushed, whole, completed = versions(project), moment, completed + 1
             continue
         killed += 1
@@ -177,8 +97,8 @@ def test_a_killed_run_shows_as_interrupted_and_the_next_one_completes(project: P
         assert {name: now.get(name) for name in pushed} == pushed
         assert all(now.values()), "a version without its model"
 
-        again = warm.start(*run_arguments(seed))
-        assert again.code() == 0, again.output()
+        again = project.start(*run_arguments(seed))
+        assert again.code() == 0, again.err.read_text()
         completed += 1
         newest = listed(project)[0]
         assert (newest["status"], newest["seed"]) == ("pushed", seed)

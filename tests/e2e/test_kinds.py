@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from tests.e2e.conftest import Project, make_project
+from tests.e2e.project import Project, make_project
 
 pytestmark = pytest.mark.e2e
 
@@ -94,7 +94,6 @@ def write(path: Path, columns: dict[str, np.ndarray]) -> None:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, Any]]:
     root = tmp_path_factory.mktemp("kinds") / "project"
-    root.mkdir()
     project = make_project(root, train=1, test=1)
     for file in (root / "data").iterdir():
         file.unlink()

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from tests.e2e.conftest import Project
+from tests.e2e.project import Project
 
 pytestmark = pytest.mark.e2e
 
@@ -246,8 +246,10 @@ def test_tfma_reads_its_own_result_files(finished: tuple[Project, dict[str, Any]
     assert read == expected
 
 
-def test_rerun_runs_nothing_and_pushes_nothing(finished: tuple[Project, dict[str, Any]]) -> None:
-    project, first = finished
+def test_rerun_runs_nothing_and_pushes_nothing(
+    finished: tuple[Project, dict[str, Any]], untouched: Project
+) -> None:
+    project, first = untouched, finished[1]
     assert project.would_run() == set()
     again = project.run()
     assert {entry["state"] for entry in again["nodes"].values()} == {"cached"}
@@ -259,9 +261,9 @@ def test_rerun_runs_nothing_and_pushes_nothing(finished: tuple[Project, dict[str
 
 
 def test_a_pushed_version_that_was_emptied_is_pushed_again(
-    finished: tuple[Project, dict[str, Any]],
+    finished: tuple[Project, dict[str, Any]], untouched: Project
 ) -> None:
-    project, first = finished
+    project, first = untouched, finished[1]
     (Path(first["pushed"]) / "tflite").unlink()
     assert project.would_run() == {"Pusher"}
     again = project.run()
@@ -301,7 +303,7 @@ def test_plan_names_what_an_edit_reruns(
     untouched: Project, edit: tuple[str, str, str], expected: set[str]
 ) -> None:
     untouched.edit(*edit)
-    would_run = untouched.would_run()
+    would_run = untouched.cold().would_run()
     assert not would_run & DATA
     assert would_run >= END
     for node in would_run - END:
@@ -320,11 +322,11 @@ def test_run_reruns_exactly_what_plan_said(untouched: Project) -> None:
     """Three edits, each followed by a real run: the plan's word is kept, node by node."""
     untouched.edit("components/distiller/executor.py", "Knowledge distillation.", "Distillation.")
     untouched.edit("pipeline.yaml", "sparsity: 0.5, epochs: 2", "sparsity: 0.6, epochs: 1")
-    expected = untouched.would_run()
+    expected = untouched.cold().would_run()
     assert any(node.startswith("distill") for node in expected)
     assert any(node.startswith("prune") for node in expected)
     assert not any(node.startswith("convert") for node in expected)
-    result = untouched.run()
+    result = untouched.cold().run()
     assert {n for n, entry in result["nodes"].items() if entry["state"] == "ran"} == expected
     for name in ("pruned-qat", "pcqat"):
         for layer in result["candidates"][name]["measured"]["file"]["layers"].values():
@@ -342,12 +344,14 @@ def test_a_model_edit_reruns_the_trainer_and_what_follows(untouched: Project) ->
 
 
 def test_going_back_pushes_the_earlier_winner_again(
-    finished: tuple[Project, dict[str, Any]],
+    finished: tuple[Project, dict[str, Any]], untouched: Project
 ) -> None:
-    project, first = finished
-    back = project.run()
+    _, first = finished
+    other = untouched.run("--only", "int8", "--set", "select={maximize: accuracy}")
+    assert other["winner"] == "int8" and other["pushed_now"] == (first["winner"] != "int8")
+    back = untouched.run()
     assert back["winner"] == first["winner"]
-    newest = max(int(path.name) for path in (project.root / "serving").iterdir())
+    newest = max(int(path.name) for path in (untouched.root / "serving").iterdir())
     assert Path(back["pushed"]).name == str(newest)
     states = {n: entry["state"] for n, entry in back["nodes"].items()}
     assert {n for n, state in states.items() if state == "ran"} <= {"Pusher"}
@@ -373,7 +377,7 @@ def test_failed_node_is_named_and_leaves_the_push_alone(untouched: Project) -> N
         "    options = job.options\n",
         '    options = job.options\n    raise RuntimeError("the student is ill")\n',
     )
-    outcome = untouched.paredown("run", "pipeline.yaml")
+    outcome = untouched.cold().paredown("run", "pipeline.yaml")
     assert outcome.code == 3
     assert "Node distill" in outcome.err
     assert "RuntimeError: the student is ill" in outcome.err

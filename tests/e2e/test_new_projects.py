@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.e2e.conftest import REPOSITORY, Outcome
+from tests.e2e.project import REPOSITORY, Outcome
 
 pytestmark = pytest.mark.e2e
 
@@ -124,7 +124,7 @@ def test_the_program_is_the_installed_one(installed: Installation, tmp_path: Pat
     assert not [place for place in places if Path(place) == REPOSITORY]
     with zipfile.ZipFile(installed.wheel) as archive:
         names = archive.namelist()
-    assert "pipeline/templates/common/requirements.lock" in names
+    assert "pipeline/project/templates/common/requirements.lock" in names
     assert not [name for name in names if name.startswith(("tests/", "configs/", "data/"))]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from tests.e2e.conftest import REPOSITORY, Project
+from tests.e2e.project import Project, empty_project
 
 pytestmark = pytest.mark.e2e
 
@@ -82,8 +81,7 @@ def is_eval(key: str) -> bool:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     root = tmp_path_factory.mktemp("parquet")
-    for package in ("pipeline", "components"):
-        shutil.copytree(REPOSITORY / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
+    project = empty_project(root)
     (root / "model.py").write_text(MODEL, encoding="utf-8")
     (root / "pipeline.yaml").write_text(CONFIG, encoding="utf-8")
     for span in (1, 2):
@@ -91,9 +89,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
         half = table(ROWS, span).slice
         pq.write_table(half(0, ROWS // 2), root / f"data/day-{span}/a.parquet")
         pq.write_table(half(ROWS // 2), root / f"data/day-{span}/b.parquet")
-    environment = {**os.environ, "PYTHONPATH": str(root), "NO_COLOR": "1"}
-    environment.pop("COLUMNS", None)
-    return Project(root, environment)
+    return project
 
 
 def test_a_hashed_split_of_the_latest_span_is_learned_from_and_pushed(project: Project) -> None:

@@ -8,13 +8,14 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Outcome, Project
+from tests.e2e.project import Outcome, Project
 from tests.pipeline.lineage.test_open_lineage import validate
 from tests.pipeline.report.browser import browser
 
@@ -38,13 +39,6 @@ def first_run(finished: Finished) -> dict[str, Any]:
     project, result = finished
     listed = ask(project, "runs", "--json", "--limit", "0").json()["runs"]
     return next(run for run in listed if run["id"] == result["run"])
-
-
-@pytest.fixture(scope="module")
-def current(finished: Finished) -> Finished:
-    """The project and a run of its unchanged config, whose push stands; other tests have removed the first."""
-    project, _ = finished
-    return project, project.run()
 
 
 def test_runs_tells_what_the_run_said(finished: Finished) -> None:
@@ -74,8 +68,8 @@ def test_the_record_has_config_environment_and_data(finished: Finished) -> None:
     )
 
 
-def test_lineage_of_the_pushed_folder_reaches_the_data_and_names_every_step(current: Finished) -> None:
-    project, result = current
+def test_lineage_of_the_pushed_folder_reaches_the_data_and_names_every_step(finished: Finished) -> None:
+    project, result = finished
     shown = ask(project, "lineage", result["pushed"]).out
     assert sha256(project.root / "data" / "train.tfrecord.gz") in shown
     assert sha256(project.root / "data" / "test.tfrecord.gz") in shown
@@ -90,8 +84,8 @@ def test_lineage_of_the_pushed_folder_reaches_the_data_and_names_every_step(curr
         assert told in shown
 
 
-def test_lineage_as_json_leads_from_the_push_to_the_examples(current: Finished) -> None:
-    project, result = current
+def test_lineage_as_json_leads_from_the_push_to_the_examples(finished: Finished) -> None:
+    project, result = finished
     graph = json.loads(ask(project, "lineage", result["pushed"], "--format", "json").out)
     nodes = {execution["id"]: execution["node"] for execution in graph["executions"]}
     made = {edge["artifact"]: edge["execution"] for edge in graph["edges"] if edge["output"]}
@@ -110,23 +104,21 @@ def test_lineage_as_json_leads_from_the_push_to_the_examples(current: Finished) 
     assert graph["notes"] == [{"kind": "ok", "text": f"1 file of {result['pushed']} as recorded (SHA-256)"}]
 
 
-def test_tampering_with_the_pushed_file_is_noticed(current: Finished) -> None:
-    project, result = current
+def test_tampering_with_the_pushed_file_is_noticed(finished: Finished, untouched: Project) -> None:
+    project, result = untouched, finished[1]
     file = Path(result["pushed"]) / "tflite"
     content = file.read_bytes()
-    try:
-        file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-        for target in (result["pushed"], str(file), result["run"]):
-            shown = ask(project, "lineage", target, code=1)
-            assert f"TAMPERED: {file} was changed" in shown.out
-        assert "Pusher" in project.would_run()
-    finally:
-        file.write_bytes(content)
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    for target in (result["pushed"], str(file), result["run"]):
+        shown = ask(project, "lineage", target, code=1)
+        assert f"TAMPERED: {file} was changed" in shown.out
+    assert "Pusher" in project.would_run()
+    file.write_bytes(content)
     ask(project, "lineage", result["pushed"])
 
 
-def test_a_copy_of_the_pushed_file_is_found_by_its_content(current: Finished, tmp_path: Path) -> None:
-    project, result = current
+def test_a_copy_of_the_pushed_file_is_found_by_its_content(finished: Finished, tmp_path: Path) -> None:
+    project, result = finished
     copy = shutil.copy(Path(result["pushed"]) / "tflite", tmp_path / "unnamed.bin")
     shown = ask(project, "lineage", str(copy)).out
     assert f"{copy} has the content of artifact" in shown
@@ -140,8 +132,8 @@ def test_a_trained_model_has_hashes_too(finished: Finished, tmp_path: Path) -> N
     assert "has the content of artifact" in ask(project, "lineage", str(copy)).out
 
 
-def test_downstream_of_the_examples_is_what_was_pushed(current: Finished) -> None:
-    project, result = current
+def test_downstream_of_the_examples_is_what_was_pushed(finished: Finished) -> None:
+    project, result = finished
     graph = json.loads(ask(project, "lineage", result["run"], "--format", "json").out)
     (examples,) = (a["id"] for a in graph["artifacts"] if a["type"] == "Examples")
     down = json.loads(ask(project, "lineage", str(examples), "--down", "--format", "json").out)
@@ -149,8 +141,8 @@ def test_downstream_of_the_examples_is_what_was_pushed(current: Finished) -> Non
     assert result["pushed"] in destinations
 
 
-def test_open_lineage_events_are_valid(current: Finished) -> None:
-    project, result = current
+def test_open_lineage_events_are_valid(finished: Finished) -> None:
+    project, result = finished
     lines = ask(project, "lineage", result["run"], "--format", "openlineage").out.splitlines()
     events = [json.loads(line) for line in lines]
     assert sum(validate(event) for event in events) > 5 * len(events)  # facets, each by its own schema
@@ -158,8 +150,10 @@ def test_open_lineage_events_are_valid(current: Finished) -> None:
     assert jobs == {"small", *(f"small.{node}" for node in result["nodes"])}
 
 
-def test_a_run_that_changes_nothing_differs_in_nothing_but_the_push(finished: Finished) -> None:
-    project, result = finished
+def test_a_run_that_changes_nothing_differs_in_nothing_but_the_push(
+    finished: Finished, untouched: Project
+) -> None:
+    project, result = untouched, finished[1]
     again = project.run()
     sections = ask(project, "diff", result["run"], again["run"], "--json").json()["sections"]
     for name in ("config", "environment", "data", "seeds", "nodes", "metrics"):
@@ -167,10 +161,10 @@ def test_a_run_that_changes_nothing_differs_in_nothing_but_the_push(finished: Fi
 
 
 @pytest.fixture(scope="module")
-def refused(finished: Finished) -> dict[str, Any]:
+def refused(finished: Finished) -> Iterator[dict[str, Any]]:
     """A run whose only candidate is too large."""
-    project, _ = finished
-    return project.run("--set", "gate.size.max_ratio=0.0001", "--only", "int8", code=4)
+    with finished[0].restored() as project:
+        yield project.run("--set", "gate.size.max_ratio=0.0001", "--only", "int8", code=4)
 
 
 def test_diff_names_the_key_that_was_changed(finished: Finished, refused: dict[str, Any]) -> None:
@@ -221,8 +215,8 @@ def test_report_compares_two_runs(finished: Finished, refused: dict[str, Any], t
     assert result["run"] in text and refused["run"] in text and "gate.size.max_ratio" in text
 
 
-def test_reviewing_imports_neither_tensorflow_nor_tfx(current: Finished, tmp_path: Path) -> None:
-    project, result = current
+def test_reviewing_imports_neither_tensorflow_nor_tfx(finished: Finished, tmp_path: Path) -> None:
+    project, result = finished
     commands = [
         ["runs"],
         ["lineage", result["pushed"]],
@@ -246,8 +240,8 @@ def test_reviewing_imports_neither_tensorflow_nor_tfx(current: Finished, tmp_pat
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_after_gc_the_push_still_has_its_lineage_and_a_run_makes_the_rest_again(finished: Finished) -> None:
-    project, _ = finished
+def test_after_gc_the_push_still_has_its_lineage_and_a_run_makes_the_rest_again(untouched: Project) -> None:
+    project = untouched
     project.run("--set", "run.seed=8", "--only", "int8")
     kept = project.run("--only", "int8")
     dry = ask(project, "gc", "--keep-runs", "1", "--json").json()["stores"][0]

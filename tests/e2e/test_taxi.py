@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from tests.benchmarks.taxi_plain import features, in_eval
 from tests.conftest import to_example
-from tests.e2e.conftest import REPOSITORY, Project
+from tests.e2e.project import REPOSITORY, Project, empty_project
 
 pytestmark = pytest.mark.e2e
 
@@ -56,9 +55,7 @@ def finished(
 ) -> tuple[Project, dict[str, Any]]:
     """A small taxi project in a folder of its own, and what its run printed."""
     root = tmp_path_factory.mktemp("taxi") / "project"
-    root.mkdir()
-    for package in ("pipeline", "components"):
-        shutil.copytree(REPOSITORY / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
+    project = empty_project(root)
     shutil.copy(REPOSITORY / "configs/taxi/model.py", root / "model.py")
     (root / "data").mkdir()
     whole = trips.convert_dtypes()  # integers stay integers beside missing values
@@ -89,8 +86,6 @@ def finished(
     }
     config["push"] = {"directory": "serving"}
     (root / "pipeline.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(root), "NO_COLOR": "1"}
-    project = Project(root, environment)
     return project, project.run()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.e2e.conftest import REPOSITORY, Project
+from tests.e2e.project import REPOSITORY, Project, empty_project
 
 pytestmark = pytest.mark.e2e
 
@@ -29,11 +28,11 @@ def transferred(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict
     from configs.transfer import make_data
 
     root = tmp_path_factory.mktemp("transfer")
-    for package in ("pipeline", "components", "configs/transfer"):
-        shutil.copytree(REPOSITORY / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
+    project = empty_project(root, columns=200)
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(REPOSITORY / "configs/transfer", root / "configs/transfer", ignore=ignored)
     shutil.copy(root / "configs/transfer/pipeline.yaml", root / "pipeline.yaml")
     make_data.main(root / "data/transfer", per_class=200, epochs=3, shots=10, tests=40)
-    project = Project(root, {**os.environ, "PYTHONPATH": str(root), "NO_COLOR": "1", "COLUMNS": "200"})
     return project, project.run(*LESS)
 
 

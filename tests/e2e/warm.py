@@ -1,55 +1,169 @@
-"""A process that has imported what a run needs and forks a `paredown` for each request.
+"""Runs of `paredown` that spare the imports: forks of one process that has imported what a run needs.
 
-Importing takes most of a short run's time. Tests that need many runs, rather than the start of one, spare
-it: a fork is a process of its own, which can be killed like any other.
+Importing takes most of a short run's time. A fork is a process of its own, which can be killed like any other.
 
-Each line of standard input is `{"arguments": [...], "out": path}`; the answer is the process's number.
+Each line of the server's standard input is a request, `{"arguments", "folder", "environment", "out", "err"}`; the
+answer is the process's number. The exit code is in a file beside `out`.
 """
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import os
 import signal
+import subprocess
 import sys
+import tempfile
+import time
+import traceback
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-from pipeline.environment import prepare
-
-prepare()
-
-from pipeline import cli  # noqa: E402
-from pipeline.checks import preflight  # noqa: E402, F401
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def main() -> None:
+@dataclass(frozen=True)
+class Fork:
+    """A run in a process of its own.
+
+    Attributes:
+        pid: Of the process.
+        out: File that has its standard output.
+        err: File that has its standard error.
+    """
+
+    pid: int
+    out: Path
+    err: Path
+
+    def alive(self) -> bool:
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def kill(self) -> bool:
+        """Kills it; returns whether it was still there to be killed."""
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return self.code() is None
+
+    def code(self, timeout: float = 900) -> int | None:
+        """Waits for its end; None if it was killed."""
+        end = time.monotonic() + timeout
+        while self.alive():
+            if time.monotonic() > end:
+                os.kill(self.pid, signal.SIGKILL)
+                raise TimeoutError(self.err.read_text(encoding="utf-8"))
+            time.sleep(0.02)
+        file = _code_file(self.out)
+        return int(file.read_text(encoding="utf-8")) if file.exists() else None
+
+
+class Warm:
+    """The client of a server that it starts."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="warm-")
+        self._server = subprocess.Popen(
+            [sys.executable, "-m", "tests.e2e.warm"],
+            cwd=REPOSITORY,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self._count = 0
+
+    def start(self, arguments: tuple[str, ...], folder: Path, environment: dict[str, str]) -> Fork:
+        """Starts `paredown` with these arguments in a folder."""
+        self._count += 1
+        out, err = (Path(self._folder.name) / f"{self._count}.{name}" for name in ("out", "err"))
+        request = {
+            "arguments": arguments,
+            "folder": str(folder),
+            "environment": environment,
+            "out": str(out),
+            "err": str(err),
+        }
+        stdin, stdout = self._server.stdin, self._server.stdout
+        assert stdin is not None and stdout is not None
+        stdin.write(json.dumps(request) + "\n")
+        stdin.flush()
+        return Fork(int(stdout.readline()), out, err)
+
+    def stop(self) -> None:
+        assert self._server.stdin is not None
+        self._server.stdin.close()
+        self._server.wait()
+        self._folder.cleanup()
+
+
+@functools.cache
+def warm() -> Warm:
+    """The one server of this process; it ends with it."""
+    started = Warm()
+    atexit.register(started.stop)
+    return started
+
+
+def _code_file(out: Path) -> Path:
+    return out.with_suffix(".code")
+
+
+def _serve(requests: IO[str], answers: int) -> None:
     """Serves until standard input ends."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system clears away what has ended
-    answers = os.dup(1)
-    for line in sys.stdin:
+    for line in requests:
         request = json.loads(line)
         child = os.fork()
         if child == 0:
-            _run(request["arguments"], Path(request["out"]))
+            _run(request)
         os.write(answers, f"{child}\n".encode())
 
 
-def _run(arguments: list[str], out: Path) -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
-    for number in (1, 2):
-        os.dup2(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+def _run(request: dict[str, object]) -> None:
+    from pipeline import cli
+
+    out = Path(str(request["out"]))
     try:
-        cli.main(arguments, prog_name="paredown")
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+        for number, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(str(request[name]), os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+        os.chdir(str(request["folder"]))
+        os.environ.clear()
+        os.environ.update(request["environment"])  # type: ignore[call-overload]
+        sys.path[0] = str(request["folder"])
+        cli.main(list(request["arguments"]), prog_name="paredown")  # type: ignore[call-overload]
+        code = 0
     except SystemExit as error:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        code = error.code if isinstance(error.code, int) else 1
-        out.with_suffix(".code").write_text(str(code), encoding="utf-8")
-        os._exit(code)
-    finally:
-        os._exit(1)
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    _code_file(out).write_text(str(code), encoding="utf-8")
+    os._exit(code)
 
 
 if __name__ == "__main__":
-    main()
+    from pipeline.environment import prepare
+
+    prepare()
+    answers = os.dup(1)
+    os.dup2(2, 1)  # what an import prints is no answer
+
+    from pipeline import cli  # noqa: F401
+    from pipeline.checks import preflight  # noqa: F401
+    from pipeline.run import local_runner  # noqa: F401
+
+    _serve(sys.stdin, answers)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Project, make_project
+from tests.e2e.project import Project, make_project
 from tests.pipeline.kubeflow.conftest import IMAGE
 from tests.pipeline.kubeflow.launcher import Launcher, TaskFailed, TaskServer, environment_of
 
@@ -46,8 +46,7 @@ class Cluster:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     root = tmp_path_factory.mktemp("cluster") / "project"
-    root.mkdir()
-    project = make_project(root, train=1000, test=200)
+    project = make_project(root, train=1000, test=200, program=True).cold()
     server = TaskServer(root, environment_of(root))
     with ThreadPoolExecutor(1) as pool, closing(server):
         local = pool.submit(project.run, *ONLY)
