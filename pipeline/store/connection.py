@@ -19,19 +19,21 @@ from pipeline.config.metadata_url import MetadataUrl, StoreError
 if TYPE_CHECKING:
     from ml_metadata.metadata_store import MetadataStore
 
-_PATIENCE = 5.0  # seconds that a server has to answer
-_ATTEMPTS = 10  # at a database that another run is just making; TFX's own number
+_PATIENCE = 5.0  # seconds in which a server must answer
+_ATTEMPTS = 10  # at a database that another run is creating; as many as TFX's
 
-# What databases say of two that make the same database or tables at once.
+# What databases say if two programs create the same database or tables at once.
 _RACE = re.compile(
     r"concurrent connection to the empty|duplicate key value violates unique constraint|Deadlock found"
     r"|(?:database|relation|type) \"[^\"]*\" already exists|is being accessed by other users"
     r"|tuple concurrently updated"
 )
 
+_NO_DATABASE = r"Unknown database|database \"[^\"]*\" does not exist"
+
 
 class MissingDatabase(StoreError):
-    """A database that is not there, and was not to be made."""
+    """A database that does not exist and was not to be created."""
 
 
 def exists(url: str) -> bool:
@@ -74,7 +76,7 @@ def connect(url: MetadataUrl | str, write: bool = False) -> MetadataStore:
             except (RuntimeError, errors.StatusError) as error:
                 failure, words = error, said()
         if not _RACE.search(str(failure)) or attempt + 1 == _ATTEMPTS:
-            kind = MissingDatabase if _missing(f"{failure} {words}") else StoreError
+            kind = MissingDatabase if re.search(_NO_DATABASE, f"{failure} {words}") else StoreError
             raise kind(connect_error(url, failure, words)) from None
         time.sleep(random.random())
     if url.scheme == "postgresql":
@@ -85,12 +87,12 @@ def connect(url: MetadataUrl | str, write: bool = False) -> MetadataStore:
 
 
 def connect_error(url: MetadataUrl | str, error: Exception, said: str = "") -> str:
-    """What is wrong with a store that ml_metadata cannot open, and what to do, in one sentence.
+    """Says what is wrong with a store that ml_metadata cannot open, and what to do.
 
     Args:
         url: The store's.
         error: What ml_metadata raised.
-        said: What it wrote to standard error meanwhile; of a failed log-in nothing else tells.
+        said: What it wrote to standard error meanwhile, which is all that there is about a failed log-in.
     """
     if isinstance(url, str):
         url = metadata_url.parse(url)
@@ -99,145 +101,91 @@ def connect_error(url: MetadataUrl | str, error: Exception, said: str = "") -> s
         found = re.search(pattern, text)
         if found:
             return f"{url}: {explain(url, *found.groups())}"
-    if url.scheme == "mysql" and "mysql_real_connect failed" in text:
-        return f"{url}: {_refused_login(url)}"
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return f"{url} cannot be opened: {metadata_url.redacted(lines[0])}"
 
 
-def _refused_login(url: MetadataUrl, *_: str) -> str:
+def _refused_login(url: MetadataUrl) -> str:
     given = url.password() is not None
     state = f"the password {url.password_source()}" if given else "no password"
-    fix = "correct one of them" if given else f"put the password {url.password_source()}"
-    text = f"the server does not let {url.user!r} in with {state}; {fix}"
+    fix = "correct the user or the password" if given else f"put the password {url.password_source()}"
+    text = f"the server refuses to log in {url.user!r} with {state}; {fix}"
     if url.scheme == "mysql":
         text += (
-            "; ml_metadata logs in by mysql_native_password only, and the server must accept this user "
-            "from this host"
+            ". ml_metadata can only use mysql_native_password, and the server must accept this user from "
+            "this host"
         )
     return text
 
 
-_Explain = Callable[..., str]
+def _sqlite_place(url: MetadataUrl) -> str:
+    path = os.path.abspath(url.path or "")
+    if os.path.isdir(path):
+        return f"that is a folder; name a file, such as {os.path.join(url.path or '', 'metadata.sqlite')}"
+    if not os.path.isdir(os.path.dirname(path)):
+        return f"the folder {os.path.dirname(path)} does not exist; create it, or name another"
+    return "the SQLite file does not exist or cannot be read"
 
-_EXPLANATIONS: list[tuple[str, _Explain]] = [
+
+# What ml_metadata or a database says → what to tell. The first that matches counts.
+_EXPLANATIONS: list[tuple[str, Callable[..., str]]] = [
     (
-        r"database version (\d+) is greater than library version (\d+)",
+        r"database version (\d+) is (?:greater|older) than library version (\d+)",
         lambda url, stored, known: (
-            f"a newer ml-metadata wrote it (schema {stored}, this one knows {known}); install that one's "
+            f"another version of ml-metadata wrote it (schema {stored}, this one needs {known}); install that "
             "version, or name another store"
         ),
     ),
     (
-        r"database version (\d+) is older than library version (\d+)",
-        lambda url, stored, known: (
-            f"an older ml-metadata wrote it (schema {stored}, this one needs {known}); back it up and open "
-            "it once with ml_metadata's enable_upgrade_migration, or name another store"
-        ),
-    ),
-    (
-        r"Access denied for user '[^']*'@'[^']*' to database",
+        r"Access denied for user '[^']*'@'[^']*' to database|command denied to user"
+        r"|permission denied (?:to create database|for (?:schema|table|database) \S+)",
         lambda url: (
-            f"{url.user!r} may not use the database {url.database!r}, or not create it; have its "
-            f"administrator run CREATE DATABASE {url.database}; GRANT ALL ON {url.database}.* TO the user"
+            f"{url.user!r} must not create or use the database {url.database!r}; ask its administrator to "
+            f"create it and to grant {url.user!r} all rights in it"
         ),
     ),
     (
-        r"permission denied to create database",
+        _NO_DATABASE,
         lambda url: (
-            f"there is no database {url.database!r}, and {url.user!r} may not create it; have its "
-            f"administrator run CREATE DATABASE {url.database} OWNER {url.user}"
+            f"the server has no database {url.database!r}; a run creates it if {url.user!r} is allowed to"
         ),
     ),
     (
-        r"permission denied for (?:schema|table|database) \S+|command denied to user",
-        lambda url: (
-            f"{url.user!r} may not read or write the tables in the database {url.database!r}; have its "
-            "administrator grant it all rights there"
-        ),
-    ),
-    (
-        r"Unknown database|database \"[^\"]*\" does not exist",
-        lambda url: (
-            f"there is no database {url.database!r} on the server; a run makes it, or its administrator"
-        ),
-    ),
-    (
-        r"password authentication failed|no password supplied|role \"[^\"]*\" does not exist",
+        r"password authentication failed|no password supplied|role \"[^\"]*\" does not exist"
+        r"|mysql_real_connect failed",
         _refused_login,
     ),
     (
-        r"no pg_hba.conf entry for ([^\n]*)",
-        lambda url, who: f"the server's pg_hba.conf lets nobody in from here ({who}); have a line added",
-    ),
-    (
-        r"SSL support is not compiled in|server requires SSL",
-        lambda url: (
-            "this build of ml-metadata has no TLS for PostgreSQL; leave out the ssl options and reach the "
-            "server through a tunnel, or through an ML Metadata gRPC server"
-        ),
-    ),
-    (
         r"PostgreSQL error: (?:FATAL: +)?([^\n]+)",
-        lambda url, what: f"the server refuses to connect: {what}",
+        lambda url, what: f"PostgreSQL reports: {what}",
     ),
     (
-        r"(?i)failed to connect to all addresses|unavailable|Socket closed|handshake",
+        r"(?i)failed to connect to all addresses|unavailable|Socket closed|handshake|unimplemented"
+        r"|Method not found|deadline exceeded",
         lambda url: (
-            "something answers there, but not as an ML Metadata gRPC server; check the port, and whether "
-            "the server speaks TLS (grpcs:) or does not (grpc:)"
+            "no ML Metadata gRPC server answers there; check the port, and whether the server uses TLS "
+            "(grpcs:) or not (grpc:)"
         ),
     ),
+    (r"unable to open database file|disk I/O error", _sqlite_place),
     (
-        r"StatusCode.UNIMPLEMENTED|Method not found|unimplemented",
-        lambda url: "the gRPC server there is not an ML Metadata server; check the port",
-    ),
-    (
-        r"(?i)deadline exceeded",
-        lambda url: "the gRPC server does not answer in the time that ?timeout= gives it",
-    ),
-    (
-        r"unable to open database file",
+        r"file is not a database|readonly database|disk image is malformed|subset of tables in MLMD instance",
         lambda url: (
-            "there is no such SQLite file, or it cannot be opened"
-            if os.path.isdir(os.path.dirname(os.path.abspath(url.path or "")))
-            else "there is no such folder; write a path in one that is there"
-        ),
-    ),
-    (
-        r"file is not a database|readonly database",
-        lambda url: "that file is not an ML Metadata store; name another",
-    ),
-    (
-        r"database disk image is malformed|subset of tables in MLMD instance",
-        lambda url: (
-            "the store is damaged, or not all of its tables are there; put back a copy of it, or name another"
-        ),
-    ),
-    (
-        r"disk I/O error",
-        lambda url: (
-            f"that is a folder; name the SQLite file, such as {os.path.join(url.path or '', 'metadata.sqlite')}"
-            if os.path.isdir(url.path or "")
-            else "the SQLite file cannot be read; check the disk that it is on"
+            "it is not an ML Metadata store, or it is damaged; restore a copy of it, or name another store"
         ),
     ),
     (
         r"database is locked",
-        lambda url: "another program has the file locked; wait until it ends",
+        lambda url: "another program has locked the file; wait until it ends",
     ),
 ]
 
 
-def _missing(text: str) -> bool:
-    return bool(re.search(r"Unknown database|database \"[^\"]*\" does not exist", text))
-
-
 def _reach(url: MetadataUrl) -> None:
-    """Tries whether a server is there, which the drivers take minutes for or do not tell.
+    """Checks that a server answers, which takes the drivers minutes, or which they do not report.
 
     Raises:
-        StoreError: Where it is not.
+        StoreError: If none does.
     """
     place = url.options.get("socket")
     try:
@@ -250,7 +198,7 @@ def _reach(url: MetadataUrl) -> None:
             probe.settimeout(_PATIENCE)
             probe.connect(place)
     except socket.gaierror:
-        raise StoreError(f"{url}: no host is called {url.host!r}; correct the name") from None
+        raise StoreError(f"{url}: the host {url.host!r} is not known; correct the name") from None
     except TimeoutError:
         raise StoreError(
             f"{url}: {url.host} does not answer at port {url.port}; check the address and the firewall"
@@ -264,10 +212,10 @@ def _reach(url: MetadataUrl) -> None:
 
 @contextmanager
 def _standard_error() -> Iterator[Callable[[], str]]:
-    """Keeps what C++ code writes to standard error, which may be all that tells why it failed.
+    """Captures what C++ code writes to standard error, which may be the only reason for a failure.
 
     Yields:
-        Reads what has been written up to then.
+        A function that returns what has been written so far.
     """
     sys.stderr.flush()
     with tempfile.TemporaryFile() as kept:

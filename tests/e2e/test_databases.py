@@ -231,7 +231,7 @@ def test_a_wrong_password_ends_the_command_with_one_line(any_store: Finished, co
     stranger = replace(project, environment={**project.environment, PASSWORD_VARIABLE: "hunter2"})
     outcome = stranger.paredown(command, "pipeline.yaml")
     assert outcome.code == 2, outcome.err
-    assert "the server does not let 'tester' in with the password in the environment" in outcome.err
+    assert "the server refuses to log in 'tester' with the password in the environment" in outcome.err
     assert "Traceback" not in outcome.err
     assert "hunter2" not in outcome.out + outcome.err
 

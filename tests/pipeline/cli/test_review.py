@@ -89,7 +89,7 @@ def test_the_store_can_be_named(invoke: Invoke, folder: Path, tmp_path: Path) ->
 def test_a_store_that_is_not_there_is_refused(invoke: Invoke, tmp_path: Path) -> None:
     missing = invoke("runs", "--metadata", "missing.sqlite", code=2)
     assert missing.stderr == "--metadata: missing.sqlite does not exist, or is empty\n"
-    assert "'mysq' is no kind of metadata store; did you mean mysql://" in (
+    assert "'mysq' is not a kind of metadata store; did you mean mysql://" in (
         invoke("runs", "--metadata", "mysq://a@b/c", code=2).stderr
     )
     os.chdir(tmp_path)

@@ -396,7 +396,7 @@ def test_same_chain_under_two_names_is_refused_at_the_second(tmp_path):
             "push:",
             'run: {metadata: "sqlite:metadata"}  # here\npush:',
             "run.metadata",
-            "'sqlite:metadata' is no metadata store: write sqlite:///relative/path or "
+            "'sqlite:metadata' is not a metadata store; write sqlite:///relative/path or "
             "sqlite:////absolute/path",
             id="metadata store that is no URI",
         ),
