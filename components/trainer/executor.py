@@ -10,10 +10,9 @@ from tfx.components.trainer import executor as tfx_executor
 from tfx.types import artifact_utils
 
 from components.common.base import file_hashes
-from components.common.base.distribution_options import distribution_of, is_chief
+from components.common.base.distribution_options import distribution_of, is_chief, role
 from components.common.data import class_weights
 from components.common.steps.step_executor import set_properties
-from components.common.training import distributed
 from components.trainer.run_fn import FACTS_FILE
 
 # Custom property of the model that was trained on a pretrained one: the SHA-256 of that one's file.
@@ -45,7 +44,7 @@ class Executor(tfx_executor.GenericExecutor):
         model = artifact_utils.get_single_instance(output_dict["model"])
         options = json.loads(json.loads(exec_properties["custom_config"])["params"])
         if distribution_of(options).processes() and not is_chief(os.environ):
-            set_properties(model, {"cluster_task": distributed.role()})
+            set_properties(model, {"cluster_task": role(os.environ)})
             return
         with open(os.path.join(model.uri, FACTS_FILE), encoding="utf-8") as file:
             set_properties(model, json.load(file))

@@ -7,8 +7,6 @@ import math
 import os
 from typing import Any
 
-import tensorflow as tf
-
 from components.common.base import json_file, progress
 from components.common.base.distribution_options import distribution_of, is_chief
 from components.common.base.label import Label, from_parameter
@@ -19,7 +17,7 @@ from components.common.models.model_definition import ModelDefinition
 from components.common.models.model_files import StepRecord
 from components.common.models.output_kind import kinds
 from components.common.steps.step_executor import label_fields
-from components.common.training import distributed, distribution, training
+from components.common.training import fit_inputs, training
 from components.trainer import stages
 
 # Beside the model: facts for lineage, which a run_fn cannot write.
@@ -63,6 +61,12 @@ def run_fn(fn_args: Any) -> None:
         "seed": training.seed_of(options, config["seed"]),
     }
     asked = distribution_of(options)
+    if asked.alone():
+        train_baseline(**arguments)
+        return
+    # Here, so that a change of distributed training does not train other models again: plan.code_version.
+    from components.common.training import distributed
+
     distributed.perform(asked, train_baseline, arguments, written=("output", "log_dir"))
     if asked.processes() and not is_chief(os.environ):
         # TFX wants the folder to be there; its content is the chief's to write.
@@ -143,7 +147,7 @@ def train_baseline(
     if train.class_weights is not None:
         train.class_weights.write(output)
     facts = {
-        **distribution.facts_of(tf.distribute.get_strategy()),
+        **fit_inputs.facts(),
         "precision": used,
         "precision_asked": asked,
     }

@@ -32,7 +32,7 @@ from components.common.base.interruption import Interrupted
 from pipeline import environment
 from pipeline.base.exit_code import EXIT_INTERRUPTED, EXIT_INVALID, EXIT_NODE_FAILED
 from pipeline.kubeflow.checks import remote_runner
-from pipeline.plan.code_version import component_version
+from pipeline.plan.code_version import component_version, is_distributed
 
 _DONE = 0
 _STAGED = {"gs": "gcs", "s3": "s3", "minio": "minio"}
@@ -211,18 +211,18 @@ def refuse_other_code(executor: str, parameters: dict[str, Any]) -> None:
     Raises:
         InvalidTask: Where the image has other code, or other versions of the packages that do the work.
     """
-    modules = [executor.rpartition(".")[0]]
-    wanted = parameters.get("code_version")
-    if wanted is None:  # a node of TFX's own kind has one parameter for all that is ours
+    ours = parameters
+    if "code_version" not in ours:  # a node of TFX's own kind has one parameter for all that is ours
         ours = json.loads(parameters.get("custom_config") or "null") or {}  # TFX writes none as null
-        wanted = ours.get("code_version")
-        modules += [str(parameters["run_fn"]).rpartition(".")[0]] if parameters.get("run_fn") else []
-    found = {module: component_version(module) for module in modules}
-    if wanted is not None and wanted not in found.values():
-        has = " and ".join(f"version {version} of {module}" for module, version in found.items())
+    wanted = ours.get("code_version")
+    if wanted is None:
+        return
+    module = executor.rpartition(".")[0]
+    found = component_version(module, is_distributed(ours.get("params") or "{}"))
+    if wanted != found:
         raise InvalidTask(
-            f"the image has {has}, and the pipeline was compiled with {wanted}; build the image anew from the "
-            "same sources and lock file, or compile again with those of the image"
+            f"the image has version {found} of {module}, and the pipeline was compiled with {wanted}; build the "
+            "image anew from the same sources and lock file, or compile again with those of the image"
         )
 
 

@@ -1,18 +1,21 @@
 """Versions of the code that nodes run, so that an edit reruns exactly what depends on it.
 
-TFX's cache key holds a node's inputs and parameters, not its code; each of Paredown's nodes therefore
-carries a parameter `code_version`, a hash over the source that its executor imports and over the
-installed versions of the packages that do the work.
+TFX's cache key holds a node's inputs and parameters, but not its code. Each of Paredown's nodes therefore has a
+parameter `code_version`: a hash over the modules that its executor imports and over the installed versions of
+the packages that do the work. Comments, docstrings and layout are not part of it.
 """
 
 from __future__ import annotations
 
-import ast
 import functools
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
+
+from components.common.base.distribution_options import distribution_of
+from pipeline.plan.source import Source, read_source, save_cache
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = (
@@ -22,6 +25,13 @@ _PACKAGES = (
     "tensorflow-model-optimization",
     "tf-keras",
 )
+Modules = dict[str, list[Source]]
+
+# Only a training with a `distribution` executes these: other modules import them inside functions that it calls.
+DISTRIBUTED = tuple(
+    f"components.common.training.{name}"
+    for name in ("distribution", "distributed", "worker", "worker_group")
+)
 
 
 @functools.cache
@@ -30,43 +40,44 @@ def package_versions() -> dict[str, str]:
     return {name: metadata.version(name) for name in _PACKAGES}
 
 
+def is_distributed(params: str) -> bool:
+    """Whether a node with these options, as JSON, trains with a `distribution`."""
+    return not distribution_of(json.loads(params)).alone()
+
+
 @functools.cache
-def component_version(module: str) -> str:
-    """Hash of a module of `components` and of all that it imports from there.
+def component_version(module: str, distributed: bool = False, root: Path = _ROOT) -> str:
+    """Hash of a module of `components` and of all modules there that it imports.
 
     Args:
         module: Dotted name, e.g. `components.pruner.executor`.
+        distributed: Whether the node trains with a `distribution`.
+        root: Folder of the package `components`, read once in a process.
 
     Returns:
         Twelve hexadecimal digits.
     """
-    digest = hashlib.sha256()
-    for path in sorted(imported_files(_ROOT, module, within="components")):
-        digest.update(str(path.relative_to(_ROOT)).encode())
-        digest.update(path.read_bytes())
-    digest.update(repr(sorted(package_versions().items())).encode())
-    return digest.hexdigest()[:12]
+    names = [module, *(DISTRIBUTED if distributed else ())]
+    modules = _tree(root).imported(
+        names, within="components", not_called=() if distributed else DISTRIBUTED
+    )
+    return _digest(modules, package_versions())
 
 
 def module_version(path: Path, module: str, config_path: Path) -> str:
-    """Hash of a user's model module and of all of the project that it imports.
+    """Hash of a user's model module and of all modules of the project that it imports.
 
     Args:
         path: The module's file.
         module: Its dotted name.
-        config_path: The config; modules may stand beside it, in the working directory, or where the
-            module was found.
+        config_path: The config. Modules may be beside it, in the working directory, or where the module was
+            found.
+
+    Raises:
+        SyntaxError: If one of the files is not Python.
     """
-    digest = hashlib.sha256()
-    roots = (Path.cwd(), config_path.absolute().parent, module_root(path, module))
-    files = {path} | {file for root in roots for file in imported_files(root, module)}
-    # What the module imports may stand below another root than the module itself.
-    for name in _imports(path, _parent(module)):
-        files |= {file for root in roots for file in imported_files(root, name)}
-    for file in sorted(files):
-        digest.update(file.name.encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:12]
+    tree = _Tree(Path.cwd(), config_path.absolute().parent, module_root(path, module))
+    return _digest(tree.imported([module]), {})
 
 
 def module_root(path: Path, module: str) -> Path:
@@ -77,64 +88,76 @@ def module_root(path: Path, module: str) -> Path:
     return folder
 
 
-def imported_files(root: Path, module: str, within: str = "") -> set[Path]:
-    """Files below `root` that importing `module` reads, wherever in a file the import stands.
-
-    Args:
-        root: Folder that names are looked up in.
-        module: Dotted name.
-        within: Package whose files alone are wanted; where this program is installed, TensorFlow is below
-            `root` too.
-    """
-    found: set[Path] = set()
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        if within and name.partition(".")[0] != within:
-            continue
-        path = _file_of(root, name)
-        if path is None or path in found:
-            continue
-        found.add(path)
-        waiting.append(_parent(name))  # importing a.b executes a/__init__.py too
-        waiting.extend(_imports(path, package=name if path.name == "__init__.py" else _parent(name)))
-    return found
+def _digest(modules: Modules, packages: Mapping[str, str]) -> str:
+    # If one file reads docstrings, all docstrings count.
+    read = any(source.reads_text for sources in modules.values() for source in sources)
+    hashes = {
+        name: [source.content if read else source.digest for source in sources]
+        for name, sources in modules.items()
+    }
+    save_cache()
+    return hashlib.sha256(json.dumps([hashes, packages], sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _parent(name: str) -> str:
-    return name.rpartition(".")[0]
+class _Tree:
+    """The Python files below some folders that names are looked up in; each is read once."""
+
+    def __init__(self, *roots: Path):
+        self._roots = tuple(dict.fromkeys(roots))
+        self._files: dict[str, dict[Path, Source]] = {}
+
+    def imported(
+        self, modules: Iterable[str], within: str = "", not_called: Collection[str] = ()
+    ) -> Modules:
+        """The modules that importing and calling some modules may execute.
+
+        Args:
+            modules: Dotted names.
+            within: Package whose modules are wanted; all if empty. TensorFlow may be below the same root.
+            not_called: Modules that no called function imports.
+
+        Returns:
+            Dotted name → the files of that name, below one root or several.
+        """
+        found: Modules = {}
+        waiting = list(modules)
+        while waiting:
+            name = waiting.pop()
+            if name in found or (within and name.partition(".")[0] != within):
+                continue
+            files = self._read(name)
+            found[name] = list(files.values())
+            if files:
+                waiting.append(name.rpartition(".")[0])  # importing a.b executes a/__init__.py too
+            for path, source in files.items():
+                waiting += _imports(source, name, path.name == "__init__.py", not_called)
+        return {name: sources for name, sources in found.items() if sources}
+
+    def _read(self, name: str) -> dict[Path, Source]:
+        if name not in self._files:
+            paths = (_file_of(root, name) for root in self._roots)
+            self._files[name] = {path: read_source(path.read_bytes(), str(path)) for path in paths if path}
+        return self._files[name]
+
+
+@functools.cache
+def _tree(root: Path) -> _Tree:
+    return _Tree(root)
+
+
+def _imports(source: Source, name: str, is_package: bool, not_called: Collection[str]) -> Iterator[str]:
+    package = name if is_package else name.rpartition(".")[0]
+    for found in source.imports:
+        absolute = found.absolute(package)
+        if not (found.inner and any(f"{absolute}.".startswith(f"{module}.") for module in not_called)):
+            yield absolute
 
 
 def _file_of(root: Path, name: str) -> Path | None:
     if not name:
         return None
     base = root.joinpath(*name.split("."))
-    for path in (base.with_suffix(".py"), base / "__init__.py"):
+    for path in (base / "__init__.py", base.with_name(f"{base.name}.py")):
         if path.is_file():
             return path
     return None
-
-
-def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Statements at every depth. Expressions, most of a tree, hold no imports."""
-    for node in body:
-        yield node
-        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
-            yield from _statements(getattr(node, part, []))
-
-
-@functools.cache
-def _imports(path: Path, package: str) -> list[str]:
-    """Dotted names that a file may import; `from a import b` gives both `a` and `a.b`."""
-    names: list[str] = []
-    for node in _statements(ast.parse(path.read_bytes(), filename=str(path)).body):
-        if isinstance(node, ast.Import):
-            names.extend(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                parents = package.split(".")[: len(package.split(".")) - node.level + 1]
-                base = ".".join([*parents, *([base] if base else [])])
-            names.append(base)
-            names.extend(f"{base}.{alias.name}" if base else alias.name for alias in node.names)
-    return names

@@ -19,7 +19,7 @@ from components.common.base.step_options import StepOptions, TrainingOptions
 from components.tflite_converter.params import ConvertOptions
 from pipeline.config.config import Config
 from pipeline.plan import data_nodes
-from pipeline.plan.code_version import component_version, module_version
+from pipeline.plan.code_version import component_version, is_distributed, module_version
 from pipeline.plan.data_nodes import Transformation
 from pipeline.plan.import_source import import_source
 from pipeline.plan.model_source import find_module, has_function
@@ -143,15 +143,16 @@ class _Planner:
 
     def _add_trainer(self) -> None:
         model = self.config.model
+        params = model.train.model_dump_json()
         custom_config = {
-            "code_version": component_version("components.trainer.run_fn"),
+            "code_version": component_version("components.trainer.executor", is_distributed(params)),
             "hparams": to_json(model.hparams),
             "label": as_parameter(self.config.data.label),
             "label_options": self._label_options(),
             "model_module": model.module or "",
             "model_source": to_json(self.source),
             "module_version": self.module_version,
-            "params": model.train.model_dump_json(),
+            "params": params,
             "seed": self.config.run.seed,
         }
         self._add(
@@ -190,15 +191,16 @@ class _Planner:
         self.users.setdefault(node_id, []).extend(users)
         if node_id not in self.nodes:
             package = type(step).component.rsplit(".", 2)[0]
+            params = self._distributed(step).canonical_json()
             parameters: dict[str, Parameter] = {
-                "params": self._distributed(step).canonical_json(),
+                "params": params,
                 "model_module": self.config.model.module or "",
                 "hparams": to_json(self.config.model.hparams),
                 "model_source": to_json(self.source),
                 "label": as_parameter(self.config.data.label),
                 "label_options": self._label_options(),
                 "seed": self.config.run.seed,
-                "code_version": component_version(f"{package}.executor"),
+                "code_version": component_version(f"{package}.executor", is_distributed(params)),
             }
             self._add(
                 Node(

@@ -120,6 +120,12 @@ def cluster_task(environment: Mapping[str, str]) -> tuple[str, int] | None:
     return str(task.get("type", "worker")), int(task.get("index", 0))
 
 
+def role(environment: Mapping[str, str]) -> str:
+    """The part of this process in the cluster of TF_CONFIG, such as `worker 1`; empty if there is none."""
+    task = cluster_task(environment)
+    return f"{task[0]} {task[1]}" if task else ""
+
+
 def is_chief(environment: Mapping[str, str]) -> bool:
     """Whether this process writes what is trained: alone, or the first of its cluster."""
     task = cluster_task(environment)

@@ -11,6 +11,16 @@ import tensorflow as tf
 Result = TypeVar("Result")
 
 
+def replicas() -> int:
+    """Replicas among which the strategy in scope divides each batch; 1 if there is none."""
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def asynchronous() -> bool:
+    """Whether workers take steps by themselves (parameter servers): batches and callbacks have no order."""
+    return isinstance(tf.distribute.get_strategy(), tf.distribute.ParameterServerStrategy)
+
+
 def outside(function: Callable[..., Result], *arguments: Any) -> Result:
     """Calls a function outside of the scope of any strategy: its models are those of a plain process.
 

@@ -18,7 +18,7 @@ from components.common.models.freezing import Frozen, layers_matching
 from components.common.models.invariants import Invariants
 from components.common.models.model_files import Facts, StepRecord
 from components.common.steps.step_executor import StepJob
-from components.common.training import distribution, training
+from components.common.training import fit_inputs, training
 
 
 class Preserve(tf_keras.callbacks.Callback):
@@ -136,7 +136,7 @@ def fit_and_save(
         "technique": "-".join(record.techniques()),
         "parameters": int(model.count_params()),
         "layers": json.dumps(invariants.facts_of(kernels)),
-        **distribution.facts_of(tf.distribute.get_strategy()),
+        **fit_inputs.facts(),
         **invariants.headline(checks),
     }
     if splits[0].class_weights is not None:

@@ -14,13 +14,13 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
 from components.common.base import file_hashes
-from components.common.base.distribution_options import distribution_of, is_chief
+from components.common.base.distribution_options import distribution_of, is_chief, role
 from components.common.base.label import from_parameter
 from components.common.data.examples import Examples
 from components.common.models import model_files
 from components.common.models.model_definition import ModelDefinition
 from components.common.models.model_files import Facts
-from components.common.training import distributed, training
+from components.common.training import training
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,13 @@ class StepExecutor(base_executor.BaseExecutor, abc.ABC):
         if asked.alone():
             facts = _run(self, job)
         else:
+            # Here, so that a change of distributed training does not rerun other steps: plan.code_version.
+            from components.common.training import distributed
+
             arguments = {"executor": type(self), "job": job, "output": job.output}
             facts = distributed.perform(asked, _run_anew, arguments, written=("output",))
             if asked.processes() and not is_chief(os.environ):
-                set_properties(output, {**facts, "cluster_task": distributed.role()})
+                set_properties(output, {**facts, "cluster_task": role(os.environ)})
                 return
         digests = file_hashes.model_digests(output.uri)
         set_properties(output, {**facts, file_hashes.FILES: file_hashes.as_property(digests)})

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from components.common.base import progress
-from components.common.base.distribution_options import Distribution, cluster_task
+from components.common.base.distribution_options import Distribution
 from components.common.training import distribution
 from components.common.training.worker_group import WorkerGroup
 
@@ -54,9 +54,3 @@ def told(asked: Distribution, replicas: int) -> str:
     if asked.kind == "mirrored" and replicas == 1:
         return "note: distribution: mirrored finds one device, and trains on it as a single replica"
     return f"note: distribution: {asked.kind}, {replicas} replicas"
-
-
-def role() -> str:
-    """The part of this process in a cluster that TF_CONFIG tells of: `worker 1`; empty where there is none."""
-    task = cluster_task(os.environ)
-    return f"{task[0]} {task[1]}" if task else ""

@@ -13,6 +13,7 @@ import tf_keras
 
 from components.common.base.distribution_options import Distribution
 from components.common.data.examples import Arrays
+from components.common.models.strategy import asynchronous, replicas
 
 # A function with examples as constants, which a parameter server's workers get, is one protocol buffer.
 _MOST_BYTES_OF_CONSTANTS = 2**31 - 2**20
@@ -23,16 +24,6 @@ Result = TypeVar("Result")
 
 class DistributionError(Exception):
     """Training cannot be distributed as asked; the message says why and what to write instead."""
-
-
-def replicas() -> int:
-    """Replicas among which the strategy in scope divides each batch; 1 where there is none."""
-    return tf.distribute.get_strategy().num_replicas_in_sync
-
-
-def asynchronous() -> bool:
-    """Whether workers take steps by themselves (parameter servers): batches and callbacks have no order."""
-    return isinstance(tf.distribute.get_strategy(), tf.distribute.ParameterServerStrategy)
 
 
 def strategy_of(asked: Distribution) -> tf.distribute.Strategy:
@@ -72,7 +63,7 @@ class OneStatistic(tf_keras.callbacks.Callback):
     """
 
     def on_test_begin(self, logs: dict | None = None) -> None:
-        if not tf.distribute.has_strategy() or asynchronous():
+        if asynchronous():
             return
         for weight in self.model.weights:
             by_itself = weight.synchronization == tf.VariableSynchronization.ON_READ
@@ -180,20 +171,12 @@ def fit_arguments(
         evaluation: Examples to measure after each epoch.
         outputs: Names of the model's outputs, in its order.
         batch_size: Examples in a step, of all replicas together.
-        seed: Of the order of examples where there are several replicas.
+        seed: Of the order of examples.
         steps_per_epoch: Of the whole batch size.
 
     Raises:
         DistributionError: Where a batch cannot be divided evenly.
     """
-    if not tf.distribute.has_strategy():
-        return {
-            "x": list(train.features.values()),
-            "y": train.labels_of(outputs),
-            "sample_weight": train.weights(),
-            "validation_data": (list(evaluation.features.values()), evaluation.labels_of(outputs)),
-            "batch_size": batch_size,
-        }
     refuse_uneven(batch_size, len(train))
     measured = evaluation_arguments(evaluation, outputs, batch_size)
     arguments = {
@@ -217,16 +200,13 @@ def fit_arguments(
 def evaluation_arguments(
     evaluation: Arrays, outputs: Sequence[str], batch_size: int = 32
 ) -> dict[str, Any]:
-    """The examples as arguments of `Model.evaluate`, inside of the scope of a strategy or of none.
+    """The examples as arguments of `Model.evaluate`, inside of the scope of a strategy.
 
     Args:
         evaluation: The examples.
         outputs: Names of the model's outputs, in its order.
         batch_size: Examples in a step, of all replicas together.
     """
-    if not tf.distribute.has_strategy():
-        labels = evaluation.labels_of(outputs)
-        return {"x": list(evaluation.features.values()), "y": labels, "batch_size": batch_size}
     if asynchronous():
         return {"x": _at_once(evaluation, outputs), "steps": 1}
     batches = evaluation_batches(len(evaluation), batch_size, replicas())

@@ -15,10 +15,10 @@ from components.common.base import json_file, progress
 from components.common.base.step_options import EarlyStopping, LearningRateSchedule
 from components.common.data import label_range
 from components.common.data.examples import Arrays
-from components.common.models import compilation, precision
+from components.common.models import compilation, precision, strategy
 from components.common.models.output_kind import losses_of
 from components.common.models.stock_layers import without_autograph
-from components.common.training import distribution
+from components.common.training import fit_inputs
 from components.common.training.learning_rate import schedule_of
 
 HISTORY_FILE = "history.json"
@@ -208,8 +208,8 @@ def early_stopping(asked: EarlyStopping, first_epoch_to_stop: int) -> tf_keras.c
 
 def refuse_unknown_monitor(model: tf_keras.Model, monitor: str, evaluation: Arrays) -> None:
     """Raises a TrainingError where a compiled model has no metric of this name; Keras would only warn."""
-    some = evaluation.take(range(min(distribution.replicas(), len(evaluation))))
-    arguments = distribution.evaluation_arguments(some, model.output_names)
+    some = evaluation.take(range(min(strategy.replicas(), len(evaluation))))
+    arguments = fit_inputs.evaluation_arguments(some, model.output_names)
     measured = model.evaluate(**arguments, verbose=0, return_dict=True)
     known = [f"val_{name}" for name in measured]
     if monitor not in known:
@@ -284,7 +284,7 @@ def fit(
     _step_by_step(model)
     counter, drawn, stopping = _Steps(steps), _Curves(log_dir), None
     reported = _Progress(epochs)
-    if distribution.asynchronous():
+    if strategy.asynchronous():
         # Keras takes no callback that has to see what a batch came to; these only count.
         counter._supports_tf_logs = reported._supports_tf_logs = True
     if options.get("early_stopping") is not None:
@@ -292,7 +292,7 @@ def fit(
     os.makedirs(log_dir, exist_ok=True)
     seed_everything(seed)
     history = model.fit(
-        **distribution.fit_arguments(
+        **fit_inputs.fit_arguments(
             train,
             evaluation,
             model.output_names,
@@ -304,7 +304,7 @@ def fit(
         verbose=0,
         callbacks=[
             *callbacks,
-            distribution.OneStatistic(),
+            *fit_inputs.callbacks(),
             counter,
             *([stopping] if stopping else []),
             drawn,

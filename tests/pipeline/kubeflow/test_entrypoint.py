@@ -175,14 +175,17 @@ def test_a_stale_image_is_refused_before_anything_runs(staged: Path) -> None:
 
 
 def test_the_version_of_what_trainer_calls_is_in_its_config() -> None:
-    executor = "tfx.components.trainer.executor.GenericExecutor"
-    right = {"code_version": component_version("components.trainer.run_fn")}
-    function = "components.trainer.run_fn.run_fn"
-    entrypoint.refuse_other_code(executor, {"run_fn": function, "custom_config": json.dumps(right)})
-    with pytest.raises(InvalidTask, match=r"of components\.trainer\.run_fn, and .* compiled with x"):
-        entrypoint.refuse_other_code(
-            executor, {"run_fn": function, "custom_config": json.dumps({"code_version": "x"})}
-        )
+    module = "components.trainer.executor"
+    for params, version in (
+        ("{}", component_version(module)),
+        ('{"distribution": {"kind": "mirrored"}}', component_version(module, distributed=True)),
+    ):
+        right, wrong = ({"code_version": found, "params": params} for found in (version, "x"))
+        entrypoint.refuse_other_code(f"{module}.Executor", {"custom_config": json.dumps(right)})
+        with pytest.raises(
+            InvalidTask, match=rf"has version {version} of {module}, and .* compiled with x"
+        ):
+            entrypoint.refuse_other_code(f"{module}.Executor", {"custom_config": json.dumps(wrong)})
     # TFX's own nodes have no code of ours; where it has no custom_config, TFX writes null.
     entrypoint.refuse_other_code("tfx.components.pusher.executor.Executor", {"custom_config": "null"})
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from pipeline.config.config_file import load
-from pipeline.plan import code_version
 from pipeline.plan.data_nodes import data_fingerprint
 from pipeline.plan.node import Output
 from pipeline.plan.plan import Plan, input_key, make_plan
@@ -135,109 +134,6 @@ def test_fingerprint_of_the_data_is_the_one_that_tfx_records() -> None:
     ]
     fingerprint, _, _ = utils.calculate_splits_fingerprint_span_and_version("data/mnist", splits)
     assert data_fingerprint(config.data) == fingerprint
-
-
-def copied_components(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    import shutil
-
-    root = tmp_path / "copy"
-    shutil.copytree("components", root / "components")
-    monkeypatch.setattr(code_version, "_ROOT", root)
-    forget()
-    return root / "components"
-
-
-def forget() -> None:
-    code_version.component_version.cache_clear()
-    code_version._imports.cache_clear()
-
-
-EXECUTORS = (
-    "anomaly_gate",
-    "pruner",
-    "clusterer",
-    "quantization_aware_trainer",
-    "distiller",
-    "fine_tuner",
-    "tflite_converter",
-    "evaluator",
-    "selector",
-)
-# The executors that train.
-STEPS = {"pruner", "clusterer", "quantization_aware_trainer", "distiller", "fine_tuner"}
-
-
-@pytest.mark.parametrize(
-    ("edited", "changed"),
-    [
-        pytest.param("pruner/executor.py", {"pruner"}, id="its own executor"),
-        pytest.param("evaluator/latency.py", {"evaluator"}, id="a module beside the executor"),
-        pytest.param(
-            "common/training.py",
-            {*STEPS, "tflite_converter", "evaluator"},
-            id="a shared module, imported by way of others",
-        ),
-        pytest.param(
-            "common/invariants.py", {*STEPS, "tflite_converter", "evaluator"}, id="the invariants"
-        ),
-        pytest.param("common/fine_tuning.py", STEPS, id="what those that train share"),
-        pytest.param("clusterer/explanation.py", set(), id="an explanation, which does no work"),
-        pytest.param("pruner/component.py", set(), id="a declaration, which does no work"),
-    ],
-)
-def test_an_edit_changes_the_version_of_what_imports_it(
-    edited: str, changed: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root = copied_components(tmp_path, monkeypatch)
-    names = {name: f"components.{name}.executor" for name in EXECUTORS}
-    before = {name: code_version.component_version(module) for name, module in names.items()}
-    with open(root / edited, "a", encoding="utf-8") as file:
-        file.write("\n# edited\n")
-    forget()
-    after = {name: code_version.component_version(module) for name, module in names.items()}
-    got = {name for name in names if before[name] != after[name]}
-    assert got == changed
-    monkeypatch.undo()
-    forget()
-
-
-@pytest.mark.parametrize(
-    ("source", "helper"),
-    [
-        pytest.param("from layers import Block\n", "layers.py", id="a module beside it"),
-        pytest.param("import parts.blocks\n", "parts/blocks.py", id="a module in a folder"),
-        pytest.param("import parts.blocks\n", "parts/__init__.py", id="the folder's own code"),
-        pytest.param("from parts import *\n", "parts/deep.py", id="what a package imports"),
-        pytest.param(
-            "def build_model(h):\n    from parts import blocks\n", "parts/blocks.py", id="inside a function"
-        ),
-    ],
-)
-def test_what_the_model_imports_is_part_of_its_version(
-    source: str, helper: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "parts").mkdir()
-    texts = {
-        "model.py": source,
-        "layers.py": "Block = 1\n",
-        "parts/__init__.py": "from .deep import *\n",
-        "parts/deep.py": "x = 1\n",
-        "parts/blocks.py": "import numpy\n",
-        "other.py": "x = 1\n",
-    }
-    for name, text in texts.items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
-
-    def version() -> str:
-        forget()
-        return code_version.module_version(tmp_path / "model.py", "model", tmp_path / "pipeline.yaml")
-
-    before = version()
-    (tmp_path / "other.py").write_text("x = 2\n", encoding="utf-8")
-    assert version() == before
-    (tmp_path / helper).write_text(texts[helper] + "# edited\n", encoding="utf-8")
-    assert version() != before
 
 
 def test_a_long_chain_has_a_short_id() -> None:

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from components.common.data.examples import Arrays
-from components.common.training import distribution, training
+from components.common.training import training
 
 layers = tf_keras.layers
 EXAMPLES, BATCH, RATE, EPOCHS, SEED = 100, 32, 0.2, 3, 5
@@ -59,6 +59,8 @@ def predicted(points: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.nd
 
 def by_hand(replicas: int) -> dict[str, Any]:
     """The regression by gradient descent in NumPy, on whole batches, in the order of the epochs."""
+    from components.common.training import distribution
+
     trained, evaluation = arrays(), arrays(EVALUATED, 1)
     points, classes = trained.features["x"].astype(np.float64), np.eye(3)[trained.labels]
     kernel, bias, losses, accuracies = np.zeros((2, 3)), np.zeros(3), [], []
@@ -88,6 +90,7 @@ def check_written(uri: str, kernel: np.ndarray, bias: np.ndarray) -> None:
 def train(log_dir: str, output: str, options: dict[str, Any] | None = None) -> dict[str, Any]:
     """Trains and writes it under the strategy in scope."""
     from components.common.models import model_files
+    from components.common.training import distribution
 
     model = regression()
     options = {"epochs": EPOCHS, "batch_size": BATCH, **(options or {})}

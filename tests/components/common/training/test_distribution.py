@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +53,22 @@ def single(folder: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
     return distributed.perform(
         ALONE, problem.every_step, {"folder": folder, "output": output, "left_out": ("qat",)}
     )
+
+
+def test_a_plain_training_executes_no_module_of_distributed_training(folder: str, tmp_path: Path) -> None:
+    """`pipeline.plan.code_version` does not count them for such a node."""
+    script = """
+        import sys
+        from pipeline.plan.code_version import DISTRIBUTED
+        from tests.components.common.training import distributed_problem
+        found = distributed_problem.every_step(sys.argv[1], sys.argv[2])
+        print(sorted(found), sorted(set(DISTRIBUTED) & set(sys.modules)))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), folder, str(tmp_path)],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "['cluster', 'distill', 'prune', 'qat', 'train'] []"
 
 
 def check_regression(trained: dict[str, Any], written: str) -> None:

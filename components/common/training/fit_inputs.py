@@ -1,0 +1,85 @@
+"""What Keras's `fit` and `evaluate` get: plain arrays, or what the strategy in scope needs.
+
+Modules of distributed training are imported inside functions, and only if there is a strategy: without one they
+cannot change a result, and `pipeline.plan.code_version` does not count them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from components.common.data.examples import Arrays
+
+
+def fit_arguments(
+    train: Arrays,
+    evaluation: Arrays,
+    outputs: Sequence[str],
+    batch_size: int,
+    seed: int,
+    steps_per_epoch: int,
+) -> dict[str, Any]:
+    """The examples as arguments of `Model.fit`.
+
+    Args:
+        train: Examples to train on.
+        evaluation: Examples to measure after each epoch.
+        outputs: Names of the model's outputs, in its order.
+        batch_size: Examples in a step, of all replicas together.
+        seed: Of the order of examples if there are several replicas.
+        steps_per_epoch: Of the whole batch size.
+
+    Raises:
+        DistributionError: If a batch cannot be divided evenly.
+    """
+    if tf.distribute.has_strategy():
+        from components.common.training import distribution
+
+        return distribution.fit_arguments(train, evaluation, outputs, batch_size, seed, steps_per_epoch)
+    return {
+        "x": list(train.features.values()),
+        "y": train.labels_of(outputs),
+        "sample_weight": train.weights(),
+        "validation_data": (list(evaluation.features.values()), evaluation.labels_of(outputs)),
+        "batch_size": batch_size,
+    }
+
+
+def evaluation_arguments(
+    evaluation: Arrays, outputs: Sequence[str], batch_size: int = 32
+) -> dict[str, Any]:
+    """The examples as arguments of `Model.evaluate`.
+
+    Args:
+        evaluation: The examples.
+        outputs: Names of the model's outputs, in its order.
+        batch_size: Examples in a step, of all replicas together.
+    """
+    if tf.distribute.has_strategy():
+        from components.common.training import distribution
+
+        return distribution.evaluation_arguments(evaluation, outputs, batch_size)
+    labels = evaluation.labels_of(outputs)
+    return {"x": list(evaluation.features.values()), "y": labels, "batch_size": batch_size}
+
+
+def callbacks() -> list[tf_keras.callbacks.Callback]:
+    """Callbacks that the strategy in scope needs."""
+    if not tf.distribute.has_strategy():
+        return []
+    from components.common.training import distribution
+
+    return [distribution.OneStatistic()]
+
+
+def facts() -> dict[str, str | int]:
+    """How the model is trained: `distribution`, as the option says it, and the number of `replicas`."""
+    if not tf.distribute.has_strategy():
+        return {"distribution": "none", "replicas": 1}
+    from components.common.training import distribution
+
+    return distribution.facts_of(tf.distribute.get_strategy())

@@ -1,0 +1,186 @@
+"""What a Python file does, apart from how it is written: a digest of its syntax tree, and what it imports.
+
+Parsing takes a millisecond or more a file, and a plan looks at over a hundred. Results are therefore kept in
+the user's cache folder, under the SHA-256 of the file's content: an entry can be missing, but not outdated.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+# A file that names one of these may read docstrings or source text, its own or another's.
+_READ_TEXT = (b"__doc__", b"getdoc", b"getsource")
+# Fields of the tree that follow from the place of a node, or have no effect.
+_IGNORED_FIELDS = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
+_NEVER_EXECUTED = frozenset({"TYPE_CHECKING", "typing.TYPE_CHECKING"})
+_MOST_ENTRIES = 3000
+
+
+@dataclass(frozen=True)
+class Import:
+    """A name that a file may import; `from a import b` gives both `a` and `a.b`.
+
+    Attributes:
+        name: Dotted.
+        level: Number of leading dots of a relative import.
+        inner: Whether the import is inside a function, which may never be called.
+    """
+
+    name: str
+    level: int
+    inner: bool
+
+    def absolute(self, package: str) -> str:
+        """The name as the modules of a package import it."""
+        if not self.level:
+            return self.name
+        parents = package.split(".")[: len(package.split(".")) - self.level + 1]
+        return ".".join([*parents, *([self.name] if self.name else [])])
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a file says.
+
+    Attributes:
+        content: SHA-256 of the file.
+        digest: SHA-256 of the syntax tree without docstrings: comments and layout do not change it.
+        imports: In the order of the file.
+        reads_text: Whether the file may read docstrings or source text while it runs.
+    """
+
+    content: str
+    digest: str
+    imports: tuple[Import, ...]
+    reads_text: bool
+
+
+def read_source(content: bytes, filename: str) -> Source:
+    """Reads a file.
+
+    Args:
+        content: Of the file.
+        filename: For errors.
+
+    Raises:
+        SyntaxError: If the content is not Python.
+    """
+    key = hashlib.sha256(content).hexdigest()
+    cache = _cache()
+    source = cache.entries.get(key)
+    if source is None:
+        tree = ast.parse(content, filename=filename)
+        source = Source(
+            content=key,
+            digest=hashlib.sha256(repr(_shape(tree)).encode()).hexdigest(),
+            imports=tuple(dict.fromkeys(_imports(tree.body, inner=False))),
+            reads_text=any(word in content for word in _READ_TEXT),
+        )
+        cache.add(source)
+    return source
+
+
+def save_cache() -> None:
+    """Keeps what was read for later processes; does nothing if the cache folder cannot be written."""
+    _cache().save()
+
+
+def _shape(value: object) -> object:
+    """A syntax tree as nested lists that `repr` tells apart; empty fields differ between Pythons and are dropped."""
+    if isinstance(value, ast.AST):
+        fields = (
+            (name, _shape(field)) for name, field in ast.iter_fields(value) if name not in _IGNORED_FIELDS
+        )
+        return [
+            type(value).__name__,
+            *(field for field in fields if field[1] is not None and field[1] != []),
+        ]
+    if isinstance(value, list):
+        return [_shape(item) for item in value if not _is_text(item)]
+    return value
+
+
+def _is_text(item: object) -> bool:
+    """Whether an element of a tree is a docstring, or another constant that stands as a statement."""
+    return isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant)
+
+
+def _imports(body: list[ast.stmt], inner: bool) -> Iterator[Import]:
+    """Imports at every depth. Expressions, most of a tree, hold none."""
+    for node in body:
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, 0, inner) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            yield Import(base, node.level, inner)
+            for alias in node.names:
+                yield Import(f"{base}.{alias.name}" if base else alias.name, node.level, inner)
+        elif isinstance(node, ast.If) and ast.unparse(node.test) in _NEVER_EXECUTED:
+            yield from _imports(node.orelse, inner)
+        else:
+            is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+                yield from _imports(getattr(node, part, []), inner or is_function)
+
+
+class _Cache:
+    """Sources by the SHA-256 of their content, in one file whose first line is the SHA-256 of the rest."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._added = False
+        self.entries: dict[str, Source] = {}
+        with contextlib.suppress(OSError, ValueError):
+            digest, _, text = path.read_bytes().partition(b"\n")
+            if hashlib.sha256(text).hexdigest().encode() == digest:
+                for key, (tree, reads_text, imports) in json.loads(text).items():
+                    self.entries[key] = Source(
+                        key, tree, tuple(Import(*found) for found in imports), reads_text
+                    )
+
+    def add(self, source: Source) -> None:
+        self.entries[source.content] = source
+        self._added = True
+
+    def save(self) -> None:
+        if not self._added:
+            return
+        newest = list(self.entries.values())[-_MOST_ENTRIES:]
+        rows = {
+            source.content: [
+                source.digest,
+                source.reads_text,
+                [[i.name, i.level, i.inner] for i in source.imports],
+            ]
+            for source in newest
+        }
+        text = json.dumps(rows, separators=(",", ":")).encode()
+        beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        with contextlib.suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                beside.write_bytes(hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
+                beside.replace(self._path)
+            finally:
+                beside.unlink(missing_ok=True)
+        self._added = False
+
+
+def _cache() -> _Cache:
+    return _opened(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+
+
+@functools.cache
+def _opened(folder: str) -> _Cache:
+    # What a file says depends on this module and on Python's grammar as well.
+    reader = hashlib.sha256(Path(__file__).read_bytes() + sys.version.encode()).hexdigest()[:16]
+    return _Cache(Path(folder, "paredown", f"sources-{reader}.json"))
