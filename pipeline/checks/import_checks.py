@@ -1,7 +1,4 @@
-"""What can be said of an existing model before a run: its file, and what steps need of it.
-
-Imports neither TensorFlow nor TFX.
-"""
+"""An existing model before a run: its file, and what steps need of it. Imports neither TensorFlow nor TFX."""
 
 from __future__ import annotations
 
@@ -13,47 +10,42 @@ from components.common.models.model_format import ModelFormat, ModelFormatError
 from components.distiller.params import DistillOptions
 from components.model_importer.params import ImportOptions
 from pipeline.config.config import Config
-from pipeline.config.problem import Location
-
-_Mistakes = Iterator[tuple[Location, str]]
+from pipeline.config.problem import Location, Problem
 
 
-def check(config: Config, functions: Iterable[str] | None) -> _Mistakes:
-    """Looks at the imported model's file.
+def check(config: Config, functions: Iterable[str] | None) -> list[Problem]:
+    """Looks at the imported model's file, if the config imports one.
 
     Args:
-        config: One with an import.
-        functions: What the module defines; None where there is no module, or it cannot be told.
+        config: The config.
+        functions: Names that the module defines; None if there is no module, or not all of its names are known.
     """
     options = config.model.imported
-    assert options is not None
+    if options is None:
+        return []
     at: Location = ("model", "import", options.key())
     file = options.file()
     if "://" in file:
-        yield (
-            at,
-            f"{file} is elsewhere, and what a run goes by is the content; copy it here (for a cluster, "
-            "kubeflow.model_path says where tasks find it)",
+        message = (
+            f"{file} is not on this machine, and a run depends on the file's content; copy it here (for a cluster, "
+            "kubeflow.model_path says where tasks find it)"
         )
-        return
+        return [Problem(message, at)]
     try:
         found = model_format.recognise(file)
         digest = model_format.digest(file) if options.sha256 else None
     except ModelFormatError as error:
-        yield at, f"{file} {error}"
-        return
+        return [Problem(f"{file} {error}", at)]
     if digest != options.sha256:
-        yield ("model", "import", "sha256"), f"is not that of {file}, which is {digest}"
-        return
+        return [Problem(f"is not that of {file}, which is {digest}", ("model", "import", "sha256"))]
     fault = _unfit(options, found)
     if fault:
-        yield fault[0], f"{file} {fault[1]}"
-        return
-    yield from _steps(config, found, functions)
+        return [Problem(f"{file} {fault[1]}", fault[0])]
+    return list(_check_steps(config, options, found, functions))
 
 
 def _unfit(options: ImportOptions, found: ModelFormat) -> tuple[Location, str] | None:
-    """Why what stands at a path cannot be what the options say."""
+    """Why the file at a path cannot be what the options say."""
     at: Location = ("model", "import", options.key())
     saved_model = found.kind in (model_format.SAVED_MODEL, model_format.KERAS_SAVED_MODEL)
     if options.path is not None and found.kind in model_format.WEIGHTS_ALONE:
@@ -64,45 +56,48 @@ def _unfit(options: ImportOptions, found: ModelFormat) -> tuple[Location, str] |
     if options.weights is not None and saved_model:
         return at, "is a SavedModel, which is a whole model; write import: {path: …}"
     if options.signature is not None and not saved_model:
-        return ("model", "import", "signature"), "is a Keras file, which has no signatures; leave it out"
+        return ("model", "import", "signature"), "is a Keras file, which has no signatures; remove it"
     if found.executes and options.safe_mode and options.signature is None and options.path is not None:
         return at, (
-            "holds a Lambda layer: Python code, which loading it runs; write safe_mode: false beside it if you "
-            "trust where it comes from"
+            "holds a Lambda layer: Python code that runs when it is loaded; write safe_mode: false beside it if you "
+            "trust its origin"
         )
     return None
 
 
-def _steps(config: Config, found: ModelFormat, functions: Iterable[str] | None) -> _Mistakes:
-    """Refuses steps that train where the model has no layers, or no loss and optimizer."""
-    options = config.model.imported
-    assert options is not None
+def _check_steps(
+    config: Config, options: ImportOptions, found: ModelFormat, functions: Iterable[str] | None
+) -> Iterator[Problem]:
+    """Refuses steps that train if the model has no layers, or no loss and optimizer."""
     layers = found.kind != model_format.SAVED_MODEL and options.signature is None
-    builder = functions is None and config.model.module is not None  # which preflight looks into
+    # If not all names are known, preflight looks at what build_model returns.
+    builder = functions is None and config.model.module is not None
     compiled = builder or "build_model" in (functions or ()) or found.compiled is not False
-    told: set[str] = set()
+    reported: set[str] = set()
     for candidate, chain in config.candidates.items():
         for index, step in enumerate(chain.steps()):
             if not isinstance(step, TrainingOptions):
                 continue
             at: Location = ("candidates", candidate, index, step.technique)
             if isinstance(step, DistillOptions) and config.model.module is None:
-                yield at, f"needs a module that defines {step.student}; write module: beside import:"
+                yield Problem(
+                    f"needs a module that defines {step.student}; write module: beside import:", at
+                )
                 break
             why = None if layers else no_layers(step.technique)
             if why is None and not compiled:
                 why = f"{options.file()} {model_format.NOT_COMPILED}"
             if why is None:
                 continue
-            if why not in told:  # the same mistake wherever it stands
-                yield at, why
-            told.add(why)
+            if why not in reported:  # the same mistake wherever it is
+                yield Problem(why, at)
+            reported.add(why)
             break
 
 
 def no_layers(technique: str) -> str:
     """Why a step cannot work on a SavedModel without Keras's layers."""
     return (
-        f"the imported SavedModel holds no layers that `{technique}` could change, only operations; convert it "
-        "alone, or import the Keras model that it was exported from"
+        f"the imported SavedModel has no layers that `{technique}` could change, only operations; only convert it, "
+        "or import the Keras model that it was exported from"
     )

@@ -1,4 +1,4 @@
-"""Holds a model's outputs against the labels and the gate's metrics, before a run."""
+"""A model's outputs against the labels and the gate's metrics, before a run."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from typing import Any
 
 from components.common.data.examples import ExamplesError, refuse_other_outputs
 from components.common.models.output_kind import OutputKind, kinds
-from pipeline.checks.gate_figures import accuracy_gates
+from pipeline.checks.gate_metrics import accuracy_gates
 from pipeline.config.config import Config
-from pipeline.config.problem import Location
+from pipeline.config.problem import Location, Problem
 
 
-def mistakes(
+def check(
     config: Config,
     model: Any,
     widths: Mapping[str, int],
     where: Location = ("model", "module"),
     made: str = "build_model returned a model",
-) -> Iterator[tuple[Location, str]]:
+) -> Iterator[Problem]:
     """What does not fit between the model, the labels and the metrics.
 
     Args:
         config: With `data.label` and the gate.
         model: As build_model returns it, compiled.
-        widths: Label → number of its values in an example; those that are not known are left out.
-        where: Where the config has the model.
-        made: How the model came about, as the beginning of a sentence.
+        widths: Label → number of its values in an example, if it is known.
+        where: Location of the model in the config.
+        made: Origin of the model, as the beginning of a sentence.
     """
     if isinstance(model.output_shape, dict):
-        yield (
-            where,
+        yield Problem(
             f"{made} whose outputs are a dictionary, which does not keep their order; write "
             "tf_keras.Model(inputs, [first, second]): an output is named after its layer",
+            where,
         )
         return
     outputs = kinds(model)
@@ -41,10 +41,9 @@ def mistakes(
     if isinstance(label, str):
         if len(outputs) != 1:
             written = ", ".join(f"{name}: …" for name in names)
-            yield (
+            yield Problem(
+                f"{made} with {len(outputs)} outputs, and {label!r} is one label; write label: {{{written}}}",
                 ("data", "label"),
-                f"{made} with {len(outputs)} outputs, and {label!r} is one label; write "
-                f"label: {{{written}}}",
             )
             return
         features = {names[0]: label}
@@ -52,7 +51,7 @@ def mistakes(
         try:
             refuse_other_outputs(names, label)
         except ExamplesError as error:
-            yield ("data", "label"), str(error)
+            yield Problem(str(error), ("data", "label"))
             return
         features = dict(label)
     for output in outputs:
@@ -67,20 +66,19 @@ def _output_mistakes(
     at: Location,
     widths: Mapping[str, int],
     where: Location,
-) -> Iterator[tuple[Location, str]]:
+) -> Iterator[Problem]:
     if not output.trained:
-        yield (
-            where,
-            f"output {output.name!r} is compiled with no loss, so that it would not be trained; write one",
+        yield Problem(
+            f"output {output.name!r} is compiled with no loss, so it would not be trained; write one", where
         )
         return
     width = widths.get(feature)
     misfit = output.label_misfit(feature, width) if width is not None else None
     if misfit is not None:
-        yield at, misfit
+        yield Problem(misfit, at)
         return  # what its metrics say would be about the same mistake
     for place, figure in accuracy_gates(config.gate):
         if figure.output in (None, output.name):
             wrong = output.metric_misfit(figure.metric, width)
             if wrong is not None:
-                yield (*place, "metric"), wrong
+                yield Problem(wrong, (*place, "metric"))

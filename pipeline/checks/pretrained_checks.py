@@ -1,4 +1,4 @@
-"""What can be said of a pretrained model's file before TensorFlow looks at it. Imports neither it nor TFX."""
+"""A pretrained model before TensorFlow looks at it: its file, and trainings that it rules out."""
 
 from __future__ import annotations
 
@@ -7,69 +7,69 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from components.common.base.near_names import nearest
+from components.common.models import model_format
 from pipeline.checks import distribution_checks
 from pipeline.config.config import Config
 from pipeline.config.pretrained_options import PretrainedOptions
-from pipeline.config.problem import Location
+from pipeline.config.problem import Location, Problem
 
 
-def mistakes(options: PretrainedOptions | None) -> Iterator[tuple[Location, str]]:
-    """What is wrong with the file of a pretrained model: there is none, or it holds something else.
+def check(config: Config) -> list[Problem]:
+    """What is wrong with the file of a pretrained model, and with trainings that freeze layers."""
+    return [*_check_file(config.model.pretrained), *_check_undivided(config)]
 
-    Args:
-        options: As in the config; None where there is no pretrained model.
-    """
+
+def _check_file(options: PretrainedOptions | None) -> Iterator[Problem]:
+    """Refuses a file that does not exist or holds something else."""
     file = options.file() if options else None
     if options is None or file is None:
         return
-    from components.common.models import model_format  # reads HDF5, which takes half a second to import
-
-    at = ("model", "pretrained", "path" if options.path else "weights")
+    at: Location = ("model", "pretrained", "path" if options.path else "weights")
     if not os.path.exists(file) and options.path:
-        yield at, f"there is no file {file}{_beside(file)}"
+        yield Problem(f"there is no file {file}{_beside(file)}", at)
         return
     try:
         kind = model_format.recognise(file).kind
     except model_format.ModelFormatError as error:
-        yield at, f"{file} {error}"
+        yield Problem(f"{file} {error}", at)
         return
     if options.path and kind in model_format.WEIGHTS_ALONE:
-        yield (
-            at,
+        yield Problem(
             f"{file} holds weights without a model; write a file that model.save made, or application: … and "
             f"weights: {file}",
+            at,
         )
     elif options.path and kind not in model_format.WITH_LAYERS:
-        yield (
+        yield Problem(
+            f"{file} is a SavedModel without Keras layers, so there is no layer to cut at or freeze; save it with "
+            "model.save of tf_keras",
             at,
-            f"{file} is a SavedModel without Keras's layers, so that there is none to cut at or freeze; save "
-            "it with model.save of tf_keras",
         )
     elif not options.path and kind == model_format.SAVED_MODEL:
-        yield at, f"{file} is a SavedModel, not weights; write what model.save_weights made"
+        yield Problem(f"{file} is a SavedModel, not weights; write a file that model.save_weights made", at)
 
 
-def undivided(config: Config) -> Iterator[tuple[Location, str]]:
-    """Trainings that freeze layers or go by stages, and that would be divided among devices or processes."""
+def _check_undivided(config: Config) -> Iterator[Problem]:
+    """Refuses trainings that freeze layers or go by stages among several devices or processes."""
     for found in distribution_checks.trainings(config):
         if found.asked.kind == "none":
             continue
         if found.at == ("model", "train") and (config.model.pretrained or config.model.train.stages):
-            yield (
+            yield Problem(
+                f"{found.asked.kind} cannot train a pretrained model or in stages, because layers are frozen and "
+                "slowed down in one process on one device; write distribution: none",
                 (*found.at, "distribution"),
-                f"{found.asked.kind} cannot train a pretrained model or in stages: layers are frozen, and slowed "
-                "down, in one process on one device; write distribution: none",
             )
         elif getattr(found.options, "freeze", []):
-            yield (
-                (*found.at, "freeze"),
+            yield Problem(
                 f"layers are frozen in one process on one device, and {found.asked.kind} has more; write "
-                "distribution: none in this step, or leave freeze out",
+                "distribution: none in this step, or remove freeze",
+                (*found.at, "freeze"),
             )
 
 
 def unreachable(options: PretrainedOptions | None, mounts: Iterable[str]) -> str | None:
-    """Why a task on a cluster would not find a pretrained model's file; None where it would.
+    """Why a task on a cluster would not find a pretrained model's file; None if it would.
 
     Args:
         options: As in the config.
@@ -90,7 +90,7 @@ def unreachable(options: PretrainedOptions | None, mounts: Iterable[str]) -> str
     hidden = next((part for part in where.relative_to(here).parts if part.startswith(".")), None)
     if hidden:
         return (
-            f"{file} is below {hidden}, and the image holds nothing that is hidden; move it, to data/ say"
+            f"{file} is below {hidden}, and the image holds no hidden files; move it, for example to data/"
         )
     return None
 

@@ -1,22 +1,100 @@
-"""TFRecord files of tf.Example, read to see whether they can be."""
+"""TFRecord files of tf.Example, read to see whether they are whole."""
 
 from __future__ import annotations
 
 import gzip
 import zlib
+from dataclasses import dataclass
 
 import tensorflow as tf
+
+from components.common.base.near_names import nearest
+from components.common.models.user_module import describe
+from pipeline.config.data_options import Data
+from pipeline.config.problem import Location, Problem
+from pipeline.plan import data_files
+from pipeline.plan.node import EVALUATED_SPLIT
+
+
+@dataclass(frozen=True)
+class Records:
+    """The files of an input split.
+
+    Attributes:
+        at: Location of its pattern in the config.
+        trained: Whether it is trained on, in whole or in part.
+        count: Number of records; 0 if they were not read to the end.
+        first: The first record; None if there is none.
+    """
+
+    at: Location
+    trained: bool
+    count: int
+    first: tf.train.Example | None
+
+    def features(self) -> dict[str, int]:
+        """Feature → number of values in the first record."""
+        features = self.first.features.feature.items() if self.first is not None else ()
+        return {
+            name: len(getattr(value, kind).value) if (kind := value.WhichOneof("kind")) else 0
+            for name, value in features
+        }
+
+
+def read(data: Data, whole: bool) -> tuple[list[Records], list[Problem]]:
+    """Reads the files of each split.
+
+    Args:
+        data: The section.
+        whole: Whether to read them to their ends; if not, a damaged file is no problem, as nobody reads it.
+    """
+    problems: list[Problem] = []
+    found = []
+    for split, paths in data_files.files(data).items():
+        at: Location = ("data", "splits", data_files.option_of(split))
+        first, total = None, 0
+        for path in paths:
+            try:
+                count, example = read_through(str(path), whole)
+            except (tf.errors.OpError, ValueError) as error:
+                if whole:
+                    message = f"{path} is damaged: {describe(error)}; fetch or write it again"
+                    problems.append(Problem(message, at))
+                continue
+            if count == 0:
+                message = f"{path} has no records; write some, or exclude it by the pattern"
+                problems.append(Problem(message, at))
+                continue
+            first = first or example
+            total += count
+        found.append(Records(at, split != EVALUATED_SPLIT, total if whole else 0, first))
+    return found, problems
+
+
+def check_hashed(data: Data, first: tf.train.Example) -> list[Problem]:
+    """Refuses to split examples by the hash of a feature that they do not have, or that TFX does not hash."""
+    name = data.splits.hash_by
+    if name is None:
+        return []
+    at: Location = ("data", "splits", "hash_by")
+    known = sorted(first.features.feature)
+    if name not in known:
+        return [Problem(f"{name!r} is not a feature of the data{nearest(name, known)}; it has {known}", at)]
+    if first.features.feature[name].WhichOneof("kind") in ("int64_list", "bytes_list"):
+        return []
+    message = f"{name!r} has no integer and no text in the first record, and TFX hashes these; name another"
+    return [Problem(message, at)]
 
 
 def read_through(path: str, whole: bool = True) -> tuple[int, tf.train.Example]:
     """Reads a TFRecord file to its end, or its first record only.
 
     Returns:
-        The number of records read, and the first one (empty where there is none).
+        The number of records read, and the first one (empty if there is none).
 
     Raises:
-        tf.errors.OpError: Where the file is truncated or a checksum is wrong.
-        ValueError: Where the gzip stream is cut off or damaged, or the first record is no tf.Example.
+        tf.errors.OpError: If the file is truncated or a checksum is wrong.
+        ValueError: If the gzip stream is cut off or damaged, or the first record is not a tf.Example.
     """
     compression = "GZIP" if path.endswith(".gz") else ""
     records = tf.data.TFRecordDataset(path, compression_type=compression)
@@ -30,14 +108,14 @@ def read_through(path: str, whole: bool = True) -> tuple[int, tf.train.Example]:
         try:
             example.ParseFromString(record.numpy())
         except Exception as error:  # protobuf's DecodeError, whose class differs between versions
-            raise ValueError(f"its first record is no tf.Example ({error})") from error
+            raise ValueError(f"its first record is not a tf.Example ({error})") from error
     return count, example
 
 
 def _refuse_truncated(path: str) -> None:
-    """Raises a ValueError where a gzip file is not whole.
+    """Raises a ValueError if a gzip file is not whole.
 
-    TensorFlow takes one that was cut off between two records for a shorter one.
+    TensorFlow reads one that was cut off between two records as a shorter one.
     """
     try:
         with gzip.open(path) as file:

@@ -1,4 +1,4 @@
-"""Looks at the rows of CSV and Parquet files before a run. Imports neither TensorFlow nor TFX."""
+"""The rows of CSV and Parquet files before a run. Imports neither TensorFlow nor TFX."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from components.common.base.near_names import nearest
 from pipeline.checks import csv_table
 from pipeline.checks.table import EMPTY, FLOAT, INTEGER, Column, Table
 from pipeline.config.data_options import Data
-from pipeline.config.problem import Location
+from pipeline.config.problem import Location, Problem
 from pipeline.plan import data_files
 from pipeline.plan.data_files import HASHED_SPLIT
 from pipeline.plan.node import TRAINED_SPLIT
 
 FORMATS = ("csv", "parquet")
-
-_Mistakes = Iterator[tuple[Location, str]]
 
 
 def read(data: Data, whole: bool) -> dict[str, Table]:
@@ -25,7 +23,7 @@ def read(data: Data, whole: bool) -> dict[str, Table]:
 
     Args:
         data: The section.
-        whole: Whether to read all rows; names of columns alone where it is not so.
+        whole: Whether to read all rows; if not, only names of columns are read.
     """
     folder = Path(data.path).absolute()
     if data.format == "parquet":
@@ -45,7 +43,7 @@ def features(tables: dict[str, Table]) -> dict[str, int]:
 
 
 def examples(data: Data, tables: dict[str, Table]) -> int | None:
-    """Number of training examples; about, where a hash splits them; None where rows were not counted."""
+    """Number of training examples, an estimate if a hash splits them; None if rows were not counted."""
     rows = _trained(tables).rows
     if data.splits.eval_fraction is not None:
         rows = round(rows * (1 - data.splits.eval_fraction))
@@ -53,7 +51,7 @@ def examples(data: Data, tables: dict[str, Table]) -> int | None:
 
 
 def missing(tables: dict[str, Table]) -> dict[str, str]:
-    """Column → in words, how many rows have no value, of columns that have such rows."""
+    """Column that lacks values → how many rows have none, in words."""
     found: dict[str, str] = {}
     for table in tables.values():
         for name, column in table.columns.items():
@@ -68,8 +66,8 @@ def _trained(tables: dict[str, Table]) -> Table:
     return tables[HASHED_SPLIT if HASHED_SPLIT in tables else TRAINED_SPLIT]
 
 
-def mistakes(data: Data, tables: dict[str, Table], transforms: bool) -> _Mistakes:
-    """What keeps the tables from being read and learned from as they are meant.
+def check(data: Data, tables: dict[str, Table], transforms: bool) -> Iterator[Problem]:
+    """What keeps the tables from being read, and learned from, as intended.
 
     Args:
         data: The section.
@@ -79,7 +77,7 @@ def mistakes(data: Data, tables: dict[str, Table], transforms: bool) -> _Mistake
     for split, table in tables.items():
         at: Location = ("data", "splits", data_files.option_of(split))
         for fault in table.faults:
-            yield at, fault
+            yield Problem(fault, at)
     if any(table.faults for table in tables.values()):
         return  # what follows may follow from it
     yield from _differences(tables)
@@ -88,13 +86,14 @@ def mistakes(data: Data, tables: dict[str, Table], transforms: bool) -> _Mistake
     for within, label in places(data.label).items():
         columns = [table.columns.get(label) for table in tables.values()]
         if any(column is not None and column.missing for column in columns) and not transforms:
-            yield (
+            yield Problem(
+                f"{label!r} has {missing(tables)[label]}; remove them: nothing can be learnt from an example without "
+                "a label",
                 ("data", "label", *within),
-                f"{label!r} has {missing(tables)[label]}; remove them: an example without a label teaches nothing",
             )
 
 
-def _classes_of_numbers(data: Data, tables: dict[str, Table], transforms: bool) -> _Mistakes:
+def _classes_of_numbers(data: Data, tables: dict[str, Table], transforms: bool) -> Iterator[Problem]:
     column = _trained(tables).columns.get(data.label) if isinstance(data.label, str) else None
     if (
         data.classes is not None
@@ -102,34 +101,35 @@ def _classes_of_numbers(data: Data, tables: dict[str, Table], transforms: bool) 
         and column.kind in (INTEGER, FLOAT)
         and not transforms
     ):
-        yield (
+        yield Problem(
+            f"are values of a string label, and {data.label!r} holds {column.kind}, which are used as they are; "
+            "remove classes",
             ("data", "classes"),
-            f"are values of a string label, and {data.label!r} holds {column.kind}, which are taken as they are; "
-            "leave classes out",
         )
 
 
-def _differences(tables: dict[str, Table]) -> _Mistakes:
+def _differences(tables: dict[str, Table]) -> Iterator[Problem]:
     """Columns that one split has and another has not, or has with values of another kind."""
     splits = list(tables)
     for split in splits[1:]:
         at: Location = ("data", "splits", data_files.option_of(split))
         first, other = tables[splits[0]].columns, tables[split].columns
+        train = f"the {splits[0]} split"
         for name in [name for name in first if name not in other]:
-            yield at, f"its files have no column {name!r}, which those of the {splits[0]} split have"
+            yield Problem(f"its files have no column {name!r}, which those of {train} have", at)
         for name in [name for name in other if name not in first]:
-            yield at, f"its files have a column {name!r}, which those of the {splits[0]} split have not"
+            yield Problem(f"its files have a column {name!r}, which those of {train} do not have", at)
         for name in [name for name in first if name in other]:
             one, two = first[name], other[name]
             if EMPTY not in (one.kind, two.kind) and one.kind != two.kind:
-                yield (
+                yield Problem(
+                    f"the column {name!r} holds {two.kind}, and {one.kind} in {train}; TFX takes types from the "
+                    "values, split by split, so write them in one way, for example 1.0 for 1",
                     at,
-                    f"the column {name!r} holds {two.kind}, and {one.kind} in the {splits[0]} split; TFX takes "
-                    "types from the values, split by split, so write them alike, as 1.0 for 1",
                 )
 
 
-def _hash_mistakes(data: Data, tables: dict[str, Table]) -> _Mistakes:
+def _hash_mistakes(data: Data, tables: dict[str, Table]) -> Iterator[Problem]:
     name = data.splits.hash_by
     if name is None:
         return
@@ -137,14 +137,13 @@ def _hash_mistakes(data: Data, tables: dict[str, Table]) -> _Mistakes:
     columns = _trained(tables).columns
     column: Column | None = columns.get(name)
     if column is None:
-        yield (
+        yield Problem(
+            f"{name!r} is not a column of the data{nearest(name, list(columns))}; it has {sorted(columns)}",
             at,
-            f"{name!r} is no column of the data{nearest(name, list(columns))}; it has {sorted(columns)}",
         )
     elif column.kind == FLOAT:
-        yield at, f"{name!r} holds floats, and TFX hashes integers and text; name another column"
+        yield Problem(f"{name!r} holds floats, and TFX hashes integers and text; name another column", at)
     elif column.missing:
-        yield (
-            at,
-            f"{name!r} has {missing(tables)[name]}, which TFX has nothing to hash of; name a column without gaps",
+        yield Problem(
+            f"{name!r} has {missing(tables)[name]}, which TFX cannot hash; name a column without gaps", at
         )

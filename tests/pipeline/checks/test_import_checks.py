@@ -121,11 +121,11 @@ def test_what_can_be_imported_is_accepted(project: Path, model: str) -> None:
         ),
         (
             "import: lambda.keras",
-            "model.import.path: lambda.keras holds a Lambda layer: Python code, which",
+            "model.import.path: lambda.keras holds a Lambda layer: Python code that runs",
         ),
         (
             "import: gs://b/model.keras",
-            "model.import.path: gs://b/model.keras is elsewhere, and what a run",
+            "model.import.path: gs://b/model.keras is not on this machine, and a run",
         ),
         (
             "import: w.weights.h5",
@@ -137,7 +137,7 @@ def test_what_can_be_imported_is_accepted(project: Path, model: str) -> None:
         ),
         (
             "import: {path: model.keras, signature: serve}",
-            "model.import.signature: model.keras is a Keras file, which has no signatures; leave it out",
+            "model.import.signature: model.keras is a Keras file, which has no signatures; remove it",
         ),
         (
             "import: {path: model.keras, sha256: " + "a" * 64 + "}",
@@ -180,11 +180,11 @@ def test_what_can_be_imported_is_accepted(project: Path, model: str) -> None:
         ),
         (
             "import: plain",
-            "candidates.pruned.0.prune: the imported SavedModel holds no layers that `prune` could change, only",
+            "candidates.pruned.0.prune: the imported SavedModel has no layers that `prune` could change, only",
         ),
         (
             "import: {path: layered, signature: serving_default}",
-            "candidates.pruned.0.prune: the imported SavedModel holds no layers that `prune` could change, only",
+            "candidates.pruned.0.prune: the imported SavedModel has no layers that `prune` could change, only",
         ),
     ],
 )

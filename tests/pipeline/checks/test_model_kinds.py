@@ -61,14 +61,14 @@ def test_a_config_without_mistakes(project: Project) -> None:
         (
             "gate.accuracy={metric: AUC, min: 0.1}",
             "gate.accuracy",
-            "does not say which output AUC is of; write output: side or gap",
+            "does not say which output AUC is for; write output: side or gap",
         ),
         (
             "gate.accuracy={output: side, metric: AUC, min: 0.1}",
             "gate.accuracy",
-            "has no metric for output gap, so that nothing would tell how good it is",
+            "has no metric for output gap, so nothing would measure how good it is",
         ),
-        ("data.label=bigger", "gate.accuracy[0].output", "data.label is of a model with one output"),
+        ("data.label=bigger", "gate.accuracy[0].output", "data.label belongs to a model with one output"),
         (
             "gate.accuracy.1.metric=MeanAbsolutError",
             "gate.accuracy[1].metric",
@@ -142,7 +142,7 @@ def test_labels_of_outputs_that_the_model_does_not_have(project: Project) -> Non
 def test_a_label_that_is_no_feature(project: Project) -> None:
     key, message = only(project.looked_at("data.label.gap=differenc"))
     assert key == "data.label.gap"
-    assert "'differenc' is no feature of the data" in message
+    assert "'differenc' is not a feature of the data" in message
 
 
 @pytest.mark.parametrize(
@@ -307,6 +307,6 @@ def test_a_table_lacks_a_value_of_one_of_several_labels(tmp_path: Path) -> None:
             "x,bigger,difference\n1,0,0.5\n2,1,\n3,1,1.5\n", encoding="utf-8"
         )
     data = Data(format="csv", path=str(tmp_path), label={"side": "bigger", "gap": "difference"})
-    ((at, message),) = table_preflight.mistakes(data, table_preflight.read(data, True), False)
-    assert at == ("data", "label", "gap")
-    assert message.startswith("'difference' has no value in 1 of 3 rows")
+    (problem,) = table_preflight.check(data, table_preflight.read(data, True), False)
+    assert problem.key() == "data.label.gap"
+    assert problem.message.startswith("'difference' has no value in 1 of 3 rows")

@@ -79,7 +79,7 @@ def test_label_that_is_not_in_the_data(project: Project) -> None:
     project.write_config(changed(text, "label: label", "label: labels"))
     problem = project.problem()
     assert (problem.key(), problem.line) == ("data.label", 2)
-    assert "'labels' is no feature of the data, which has ['label', 'x']" in problem.message
+    assert "'labels' is not a feature of the data, which has ['label', 'x']" in problem.message
 
 
 def test_input_that_is_no_feature(project: Project) -> None:
@@ -143,7 +143,7 @@ def test_records_that_are_no_examples(project: Project) -> None:
         with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
             writer.write(b"\xff\xff plain text")
     problems = project.looked_at()
-    assert all("its first record is no tf.Example" in problem.message for problem in problems)
+    assert all("its first record is not a tf.Example" in problem.message for problem in problems)
     assert len(problems) == 2
 
 
@@ -259,7 +259,7 @@ def test_a_layer_that_cannot_be_quantization_aware(project: Project) -> None:
 def test_slice_by_a_feature_that_is_not_there(project: Project) -> None:
     problem = project.problem("gate.accuracy.slices=[{by: labl, min: 0.1}]")
     assert problem.key() == "gate.accuracy.slices[0].by"
-    assert "'labl' is no feature of the data; did you mean 'label'?" in problem.message
+    assert "'labl' is not a feature of the data; did you mean 'label'?" in problem.message
 
 
 def test_slices_are_of_raw_features_also_where_the_module_preprocesses(project: Project) -> None:
@@ -268,7 +268,7 @@ def test_slices_are_of_raw_features_also_where_the_module_preprocesses(project: 
     )
     problem = project.problem("gate.accuracy.slices=[{by: half, min: 0.1}]")
     assert problem.key() == "gate.accuracy.slices[0].by"
-    assert "'half' is no feature of the data" in problem.message
+    assert "'half' is not a feature of the data" in problem.message
 
 
 def test_runner_that_beam_does_not_have(project: Project) -> None:
@@ -285,7 +285,7 @@ def test_module_that_exits(project: Project) -> None:
 
 def test_label_is_looked_for_also_when_the_data_were_read_before(project: Project) -> None:
     problem = project.problem("data.label=labels", cached=["ImportExampleGen"])
-    assert "'labels' is no feature of the data" in problem.message
+    assert "'labels' is not a feature of the data" in problem.message
 
 
 def test_names_of_layers_are_the_same_in_each_build(project: Project) -> None:

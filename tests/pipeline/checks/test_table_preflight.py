@@ -26,8 +26,8 @@ def mistakes(
     if "pattern" in options:
         options["eval_fraction"] = 0.25
     data = Data(format="csv", path=str(root), splits=Splits(**options), label=label)
-    found = table_preflight.mistakes(data, table_preflight.read(data, whole=True), transforms)
-    return [(".".join(map(str, location)), message) for location, message in found]
+    found = table_preflight.check(data, table_preflight.read(data, whole=True), transforms)
+    return [(problem.key(), problem.message) for problem in found]
 
 
 def test_tables_without_mistakes(tmp_path: Path) -> None:
@@ -68,17 +68,17 @@ def test_classes_are_those_of_text(tmp_path: Path) -> None:
     splits = Splits(pattern="*", eval_fraction=0.25)
     data = Data(format="csv", path=str(tmp_path), splits=splits, label="label", classes=["0", "1"])
     tables = table_preflight.read(data, whole=True)
-    ((location, message),) = table_preflight.mistakes(data, tables, transforms=False)
-    assert location == ("data", "classes")
-    assert message.startswith("are values of a string label, and 'label' holds integers")
+    (problem,) = table_preflight.check(data, tables, transforms=False)
+    assert problem.key() == "data.classes"
+    assert problem.message.startswith("are values of a string label, and 'label' holds integers")
     # preprocessing_fn may make text of it.
-    assert list(table_preflight.mistakes(data, tables, transforms=True)) == []
+    assert list(table_preflight.check(data, tables, transforms=True)) == []
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("ids", "'ids' is no column of the data; did you mean 'id'?"),
+        ("ids", "'ids' is not a column of the data; did you mean 'id'?"),
         ("width", "'width' holds floats, and TFX hashes integers and text"),
         ("label", "'label' has no value in 1 of 4 rows, first all.csv:5"),
     ],
@@ -125,7 +125,7 @@ def test_examples_that_train_are_counted(project: Project) -> None:
 def test_slices_and_label_go_by_the_header(project: Project) -> None:
     problem = project.problem("data.label=lable")
     assert problem.key() == "data.label"
-    assert "'lable' is no feature of the data, which has ['id', 'label', 'width']" in problem.message
+    assert "'lable' is not a feature of the data, which has ['id', 'label', 'width']" in problem.message
     problem = project.problem("gate.accuracy.slices=[{by: ids, min: 0.5}]")
     assert problem.key() == "gate.accuracy.slices[0].by" and "did you mean 'id'?" in problem.message
 

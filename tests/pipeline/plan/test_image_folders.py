@@ -191,7 +191,7 @@ def test_a_link_to_nothing_is_no_image(folder: Folder) -> None:
     (folder.root / "data/train/cat/2.png").symlink_to(folder.root / "gone.png")
     (folder.root / "data/train/cat/3.png").symlink_to(folder.root / "data/train/cat/1.png")
     assert folder.message() == (
-        "'train/*/*' matches links to files that are not there: train/cat/2.png; remove or mend them"
+        "'train/*/*' matches links to files that do not exist: train/cat/2.png; remove or fix them"
     )
 
 

@@ -1,0 +1,110 @@
+"""The folder of the data and the files that each split's pattern matches in it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from components.common.base.near_names import closest
+from pipeline.base.texts import listed
+from pipeline.checks.paths import pattern_in_name
+from pipeline.config.data_options import Data
+from pipeline.config.problem import Location, Problem
+from pipeline.plan import data_files, image_folders
+from pipeline.plan.data_files import HASHED_SPLIT, split_files
+from pipeline.plan.spans import SpanError
+
+_LOOKED_AT = 1000  # files of a folder that a message chooses from
+
+
+def check(data: Data) -> list[Problem]:
+    """What is wrong with `data.path` and the patterns of the splits; no file is read."""
+    fault = _fault_of_folder(data.path)
+    if fault:
+        return [Problem(fault, ("data", "path"))]
+    try:
+        patterns = data_files.patterns(data)
+    except SpanError as error:
+        at = ("data", "range") if error.split is None else _at(error.split)
+        return [Problem(str(error), at)]
+    return list(_check_splits(data, patterns))
+
+
+def _fault_of_folder(path: str) -> str:
+    folder = Path(path)
+    if fault := pattern_in_name(folder):
+        return fault
+    if not os.path.isdir(folder):
+        return _no_folder(path)
+    return "" if _files_below(folder) else f"{path} holds no files; write the folder of the examples"
+
+
+def _check_splits(data: Data, patterns: dict[str, str]) -> Iterator[Problem]:
+    folder = Path(data.path)
+    found: dict[str, list[Path]] = {}
+    for split, pattern in patterns.items():
+        try:
+            found[split] = split_files(folder, pattern)
+        except ValueError as error:
+            yield Problem(f"{pattern!r} {error}", _at(split))
+            continue
+        for fault in _faults_of_files(data.path, split, pattern, found[split]):
+            yield Problem(f"{pattern!r} {fault}", _at(split))
+    shared = sorted(set(found.get("train", [])) & set(found.get("eval", [])))
+    if shared:
+        yield Problem(
+            f"{data.splits.eval!r} and {data.splits.train!r}, the train split, both match "
+            f"{_names(shared, folder)}; accuracy on trained examples means nothing, so narrow one of the patterns",
+            ("data", "splits", "eval"),
+        )
+    if data.format == "images":
+        matched = {split: paths for split, paths in found.items() if paths}
+        for at, message in image_folders.check(data, patterns, matched):
+            yield Problem(message, at)
+
+
+def _faults_of_files(path: str, split: str, pattern: str, files: list[Path]) -> Iterator[str]:
+    folder = Path(path)
+    broken = data_files.broken_links(folder, pattern)
+    if broken:
+        yield f"matches links to files that do not exist: {_names(broken, folder)}; remove or fix them"
+    empty = [file for file in files if not file.stat().st_size]
+    if not files:
+        which = "" if split == HASHED_SPLIT else f"{split} "
+        yield (
+            f"matches no file in {path}, which holds {listed(_files_below(folder))}; write a pattern that matches "
+            f"the {which}files"
+        )
+    elif empty:
+        yield f"matches files of 0 bytes: {_names(empty, folder)}; remove or replace them"
+
+
+def _at(split: str) -> Location:
+    return ("data", "splits", data_files.option_of(split))
+
+
+def _no_folder(path: str) -> str:
+    if os.path.exists(path):
+        return f"{path} is a file; write the folder that holds it"
+    missing = Path(path)
+    while not os.path.isdir(missing.parent):
+        missing = missing.parent
+    beside = itertools.islice(missing.parent.glob("*"), _LOOKED_AT)
+    meant = closest(missing.name, [p.name for p in beside if os.path.isdir(p)])
+    fix = f"did you mean {str(missing.with_name(meant))!r}?" if meant else "write an existing one"
+    return f"there is no folder {path}; {fix}"
+
+
+def _files_below(folder: Path) -> list[str]:
+    names = (
+        os.path.relpath(os.path.join(parent, name), folder)
+        for parent, _, files in os.walk(folder)
+        for name in sorted(files)
+    )
+    return sorted(itertools.islice(names, _LOOKED_AT))
+
+
+def _names(paths: Iterable[Path], folder: Path) -> str:
+    return listed([os.path.relpath(path, folder) for path in paths])
