@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,6 +12,7 @@ from components.anomaly_gate.data import Data, listed
 from components.anomaly_gate.finding import Finding, allowance
 from components.anomaly_gate.params import Validation
 from components.anomaly_gate.statistics import EVAL, TRAIN, Anomaly
+from components.common.base.near_names import nearest
 
 _ID_EXAMPLES = 100  # fewer texts may well all differ
 _ID_LENGTH = 64  # characters; longer ones are sentences or images
@@ -61,10 +61,9 @@ def refuse_unknown(options: Validation, data: Data) -> None:
     known |= {feature.name for feature in data.schema.feature}
     for index, entry in enumerate(options.allow):
         if entry.feature not in known:
-            near = difflib.get_close_matches(entry.feature, sorted(known), n=1, cutoff=0.5)
-            meant = f"did you mean {near[0]!r}?" if near else f"they have {', '.join(sorted(known))}"
+            meant = nearest(entry.feature, sorted(known)) or f"; they have {', '.join(sorted(known))}"
             raise AllowanceError(
-                f"data.validation.allow[{index}].feature: {entry.feature!r} is no feature of the data; {meant}"
+                f"data.validation.allow[{index}].feature: {entry.feature!r} is not a feature of the data{meant}"
             )
 
 

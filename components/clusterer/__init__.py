@@ -1,1 +1,1 @@
-"""Weight clustering (`cluster`), stage 2 of a chain: between `prune` and `qat`. Not offered yet."""
+"""Weight clustering (`cluster`), stage 2 of a chain: between `prune` and `qat`."""

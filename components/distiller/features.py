@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from components.common.base.near_names import closest
 from components.distiller.error import DistillationError
 
 _MEASURED_TOGETHER = 128
@@ -100,8 +100,8 @@ def find_pairs(teacher: tf_keras.Model, student: tf_keras.Model, features: Mappi
 def _only(outputs: dict[str, list[Any]], layer: str, whose: str) -> Any:
     """The one tensor of a layer."""
     if layer not in outputs:
-        near = difflib.get_close_matches(layer, outputs, n=1, cutoff=0.5)
-        meant = f"did you mean {near[0]!r}? Its" if near else "its"
+        near = closest(layer, outputs)
+        meant = f"did you mean {near!r}? Its" if near else "its"
         raise DistillationError(
             f"features: the {whose} has no layer {layer!r}; {meant} layers are {list(outputs)}"
         )

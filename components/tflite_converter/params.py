@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from components.common.base.near_names import nearest
 from components.common.base.step_options import StepOptions
 
 Quantization = Literal["float32", "dynamic", "float16", "int8", "int16x8"]
@@ -30,10 +30,7 @@ def _operator(name: str) -> str:
 
     known = {n for n, value in vars(BuiltinOperator).items() if isinstance(value, int)} - _NO_OPERATOR
     if name not in known:
-        near = difflib.get_close_matches(name.upper(), sorted(known), n=1, cutoff=0.5)
-        meant = (
-            f"; did you mean {near[0]!r}?" if near else "; write names such as SOFTMAX or FULLY_CONNECTED"
-        )
+        meant = nearest(name, sorted(known)) or "; write names such as SOFTMAX or FULLY_CONNECTED"
         raise ValueError(f"{name!r} is no operator of TensorFlow Lite{meant}")
     return name
 

@@ -1,4 +1,4 @@
-"""What the exit codes of the commands mean."""
+"""Exit codes of the commands."""
 
 from __future__ import annotations
 
@@ -7,5 +7,6 @@ EXIT_CHANGED = 1
 EXIT_INVALID = 2
 EXIT_NODE_FAILED = 3
 EXIT_NONE_PASSED = 4
-EXIT_UNWATCHED = 5  # a run was started, and how it ends is not known
+EXIT_UNWATCHED = 5  # a run was started; its end is not known
 EXIT_INTERRUPTED = 130
+EXIT_CLOSED_OUTPUT = 141  # as a shell shows a program that SIGPIPE ended

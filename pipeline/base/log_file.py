@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
+
+from pipeline.base.console import make_console
 
 
 @contextmanager
@@ -54,3 +57,18 @@ def output_to(path: Path) -> Iterator[tuple[TextIO, TextIO]]:
         for descriptor in saved:
             os.close(descriptor)
         log.close()
+
+
+@contextmanager
+def quiet(doing: str) -> Iterator[None]:
+    """Keeps what libraries print off the terminal, and says there what is going on.
+
+    Args:
+        doing: As "Importing TensorFlow …".
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="paredown-") as folder,
+        output_to(Path(folder) / "libraries.log") as (_, err),
+        make_console(err).status(doing),
+    ):
+        yield

@@ -30,6 +30,6 @@ def parse(text: str, now: datetime | None = None) -> datetime:
         moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
     except ValueError:
         raise ValueError(
-            f"{text!r} is no time: write 2026-11-22, 2026-11-22T14:00 or an age such as 12h or 7d"
+            f"{text!r} is not a time: write 2026-11-22, 2026-11-22T14:00 or an age such as 12h or 7d"
         ) from None
     return moment if moment.tzinfo else moment.astimezone()

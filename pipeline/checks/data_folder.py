@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from components.common.base.near_names import closest
-from pipeline.base.texts import listed
+from components.common.base.texts import listed
 from pipeline.checks.paths import pattern_in_name
 from pipeline.config.data_options import Data
 from pipeline.config.problem import Location, Problem

@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from components.common.base.label import features_of
+from components.common.base.texts import listed
 from components.image_example_gen import image_file
 from components.image_example_gen.image_file import ImageFileError
 from components.image_example_gen.params import IMAGE_FEATURE
-from pipeline.base.texts import listed
 from pipeline.config.data_options import Data
 from pipeline.config.problem import Location, Problem
 from pipeline.plan import data_files

@@ -1,5 +1,5 @@
-"""The command line."""
+"""The command line: a module for each command, which parses, calls a lower room, prints and returns an exit code."""
 
-from pipeline.cli.commands import main
+from pipeline.cli.group import main
 
 __all__ = ["main"]

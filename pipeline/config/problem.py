@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from components.common.base.errors import ParedownError
 
@@ -37,10 +40,33 @@ class Problem:
         place = f"{self.file}:{self.line}" if self.line else self.file
         return ": ".join(part for part in (place, self.key(), self.message) if part)
 
+    def to_json(self) -> dict[str, str | int | None]:
+        """The problem as JSON values."""
+        return {"file": self.file, "line": self.line, "key": self.key(), "message": self.message}
 
-class ConfigError(ParedownError):
-    """A config that cannot be run. `problems` has one entry for each mistake."""
 
-    def __init__(self, problems: list[Problem]):
+class InvalidInput(ParedownError):
+    """Input that cannot be used. `problems` has one entry for each mistake."""
+
+    def __init__(self, problems: Sequence[Problem]):
         super().__init__("\n".join(map(str, problems)))
-        self.problems = problems
+        self.problems = list(problems)
+
+
+class ConfigError(InvalidInput):
+    """A config that cannot be run."""
+
+
+@contextmanager
+def about(file: Path | str) -> Iterator[None]:
+    """Names the file in errors that say only what is wrong with it.
+
+    Raises:
+        InvalidInput: If a ParedownError is raised inside.
+    """
+    try:
+        yield
+    except InvalidInput:
+        raise
+    except ParedownError as error:
+        raise InvalidInput([Problem(str(error), file=str(file))]) from error

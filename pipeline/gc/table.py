@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.base.texts import bytes_text
+from pipeline.base.texts import bytes_text, count_text
 from pipeline.gc.garbage import Item, Plan
 from pipeline.gc.removal import Removal
 
@@ -88,7 +88,7 @@ def _kept(plan: Plan) -> Table:
     table = _table("Kept")
     for kept in plan.kept:
         count = len(kept.artifacts)
-        what = f"{_count(count, 'artifact')}" if count else "nothing else"
+        what = f"{count_text(count, 'artifact')}" if count else "nothing else"
         table.add_row(what, Text(kept.run or "–"), bytes_text(kept.bytes), Text(kept.why))
     return table
 
@@ -100,11 +100,7 @@ def _summary(plan: Plan, removal: Removal | None) -> str:
     failures = removal.failures if removal else {}
     gone = [item for item in plan.removed if item.path not in failures]
     amount = f"{bytes_text(sum(item.bytes for item in gone))} in "
-    amount += _count(len({item.path for item in gone if item.path}), "folder")
+    amount += count_text(len({item.path for item in gone if item.path}), "folder")
     if removal is not None:
         return f"{amount} removed, {kept}."
     return f"{amount} would be removed, {kept}; nothing was removed. Add --delete to do it."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

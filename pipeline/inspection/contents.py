@@ -8,12 +8,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from components.common.base.errors import ParedownError
+
 TFLITE = "tflite"
 SAVED_MODEL = "saved_model"
 KERAS = "keras"
 
 
-class InspectionError(Exception):
+class InspectionError(ParedownError):
     """A path that cannot be inspected; the message says why, and what can be."""
 
 

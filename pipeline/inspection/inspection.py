@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline import environment
+from pipeline.base.log_file import quiet
 from pipeline.inspection.contents import SAVED_MODEL, TFLITE, Inspection, InspectionError, Unread
-from pipeline.inspection.target import find
+from pipeline.inspection.target import Target, find
 from pipeline.inspection.tflite import inspect_tflite
 
 
@@ -21,9 +23,17 @@ def inspect(path: Path) -> list[Inspection | Unread]:
         What each of the models holds, the one that is deployed first.
 
     Raises:
-        InspectionError: Where there is no model, or none that can be read.
+        InspectionError: If there is no model, or none that can be read.
     """
     targets = find(path)
+    if all(form == TFLITE for form, _ in targets):
+        return _inspect_all(targets)
+    environment.prepare()
+    with quiet("Loading with TensorFlow …"):
+        return _inspect_all(targets)
+
+
+def _inspect_all(targets: list[Target]) -> list[Inspection | Unread]:
     found: list[Inspection | Unread] = []
     for form, file in targets:
         try:

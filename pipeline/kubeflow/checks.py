@@ -9,17 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.common.base.errors import ParedownError
-from components.common.base.near_names import nearest
-from components.registry import STEPS
 from pipeline.checks import distribution_checks
+from pipeline.checks.cluster_nodes import unknown_nodes
 from pipeline.checks.pretrained_checks import unreachable
 from pipeline.config.config import Config
 from pipeline.config.config_file import ConfigFile
-from pipeline.config.kubeflow_options import NodeOptions, Target, unmatched
+from pipeline.config.kubeflow_options import NodeOptions, Target
 from pipeline.config.problem import Location, Problem
 from pipeline.plan.code_version import module_root
 from pipeline.plan.model_source import find_module
-from pipeline.plan.node import Node
 from pipeline.plan.plan import Plan
 
 PRODUCTS = {"kubeflow": "Kubeflow Pipelines", "vertex": "Vertex AI Pipelines"}
@@ -52,12 +50,6 @@ _Mistakes = Iterator[tuple[Location, str]]
 
 class CompileError(ParedownError):
     """A pipeline that the target cannot run; the message names the node and the reason."""
-
-
-def technique_of(node: Node) -> str | None:
-    """Technique of a node's step; None for a node that is no step."""
-    found = (name for name, options in STEPS.items() if options.component == node.component)
-    return next(found, None)
 
 
 def task_name(node_id: str) -> str:
@@ -259,18 +251,6 @@ def _volumes(config: Config, target: Target) -> _Mistakes:
                 ("kubeflow", "volumes", index, "mount"),
                 f"{mount} is the mount of another volume too; write another folder",
             )
-
-
-def unknown_nodes(config: Config, plan: Plan) -> Iterator[tuple[Location, str]]:
-    """Entries of `kubeflow.nodes` that stand for no node: where, and what to write instead."""
-    techniques = {node.id: technique_of(node) for node in plan.nodes}
-    known = [*techniques, *(name for name in dict.fromkeys(techniques.values()) if name)]
-    for key in unmatched(config.kubeflow, techniques):
-        if "*" in key:
-            yield ("kubeflow", "nodes", key), f"{key!r} matches no node; `paredown plan` lists them"
-        else:
-            meant = nearest(key, known) or "; `paredown plan` lists them"
-            yield ("kubeflow", "nodes", key), f"there is no node and no step {key!r}{meant}"
 
 
 def _nodes(config: Config, plan: Plan, target: Target) -> _Mistakes:

@@ -5,15 +5,18 @@ Nothing here imports TensorFlow or TFX before the config is known to be right.
 
 from __future__ import annotations
 
-import os
-import tempfile
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.common.base import whole_file
+from pipeline import environment
+from pipeline.base.log_file import quiet
+from pipeline.checks.checked_config import load_checked
 from pipeline.config.config_file import ConfigFile
 from pipeline.config.kubeflow_options import Target
-from pipeline.config.problem import Problem
+from pipeline.config.problem import InvalidInput, Problem, about
+from pipeline.kubeflow import checks, parameters
 from pipeline.kubeflow.checks import CompileError as CompileError
 from pipeline.plan.plan import Plan, make_plan
 
@@ -23,8 +26,41 @@ if TYPE_CHECKING:
 _EXTENSION = {"kubeflow": ".yaml", "vertex": ".json"}
 
 
+def compile_file(
+    path: Path,
+    overrides: Sequence[str],
+    only: Sequence[str],
+    target: Target,
+    image: str,
+    pipeline_root: str,
+    output: str | None = None,
+) -> tuple[ConfigFile, Compiled]:
+    """Checks and compiles a config; imports TFX once nothing is wrong with it.
+
+    Args:
+        path: The config.
+        overrides: Its `--set`s.
+        only: Candidates to compile; all of them if it is empty.
+        target: What to compile for.
+        image: Container image of the tasks.
+        pipeline_root: URI of the folder of artifacts.
+        output: File that will be written, if one will.
+
+    Raises:
+        InvalidInput: If something is wrong with the config or the options, or if TFX cannot write a node as a
+            task.
+    """
+    file = load_checked(path, overrides, only)
+    whole = load_checked(path, overrides) if only else file
+    problems = problems_of(whole, target, image, pipeline_root, output)
+    if problems:
+        raise InvalidInput(problems)
+    with about(path):
+        return file, compile_config(file, make_plan(file.config, file.path), target, image, pipeline_root)
+
+
 def problems_of(
-    whole: ConfigFile, target: Target, image: str, pipeline_root: str, output: str
+    whole: ConfigFile, target: Target, image: str, pipeline_root: str, output: str | None = None
 ) -> list[Problem]:
     """What is wrong, found without TFX.
 
@@ -33,19 +69,17 @@ def problems_of(
         target: What to compile for.
         image: Container image of the tasks.
         pipeline_root: URI of the folder of artifacts.
-        output: File to write, or `-`.
+        output: File to write, if one will be.
     """
-    from pipeline.kubeflow import checks as kubeflow_checks
-
     plan = make_plan(whole.config, whole.path)
     return [
-        *kubeflow_checks.check(whole, plan, target, image, pipeline_root),
-        *kubeflow_checks.check_output(target, output),
+        *checks.check(whole, plan, target, image, pipeline_root),
+        *(checks.check_output(target, output) if output else []),
     ]
 
 
 def default_output(name: str, target: Target) -> str:
-    """The file that is written where none is named, in the working directory."""
+    """The file to write in the working directory if none is named."""
     return name + _EXTENSION[target]
 
 
@@ -55,21 +89,11 @@ def compile_config(
     """Compiles a config that `problems_of` finds nothing wrong with; imports TFX.
 
     Raises:
-        CompileError: Where TFX cannot write a node as a task.
+        CompileError: If TFX cannot write a node as a task.
     """
-    from pipeline import environment
-    from pipeline.base import log_file
-    from pipeline.base.console import make_console
-    from pipeline.kubeflow import checks as kubeflow_checks
-    from pipeline.kubeflow import parameters as kubeflow_parameters
-
     environment.prepare()
-    fingerprint = kubeflow_parameters.fingerprint(file.config)
-    with (
-        tempfile.TemporaryDirectory(prefix="paredown-") as folder,
-        log_file.output_to(Path(folder) / "imports.log") as (_, err),
-        make_console(err).status("Importing TFX …"),
-    ):
+    fingerprint = parameters.fingerprint(file.config)
+    with quiet("Importing TFX …"):
         from pipeline.kubeflow import runner as kubeflow_runner
 
         return kubeflow_runner.compile_plan(
@@ -78,33 +102,24 @@ def compile_config(
             target,
             image,
             pipeline_root,
-            kubeflow_parameters.run_parameters(plan, file.config, fingerprint),
-            kubeflow_checks.image_module_root(file.config, file.path),
+            parameters.run_parameters(plan, file.config, fingerprint),
+            checks.image_module_root(file.config, file.path),
         )
 
 
-def write(text: str, path: Path) -> None:
+def write(text: str, output: str | Path) -> None:
     """Writes a file whole or not at all.
 
     Raises:
-        OSError: Where that does not work; the file is then as it was.
+        InvalidInput: If it cannot be written; the file is then as it was.
     """
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with open(descriptor, "w", encoding="utf-8") as file:
+        with whole_file.writing(output) as file:
             file.write(text)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    except OSError as error:
+        raise InvalidInput(
+            [Problem(f"cannot be written: {error.strerror}", file=f"-o {output}")]
+        ) from error
 
 
 def summary(compiled: Compiled, output: str) -> dict[str, Any]:

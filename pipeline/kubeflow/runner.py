@@ -22,9 +22,10 @@ from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.orchestration.kubeflow.v2 import compiler_utils, kubeflow_v2_dag_runner
 
 from components.common.models.user_module import describe
+from pipeline.checks.cluster_nodes import technique_of
 from pipeline.config.config import Config
 from pipeline.config.kubeflow_options import NodeOptions, Target, Volume, cores, gigabytes
-from pipeline.kubeflow.checks import CompileError, task_names, technique_of
+from pipeline.kubeflow.checks import CompileError, task_names
 from pipeline.kubeflow.parameters import Binding, RunParameter
 from pipeline.plan.plan import Plan
 from pipeline.run import build

@@ -8,10 +8,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -23,9 +22,12 @@ from pipeline.base.exit_code import (
     EXIT_PUSHED,
     EXIT_UNWATCHED,
 )
-from pipeline.config.problem import ConfigError, Problem
+from pipeline.base.texts import clock_text
+from pipeline.checks.checked_config import load_checked
+from pipeline.config.problem import about
 from pipeline.kubeflow import package as packages
 from pipeline.kubeflow import submission
+from pipeline.kubeflow.compile import compile_file, notes
 from pipeline.kubeflow.connection import Connection, ConnectionProblem
 from pipeline.kubeflow.package import Package, PackageError
 from pipeline.kubeflow.parameters import DATA_FINGERPRINT
@@ -33,9 +35,6 @@ from pipeline.kubeflow.server import Server
 from pipeline.kubeflow.server_error import ServerError
 from pipeline.kubeflow.submission import Experiment, PipelineVersion, Run
 from pipeline.kubeflow.watch import Change, Failure, LostContact, Outcome, TimedOut, Watch
-
-if TYPE_CHECKING:
-    from pipeline.config.config_file import ConfigFile
 
 _PUSHER = "pusher"
 _STYLES = {
@@ -45,9 +44,6 @@ _STYLES = {
     "canceled": "red",
     "running": "yellow",
 }
-
-Load = Callable[[tuple[str, ...]], "ConfigFile"]
-"""Reads and checks the config that is submitted, with these candidates (all if empty)."""
 
 
 @dataclass(frozen=True)
@@ -118,19 +114,15 @@ class Report:
         return values
 
 
-def submit(request: Request, load: Load) -> Report:
+def submit(request: Request) -> Report:
     """Submits, and with `wait` follows the run.
-
-    Args:
-        request: What to submit.
-        load: Reads the config if `request.source` is one.
 
     Raises:
         ParedownError: If no run was started: the input is invalid, or the server cannot be reached or refuses.
     """
     report = Report()
     try:
-        _submit(request, load, report)
+        _submit(request, report)
     except KeyboardInterrupt:
         if report.run:
             report.end(EXIT_INTERRUPTED, f"Interrupted. The run goes on; see {report.run.page}")
@@ -143,13 +135,11 @@ def submit(request: Request, load: Load) -> Report:
     return report
 
 
-def _submit(request: Request, load: Load, report: Report) -> None:
-    try:
-        package, own = _package(request, load)
+def _submit(request: Request, report: Report) -> None:
+    with about(request.source):
+        package, own = _package(request)
         values = packages.arguments(package, request.parameters)
         fingerprint = packages.data_fingerprint(package, values, request.data, own)
-    except PackageError as error:
-        raise ConfigError([Problem(str(error), file=str(request.source))]) from None
     as_compiled = fingerprint.folder is None and DATA_FINGERPRINT not in values
     if fingerprint.value is not None:
         values[DATA_FINGERPRINT] = fingerprint.value
@@ -195,10 +185,10 @@ def _submit(request: Request, load: Load, report: Report) -> None:
         _wait(request, server, package, report, run)
 
 
-def _package(request: Request, load: Load) -> tuple[Package, str | None]:
+def _package(request: Request) -> tuple[Package, str | None]:
     """What is submitted, and the data.path of its config if it is compiled now."""
     if not packages.is_compiled(request.source):
-        return _compiled(request, load)
+        return _compiled(request)
     options = {"--image": request.image, "--set": request.overrides, "--only": request.only}
     for option, given in options.items():
         if given:
@@ -209,26 +199,21 @@ def _package(request: Request, load: Load) -> tuple[Package, str | None]:
         raise PackageError(f"cannot be read: {error.strerror}") from None
 
 
-def _compiled(request: Request, load: Load) -> tuple[Package, str]:
-    from pipeline.kubeflow import compile as compiling
-    from pipeline.plan.plan import make_plan
-
-    file = load(request.only)
+def _compiled(request: Request) -> tuple[Package, str]:
     if not (request.image and request.pipeline_root):
+        load_checked(request.source, request.overrides, request.only)
         options = {"--image": request.image, "--pipeline-root": request.pipeline_root}
         missing = " and ".join(option for option, given in options.items() if not given)
         raise PackageError(f"is a config, which is compiled first; give {missing}")
-    whole = load(()) if request.only else file
-    problems = compiling.problems_of(whole, "kubeflow", request.image, request.pipeline_root, "-")
-    if problems:
-        raise ConfigError(problems)
-    try:
-        compiled = compiling.compile_config(
-            file, make_plan(file.config, file.path), "kubeflow", request.image, request.pipeline_root
-        )
-    except compiling.CompileError as error:
-        raise PackageError(str(error)) from None
-    for note in compiling.notes(file):
+    file, compiled = compile_file(
+        request.source,
+        request.overrides,
+        request.only,
+        "kubeflow",
+        request.image,
+        request.pipeline_root,
+    )
+    for note in notes(file):
         click.echo(note, err=True)
     return packages.read(compiled.text()), file.config.data.path
 
@@ -256,11 +241,11 @@ def _wait(request: Request, server: Server, package: Package, report: Report, ru
     def show(change: Change) -> None:
         if change.state not in ("pending", "running"):
             ended.add(change.task)
-        minutes, seconds = divmod(int(time.monotonic() - started), 60)
         took = f"{change.seconds:8.1f} s" if change.seconds is not None else " " * 10
+        clock = clock_text(time.monotonic() - started)
         console.print(
             f"{len(ended):3}/{len(tasks)}  {change.task:{max(map(len, tasks))}}  "
-            f"[{_STYLES.get(change.state, 'dim')}]{change.state:9}[/]  {took}  [dim]{minutes}:{seconds:02}[/]"
+            f"[{_STYLES.get(change.state, 'dim')}]{change.state:9}[/]  {took}  [dim]{clock}[/]"
         )
 
     watch = Watch(

@@ -10,6 +10,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.base.texts import duration_text
 from pipeline.store.records import Run
 from pipeline.store.state import State
 
@@ -59,10 +60,7 @@ def took(run: Run) -> str:
     """How long a run took, in words; empty where that is not known."""
     if run.finished is None:
         return ""
-    seconds = round((run.finished - run.started).total_seconds())
-    hours, rest = divmod(seconds, 3600)
-    minutes, seconds = divmod(rest, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"
+    return duration_text((run.finished - run.started).total_seconds())
 
 
 def _version(run: Run) -> str:

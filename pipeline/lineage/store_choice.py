@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from components.common.base.errors import ParedownError
@@ -86,6 +87,26 @@ def _of_config(config: str | None) -> tuple[str | None, str | None]:
 
     loaded = load(Path(config), []).config
     return loaded.name, loaded.metadata_url
+
+
+def list_all(
+    choice: Choice, status: str | None = None, since: datetime | None = None, limit: int | None = None
+) -> list[Run]:
+    """Runs of all stores, newest first.
+
+    Args:
+        choice: The stores.
+        status: Only runs with this one.
+        since: Only runs that began then or later.
+        limit: The newest, this many; all if it is None.
+
+    Raises:
+        StoreError: If a store cannot be opened.
+    """
+    found = [
+        run for _, reader in choice.stores() for run in reader.runs(choice.pipeline, status, since, limit)
+    ]
+    return sorted(found, key=lambda run: run.started, reverse=True)[:limit]
 
 
 def find_target(choice: Choice, text: str) -> tuple[str, Reader, Target]:

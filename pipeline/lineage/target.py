@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from components.common.base.errors import ParedownError
 from components.common.base.file_hashes import digest as file_digest
+from components.common.base.near_names import closest
 from components.common.models import model_format
 from components.common.models.model_format import ModelFormatError
 from pipeline.store.reader import Reader
@@ -112,8 +112,8 @@ def find_by_name(reader: Reader, text: str) -> Run:
         raise TargetError(
             f"{len(matching)} runs begin with {text!r}, the newest is {matching[-1]}; write more of the id"
         )
-    close = difflib.get_close_matches(text, [*names, LATEST], n=1, cutoff=0.6)
-    hint = f"; did you mean {close[0]}?" if close else f"; the newest is {names[-1]}" if names else ""
+    close = closest(text, [*names, LATEST], cutoff=0.6)
+    hint = f"; did you mean {close}?" if close else f"; the newest is {names[-1]}" if names else ""
     raise TargetError(f"{text!r} is no path, artifact id or run{hint} (`paredown runs` lists them)")
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from components.evaluator.verdict import distinct
-from pipeline.base.texts import bytes_text
+from pipeline.base.texts import bytes_text, duration_text
 from pipeline.lineage import facts
 from pipeline.store.state import State
 
@@ -766,9 +766,7 @@ def _size(artifact: Artifact) -> str:
 def _took(execution: Execution) -> str:
     if execution.finished is None:
         return execution.state.value
-    seconds = (execution.finished - execution.started).total_seconds()
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+    return duration_text((execution.finished - execution.started).total_seconds())
 
 
 def _time(moment: datetime) -> str:

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from components.common.base.near_names import nearest
+from components.common.base.texts import listed
 from components.image_example_gen.params import IMAGE_FEATURE
 from pipeline.config.data_options import Data
 from pipeline.config.problem import Location
@@ -153,7 +154,7 @@ def _check_classes(data: Data, found: Mapping[str, list[Path]]) -> _Mistakes:
             why = "has no images to learn it" if other == "train" else "would not measure it"
             yield (
                 ("data", "splits", data_files.option_of(split)),
-                f"only the {split} split has images of {_some(only)}: the {other} split {why}; add some, or "
+                f"only the {split} split has images of {listed(only, _LISTED)}: the {other} split {why}; add some, or "
                 "remove the folder",
             )
     trained = by_split.get(TRAINED_SPLIT) or by_split.get(HASHED_SPLIT) or set()
@@ -163,12 +164,12 @@ def _check_classes(data: Data, found: Mapping[str, list[Path]]) -> _Mistakes:
         if unknown:
             yield (
                 ("data", "classes"),
-                f"has no {_some(unknown)}, of which there are folders; add what is missing",
+                f"has no {listed(unknown, _LISTED)}, of which there are folders; add what is missing",
             )
         if unused and not unknown:  # else one is likely to be the other, misspelt
             yield (
                 ("data", "classes"),
-                f"{_some(unused)} has no folder to train on; add images, or remove it",
+                f"{listed(unused, _LISTED)} has no folder to train on; add images, or remove it",
             )
     elif len(trained) > _MOST_INFERRED:
         yield (
@@ -182,7 +183,7 @@ def _check_classes(data: Data, found: Mapping[str, list[Path]]) -> _Mistakes:
             yield (
                 ("data", "class_weights"),
                 f"{name!r} is no class of the train split{nearest(name, trained) or ''}; it has "
-                f"{_some(sorted(trained))}",
+                f"{listed(sorted(trained), _LISTED)}",
             )
 
 
@@ -194,9 +195,4 @@ def _is_image(path: Path) -> bool:
 
 
 def _names(paths: list[Path], folder: Path) -> str:
-    return _some([os.path.relpath(path, folder) for path in sorted(paths)])
-
-
-def _some(names: list[str]) -> str:
-    rest = len(names) - _LISTED
-    return ", ".join(names[:_LISTED]) + (f" and {rest} more" if rest > 0 else "")
+    return listed([os.path.relpath(path, folder) for path in sorted(paths)], _LISTED)

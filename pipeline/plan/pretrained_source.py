@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
 from pipeline.config.pretrained_options import PretrainedOptions
@@ -31,9 +30,3 @@ def pretrained_source(options: PretrainedOptions | None) -> dict[str, Any]:
 
         digest = model_format.digest(file)
     return {"pretrained": {**json.loads(options.model_dump_json()), "file": file or "", "sha256": digest}}
-
-
-def is_inside(path: str, folder: str) -> bool:
-    """Whether a path, relative to the working directory or absolute, is below a folder."""
-    absolute = os.path.abspath(path)
-    return os.path.commonpath([absolute, os.path.abspath(folder)]) == os.path.abspath(folder)

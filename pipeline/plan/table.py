@@ -1,6 +1,8 @@
-"""The plan as a table."""
+"""The plan as a table, and as JSON."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from rich import box
 from rich.markup import escape
@@ -45,3 +47,29 @@ def plan_summary(plan: Plan, cached: set[str]) -> str:
         f"{len(plan.nodes) - len(cached)} would run, {left} of them train; {shared} shared by several "
         "candidates"
     )
+
+
+def plan_json(plan: Plan, cached: set[str], data: Any) -> dict[str, Any]:
+    """The plan as JSON values.
+
+    Args:
+        plan: The plan.
+        cached: Ids of nodes that would not run.
+        data: Which files it reads, as `data_files.choice` returns them.
+    """
+    return {
+        "name": plan.name,
+        "data": data,
+        "nodes": [
+            {
+                "id": node.id,
+                "component": node.component,
+                "inputs": {key: f"{source.node}.{source.key}" for key, source in node.inputs.items()},
+                "parameters": node.parameters,
+                "candidates": list(node.candidates),
+                "trains": node.trains,
+                "cached": node.id in cached,
+            }
+            for node in plan.nodes
+        ],
+    }

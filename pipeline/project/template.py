@@ -1,4 +1,4 @@
-"""New projects: folders made from the templates in pipeline/templates. Imports neither TensorFlow nor TFX."""
+"""New projects: folders made from the templates in pipeline/project/templates. Imports neither TensorFlow nor TFX."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import re
 import shutil
 import tempfile
 import zipfile
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 import jinja2
 
-from pipeline.config.config import LONGEST_NAME
+from components.common.base.errors import ParedownError
+from components.common.base.whole_file import umask
+from pipeline.config.config import LONGEST_NAME, check_name
 
 TEMPLATES = {
     "image": "folders of PNG images, a class each; a small CNN that is trained, pruned, quantized",
@@ -27,7 +30,7 @@ _HIDDEN = {"gitignore": ".gitignore", "dockerignore": ".dockerignore"}
 _RENDERED, _UNPACKED = ".j2", ".zip"
 
 
-class ProjectError(Exception):
+class ProjectError(ParedownError):
     """A project that cannot be made; the message says what to do instead."""
 
 
@@ -48,20 +51,34 @@ def name_of(directory: Path) -> str:
     return name
 
 
-def create(directory: Path, template: str, name: str) -> list[str]:
+@dataclass(frozen=True)
+class Project:
+    """A project that was made.
+
+    Attributes:
+        name: Of the pipeline.
+        files: The files, relative to the folder, sorted; an archive that was unpacked is one entry for each folder.
+    """
+
+    name: str
+    files: tuple[str, ...]
+
+
+def create(directory: Path, template: str, name: str | None = None) -> Project:
     """Makes a project. It appears whole or not at all.
 
     Args:
-        directory: The new folder; may be there, but must be empty.
+        directory: The new folder; if it exists, it must be empty.
         template: One of `TEMPLATES`.
-        name: Of the pipeline.
-
-    Returns:
-        The files, relative to the folder, sorted; what was unpacked as one entry for each folder.
+        name: Name of the pipeline; the folder's if it is None.
 
     Raises:
-        ProjectError: Where the folder is in use, or cannot be written.
+        ProjectError: If the name is not valid, or the folder is in use or cannot be written.
     """
+    try:
+        name = name_of(directory) if name is None else check_name(name)
+    except ValueError as error:
+        raise ProjectError(f"--name: {error}") from None
     _refuse_used(directory)
     there = os.path.isdir(directory)
     parent = directory if there else directory.absolute().parent
@@ -71,7 +88,7 @@ def create(directory: Path, template: str, name: str) -> list[str]:
     except OSError as error:
         raise ProjectError(f"{parent} cannot be written: {error.strerror}; name another folder") from error
     try:
-        made.chmod(0o777 & ~_umask())
+        made.chmod(0o777 & ~umask())
         values = {"name": name, "template": template, "version": metadata.version("paredown")}
         listed: list[str] = []
         for source in (_COMMON, template):
@@ -86,7 +103,7 @@ def create(directory: Path, template: str, name: str) -> list[str]:
         ) from error
     finally:
         shutil.rmtree(made, ignore_errors=True)
-    return sorted(listed)
+    return Project(name, tuple(sorted(listed)))
 
 
 def _refuse_used(directory: Path) -> None:
@@ -115,12 +132,6 @@ def _move_up(made: Path) -> None:
         for path in moved:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         raise
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def _fill(source: Path, target: Path, values: dict[str, str]) -> list[str]:

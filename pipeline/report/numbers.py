@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from datetime import datetime
 
-from pipeline.base.texts import bytes_text
+from pipeline.base.texts import bytes_text, duration_text
 
 __all__ = ["accuracy_text", "bytes_text", "duration_text", "ratio_text", "ticks", "time_text", "when_text"]
 
@@ -26,16 +26,6 @@ def accuracy_text(value: float | None, signed: bool = False) -> str:
 def ratio_text(value: float | None, digits: int = 3) -> str:
     """How many times the baseline's."""
     return "–" if value is None else f"{value:.{digits}f}"
-
-
-def duration_text(seconds: float | None) -> str:
-    """How long something took."""
-    if seconds is None:
-        return "–"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min {rest:02} s"
 
 
 def when_text(moment: datetime | None) -> str:

@@ -8,16 +8,17 @@ import gzip
 import io
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
+from components.common.base import whole_file
+from components.common.base.errors import ParedownError
 from pipeline.report import advice, charts, comparison, drawing, numbers, palette, tables, usage
 from pipeline.report.data import ReportData, collect
-from pipeline.store.reader import Reader
+from pipeline.store.reader import Reader, open_reader
 from pipeline.store.records import Run
 
 _FOLDER = Path(__file__).parent
@@ -28,7 +29,7 @@ _MOST_SHOWN = 3
 _FIGURES = ("file", "gzip", "latency")
 
 
-class ReportError(Exception):
+class ReportError(ParedownError):
     """A page that cannot be written; the text says why, and what to do."""
 
 
@@ -44,6 +45,25 @@ def write(reader: Reader, run: Run, output: Path) -> None:
         ReportError: Where it cannot be written; what stood there before is left as it was.
     """
     _save(render(collect(reader, run)), output)
+
+
+def write_run(url: str, run_id: str, output: Path) -> bool:
+    """Writes the report of a run that a store may know.
+
+    Args:
+        url: URL of the store.
+        run_id: Id of the run.
+        output: As for `write`.
+
+    Returns:
+        Whether the store knows the run.
+    """
+    reader = open_reader(url)
+    run = reader.run(run_id) if reader else None
+    if reader is None or run is None:
+        return False
+    write(reader, run, output)
+    return True
 
 
 def write_comparison(reader_a: Reader, run_a: Run, reader_b: Reader, run_b: Run, output: Path) -> None:
@@ -64,28 +84,12 @@ def _save(text: str, output: Path) -> None:
     if os.path.exists(output) and not os.path.isfile(output):
         raise ReportError(f"{output} is no file; name one with -o")
     try:
-        _write(text, Path(os.path.realpath(output)))  # what a link leads to, and not the link
+        place = Path(os.path.realpath(output))  # what a link leads to, and not the link
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file.writing(place) as file:
+            file.write(text)
     except OSError as error:
         raise ReportError(f"{output} cannot be written: {error.strerror}; name another with -o") from None
-
-
-def _write(text: str, output: Path) -> None:
-    output.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name[:32]}-", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(beside, 0o666 & ~_umask())  # mkstemp lets nobody else read it
-        os.replace(beside, output)
-    except BaseException:
-        os.unlink(beside)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def render(data: ReportData) -> str:

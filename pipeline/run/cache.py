@@ -7,11 +7,27 @@ import os
 from pathlib import Path
 
 from components.common.base.file_hashes import FILES, digests
+from pipeline.config.config_file import ConfigFile
+from pipeline.config.metadata_url import StoreError
+from pipeline.config.problem import ConfigError
 from pipeline.plan.node import PUSHER, Node
 from pipeline.plan.plan import Plan
-from pipeline.store.reader import Reader
+from pipeline.store.reader import Reader, open_reader
 from pipeline.store.records import Artifact, by_key
 from pipeline.store.state import State
+
+
+def cached_ids(file: ConfigFile, plan: Plan) -> set[str]:
+    """Ids of the nodes whose results a run would take from the cache.
+
+    Raises:
+        ConfigError: If the metadata store cannot be opened.
+    """
+    try:
+        reader = open_reader(file.config.metadata_url)
+    except StoreError as error:
+        raise ConfigError([file.problem(("run", "metadata"), str(error))]) from error
+    return cached_nodes(plan, reader)
 
 
 def cached_nodes(plan: Plan, reader: Reader | None) -> set[str]:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from pipeline.base.texts import clock_text
 from pipeline.plan.plan import Plan
 
 
@@ -63,11 +64,11 @@ class RunDisplay:
     def _end(self, event: Any) -> None:
         self._ended += 1
         style = {"ran": "green", "cached": "dim", "failed": "bold red"}[event.kind]
-        minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
+        clock = clock_text(time.monotonic() - self._started)
         took = "        " if event.kind == "cached" else f"{event.seconds:6.1f} s"
         self._console.print(
             f"{self._ended:3}/{self._total}  {escape(event.node):{self._width}}  "
-            f"[{style}]{event.kind:6}[/]  {took}  [dim]{minutes}:{seconds:02}[/]"
+            f"[{style}]{event.kind:6}[/]  {took}  [dim]{clock}[/]"
         )
         if event.kind == "failed":
             self.close()

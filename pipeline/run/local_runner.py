@@ -23,6 +23,7 @@ from tfx.orchestration.portable import launcher
 from tfx.orchestration.portable.mlmd import context_lib
 
 from components.common.base import progress
+from components.common.base.errors import ParedownError
 from components.common.base.interruption import Interrupted
 from components.common.models.user_module import describe
 from components.selector.executor import REPORT_FILE
@@ -59,7 +60,7 @@ class NodeEvent:
     text: str = ""
 
 
-class NodeFailed(Exception):
+class NodeFailed(ParedownError):
     """A node failed; `node` is its id, and the cause is the exception that this one is raised from."""
 
     def __init__(self, node: str, message: str):

@@ -6,8 +6,6 @@ import hashlib
 import json
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -213,31 +211,6 @@ def test_report_compares_two_runs(finished: Finished, refused: dict[str, Any], t
         assert loaded.errors == []
         text = chromium.evaluate("document.body.innerText")
     assert result["run"] in text and refused["run"] in text and "gate.size.max_ratio" in text
-
-
-def test_reviewing_imports_neither_tensorflow_nor_tfx(finished: Finished, tmp_path: Path) -> None:
-    project, result = finished
-    commands = [
-        ["runs"],
-        ["lineage", result["pushed"]],
-        ["lineage", result["run"], "--format", "openlineage"],
-        ["diff", result["run"], "latest"],
-        ["report", result["run"], "-o", str(tmp_path / "report.html")],
-        ["gc"],
-    ]
-    program = (
-        "import json, sys\n"
-        "from pipeline import cli\n"
-        "for arguments in json.loads(sys.argv[1]):\n"
-        "    cli.main(arguments, standalone_mode=False)\n"
-        "print(sorted({name.partition('.')[0] for name in sys.modules} & {'tensorflow', 'tfx', 'tf_keras'}))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, json.dumps(commands)],
-        cwd=project.root, env=project.environment, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_after_gc_the_push_still_has_its_lineage_and_a_run_makes_the_rest_again(untouched: Project) -> None:

@@ -7,6 +7,8 @@ import math
 import os
 from typing import Any
 
+from components.common.base import whole_file
+
 
 def finite(value: Any) -> Any:
     """The same value with keys as texts, and null for NaN and infinity, which JSON has no words for."""
@@ -27,14 +29,6 @@ def write(path: str, value: Any, sort_keys: bool = False) -> None:
         value: What to write, as `finite` makes it.
         sort_keys: Whether objects are written in the order of their keys.
     """
-    folder, name = os.path.split(path)
-    os.makedirs(folder or ".", exist_ok=True)
-    beside = os.path.join(folder, f".{name}.{os.getpid()}")
-    try:
-        with open(beside, "w", encoding="utf-8") as file:
-            json.dump(finite(value), file, indent=2, sort_keys=sort_keys, allow_nan=False)
-        os.replace(beside, path)
-    except BaseException:
-        if os.path.exists(beside):
-            os.remove(beside)
-        raise
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    with whole_file.writing(path) as file:
+        json.dump(finite(value), file, indent=2, sort_keys=sort_keys, allow_nan=False)

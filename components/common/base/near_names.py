@@ -6,10 +6,10 @@ import difflib
 from collections.abc import Iterable
 
 
-def closest(name: str, known: Iterable[str]) -> str | None:
+def closest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
     """The known name most like `name`, whatever the case of its letters; None if none is much like it."""
     lower = {k.lower(): k for k in known}
-    matches = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
+    matches = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=cutoff)
     return lower[matches[0]] if matches else None
 
 

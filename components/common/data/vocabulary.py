@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from components.common.base.texts import listed
+
 # Beside the TFLite file: one class a line, in the order of the model's outputs.
 LABELS_FILE = "labels.txt"
 
@@ -46,11 +48,10 @@ class Vocabulary:
         found, inverse = np.unique([_as_bytes(value) for value in values.ravel()], return_inverse=True)
         unseen = [value.decode(errors="replace") for value in found.tolist() if value not in known]
         if unseen:
-            shown = ", ".join(repr(value) for value in unseen[:5])
-            more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""
+            shown = listed([repr(value) for value in unseen], 5)
             raise VocabularyError(
-                f"label {label!r} of split {split!r} has {shown}{more}, which the classes "
-                f"{_listed(self.names)} do not have; mend the data, or write all classes in data.classes"
+                f"label {label!r} of split {split!r} has {shown}, which the classes {_listed(self.names)} do not "
+                "have; fix the data, or write all classes in data.classes"
             )
         codes = np.array([known[value] for value in found.tolist()], np.int64)
         return codes[inverse].reshape(values.shape)
@@ -125,5 +126,4 @@ def refuse_other_outputs(names: Sequence[str], output_shape: Any) -> None:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:10])
-    return f"[{shown}{f' and {len(names) - 10} more' if len(names) > 10 else ''}]"
+    return f"[{listed([repr(name) for name in names], 10)}]"

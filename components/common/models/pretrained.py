@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import tf_keras
 
 from components.common.base.layer_names import matches
+from components.common.base.near_names import nearest
 from components.common.models import freezing, grafting, saved_models, user_module
 from components.common.models.freezing import FreezingError, Frozen
 from components.common.models.saved_models import SavedModelError
@@ -89,8 +89,7 @@ def _application(options: Mapping[str, Any]) -> tf_keras.Model:
     name = options["application"]
     known = [entry for entry in dir(tf_keras.applications) if entry[0].isupper()]
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        meant = f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}"
+        meant = nearest(name, known) or f"; there are {', '.join(known)}"
         raise PretrainedError(f"tf_keras.applications has no {name!r}{meant}", "application")
     arguments = {
         key: tuple(value) if isinstance(value, list) else value for key, value in options["options"].items()
@@ -123,9 +122,7 @@ def trunk(options: Mapping[str, Any], custom_objects: Mapping[str, Any] | None =
         end = _before_classifier(model)
         return model if end is None else tf_keras.Model(model.inputs, end, name=model.name)
     if name not in names:
-        close = difflib.get_close_matches(name, names, n=1)
-        last = ", ".join(names[-_LISTED:])
-        meant = f"; did you mean {close[0]!r}?" if close else f"; its last ones are {last}"
+        meant = nearest(name, names) or f"; its last ones are {', '.join(names[-_LISTED:])}"
         raise PretrainedError(f"the pretrained model has no layer {name!r}{meant}", "cut_at")
     layer = model.get_layer(name)
     if not isinstance(layer, tf_keras.layers.InputLayer):

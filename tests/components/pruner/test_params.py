@@ -57,7 +57,7 @@ def refusal(**written: Any) -> tuple[tuple[str | int, ...], str]:
         ({"sparsity": 0.5, "frequency": "often"}, ("frequency",), "'often' is no length of training"),
         ({"sparsity": 0.5, "begin": "-1 steps"}, ("begin",), "is no length of training"),
         ({"sparsity": 0.5, "begin": "1.5 steps"}, ("begin",), "no whole number of steps; write e.g. 2 steps"),
-        ({"sparsity": 0.5, "frequency": "0 epochs"}, (), "frequency: 0 epochs is no time"),
+        ({"sparsity": 0.5, "frequency": "0 epochs"}, (), "frequency: 0 epochs is not a time"),
         ({"sparsity": 0.5, "end": "0 steps"}, (), "end: 0 steps is before the first step"),
         ({"sparsity": 0.5, "end": "2.5 epochs"}, (), "end: 2.5 epochs is after the end of training, which takes "
          "2 epochs"),

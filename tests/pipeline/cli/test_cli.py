@@ -116,18 +116,6 @@ def test_schema_for_editors_knows_every_step() -> None:
     assert schema["additionalProperties"] is False
 
 
-@pytest.mark.parametrize("arguments", [["validate", MNIST], ["plan", MNIST], ["--help"]])
-def test_neither_tensorflow_nor_tfx_is_imported(arguments: list[str]) -> None:
-    program = (
-        "import sys\nfrom pipeline.cli import main\n"
-        f"try:\n    main({arguments!r})\nexcept SystemExit as end:\n    assert not end.code\n"
-        "heavy = {'tensorflow', 'tfx', 'tensorflow_model_analysis', 'apache_beam', 'keras', 'numpy'}\n"
-        "print(sorted(heavy & set(sys.modules)))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
-
-
 def test_output_without_a_terminal_is_plain(empty_root: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pipeline.cli", "plan", MNIST, "--set", empty_root],

@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
 
-from pipeline.cli import commands as cli
+from pipeline import cli
 from pipeline.lineage import runs_table
 from pipeline.store.records import Run
 from pipeline.store.state import State
@@ -71,7 +71,7 @@ def test_runs_are_chosen_and_limited(invoke: Invoke) -> None:
         "2026-01-01T03:00:00+00:00",
         "2026-01-01T02:00:00+00:00",
     ]
-    assert "The newest 2; --limit 0 shows all." in invoke("runs", "--limit", "2").output
+    assert "The newest 2 runs; --limit 0 shows all." in invoke("runs", "--limit", "2").output
     assert ids(invoke("runs", "--json", "--status", "failed")) == []
     assert ids(invoke("runs", "--json", "--config", "other")) == []
     assert invoke("runs", "--config", "other").output == "No such run.\n"
@@ -115,7 +115,7 @@ def test_a_config_names_its_store(invoke: Invoke, folder: Path) -> None:
 
 
 def test_a_time_that_is_none_is_refused(invoke: Invoke) -> None:
-    assert "'soon' is no time: write 2026-11-22" in invoke("runs", "--since", "soon", code=2).stderr
+    assert "'soon' is not a time: write 2026-11-22" in invoke("runs", "--since", "soon", code=2).stderr
 
 
 @pytest.mark.parametrize("form", ["tree", "json", "mermaid", "openlineage"])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -523,22 +521,6 @@ def test_mutated_configs_raise_nothing_but_config_errors(tmp_path, first):
         assert all("\n" not in str(problem) for problem in found), f"seed {seed}: {found}"
         counts.append(len(found))
     assert 0 in counts and max(counts) > 1  # some are valid still, some have several mistakes
-
-
-def test_checking_a_config_imports_nothing_heavy():
-    code = f"""
-import sys
-from pipeline.checks.config_checks import check
-from pipeline.config.config_file import load
-assert check(load({str(SHIPPED)!r})) == []
-heavy = ["tensorflow", "tf_keras", "tfx", "tensorflow_model_analysis", "apache_beam", "ml_metadata"]
-print([name for name in heavy if name in sys.modules])
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-
-    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "[]", "")
 
 
 def test_a_folder_is_no_config(tmp_path):

@@ -716,16 +716,3 @@ def self_signed() -> tuple[bytes, bytes]:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return private, certificate.public_bytes(serialization.Encoding.PEM)
-
-
-def test_reading_a_url_imports_no_ml_metadata() -> None:
-    code = "import sys, pipeline.config.config, pipeline.store.connection as c; c.metadata_url.parse('mysql://u@h/d')"
-    done = subprocess.run(
-        [sys.executable, "-c", f"{code}; print('ml_metadata' in sys.modules, 'grpc' in sys.modules)"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.split() == ["False", "False"]
-    assert metadata_url.PASSWORD_VARIABLE == "PAREDOWN_METADATA_PASSWORD"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -271,12 +270,3 @@ def test_a_cluster_needs_the_file_in_the_image_or_on_a_volume(folder: Path, tmp_
     os.rename(absolute, folder / ".hidden" / "trunk.h5")
     found = compiled("path: .hidden/trunk.h5")
     assert "the image holds no hidden files" in found[0].message
-
-
-def test_the_checks_import_no_tensorflow() -> None:
-    code = "import sys, pipeline.plan.plan, pipeline.checks.config_checks\n"
-    code += "import components.common.models.model_format as f; f.recognise"
-    code += "; print([n for n in sys.modules if n.split('.')[0] in ('tensorflow', 'tf_keras', 'tfx')])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert done.stdout.strip() == "[]"

@@ -15,9 +15,9 @@ import pytest
 import tensorflow as tf
 from click.testing import CliRunner
 
+from pipeline import cli
 from pipeline.base.console import make_console
 from pipeline.checks import preflight
-from pipeline.cli import commands as cli
 from pipeline.config.config_file import load
 from pipeline.config.problem import Problem
 from pipeline.explain import table as explanation_table

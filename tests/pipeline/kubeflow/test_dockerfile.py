@@ -144,7 +144,7 @@ def test_every_python_file_of_the_program_goes_in_and_nothing_else() -> None:
         "configs/.env",
         "configs/mnist/.netrc",
         "configs/mnist/__pycache__/model.cpython-310.pyc",
-        "pipeline/cli/commands.pyc",
+        "pipeline/cli/group.pyc",
         "data/mnist/.paredown/metadata.sqlite",
         ".paredown/mnist/metadata.sqlite",
         "serving/mnist/1/tflite",
@@ -158,7 +158,7 @@ def test_what_is_not_the_programs_stays_out(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["pipeline/cli/commands.py", "data/mnist/train.tfrecord.gz", "requirements.lock"]
+    "name", ["pipeline/cli/group.py", "data/mnist/train.tfrecord.gz", "requirements.lock"]
 )
 def test_what_is_the_programs_does_not(name: str) -> None:
     assert name not in IGNORED

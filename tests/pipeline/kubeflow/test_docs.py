@@ -51,7 +51,8 @@ COMMANDS = paredown_commands()
 def options_of(arguments: tuple[str, ...]) -> dict[str, Any]:
     """What click makes of a command line; raises what it would tell the user."""
     name, *rest = arguments
-    command = main.commands[name]
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
     if "--help" in rest:
         rest.remove("--help")
         assert command.get_help(click.Context(command, info_name=name))

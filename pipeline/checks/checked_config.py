@@ -1,0 +1,43 @@
+"""Reading a config and checking everything that can be checked without TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from components.common.base.near_names import nearest
+from pipeline.checks import config_checks
+from pipeline.checks.cluster_nodes import unknown_nodes
+from pipeline.config.config_file import ConfigError, ConfigFile, load
+from pipeline.config.problem import Problem
+from pipeline.plan.plan import make_plan
+
+
+def load_checked(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = ()) -> ConfigFile:
+    """Reads a config and checks it.
+
+    Args:
+        path: The YAML file.
+        overrides: `key=value` texts, as `config_file.load` takes them.
+        only: Candidates to keep; all of them if it is empty.
+
+    Raises:
+        ConfigError: With one problem for each mistake.
+    """
+    file = load(path, list(overrides))
+    known = list(file.config.candidates)
+    unknown = [
+        Problem(f"no candidate {name!r}{nearest(name, known)}; there are {', '.join(known)}", file="--only")
+        for name in only
+        if name not in known
+    ]
+    problems = unknown or config_checks.check(file)
+    if not problems and file.config.kubeflow.nodes:
+        unmatched = unknown_nodes(file.config, make_plan(file.config, file.path))
+        problems = [file.problem(*mistake) for mistake in unmatched]
+    if problems:
+        raise ConfigError(problems)
+    if only:
+        file = dataclasses.replace(file, config=file.config.only(list(only)))
+    return file

@@ -1,0 +1,81 @@
+"""`paredown compile`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from pipeline.cli import options
+from pipeline.config.kubeflow_options import Target
+from pipeline.kubeflow import compile as compiling
+
+
+@click.command(
+    "compile", epilog="Exit codes: 0 compiled and written, 2 invalid input; nothing was written."
+)
+@options.config
+@click.option(
+    "--target",
+    type=click.Choice(["kubeflow", "vertex"]),
+    default="kubeflow",
+    show_default=True,
+    help="kubeflow: Kubeflow Pipelines 2, as YAML. vertex: Vertex AI Pipelines, as JSON.",
+)
+@click.option("--image", required=True, help="Container image of the tasks; it contains this project.")
+@click.option(
+    "--pipeline-root",
+    required=True,
+    metavar="URI",
+    help="Where the tasks store artifacts: gs://…; for kubeflow also s3://… and minio://….",
+)
+@click.option(
+    "-o", "--output", metavar="FILE", help="File to write; - prints it.  [default: <name>.yaml or .json]"
+)
+@options.overrides
+@options.only
+@options.as_json
+def compile_(
+    config: Path,
+    target: Target,
+    image: str,
+    pipeline_root: str,
+    output: str | None,
+    overrides: tuple[str, ...],
+    only: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Compile a config for a cluster.
+
+    Each node of the plan becomes a task. CONFIG is the file that `run` takes. Its section `kubeflow` says where
+    the tasks find the data and push to, and sets their cpu, memory, accelerator, node_selector, retries, cache
+    and env. Whatever the cluster cannot run is refused. The data path, the push directory and the seed become
+    parameters of the compiled pipeline; their defaults come from the config. Takes some seconds, most of them
+    to import TFX.
+
+    \b
+    Examples:
+      paredown compile configs/mnist/pipeline.yaml --image registry.example.com/paredown:1 \\
+          --pipeline-root minio://mlpipeline/paredown
+      paredown compile my.yaml --target vertex --image europe-docker.pkg.dev/p/r/paredown:1 \\
+          --pipeline-root gs://bucket/root --set kubeflow.defaults.retries=2 -o my.json
+    """
+    file, compiled = compiling.compile_file(config, overrides, only, target, image, pipeline_root, output)
+    output = output or compiling.default_output(file.config.name, target)
+    if output == "-":
+        click.echo(compiled.text(), nl=False)
+        return
+    compiling.write(compiled.text(), output)
+    summary = compiling.summary(compiled, output)
+    if as_json:
+        click.echo(json.dumps(summary, indent=2))
+        return
+    click.echo(
+        f"{file.config.name} compiled to {output}: {len(summary['tasks'])} tasks, up to {summary['width']} "
+        "at a time"
+    )
+    for name, default in summary["parameters"].items():
+        click.echo(f"  {name}: {default}")
+    for note in compiling.notes(file):
+        click.echo(note)

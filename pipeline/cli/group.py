@@ -1,0 +1,120 @@
+"""The program `paredown`: its commands, which are imported when they are called, and its errors.
+
+Here alone an exception becomes a message and an exit code.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import os
+import sys
+
+import click
+from click.shell_completion import CompletionItem
+
+from components.common.base.errors import ParedownError
+from pipeline.base.exit_code import EXIT_CLOSED_OUTPUT, EXIT_INTERRUPTED
+from pipeline.cli.options import wants_json
+from pipeline.config.problem import InvalidInput, Problem
+
+# Name → where the command is, and its help in one line: reading it from the commands would import them all.
+COMMANDS = {
+    "init": ("pipeline.cli.init:init", "Make a new project that runs as it is."),
+    "validate": ("pipeline.cli.validate:validate", "Check a config."),
+    "plan": ("pipeline.cli.plan:plan", "Show what a run would do and what is cached."),
+    "explain": ("pipeline.cli.explain:explain", "Show what each step will do to each layer."),
+    "run": ("pipeline.cli.run:run", "Train, build, evaluate, and push the best candidate."),
+    "compile": ("pipeline.cli.compile:compile_", "Compile a config for a cluster."),
+    "submit": ("pipeline.cli.submit:submit", "Start a run on Kubeflow Pipelines."),
+    "image-check": ("pipeline.cli.image_check:image_check", "Check that an image can run a pipeline."),
+    "runs": ("pipeline.cli.runs:runs", "List runs, newest first."),
+    "lineage": ("pipeline.cli.lineage:lineage", "Show what a model was made from."),
+    "diff": ("pipeline.cli.diff:diff", "Show what differs between two runs."),
+    "report": ("pipeline.cli.report:report", "Write the report of a run as one HTML page."),
+    "gc": ("pipeline.cli.gc:gc", "Remove files that nothing needs any more."),
+    "inspect": ("pipeline.cli.inspect:inspect", "Show what a model file contains."),
+    "schema": ("pipeline.cli.validate:schema", "Print the JSON Schema of a config."),
+}
+
+
+class _Commands(click.Group):
+    """Imports a command when it is called, and turns errors into messages and exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        names = [
+            CompletionItem(name, help=text)
+            for name, (_, text) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
+
+    def invoke(self, ctx: click.Context) -> None:
+        try:
+            code = super().invoke(ctx)
+        except ParedownError as error:
+            _show(error, wants_json(ctx))
+            code = error.exit_code
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            code = EXIT_INTERRUPTED
+        except BrokenPipeError:
+            # Whoever read the output has read enough. The interpreter flushes it once more when it ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = EXIT_CLOSED_OUTPUT
+        if code:
+            ctx.exit(code)
+
+
+def _show(error: ParedownError, as_json: bool) -> None:
+    problems = error.problems if isinstance(error, InvalidInput) else [Problem(str(error))]
+    if as_json:
+        rows = [problem.to_json() for problem in problems]
+        click.echo(json.dumps({"valid": False, "problems": rows}, indent=2))
+        return
+    for problem in problems:
+        click.echo(str(problem), err=True)
+
+
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(package_name="paredown")
+def main() -> None:
+    """Make a Keras model smaller and faster within a budget that you set.
+
+    One YAML file names the data and the model, the optimized candidates to build (pruned, quantized,
+    distilled …), and the limits on accuracy, latency and size. Paredown trains, builds and compares the
+    candidates as TFX pipeline nodes and pushes the best one that passes.
+
+    \b
+    Typical use:
+      paredown init my-project                         # make a project that runs as it is
+      paredown validate configs/mnist/pipeline.yaml    # check the config
+      paredown plan configs/mnist/pipeline.yaml        # show what would run and what is cached
+      paredown explain configs/mnist/pipeline.yaml     # show what each step does to each layer
+      paredown run configs/mnist/pipeline.yaml         # run it here
+      paredown compile configs/mnist/pipeline.yaml …   # or compile it for Kubeflow Pipelines
+      paredown submit mnist.yaml --host … --wait       # and run it there
+      paredown lineage serving/mnist                   # show what the pushed model was made from
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal without some characters (LC_ALL=C) and names that are not UTF-8 must not end the program.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")

@@ -1,0 +1,41 @@
+"""`paredown inspect`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from pipeline.base.console import make_console
+from pipeline.cli import options
+from pipeline.config.problem import about
+from pipeline.inspection import inspection, table
+
+
+@click.command(epilog="Exit codes: 0 shown, 2 there is no model that can be read.")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--tensors", is_flag=True, help="List every tensor of a TFLite file with its quantization.")
+@options.as_json
+def inspect(path: Path, tensors: bool, as_json: bool) -> None:
+    """Show what a model file contains.
+
+    Shows signatures, operators and, for the weights of each layer, their share of the file, how many are zero,
+    and how many distinct values they have. PATH is a TFLite file, a Keras file (.h5, .keras), or the folder of
+    a SavedModel, a pushed model or a Model artifact. A TFLite file is also tried on LiteRT. The other formats
+    need TensorFlow, which takes some seconds to import.
+
+    \b
+    Examples:
+      paredown inspect serving/mnist                   # the model that was pushed last
+      paredown inspect model.tflite --tensors          # with the scale and zero point of each tensor
+      paredown inspect model.h5 --json | jq '.models[].layers[] | {name, sparsity, unique}'
+    """
+    with about(path):
+        found = inspection.inspect(path)
+    if as_json:
+        click.echo(json.dumps({"models": [model.to_json(tensors) for model in found]}, indent=2))
+        return
+    console = make_console()
+    for model in found:
+        table.show(model, console, tensors)

@@ -1,0 +1,48 @@
+"""`paredown report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline import report as pages
+from pipeline.cli import options
+from pipeline.lineage.store_choice import choose, find_run
+
+
+@click.command(epilog="Exit codes: 0 written, 2 no such run, or the page cannot be written.")
+@click.argument("run", metavar="RUN", default="latest")
+@click.option(
+    "--compare", metavar="RUN", help="Compare with this run: what differs, and both in each chart."
+)
+@options.in_store
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("report.html"),
+    help="File to write.  [default: report.html]",
+)
+def report(run: str, compare: str | None, metadata: str | None, config: str | None, output: Path) -> None:
+    """Write the report of a run as one HTML page.
+
+    The page opens from disk without a network. It shows the verdicts, the candidates against the limits,
+    accuracy against size and latency, learning curves, layers, slices, lineage, the config, and how to load the
+    model. If a run failed or pushed nothing, it says what to try. `run` also writes this page, into the folder
+    `reports` of its pipeline root.
+
+    \b
+    Examples:
+      paredown report                                   # the latest run
+      paredown report 2026-11-22T08 -o morning.html
+      paredown report --compare 2026-11-22T08 latest -o difference.html
+    """
+    choice = choose(metadata, config)
+    _, reader, found = find_run(choice, run)
+    if compare is None:
+        pages.write(reader, found, output)
+    else:
+        _, other_reader, other = find_run(choice, compare)
+        pages.write_comparison(other_reader, other, reader, found, output)
+    click.echo(f"Written to {output}")

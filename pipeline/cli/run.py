@@ -1,0 +1,65 @@
+"""`paredown run`."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from pathlib import Path
+
+import click
+
+from pipeline import report
+from pipeline.base.console import make_console
+from pipeline.base.exit_code import (
+    EXIT_INTERRUPTED,
+    EXIT_INVALID,
+    EXIT_NODE_FAILED,
+    EXIT_NONE_PASSED,
+    EXIT_PUSHED,
+)
+from pipeline.checks.checked_config import load_checked
+from pipeline.cli import options
+from pipeline.plan.plan import make_plan
+from pipeline.run import session
+from pipeline.run.cache import cached_ids
+
+
+@click.command(
+    epilog=f"""\b
+Exit codes:
+  {EXIT_PUSHED}    the best candidate is pushed
+  {EXIT_INVALID}    invalid input, or another run is using the pipeline root; nothing was run
+  {EXIT_NODE_FAILED}    a node failed; its traceback is saved
+  {EXIT_NONE_PASSED}    every node ran, but no candidate passed the gate
+  {EXIT_INTERRUPTED}  interrupted; run again to continue"""
+)
+@options.config
+@options.overrides
+@options.only
+@options.as_json
+def run(config: Path, overrides: tuple[str, ...], only: tuple[str, ...], as_json: bool) -> int:
+    """Train, build, evaluate, and push the best candidate.
+
+    Nodes whose code, options and inputs have not changed since an earlier run are taken from the cache. After
+    a failure or Ctrl-C, the same command continues where the run stopped.
+
+    \b
+    Examples:
+      paredown run configs/mnist/pipeline.yaml
+      paredown run configs/mnist/pipeline.yaml --only int8 --set gate.accuracy.max_drop=0.01
+      paredown run configs/mnist/pipeline.yaml --json > result.json
+    """
+    file = load_checked(config, overrides, only)
+    plan = make_plan(file.config, file.path)
+    write_page = functools.partial(report.write_run, file.config.metadata_url)
+    outcome = session.run(file, plan, cached_ids(file, plan), write_page)
+    if isinstance(outcome, session.Stopped):
+        if as_json:
+            click.echo(json.dumps({"error": dataclasses.asdict(outcome)}, indent=2))
+        return outcome.code
+    if as_json:
+        click.echo(json.dumps(outcome.to_json(), indent=2))
+    else:
+        session.show_outcome(make_console(), outcome.result)
+    return EXIT_PUSHED if outcome.result.pushed else EXIT_NONE_PASSED

@@ -1,0 +1,50 @@
+"""`paredown validate` and `paredown schema`: what a config may say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from pipeline.base.texts import count_text
+from pipeline.checks.checked_config import load_checked
+from pipeline.cli import options
+from pipeline.config.config import Config
+
+
+@click.command(epilog="Exit codes: 0 valid, 2 not valid.")
+@options.config
+@options.overrides
+@options.as_json
+def validate(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Check a config.
+
+    Checks keys, types, steps, files, functions and metrics without importing TensorFlow, in less than a
+    second. Prints one line for each mistake: file, line, key, what was expected, and the nearest valid name.
+
+    \b
+    Examples:
+      paredown validate configs/mnist/pipeline.yaml
+      paredown validate configs/mnist/pipeline.yaml --set gate.latency.max_ratio=0.5
+      paredown validate my.yaml --json | jq '.problems[].message'
+    """
+    file = load_checked(config, overrides)
+    if as_json:
+        click.echo(json.dumps({"valid": True, "problems": []}))
+    else:
+        click.echo(f"{config} is valid: {count_text(len(file.config.candidates), 'candidate')}")
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of a config.
+
+    Editors use it to complete and check YAML.
+
+    \b
+    Example:
+      paredown schema > paredown.schema.json
+    and in the config's first line: # yaml-language-server: $schema=paredown.schema.json
+    """
+    click.echo(json.dumps(Config.model_json_schema(), indent=2))

@@ -1,0 +1,187 @@
+"""A run from its checks to its outcome: log, lock, nodes, report.
+
+Nothing here imports TensorFlow or TFX before a run that needs them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from components.common.base.errors import ParedownError
+from components.common.base.interruption import Interrupted
+from pipeline import environment
+from pipeline.base import log_file
+from pipeline.base.console import make_console
+from pipeline.base.exit_code import EXIT_INTERRUPTED, EXIT_NODE_FAILED
+from pipeline.config.config_file import ConfigFile
+from pipeline.config.problem import InvalidInput
+from pipeline.plan.plan import Plan
+from pipeline.plan.table import plan_summary
+from pipeline.run import lock
+from pipeline.run.verdict_table import verdict_table
+
+if TYPE_CHECKING:
+    from pipeline.run.local_runner import RunResult
+
+
+class AnotherRun(ParedownError):
+    """Another run is using the pipeline root."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Stopped:
+    """Why a run did not come to its end.
+
+    Attributes:
+        code: Exit code of the process.
+        node: The node that failed, if one did.
+        message: What happened.
+        traceback: File with the traceback, if there is one.
+        run: Id of the run; None if it was stopped before it had one.
+        report: Page about the run, if there is one.
+    """
+
+    code: int
+    node: str | None
+    message: str
+    traceback: str | None
+    run: str | None = None
+    report: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """What a run that came to its end made.
+
+    Attributes:
+        result: Its outcome.
+        log: File with what libraries printed.
+        report: Page about the run, if there is one.
+    """
+
+    result: RunResult
+    log: str
+    report: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The outcome as JSON values."""
+        result = self.result
+        nodes = {
+            node: {"state": state, "seconds": round(result.seconds[node], 3)}
+            for node, state in result.nodes.items()
+        }
+        return {
+            **result.report,
+            "pushed": result.pushed,
+            "pushed_now": result.pushed_now,
+            "nodes": nodes,
+            "run": result.run_id,
+            "log": self.log,
+            "report": self.report,
+        }
+
+
+def run(
+    file: ConfigFile, plan: Plan, cached: set[str], write_page: Callable[[str, Path], bool]
+) -> Finished | Stopped:
+    """Checks and runs a config, and says on standard error how far it is.
+
+    Args:
+        file: The config.
+        plan: Made from it.
+        cached: Ids of nodes that are done.
+        write_page: Writes the page about a run: is given the run's id and the file; returns whether there is a
+            page.
+
+    Raises:
+        InvalidInput: If the data, the model or a step cannot work; nothing was written then.
+        AnotherRun: If the pipeline root is in use.
+    """
+    environment.prepare_for(file)
+    with log_file.quiet("Importing TensorFlow and TFX, checking data and models …"):
+        from pipeline.checks import preflight
+
+        problems = preflight.check(file, plan, cached)
+    if problems:
+        raise InvalidInput(problems)
+
+    root = Path(file.config.pipeline_root).absolute()
+    log = root / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}.log"
+    with lock.hold(root) as held:
+        if not held:
+            raise AnotherRun(
+                f"Another run is using {root}. Wait for it, or set run.pipeline_root to a different folder."
+            )
+        with log_file.output_to(log) as (_, err):
+            console = make_console(err)
+            console.print(f"Running {file.config.name}: {plan_summary(plan, cached)}")
+            console.print(f"Libraries log to {log}", style="dim", markup=False, soft_wrap=True)
+            begun: list[str] = []
+            outcome = _run_logged(file, plan, console, log, begun.append)
+            page = _page(begun[0], root, console, write_page) if begun else None
+    if isinstance(outcome, Stopped):
+        return dataclasses.replace(outcome, run=begun[0] if begun else None, report=page)
+    return Finished(outcome, str(log), page)
+
+
+def show_outcome(console: Console, result: RunResult) -> None:
+    """Prints the verdicts, and what was pushed or why nothing was."""
+    console.print(verdict_table(result.report, console.width))
+    if result.pushed:
+        when = "pushed to" if result.pushed_now else "was pushed before, to"
+        console.print(result.report["winner"], style="bold green", end=" ")
+        console.print(f"{when} {result.pushed}", markup=False, soft_wrap=True)
+        return
+    console.print("[bold red]No candidate passed the gate; nothing was pushed.[/]")
+    for name, verdict in result.report["candidates"].items():
+        for reason in verdict["reasons"]:
+            console.print(f"  {name}: {reason}", markup=False)
+
+
+def _run_logged(
+    file: ConfigFile, plan: Plan, console: Console, log: Path, begun: Callable[[str], None]
+) -> RunResult | Stopped:
+    """Runs, with output going to the log."""
+    from pipeline.run import local_runner, provenance
+    from pipeline.run.display import RunDisplay
+
+    display = RunDisplay(console, plan)
+    try:
+        made_of = provenance.collect(file.config, file.path)
+        return local_runner.run(plan, file.config, made_of, display, begun)
+    except local_runner.NodeFailed as error:
+        display.close()
+        saved = log.with_name(f"{log.stem}-{error.node}-traceback.txt")
+        saved.write_text(traceback.format_exc(), encoding="utf-8")
+        console.print(f"[bold red]Node {error.node} failed:[/] ", end="")
+        console.print(error.reason(), markup=False, soft_wrap=True)
+        console.print(f"Traceback: {saved}", markup=False, soft_wrap=True)
+        console.print("Nothing was pushed. Fix the problem and run again; finished nodes are cached.")
+        return Stopped(EXIT_NODE_FAILED, error.node, error.reason(), str(saved))
+    except (Interrupted, KeyboardInterrupt):
+        display.close()
+        console.print("Interrupted. Nothing was pushed; run again to continue.")
+        return Stopped(EXIT_INTERRUPTED, None, "interrupted", None)
+    finally:
+        display.close()
+
+
+def _page(run_id: str, root: Path, console: Console, write_page: Callable[[str, Path], bool]) -> str | None:
+    """Writes the page about a run; if that fails, the run ends as it would have."""
+    page = root / "reports" / f"{run_id.replace(':', '')}.html"
+    try:
+        if not write_page(run_id, page):
+            return None
+    except Exception as error:
+        traceback.print_exc()  # to the log
+        console.print(f"No report was written: {type(error).__name__}: {error}", markup=False)
+        return None
+    console.print(f"Report: {page}", markup=False, soft_wrap=True)
+    return str(page)
