@@ -28,4 +28,4 @@ def unknown_nodes(config: Config, plan: Plan) -> Iterator[tuple[Location, str]]:
             yield ("kubeflow", "nodes", key), f"{key!r} matches no node; `paredown plan` lists them"
         else:
             meant = nearest(key, known) or "; `paredown plan` lists them"
-            yield ("kubeflow", "nodes", key), f"there is no node and no step {key!r}{meant}"
+            yield ("kubeflow", "nodes", key), f"there is no node or step {key!r}{meant}"

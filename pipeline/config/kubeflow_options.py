@@ -1,7 +1,4 @@
-"""Options of a compiled pipeline: what its tasks get on the cluster, and where they find things there.
-
-Imports neither TensorFlow nor TFX.
-"""
+"""Options of a compiled pipeline: what its tasks get on the cluster, and where they find data and models."""
 
 from __future__ import annotations
 
@@ -48,14 +45,14 @@ def _number_as_text(value: object) -> object:
 def _check_cpu(value: str) -> str:
     match = _QUANTITY.fullmatch(value)
     if not match or match[2] not in ("", "m") or not float(match[1]):
-        raise ValueError(f"{value!r} is no number of CPU cores; write e.g. 4, 0.5 or 500m")
+        raise ValueError(f"{value!r} is not a number of CPU cores; write e.g. 4, 0.5 or 500m")
     return value
 
 
 def _check_memory(value: str) -> str:
     match = _QUANTITY.fullmatch(value)
     if not match or match[2] not in _BYTES or not float(match[1]):
-        raise ValueError(f"{value!r} is no amount of memory; write e.g. 16G, 1.5Gi or 512M")
+        raise ValueError(f"{value!r} is not an amount of memory; write e.g. 16G, 1.5Gi or 512M")
     if gigabytes(value) < 0.001:
         raise ValueError(f"{value!r} is less than a megabyte; write the unit too, e.g. {value}G")
     return value
@@ -65,7 +62,7 @@ def _check_labels(value: dict[str, str]) -> dict[str, str]:
     for name in value:
         if not _LABEL_NAME.fullmatch(name):
             raise ValueError(
-                f"{name!r} is no name of a Kubernetes label; write e.g. cloud.google.com/gke-nodepool"
+                f"{name!r} is not a name of a Kubernetes label; write e.g. cloud.google.com/gke-nodepool"
             )
     return value
 
@@ -73,23 +70,27 @@ def _check_labels(value: dict[str, str]) -> dict[str, str]:
 def _check_environment(value: dict[str, str]) -> dict[str, str]:
     for name in value:
         if not _VARIABLE.fullmatch(name):
-            raise ValueError(f"{name!r} is no name of an environment variable: letters, digits and '_'")
+            raise ValueError(
+                f"{name!r} is not a name of an environment variable; use letters, digits and '_'"
+            )
         if name in _RESERVED:
-            raise ValueError(f"{name} is set by Paredown itself, as TFMOT needs it; remove it")
+            raise ValueError(f"{name} is set by Paredown, because TFMOT needs it; remove it")
     return value
 
 
 def _check_claim(value: str) -> str:
     if not _CLAIM.fullmatch(value):
         raise ValueError(
-            f"{value!r} is no name of a PersistentVolumeClaim: lower-case letters, digits, '-' and '.'"
+            f"{value!r} is not a name of a PersistentVolumeClaim; use lower-case letters, digits, '-' and '.'"
         )
     return value
 
 
 def _check_mount(value: str) -> str:
     if not value.startswith("/") or value == "/":
-        raise ValueError(f"{value!r} is no folder to mount at; write an absolute path, e.g. /mnt/paredown")
+        raise ValueError(
+            f"{value!r} is not a folder to mount at; write an absolute path, e.g. /mnt/paredown"
+        )
     return value.rstrip("/")
 
 
@@ -97,11 +98,11 @@ def _check_place(value: str) -> str:
     scheme, separator, _ = value.partition("://")
     if separator and scheme not in ("gs", "s3", "minio"):
         raise ValueError(
-            f"{value!r} has the scheme {scheme}://, which is no object store; write gs://… or a path"
+            f"{value!r} has the scheme {scheme}://, which is not supported; write gs://… or an absolute path"
         )
     if not separator and not value.startswith("/"):
         raise ValueError(
-            f"{value!r} is relative; a task has no working directory of yours: write gs://… or /…"
+            f"{value!r} is relative, but tasks run in another working directory; write gs://… or an absolute path"
         )
     return value.rstrip("/")
 
@@ -114,31 +115,33 @@ class Accelerator(Options):
 
     type: str = Field(
         min_length=1,
-        description="On Kubeflow the resource's name, e.g. nvidia.com/gpu; on Vertex AI its kind, e.g. "
+        description="Name of the resource on Kubeflow, e.g. nvidia.com/gpu; kind of accelerator on Vertex AI, e.g. "
         "NVIDIA_TESLA_T4.",
     )
-    count: int = Field(default=1, ge=1, description="How many.")
+    count: int = Field(default=1, ge=1, description="Number of accelerators.")
 
 
 class Volume(Options):
-    """A volume that every task has mounted."""
+    """A volume that every task mounts."""
 
     claim: Annotated[str, AfterValidator(_check_claim)] = Field(
-        description="Name of the PersistentVolumeClaim, which must be ReadWriteMany for branches to run in parallel."
+        description="Name of the PersistentVolumeClaim. It must be ReadWriteMany for branches to run in parallel."
     )
-    mount: Annotated[str, AfterValidator(_check_mount)] = Field(description="Folder to mount it at.")
+    mount: Annotated[str, AfterValidator(_check_mount)] = Field(
+        description="Folder to mount it at, an absolute path."
+    )
 
 
 class NodeOptions(Options):
-    """What a node's task gets on the cluster; what is not written is left to it."""
+    """What a node's task gets on the cluster; the cluster decides what is not written."""
 
     cpu: Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_check_cpu)] | None = Field(
-        default=None, description="CPU cores, as request and limit: 4, 0.5 or 500m."
+        default=None, description="CPU cores, as request and limit, e.g. 4, 0.5 or 500m."
     )
     memory: Annotated[str, AfterValidator(_check_memory)] | None = Field(
-        default=None, description="Memory, as request and limit: 16G, 1.5Gi."
+        default=None, description="Memory, as request and limit, e.g. 16G or 1.5Gi."
     )
-    accelerator: Accelerator | None = Field(default=None, description="GPUs or the like.")
+    accelerator: Accelerator | None = Field(default=None, description="Accelerators, such as GPUs.")
     node_selector: Annotated[dict[str, str], AfterValidator(_check_labels)] | None = Field(
         default=None, description="Labels that the machine must have. Not on Vertex AI."
     )
@@ -146,17 +149,17 @@ class NodeOptions(Options):
         default=None,
         ge=0,
         le=10,
-        description="How often a task that failed is run again; 0 where not written.",
+        description="How often to run a failed task again. Default 0.",
     )
     cache: bool | None = Field(
-        default=None, description="Whether an earlier task's outputs may be taken; true where not written."
+        default=None, description="Whether the task may reuse the outputs of an earlier one. Default true."
     )
     env: Annotated[dict[str, str], AfterValidator(_check_environment)] | None = Field(
-        default=None, description="Environment variables; those of several entries add up."
+        default=None, description="Environment variables. Those of several matching entries are merged."
     )
 
     def updated(self, other: NodeOptions) -> NodeOptions:
-        """These options, but for what others write."""
+        """These options, with those that `other` writes replaced."""
         written = {name: getattr(other, name) for name in other.model_fields_set}
         if self.env and other.env:
             written["env"] = {**self.env, **other.env}
@@ -164,29 +167,29 @@ class NodeOptions(Options):
 
 
 class KubeflowOptions(Options):
-    """How the pipeline runs on a cluster. Runs on this machine ignore it."""
+    """How the pipeline runs on a cluster. `paredown run` ignores this section."""
 
     data_path: Place | None = Field(
         default=None,
         description="Where tasks find the files of data.path: gs://…, or an absolute path in the image or "
-        "on a volume. The default of the run's parameter data_path.",
+        "on a volume. Default of the run's parameter data_path.",
     )
     model_path: Place | None = Field(
         default=None,
         description="Where tasks find the model of model.import: gs://…, or an absolute path in the image or on "
-        "a volume. The default of the run's parameter model_path.",
+        "a volume. Default of the run's parameter model_path.",
     )
     push_directory: Place | None = Field(
         default=None,
-        description="Where the winner goes in place of push.directory: gs://…, or a path on a volume. The "
-        "default of the run's parameter push_directory.",
+        description="Where to push the winner instead of push.directory: gs://…, or a path on a volume. Default of "
+        "the run's parameter push_directory.",
     )
-    volumes: list[Volume] = Field(default=[], description="Volumes of all tasks. Not on Vertex AI.")
-    defaults: NodeOptions = Field(default=NodeOptions(), description="For all nodes.")
+    volumes: list[Volume] = Field(default=[], description="Volumes that all tasks mount. Not on Vertex AI.")
+    defaults: NodeOptions = Field(default=NodeOptions(), description="Options of all nodes.")
     nodes: dict[str, NodeOptions] = Field(
         default={},
-        description="Id of a node (as `paredown plan` shows it), technique or pattern such as '*-evaluate' → "
-        "options that differ; later entries win.",
+        description="Options of some nodes, by node id (`paredown plan` lists them), technique, or pattern such as "
+        "'*-evaluate'. Later entries win.",
     )
 
     def of_node(self, node_id: str, technique: str | None) -> NodeOptions:
@@ -194,7 +197,7 @@ class KubeflowOptions(Options):
 
         Args:
             node_id: Its id in the plan.
-            technique: That of its step; None for a node that is no step.
+            technique: That of its step; None for a node that is not a step.
         """
         options = self.defaults
         for key, entry in self.nodes.items():
@@ -204,14 +207,14 @@ class KubeflowOptions(Options):
 
 
 def matches(key: str, node_id: str, technique: str | None) -> bool:
-    """Whether a key of `kubeflow.nodes` stands for a node."""
+    """Whether a key of `kubeflow.nodes` matches a node."""
     if "*" in key:
         return re.fullmatch(".*".join(map(re.escape, key.split("*"))), node_id) is not None
     return key in (node_id, technique)
 
 
 def unmatched(options: KubeflowOptions, nodes: Mapping[str, str | None]) -> list[str]:
-    """Keys of `kubeflow.nodes` that stand for no node.
+    """Keys of `kubeflow.nodes` that match no node.
 
     Args:
         options: The section.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,15 +14,12 @@ from pipeline.config.config import Config
 from pipeline.config.config_file import ConfigFile
 from pipeline.config.kubeflow_options import NodeOptions, Target
 from pipeline.config.problem import Location, Problem
-from pipeline.plan.code_version import module_root
-from pipeline.plan.model_source import find_module
+from pipeline.kubeflow.beam_runner import remote_runner
+from pipeline.kubeflow.module_folder import hiding, image_module_root
+from pipeline.kubeflow.task_names import task_names
 from pipeline.plan.plan import Plan
 
 PRODUCTS = {"kubeflow": "Kubeflow Pipelines", "vertex": "Vertex AI Pipelines"}
-
-# Argo names a template after a task. KFP before 2.1 keeps a task's spec in an annotation of the workflow,
-# `implementations-<task>`, and what follows the slash of an annotation may have 63 characters.
-LONGEST_TASK = 63 - len("implementations-")
 
 _TASK = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _PIPELINE = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
@@ -35,15 +30,7 @@ _IMAGE = re.compile(
 )
 _ROOTS = {"kubeflow": ("gs", "s3", "minio"), "vertex": ("gs",)}
 _EXTENSIONS = {"kubeflow": (".yaml", ".yml"), "vertex": (".json",)}
-_ON_THE_SPOT = frozenset(
-    {
-        "BundleBasedDirectRunner",
-        "DirectRunner",
-        "FnApiRunner",
-        "PrismRunner",
-        "SwitchingDirectRunner",
-    }
-)
+_NO_CLIENT = ("s3://", "minio://")  # TensorFlow reads and writes neither
 
 _Mistakes = Iterator[tuple[Location, str]]
 
@@ -52,75 +39,15 @@ class CompileError(ParedownError):
     """A pipeline that the target cannot run; the message names the node and the reason."""
 
 
-def task_name(node_id: str) -> str:
-    """A node's id as a name that Kubernetes takes (RFC 1123): `import-example-gen`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", node_id).lower()
-
-
-def task_names(plan: Plan) -> dict[str, str]:
-    """Id of each node → name of its task.
-
-    A name that would be too long ends in a hash of the id.
-    """
-    names = {}
-    for node in plan.nodes:
-        name = task_name(node.id)
-        if len(name) > LONGEST_TASK:
-            digest = hashlib.sha256(node.id.encode()).hexdigest()[:8]
-            name = f"{name[: LONGEST_TASK - 9].rstrip('-')}-{digest}"
-        names[node.id] = name
-    return names
-
-
-def remote_runner(beam_args: list[str]) -> str | None:
-    """The Beam runner that beam_args ask for, where its workers are other processes than the task."""
-    runner = None
-    for argument in beam_args:
-        name, _, value = argument.partition("=")
-        if name == "--runner":
-            runner = value.rpartition(".")[2]
-    return None if runner is None or runner in _ON_THE_SPOT else runner
-
-
-def image_module_root(config: Config, config_path: Path) -> str | None:
-    """Folder, below the image's working directory, where Python finds the model module.
-
-    Returns:
-        None where no folder has to be named: the working directory itself, or one that Python searches.
-
-    Raises:
-        ValueError: Where the module stands outside of the working directory.
-    """
-    module = config.model.module
-    if module is None:
-        return None
-    path = find_module(module, config_path)
-    assert path is not None  # pipeline.checks.config_checks refuses it otherwise
-    root = module_root(path.absolute(), module)
-    if root.is_relative_to(Path.cwd()) and not _installed(root):
-        relative = root.relative_to(Path.cwd()).as_posix()
-        return None if relative == "." else relative
-    if _installed(root):
-        return None
-    raise ValueError(
-        f"{path} is outside of {Path.cwd()}, which is what the image holds; compile in the folder that the "
-        "image is built from"
-    )
-
-
-def _installed(folder: Path) -> bool:
-    return folder.name in ("site-packages", "dist-packages") and str(folder) in sys.path
-
-
 def check(file: ConfigFile, plan: Plan, target: Target, image: str, pipeline_root: str) -> list[Problem]:
-    """Everything that keeps a plan from running on a cluster.
+    """Finds everything that prevents a plan from running on a cluster.
 
     Args:
         file: The config.
-        plan: Made from the whole config, so that `kubeflow.nodes` may name what `--only` leaves out.
-        target: Where it would run.
+        plan: Of the whole config, so that `kubeflow.nodes` may name what `--only` leaves out.
+        target: What it is compiled for.
         image: Name of the tasks' container image.
-        pipeline_root: Where artifacts would go.
+        pipeline_root: URI of the folder of artifacts.
 
     Returns:
         A problem for each mistake, with the reason and what to write instead.
@@ -139,20 +66,20 @@ def check(file: ConfigFile, plan: Plan, target: Target, image: str, pipeline_roo
 
 
 def check_output(target: Target, output: str) -> list[Problem]:
-    """Refuses a file that the target would not take by its name."""
+    """Refuses a file whose name the target does not take."""
     extensions = _EXTENSIONS[target]
     if output == "-" or output.endswith(extensions):
         return []
     form = "YAML" if target == "kubeflow" else "JSON"
     fix = str(Path(output).with_suffix(extensions[0])) if Path(output).name else f"pipeline{extensions[0]}"
-    message = f"{PRODUCTS[target]} takes {form} by the end of the file's name; write {fix}"
+    message = f"{PRODUCTS[target]} recognizes {form} by the end of the file's name; write {fix}"
     return [Problem(message, (), f"-o {output}")]
 
 
 def _image(image: str) -> Iterator[Problem]:
     if not _IMAGE.fullmatch(image):
         yield Problem(
-            f"{image!r} is no name of a container image; write e.g. registry.example.com/paredown:1.0",
+            f"{image!r} is not a name of a container image; write e.g. registry.example.com/paredown:1.0",
             (),
             "--image",
         )
@@ -164,57 +91,51 @@ def _root(target: Target, pipeline_root: str) -> Iterator[Problem]:
     wanted = " or ".join(f"{name}://bucket/folder" for name in known)
     if not separator or scheme not in known:
         yield Problem(
-            f"{PRODUCTS[target]} keeps artifacts in an object store, and {pipeline_root!r} is none that it "
-            f"knows; write {wanted}",
+            f"{pipeline_root!r} is not in an object store that {PRODUCTS[target]} supports; write {wanted}",
             (),
             "--pipeline-root",
         )
     elif not rest.strip("/") or "//" in rest or any(c in rest for c in "?#*[] "):
         yield Problem(
-            f"{pipeline_root!r} has to be a bucket and a folder without ? # * [ ] and spaces; write {wanted}",
+            f"{pipeline_root!r} must be a bucket and a folder without ? # * [ ] and spaces; write {wanted}",
             (),
             "--pipeline-root",
         )
 
 
 def _places(config: Config, target: Target) -> _Mistakes:
-    options = config.kubeflow
-    if options.data_path is None:
-        yield (
-            ("kubeflow", "data_path"),
-            f"is missing: data.path is {config.data.path}, on this machine, where no task on a cluster can "
-            "read it; write gs://…, or the absolute path of the data in the image or on a volume",
+    options, imported = config.kubeflow, config.model.imported
+    yield from _input("data_path", options.data_path, f"data.path, {config.data.path},", target)
+    if imported is not None:
+        yield from _input(
+            "model_path", options.model_path, f"the imported model, {imported.file()},", target
         )
-    elif options.data_path.startswith(("s3://", "minio://")):
-        yield ("kubeflow", "data_path"), _no_client(options.data_path, "read", target)
-    imported = config.model.imported
-    if imported is not None and options.model_path is None:
+    elif options.model_path is not None:
         yield (
             ("kubeflow", "model_path"),
-            f"is missing: the imported model is {imported.file()}, on this machine, where no task on a cluster can "
-            "read it; write gs://…, or the absolute path of the same file in the image or on a volume",
+            "is only for an imported model, and there is no model.import; remove it",
         )
-    elif imported is None and options.model_path is not None:
+    push = options.push_directory
+    fix = f"write {_lasting(target)}"
+    if push is None:
+        why = f"is missing: push.directory, {config.push.directory}, is on this machine, and a task's own file system"
+        yield ("kubeflow", "push_directory"), f"{why} is gone when the task ends; {fix}"
+    elif push.startswith(_NO_CLIENT):
+        yield ("kubeflow", "push_directory"), _no_client(push, "write to", target)
+    elif push.startswith("/") and not _lasts(push, config, target):
+        why = f"{push} is in the task's own file system, which is gone when the task ends"
+        yield ("kubeflow", "push_directory"), f"{why}; {fix}"
+
+
+def _input(key: str, place: str | None, local: str, target: Target) -> _Mistakes:
+    if place is None:
         yield (
-            ("kubeflow", "model_path"),
-            "is for an imported model, and there is no model.import; leave it out",
+            ("kubeflow", key),
+            f"is missing: {local} is on this machine, where tasks on a cluster cannot read it; write gs://…, or the "
+            "absolute path of the same files in the image or on a volume",
         )
-    elif options.model_path is not None and options.model_path.startswith(("s3://", "minio://")):
-        yield ("kubeflow", "model_path"), _no_client(options.model_path, "read", target)
-    if options.push_directory is None:
-        yield (
-            ("kubeflow", "push_directory"),
-            f"is missing: push.directory is {config.push.directory}, on this machine; what a task writes "
-            f"into its own file system is gone when it ends; write {_lasting(target)}",
-        )
-    elif options.push_directory.startswith(("s3://", "minio://")):
-        yield ("kubeflow", "push_directory"), _no_client(options.push_directory, "write to", target)
-    elif options.push_directory.startswith("/") and not _lasts(options.push_directory, config, target):
-        yield (
-            ("kubeflow", "push_directory"),
-            f"{options.push_directory} is in the task's own file system and gone when it ends; write "
-            f"{_lasting(target)}",
-        )
+    elif place.startswith(_NO_CLIENT):
+        yield ("kubeflow", key), _no_client(place, "read", target)
 
 
 def _lasting(target: Target) -> str:
@@ -231,17 +152,14 @@ def _lasts(path: str, config: Config, target: Target) -> bool:
 def _no_client(place: str, verb: str, target: Target) -> str:
     scheme = place.partition("://")[0]
     fix = "write gs://…" if target == "vertex" else "write gs://…, or a path on one of kubeflow.volumes"
-    return (
-        f"TensorFlow cannot {verb} {scheme}://, and what Kubeflow stages of it are artifacts, not parameters; "
-        f"{fix}"
-    )
+    return f"TensorFlow cannot {verb} {scheme}://, of which Kubeflow stages artifacts only, not parameters; {fix}"
 
 
 def _volumes(config: Config, target: Target) -> _Mistakes:
     if target == "vertex" and config.kubeflow.volumes:
         yield (
             ("kubeflow", "volumes"),
-            "Vertex AI mounts no PersistentVolumeClaims; remove it, and write gs://… or /gcs/<bucket>/…, where "
+            "Vertex AI does not mount PersistentVolumeClaims; remove it, and write gs://… or /gcs/<bucket>/…, where "
             "each task sees Cloud Storage",
         )
     mounts = [volume.mount for volume in config.kubeflow.volumes]
@@ -249,7 +167,7 @@ def _volumes(config: Config, target: Target) -> _Mistakes:
         if mount in mounts[:index]:
             yield (
                 ("kubeflow", "volumes", index, "mount"),
-                f"{mount} is the mount of another volume too; write another folder",
+                f"{mount} is the mount of another volume already; write another folder",
             )
 
 
@@ -270,13 +188,13 @@ def _node_options(at: Location, options: NodeOptions, target: Target) -> _Mistak
     if kind and target == "kubeflow" and "/" not in kind:
         yield (
             (*at, "accelerator", "type"),
-            f"{kind!r} is no resource of Kubernetes, which Kubeflow asks for; write e.g. nvidia.com/gpu, and "
-            "choose the kind of GPU by node_selector",
+            f"{kind!r} is not a Kubernetes resource; write e.g. nvidia.com/gpu, and choose the kind of GPU with "
+            "node_selector",
         )
     if kind and target == "vertex" and not re.fullmatch(r"[A-Z0-9_]+", kind):
         yield (
             (*at, "accelerator", "type"),
-            f"{kind!r} is no accelerator of Vertex AI; write e.g. NVIDIA_TESLA_T4 or TPU_V3",
+            f"{kind!r} is not an accelerator of Vertex AI; write e.g. NVIDIA_TESLA_T4 or TPU_V3",
         )
 
 
@@ -289,8 +207,8 @@ def _beam(config: Config, pipeline_root: str) -> _Mistakes:
         scheme = pipeline_root.partition("://")[0]
         yield (
             at,
-            f"the workers of {runner} read and write artifacts themselves, which they cannot in {scheme}://, where "
-            "only Kubeflow's tasks have them staged; write --pipeline-root gs://…, or leave --runner out",
+            f"the workers of {runner} read and write artifacts themselves, but only Kubeflow's tasks can reach "
+            f"{scheme}://; write --pipeline-root gs://…, or remove --runner",
         )
     if runner.lower() in ("dataflowrunner", "dataflow"):
         given = dict(argument.partition("=")[::2] for argument in config.run.beam_args)
@@ -299,15 +217,18 @@ def _beam(config: Config, pipeline_root: str) -> _Mistakes:
                 yield at, f"Dataflow needs {name}; add {name}=…"
         location = given.get("--temp_location")
         if location and not location.startswith("gs://"):
-            yield at, f"Dataflow's --temp_location is in Cloud Storage, but is {location}; write gs://…"
+            yield (
+                at,
+                f"Dataflow's --temp_location must be in Cloud Storage, but is {location}; write gs://…",
+            )
 
 
 def _module(file: ConfigFile) -> _Mistakes:
-    for path in _hiding(Path.cwd()):
+    for path in hiding(Path.cwd()):
         yield (
             ("model", "module"),
             f"{path} would hide Paredown's own package {path.stem!r} from tasks, which run in the image's copy of "
-            "this folder; call it something else",
+            "this folder; rename it",
         )
     try:
         image_module_root(file.config, file.path)
@@ -319,26 +240,19 @@ def _module(file: ConfigFile) -> _Mistakes:
         yield ("model", "pretrained", "path" if options.path else "weights"), why
 
 
-def _hiding(folder: Path) -> Iterator[Path]:
-    """What Python would take for a package of Paredown in a folder that it looks into first."""
-    for package in ("components", "pipeline"):
-        own = Path(__file__).resolve().parents[2] / package
-        for path in (folder / f"{package}.py", folder / package):
-            imported = path if path.suffix else path / "__init__.py"
-            if imported.is_file() and path.resolve() != own:
-                yield path
-
-
 def _names(plan: Plan) -> _Mistakes:
     if not _PIPELINE.fullmatch(plan.name):
-        yield ("name",), f"{plan.name!r} is no name of a pipeline; write lower-case letters, digits and '-'"
+        yield (
+            ("name",),
+            f"{plan.name!r} is not a name of a pipeline; write lower-case letters, digits and '-'",
+        )
     seen: dict[str, str] = {}
     for node_id, name in task_names(plan).items():
         if not _TASK.fullmatch(name):
             yield (
                 ("candidates",),
-                f"node {node_id!r} would be the task {name!r}, and Kubernetes takes lower-case letters, digits "
-                "and '-' alone",
+                f"node {node_id!r} would be the task {name!r}, but Kubernetes takes only lower-case letters, digits "
+                "and '-'",
             )
         twin = seen.setdefault(name, node_id)
         if twin != node_id:

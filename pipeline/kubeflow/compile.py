@@ -1,13 +1,13 @@
 """What `paredown compile` does: checks, compiles, writes the file, says what is in it.
 
-Nothing here imports TensorFlow or TFX before the config is known to be right.
+Imports TFX only after the config is known to be right.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from components.common.base import whole_file
 from pipeline import environment
@@ -16,12 +16,13 @@ from pipeline.checks.checked_config import load_checked
 from pipeline.config.config_file import ConfigFile
 from pipeline.config.kubeflow_options import Target
 from pipeline.config.problem import InvalidInput, Problem, about
-from pipeline.kubeflow import checks, parameters
+from pipeline.kubeflow import checks, fingerprint
 from pipeline.kubeflow.checks import CompileError as CompileError
+from pipeline.kubeflow.compiled import Compiled
+from pipeline.kubeflow.module_folder import image_module_root
+from pipeline.kubeflow.parameters import run_parameters
+from pipeline.kubeflow.spec import Spec
 from pipeline.plan.plan import Plan, make_plan
-
-if TYPE_CHECKING:
-    from pipeline.kubeflow.runner import Compiled
 
 _EXTENSION = {"kubeflow": ".yaml", "vertex": ".json"}
 
@@ -62,7 +63,7 @@ def compile_file(
 def problems_of(
     whole: ConfigFile, target: Target, image: str, pipeline_root: str, output: str | None = None
 ) -> list[Problem]:
-    """What is wrong, found without TFX.
+    """Problems that are found without TFX.
 
     Args:
         whole: The config with all of its candidates, whichever will be compiled.
@@ -86,25 +87,18 @@ def default_output(name: str, target: Target) -> str:
 def compile_config(
     file: ConfigFile, plan: Plan, target: Target, image: str, pipeline_root: str
 ) -> Compiled:
-    """Compiles a config that `problems_of` finds nothing wrong with; imports TFX.
+    """Compiles a config that `problems_of` finds no problem in; imports TFX.
 
     Raises:
         CompileError: If TFX cannot write a node as a task.
     """
     environment.prepare()
-    fingerprint = parameters.fingerprint(file.config)
+    parameters = run_parameters(plan, file.config, fingerprint.of_config(file.config))
     with quiet("Importing TFX …"):
-        from pipeline.kubeflow import runner as kubeflow_runner
+        from pipeline.kubeflow import runner
 
-        return kubeflow_runner.compile_plan(
-            plan,
-            file.config,
-            target,
-            image,
-            pipeline_root,
-            parameters.run_parameters(plan, file.config, fingerprint),
-            checks.image_module_root(file.config, file.path),
-        )
+        module_root = image_module_root(file.config, file.path)
+        return runner.compile_plan(plan, file.config, target, image, pipeline_root, parameters, module_root)
 
 
 def write(text: str, output: str | Path) -> None:
@@ -124,29 +118,20 @@ def write(text: str, output: str | Path) -> None:
 
 def summary(compiled: Compiled, output: str) -> dict[str, Any]:
     """What was compiled, as JSON values."""
-    from pipeline.kubeflow import runner as kubeflow_runner
-
-    tasks = compiled.spec["root"]["dag"]["tasks"]
+    spec = Spec.model_validate(compiled.spec)
     return {
         "file": output,
         "target": compiled.target,
-        "schema": compiled.spec["schemaVersion"],
-        "tasks": sorted(tasks),
-        "width": kubeflow_runner.width(compiled.spec),
+        "schema": spec.schema_version,
+        "tasks": sorted(spec.tasks),
+        "width": spec.width(),
         "parameters": {parameter.name: parameter.default for parameter in compiled.parameters},
     }
 
 
 def notes(file: ConfigFile) -> list[str]:
-    """What of the config is for runs on this machine alone."""
+    """Which parts of the config are only for runs on this machine."""
     run = file.config.run
-    told = []
-    if run.metadata:
-        told.append(
-            f"run.metadata ({run.metadata}) is for runs here; the cluster keeps metadata in its own store"
-        )
-    if run.pipeline_root:
-        told.append(
-            f"run.pipeline_root ({run.pipeline_root}) is for runs here; --pipeline-root takes its place"
-        )
-    return told
+    metadata = f"run.metadata ({run.metadata}) is only for runs on this machine; the cluster has its own metadata store"
+    root = f"run.pipeline_root ({run.pipeline_root}) is only for runs on this machine; --pipeline-root replaces it"
+    return [*([metadata] if run.metadata else []), *([root] if run.pipeline_root else [])]

@@ -19,6 +19,7 @@ from components.common.base.errors import ParedownError
 
 if TYPE_CHECKING:
     import kfp
+    import kfp_server_api
 
 TOKEN_VARIABLE = "PAREDOWN_KFP_TOKEN"
 COOKIES_VARIABLE = "PAREDOWN_KFP_COOKIES"
@@ -215,6 +216,6 @@ def client(connection: Connection) -> kfp.Client:
     return made
 
 
-def api_client_of(made: kfp.Client) -> object:
+def api_client_of(made: kfp.Client) -> kfp_server_api.ApiClient:
     """What a client of KFP sends its requests with."""
     return made.runs.get_run.__self__.api_client

@@ -1,16 +1,13 @@
-"""What runs in the container of a task: hands KFP's input to TFX's executor and its output back.
+"""What runs in the container of a task: passes KFP's input to TFX's executor, and its output back.
 
-KFP's launcher brings input artifacts from the object store into the file system of the task, and takes
-output artifacts from there: `minio://bucket/key` is at `/minio/bucket/key`, and so are `s3://` and
-`gs://` (`/gcs`, where Vertex AI mounts Cloud Storage). Executors get those paths, KFP the URIs again.
+Executors get the paths at which KFP's launcher stages artifacts, and KFP their URIs.
 
     python -m pipeline.kubeflow_entrypoint --node NAME [--module_root FOLDER] [--write KEY=PARAMETER.KEY…]
         --executor_class_path CLASS --json_serialized_invocation_args EXECUTOR_INPUT
         [--json_serialized_inputs_spec_args SPEC] [BEAM_OPTION…]
 
-Logs are lines of JSON on standard output; the last line of a task that failed says why. Exit codes are
-those of `pipeline.base.exit_code`: 0 done, 2 what the task was given cannot be right, 3 its executor failed,
-130 stopped.
+Logs are lines of JSON on standard output. The last line is the task's outcome (`pipeline.kubeflow.outcome`). Exit codes
+are those of `pipeline.base.exit_code`: 0 done, 2 the task's input cannot be right, 3 its executor failed, 130 stopped.
 """
 
 from __future__ import annotations
@@ -22,28 +19,24 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from types import FrameType
+from typing import NoReturn, TextIO
 
-from components.common.base.errors import ParedownError
 from components.common.base.interruption import Interrupted
 from pipeline import environment
 from pipeline.base.exit_code import EXIT_INTERRUPTED, EXIT_INVALID, EXIT_NODE_FAILED
-from pipeline.kubeflow.checks import remote_runner
-from pipeline.plan.code_version import component_version, is_distributed
+from pipeline.kubeflow import executor_input, outcome
+from pipeline.kubeflow.beam_runner import remote_runner
+from pipeline.kubeflow.executor_input import STAGED, InvalidTask, Json
+from pipeline.kubeflow.outcome import TaskOutcome
+from pipeline.kubeflow.task_code import refuse_other_code
+from pipeline.kubeflow.task_log import log_to
 
-_DONE = 0
-_STAGED = {"gs": "gcs", "s3": "s3", "minio": "minio"}
-# Of KFP's launcher, which stages below this folder; empty in a container.
-_STAGING_ROOT = "ARTIFACT_LOCAL_PATH"
+_PUSHED_MODEL = "pushed_model"  # the output of TFX's Pusher, with these properties
+_PUSHED, _DESTINATION = "pushed", "pushed_destination"
 
 _log = logging.getLogger("paredown.task")
-
-
-class InvalidTask(ParedownError):
-    """What a task was given cannot be right; the message says what to change."""
 
 
 def main(argv: list[str], stream: TextIO | None = None) -> int:
@@ -51,28 +44,33 @@ def main(argv: list[str], stream: TextIO | None = None) -> int:
 
     Args:
         argv: Arguments as in the module's docstring.
-        stream: Gets the log; standard output where it is None.
+        stream: Gets the log; standard output if None.
 
     Returns:
         The exit code.
     """
     arguments, beam_args = _parse(argv)
     log_to(stream or sys.stdout, arguments.node)
+    ended = _outcome(arguments, beam_args)
+    message = ended.reason or "done"
+    if ended.code == EXIT_NODE_FAILED:
+        message = f"{arguments.node} failed: {message}"
+    fields = {outcome.KEY: ended.model_dump(exclude_none=True)}
+    _log.log(logging.ERROR if ended.code else logging.INFO, "%s", message, extra={"fields": fields})
+    return ended.code
+
+
+def _outcome(arguments: argparse.Namespace, beam_args: list[str]) -> TaskOutcome:
     try:
         _stop_on_signals()
-        _run(arguments, beam_args)
+        return _pushed(_run(arguments, beam_args))
     except (Interrupted, KeyboardInterrupt):
-        _log.error("stopped before it was done")
-        return EXIT_INTERRUPTED
+        return TaskOutcome(code=EXIT_INTERRUPTED, reason="stopped before it was done")
     except InvalidTask as error:
-        _log.error("%s", error)
-        return EXIT_INVALID
+        return TaskOutcome(code=EXIT_INVALID, reason=str(error))
     except (Exception, SystemExit) as error:  # whatever it is, KFP's user has to read the cause
         _log.error("traceback", extra={"fields": {"traceback": traceback.format_exc()}})
-        _log.error("%s failed: %s", arguments.node, _cause(error))
-        return EXIT_NODE_FAILED
-    _log.info("done")
-    return _DONE
+        return TaskOutcome(code=EXIT_NODE_FAILED, reason=_cause(error))
 
 
 def _parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -86,14 +84,15 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     return parser.parse_known_args(argv)
 
 
-def _run(arguments: argparse.Namespace, beam_args: list[str]) -> None:
-    given = _executor_input(arguments.json_serialized_invocation_args)
+def _run(arguments: argparse.Namespace, beam_args: list[str]) -> Json:
+    """Runs the executor; returns its `ExecutorOutput`, empty if that is in an object store."""
+    given = executor_input.read(arguments.json_serialized_invocation_args)
     for write in arguments.write:
-        write_parameter(given, write)
-    refuse_other_code(arguments.executor_class_path, parameters_of(given))
-    fill_types(given, arguments.json_serialized_inputs_spec_args)
+        executor_input.write_parameter(given, write)
+    refuse_other_code(arguments.executor_class_path, executor_input.parameters_of(given))
+    executor_input.fill_types(given, arguments.json_serialized_inputs_spec_args)
     schemes, beam_args = reachable(arguments.executor_class_path, beam_args)
-    staged = stage(given, schemes)
+    staged = executor_input.stage(given, schemes)
     if arguments.module_root:
         sys.path.insert(0, os.path.abspath(arguments.module_root))
     environment.prepare()
@@ -102,224 +101,46 @@ def _run(arguments: argparse.Namespace, beam_args: list[str]) -> None:
 
     arguments.json_serialized_invocation_args = json.dumps(given)
     kubeflow_v2_run_executor.main((arguments, beam_args))
-    unstage(given["outputs"]["outputFile"], staged)
+    output_file = given["outputs"]["outputFile"]
+    if "://" in output_file:
+        return {}
+    output: Json = json.loads(Path(output_file).read_text(encoding="utf-8"))
+    executor_input.unstage(output, staged)
+    Path(output_file).write_text(json.dumps(output), encoding="utf-8")
+    return output
+
+
+def _pushed(output: Json) -> TaskOutcome:
+    """The outcome of a task that is done, with what TFX's Pusher says of the model that it pushed."""
+    for artifact in output.get("artifacts", {}).get(_PUSHED_MODEL, {}).get("artifacts", []):
+        metadata = artifact.get("metadata", {})
+        if _PUSHED in metadata:
+            return TaskOutcome(
+                code=0, pushed=bool(metadata[_PUSHED]), destination=metadata.get(_DESTINATION)
+            )
+    return TaskOutcome(code=0)
 
 
 def reachable(executor: str, beam_args: list[str]) -> tuple[set[str], list[str]]:
     """Decides where a task's artifacts are read and written, and where its Beam work is done.
 
-    Workers of a Beam runner elsewhere see the object store, and not what is staged in this task. TFX's
-    executors hand URIs on to them; ours measure here, on files.
+    Workers of a Beam runner elsewhere see the object store, but not what is staged in this task. TFX's executors pass
+    URIs on to them; ours measure here, on files.
 
     Args:
         executor: Path of the executor's class.
         beam_args: Beam pipeline options.
 
     Returns:
-        Schemes of the URIs to be taken from where they are staged, and the options to use.
+        Schemes of the URIs to replace by the paths where they are staged, and the options to use.
     """
     remote = remote_runner(beam_args)
     if remote is None:
-        return set(_STAGED), beam_args
+        return set(STAGED), beam_args
     if executor.startswith("tfx."):
-        return set(_STAGED) - {"gs"}, beam_args
+        return set(STAGED) - {"gs"}, beam_args
     _log.warning("%s would not see the staged files: Beam's work stays in this task", remote)
-    return set(_STAGED), [*beam_args, "--runner=DirectRunner"]  # of several the last one counts
-
-
-def _executor_input(text: str) -> dict[str, Any]:
-    try:
-        given = json.loads(text)
-        os.fspath(given["outputs"]["outputFile"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise InvalidTask(
-            f"--json_serialized_invocation_args is no ExecutorInput ({error!r}); KFP's launcher writes it in place "
-            "of {{$}}"
-        ) from None
-    return given
-
-
-def fill_types(given: dict[str, Any], inputs_spec: str) -> None:
-    """Gives input artifacts the types that they are declared to have.
-
-    The open-source backend hands them over without one, and TFX fails on them
-    (https://github.com/tensorflow/tfx/issues/7768).
-
-    Args:
-        given: An `ExecutorInput` as JSON values, which is changed.
-        inputs_spec: The task's `ComponentInputsSpec` in JSON; empty on Vertex AI, which gives types.
-    """
-    declared = json.loads(inputs_spec or "{}").get("artifacts", {})
-    for key, found in given.get("inputs", {}).get("artifacts", {}).items():
-        for artifact in found.get("artifacts", []):
-            if key in declared and not any(artifact.get("type", {}).values()):
-                artifact["type"] = declared[key]["artifactType"]
-
-
-def parameters_of(given: dict[str, Any]) -> dict[str, Any]:
-    """Parameters of an `ExecutorInput`, of schema 2.1 or 2.0, as Python values."""
-    inputs = given.get("inputs", {})
-    found = dict(inputs.get("parameterValues", {}))
-    for key, value in inputs.get("parameters", {}).items():
-        if key not in found:
-            ((kind, plain),) = value.items()
-            found[key] = int(plain) if kind == "intValue" else plain
-    return {
-        key: int(value) if isinstance(value, float) and value.is_integer() else value
-        for key, value in found.items()
-    }
-
-
-def write_parameter(given: dict[str, Any], write: str) -> None:
-    """Writes a parameter of the run into a node's JSON parameter.
-
-    Args:
-        given: An `ExecutorInput` as JSON values, which is changed.
-        write: `KEY=PARAMETER.KEY…`: which parameter, and where to.
-
-    Raises:
-        InvalidTask: Where there is no such parameter or place.
-    """
-    key, _, place = write.partition("=")
-    target, *way = place.split(".")
-    values = parameters_of(given)
-    try:
-        whole = inner = json.loads(values[target])
-        for part in way[:-1]:
-            inner = inner[part]
-        inner[way[-1]] = values[key]
-    except (KeyError, ValueError, TypeError, IndexError) as error:
-        raise InvalidTask(f"--write {write}: the task has no such parameter or place ({error!r})") from None
-    text = json.dumps(whole, sort_keys=True)
-    for kind, value in (("parameterValues", text), ("parameters", {"stringValue": text})):
-        section = given["inputs"].get(kind, {})
-        if target in section:
-            section[target] = value
-        section.pop(key, None)
-
-
-def refuse_other_code(executor: str, parameters: dict[str, Any]) -> None:
-    """Refuses to run other code than the pipeline was compiled with.
-
-    The version of the code is part of the cache key: results of other code under it would be taken for
-    right ever after.
-
-    Args:
-        executor: Path of the executor's class.
-        parameters: The node's.
-
-    Raises:
-        InvalidTask: Where the image has other code, or other versions of the packages that do the work.
-    """
-    ours = parameters
-    if "code_version" not in ours:  # a node of TFX's own kind has one parameter for all that is ours
-        ours = json.loads(parameters.get("custom_config") or "null") or {}  # TFX writes none as null
-    wanted = ours.get("code_version")
-    if wanted is None:
-        return
-    module = executor.rpartition(".")[0]
-    found = component_version(module, is_distributed(ours.get("params") or "{}"))
-    if wanted != found:
-        raise InvalidTask(
-            f"the image has version {found} of {module}, and the pipeline was compiled with {wanted}; build the "
-            "image anew from the same sources and lock file, or compile again with those of the image"
-        )
-
-
-def stage(given: dict[str, Any], schemes: set[str]) -> dict[str, str]:
-    """Gives artifacts the paths at which KFP's launcher stages them.
-
-    Args:
-        given: An `ExecutorInput` as JSON values, which is changed.
-        schemes: Of the URIs to map.
-
-    Returns:
-        Path → URI of each output artifact, and of those below them.
-
-    Raises:
-        InvalidTask: Where an artifact is in no object store that KFP stages, and on no path either.
-    """
-    staged = {}
-    for side in ("inputs", "outputs"):
-        for artifact in _artifacts(given.get(side, {})):
-            uri = artifact.get("uri", "")
-            path = staged_path(uri) if uri.partition("://")[0] in schemes else None
-            if path is None:
-                if "://" in uri and uri.partition("://")[0] not in _STAGED:
-                    raise InvalidTask(
-                        f"the artifact {uri} is in no object store that KFP stages; set the pipeline root to gs://, "
-                        "s3:// or minio://"
-                    )
-                continue
-            artifact["uri"] = path
-            if side == "outputs":
-                staged[path] = uri
-    outputs = given.get("outputs", {})
-    if "gs" in schemes and str(outputs.get("outputFile", "")).startswith("gs://"):  # on Vertex AI
-        outputs["outputFile"] = staged_path(outputs["outputFile"])
-    return staged
-
-
-def staged_path(uri: str) -> str | None:
-    """Where KFP's launcher stages an artifact; None where it does not."""
-    scheme, separator, rest = uri.partition("://")
-    if not separator or scheme not in _STAGED:
-        return None
-    return f"{os.environ.get(_STAGING_ROOT, '')}/{_STAGED[scheme]}/{rest}"
-
-
-def unstage(output_file: str, staged: dict[str, str]) -> None:
-    """Puts URIs in place of paths into what the executor tells KFP.
-
-    Args:
-        output_file: An `ExecutorOutput` in JSON; one in an object store is left as it is.
-        staged: As `stage` returns it.
-    """
-    if not staged or "://" in output_file:
-        return
-    path = Path(output_file)
-    told = json.loads(path.read_text(encoding="utf-8"))
-    for artifact in _artifacts(told):
-        artifact["uri"] = staged.get(artifact.get("uri", ""), artifact.get("uri", ""))
-    path.write_text(json.dumps(told), encoding="utf-8")
-
-
-def _artifacts(side: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for found in side.get("artifacts", {}).values():
-        yield from found.get("artifacts", [])
-
-
-class JsonLines(logging.Formatter):
-    """One JSON object for each record, with the keys that Cloud Logging reads."""
-
-    def __init__(self, node: str):
-        super().__init__()
-        self._node = node
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The record in one line."""
-        entry = {
-            "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
-            "severity": record.levelname,
-            "node": self._node,
-            "logger": record.name,
-            "message": record.getMessage(),
-            **getattr(record, "fields", {}),
-        }
-        if record.exc_info:
-            entry["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False, default=str)
-
-
-def log_to(stream: TextIO, node: str) -> None:
-    """Sends Python's logs and warnings to a stream, as lines of JSON."""
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonLines(node))
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
-    logging.getLogger("apache_beam").setLevel(logging.WARNING)  # it has a line for each type hint
-    logging.captureWarnings(True)
+    return set(STAGED), [*beam_args, "--runner=DirectRunner"]  # the last --runner counts
 
 
 def _cause(error: BaseException) -> str:
@@ -331,7 +152,7 @@ def _cause(error: BaseException) -> str:
 
 
 def _stop_on_signals() -> None:
-    def stop(number: int, frame: Any) -> NoReturn:
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
         raise Interrupted
 
     for number in (signal.SIGTERM, signal.SIGINT):

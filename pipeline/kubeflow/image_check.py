@@ -1,57 +1,66 @@
-"""Whether an image can run a compiled pipeline: looked up in the image itself, before any task starts.
+"""Whether an image can run a compiled pipeline: checked in the image itself, before any task starts.
 
-A task that cannot import its executor fails minutes after it was scheduled, when its node has pulled the
-image; and one whose image has other code than the pipeline was compiled with is refused by
-`pipeline.kubeflow.entrypoint`.
+A task that cannot import its executor fails minutes after it was scheduled, when its node has pulled the image. A task
+whose image has other code than the pipeline was compiled with is refused by `pipeline.kubeflow.entrypoint`.
 """
 
 from __future__ import annotations
 
 import importlib
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from components.common.base.errors import ParedownError
 from pipeline import environment
-from pipeline.kubeflow.entrypoint import InvalidTask, refuse_other_code
+from pipeline.kubeflow import package
+from pipeline.kubeflow.executor_input import InvalidTask
+from pipeline.kubeflow.spec import Container, Task
+from pipeline.kubeflow.task_code import custom_config, refuse_other_code
 
-_EXECUTOR = "--executor_class_path"
-_MODULE_ROOT = "--module_root"
 _MODULE = "model_module"
 
 
 class SpecError(ParedownError):
-    """A file that is no compiled pipeline; the message says what it is instead."""
+    """A file that is not a compiled pipeline; the message says what it is instead."""
 
 
 @dataclass(frozen=True)
-class Task:
+class Needs:
     """What a task needs of its image.
 
     Attributes:
-        name: Its name.
+        task: Its name.
         command: Module that its container runs.
         executor: Path of its executor's class.
         parameters: Those of its parameters that the pipeline holds.
         module_root: Folder of the user's module, below the image's working directory.
     """
 
-    name: str
+    task: str
     command: str
     executor: str
     parameters: dict[str, Any]
     module_root: str | None
 
+    @classmethod
+    def of(cls, name: str, task: Task, container: Container) -> Needs:
+        """What a compiled task needs. Raises ValueError if `paredown compile` did not write it."""
+        return cls(
+            task=name,
+            command=_after("-m", container.command),
+            executor=_after("--executor_class_path", container.args),
+            parameters=task.constants(),
+            module_root=_after("--module_root", container.args)
+            if "--module_root" in container.args
+            else None,
+        )
+
     def model_module(self) -> str | None:
-        """The user's module, where the task needs one."""
-        ours = json.loads(self.parameters.get("custom_config") or "null") or {}
-        return self.parameters.get(_MODULE) or ours.get(_MODULE)
+        """The user's module, if the task needs one."""
+        return self.parameters.get(_MODULE) or custom_config(self.parameters).get(_MODULE)
 
 
 @dataclass(frozen=True)
@@ -73,56 +82,32 @@ class Fault:
         return f"{self.what}: {self.why} (task {self.tasks[0]}{more})"
 
 
-def read_tasks(path: Path) -> list[Task]:
-    """Reads a compiled pipeline: YAML for Kubeflow Pipelines, or JSON for Vertex AI.
+def read_tasks(path: Path) -> list[Needs]:
+    """Reads what the tasks of a compiled pipeline need, for Kubeflow Pipelines or Vertex AI.
 
     Raises:
-        SpecError: Where it cannot be read, or is none.
+        SpecError: If it cannot be read, or is not one.
     """
     try:
-        # JSON is YAML; of several documents the first is the pipeline.
-        whole = next(iter(yaml.safe_load_all(path.read_text(encoding="utf-8"))), None)
+        spec = package.read(path.read_text(encoding="utf-8"), vertex=True).spec
+        return [Needs.of(name, task, spec.container(task)) for name, task in sorted(spec.tasks.items())]
     except OSError as error:
         raise SpecError(f"{path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path} is neither YAML nor JSON: {str(error).splitlines()[0]}") from error
-    if not isinstance(whole, dict):
-        raise SpecError(f"{path} is no compiled pipeline; write the file that `paredown compile` wrote")
-    spec = whole.get("pipelineSpec", whole)
-    try:
-        return [_task(name, task, spec) for name, task in sorted(spec["root"]["dag"]["tasks"].items())]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise SpecError(
-            f"{path} is no pipeline that `paredown compile` wrote ({type(error).__name__}: {error})"
-        ) from error
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path} is neither YAML nor JSON: {error}") from error
+    except package.PackageError as error:
+        raise SpecError(f"{path} {error}") from error
+    except ValueError as error:
+        raise SpecError(f"{path} was not written by `paredown compile`: {error}") from error
 
 
-def _task(name: str, task: dict[str, Any], spec: dict[str, Any]) -> Task:
-    component = spec["components"][task["componentRef"]["name"]]
-    container = spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
-    arguments = container["args"]
-    return Task(
-        name=name,
-        command=container["command"][container["command"].index("-m") + 1],
-        executor=arguments[arguments.index(_EXECUTOR) + 1],
-        parameters=_constants(task),
-        module_root=arguments[arguments.index(_MODULE_ROOT) + 1] if _MODULE_ROOT in arguments else None,
-    )
+def _after(option: str, arguments: tuple[str, ...]) -> str:
+    if option not in arguments[:-1]:
+        raise ValueError(f"a task has no {option}")
+    return arguments[arguments.index(option) + 1]
 
 
-def _constants(task: dict[str, Any]) -> dict[str, Any]:
-    found = {}
-    for key, source in task.get("inputs", {}).get("parameters", {}).items():
-        value = source.get("runtimeValue", {})
-        if "constant" in value:
-            found[key] = value["constant"]
-        elif "constantValue" in value:  # schema 2.0, which writes integers as text
-            ((kind, plain),) = value["constantValue"].items()
-            found[key] = int(plain) if kind == "intValue" else plain
-    return found
-
-
-def find_faults(tasks: list[Task]) -> list[Fault]:
+def find_faults(tasks: list[Needs]) -> list[Fault]:
     """Looks up everything that tasks need of their image; imports TensorFlow and TFX.
 
     Args:
@@ -140,13 +125,12 @@ def find_faults(tasks: list[Task]) -> list[Fault]:
     known: dict[str, str | None] = {}
     for task in tasks:
         for what, why in _faults_of(task, known):
-            reasons.setdefault((what, why), []).append(task.name)
+            reasons.setdefault((what, why), []).append(task.task)
     return [Fault(what, why, tuple(names)) for (what, why), names in reasons.items()]
 
 
-def _faults_of(task: Task, known: dict[str, str | None]) -> Iterator[tuple[str, str]]:
-    module = task.model_module()
-    for path, is_class in ((task.command, False), (task.executor, True), (module, False)):
+def _faults_of(task: Needs, known: dict[str, str | None]) -> Iterator[tuple[str, str]]:
+    for path, is_class in ((task.command, False), (task.executor, True), (task.model_module(), False)):
         if path is None:
             continue
         if path not in known:
@@ -162,7 +146,7 @@ def _faults_of(task: Task, known: dict[str, str | None]) -> Iterator[tuple[str, 
 
 
 def why_not(path: str, is_class: bool = True) -> str | None:
-    """Why a class or a module cannot be imported; None where it can.
+    """Why a class or a module cannot be imported; None if it can.
 
     Args:
         path: Dotted path.
@@ -171,7 +155,7 @@ def why_not(path: str, is_class: bool = True) -> str | None:
     module, _, name = path.rpartition(".") if is_class else (path, "", "")
     try:
         imported = importlib.import_module(module)
-    except Exception as error:  # a module may raise anything, and all of it has to be told
+    except Exception as error:  # a module may raise anything
         return f"cannot be imported: {type(error).__name__}: {' '.join(str(error).split())}"
     if is_class and not isinstance(getattr(imported, name, None), type):
         return f"cannot be imported: {module} has no class {name}"

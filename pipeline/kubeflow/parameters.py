@@ -1,19 +1,14 @@
 """Parameters of a compiled pipeline that may differ from run to run, and what each of them sets.
 
-Imports neither TensorFlow nor TFX: whoever submits a run asks here for defaults and the fingerprint.
+Imports neither TensorFlow nor TFX.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from pipeline.config.config import Config
-from pipeline.plan import data_files, import_source
-from pipeline.plan.data_files import split_files
+from pipeline.plan import import_source
 from pipeline.plan.node import PUSHER, TRAINER
 from pipeline.plan.plan import Plan
 
@@ -23,8 +18,6 @@ MODEL_PATH = "model_path"
 PUSH_DIRECTORY = "push_directory"
 SEED = "seed"
 
-_READ_AT_ONCE = 2**20
-
 
 @dataclass(frozen=True)
 class Binding:
@@ -32,9 +25,9 @@ class Binding:
 
     Attributes:
         node: Id in the plan.
-        parameter: The node's; where it has none of this name, it gets one, for the cache key alone.
-        path: Keys inside it, where it holds JSON; the pipeline cannot hand in part of a value, so that
-            `pipeline.kubeflow.entrypoint` does.
+        parameter: The node's; if it has none of this name, it gets one, for the cache key only.
+        path: Keys inside it, if it holds JSON; a pipeline cannot set part of a value, so `pipeline.kubeflow.entrypoint`
+            does.
     """
 
     node: str
@@ -57,8 +50,8 @@ def run_parameters(plan: Plan, config: Config, fingerprint: str) -> list[RunPara
 
     Args:
         plan: What is compiled.
-        config: Which names data_path and push_directory in its kubeflow section.
-        fingerprint: As `fingerprint` computes it.
+        config: Its kubeflow section names data_path and push_directory.
+        fingerprint: The data's, as `pipeline.kubeflow.fingerprint` computes it.
     """
     trained = [Binding(TRAINER, "custom_config", (SEED,))] if config.model.imported is None else []
     seeded = [Binding(node.id, SEED) for node in plan.nodes if SEED in node.parameters]
@@ -92,7 +85,7 @@ def run_parameters(plan: Plan, config: Config, fingerprint: str) -> list[RunPara
 
 
 def _model_path(plan: Plan, config: Config) -> list[RunParameter]:
-    """Where an imported model is; its SHA-256 stays the one that was compiled."""
+    """The place of an imported model; its SHA-256 stays the compiled one."""
     if config.model.imported is None:
         return []
     path = (import_source.KEY, "path")
@@ -106,51 +99,3 @@ def _model_path(plan: Plan, config: Config) -> list[RunParameter]:
             tuple(Binding(node, "model_source", path) for node in readers),
         )
     ]
-
-
-def fingerprint(config: Config, folder: str | Path | None = None) -> str:
-    """Hash over names and contents of the files of both splits.
-
-    Args:
-        config: Whose splits to read.
-        folder: Where they are; data.path where it is None.
-
-    Returns:
-        32 hexadecimal digits.
-
-    Raises:
-        FileNotFoundError: Where a split has no file.
-    """
-    return fingerprint_of(folder or config.data.path, data_files.patterns(config.data, folder))
-
-
-def fingerprint_of(folder: str | Path, splits: Mapping[str, str]) -> str:
-    """Hash over names and contents of the files of splits.
-
-    By content, other than the fingerprint of local runs: a copy of the same data on a cluster, or on
-    somebody else's machine, has other times.
-
-    Args:
-        folder: Where they are.
-        splits: Split → pattern of its files, in the order of the plan.
-
-    Returns:
-        32 hexadecimal digits.
-
-    Raises:
-        FileNotFoundError: Where a split has no file.
-    """
-    folder = os.path.abspath(folder)
-    digest = hashlib.blake2b(digest_size=16)
-    for split, pattern in splits.items():
-        files = split_files(folder, pattern)
-        if not files:
-            raise FileNotFoundError(f"no file matches {pattern!r}, which the split {split!r} is")
-        for path in files:
-            name = f"{split}/{path.relative_to(folder).as_posix()}"
-            # Lengths first, so that no two sets of files read alike.
-            digest.update(f"{len(name)} {name} {path.stat().st_size} ".encode())
-            with open(path, "rb") as file:
-                while block := file.read(_READ_AT_ONCE):
-                    digest.update(block)
-    return digest.hexdigest()

@@ -45,8 +45,6 @@ class Server:
             ServerError: If there is no such server, or it refuses.
         """
         self._connection = connection
-        # urllib3 reports each retry as a warning.
-        logging.getLogger("urllib3").setLevel(logging.ERROR)
         self._connect()
         # A server that never answered is probably a wrong address: not worth a second connection.
         health = self._request("its health", lambda client: client.healthzs.get_healthz, _retry(connect=0))
@@ -54,6 +52,8 @@ class Server:
 
     def _connect(self) -> None:
         self.client = connections.client(self._connection)
+        # urllib3 warns of each retry; KFP's client sets the level.
+        logging.getLogger("urllib3").setLevel(logging.ERROR)
         self._api = connections.api_client_of(self.client)
         self.address: str = self._api.configuration.host
         self._retry = _retry(connect=_ATTEMPTS - 1)

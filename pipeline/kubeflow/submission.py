@@ -81,26 +81,26 @@ def store(server: Server, package: Package, namespace: str | None) -> PipelineVe
 
     pipeline, new = _found_or_created(
         server,
-        f"to create the pipeline {package.name}{_within(namespace)}",
+        f"to create the pipeline {package.spec.name}{_within(namespace)}",
         lambda client: client.pipelines.create_pipeline,
         kfp_server_api.V2beta1Pipeline(
-            display_name=package.name, namespace=namespace, description="Compiled by Paredown."
+            display_name=package.spec.name, namespace=namespace, description="Compiled by Paredown."
         ),
         find=lambda: _find(
             server,
             "pipelines",
             lambda client: client.pipelines.list_pipelines,
-            package.name,
+            package.spec.name,
             **_of(namespace),
         ),
     )
     name = package.version()
     with tempfile.TemporaryDirectory(prefix="paredown-") as folder:
-        file = Path(folder) / f"{package.name}.yaml"
+        file = Path(folder) / f"{package.spec.name}.yaml"
         file.write_text(package.text, encoding="utf-8")
         version, new_version = _found_or_created(
             server,
-            f"to take the pipeline specification of {package.name}",
+            f"to take the pipeline specification of {package.spec.name}",
             lambda client: client.pipeline_uploads.upload_pipeline_version,
             str(file),
             name=name,
@@ -114,7 +114,7 @@ def store(server: Server, package: Package, namespace: str | None) -> PipelineVe
             ),
         )
     return PipelineVersion(
-        pipeline.pipeline_id, package.name, new, version.pipeline_version_id, name, new_version
+        pipeline.pipeline_id, package.spec.name, new, version.pipeline_version_id, name, new_version
     )
 
 

@@ -25,6 +25,7 @@ from pipeline.base.exit_code import (
 from pipeline.base.texts import clock_text
 from pipeline.checks.checked_config import load_checked
 from pipeline.config.problem import about
+from pipeline.kubeflow import fingerprint as fingerprints
 from pipeline.kubeflow import package as packages
 from pipeline.kubeflow import submission
 from pipeline.kubeflow.compile import compile_file, notes
@@ -138,8 +139,8 @@ def submit(request: Request) -> Report:
 def _submit(request: Request, report: Report) -> None:
     with about(request.source):
         package, own = _package(request)
-        values = packages.arguments(package, request.parameters)
-        fingerprint = packages.data_fingerprint(package, values, request.data, own)
+        values = packages.arguments(package.spec, request.parameters)
+        fingerprint = fingerprints.of_run(package.spec, values, request.data, own)
     as_compiled = fingerprint.folder is None and DATA_FINGERPRINT not in values
     if fingerprint.value is not None:
         values[DATA_FINGERPRINT] = fingerprint.value
@@ -153,7 +154,7 @@ def _submit(request: Request, report: Report) -> None:
             server,
             version,
             experiment,
-            request.run_name or f"{package.name}-{time.strftime('%Y%m%d-%H%M%S')}",
+            request.run_name or f"{package.spec.name}-{time.strftime('%Y%m%d-%H%M%S')}",
             values,
             namespace,
             # A config is compiled with it.
@@ -167,7 +168,7 @@ def _submit(request: Request, report: Report) -> None:
         report.end(EXIT_UNWATCHED, f"{error}. It is not known whether the run was started; see {page}")
         return
     report.pipeline, report.experiment, report.run = version, experiment, run
-    report.parameters = {**packages.defaults(package), **values}
+    report.parameters = {**packages.defaults(package.spec), **values}
     report.data = fingerprint.folder
     if request.as_json:
         click.echo(f"Run: {run.page}", err=True)
@@ -220,7 +221,9 @@ def _compiled(request: Request) -> tuple[Package, str]:
 
 def _experiment_name(request: Request, package: Package) -> str:
     """As in KFP's client: one variable is the default, another one overrides whatever is given."""
-    wanted = request.experiment or os.environ.get("KF_PIPELINES_DEFAULT_EXPERIMENT_NAME") or package.name
+    wanted = (
+        request.experiment or os.environ.get("KF_PIPELINES_DEFAULT_EXPERIMENT_NAME") or package.spec.name
+    )
     return os.environ.get("KF_PIPELINES_OVERRIDE_EXPERIMENT_NAME") or wanted
 
 
@@ -234,7 +237,7 @@ def _created(pipeline: PipelineVersion, experiment: Experiment) -> str:
 
 def _wait(request: Request, server: Server, package: Package, report: Report, run: Run) -> None:
     console = make_console(stderr=True)
-    tasks = package.tasks()
+    tasks = package.spec.order()
     started = time.monotonic()
     ended: set[str] = set()
 

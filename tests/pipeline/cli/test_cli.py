@@ -57,7 +57,7 @@ def test_options_of_a_node_that_does_not_exist_are_refused_before_compiling(comm
     result = CliRunner().invoke(main, [command, MNIST, "--set", "kubeflow.nodes={qaat: {cpu: 1}}"])
     assert result.exit_code == 2
     (line,) = result.stderr.splitlines()
-    assert "kubeflow.nodes.qaat: there is no node and no step 'qaat'; did you mean 'qat'?" in line
+    assert "kubeflow.nodes.qaat: there is no node or step 'qaat'; did you mean 'qat'?" in line
     result = CliRunner().invoke(main, ["validate", MNIST, "--set", "kubeflow.nodes={qat: {cpu: 1}}"])
     assert result.exit_code == 0
 

@@ -26,12 +26,13 @@ def compile_here(config: str, target: str, *overrides: str, **options: Any) -> A
         **options: `root` (pipeline root), `only` (candidates).
 
     Returns:
-        A `pipeline.kubeflow.runner.Compiled`.
+        A `pipeline.kubeflow.compiled.Compiled`.
     """
     from pipeline.config.config_file import load
     from pipeline.kubeflow import checks as kubeflow_checks
     from pipeline.kubeflow import parameters as kubeflow_parameters
     from pipeline.kubeflow import runner as kubeflow_runner
+    from pipeline.kubeflow.module_folder import image_module_root
     from pipeline.plan.plan import make_plan
 
     file = load(config, list(overrides))
@@ -48,7 +49,7 @@ def compile_here(config: str, target: str, *overrides: str, **options: Any) -> A
         IMAGE,
         root,
         kubeflow_parameters.run_parameters(whole, file.config, "0123"),
-        kubeflow_checks.image_module_root(file.config, file.path),
+        image_module_root(file.config, file.path),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.kubeflow.checks import remote_runner
+from pipeline.kubeflow.beam_runner import remote_runner
 from tests.pipeline.kubeflow.conftest import MNIST, ROOT, TARGETS
 from tests.pipeline.kubeflow.test_checks import problem, problems
 from tests.pipeline.kubeflow.test_compile import Compile, container_of, tasks_of
@@ -79,7 +79,7 @@ def test_workers_that_could_not_read_artifacts_are_refused() -> None:
     flink = 'run.beam_args=["--runner=FlinkRunner"]'
     assert problems(flink, root="gs://bucket/root") == []
     assert (
-        "the workers of FlinkRunner read and write artifacts themselves, which they cannot in minio://"
+        "the workers of FlinkRunner read and write artifacts themselves, but only Kubeflow's tasks can reach minio://"
         in (problem(flink, root="minio://bucket/root"))
     )
 
@@ -92,4 +92,4 @@ def test_dataflow_is_asked_for_what_it_needs() -> None:
     ]
     arguments = ["--runner=dataflow", "--region=r", "--project=p", "--temp_location=/tmp"]
     told = problem(f"run.beam_args={json.dumps(arguments)}", root="gs://b/r")
-    assert "is in Cloud Storage, but is /tmp; write gs://…" in told
+    assert "must be in Cloud Storage, but is /tmp; write gs://…" in told

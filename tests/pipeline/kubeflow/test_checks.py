@@ -15,6 +15,8 @@ from pipeline.config.config_file import load
 from pipeline.config.kubeflow_options import NodeOptions, cores, gigabytes, matches
 from pipeline.config.problem import ConfigError
 from pipeline.kubeflow import checks as kubeflow_checks
+from pipeline.kubeflow import module_folder
+from pipeline.kubeflow import task_names as names
 from pipeline.kubeflow.compile import write
 from pipeline.plan.plan import make_plan
 from tests.pipeline.kubeflow.conftest import IMAGE, MNIST
@@ -54,21 +56,21 @@ def test_names_of_images_that_docker_takes(image: str) -> None:
 
 @pytest.mark.parametrize("image", ["", "My/Image", "a b", "paredown:", "https://gcr.io/x", "x@sha256:12"])
 def test_other_names_are_refused(image: str) -> None:
-    assert f"--image: {image!r} is no name of a container image" in problem(image=image)
+    assert f"--image: {image!r} is not a name of a container image" in problem(image=image)
 
 
 @pytest.mark.parametrize(
     ("target", "root", "told"),
     [
-        ("kubeflow", "/tmp/root", "keeps artifacts in an object store"),
+        ("kubeflow", "/tmp/root", "'/tmp/root' is not in an object store that Kubeflow Pipelines supports"),
         (
             "kubeflow",
             "hdfs://x/y",
             "write gs://bucket/folder or s3://bucket/folder or minio://bucket/folder",
         ),
-        ("vertex", "minio://x/y", "Vertex AI Pipelines keeps artifacts"),
+        ("vertex", "minio://x/y", "that Vertex AI Pipelines supports"),
         ("vertex", "s3://x/y", "write gs://bucket/folder"),
-        ("kubeflow", "minio://", "has to be a bucket"),
+        ("kubeflow", "minio://", "must be a bucket"),
         ("kubeflow", "minio://a/b*", "without ? # * [ ]"),
     ],
 )
@@ -81,13 +83,13 @@ def test_a_pipeline_root_that_the_target_does_not_know_is_refused(
 def test_what_is_on_this_machine_alone_is_refused() -> None:
     found = problems("kubeflow={}")
     assert len(found) == 2
-    assert "kubeflow.data_path: is missing: data.path is data/mnist, on this machine" in found[0]
+    assert "kubeflow.data_path: is missing: data.path, data/mnist, is on this machine" in found[0]
     assert (
-        "kubeflow.push_directory: is missing: push.directory is serving/mnist, on this machine" in found[1]
+        "kubeflow.push_directory: is missing: push.directory, serving/mnist, is on this machine" in found[1]
     )
     with pytest.raises(ConfigError, match="'data/mnist' is relative"):
         load(MNIST, ["kubeflow.data_path=data/mnist"])
-    with pytest.raises(ConfigError, match="hdfs://, which is no object store"):
+    with pytest.raises(ConfigError, match="hdfs://, which is not supported"):
         load(MNIST, ["kubeflow.data_path=hdfs://x"])
 
 
@@ -95,17 +97,17 @@ def test_an_imported_model_has_to_be_where_tasks_find_it(tmp_path: Path) -> None
     (tmp_path / "saved_model.pb").write_bytes(b"graph")
     imported = f"model={{module: configs.mnist.model, import: {tmp_path}}}"
 
-    assert "kubeflow.model_path: is missing: the imported model is " in problem(imported)
+    assert "kubeflow.model_path: is missing: the imported model, " in problem(imported)
     assert problems(imported, "kubeflow.model_path=gs://bucket/model") == []
     told = problem(imported, "kubeflow.model_path=s3://bucket/model")
-    assert "TensorFlow cannot read s3://, and" in told
+    assert "TensorFlow cannot read s3://, of which" in told
     told = problem("kubeflow.model_path=gs://bucket/model")
-    assert "is for an imported model, and there is no model.import; leave it out" in told
+    assert "is only for an imported model, and there is no model.import; remove it" in told
 
 
 def test_what_a_task_would_lose_is_refused() -> None:
     lost = "kubeflow.push_directory=/serving"
-    assert "gone when it ends; write gs://…, or a path below the mount" in problem(lost)
+    assert "gone when the task ends; write gs://…, or a path below the mount" in problem(lost)
     assert "/gcs/<bucket>/…" in problem(lost, target="vertex", root="gs://b/r")
     on_volume = "kubeflow.volumes=[{claim: models, mount: /serving}]"
     assert problems(lost, on_volume) == []
@@ -121,7 +123,7 @@ def test_object_stores_that_tensorflow_does_not_know_are_refused(key: str, verb:
 
 def test_nodes_are_named_by_id_technique_and_pattern() -> None:
     assert problems("kubeflow.nodes={Trainer: {cpu: 1}, prune: {cpu: 1}, '*-evaluate': {cpu: 1}}") == []
-    assert "there is no node and no step 'Trainr'; did you mean 'Trainer'?" in problem(
+    assert "there is no node or step 'Trainr'; did you mean 'Trainer'?" in problem(
         "kubeflow.nodes={Trainr: {cpu: 1}}"
     )
     assert "'*-evaluated' matches no node" in problem("kubeflow.nodes={'*-evaluated': {cpu: 1}}")
@@ -156,7 +158,7 @@ def test_cores(text: str, expected: float) -> None:
 )
 def test_gigabytes(text: str, expected: float | None) -> None:
     if expected is None:
-        with pytest.raises(ConfigError, match="'1e' is no amount of memory; write"):
+        with pytest.raises(ConfigError, match="'1e' is not an amount of memory; write"):
             load(MNIST, [f"kubeflow.defaults.memory={text}"])
     else:
         assert gigabytes(text) == expected
@@ -168,7 +170,7 @@ def test_what_a_target_cannot_carry_is_refused() -> None:
     selector = "kubeflow.nodes={Trainer: {node_selector: {pool: gpu}}}"
     assert problems(selector) == []
     assert "Vertex AI has no node selector" in problem(selector, **vertex)
-    assert "Vertex AI mounts no PersistentVolumeClaims" in problem(
+    assert "Vertex AI does not mount PersistentVolumeClaims" in problem(
         "kubeflow.volumes=[{claim: a, mount: /a}]", **vertex
     )
     nvidia = "kubeflow.defaults.accelerator={type: nvidia.com/gpu}"
@@ -179,18 +181,18 @@ def test_what_a_target_cannot_carry_is_refused() -> None:
 
 
 def test_names_that_kubernetes_does_not_take_are_made_ones_that_it_does() -> None:
-    assert kubeflow_checks.task_name("ImportExampleGen") == "import-example-gen"
+    assert names.task_name("ImportExampleGen") == "import-example-gen"
     chain = (
         "[{distill: {}}, {prune: {sparsity: 0.5}}, {cluster: {clusters: 8}}, {qat: {epochs: 2}}, "
         "{convert: {quantization: int8, io: int8}}]"
     )
     file = load(MNIST, [f"candidates.long={chain}"])
     plan = make_plan(file.config, file.path)
-    names = kubeflow_checks.task_names(plan)
+    named = names.task_names(plan)
     long = [node.id for node in plan.nodes if len(node.id) > 47]
     assert long
-    assert all(len(name) <= 47 for name in names.values())
-    assert len(set(names.values())) == len(plan.nodes)
+    assert all(len(name) <= 47 for name in named.values())
+    assert len(set(named.values())) == len(plan.nodes)
 
 
 def test_nothing_imports_tfx_before_the_config_is_right(tmp_path: Path) -> None:
@@ -225,7 +227,7 @@ def test_the_command_writes_the_file_and_says_what_is_in_it(tmp_path: Path) -> N
     assert lines[0] == f"mnist compiled to {output}: 11 tasks, up to 2 at a time"
     assert "  data_path: /paredown/data/mnist" in lines
     assert "  seed: 42" in lines
-    assert lines[-1].startswith("run.metadata (sqlite:///x/m.sqlite) is for runs here")
+    assert lines[-1].startswith("run.metadata (sqlite:///x/m.sqlite) is only for runs on this machine")
     assert list(tmp_path.iterdir()) == [output]
     assert output.stat().st_mode & 0o777 == 0o644
     printed = invoke(*COMMON, "--only", "int8", "-o", "-")
@@ -282,13 +284,13 @@ def test_a_module_outside_of_the_image_is_refused(tmp_path: Path, monkeypatch: p
     assert [p.key() for p in found] == ["model.module"]
     assert "outside of" in found[0].message
     monkeypatch.chdir(tmp_path)
-    assert kubeflow_checks.image_module_root(file.config, file.path) is None
+    assert module_folder.image_module_root(file.config, file.path) is None
 
 
 def test_packages_called_as_the_programs_own_are_refused(tmp_path: Path) -> None:
     (tmp_path / "components").mkdir()  # without an __init__.py Python prefers the installed package
-    assert list(kubeflow_checks._hiding(tmp_path)) == []
+    assert list(module_folder.hiding(tmp_path)) == []
     (tmp_path / "components" / "__init__.py").touch()
     (tmp_path / "pipeline.py").touch()
-    assert list(kubeflow_checks._hiding(tmp_path)) == [tmp_path / "components", tmp_path / "pipeline.py"]
-    assert list(kubeflow_checks._hiding(Path.cwd())) == []
+    assert list(module_folder.hiding(tmp_path)) == [tmp_path / "components", tmp_path / "pipeline.py"]
+    assert list(module_folder.hiding(Path.cwd())) == []

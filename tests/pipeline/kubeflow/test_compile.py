@@ -78,7 +78,7 @@ def test_kubeflow_gets_a_specification_that_kfp_reads(compiled: Compile, config:
 
 def test_the_yaml_is_read_alike_by_both_versions(compiled: Compile) -> None:
     """PyYAML reads 1.1; ruamel.yaml and KFP's backend 1.2, where 12e34567 is a number."""
-    from pipeline.kubeflow.runner import Compiled
+    from pipeline.kubeflow.compiled import Compiled
 
     doubtful = ["12e34567", "1e5", "-3.5E-2", "0x1f", "0o17", "017", "0b1", "1_000", ".inf", ".5", "5."]
     doubtful += [
@@ -132,7 +132,7 @@ def test_vertex_gets_a_job_that_its_client_reads(compiled: Compile, config: str)
 @every_config
 @every_spec
 def test_tasks_are_the_nodes_of_the_plan(compiled: Compile, config: str, target: str) -> None:
-    from pipeline.kubeflow.checks import task_names
+    from pipeline.kubeflow.task_names import task_names
 
     done = compiled(config, target)
     file = load(config)
@@ -255,8 +255,6 @@ def test_compiling_twice_gives_the_same_text() -> None:
 
 @every_spec
 def test_candidates_are_independent_branches(compiled: Compile, target: str) -> None:
-    from pipeline.kubeflow.runner import width
-
     done = compiled(MNIST, target)
     file = load(MNIST)
     plan = make_plan(file.config, file.path)
@@ -272,9 +270,15 @@ def test_candidates_are_independent_branches(compiled: Compile, target: str) -> 
         needed = {n.id for n in plan.nodes if name in n.candidates} - {node}
         assert ancestors(node) - shared == needed
     # Six conversions of the trained models, of which two begin at the baseline and one is the baseline's.
-    assert width(done.spec) == 6
-    assert width(compiled(MNIST, target, only=["int8", "dynamic"]).spec) == 3
-    assert width(compiled("configs/mnist/techniques.yaml", target).spec) >= 16
+    assert width(done) == 6
+    assert width(compiled(MNIST, target, only=["int8", "dynamic"])) == 3
+    assert width(compiled("configs/mnist/techniques.yaml", target)) >= 16
+
+
+def width(done: Any) -> int:
+    from pipeline.kubeflow.spec import Spec
+
+    return Spec.model_validate(done.spec).width()
 
 
 def parts(done: Any) -> dict[str, str]:
@@ -312,7 +316,8 @@ def test_adding_a_candidate_adds_its_own_tasks_alone(compiled: Compile, target: 
 
 
 def test_data_that_change_under_the_same_path_change_the_fingerprint(tmp_path: Path) -> None:
-    from pipeline.kubeflow.parameters import fingerprint, run_parameters
+    from pipeline.kubeflow.fingerprint import of_config as fingerprint
+    from pipeline.kubeflow.parameters import run_parameters
 
     (tmp_path / "train-1").write_bytes(b"one")
     (tmp_path / "test-1").write_bytes(b"two")
@@ -419,7 +424,7 @@ def test_an_artifact_type_that_kubeflow_cannot_hold_is_refused(monkeypatch: pyte
         compile_here(MNIST, "kubeflow", only=["int8"])
     monkeypatch.setattr(OptimizationReport, "PROPERTIES", None)
     monkeypatch.setattr(OptimizationReport, "TYPE_NAME", "OptimizationReport")
-    with pytest.raises(CompileError, match=r"is called 'OptimizationReport'; call it <package>\.<Type>"):
+    with pytest.raises(CompileError, match=r"is called 'OptimizationReport'; name it <package>\.<Type>"):
         compile_here(MNIST, "kubeflow", only=["int8"])
 
 
@@ -427,7 +432,7 @@ def test_an_artifact_type_that_kubeflow_cannot_hold_is_refused(monkeypatch: pyte
 def test_each_task_that_reads_an_imported_model_finds_it_where_the_run_says(
     compiled: Compile, target: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    from pipeline.kubeflow.entrypoint import write_parameter
+    from pipeline.kubeflow.executor_input import write_parameter
 
     model = tmp_path_factory.mktemp("imported") / "model.keras"
     with zipfile.ZipFile(model, "w") as archive:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.config.config_file import load
+from pipeline.kubeflow import fingerprint
 from pipeline.kubeflow import package as kubeflow_package
 from pipeline.kubeflow import parameters as kubeflow_parameters
 from pipeline.kubeflow import runner as kubeflow_runner
@@ -30,19 +31,17 @@ def compiled(data: Path, file_format: str) -> Any:
         ],
     )
     plan = make_plan(file.config, file.path)
-    fingerprint = kubeflow_parameters.fingerprint(file.config)
-    parameters = kubeflow_parameters.run_parameters(plan, file.config, fingerprint)
+    hashed = fingerprint.of_config(file.config)
+    parameters = kubeflow_parameters.run_parameters(plan, file.config, hashed)
     root = "gs://bucket/root"
-    return kubeflow_runner.compile_plan(
-        plan, file.config, "kubeflow", "image:1", root, parameters
-    ), fingerprint
+    return kubeflow_runner.compile_plan(plan, file.config, "kubeflow", "image:1", root, parameters), hashed
 
 
 @pytest.mark.parametrize(
     ("file_format", "task"), [("csv", "csv-example-gen"), ("parquet", "parquet-example-gen")]
 )
 def test_the_task_is_given_the_span_that_was_chosen(tmp_path: Path, file_format: str, task: str) -> None:
-    pipeline, fingerprint = compiled(tmp_path, file_format)
+    pipeline, hashed = compiled(tmp_path, file_format)
     given = pipeline.spec["root"]["dag"]["tasks"][task]["inputs"]["parameters"]
     constants = {
         name: json.loads(value["runtimeValue"]["constant"])
@@ -60,10 +59,8 @@ def test_the_task_is_given_the_span_that_was_chosen(tmp_path: Path, file_format:
     assert given["input_base"]["componentInputParameter"] == "data_path"
     assert given["data_fingerprint"]["componentInputParameter"] == "data_fingerprint"
     # Whoever submits it later computes the fingerprint of the same files.
-    found = kubeflow_package.data_fingerprint(kubeflow_package.read(pipeline.text()), {}, str(tmp_path))
-    assert found.value == fingerprint
+    spec = kubeflow_package.read(pipeline.text()).spec
+    found = fingerprint.of_run(spec, {}, str(tmp_path))
+    assert found.value == hashed
     (tmp_path / "day-4/rows").write_text("a,label\n5,1\n", encoding="utf-8")
-    assert (
-        kubeflow_package.data_fingerprint(kubeflow_package.read(pipeline.text()), {}, str(tmp_path))
-        != found
-    )
+    assert fingerprint.of_run(spec, {}, str(tmp_path)) != found

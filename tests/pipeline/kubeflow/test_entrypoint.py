@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.kubeflow import entrypoint
-from pipeline.kubeflow.entrypoint import InvalidTask
+from pipeline.kubeflow import entrypoint, executor_input, task_code, task_log
+from pipeline.kubeflow.executor_input import InvalidTask
+from pipeline.kubeflow.outcome import read as read_outcome
 from pipeline.plan.code_version import component_version
 from tests.components.anomaly_gate.splits import write_artifacts
 
@@ -115,8 +116,48 @@ def test_a_task_reads_and_writes_what_is_staged_and_tells_kfp_uris(staged: Path)
     (schema,) = told["artifacts"]["schema"]["artifacts"]
     assert schema["uri"] == "minio://bucket/r/out/schema"
     assert schema["metadata"]["tfx_version"] == "1.16.0"
-    assert log[-1]["message"] == "done"
+    assert (log[-1]["message"], log[-1]["outcome"]) == ("done", {"version": 1, "code": 0})
     assert {entry["node"] for entry in log} == {"gate"}
+
+
+@pytest.mark.parametrize("blessed", [1, 0])
+def test_the_outcome_of_the_pusher_says_what_it_pushed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blessed: int
+) -> None:
+    """The executor is TFX's own, which `paredown submit --wait` learns of by this line alone."""
+    monkeypatch.setenv("ARTIFACT_LOCAL_PATH", str(tmp_path))
+    model = tmp_path / "minio/bucket/r/model/Format-Serving"
+    model.mkdir(parents=True)
+    (model / "model.tflite").write_bytes(b"TFL3")
+    destination = {"filesystem": {"base_directory": str(tmp_path / "serving")}}
+    given = {
+        "inputs": {
+            "parameters": {
+                "push_destination": {"stringValue": json.dumps(destination)},
+                "custom_config": {"stringValue": "null"},
+            },
+            "artifacts": {
+                "model": artifact("Model", "minio://bucket/r/model", tfx_version="1.16.0"),
+                "model_blessing": artifact("ModelBlessing", "minio://bucket/r/blessing", blessed=blessed),
+            },
+        },
+        "outputs": {
+            "artifacts": {"pushed_model": artifact("PushedModel", "minio://bucket/r/pushed")},
+            "outputFile": str(tmp_path / "output_metadata.json"),
+        },
+    }
+    code, log = run(given, executor="tfx.components.pusher.executor.Executor", schema="2.0")
+    assert code == 0, log
+    outcome = read_outcome("\n".join(map(json.dumps, log)))
+    assert outcome is not None
+    if blessed:
+        assert outcome.pushed is True
+        assert outcome.destination is not None
+        assert (Path(outcome.destination) / "model.tflite").read_bytes() == b"TFL3"
+        assert Path(outcome.destination).parent == tmp_path / "serving"
+    else:
+        assert (outcome.pushed, outcome.destination) == (False, None)
+        assert not (tmp_path / "serving").exists()
 
 
 @pytest.mark.parametrize("given_type", [None, {}, {"instanceSchema": ""}])
@@ -159,6 +200,8 @@ def test_the_cause_of_a_failure_is_the_last_line(staged: Path) -> None:
         "gate failed: DataAnomalyError: feature 'label' of split 'eval': schema: Column dropped: missing in 3 "
         "examples; to let it pass: data.validation.allow: [{feature: label, kinds: [schema]}]",
     )
+    assert log[-1]["outcome"]["code"] == 3
+    assert log[-1]["message"] == f"gate failed: {log[-1]['outcome']['reason']}"
     assert "in refuse" in log[-2]["traceback"]
     assert not (staged / "output_metadata.json").exists()
 
@@ -168,9 +211,10 @@ def test_a_stale_image_is_refused_before_anything_runs(staged: Path) -> None:
     assert code == 2
     have = component_version("components.anomaly_gate.executor")
     assert log[-1]["message"].startswith(
-        f"the image has version {have} of components.anomaly_gate.executor, and the pipeline was compiled with "
-        "0123456789ab; build the image anew"
+        f"the image has version {have} of components.anomaly_gate.executor, but the pipeline was compiled with "
+        "0123456789ab; rebuild the image"
     )
+    assert (log[-1]["outcome"]["code"], log[-1]["outcome"]["reason"]) == (2, log[-1]["message"])
     assert not (staged / "minio/bucket/r/out").exists()
 
 
@@ -181,20 +225,20 @@ def test_the_version_of_what_trainer_calls_is_in_its_config() -> None:
         ('{"distribution": {"kind": "mirrored"}}', component_version(module, distributed=True)),
     ):
         right, wrong = ({"code_version": found, "params": params} for found in (version, "x"))
-        entrypoint.refuse_other_code(f"{module}.Executor", {"custom_config": json.dumps(right)})
+        task_code.refuse_other_code(f"{module}.Executor", {"custom_config": json.dumps(right)})
         with pytest.raises(
-            InvalidTask, match=rf"has version {version} of {module}, and .* compiled with x"
+            InvalidTask, match=rf"has version {version} of {module}, but .* compiled with x"
         ):
-            entrypoint.refuse_other_code(f"{module}.Executor", {"custom_config": json.dumps(wrong)})
+            task_code.refuse_other_code(f"{module}.Executor", {"custom_config": json.dumps(wrong)})
     # TFX's own nodes have no code of ours; where it has no custom_config, TFX writes null.
-    entrypoint.refuse_other_code("tfx.components.pusher.executor.Executor", {"custom_config": "null"})
+    task_code.refuse_other_code("tfx.components.pusher.executor.Executor", {"custom_config": "null"})
 
 
 @pytest.mark.parametrize("text", ["{{$}}", "", "[]", '{"outputs": {}}'])
 def test_what_is_no_executor_input_is_refused(text: str) -> None:
     code, log = run(text)
     assert code == 2
-    assert "is no ExecutorInput" in log[-1]["message"]
+    assert "is not an ExecutorInput" in log[-1]["message"]
 
 
 def test_an_executor_that_the_image_lacks_is_named(staged: Path) -> None:
@@ -211,7 +255,8 @@ def test_a_task_that_is_stopped_says_so(staged: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(executor, "refuse", stopped)
     code, log = run(gate_input(staged))
-    assert (code, log[-1]["message"]) == (130, "stopped before it was done")
+    assert (code, log[-1]["outcome"]["code"]) == (130, 130)
+    assert log[-1]["message"] == "stopped before it was done"
 
 
 @pytest.mark.parametrize(
@@ -226,7 +271,7 @@ def test_a_task_that_is_stopped_says_so(staged: Path, monkeypatch: pytest.Monkey
 )
 def test_where_kfp_stages_what(uri: str, path: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ARTIFACT_LOCAL_PATH", raising=False)
-    assert entrypoint.staged_path(uri) == path
+    assert executor_input.staged_path(uri) == path
 
 
 def test_vertex_mounts_the_output_file_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +280,7 @@ def test_vertex_mounts_the_output_file_too(monkeypatch: pytest.MonkeyPatch) -> N
         "inputs": {"artifacts": {"m": artifact("Model", "gs://b/in")}},
         "outputs": {"artifacts": {"m": artifact("Model", "gs://b/out")}, "outputFile": "gs://b/o.json"},
     }
-    assert entrypoint.stage(given, {"gs", "s3", "minio"}) == {"/gcs/b/out": "gs://b/out"}
+    assert executor_input.stage(given, {"gs", "s3", "minio"}) == {"/gcs/b/out": "gs://b/out"}
     assert given["inputs"]["artifacts"]["m"]["artifacts"][0]["uri"] == "/gcs/b/in"  # type: ignore[index]
     assert given["outputs"]["outputFile"] == "/gcs/b/o.json"
 
@@ -245,7 +290,10 @@ def test_an_artifact_that_nobody_stages_is_refused(tmp_path: Path) -> None:
     given["inputs"]["artifacts"]["anomalies"] = artifact("ExampleAnomalies", "hdfs://host/a")
     code, log = run(given)
     assert code == 2
-    assert "the artifact hdfs://host/a is in no object store that KFP stages" in log[-1]["message"]
+    assert (
+        "KFP does not stage the artifact hdfs://host/a; set the pipeline root to gs://"
+        in log[-1]["message"]
+    )
 
 
 def test_beam_on_other_machines_gets_uris_and_ours_stays_here(staged: Path) -> None:
@@ -270,20 +318,22 @@ def test_beam_on_other_machines_gets_uris_and_ours_stays_here(staged: Path) -> N
 
 
 def test_parameters_of_both_schemas() -> None:
-    assert entrypoint.parameters_of({"inputs": {"parameterValues": {"seed": 7.0, "a": "b", "x": 0.5}}}) == {
+    assert executor_input.parameters_of(
+        {"inputs": {"parameterValues": {"seed": 7.0, "a": "b", "x": 0.5}}}
+    ) == {
         "seed": 7,
         "a": "b",
         "x": 0.5,
     }
     legacy = {"inputs": {"parameters": {"seed": {"intValue": "7"}, "a": {"stringValue": "b"}}}}
-    assert entrypoint.parameters_of(legacy) == {"seed": 7, "a": "b"}
+    assert executor_input.parameters_of(legacy) == {"seed": 7, "a": "b"}
 
 
 def test_a_parameter_of_the_run_is_written_into_json() -> None:
     given: dict[str, Any] = {
         "inputs": {"parameterValues": {"seed": 8.0, "custom_config": '{"label": "x", "seed": 7}'}}
     }
-    entrypoint.write_parameter(given, "seed=custom_config.seed")
+    executor_input.write_parameter(given, "seed=custom_config.seed")
     assert given["inputs"]["parameterValues"] == {"custom_config": '{"label": "x", "seed": 8}'}
     legacy: dict[str, Any] = {
         "inputs": {
@@ -293,17 +343,17 @@ def test_a_parameter_of_the_run_is_written_into_json() -> None:
             }
         }
     }
-    entrypoint.write_parameter(legacy, "push_directory=push_destination.filesystem.base_directory")
+    executor_input.write_parameter(legacy, "push_directory=push_destination.filesystem.base_directory")
     (value,) = legacy["inputs"]["parameters"].values()
     assert json.loads(value["stringValue"]) == {"filesystem": {"base_directory": "gs://b/s"}}
     for wrong in ("none=custom_config.seed", "custom_config=none.x", "custom_config=custom_config.label.x"):
         with pytest.raises(InvalidTask, match="the task has no such parameter or place"):
-            entrypoint.write_parameter(given, wrong)
+            executor_input.write_parameter(given, wrong)
 
 
 def test_logs_are_lines_of_json() -> None:
     stream = io.StringIO()
-    entrypoint.log_to(stream, "trainer")
+    task_log.log_to(stream, "trainer")
     logging.getLogger("x").info("two\nlines, %s", "ä")
     warnings.warn("mind", stacklevel=1)
     try:

@@ -28,6 +28,7 @@ def task(executor: str, **parameters: Any) -> dict[str, Any]:
 def spec_of(tasks: dict[str, Any], legacy: bool = False, arguments: tuple[str, ...] = ()) -> dict[str, Any]:
     """What `paredown compile` writes, as far as it matters here; `legacy` for schema 2.0."""
     spec: dict[str, Any] = {"root": {"dag": {"tasks": {}}}, "components": {}}
+    spec |= {"pipelineInfo": {"name": "mnist"}, "schemaVersion": "2.0.0" if legacy else "2.1.0"}
     spec["deploymentSpec"] = {"executors": {}}
     for name, given in tasks.items():
         constants: dict[str, Any] = {
@@ -67,22 +68,22 @@ def test_a_specification_is_read_in_both_schemas(tmp_path: Path, legacy: bool) -
     path = tmp_path / "spec"
     path.write_text(json.dumps(spec), encoding="utf-8")
     first, second = read_tasks(path)
-    assert (first.name, first.executor, first.command) == ("a", "x.A", "pipeline.kubeflow_entrypoint")
+    assert (first.task, first.executor, first.command) == ("a", "x.A", "pipeline.kubeflow_entrypoint")
     assert second.parameters == {"code_version": VERSION, "count": 3}
     assert first.module_root == "src"
 
 
 def test_a_second_document_is_the_platforms(tmp_path: Path) -> None:
     path = write(tmp_path / "spec.yaml", spec_of({"a": task(THERE)}), {"platforms": {"kubernetes": {}}})
-    assert [found.name for found in read_tasks(path)] == ["a"]
+    assert [found.task for found in read_tasks(path)] == ["a"]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("a: [", "is neither YAML nor JSON"),
-        ("", "is no compiled pipeline; write the file that `paredown compile` wrote"),
-        ("name: mnist", "is no pipeline that `paredown compile` wrote (KeyError: 'root')"),
+        ("", "is not a compiled pipeline; give the file that `paredown compile` wrote"),
+        ("name: mnist", "is not a complete pipeline specification (pipelineInfo: Field required)"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, text: str, message: str) -> None:

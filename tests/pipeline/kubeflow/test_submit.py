@@ -20,15 +20,16 @@ from urllib.parse import urlsplit
 
 import kfp_server_api
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from pipeline.cli import main
 from pipeline.config.config_file import load
 from pipeline.kubeflow import connection as kubeflow_connection
+from pipeline.kubeflow import fingerprint as fingerprints
 from pipeline.kubeflow import package as kubeflow_package
 from pipeline.kubeflow import server as kubeflow_server
 from pipeline.kubeflow import watch as kubeflow_watch
-from pipeline.kubeflow.parameters import fingerprint, fingerprint_of
 from tests.pipeline.kubeflow import api_server, small_pipeline
 from tests.pipeline.kubeflow.api_server import ApiServer, Fault
 from tests.pipeline.kubeflow.conftest import IMAGE, MNIST, ROOT
@@ -117,7 +118,10 @@ def test_the_first_submission_makes_everything_and_prints_the_address(
     assert "new experiment mnist" in result.stderr
     assert run.display_name == "first"
     assert run.service_account == "robot"
-    assert run.runtime_config.parameters == {"seed": 7, "data_fingerprint": fingerprint_of(data, PATTERNS)}
+    assert run.runtime_config.parameters == {
+        "seed": 7,
+        "data_fingerprint": fingerprints.of_files(data, PATTERNS),
+    }
     (version,) = server.state.versions.values()
     assert run.pipeline_version_reference.pipeline_version_id == version.pipeline_version_id
     assert run.experiment_id == next(iter(server.state.experiments))
@@ -179,7 +183,7 @@ def test_a_data_path_that_is_a_folder_here_is_looked_at(
     assert json.loads(result.stdout)["data"] == str(data)
     assert run_of(server).runtime_config.parameters == {
         "data_path": str(data),
-        "data_fingerprint": fingerprint_of(data, PATTERNS),
+        "data_fingerprint": fingerprints.of_files(data, PATTERNS),
     }
 
 
@@ -196,7 +200,7 @@ def test_data_without_files_are_refused(submit: Submit, tmp_path: Path, folder: 
     (tmp_path / "empty").mkdir()
     result = submit("--data", str(tmp_path / folder))
     assert result.exit_code == 2
-    assert "no file matches 'train*', which the split 'train' is" in result.stderr
+    assert "no file matches 'train*', the pattern of the split 'train'" in result.stderr
 
 
 def test_experiments_are_used_again(submit: Submit, server: ApiServer) -> None:
@@ -294,17 +298,21 @@ def test_a_run_is_followed_to_its_success(submit: Submit, server: ApiServer) -> 
 ENDED = {"import-example-gen": "SUCCEEDED", "trainer": "SUCCEEDED", "pusher": "SUCCEEDED"}
 
 
-def log_of(*messages: str, severity: str = "INFO") -> str:
-    """What a task of ours logs, and KFP's launcher around it."""
-    lines = [json.dumps({"severity": severity, "node": "x", "message": message}) for message in messages]
+def log_of(**outcome: Any) -> str:
+    """What a task of ours logs that ends with an outcome, and KFP's launcher around it."""
+    lines = [
+        json.dumps({"severity": "INFO", "node": "x", "message": "importing"}),
+        json.dumps(
+            {"severity": "INFO", "node": "x", "message": "ended", "outcome": {"version": 1, **outcome}}
+        ),
+    ]
     launcher = "I1122 12:00:00.000000       1 launcher_v2.go:90] launcher v2"
     return "\n".join([launcher, *lines, f"{launcher} stops", ""])
 
 
 def test_the_pushers_log_tells_where_the_winner_is(submit: Submit, server: ApiServer) -> None:
     server.state.script = [("SUCCEEDED", ENDED)]
-    told = log_of("Model written to serving path gs://bucket/serving/17.", "done")
-    server.state.logs = {"pusher": told}
+    server.state.logs = {"pusher": log_of(code=0, pushed=True, destination="gs://bucket/serving/17")}
     result = submit("--wait", "--json")
     assert result.exit_code == 0
     told = json.loads(result.stdout)
@@ -314,21 +322,20 @@ def test_the_pushers_log_tells_where_the_winner_is(submit: Submit, server: ApiSe
 
 def test_nobody_passed_has_a_code_of_its_own(submit: Submit, server: ApiServer) -> None:
     server.state.script = [("SUCCEEDED", ENDED)]
-    server.state.logs = {"pusher": log_of("Model on gs://x was not blessed by model validation")}
+    server.state.logs = {"pusher": log_of(code=0, pushed=False)}
     result = submit("--wait")
     assert result.exit_code == 4
     assert "No candidate passed the gate; nothing was pushed." in result.stderr
 
 
-def test_the_pushers_words_are_those_of_tfx() -> None:
-    import importlib.util
-
-    spec = importlib.util.find_spec("tfx")
-    assert spec and spec.submodule_search_locations
-    source = Path(spec.submodule_search_locations[0], "components", "pusher", "executor.py")
-    text = source.read_text(encoding="utf-8")
-    assert f"Model on %s {kubeflow_watch._NOT_BLESSED} model validation" in text
-    assert f"'{kubeflow_watch._PUSHED}%s.'" in text
+@pytest.mark.parametrize("log", ["Model pushed", log_of(code=0), log_of(version=2, code=0, pushed=True)])
+def test_without_an_outcome_it_is_not_known_who_passed(submit: Submit, server: ApiServer, log: str) -> None:
+    server.state.script = [("SUCCEEDED", ENDED)]
+    server.state.logs = {"pusher": log}
+    result = submit("--wait", "--json")
+    assert result.exit_code == 0
+    report = json.loads(result.stdout)
+    assert (report["pushed"], report["none_passed"]) == (None, None)
 
 
 def test_a_skipped_pusher_means_that_nobody_passed(submit: Submit, server: ApiServer) -> None:
@@ -339,11 +346,12 @@ def test_a_skipped_pusher_means_that_nobody_passed(submit: Submit, server: ApiSe
 FAILED = {"import-example-gen": "SUCCEEDED", "trainer": "FAILED"}
 
 
-def test_a_task_that_failed_is_named_with_what_its_log_ends_with(submit: Submit, server: ApiServer) -> None:
+def test_a_task_that_failed_is_named_with_the_reason_in_its_log(submit: Submit, server: ApiServer) -> None:
     server.state.script = [("RUNNING", {"trainer": "RUNNING"}), ("FAILED", FAILED)]
     server.state.errors = {"trainer": "Error (exit code 3)"}
-    log = log_of("importing") + log_of("trainer failed: ValueError: no label", severity="ERROR")
-    server.state.logs = {"trainer": log}
+    server.state.logs = {
+        "trainer": log_of(code=3, reason="an earlier try") + log_of(code=3, reason="ValueError: no label")
+    }
     result = submit("--wait")
     assert result.exit_code == 3
     assert "Task trainer failed: ValueError: no label\n" in result.stderr
@@ -351,7 +359,8 @@ def test_a_task_that_failed_is_named_with_what_its_log_ends_with(submit: Submit,
 
 def test_a_log_of_one_line_is_read_as_it_is(submit: Submit, server: ApiServer) -> None:
     server.state.script = [("FAILED", FAILED)]
-    server.state.logs = {"trainer": json.dumps({"severity": "ERROR", "message": 'it\'s "that"'})}
+    outcome = {"version": 1, "code": 3, "reason": 'it\'s "that"'}
+    server.state.logs = {"trainer": json.dumps({"message": "x", "outcome": outcome})}
     assert 'Task trainer failed: it\'s "that"\n' in submit("--wait").stderr
 
 
@@ -366,6 +375,14 @@ def test_without_logs_the_api_says_what_failed(submit: Submit, server: ApiServer
     assert failure["pods"] == [api_server.pod(run_of(server).run_id, "trainer")]
     assert (told["code"], told["state"]) == (3, "FAILED")
     assert told["tasks"] == {"import-example-gen": "succeeded", "trainer": "failed"}
+
+
+def test_a_task_that_was_killed_shows_the_end_of_its_log(submit: Submit, server: ApiServer) -> None:
+    server.state.script = [("FAILED", FAILED)]
+    server.state.errors = {"trainer": "Error (exit code 1)"}
+    server.state.logs = {"trainer": "Traceback\nNo module named 'pipeline'\n"}
+    said = "Task trainer failed: Error (exit code 1); its log ends with: No module named 'pipeline'"
+    assert said in submit("--wait").stderr
 
 
 def test_a_task_that_failed_without_a_word_names_its_pod(submit: Submit, server: ApiServer) -> None:
@@ -419,7 +436,7 @@ def test_a_server_that_is_away_for_a_moment_is_waited_for(submit: Submit, server
     result = submit("--wait")
     assert result.exit_code == 0, result.stderr
     assert "failed with 503 when asked for the run" in result.stderr
-    assert "the run goes on, and is asked for again" in result.stderr
+    assert "the run goes on, and the server is asked again" in result.stderr
 
 
 def test_a_server_that_stays_away_leaves_the_run_alone(submit: Submit, server: ApiServer) -> None:
@@ -489,6 +506,7 @@ def test_ctrl_c_leaves_the_run_alone(compiled_file: Path, server: ApiServer) -> 
 
 
 def test_a_file_is_submitted_without_tensorflow_and_tfx(compiled_file: Path, server: ApiServer) -> None:
+    server.state.faults = [Fault("GET .*/pipelines$", "cut", times=1)]  # is not told
     code = (
         "import sys\n"
         "from pipeline.cli import main\n"
@@ -509,7 +527,7 @@ def test_a_file_is_submitted_without_tensorflow_and_tfx(compiled_file: Path, ser
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{server.url}/#/runs/details/{run_of(server).run_id}\n"
     assert "LOADED []" in done.stderr
-    assert "Warning" not in done.stderr
+    assert "Warning" not in done.stderr and "Retrying" not in done.stderr
 
 
 # Requests whose answers get lost.
@@ -870,7 +888,7 @@ def test_a_specification_that_the_server_refuses(
             "sede=7",
             "the pipeline has no parameter 'sede'; did you mean 'seed'?",
         ),
-        ("seed=seven", "--param seed=seven: 'seven' is not a whole number, which seed has to be"),
+        ("seed=seven", "--param seed=seven: 'seven' is not an integer, as seed must be"),
         ("seed", "--param seed: write name=value"),
     ],
 )
@@ -880,41 +898,41 @@ def test_parameters_are_checked(submit: Submit, server: ApiServer, param: str, s
 
 
 def test_types_of_parameters(pipeline_text: str) -> None:
-    package = kubeflow_package.read(pipeline_text)
-    parameters = package.spec["root"]["inputDefinitions"]["parameters"]
-    parameters.update(
+    documents = yaml.safe_load(pipeline_text)
+    documents["root"]["inputDefinitions"]["parameters"].update(
         rate={"parameterType": "NUMBER_DOUBLE", "isOptional": True},
         fast={"parameterType": "BOOLEAN", "isOptional": True},
         sizes={"parameterType": "LIST", "isOptional": True},
         must={"parameterType": "STRING"},
     )
+    spec = kubeflow_package.read(yaml.safe_dump(documents)).spec
     given = ["rate=1e-3", "fast=True", "sizes=[1, 2]", "must=a=b", "seed=-1"]
-    assert kubeflow_package.arguments(package, given) == {
+    assert kubeflow_package.arguments(spec, given) == {
         "rate": 0.001,
         "fast": True,
         "sizes": [1, 2],
         "must": "a=b",
         "seed": -1,
     }
-    for wrong in ("rate=x", "rate=nan", "fast=1", "sizes={}", "sizes=[", "seed=1.5"):
+    for wrong in ("rate=x", "rate=NaN", "rate=1e999", "fast=1", "sizes={}", "sizes=[", "seed=1.5"):
         with pytest.raises(kubeflow_package.PackageError, match="is not"):
-            kubeflow_package.arguments(package, ["must=x", wrong])
+            kubeflow_package.arguments(spec, ["must=x", wrong])
     with pytest.raises(kubeflow_package.PackageError, match="must has no default; give --param must="):
-        kubeflow_package.arguments(package, [])
+        kubeflow_package.arguments(spec, [])
     with pytest.raises(kubeflow_package.PackageError, match="seed is given twice"):
-        kubeflow_package.arguments(package, ["must=x", "seed=1", "seed=2"])
+        kubeflow_package.arguments(spec, ["must=x", "seed=1", "seed=2"])
 
 
 def test_tasks_come_after_what_they_wait_for(pipeline_text: str) -> None:
-    assert kubeflow_package.read(pipeline_text).tasks() == ["import-example-gen", "trainer", "pusher"]
+    assert kubeflow_package.read(pipeline_text).spec.order() == ["import-example-gen", "trainer", "pusher"]
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ('{"pipelineSpec": {}}', "is compiled for Vertex AI; compile it with --target kubeflow"),
-        ("pipelineInfo: {name: x}", "is no complete pipeline specification"),
-        ("components: {}\ndeploymentSpec: [", "is no YAML: while parsing"),
+        ("pipelineInfo: {name: x}", "is not a complete pipeline specification"),
+        ("components: {}\ndeploymentSpec: [", "is neither YAML nor JSON: while parsing"),
     ],
 )
 def test_a_file_that_cannot_be_submitted(submit: Submit, compiled_file: Path, text: str, said: str) -> None:
@@ -929,7 +947,7 @@ def test_half_a_file_is_refused(
     lines = pipeline_text.splitlines(keepends=True)
     compiled_file.write_text("".join(lines[3 : len(lines) * part // 16]))  # without the comments above it
     line = refusal(submit())
-    assert "is no complete pipeline specification" in line or "is no YAML" in line
+    assert "is not a complete pipeline specification" in line or "is neither YAML nor JSON" in line
     assert not server.state.requests
 
 
@@ -994,12 +1012,13 @@ def test_a_config_is_compiled_and_submitted(server: ApiServer) -> None:
     assert told["tasks"] == {"import-example-gen": "succeeded"}
     assert told["parameters"]["seed"] == 3
     run = run_of(server)
-    assert run.runtime_config.parameters == {"seed": 3, "data_fingerprint": fingerprint(config)}
+    assert run.runtime_config.parameters == {"seed": 3, "data_fingerprint": fingerprints.of_config(config)}
     (spec,) = [version.pipeline_spec for version in server.state.versions.values()]
     assert spec["defaultPipelineRoot"] == "gs://bucket/root"
     (evaluated,) = [task for task in spec["root"]["dag"]["tasks"] if task.endswith("-evaluate")]
     assert evaluated.startswith("convert-int8-")
     # Its parameters are what `data_fingerprint` and `--wait` go by.
     package = kubeflow_package.read(next(iter(server.state.specs.values())))
-    assert kubeflow_package.data_fingerprint(package, {}, config.data.path).value == fingerprint(config)
-    assert package.tasks()[-1] == "pusher"
+    found = fingerprints.of_run(package.spec, {}, config.data.path)
+    assert found.value == fingerprints.of_config(config)
+    assert package.spec.order()[-1] == "pusher"

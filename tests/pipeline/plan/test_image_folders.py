@@ -343,7 +343,8 @@ def test_what_trains_and_what_judges_know_classes_and_weights(folder: Folder) ->
 @pytest.mark.parametrize("target", ["kubeflow", "vertex"])
 def test_image_folders_compile_for_a_cluster(folder: Folder, target: Any) -> None:
     from pipeline.kubeflow import runner as kubeflow_runner
-    from pipeline.kubeflow.parameters import fingerprint, run_parameters
+    from pipeline.kubeflow.fingerprint import of_config as fingerprint
+    from pipeline.kubeflow.parameters import run_parameters
 
     overrides = ["kubeflow.data_path=gs://bucket/data", "kubeflow.push_directory=gs://bucket/out"]
     config = load(folder.root / "pipeline.yaml", overrides).config
