@@ -7,8 +7,8 @@ from tfx.types import artifact
 class OptimizationReport(artifact.Artifact):
     """What became of every candidate of a run: verdicts, headline figures, the winner.
 
-    The artifact's folder holds `report.json`, as `components.selector.executor.build_report` returns
-    it. Facts that lineage queries for (`winner`, `candidates`, `passed`) are custom properties: an
+    The artifact's folder holds `report.json`, as `components.selector.report.SelectorReport`
+    writes it. Facts that lineage queries for (`winner`, `candidates`, `passed`) are custom properties: an
     artifact type that declares PROPERTIES does not compile for Kubeflow.
     """
 

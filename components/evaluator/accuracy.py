@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -12,12 +12,13 @@ import tensorflow_model_analysis as tfma
 from components.common.base.label import Label
 from components.common.data.examples import Examples
 from components.evaluator.class_extractor import class_extractor
+from components.evaluator.measured import Side, Slice, SliceValue
 from components.evaluator.params import AccuracyGate
 from components.evaluator.tflite_extractor import tflite_extractor
 from components.evaluator.transform_extractor import transform_extractor
 
-CANDIDATE = "candidate"
-BASELINE = "baseline"
+CANDIDATE: Side = "candidate"
+BASELINE: Side = "baseline"
 
 SliceKey = tuple[tuple[str, Any], ...]
 # Slice (empty for all examples) → a metric's value, None where TFMA has none, and the number of examples.
@@ -50,7 +51,7 @@ def eval_config(figures: Sequence[AccuracyGate], label: Label) -> Any:
                     *(
                         tfma.MetricConfig(
                             class_name=figure.metric,
-                            config=json.dumps({**figure.config, "name": metric_name(figure)}),
+                            config=json.dumps({**figure.config, "name": figure.name()}),
                         )
                         for figure in figures
                         if figure.output == output
@@ -65,14 +66,9 @@ def eval_config(figures: Sequence[AccuracyGate], label: Label) -> Any:
     )
 
 
-def metric_name(figure: AccuracyGate) -> str:
-    """The name that TFMA's results have a metric by: its title without the output."""
-    return figure.model_copy(update={"output": None}).title()
-
-
 def analyze(
     examples: Examples,
-    paths: dict[str, str],
+    paths: Mapping[Side, str],
     config: Any,
     output: str,
     beam_args: list[str],
@@ -110,9 +106,9 @@ def analyze(
         tfma.extractors.FeaturesExtractor(config, tensor_representations=source.TensorRepresentations()),
         *([transform_extractor(transform, list(paths))] if transform else []),
         tfma.extractors.LabelsExtractor(config),
-        *([class_extractor(classes, examples.label)] if classes is not None else []),
+        *([class_extractor(classes, str(examples.label))] if classes is not None else []),
         tfma.extractors.ExampleWeightsExtractor(config),
-        tflite_extractor(paths, keep),
+        tflite_extractor({str(name): path for name, path in paths.items()}, keep),
         tfma.extractors.UnbatchExtractor(),
         tfma.extractors.SliceKeyExtractor(
             slice_spec=[tfma.slicer.SingleSliceSpec(spec=s) for s in config.slicing_specs]
@@ -146,13 +142,14 @@ def read_metrics(output: str, model: str, figure: AccuracyGate) -> Metrics:
     """
     result = tfma.load_eval_result(output, model_name=model)
     found: Metrics = {}
-    name = metric_name(figure)
+    name = figure.name()
     for slice_key, outputs in result.slicing_metrics:
         of_output = outputs.get(figure.output or "", {})
         metrics = of_output.get("", {})
         # A metric of the top k, or of one class, stands below a key of its own.
         found_by_name = (values[name] for values in of_output.values() if name in values)
-        value = next(found_by_name, {}).get("doubleValue")
+        no_metric: dict[str, Any] = {}
+        value = next(found_by_name, no_metric).get("doubleValue")
         if value == "NaN":
             value = float("nan")
         count = int(metrics.get("example_count", {}).get("doubleValue", 0))
@@ -161,6 +158,6 @@ def read_metrics(output: str, model: str, figure: AccuracyGate) -> Metrics:
     return found
 
 
-def slice_name(key: SliceKey) -> str:
-    """A slice as people write it: `label=3`."""
-    return ",".join(f"{feature}={value}" for feature, value in key)
+def slice_values(key: SliceKey) -> Slice:
+    """A slice of TFMA as verdicts have it."""
+    return tuple(SliceValue(feature, str(value)) for feature, value in key)

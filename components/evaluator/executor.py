@@ -6,7 +6,7 @@ import logging
 import math
 import os
 from collections.abc import Callable
-from dataclasses import asdict
+from functools import partial
 from typing import Any, TypeVar
 
 from tfx.dsl.components.base import base_beam_executor
@@ -27,10 +27,34 @@ from components.common.tflite.kernel import Kernel
 from components.common.tflite.litert import LiteRTModel
 from components.common.tflite.tflite_file import TFLiteFile
 from components.evaluator import accuracy, latency, served_skew, size
-from components.evaluator.params import AccuracyGate, Gate, Limits
-from components.evaluator.verdict import Judgement, Verdict, conclude, judge_figure
+from components.evaluator.judgement import (
+    Failure,
+    FailureKind,
+    Figure,
+    Judgement,
+    Kind,
+    accuracy_figure,
+    latency_figure,
+    size_figure,
+)
+from components.evaluator.judging import conclude, judge_figure
+from components.evaluator.measured import (
+    Accuracy,
+    FileFacts,
+    Latency,
+    Measured,
+    Side,
+    Size,
+    Sizes,
+    Skew,
+    Slice,
+    SliceAccuracy,
+    SliceValue,
+    slice_text,
+)
+from components.evaluator.params import AccuracyGate, Gate, Limits, SliceLimits
+from components.evaluator.verdict import VERDICT_FILE, Verdict
 
-VERDICT_FILE = "verdict.json"
 LATENCY_FILE = "latency.json"
 
 Result = TypeVar("Result")
@@ -71,7 +95,7 @@ def evaluate(
     """
     evaluation = _Evaluation(candidate, baseline, examples, gate, output, seed, beam_args, raw_examples)
     verdict = evaluation.verdict()
-    json_file.write(os.path.join(output, VERDICT_FILE), verdict.to_json())
+    verdict.write(os.path.join(output, VERDICT_FILE))
     return verdict
 
 
@@ -89,7 +113,7 @@ class _Evaluation:
         beam_args: list[str],
         raw_examples: Examples | None = None,
     ):
-        self._files = {
+        self._files: dict[Side, str] = {
             accuracy.CANDIDATE: model_files.tflite_file(candidate),
             accuracy.BASELINE: model_files.tflite_file(baseline),
         }
@@ -100,40 +124,59 @@ class _Evaluation:
         self._output = output
         self._seed = seed
         self._beam_args = beam_args
-        self._failures: list[str] = []
+        self._failures: list[Failure] = []
         self._judgements: list[Judgement] = []
         read = self._attempt("reading the candidate's record", lambda: StepRecord.read(candidate))
         self._record = read or StepRecord()
-        self._measured: dict[str, Any] = {"steps": self._record.steps}
 
     def verdict(self) -> Verdict:
         """Measures everything that can be measured, then concludes."""
-        for name, path in self._files.items():
-            self._attempt(f"loading the {name}", lambda path=path: LiteRTModel(path))
+        for name, kind in (
+            (accuracy.CANDIDATE, FailureKind.CANDIDATE_NOT_LOADED),
+            (accuracy.BASELINE, FailureKind.BASELINE_NOT_LOADED),
+        ):
+            path = self._files[name]
+            self._attempt(f"loading the {name}", partial(LiteRTModel, path), kind)
         loads = not self._failures
-        self._judge_size()
-        self._judge_invariants()
-        self._judge_latency(loads)
-        self._judge_accuracy(loads)
-        if self._examples.transform_uri:
-            self._judge_served(loads)
-        return conclude(self._judgements, self._measured, self._failures)
+        sizes = self._judge_size()
+        file, invariant = self._judge_invariants()
+        times = self._judge_latency(loads)
+        accuracies = self._judge_accuracy(loads)
+        skew = self._judge_served(loads) if self._examples.transform_uri else None
+        measured = Measured(
+            steps=tuple(self._record.steps),
+            size=sizes,
+            file=file,
+            invariants=invariant,
+            latency=times,
+            # The first one is the candidate's accuracy wherever there is room for one alone.
+            accuracy=accuracies[0],
+            accuracies=accuracies if len(accuracies) > 1 else (),
+            served=skew,
+        )
+        return conclude(self._judgements, measured, self._failures)
 
-    def _attempt(self, what: str, measure: Callable[[], Result]) -> Result | None:
-        """Runs a measurement; None and a reason where it fails."""
+    def _attempt(
+        self,
+        what: str,
+        measure: Callable[[], Result],
+        kind: FailureKind = FailureKind.MEASUREMENT_FAILED,
+    ) -> Result | None:
+        """Runs a measurement; None and a failure if it raises."""
         try:
             return measure()
         except Interrupted:
             raise
         except Exception as error:  # whatever goes wrong has to end in a verdict, not in a crash
             logging.getLogger(__name__).exception("%s failed", what)
-            self._failures.append(f"{what} failed: {root_cause(error)}")
+            self._failures.append(Failure(kind, f"{what} failed: {root_cause(error)}"))
             return None
 
     def _judge(
         self,
-        figure: str,
+        figure: Figure,
         limits: Limits,
+        section: str,
         candidate: float | None,
         baseline: float | None,
         ascending: bool = False,
@@ -142,45 +185,63 @@ class _Evaluation:
         shown: str = "",
     ) -> None:
         self._judgements += judge_figure(
-            figure, limits.bounds(), candidate, baseline, ascending, ratio, unit, shown
+            figure, limits.bounds(), candidate, baseline, ascending, ratio, unit, shown, section
         )
 
-    def _judge_size(self) -> None:
-        sizes = {
-            name: self._attempt(f"sizing the {name}", lambda path=path: size.measure(path))
+    def _judge_size(self) -> Sizes | None:
+        def value(found: Size | None) -> float | None:
+            return getattr(found, self._gate.size.of) if found else None
+
+        candidate, baseline = (
+            self._attempt(f"sizing the {name}", partial(size.measure, path))
             for name, path in self._files.items()
-        }
-        values = {name: getattr(s, self._gate.size.of) if s else None for name, s in sizes.items()}
-        if all(sizes.values()):
-            self._measured["size"] = {name: asdict(s) for name, s in sizes.items()}
+        )
         self._judge(
-            "size" if self._gate.size.of == "file" else "gzip size",
+            size_figure(self._gate.size.of),
             self._gate.size,
-            values[accuracy.CANDIDATE],
-            values[accuracy.BASELINE],
+            "gate.size",
+            value(candidate),
+            value(baseline),
             unit="B",
         )
+        return Sizes(candidate, baseline) if candidate and baseline else None
 
-    def _judge_invariants(self) -> None:
-        """Holds the file against what each step was asked for, layer by layer, and against its types."""
+    def _judge_invariants(self) -> tuple[FileFacts | None, dict[str, int | float]]:
+        """Compares the file with what each step was asked for, layer by layer, and with its types."""
         path = self._files[accuracy.CANDIDATE]
         file = self._attempt("reading the file", lambda: tflite_file.read(path))
         found: dict[str, list[Kernel]] = {}
         if file is not None:
             found = file.layer_kernels(self._record.layers)
-            self._measured["file"] = invariants.file_facts(file)
         checks = invariants.check(found, self._record.layers)
         for check in checks:
-            reason = "" if check.met else check.reason(" in the file")
-            name = f"{check.figure}[{check.layer}]"
-            self._judgements.append(
-                Judgement(name, check.bound, check.wanted, check.got, check.met, reason)
+            figure = Figure(
+                f"{check.figure}[{check.layer}]", Kind.INVARIANT, aspect=check.figure, layer=check.layer
             )
-        for type_check in self._attempt("checking the file's types", lambda: self._types(file)) or []:
+            failure = FailureKind.NOT_MEASURED if check.got is None else FailureKind.BEYOND_LIMIT
             self._judgements.append(
-                Judgement(type_check.figure, "type", None, None, type_check.met, type_check.reason)
+                Judgement.on(
+                    figure,
+                    check.bound,
+                    check.wanted,
+                    check.got,
+                    check.reason(" in the file"),
+                    None if check.met else failure,
+                )
             )
-        self._measured["invariants"] = invariants.headline(checks)
+        for one in self._attempt("checking the file's types", lambda: self._types(file)) or []:
+            weights = one.part == "weights"
+            figure = Figure(
+                one.figure,
+                Kind.TYPE,
+                aspect=one.part,
+                layer=one.name if weights else None,
+                tensor=None if weights else one.name or None,
+            )
+            failed = None if one.met else FailureKind.WRONG_TYPE
+            self._judgements.append(Judgement.on(figure, "type", None, None, one.reason, failed))
+        facts = FileFacts.of(invariants.file_facts(file)) if file is not None else None
+        return facts, invariants.headline(checks)
 
     def _types(self, file: TFLiteFile | None) -> list[TypeCheck]:
         if self._record.techniques()[-1:] != ["convert"]:
@@ -189,10 +250,10 @@ class _Evaluation:
             return []  # which has been said
         return file_types.check(file, self._record.steps[-1], self._record.float_layers)
 
-    def _judge_latency(self, loads: bool) -> None:
+    def _judge_latency(self, loads: bool) -> Latency | None:
         gate = self._gate.latency
 
-        def measure() -> latency.Latency:
+        def measure() -> latency.Measurement:
             progress.report("measuring latency")
             inputs = LiteRTModel(self._files[accuracy.BASELINE]).inputs
             examples = self._examples.load("eval", inputs)
@@ -210,164 +271,174 @@ class _Evaluation:
             return measured
 
         result = self._attempt("measuring latency", measure) if loads else None
-        if result:
-            self._measured["latency"] = result.figures()
+        figures = result.figures if result else None
         self._judge(
-            f"p{gate.percentile} latency",
+            latency_figure(gate.percentile),
             gate,
-            result.candidate[gate.percentile] if result else None,
-            result.baseline[gate.percentile] if result else None,
-            ratio=result.ratio_high if result else None,
+            "gate.latency",
+            figures.at("candidate") if figures else None,
+            figures.at("baseline") if figures else None,
+            ratio=figures.ratio_high if figures else None,
             unit="ms",
         )
+        return figures
 
-    def _judge_accuracy(self, loads: bool) -> None:
+    def _judge_accuracy(self, loads: bool) -> tuple[Accuracy, ...]:
         measured = self._attempt("measuring accuracy", self._analyze) if loads else None
-        figures = self._gate.figures()
-        for figure, gate in figures.items():
-            candidate, baseline = (measured or {}).get(figure, ({}, {}))
-            found = self._judge_accuracy_of(figure, gate, candidate, baseline)
-            # The first one is the candidate's accuracy wherever there is room for one alone.
-            self._measured.setdefault("accuracy", found)
-            if len(figures) > 1:
-                self._measured.setdefault("accuracies", []).append(found)
+        gates = self._gate.accuracies()
+        return tuple(
+            self._judge_accuracy_of(gate, section, *(measured[index] if measured else ({}, {})))
+            for index, (gate, section) in enumerate(zip(gates, self._gate.sections(), strict=True))
+        )
 
     def _judge_accuracy_of(
         self,
-        figure: str,
         gate: AccuracyGate,
+        section: str,
         candidate: accuracy.Metrics,
         baseline: accuracy.Metrics,
-    ) -> dict[str, Any]:
-        """Judges a metric and its slices; returns what was measured."""
-        found = {
-            **({"figure": gate.title()} if figure != "accuracy" or gate.output else {}),
-            **({"output": gate.output} if gate.output else {}),
-            "metric": gate.metric,
-            "higher_is_better": gate.ascending(),
-            "candidate": candidate.get((), (None, 0))[0],
-            "baseline": baseline.get((), (None, 0))[0],
-            "examples": candidate.get((), (None, 0))[1],
-            "slices": [
-                {
-                    "slice": accuracy.slice_name(key),
-                    "candidate": value,
-                    "baseline": baseline.get(key, (None, 0))[0],
-                    "examples": count,
-                }
-                for key, (value, count) in sorted(candidate.items(), key=str)
-                if key
-            ],
-        }
-        self._judge_metric(figure, gate, gate, (), candidate, baseline)
-        for limits in gate.slices:
+    ) -> Accuracy:
+        """Judges a metric and its slices."""
+        self._judge_metric(gate, section, gate, (), candidate, baseline)
+        for index, limits in enumerate(gate.slices):
+            place = f"{section}.slices.{index}"
             features = tuple(sorted(limits.features()))
             keys = [k for k in candidate if k and tuple(sorted(n for n, _ in k)) == features]
-            missing = [] if keys else ["×".join(features)]
             if limits.values:
                 there = {str(key[0][1]): key for key in keys}
                 keys = [there[str(v)] for v in limits.values if str(v) in there]
-                missing = [f"{features[0]}={v}" for v in limits.values if str(v) not in there]
-            for which in missing:
-                reason = f"{_shown(figure, gate)} by {which} was not measured: there is no such slice"
-                for bound, limit in limits.bounds().items():
-                    self._judgements.append(
-                        Judgement(f"{figure}[{which}]", bound, limit, None, False, reason)
-                    )
+                for wanted in map(str, limits.values):
+                    if wanted not in there:
+                        self._judge_missing(gate, limits, place, (SliceValue(features[0], wanted),))
+            elif not keys:
+                self._judge_missing(gate, limits, place, tuple(SliceValue(n, None) for n in features))
             for key in sorted(keys, key=str):
-                name = f"{figure}[{accuracy.slice_name(key)}]"
-                self._judge_metric(name, limits, gate, key, candidate, baseline)
-        return found
+                self._judge_metric(limits, place, gate, key, candidate, baseline)
+        value, examples = candidate.get((), (None, 0))
+        return Accuracy(
+            metric=gate.metric,
+            higher_is_better=gate.ascending(),
+            candidate=value,
+            baseline=baseline.get((), (None, 0))[0],
+            examples=examples,
+            slices=tuple(
+                SliceAccuracy(
+                    slice_text(accuracy.slice_values(key)),
+                    value,
+                    baseline.get(key, (None, 0))[0],
+                    count,
+                    accuracy.slice_values(key),
+                )
+                for key, (value, count) in sorted(candidate.items(), key=str)
+                if key
+            ),
+            figure=gate.title() if self._several or gate.output else None,
+            output=gate.output,
+        )
+
+    @property
+    def _several(self) -> bool:
+        """Whether the gate has a list of metrics, which names its figures by their titles."""
+        return isinstance(self._gate.accuracy, list)
+
+    def _figure(self, gate: AccuracyGate, slice_: Slice = ()) -> Figure:
+        return accuracy_figure(gate.name(), gate.output, slice_, self._several)
+
+    def _shown(self, gate: AccuracyGate) -> str:
+        """A metric in a reason's text: its title if there are several, or if it is an error."""
+        plain = not self._several and gate.ascending() and not gate.output
+        return "accuracy" if plain else gate.title()
+
+    def _judge_missing(self, gate: AccuracyGate, limits: SliceLimits, section: str, missing: Slice) -> None:
+        reason = f"{self._shown(gate)} by {slice_text(missing)} was not measured: there is no such slice"
+        figure = self._figure(gate, missing)
+        self._judgements += [
+            Judgement.on(
+                figure, bound, limit, None, reason, FailureKind.NO_SUCH_SLICE, f"{section}.{bound}"
+            )
+            for bound, limit in limits.bounds().items()
+        ]
 
     def _judge_metric(
         self,
-        figure: str,
         limits: Limits,
+        section: str,
         gate: AccuracyGate,
         key: accuracy.SliceKey,
         candidate: accuracy.Metrics,
         baseline: accuracy.Metrics,
     ) -> None:
-        shown = _shown(figure, gate)
+        slice_ = accuracy.slice_values(key)
+        shown = f"{self._shown(gate)}[{slice_text(slice_)}]" if slice_ else self._shown(gate)
         value, reference = candidate.get(key, (None, 0))[0], baseline.get(key, (None, 0))[0]
         if value is not None and not math.isfinite(value):
-            self._failures.append(f"{shown} is {value}: {gate.metric} is not defined for these predictions")
-        self._judge(figure, limits, value, reference, ascending=gate.ascending(), shown=shown)
+            self._failures.append(
+                Failure(
+                    FailureKind.METRIC_UNDEFINED,
+                    f"{shown} is {value}: {gate.metric} is not defined for these predictions",
+                )
+            )
+        self._judge(
+            self._figure(gate, slice_), limits, section, value, reference, gate.ascending(), shown=shown
+        )
 
-    def _judge_served(self, loads: bool) -> None:
-        """Holds what is served, from raw features on, against what the gate has measured."""
+    def _judge_served(self, loads: bool) -> Skew | None:
+        """Compares what is served, from raw features on, with what the gate has measured."""
 
-        def measure() -> served_skew.Skew:
+        def measure() -> Skew:
             progress.report("comparing with the served model")
             if self._raw_examples is None:
                 raise ValueError("the examples went through Transform, and the raw ones were not given")
             return served_skew.measure(self._candidate, self._raw_examples, self._examples)
 
         skew = self._attempt("comparing with the served model", measure) if loads else None
-        if skew is not None:
-            self._measured["served"] = asdict(skew)
         self._judgements += served_skew.judge(skew)
+        return skew
 
-    def _analyze(self) -> dict[str, tuple[accuracy.Metrics, accuracy.Metrics]]:
-        """Figure → the candidate's metric and the baseline's."""
+    def _analyze(self) -> list[tuple[accuracy.Metrics, accuracy.Metrics]]:
+        """Of each metric of the gate, the candidate's values and the baseline's."""
         progress.report("measuring accuracy")
-        figures = self._gate.figures()
+        gates = self._gate.accuracies()
         accuracy.analyze(
             self._examples,
             self._files,
-            accuracy.eval_config(list(figures.values()), self._examples.label),
+            accuracy.eval_config(gates, self._examples.label),
             self._output,
             self._beam_args,
             self._raw_examples,
         )
-        results = {
-            name: (
-                accuracy.read_metrics(self._output, accuracy.CANDIDATE, figure),
-                accuracy.read_metrics(self._output, accuracy.BASELINE, figure),
+        results = [
+            (
+                accuracy.read_metrics(self._output, accuracy.CANDIDATE, gate),
+                accuracy.read_metrics(self._output, accuracy.BASELINE, gate),
             )
-            for name, figure in figures.items()
-        }
-        for name, (candidate, _) in results.items():
+            for gate in gates
+        ]
+        for gate, (candidate, _) in zip(gates, results, strict=True):
             if candidate.get((), (None, 0))[0] is None:
-                raise ValueError(f"TFMA gave no value for {figures[name].title()}")
+                raise ValueError(f"TFMA gave no value for {gate.title()}")
         return results
-
-
-def _shown(figure: str, gate: AccuracyGate) -> str:
-    """A figure in words: by the metric where there are several, and where it is an error."""
-    name, bracket, slice_ = figure.partition("[") if figure.startswith("accuracy[") else (figure, "", "")
-    if name == "accuracy" and gate.ascending() and not gate.output:
-        return figure
-    if name != "accuracy":
-        return figure.removeprefix("accuracy/")
-    return f"{gate.title()}{bracket}{slice_}"
 
 
 def headline(verdict: Verdict) -> Facts:
     """The figures of a verdict that ML Metadata keeps as custom properties."""
-    facts: Facts = {"blessed": int(verdict.blessed), "reason": "; ".join(verdict.reasons)[:500]}
     measured = verdict.measured
     values = {
-        "accuracy": measured.get("accuracy", {}).get("candidate"),
-        "baseline_accuracy": measured.get("accuracy", {}).get("baseline"),
-        "latency_ratio": measured.get("latency", {}).get("ratio"),
-        "bytes": measured.get("size", {}).get("candidate", {}).get("file"),
-        "gzip_bytes": measured.get("size", {}).get("candidate", {}).get("gzip"),
+        "accuracy": measured.accuracy.candidate if measured.accuracy else None,
+        "baseline_accuracy": measured.accuracy.baseline if measured.accuracy else None,
+        "latency_ratio": measured.latency.ratio if measured.latency else None,
+        "bytes": measured.bytes("file"),
+        "gzip_bytes": measured.bytes("gzip"),
     }
-    facts.update({name: value for name, value in values.items() if value is not None})
-    for found in measured.get("accuracies", []):
-        facts.update(
-            {
-                name: value
-                for name, value in (
-                    (f"accuracy/{found['figure']}", found["candidate"]),
-                    (f"baseline_accuracy/{found['figure']}", found["baseline"]),
-                )
-                if value is not None
-            }
-        )
-    facts.update(measured.get("invariants", {}))
-    return facts
+    for found in measured.accuracies:
+        values[f"accuracy/{found.title}"] = found.candidate
+        values[f"baseline_accuracy/{found.title}"] = found.baseline
+    return {
+        "blessed": int(verdict.blessed),
+        "reason": "; ".join(verdict.reasons)[:500],
+        **{name: value for name, value in values.items() if value is not None},
+        **measured.invariants,
+    }
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from components.common.tflite.litert import LiteRTModel
+from components.evaluator.measured import Latency
 
 PERCENTILES = (50, 90, 99)
 CONFIDENCE = 0.95
@@ -19,43 +21,21 @@ _RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
-class Latency:
-    """Times of one inference.
+class Measurement:
+    """Latency, and the single times that it was computed from.
 
     Attributes:
-        candidate: Percentile → milliseconds.
-        baseline: Percentile → milliseconds.
-        percentile: The gate's.
-        ratio: Candidate / baseline, at that percentile.
-        ratio_low: Lower end of the ratio's bootstrap interval.
-        ratio_high: Upper end.
-        threads: Of the interpreters.
-        repetitions: Timed inferences of each.
-        cpu: What they ran on.
+        figures: Percentiles and their ratio.
         candidate_times: Milliseconds of each repetition, in order.
         baseline_times: The same; a repetition of both is one turn.
     """
 
-    candidate: dict[int, float]
-    baseline: dict[int, float]
-    percentile: int
-    ratio: float
-    ratio_low: float
-    ratio_high: float
-    threads: int
-    repetitions: int
-    cpu: str
+    figures: Latency
     candidate_times: tuple[float, ...]
     baseline_times: tuple[float, ...]
 
-    def figures(self) -> dict[str, Any]:
-        """What is said of the times, without the times."""
-        figures = asdict(self)
-        del figures["candidate_times"], figures["baseline_times"]
-        return figures
-
     def samples(self) -> dict[str, Any]:
-        """The times themselves, from which the figures can be computed again."""
+        """The times as JSON values; the figures can be computed from them again."""
         return {
             "unit": "ms",
             "candidate": list(self.candidate_times),
@@ -66,13 +46,13 @@ class Latency:
 def measure(
     candidate: str,
     baseline: str,
-    example: Mapping[str, np.ndarray],
+    example: Mapping[str, NDArray[Any]],
     percentile: int,
     threads: int,
     repetitions: int,
     warmup: int,
     seed: int,
-) -> Latency:
+) -> Measurement:
     """Times both files by turns, so that both meet the same load of the machine.
 
     Args:
@@ -103,23 +83,25 @@ def measure(
             times[which, turn] = time.perf_counter_ns() - start
     times /= 1e6
     low, high = ratio_interval(times[0], times[1], percentile, seed)
-    return Latency(
-        candidate={p: float(np.percentile(times[0], p)) for p in PERCENTILES},
-        baseline={p: float(np.percentile(times[1], p)) for p in PERCENTILES},
-        percentile=percentile,
-        ratio=float(np.percentile(times[0], percentile) / np.percentile(times[1], percentile)),
-        ratio_low=low,
-        ratio_high=high,
-        threads=threads,
-        repetitions=repetitions,
-        cpu=cpu_name(),
+    return Measurement(
+        Latency(
+            candidate={p: float(np.percentile(times[0], p)) for p in PERCENTILES},
+            baseline={p: float(np.percentile(times[1], p)) for p in PERCENTILES},
+            percentile=percentile,
+            ratio=float(np.percentile(times[0], percentile) / np.percentile(times[1], percentile)),
+            ratio_low=low,
+            ratio_high=high,
+            threads=threads,
+            repetitions=repetitions,
+            cpu=cpu_name(),
+        ),
         candidate_times=tuple(times[0].tolist()),
         baseline_times=tuple(times[1].tolist()),
     )
 
 
 def ratio_interval(
-    candidate: np.ndarray, baseline: np.ndarray, percentile: int, seed: int
+    candidate: NDArray[Any], baseline: NDArray[Any], percentile: int, seed: int
 ) -> tuple[float, float]:
     """Bootstrap interval of the ratio of two percentiles, 95 %.
 
@@ -134,7 +116,7 @@ def ratio_interval(
         (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13).
     """
 
-    def ratio(c: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
+    def ratio(c: NDArray[Any], b: NDArray[Any], axis: int = -1) -> NDArray[Any]:
         return np.percentile(c, percentile, axis=axis) / np.percentile(b, percentile, axis=axis)
 
     interval = stats.bootstrap(

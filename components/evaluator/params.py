@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from components.common.base import metric_direction
-from components.common.base.step_options import Options
+from components.common.base.options import Options
+from components.evaluator.judgement import BOUNDS, LimitBound
 
 _SIZE_UNITS = {
     "b": 1,
@@ -57,10 +58,10 @@ class Limits(Options):
             raise ValueError(f"min ({self.min:g}) is above max ({self.max:g}): nothing could pass")
         return self
 
-    def bounds(self) -> dict[str, float]:
+    def bounds(self) -> dict[LimitBound, float]:
         """The bounds that are set, by name."""
-        named = {name: getattr(self, name) for name in ("min", "max", "max_drop", "max_ratio")}
-        return {name: value for name, value in named.items() if value is not None}
+        named = {bound: getattr(self, bound) for bound in BOUNDS}
+        return {bound: value for bound, value in named.items() if value is not None}
 
 
 class SliceLimits(Limits):
@@ -124,12 +125,14 @@ class AccuracyGate(Limits):
             raise ValueError("config: name is set by Paredown; leave it out")
         return self
 
+    def name(self) -> str:
+        """The metric with its arguments: `Precision(top_k=2)`."""
+        arguments = ", ".join(f"{name}={json.dumps(value)}" for name, value in sorted(self.config.items()))
+        return f"{self.metric}({arguments})" if arguments else self.metric
+
     def title(self) -> str:
         """The metric as people read it: `Precision(top_k=2) of tags`."""
-        arguments = ", ".join(f"{name}={json.dumps(value)}" for name, value in sorted(self.config.items()))
-        return (f"{self.metric}({arguments})" if arguments else self.metric) + (
-            f" of {self.output}" if self.output else ""
-        )
+        return f"{self.name()} of {self.output}" if self.output else self.name()
 
     def direction_is_known(self) -> bool:
         """Whether it is written, or can be told from the metric's name."""
@@ -185,7 +188,7 @@ class Gate(Options):
 
     @model_validator(mode="after")
     def _has_limits(self) -> Gate:
-        figures = self.figures().values()
+        figures = self.accuracies()
         slices = [limits for figure in figures for limits in figure.slices]
         sections = [*figures, self.latency, self.size, *slices]
         if not any(section.bounds() for section in sections):
@@ -207,8 +210,8 @@ class Gate(Options):
         """The metrics, in their order."""
         return list(self.accuracy) if isinstance(self.accuracy, list) else [self.accuracy]
 
-    def figures(self) -> dict[str, AccuracyGate]:
-        """The metrics by the names that judgements go by: `accuracy`, or `accuracy/<title>` of a list."""
+    def sections(self) -> list[str]:
+        """The config section of each metric: `gate.accuracy`, or `gate.accuracy.<index>` of a list."""
         if isinstance(self.accuracy, list):
-            return {f"accuracy/{figure.title()}": figure for figure in self.accuracy}
-        return {"accuracy": self.accuracy}
+            return [f"gate.accuracy.{index}" for index in range(len(self.accuracy))]
+        return ["gate.accuracy"]

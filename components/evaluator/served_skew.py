@@ -8,50 +8,29 @@ file was converted from.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from components.common.data.examples import Examples, content_digests
 from components.common.models import model_files, served_model
 from components.common.tflite.litert import LiteRTModel
 from components.common.tflite.tflite_file import SIGNATURE
-from components.evaluator.verdict import Judgement, judge_figure
+from components.evaluator.judgement import Figure, Judgement, Kind
+from components.evaluator.judging import judge_figure
+from components.evaluator.measured import Skew
 
-FEATURES = "served features"
-FILE = "served prediction of the file"
-MODEL = "served prediction of the SavedModel"
+FEATURES = Figure("served features", Kind.SERVED, aspect="features")
+FILE = Figure("served prediction of the file", Kind.SERVED, aspect="file")
+MODEL = Figure("served prediction of the SavedModel", Kind.SERVED, aspect="model")
 # Kernels of TensorFlow's logarithm, exponential function and others differ in a value's last bits by its place
 # in a batch: 3 of 2^-24 were measured.
 _ROUNDING = 1e-6
 # Examples that are predicted one by one.
 _PREDICTED = 200
 _PAIRINGS = 4
-
-
-@dataclass(frozen=True)
-class Skew:
-    """Differences on the eval split.
-
-    Attributes:
-        examples: Examples whose features were compared: all of the split.
-        differing: Of these, the ones whose served features are not the pipeline's.
-        rounded: The ones whose features differ in their last bits.
-        predicted: Examples whose predictions were compared.
-        file_error: Greatest difference between the file's predictions on served features and on the pipeline's.
-        model_error: Greatest difference between the SavedModel's predictions on raw examples and the file's.
-        conversion_error: How far the file is from the model that it was converted from, by the converter.
-        tolerance: What float32 arithmetic may add to that.
-    """
-
-    examples: int
-    differing: int
-    rounded: int
-    predicted: int
-    file_error: float
-    model_error: float
-    conversion_error: float
-    tolerance: float
 
 
 def measure(candidate: str, raw: Examples, examples: Examples) -> Skew:
@@ -107,7 +86,7 @@ def measure(candidate: str, raw: Examples, examples: Examples) -> Skew:
 
 def judge(skew: Skew | None) -> list[Judgement]:
     """What must hold; where nothing was measured, nothing holds."""
-    bounds = {
+    bounds: dict[Figure, tuple[float, float | None]] = {
         FEATURES: (0.0, skew.differing if skew else None),
         FILE: (0.0, skew.file_error if skew else None),
         MODEL: (skew.conversion_error + skew.tolerance, skew.model_error) if skew else (0.0, None),
@@ -131,11 +110,11 @@ class Pairs:
         kind: Example of the pipeline's → _EQUAL, _ROUNDED or _DIFFERS.
     """
 
-    served: np.ndarray
-    kind: np.ndarray
+    served: NDArray[Any]
+    kind: NDArray[Any]
 
 
-def pair(served: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> Pairs:
+def pair(served: dict[str, NDArray[Any]], expected: dict[str, NDArray[Any]]) -> Pairs:
     """Finds for each example the served one, by its features: Transform does not keep their order.
 
     Args:
@@ -175,13 +154,13 @@ def pair(served: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> Pair
     return Pairs(found, kind)
 
 
-def _flat(columns: dict[str, np.ndarray], names: list[str]) -> np.ndarray:
+def _flat(columns: dict[str, NDArray[Any]], names: list[str]) -> NDArray[Any]:
     return np.concatenate(
         [columns[n].reshape(len(columns[n]), -1).astype(np.float64) for n in names], axis=1
     )
 
 
-def _to_predict(compared: np.ndarray, kind: np.ndarray) -> list[int]:
+def _to_predict(compared: NDArray[Any], kind: NDArray[Any]) -> list[int]:
     """Examples to predict: of what the converter has compared, and whatever differs first, as it tells most.
 
     Last bits may tip an integer over; where there are others, those examples are left out, so that equal
@@ -193,7 +172,7 @@ def _to_predict(compared: np.ndarray, kind: np.ndarray) -> list[int]:
     return list(chosen) or list(compared[:_PREDICTED])
 
 
-def _batched(signature: object, records: list[bytes]) -> dict[str, np.ndarray]:
+def _batched(signature: object, records: list[bytes]) -> dict[str, NDArray[Any]]:
     parts = [
         signature(tf.constant(records[start : start + 1024]))  # type: ignore[operator]
         for start in range(0, len(records), 1024)
@@ -201,7 +180,7 @@ def _batched(signature: object, records: list[bytes]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([part[name].numpy() for part in parts]) for name in parts[0]}
 
 
-def _difference(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> float:
+def _difference(ours: dict[str, NDArray[Any]], theirs: dict[str, NDArray[Any]]) -> float:
     """Greatest absolute difference; NaN where a value is."""
     return float(
         np.max(

@@ -59,9 +59,9 @@ def _beside_exclude(file: TFLiteFile, exclude: list[str]) -> list[Refusal]:
     checks = file_types.check(file, {"quantization": "int8", "io": "float32"}, exclude)
     found = []
     for check in checks:
-        if check.met or not check.figure.startswith("weights["):
+        if check.met or check.part != "weights":
             continue
-        layer = check.figure.removeprefix("weights[").removesuffix("]")
+        layer = check.name
         if matches(layer, exclude):
             reason = "would be int8 all the same, as all around it is; take it out of `exclude`"
         else:

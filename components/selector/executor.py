@@ -5,73 +5,64 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from typing import Any
 
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
-from components.common.base import file_hashes, json_file
+from components.common.base import file_hashes
 from components.common.base.blessing import bless
-from components.selector.params import named_by
-
-REPORT_FILE = "report.json"
-VERDICT_FILE = "verdict.json"
-
-Verdict = dict[str, Any]
+from components.evaluator.measured import Accuracy
+from components.evaluator.verdict import VERDICT_FILE, Verdict
+from components.selector.params import SelectOptions, named_by
+from components.selector.report import REPORT_FILE, SelectorReport
 
 
-def accuracy_of(verdict: Verdict, of: str | None = None) -> dict[str, Any]:
-    """What was measured of the gate's metric, or of the one that `select.of` names; empty where it was not."""
-    measured = verdict["measured"]
-    figures = measured.get("accuracies")
-    if of is None or figures is None:
-        return measured.get("accuracy", {})
-    found = named_by(figures, of)
-    return figures[found[0]] if len(found) == 1 else {}
+def accuracy_of(verdict: Verdict, of: str | None = None) -> Accuracy | None:
+    """The gate's metric, or the one that `select.of` names; None if it was not measured."""
+    metrics = verdict.measured.metrics
+    if of is None or len(metrics) < 2:
+        return verdict.measured.accuracy
+    found = named_by([(one.title, one.metric, one.output) for one in metrics], of)
+    return metrics[found[0]] if len(found) == 1 else None
 
 
 def figure(verdict: Verdict, name: str, of: str | None = None) -> float | None:
-    """A candidate's figure by the name that `select` uses; None where it was not measured."""
-    measured = verdict["measured"]
+    """A candidate's figure by the name that `select` uses; None if it was not measured."""
+    measured = verdict.measured
     if name == "accuracy":
-        return accuracy_of(verdict, of).get("candidate")
+        accuracy = accuracy_of(verdict, of)
+        return accuracy.candidate if accuracy else None
     if name == "latency":
-        latency = measured.get("latency", {})
-        return latency.get("candidate", {}).get(str(latency.get("percentile")))
-    sizes = measured.get("size", {}).get("candidate", {})
-    return sizes.get({"size": "file", "gzip_size": "gzip"}[name])
+        return measured.milliseconds()
+    return measured.bytes("gzip" if name == "gzip_size" else "file")
 
 
-def select(verdicts: dict[str, Verdict], blessed: dict[str, bool], options: dict[str, Any]) -> str | None:
+def select(
+    verdicts: Mapping[str, Verdict], blessed: Mapping[str, bool], options: SelectOptions
+) -> str | None:
     """Names the winner.
 
     Args:
-        verdicts: Candidate → its verdict.json.
+        verdicts: Candidate → its verdict.
         blessed: Candidate → whether its `ModelBlessing` says so, which is what counts.
-        options: As in components.selector.params.
+        options: What the winner is best at.
 
     Returns:
         The blessed candidate that is best at what `options` ask for; ties go to the better accuracy,
-        then to the first name. None where no candidate is blessed or has the figure.
+        then to the first name. None if no candidate is blessed and has the figure.
     """
-    wanted, of = options["minimize"] or options["maximize"], options.get("of")
+    wanted = options.minimize or "accuracy"
     rows = []
     for name, verdict in verdicts.items():
-        value = figure(verdict, wanted, of)
-        if not (blessed[name] and verdict["blessed"]) or value is None:
+        value = figure(verdict, wanted, options.of)
+        accuracy = accuracy_of(verdict, options.of)
+        if not (blessed[name] and verdict.blessed) or value is None or accuracy is None:
             continue
-        accuracy = figure(verdict, "accuracy", of) or 0.0
-        sign = -1 if accuracy_of(verdict, of)["higher_is_better"] else 1
-        rank = sign * accuracy
+        rank = (-1 if accuracy.higher_is_better else 1) * (accuracy.candidate or 0.0)
         rows.append((rank if wanted == "accuracy" else value, rank, name))
     return min(rows)[2] if rows else None
-
-
-def build_report(
-    verdicts: dict[str, Verdict], winner: str | None, options: dict[str, Any]
-) -> dict[str, Any]:
-    """What the report artifact holds: the winner, what it was selected by, and every verdict."""
-    return {"winner": winner, "select": options, "candidates": verdicts}
 
 
 class Executor(base_executor.BaseExecutor):
@@ -92,18 +83,17 @@ class Executor(base_executor.BaseExecutor):
                 `blessing` (ModelBlessing), not blessed where there is none; `report` (OptimizationReport).
             exec_properties: `candidates` and `select`, both JSON.
         """
-        options = json.loads(exec_properties["select"])
+        options = SelectOptions.model_validate_json(exec_properties["select"])
         verdicts, blessed, models = {}, {}, {}
         for name in json.loads(exec_properties["candidates"]):
             key = name.replace("-", "_")
             evaluation = artifact_utils.get_single_uri(input_dict[f"evaluation_{key}"])
-            with open(os.path.join(evaluation, VERDICT_FILE), encoding="utf-8") as file:
-                verdicts[name] = json.load(file)
+            verdicts[name] = Verdict.read(os.path.join(evaluation, VERDICT_FILE))
             blessing = artifact_utils.get_single_instance(input_dict[f"blessing_{key}"])
             blessed[name] = blessing.get_int_custom_property("blessed") == 1
             models[name] = artifact_utils.get_single_uri(input_dict[f"model_{key}"])
         winner = select(verdicts, blessed, options)
-        self._write_report(output_dict, build_report(verdicts, winner, options))
+        self._write_report(output_dict, SelectorReport(winner, options, verdicts))
         bless(artifact_utils.get_single_instance(output_dict["blessing"]), winner is not None)
         model = artifact_utils.get_single_instance(output_dict["model"])
         os.makedirs(model.uri, exist_ok=True)
@@ -113,10 +103,9 @@ class Executor(base_executor.BaseExecutor):
             digests = file_hashes.model_digests(model.uri)
             model.set_string_custom_property(file_hashes.FILES, file_hashes.as_property(digests))
 
-    def _write_report(self, output_dict: dict[str, list[Any]], report: dict[str, Any]) -> None:
+    def _write_report(self, output_dict: dict[str, list[Any]], report: SelectorReport) -> None:
         artifact = artifact_utils.get_single_instance(output_dict["report"])
-        json_file.write(os.path.join(artifact.uri, REPORT_FILE), report)
-        artifact.set_string_custom_property("winner", report["winner"] or "")
-        artifact.set_int_custom_property("candidates", len(report["candidates"]))
-        passed = sum(verdict["blessed"] for verdict in report["candidates"].values())
-        artifact.set_int_custom_property("passed", passed)
+        report.write(os.path.join(artifact.uri, REPORT_FILE))
+        artifact.set_string_custom_property("winner", report.winner or "")
+        artifact.set_int_custom_property("candidates", len(report.candidates))
+        artifact.set_int_custom_property("passed", len(report.passed))

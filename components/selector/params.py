@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import Field, model_validator
 
-from components.common.base.step_options import Options
+from components.common.base.options import Options
 
 Figure = Literal["size", "gzip_size", "latency"]
 
@@ -41,15 +41,11 @@ class SelectOptions(Options):
         return self
 
 
-def named_by(figures: Sequence[Mapping[str, Any]], of: str) -> list[int]:
+def named_by(metrics: Sequence[tuple[str, str, str | None]], of: str) -> list[int]:
     """Indices of the metrics that `select.of` names.
 
     Args:
-        figures: `figure` (the title), `metric` and, where it is of one of several outputs, `output` of each.
+        metrics: Title, TFMA's class name and output of each; the output is None if the model has one output.
         of: The option.
     """
-    return [
-        index
-        for index, figure in enumerate(figures)
-        if of in (figure.get("figure"), figure.get("output"), figure.get("metric"))
-    ]
+    return [index for index, names in enumerate(metrics) if of in names]

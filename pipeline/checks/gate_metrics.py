@@ -80,7 +80,7 @@ def _check_selection(config: Config, figures: list[AccuracyGate]) -> Iterator[Pr
                 ("select", "maximize"),
             )
         return
-    described = [{"figure": f.title(), "metric": f.metric, "output": f.output} for f in figures]
+    described = [(f.title(), f.metric, f.output) for f in figures]
     found = named_by(described, config.select.of)
     if len(found) != 1:
         yield Problem(

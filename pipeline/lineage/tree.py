@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from components.evaluator.verdict import distinct
+from components.evaluator.judging import distinct
 from pipeline.base.texts import bytes_text, duration_text
 from pipeline.lineage import facts
 from pipeline.store.state import State

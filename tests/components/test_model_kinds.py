@@ -220,10 +220,10 @@ def test_regression_is_judged_by_its_error_where_less_is_better(regression: Kind
             ("baseline", regression.converted("float32", quantization="float32")),
         )
     }
-    measured = verdict.measured["accuracy"]
-    assert measured["higher_is_better"] is False
+    measured = verdict.measured.accuracy
+    assert measured.higher_is_better is False
     for side, value in expected.items():
-        assert measured[side] == pytest.approx(value, rel=1e-4)
+        assert getattr(measured, side) == pytest.approx(value, rel=1e-4)
     met, missed = [j for j in verdict.judgements if j.figure == "accuracy"]
     assert (met.bound, met.met) == ("max", True)
     assert missed.value == pytest.approx(expected["candidate"] - expected["baseline"], rel=1e-3)
@@ -256,19 +256,19 @@ def test_several_labels_at_once_are_judged_by_metrics_of_vectors(make_kind: Any)
     ]
     verdict = kind.judged(candidate, sections)
     assert verdict.blessed, verdict.reasons
-    found = {entry["figure"]: entry for entry in verdict.measured["accuracies"]}
+    found = {entry.title: entry for entry in verdict.measured.accuracies}
     given, tags = kind.predicted(candidate)["tags"], kind.columns["tags"]
     right = (given > 0.5) == tags
-    assert found["BinaryAccuracy"]["candidate"] == pytest.approx(right.mean(), abs=1e-6)
-    for entry in found["BinaryAccuracy"]["slices"]:
-        chosen = kind.columns["group"] == int(entry["slice"].removeprefix("group="))
-        assert entry["candidate"] == pytest.approx(right[chosen].mean(), abs=1e-6)
+    assert found["BinaryAccuracy"].candidate == pytest.approx(right.mean(), abs=1e-6)
+    for entry in found["BinaryAccuracy"].slices:
+        chosen = kind.columns["group"] == int(entry.values[0].value)
+        assert entry.candidate == pytest.approx(right[chosen].mean(), abs=1e-6)
     # Of all labels as one list: the micro average.
     area = metrics.roc_auc_score(tags.ravel(), given.ravel())
-    assert found["AUC(num_thresholds=10000)"]["candidate"] == pytest.approx(area, abs=1e-3)
+    assert found["AUC(num_thresholds=10000)"].candidate == pytest.approx(area, abs=1e-3)
     best = tags[np.arange(len(tags)), given.argmax(axis=1)]
-    assert found["Precision(top_k=1)"]["candidate"] == pytest.approx(best.mean(), abs=1e-6)
-    assert found["Precision"]["candidate"] == pytest.approx(tags[given > 0.5].mean(), abs=1e-6)
+    assert found["Precision(top_k=1)"].candidate == pytest.approx(best.mean(), abs=1e-6)
+    assert found["Precision"].candidate == pytest.approx(tags[given > 0.5].mean(), abs=1e-6)
     student = kind.job(
         "student", DistillOptions(student="smaller_multilabel", epochs=8, learning_rate=0.01)
     )
@@ -350,10 +350,14 @@ def test_each_output_is_judged_by_its_own_metric(two: Kind) -> None:
     outputs = two.predicted(candidate)
     error = np.abs(outputs["gap"][:, 0] - two.columns["difference"]).mean()
     right = np.mean(outputs["side"].argmax(axis=1) == two.columns["bigger"])
-    gap, side = verdict.measured["accuracies"]
-    assert (gap["output"], gap["candidate"]) == ("gap", pytest.approx(error, rel=1e-4))
-    assert (side["output"], side["candidate"]) == ("side", pytest.approx(right, abs=1e-6))
-    assert verdict.measured["accuracy"] == gap
+    gap, side = verdict.measured.accuracies
+    assert (gap.output, gap.candidate) == ("gap", pytest.approx(error, rel=1e-4))
+    assert (side.output, side.candidate) == ("side", pytest.approx(right, abs=1e-6))
+    assert verdict.measured.accuracy == gap
+    (missed,) = verdict.missed
+    assert (missed.metric, missed.output, missed.key) == (
+        "MeanAbsoluteError", "gap", "gate.accuracy.0.max"
+    )  # fmt: skip
     (reason,) = verdict.reasons
     assert reason.startswith("MeanAbsoluteError of gap 0.") and reason.endswith("is above 1e-06")
 
@@ -406,7 +410,7 @@ def test_rows_of_a_digit_as_a_sequence(make_kind: Any, kind: str) -> None:
     verdict = found.judged(candidate, {"metric": "SparseCategoricalAccuracy", "min": 0.8, "max_drop": 0.03})
     assert verdict.blessed, verdict.reasons
     right = found.predicted(candidate)["digit"].argmax(axis=1) == found.columns["digit"]
-    assert verdict.measured["accuracy"]["candidate"] == pytest.approx(right.mean(), abs=1e-6)
+    assert verdict.measured.accuracy.candidate == pytest.approx(right.mean(), abs=1e-6)
     (refusal,) = refusals(found.definition.build(), [])
     layer, reason = {
         "recurrent": ("memory", "GRU has no fake quantization in TFMOT"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from components.common.tflite.kernel import Kernel
 from components.common.tflite.tflite_file import TFLiteFile
@@ -65,7 +65,7 @@ class Check:
 
     layer: str
     figure: str
-    bound: str
+    bound: Literal["min", "max"]
     wanted: float
     got: float | None
     pattern: str = ""

@@ -23,14 +23,21 @@ class TypeCheck:
     """One type, as it was asked for and as it is.
 
     Attributes:
-        figure: `weights[layer]`, `input[name]`, `output[name]`, `activations` or `operators`.
+        part: `weights`, `input`, `output`, `activations` or `operators`.
+        name: Of the layer, input or output; empty for the whole file.
         met: Whether it is as it was asked for.
         reason: Why not, in words, where it is not.
     """
 
-    figure: str
+    part: str
+    name: str
     met: bool
     reason: str = ""
+
+    @property
+    def figure(self) -> str:
+        """Its name, for people: `weights[dense]`."""
+        return f"{self.part}[{self.name}]" if self.name else self.part
 
 
 def check(file: TFLiteFile, options: Mapping[str, Any], float_layers: Sequence[str]) -> list[TypeCheck]:
@@ -57,9 +64,9 @@ def check(file: TFLiteFile, options: Mapping[str, Any], float_layers: Sequence[s
     fake = {"FAKE_QUANT"} if options["quantization"] in _INTEGER else {"FAKE_QUANT", "QUANTIZE"}
     left = sorted(fake & set(file.operator_counts))
     checks.append(
-        TypeCheck("operators", not left, f"the file computes fake quantization ({', '.join(left)})")
+        TypeCheck("operators", "", not left, f"the file computes fake quantization ({', '.join(left)})")
         if left
-        else TypeCheck("operators", True)
+        else TypeCheck("operators", "", True)
     )
     return checks
 
@@ -73,7 +80,7 @@ def _allows_float(options: Mapping[str, Any]) -> bool:
 def _weights(
     kernel: Kernel, quantization: str, float_layers: Sequence[str], float_ops: set[str]
 ) -> TypeCheck:
-    figure = f"weights[{kernel.layer or kernel.tensor}]"
+    layer = kernel.layer or kernel.tensor
     left = kernel.operator in float_ops or matches(kernel.layer, float_layers)
     # A ReLU, say, that is fused with the layer: it is in float with it or not at all.
     fused = any(matches(name, float_layers) for name in kernel.layers)
@@ -82,10 +89,8 @@ def _weights(
         worth = kernel.values.size >= _WORTH_QUANTIZING and kernel.operator not in _NEVER_DYNAMIC
         wanted = "int8" if worth else kernel.dtype
     if kernel.dtype == wanted or (fused and not left and kernel.dtype == "float32"):
-        return TypeCheck(figure, True)
-    return TypeCheck(
-        figure, False, f"weights of layer {kernel.layer or kernel.tensor} are {kernel.dtype}, not {wanted}"
-    )
+        return TypeCheck("weights", layer, True)
+    return TypeCheck("weights", layer, False, f"weights of layer {layer} are {kernel.dtype}, not {wanted}")
 
 
 def _ends(file: TFLiteFile, io: str) -> list[TypeCheck]:
@@ -98,7 +103,8 @@ def _ends(file: TFLiteFile, io: str) -> list[TypeCheck]:
             other = real and tensor.dtype != io
             checks.append(
                 TypeCheck(
-                    f"{kind}[{name}]",
+                    kind,
+                    name,
                     not other,
                     f"{kind} {name} is {tensor.dtype}, not {io}" if other else "",
                 )
@@ -111,6 +117,7 @@ def _activations(file: TFLiteFile) -> TypeCheck:
     extra = file.activation_dtypes.get("float32", 0) - ends
     return TypeCheck(
         "activations",
+        "",
         extra <= 0,
         f"{extra} of the values between operators are float32, not integers" if extra > 0 else "",
     )

@@ -18,7 +18,9 @@ from components.common.models.model_files import StepRecord
 from components.common.tflite.litert import LiteRTModel
 from components.evaluator import accuracy
 from components.evaluator.executor import Executor
+from components.evaluator.measured import slice_text
 from components.evaluator.params import AccuracyGate
+from components.evaluator.verdict import Verdict
 from components.selector.executor import figure
 from components.tflite_converter.executor import convert
 from tests.conftest import LABEL_OPTIONS, to_example, write_examples
@@ -93,7 +95,7 @@ def test_an_error_overall_and_in_slices_of_one_and_of_two_features(tmp_path: Pat
 
     for model, path in paths.items():
         squares = (outputs_of(path) - labels) ** 2
-        names = {accuracy.slice_name(key): value for key, value in found[model].items()}
+        names = {slice_text(accuracy.slice_values(key)): value for key, value in found[model].items()}
         value, count = names.pop("")
         assert (value, count) == (pytest.approx(squares.mean(), rel=1e-5), COUNT)
         assert len(names) == 2 + 2 * 4
@@ -204,15 +206,14 @@ def test_a_blessing_and_its_figures_are_where_the_pusher_and_lineage_look(run: A
     assert blessing.get_int_custom_property("blessed") == 1
     assert evaluation.get_int_custom_property("blessed") == 1
     assert evaluation.get_string_custom_property("reason") == ""
-    verdict = json.loads((Path(evaluation.uri) / "verdict.json").read_text())
-    assert evaluation.get_float_custom_property("accuracy") == verdict["measured"]["accuracy"]["candidate"]
-    assert evaluation.get_int_custom_property("bytes") == verdict["measured"]["size"]["candidate"]["file"]
+    verdict = Verdict.read(Path(evaluation.uri) / "verdict.json")
+    assert evaluation.get_float_custom_property("accuracy") == verdict.measured.accuracy.candidate
+    assert evaluation.get_int_custom_property("bytes") == verdict.measured.bytes("file")
     assert evaluation.get_float_custom_property("latency_ratio") > 0
     # What the selector reads, too.
-    figures = verdict["measured"]["latency"]
-    assert figure(verdict, "latency") == figures["candidate"]["99"] > figures["candidate"]["50"]
-    ratio = figures["candidate"]["99"] / figures["baseline"]["99"]
-    assert figures["ratio"] == pytest.approx(ratio)
+    figures = verdict.measured.latency
+    assert figure(verdict, "latency") == figures.candidate[99] > figures.candidate[50]
+    assert figures.ratio == pytest.approx(figures.candidate[99] / figures.baseline[99])
     assert figure(verdict, "size") == evaluation.get_int_custom_property("bytes")
 
 

@@ -21,6 +21,8 @@ from components.common.tflite import file_types
 from components.common.tflite.litert import LiteRTModel
 from components.evaluator import latency
 from components.evaluator.executor import _Evaluation, evaluate
+from components.evaluator.judgement import FailureKind, Kind
+from components.evaluator.measured import SliceValue
 from components.evaluator.params import Gate
 from components.evaluator.verdict import Verdict
 from tests.components.conftest import KERNEL_SHAPES, Step, stored_kernels
@@ -58,7 +60,8 @@ class Judge:
         verdict = evaluate(**arguments, output=str(self.output), seed=1, beam_args=[])
         written = json.loads((self.output / "verdict.json").read_text(encoding="utf-8"))
         assert written["blessed"] == verdict.blessed
-        assert written["reasons"] == verdict.reasons
+        assert tuple(written["reasons"]) == verdict.reasons
+        assert Verdict.read(self.output / "verdict.json").judgements == verdict.judgements
         return verdict
 
 
@@ -77,22 +80,25 @@ def test_a_good_candidate_is_blessed_on_figures_that_hold(
     verdict = judge()
     assert verdict.blessed, verdict.reasons
     digits = mnist_arrays["eval"]
-    measured = verdict.measured["accuracy"]
+    measured = verdict.measured.accuracy
+    assert measured is not None and measured.title == "SparseCategoricalAccuracy"
     right = {}
     for name, uri in (("candidate", judge.candidate), ("baseline", judge.baseline)):
         model = LiteRTModel(model_files.tflite_file(uri))
         outputs = [model.predict({"image": image})["probabilities"] for image in digits.images]
         right[name] = np.argmax(outputs, axis=1) == digits.labels
-        assert measured[name] == pytest.approx(right[name].mean(), abs=1e-7)
+        assert getattr(measured, name) == pytest.approx(right[name].mean(), abs=1e-7)
         result = tfma.load_eval_result(str(judge.output), model_name=name)
         value = result.get_metrics_for_slice()["SparseCategoricalAccuracy"]["doubleValue"]
         assert value == pytest.approx(right[name].mean(), abs=1e-6)
-    assert measured["examples"] == len(digits.labels)
-    for entry in measured["slices"]:
-        chosen = digits.labels == int(entry["slice"].removeprefix("label="))
-        assert entry["examples"] == chosen.sum()
-        assert entry["candidate"] == pytest.approx(right["candidate"][chosen].mean(), abs=1e-6)
-    size = verdict.measured["size"]["candidate"]["file"]
+    assert measured.examples == len(digits.labels)
+    for entry in measured.slices:
+        (of,) = entry.values
+        assert (of.feature, entry.slice) == ("label", f"label={of.value}")
+        chosen = digits.labels == int(of.value)
+        assert entry.examples == chosen.sum()
+        assert entry.candidate == pytest.approx(right["candidate"][chosen].mean(), abs=1e-6)
+    size = verdict.measured.bytes("file")
     assert size == Path(model_files.tflite_file(judge.candidate)).stat().st_size
     figures = [j.figure for j in verdict.judgements]
     assert figures[0] == "size"
@@ -107,13 +113,22 @@ def test_a_good_candidate_is_blessed_on_figures_that_hold(
         ]
     )
     assert figures.count("p50 latency") == 1 and figures.count("accuracy") == 2
-    file = verdict.measured["file"]
-    assert file["inputs"] == {"image": "int8"} and file["operators"]["CONV_2D"] == 2
-    assert {n: layer["dtype"] for n, layer in file["layers"].items()} == dict.fromkeys(
-        KERNEL_SHAPES, "int8"
-    )
-    assert file["layers"]["dense"]["unique"] == len(np.unique(stored_kernels(judge.candidate)["dense"]))
-    assert sum(figure.startswith("accuracy[label=") for figure in figures) == 10
+    file = verdict.measured.file
+    assert file.inputs == {"image": "int8"} and file.operators["CONV_2D"] == 2
+    assert {n: layer.dtype for n, layer in file.layers.items()} == dict.fromkeys(KERNEL_SHAPES, "int8")
+    assert file.layers["dense"].unique == len(np.unique(stored_kernels(judge.candidate)["dense"]))
+    sliced = [j for j in verdict.judgements if j.slice]
+    assert [j.slice[0].value for j in sliced] == [str(digit) for digit in range(10)]
+    assert {(j.key, j.metric, j.output) for j in sliced} == {
+        ("gate.accuracy.slices.0.min", "SparseCategoricalAccuracy", None)
+    }
+    assert [j.figure for j in sliced] == [f"accuracy[label={digit}]" for digit in range(10)]
+    keys = {
+        j.key for j in verdict.judgements if j.kind in ("size", "latency") or (not j.slice and j.metric)
+    }
+    assert keys == {
+        "gate.size.max_ratio", "gate.latency.max_ratio", "gate.accuracy.min", "gate.accuracy.max_drop"
+    }  # fmt: skip
 
 
 def test_the_figures_of_latency_follow_from_the_times_that_are_kept(judge: Judge) -> None:
@@ -144,8 +159,8 @@ def test_any_metric_by_name(judge: Judge, mnist_arrays: dict[str, Digits]) -> No
     digits = mnist_arrays["eval"]
     outputs = np.array([model.predict({"image": image})["probabilities"] for image in digits.images])
     chosen = outputs[np.arange(len(digits.labels)), digits.labels]
-    assert verdict.measured["accuracy"]["baseline"] == pytest.approx(-np.log(chosen).mean(), rel=1e-4)
-    assert verdict.measured["accuracy"]["higher_is_better"] is False
+    assert verdict.measured.accuracy.baseline == pytest.approx(-np.log(chosen).mean(), rel=1e-4)
+    assert verdict.measured.accuracy.higher_is_better is False
 
 
 def break_baseline(judge: Judge) -> None:
@@ -203,24 +218,33 @@ def predict_nan(judge: Judge) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "reason"),
+    ("damage", "reason", "kind"),
     [
-        pytest.param(break_baseline, "loading the baseline failed", id="the baseline is missing"),
-        pytest.param(remove_candidate, "loading the candidate failed", id="the candidate is missing"),
-        pytest.param(garble_candidate, "loading the candidate failed", id="the candidate is garbage"),
-        pytest.param(truncate_candidate, "loading the candidate failed", id="the candidate is cut off"),
         pytest.param(
-            garble_record, "reading the candidate's record failed", id="what was asked for is unknown"
+            break_baseline, "loading the baseline failed", "baseline_not_loaded", id="the baseline is missing"
         ),
-        pytest.param(need_another_feature, "'audio'", id="a feature is missing"),
-        pytest.param(predict_nan, "not finite", id="predictions are NaN"),
+        *(
+            pytest.param(damage, "loading the candidate failed", "candidate_not_loaded", id=what)
+            for damage, what in (
+                (remove_candidate, "the candidate is missing"),
+                (garble_candidate, "the candidate is garbage"),
+                (truncate_candidate, "the candidate is cut off"),
+            )
+        ),
+        pytest.param(
+            garble_record, "reading the candidate's record failed", "measurement_failed",
+            id="what was asked for is unknown",
+        ),
+        pytest.param(need_another_feature, "'audio'", "measurement_failed", id="a feature is missing"),
+        pytest.param(predict_nan, "not finite", "measurement_failed", id="predictions are NaN"),
     ],
-)
-def test_fails_closed(judge: Judge, damage: Callable[[Judge], None], reason: str) -> None:
+)  # fmt: skip
+def test_fails_closed(judge: Judge, damage: Callable[[Judge], None], reason: str, kind: str) -> None:
     damage(judge)
     verdict = judge()
     assert not verdict.blessed
     assert any(reason in text for text in verdict.reasons), verdict.reasons
+    assert kind in [failure.kind.value for failure in verdict.failures if reason in failure.reason]
 
 
 def lost(candidate: Path | str, examples: Any) -> tuple[list[str], list[str]]:
@@ -230,7 +254,10 @@ def lost(candidate: Path | str, examples: Any) -> tuple[list[str], list[str]]:
     )
     evaluation._judge_invariants()
     failed = [j for j in evaluation._judgements if not j.met]
-    return [j.figure for j in failed], [*evaluation._failures, *(j.reason for j in failed)]
+    return [j.figure for j in failed], [
+        *(f.reason for f in evaluation._failures),
+        *(j.reason for j in failed),
+    ]
 
 
 def rounded_down(share: float) -> str:
@@ -440,10 +467,18 @@ def test_a_slice_that_does_not_exist_and_zeros_that_are_not_there(judge: Judge) 
     verdict = judge(gate=Gate.model_validate(limits))
     assert not verdict.blessed
     sparsity, accuracy = verdict.reasons
-    zeros = verdict.measured["file"]["layers"]["dense"]["sparsity"]
+    lost_zeros, no_slice = verdict.missed
+    assert (lost_zeros.kind, lost_zeros.aspect, lost_zeros.layer) == (Kind.INVARIANT, "sparsity", "dense")
+    assert (lost_zeros.failure, lost_zeros.key) == (FailureKind.BEYOND_LIMIT, "")
+    assert (no_slice.slice, no_slice.failure) == (
+        (SliceValue("writer", None),),
+        FailureKind.NO_SUCH_SLICE,
+    )
+    assert no_slice.key == "gate.accuracy.slices.0.min"
+    zeros = verdict.measured.file.layers["dense"].sparsity
     assert sparsity == f"sparsity of layer dense is {rounded_down(zeros)} in the file, 80.0% was asked for"
     assert "accuracy by writer was not measured" in accuracy
-    assert verdict.measured["invariants"] == {"least_layer_sparsity": pytest.approx(zeros, abs=1e-6)}
+    assert verdict.measured.invariants == {"least_layer_sparsity": pytest.approx(zeros, abs=1e-6)}
 
 
 def test_no_examples_are_no_accuracy(judge: Judge, mnist_arrays: dict[str, Digits], tmp_path: Path) -> None:

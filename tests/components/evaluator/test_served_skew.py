@@ -15,8 +15,10 @@ from components.common.models import model_files
 from components.common.tflite.litert import LiteRTModel
 from components.evaluator import served_skew
 from components.evaluator.executor import evaluate
+from components.evaluator.judgement import Kind
+from components.evaluator.measured import Skew
 from components.evaluator.params import Gate
-from components.evaluator.served_skew import Skew, judge, measure, pair
+from components.evaluator.served_skew import judge, measure, pair
 from components.evaluator.verdict import Verdict
 from tests.components.transformed import Served, Transformed, features_by_numpy, rows, serve
 
@@ -68,13 +70,12 @@ def verdict(served: Served, transformed: Transformed, tmp_path_factory: Any) -> 
 
 def test_a_candidate_whose_served_model_agrees_is_blessed(verdict: Verdict) -> None:
     assert verdict.blessed, verdict.reasons
-    served = verdict.measured["served"]
-    assert (served["examples"], served["differing"], served["file_error"]) == (120, 0, 0.0)
-    assert served["predicted"] + served["rounded"] == 120
-    assert served["predicted"] > 50
-    assert 0 < served["model_error"] <= served["conversion_error"] + 1e-5
-    figures = [j.figure for j in verdict.judgements if j.figure.startswith("served")]
-    assert figures == [served_skew.FEATURES, served_skew.FILE, served_skew.MODEL]
+    served = verdict.measured.served
+    assert (served.examples, served.differing, served.file_error) == (120, 0, 0.0)
+    assert served.predicted + served.rounded == 120
+    assert served.predicted > 50
+    assert 0 < served.model_error <= served.conversion_error + 1e-5
+    assert [j.aspect for j in verdict.judgements if j.kind is Kind.SERVED] == ["features", "file", "model"]
 
 
 def test_auc_and_slices_by_a_raw_feature_are_numpy_s(verdict: Verdict, served: Served) -> None:
@@ -86,22 +87,23 @@ def test_auc_and_slices_by_a_raw_feature_are_numpy_s(verdict: Verdict, served: S
         scores = np.array(
             [model.predict({n: v[i] for n, v in features.items()})["chance"][0] for i in range(len(given))]
         )
-        accuracy = verdict.measured["accuracy"]
+        accuracy = verdict.measured.accuracy
         # TFMA integrates over thresholds, which it interpolates between.
-        assert accuracy[name] == pytest.approx(auc(labels, scores), abs=2e-3)
-        slices = {entry["slice"]: entry for entry in accuracy["slices"]}
+        assert getattr(accuracy, name) == pytest.approx(auc(labels, scores), abs=2e-3)
+        slices = {entry.slice: entry for entry in accuracy.slices}
         assert sorted(slices) == ["kind=card", "kind=cash", "kind=cheque", "kind=none"]
         for kind in ("card", "cash", "cheque", "none"):
             chosen = np.array([row.get("kind") == kind for row in given])
-            assert slices[f"kind={kind}"]["examples"] == chosen.sum()
-            assert slices[f"kind={kind}"][name] == pytest.approx(
+            assert slices[f"kind={kind}"].examples == chosen.sum()
+            assert getattr(slices[f"kind={kind}"], name) == pytest.approx(
                 auc(labels[chosen], scores[chosen]), abs=5e-3
             )
 
 
 def test_slices_of_the_named_values_alone_are_judged(verdict: Verdict) -> None:
-    judged = [j.figure for j in verdict.judgements if j.figure.startswith("accuracy[")]
-    assert judged == ["accuracy[kind=card]", "accuracy[kind=cash]"]
+    judged = [(j.figure, j.key) for j in verdict.judgements if j.slice]
+    key = "gate.accuracy.slices.0.max_drop"
+    assert judged == [("accuracy[kind=card]", key), ("accuracy[kind=cash]", key)]
 
 
 def test_an_altered_vocabulary_is_caught(candidate: Path, transformed: Transformed) -> None:
@@ -112,8 +114,8 @@ def test_an_altered_vocabulary_is_caught(candidate: Path, transformed: Transform
     kinds = [row.get("kind") for row in rows("eval")]
     assert skew.differing == kinds.count(first) + kinds.count(second)
     reasons = failed(skew)
-    assert reasons[served_skew.FEATURES] == f"served features {skew.differing} is above 0"
-    assert served_skew.FILE in reasons and skew.file_error > 0
+    assert reasons["served features"] == f"served features {skew.differing} is above 0"
+    assert served_skew.FILE.figure in reasons and skew.file_error > 0
 
 
 def test_another_model_behind_the_graph_is_caught(
@@ -124,7 +126,7 @@ def test_another_model_behind_the_graph_is_caught(
     shutil.copy(candidate / "conversion.json", other.int8 / "conversion.json")
     skew = skew_of(other.int8, transformed)
     assert skew.differing == 0 and skew.file_error == 0
-    assert list(failed(skew)) == [served_skew.MODEL]
+    assert list(failed(skew)) == [served_skew.MODEL.figure]
     assert skew.model_error > 10 * skew.conversion_error
 
 
@@ -162,7 +164,7 @@ def test_what_is_missing_fails_closed(
     (candidate / file).unlink()
     reasons = list(evaluated(candidate, served, transformed))
     assert any(r.startswith("comparing with the served model failed: ") and reason in r for r in reasons)
-    assert f"{served_skew.FEATURES} was not measured" in reasons
+    assert f"{served_skew.FEATURES.figure} was not measured" in reasons
 
 
 def test_a_named_slice_that_is_not_there_fails(
@@ -190,9 +192,9 @@ def test_transformed_examples_without_the_raw_ones_fail(
 def test_examples_that_are_not_a_number_are_not_met() -> None:
     good = Skew(10, 0, 0, 5, 0.0, 0.0, 0.01, 1e-5)
     assert failed(good) == {}
-    assert list(failed(dataclasses.replace(good, model_error=float("nan")))) == [served_skew.MODEL]
-    assert list(failed(dataclasses.replace(good, file_error=float("nan")))) == [served_skew.FILE]
-    assert list(failed(dataclasses.replace(good, model_error=0.02))) == [served_skew.MODEL]
+    assert list(failed(dataclasses.replace(good, model_error=float("nan")))) == [served_skew.MODEL.figure]
+    assert list(failed(dataclasses.replace(good, file_error=float("nan")))) == [served_skew.FILE.figure]
+    assert list(failed(dataclasses.replace(good, model_error=0.02))) == [served_skew.MODEL.figure]
     assert len(failed(None)) == 3
 
 

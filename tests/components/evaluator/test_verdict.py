@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from components.evaluator.verdict import Judgement, conclude, judge_figure
+from components.evaluator.judgement import Failure, FailureKind, Figure, Judgement, Kind, size_figure
+from components.evaluator.judging import conclude, judge_figure
+from components.evaluator.measured import Measured, Skew
 
 
 def judged(bounds: dict[str, float], candidate: Any, baseline: Any = 1.0, **options: Any) -> Judgement:
     options.setdefault("ascending", True)
-    (judgement,) = judge_figure("accuracy", bounds, candidate, baseline, **options)
+    (judgement,) = judge_figure(Figure("accuracy", Kind.ACCURACY), bounds, candidate, baseline, **options)
     return judgement
 
 
@@ -78,30 +80,54 @@ def test_a_reason_tells_close_numbers_apart() -> None:
 
 def test_unset_bounds_are_no_limits() -> None:
     bounds = {"min": None, "max": 3, "max_drop": None, "max_ratio": None}
-    assert [j.bound for j in judge_figure("size", bounds, 2, 2, False)] == ["max"]
+    assert [j.bound for j in judge_figure(size_figure("file"), bounds, 2, 2, False)] == ["max"]
 
 
 def test_one_unmet_limit_is_enough() -> None:
     good, bad = judged({"min": 0.5}, 0.9), judged({"min": 0.95}, 0.9)
-    assert conclude([good], {}).blessed
-    verdict = conclude([good, bad], {})
+    assert conclude([good]).blessed
+    verdict = conclude([good, bad])
     assert not verdict.blessed
-    assert verdict.reasons == ["accuracy 0.9 is below 0.95"]
+    assert verdict.reasons == ("accuracy 0.9 is below 0.95",)
 
 
 def test_a_failure_comes_first_and_is_enough() -> None:
-    verdict = conclude([judged({"min": 0.5}, 0.9)], {}, ["loading the candidate failed"])
+    verdict = conclude(
+        [judged({"min": 0.5}, 0.9)],
+        failures=[Failure(FailureKind.CANDIDATE_NOT_LOADED, "loading the candidate failed")],
+    )
     assert not verdict.blessed
     assert verdict.reasons[0] == "loading the candidate failed"
 
 
 def test_no_limit_is_no_blessing() -> None:
-    verdict = conclude([], {})
+    verdict = conclude([])
     assert not verdict.blessed
-    assert verdict.reasons == ["no limit was judged"]
+    assert verdict.reasons == ("no limit was judged",)
+    assert [failure.kind for failure in verdict.failures] == [FailureKind.NOTHING_JUDGED]
 
 
 def test_json_has_null_for_what_json_has_no_number_for() -> None:
-    verdict = conclude([judged({"min": 0.5}, math.nan)], {"slices": [{"value": math.inf}], 50: 1.0})
+    skew = Skew(1, 0, 0, 1, math.nan, math.inf, 0.0, 0.0)
+    verdict = conclude([judged({"min": 0.5}, math.nan)], Measured(served=skew))
     text = json.dumps(verdict.to_json(), allow_nan=False)
-    assert json.loads(text)["measured"] == {"slices": [{"value": None}], "50": 1.0}
+    served = json.loads(text)["measured"]["served"]
+    assert (served["file_error"], served["model_error"], served["examples"]) == (None, None, 1)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "candidate", "baseline", "failure"),
+    [
+        ({"min": 0.9}, 0.8, 1.0, FailureKind.BEYOND_LIMIT),
+        ({"min": 0.9}, None, 1.0, FailureKind.NOT_MEASURED),
+        ({"min": 0.9}, math.nan, 1.0, FailureKind.NOT_FINITE),
+        ({"max_drop": 0.9}, 0.8, None, FailureKind.NO_BASELINE),
+        ({"min": 0.9}, 0.9, None, None),
+    ],
+)
+def test_a_judgement_says_why_it_is_not_met(
+    bounds: dict[Any, float], candidate: Any, baseline: Any, failure: FailureKind | None
+) -> None:
+    judgement = judged(bounds, candidate, baseline, section="gate.accuracy.1")
+    assert judgement.failure is failure
+    assert judgement.key == f"gate.accuracy.1.{judgement.bound}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -11,37 +12,19 @@ import pytest
 from tfx.types import standard_artifacts
 
 from components.artifacts import OptimizationReport
+from components.evaluator.measured import Accuracy
+from components.evaluator.verdict import Verdict
 from components.selector.executor import Executor, select
-
-
-def verdict(
-    accuracy: float = 0.9,
-    size: int = 100,
-    gzip: int = 50,
-    latency: dict[str, float] | None = None,
-    blessed: bool = True,
-    higher_is_better: bool = True,
-    percentile: int = 50,
-) -> dict[str, Any]:
-    return {
-        "blessed": blessed,
-        "judgements": [],  # the gate may have no limit on latency and still name a percentile
-        "measured": {
-            "accuracy": {"candidate": accuracy, "higher_is_better": higher_is_better},
-            "size": {"candidate": {"file": size, "gzip": gzip}},
-            "latency": {
-                "candidate": latency or {"50": 1.0, "90": 2.0, "99": 3.0},
-                "percentile": percentile,
-            },
-        },
-    }
+from components.selector.params import SelectOptions
+from components.selector.report import SelectorReport
+from tests.verdicts import latency, verdict
 
 
 def winner(
-    verdicts: dict[str, Any], minimize: str | None = None, maximize: str | None = None
+    verdicts: dict[str, Verdict], minimize: Any = None, maximize: Any = None, of: str | None = None
 ) -> str | None:
-    blessed = {name: entry["blessed"] for name, entry in verdicts.items()}
-    return select(verdicts, blessed, {"minimize": minimize, "maximize": maximize})
+    blessed = {name: entry.blessed for name, entry in verdicts.items()}
+    return select(verdicts, blessed, SelectOptions(minimize=minimize, maximize=maximize, of=of))
 
 
 def test_the_smallest_that_passed() -> None:
@@ -58,8 +41,8 @@ def test_gzip_size_is_another_figure() -> None:
 @pytest.mark.parametrize(("percentile", "expected"), [(50, "a"), (99, "b")])
 def test_latency_is_taken_at_the_gates_percentile(percentile: int, expected: str) -> None:
     verdicts = {
-        "a": verdict(latency={"50": 1.0, "99": 9.0}, percentile=percentile),
-        "b": verdict(latency={"50": 2.0, "99": 3.0}, percentile=percentile),
+        "a": verdict(times=latency({50: 1.0, 99: 9.0}, percentile=percentile)),
+        "b": verdict(times=latency({50: 2.0, 99: 3.0}, percentile=percentile)),
     }
     assert winner(verdicts, minimize="latency") == expected
 
@@ -69,7 +52,9 @@ def test_the_most_accurate() -> None:
 
 
 def test_of_errors_the_smallest() -> None:
-    verdicts = {name: verdict(e, higher_is_better=False) for name, e in (("a", 2.0), ("b", 1.5))}
+    verdicts = {
+        name: verdict(Accuracy("MeanSquaredError", False, e)) for name, e in (("a", 2.0), ("b", 1.5))
+    }
     assert winner(verdicts, maximize="accuracy") == "b"
 
 
@@ -86,14 +71,18 @@ def test_nobody_wins_where_nobody_passed() -> None:
 
 def test_the_blessing_counts_not_the_verdict_beside_it() -> None:
     verdicts = {"a": verdict(size=1), "b": verdict(size=2)}
-    options = {"minimize": "size", "maximize": None}
+    options = SelectOptions(minimize="size")
     assert select(verdicts, {"a": False, "b": True}, options) == "b"
 
 
-def test_who_was_not_measured_cannot_win() -> None:
-    verdicts = {"a": verdict(), "b": verdict()}
-    verdicts["a"]["measured"]["size"] = {}
+@pytest.mark.parametrize("unmeasured", ["size", "accuracy"])
+def test_who_was_not_measured_cannot_win(unmeasured: str) -> None:
+    verdicts = {"a": without(verdict(size=1), unmeasured), "b": verdict(size=2)}
     assert winner(verdicts, minimize="size") == "b"
+
+
+def without(found: Verdict, figure: str) -> Verdict:
+    return dataclasses.replace(found, measured=dataclasses.replace(found.measured, **{figure: None}))
 
 
 def artifact(kind: Any, uri: Path) -> Any:
@@ -106,14 +95,14 @@ def artifact(kind: Any, uri: Path) -> Any:
 def run(tmp_path: Path) -> Any:
     """Runs the executor on candidates given as name → (verdict, blessed), and returns its outputs."""
 
-    def do(candidates: dict[str, tuple[dict[str, Any], bool]], minimize: str) -> dict[str, Any]:
+    def do(candidates: dict[str, tuple[Verdict, bool]], minimize: str) -> dict[str, Any]:
         inputs: dict[str, list[Any]] = {}
         for name, (judged, blessed) in candidates.items():
             key = name.replace("-", "_")
             folder = tmp_path / name
             (folder / "model" / "Format-Serving").mkdir(parents=True)
             (folder / "model" / "Format-Serving" / "tflite").write_bytes(name.encode())
-            (folder / "verdict.json").write_text(json.dumps(judged), encoding="utf-8")
+            judged.write(folder / "verdict.json")
             blessing = artifact(standard_artifacts.ModelBlessing, folder / "blessing")
             blessing.set_int_custom_property("blessed", int(blessed))
             inputs[f"model_{key}"] = [artifact(standard_artifacts.Model, folder / "model")]
@@ -160,10 +149,10 @@ def test_the_winner_is_handed_on_with_its_blessing(run: Any) -> None:
     }
     assert files_of(made["blessing"]) == ["BLESSED"]
     assert made["blessing"].get_int_custom_property("blessed") == 1
-    report = json.loads((Path(made["report"].uri) / "report.json").read_text())
-    assert report["winner"] == "pruned-int8"
-    assert report["select"] == {"minimize": "size", "maximize": None}
-    assert report["candidates"] == {name: judged for name, (judged, _) in candidates.items()}
+    report = SelectorReport.read(Path(made["report"].uri) / "report.json")
+    assert report.winner == "pruned-int8"
+    assert report.select == SelectOptions(minimize="size")
+    assert report.candidates == {name: judged for name, (judged, _) in candidates.items()}
     assert made["report"].get_string_custom_property("winner") == "pruned-int8"
     assert made["report"].get_int_custom_property("candidates") == 4
 
@@ -176,28 +165,21 @@ def test_without_a_winner_there_is_no_model_and_no_blessing(run: Any) -> None:
     assert made["model"].get_string_custom_property("files") == ""
     assert files_of(made["blessing"]) == ["NOT_BLESSED"]
     assert made["blessing"].get_int_custom_property("blessed") == 0
-    assert json.loads((Path(made["report"].uri) / "report.json").read_text())["winner"] is None
+    assert SelectorReport.read(Path(made["report"].uri) / "report.json").winner is None
     assert made["report"].get_int_custom_property("passed") == 0
 
 
-def test_the_metric_that_select_names_decides_in_its_own_direction() -> None:
-    def verdict(side: float, gap: float) -> dict[str, Any]:
-        entries = [
-            {"figure": "AUC of side", "metric": "AUC", "output": "side", "higher_is_better": True, "candidate": side},
-            {
-                "figure": "MeanAbsoluteError of gap", "metric": "MeanAbsoluteError", "output": "gap",
-                "higher_is_better": False, "candidate": gap,
-            },
-        ]  # fmt: skip
-        return {"blessed": True, "measured": {"accuracy": entries[0], "accuracies": entries}}
+@pytest.mark.parametrize(
+    ("of", "expected"),
+    [("side", "one"), ("AUC", "one"), ("gap", "two"), ("MeanAbsoluteError of gap", "two")],
+)
+def test_the_metric_that_select_names_decides_in_its_own_direction(of: str, expected: str) -> None:
+    def judged(side: float, gap: float) -> Verdict:
+        entries = (
+            Accuracy("AUC", True, side, figure="AUC of side", output="side"),
+            Accuracy("MeanAbsoluteError", False, gap, figure="MeanAbsoluteError of gap", output="gap"),
+        )
+        return verdict(entries[0], accuracies=entries)
 
-    verdicts = {"one": verdict(0.9, 0.2), "two": verdict(0.8, 0.1)}
-    blessed = dict.fromkeys(verdicts, True)
-    for of, winner in (
-        ("side", "one"),
-        ("AUC", "one"),
-        ("gap", "two"),
-        ("MeanAbsoluteError of gap", "two"),
-    ):
-        options = {"minimize": None, "maximize": "accuracy", "of": of}
-        assert select(verdicts, blessed, options) == winner
+    verdicts = {"one": judged(0.9, 0.2), "two": judged(0.8, 0.1)}
+    assert winner(verdicts, maximize="accuracy", of=of) == expected

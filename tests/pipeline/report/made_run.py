@@ -11,13 +11,33 @@ import numpy as np
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from components.evaluator.verdict import Judgement, conclude, judge_figure
+from components.evaluator.judgement import (
+    BOUNDS,
+    Failure,
+    Figure,
+    Judgement,
+    Kind,
+    accuracy_figure,
+    latency_figure,
+    size_figure,
+)
+from components.evaluator.judging import conclude, judge_figure
+from components.evaluator.measured import (
+    Accuracy,
+    FileFacts,
+    Layer,
+    Measured,
+    Size,
+    SliceAccuracy,
+    SliceValue,
+)
 from pipeline.run.provenance import Document, Provenance
 from pipeline.run.record import RunRecord
 from pipeline.store.connection import connect
 from pipeline.store.reader import Reader
 from pipeline.store.records import Run
 from pipeline.store.state import State
+from tests.verdicts import latency, sizes
 
 TYPES = {
     "ImportExampleGen": "tfx.components.example_gen.import_example_gen.component.ImportExampleGen",
@@ -86,70 +106,75 @@ def verdict(
     gate: Mapping[str, Any] = GATE,
     sparsity: float = 0.0,
     slices: Mapping[str, float] | None = None,
-    failures: list[str] | None = None,
+    failures: list[Failure] | None = None,
 ) -> dict[str, Any]:
     """A verdict.json, judged by the project's own code on figures that are made up."""
     slices = slices or {"label=0": accuracy, "label=1": accuracy}
     ratio = milliseconds / BASELINE["ms"]
-    size = {"file": file, "gzip": gzip}[gate["size"]["of"]]
-    figure = "size" if gate["size"]["of"] == "file" else "gzip size"
-    bounds = ("min", "max", "max_drop", "max_ratio")
+    of = gate["size"]["of"]
 
-    def limits(section: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: section[name] for name in bounds if section.get(name) is not None}
+    def judge(figure: Figure, section: str, limits: Mapping[str, Any], *figures: Any, **more: Any) -> Any:
+        return judge_figure(
+            figure, {bound: limits.get(bound) for bound in BOUNDS}, *figures, section=section, **more
+        )
+
+    def accuracy_of(**more: Any) -> Figure:
+        return accuracy_figure(gate["accuracy"]["metric"], **more)
 
     judged = [
-        *judge_figure(figure, limits(gate["size"]), size, BASELINE[gate["size"]["of"]], False, unit="B"),
-        *judge_figure(
-            "p50 latency", limits(gate["latency"]), milliseconds, BASELINE["ms"], False, ratio * 1.03, "ms"
+        *judge(
+            size_figure(of),
+            "gate.size",
+            gate["size"],
+            {"file": file, "gzip": gzip}[of],
+            BASELINE[of],
+            False,
+            unit="B",
         ),
-        *judge_figure("accuracy", limits(gate["accuracy"]), accuracy, BASELINE["accuracy"], True),
-        Judgement("weights[dense]", "type", None, None, True),
+        *judge(
+            latency_figure(50),
+            "gate.latency",
+            gate["latency"],
+            milliseconds,
+            BASELINE["ms"],
+            False,
+            ratio=ratio * 1.03,
+            unit="ms",
+        ),
+        *judge(
+            accuracy_of(), "gate.accuracy", gate["accuracy"], accuracy, BASELINE["accuracy"], ascending=True
+        ),
+        Judgement.on(
+            Figure("weights[dense]", Kind.TYPE, aspect="weights", layer="dense"), "type", None, None
+        ),
     ]
+    keys = {name: (SliceValue(*name.split("=")),) for name in slices}
     for name, value in slices.items():
-        for section in gate["accuracy"].get("slices", []):
-            judged += judge_figure(f"accuracy[{name}]", limits(section), value, BASELINE["accuracy"], True)
-    measured = {
-        "steps": steps,
-        "size": {
-            "candidate": {"file": file, "gzip": gzip},
-            "baseline": {"file": BASELINE["file"], "gzip": BASELINE["gzip"]},
-        },
-        "file": {
-            "inputs": {"image": "int8"},
-            "outputs": {"probabilities": "int8"},
-            "layers": {
-                name: {"dtype": "int8", "weights": layer["weights"], "sparsity": sparsity, "unique": 200}
-                for name, layer in LAYERS.items()
-            },
-        },
-        "invariants": {"least_layer_sparsity": sparsity} if sparsity else {},
-        "latency": {
-            "candidate": {"50": milliseconds, "90": milliseconds * 1.2, "99": milliseconds * 2},
-            "baseline": {"50": BASELINE["ms"], "90": BASELINE["ms"] * 1.2, "99": BASELINE["ms"] * 2},
-            "percentile": 50,
-            "ratio": ratio,
-            "ratio_low": ratio * 0.97,
-            "ratio_high": ratio * 1.03,
-            "threads": 1,
-            "repetitions": 200,
-            "cpu": "Some CPU",
-        },
-        "accuracy": {
-            "metric": gate["accuracy"]["metric"],
-            "higher_is_better": True,
-            "candidate": accuracy,
-            "baseline": BASELINE["accuracy"],
-            "examples": 2000,
-            "slices": [
-                {"slice": name, "candidate": value, "baseline": BASELINE["accuracy"], "examples": 1000}
+        for index, section in enumerate(gate["accuracy"].get("slices", [])):
+            place = f"gate.accuracy.slices.{index}"
+            judged += judge(
+                accuracy_of(slice=keys[name]), place, section, value, BASELINE["accuracy"], ascending=True
+            )
+    layers = {name: Layer("int8", layer["weights"], sparsity, 200) for name, layer in LAYERS.items()}
+    measured = Measured(
+        steps=tuple(steps),
+        size=sizes(file, gzip, Size(BASELINE["file"], BASELINE["gzip"])),
+        file=FileFacts({"image": "int8"}, {"probabilities": "int8"}, layers=layers),
+        invariants={"least_layer_sparsity": sparsity} if sparsity else {},
+        latency=None if failures else latency(milliseconds, BASELINE["ms"]),
+        accuracy=Accuracy(
+            gate["accuracy"]["metric"],
+            True,
+            accuracy,
+            BASELINE["accuracy"],
+            2000,
+            tuple(
+                SliceAccuracy(name, value, BASELINE["accuracy"], 1000, keys[name])
                 for name, value in slices.items()
-            ],
-        },
-    }
-    if failures:
-        del measured["latency"]
-    return json.loads(json.dumps(conclude(judged, measured, failures).to_json()))
+            ),
+        ),
+    )
+    return conclude(judged, measured, failures or ()).to_json()
 
 
 def passing() -> dict[str, dict[str, Any]]:

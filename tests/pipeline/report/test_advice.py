@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from components.evaluator.verdict import judge_figure
+from components.evaluator import served_skew
+from components.evaluator.judgement import Failure, FailureKind, Figure
+from components.evaluator.judging import judge_figure
 from pipeline.report.advice import advise, after_failure, gate_range, loosen
 from pipeline.report.data import Candidate, ReportData, collect
 from pipeline.store.state import State
@@ -120,9 +122,8 @@ def test_the_nearest_candidate_comes_first_and_what_failed_comes_last(pushed: Re
     gate = gate_with()
     near = verdict([CONVERT], 0.9745, 250_000, 220_000, 0.1, gate)
     far = verdict([CONVERT], 0.9, 250_000, 220_000, 0.1, gate)
-    broken = verdict(
-        [CONVERT], 0.979, 1, 1, 0.1, gate, failures=["loading the candidate failed: no such operator"]
-    )
+    failure = Failure(FailureKind.CANDIDATE_NOT_LOADED, "loading the candidate failed: no such operator")
+    broken = verdict([CONVERT], 0.979, 1, 1, 0.1, gate, failures=[failure])
     found = advise(data_of(pushed, gate, broken=broken, far=far, near=near))
     assert [advice.name for advice in found] == ["near", "far", "broken"]
     assert found[0].distance == pytest.approx(0.1) and found[2].distance == math.inf
@@ -158,12 +159,12 @@ def test_a_lost_invariant_is_no_limit_to_loosen(pushed: ReportData) -> None:
 @pytest.mark.parametrize(
     ("figure", "cause"),
     [
-        ("served features", "`preprocessing_fn` gives a raw example other features"),
-        ("served prediction of the file", "`preprocessing_fn` gives a raw example other features"),
-        ("served prediction of the SavedModel", "the SavedModel that is pushed beside the file"),
+        (served_skew.FEATURES, "`preprocessing_fn` gives a raw example other features"),
+        (served_skew.FILE, "`preprocessing_fn` gives a raw example other features"),
+        (served_skew.MODEL, "the SavedModel that is pushed beside the file"),
     ],
 )
-def test_served_skew_is_no_lost_invariant(pushed: ReportData, figure: str, cause: str) -> None:
+def test_served_skew_is_no_lost_invariant(pushed: ReportData, figure: Figure, cause: str) -> None:
     skewed = verdict([PRUNE, CONVERT], 0.979, 250_000, 220_000, 0.1)
     (missed,) = judge_figure(figure, {"max": 0.0}, 3.0, None, ascending=False)
     skewed["judgements"].append(vars(missed))

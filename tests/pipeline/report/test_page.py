@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from components.evaluator.judgement import Failure, FailureKind
 from pipeline.report import write, write_comparison
 from pipeline.report.data import ReportData
 from pipeline.report.page import render
@@ -108,7 +109,7 @@ def test_what_data_say_is_escaped(tmp_path: Path, chromium: Browser) -> None:
     made.evaluate(
         f"a{NASTY}-evaluate",
         {**first, "model": first["trained"]},
-        verdict([CONVERT], 0.5, 1, 1, 0.1, failures=[NASTY]),
+        verdict([CONVERT], 0.5, 1, 1, 0.1, failures=[Failure(FailureKind.MEASUREMENT_FAILED, NASTY)]),
     )
     made.node(
         f"prune{NASTY}",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.evaluator.verdict import judge_figure
+from components.evaluator.judgement import accuracy_figure
+from components.evaluator.judging import judge_figure
+from components.evaluator.served_skew import FEATURES, MODEL
 from pipeline.report import tables
 from pipeline.report.data import Candidate, ReportData
 from tests.pipeline.report.made_run import CONVERT, verdict
@@ -24,8 +26,8 @@ def judged(pushed: ReportData, **more: list[Any]) -> tables.Table:
 
 def served(limit: float, value: float) -> list[Any]:
     return [
-        *judge_figure("served features", {"max": 0.0}, 0, None, ascending=False),
-        *judge_figure("served prediction of the SavedModel", {"max": limit}, value, None, ascending=False),
+        *judge_figure(FEATURES, {"max": 0.0}, 0, None, ascending=False),
+        *judge_figure(MODEL, {"max": limit}, value, None, ascending=False),
     ]
 
 
@@ -39,8 +41,10 @@ def test_served_skew_is_one_column_though_each_candidate_has_its_own_limit(pushe
 def test_each_of_several_metrics_stands_first(pushed: ReportData) -> None:
     metrics = [
         judgement
-        for name in ("accuracy/AUC of side", "accuracy/MeanAbsoluteError of gap")
-        for judgement in judge_figure(name, {"max": 0.9}, 0.5, None, ascending=False)
+        for metric, output in (("AUC", "side"), ("MeanAbsoluteError", "gap"))
+        for judgement in judge_figure(
+            accuracy_figure(metric, output, several=True), {"max": 0.9}, 0.5, None, ascending=False
+        )
     ]
     columns = judged(pushed, one=metrics).columns
     assert {"AUC of side ≤ 0.9", "MeanAbsoluteError of gap ≤ 0.9"} < set(columns[:5])

@@ -1,0 +1,170 @@
+"""A judgement: one limit, and what was measured. Imports neither TensorFlow nor TFX.
+
+Texts (`figure`, `reason`) are for people; code reads the typed fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated, Literal, get_args
+
+from components.common.base.document import LEFT_OUT_IF_EMPTY
+from components.evaluator.measured import Slice, slice_text
+
+LimitBound = Literal["min", "max", "max_drop", "max_ratio"]
+Bound = Literal["min", "max", "max_drop", "max_ratio", "type"]
+BOUNDS: tuple[LimitBound, ...] = get_args(LimitBound)
+
+
+class Kind(str, Enum):
+    """What a judgement is about. The first four are limits of the gate, named as `select` names them."""
+
+    ACCURACY = "accuracy"
+    LATENCY = "latency"
+    SIZE = "size"
+    GZIP_SIZE = "gzip_size"
+    INVARIANT = "invariant"
+    TYPE = "type"
+    SERVED = "served"
+
+
+class FailureKind(str, Enum):
+    """Why a judgement is not met, or what could not be done."""
+
+    BEYOND_LIMIT = "beyond_limit"
+    NOT_MEASURED = "not_measured"
+    NOT_FINITE = "not_finite"
+    NO_BASELINE = "no_baseline"
+    NO_SUCH_SLICE = "no_such_slice"
+    WRONG_TYPE = "wrong_type"
+    # Of a verdict as a whole.
+    CANDIDATE_NOT_LOADED = "candidate_not_loaded"
+    BASELINE_NOT_LOADED = "baseline_not_loaded"
+    MEASUREMENT_FAILED = "measurement_failed"
+    METRIC_UNDEFINED = "metric_undefined"
+    NOTHING_JUDGED = "nothing_judged"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What a limit is on.
+
+    Attributes:
+        figure: Its name, for people: `accuracy`, `accuracy/AUC of digit[label=3]`, `p50 latency`, `sparsity[dense]`.
+        kind: What it is about.
+        metric: Of an accuracy: the metric with its arguments, `Precision(top_k=2)`.
+        output: Of an accuracy: the output that the metric is of, if the model has several.
+        slice: Of an accuracy: the slice; empty for all examples.
+        percentile: Of a latency.
+        aspect: Which invariant (`sparsity`, `m_by_n`, `clusters`), which type (`weights`, `input`, `output`,
+            `activations`, `operators`) or what is served (`features`, `file`, `model`).
+        layer: The layer, of an invariant or of the type of weights.
+        tensor: The input or output, of a type.
+    """
+
+    figure: str
+    kind: Kind
+    metric: Annotated[str | None, LEFT_OUT_IF_EMPTY] = None
+    output: Annotated[str | None, LEFT_OUT_IF_EMPTY] = None
+    slice: Annotated[Slice, LEFT_OUT_IF_EMPTY] = ()
+    percentile: Annotated[int | None, LEFT_OUT_IF_EMPTY] = None
+    aspect: Annotated[str | None, LEFT_OUT_IF_EMPTY] = None
+    layer: Annotated[str | None, LEFT_OUT_IF_EMPTY] = None
+    tensor: Annotated[str | None, LEFT_OUT_IF_EMPTY] = None
+
+    @property
+    def title(self) -> str | None:
+        """Of an accuracy: the metric as people read it, with its output."""
+        return f"{self.metric} of {self.output}" if self.metric and self.output else self.metric
+
+    @property
+    def slice_text(self) -> str:
+        """The slice as people write it; empty for all examples."""
+        return slice_text(self.slice)
+
+
+def latency_figure(percentile: int) -> Figure:
+    """A percentile of the time of one inference, in milliseconds."""
+    return Figure(f"p{percentile} latency", Kind.LATENCY, percentile=percentile)
+
+
+def size_figure(of: Literal["file", "gzip"]) -> Figure:
+    """The bytes of the file, as it is or compressed."""
+    return Figure("size", Kind.SIZE) if of == "file" else Figure("gzip size", Kind.GZIP_SIZE)
+
+
+def accuracy_figure(
+    metric: str, output: str | None = None, slice: Slice = (), several: bool = False
+) -> Figure:
+    """A metric of the gate.
+
+    Args:
+        metric: With its arguments.
+        output: That it is of, if the model has several.
+        slice: The slice; empty for all examples.
+        several: Whether the gate has a list of metrics; its title is then a part of the figure's name.
+    """
+    name = "accuracy" + (f"/{metric}{f' of {output}' if output else ''}" if several else "")
+    figure = f"{name}[{slice_text(slice)}]" if slice else name
+    return Figure(figure, Kind.ACCURACY, metric, output, slice)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement(Figure):
+    """One limit: what was asked for, what was measured.
+
+    Attributes:
+        bound: How the limit bounds the figure; `type` if a type was asked for.
+        limit: The bound's value; None for a type.
+        value: The value that was compared with it; None if there is none.
+        met: Whether it holds.
+        reason: Why it does not hold, for people; empty if it does.
+        key: The config key that sets the limit, `gate.accuracy.1.slices.0.max_drop`; empty if it is not a limit
+            of the gate, but what a step was asked for.
+        failure: Why it does not hold; None if it does.
+    """
+
+    bound: Bound
+    limit: float | None
+    value: float | None
+    met: bool
+    reason: str = ""
+    key: Annotated[str, LEFT_OUT_IF_EMPTY] = ""
+    failure: Annotated[FailureKind | None, LEFT_OUT_IF_EMPTY] = None
+
+    @classmethod
+    def on(
+        cls,
+        figure: Figure,
+        bound: Bound,
+        limit: float | None,
+        value: float | None,
+        reason: str = "",
+        failure: FailureKind | None = None,
+        key: str = "",
+    ) -> Judgement:
+        """A judgement on a figure; it is met if there is no failure."""
+        return cls(
+            **vars(figure),
+            bound=bound,
+            limit=limit,
+            value=value,
+            met=failure is None,
+            reason=reason if failure else "",
+            key=key,
+            failure=failure,
+        )
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Something that could not be done at all.
+
+    Attributes:
+        kind: What it was.
+        reason: The same for people, with the cause.
+    """
+
+    kind: FailureKind
+    reason: str

@@ -1,0 +1,134 @@
+"""Judging measured figures by limits. What is not measured is not met."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from components.evaluator.judgement import BOUNDS, Failure, FailureKind, Figure, Judgement, LimitBound
+from components.evaluator.measured import Measured
+from components.evaluator.verdict import Verdict
+
+
+def judge_figure(
+    figure: Figure,
+    limits: Mapping[LimitBound, float | None] | Mapping[LimitBound, float],
+    candidate: float | None,
+    baseline: float | None,
+    ascending: bool,
+    ratio: float | None = None,
+    unit: str = "",
+    shown: str = "",
+    section: str = "",
+) -> list[Judgement]:
+    """Compares one figure with its limits.
+
+    Args:
+        figure: What the limits are on.
+        limits: Bound → limit; None is not a limit.
+        candidate: The candidate's value; None if it was not measured.
+        baseline: The baseline's.
+        ascending: Whether higher is better, which decides what a drop is.
+        ratio: Compared with max_ratio instead of candidate / baseline, if that is uncertain.
+        unit: For the reason's text.
+        shown: The figure's name in that text, if it is another.
+        section: The config section that has the limits, `gate.size`.
+
+    Returns:
+        A judgement for each limit that is set.
+    """
+    judgements = []
+    for bound in BOUNDS:
+        limit = limits.get(bound)
+        if limit is None:
+            continue
+        value = _value(bound, candidate, baseline, ascending, ratio)
+        met = value is not None and (value >= limit if bound == "min" else value <= limit)
+        failure, reason = (
+            (None, "")
+            if met
+            else _failure(shown or figure.figure, bound, limit, value, unit, candidate, baseline)
+        )
+        key = f"{section}.{bound}" if section else ""
+        judgements.append(Judgement.on(figure, bound, limit, value, reason, failure, key))
+    return judgements
+
+
+def _value(
+    bound: LimitBound,
+    candidate: float | None,
+    baseline: float | None,
+    ascending: bool,
+    ratio: float | None,
+) -> float | None:
+    """What a bound is compared with; None if it is not known."""
+    if candidate is None or not math.isfinite(candidate):
+        return None
+    if bound in ("min", "max"):
+        return candidate
+    if baseline is None or not math.isfinite(baseline):
+        return None
+    if bound == "max_drop":
+        drop = baseline - candidate if ascending else candidate - baseline
+        # Differences of metrics carry rounding of the last bits: 0.99 - 0.985 is more than 0.005.
+        return round(drop, 12)
+    if ratio is not None:
+        return ratio if math.isfinite(ratio) else None
+    return candidate / baseline if baseline > 0 else None
+
+
+def _failure(
+    figure: str,
+    bound: LimitBound,
+    limit: float,
+    value: float | None,
+    unit: str,
+    candidate: float | None,
+    baseline: float | None,
+) -> tuple[FailureKind, str]:
+    """Why a limit is not met, and the same for people."""
+    if candidate is None:
+        return FailureKind.NOT_MEASURED, f"{figure} was not measured"
+    if not math.isfinite(candidate):
+        return FailureKind.NOT_FINITE, f"{figure} is {candidate}"
+    if value is None:
+        what = "was not measured" if baseline is None else f"is {baseline:g}"
+        return FailureKind.NO_BASELINE, f"{figure} cannot be compared: the baseline's {what}"
+    unit = f" {unit}" if unit and bound != "max_ratio" else ""
+    shown, bounded = distinct(value, limit)
+    return (
+        FailureKind.BEYOND_LIMIT,
+        {
+            "min": f"{figure} {shown}{unit} is below {bounded}{unit}",
+            "max": f"{figure} {shown}{unit} is above {bounded}{unit}",
+            "max_drop": f"{figure} is {shown}{unit} worse than the baseline, {bounded}{unit} allowed",
+            "max_ratio": f"{figure} is {shown} × the baseline's, {bounded} × allowed",
+        }[bound],
+    )
+
+
+def distinct(value: float, limit: float) -> tuple[str, str]:
+    """Two different numbers as short texts that differ."""
+    for digits in (4, 6, 9, 17):
+        texts = f"{value:.{digits}g}", f"{limit:.{digits}g}"
+        if texts[0] != texts[1]:
+            return texts
+    return repr(value), repr(limit)
+
+
+def conclude(
+    judgements: Iterable[Judgement], measured: Measured | None = None, failures: Iterable[Failure] = ()
+) -> Verdict:
+    """The verdict on a candidate.
+
+    Args:
+        judgements: Every limit.
+        measured: The figures.
+        failures: What could not be done at all; any makes the candidate fail.
+    """
+    judgements, failures = tuple(judgements), tuple(failures)
+    if not judgements and not failures:
+        failures = (Failure(FailureKind.NOTHING_JUDGED, "no limit was judged"),)
+    unmet = [judgement for judgement in judgements if not judgement.met]
+    reasons = tuple(failure.reason for failure in failures) + tuple(j.reason for j in unmet)
+    return Verdict(not failures and not unmet, reasons, judgements, measured or Measured(), failures)

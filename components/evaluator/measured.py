@@ -1,0 +1,262 @@
+"""What the Evaluator measured of a candidate beside the baseline. Imports neither TensorFlow nor TFX."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from components.common.base.document import LEFT_OUT_IF_EMPTY
+
+# Which of the two models a figure is of.
+Side = Literal["candidate", "baseline"]
+
+
+@dataclass(frozen=True)
+class SliceValue:
+    """One feature of a slice of the eval examples.
+
+    Attributes:
+        feature: Its name.
+        value: Its value as text; None for a slice by this feature that no example is in.
+    """
+
+    feature: str
+    value: str | None
+
+
+Slice = tuple[SliceValue, ...]
+
+
+def slice_text(values: Slice) -> str:
+    """A slice as people write it: `label=3`; of a slice that no example is in, its features alone."""
+    if all(one.value is None for one in values):
+        return "×".join(one.feature for one in values)
+    return ",".join(f"{one.feature}={one.value}" for one in values)
+
+
+@dataclass(frozen=True)
+class SliceAccuracy:
+    """A metric in one slice.
+
+    Attributes:
+        slice: The slice as people write it.
+        candidate: The metric's value; None if TFMA has none.
+        baseline: The baseline's.
+        examples: Number of examples.
+        values: The slice's features and their values.
+    """
+
+    slice: str
+    candidate: float | None
+    baseline: float | None
+    examples: int
+    values: Slice = ()
+
+    @property
+    def change(self) -> float | None:
+        """The candidate's value less the baseline's; None if one of them was not measured."""
+        if self.candidate is None or self.baseline is None:
+            return None
+        return self.candidate - self.baseline
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """One metric of the gate on all eval examples, and in each slice.
+
+    Attributes:
+        metric: TFMA's class name.
+        higher_is_better: Whether a higher value is better.
+        candidate: The metric's value; None if it was not measured.
+        baseline: The baseline's.
+        examples: Number of examples.
+        slices: The same for each slice.
+        figure: The metric's title if the gate has several metrics or this one is of an output; else None.
+        output: The model's output that the metric is of, if the model has several.
+    """
+
+    metric: str
+    higher_is_better: bool
+    candidate: float | None = None
+    baseline: float | None = None
+    examples: int = 0
+    slices: tuple[SliceAccuracy, ...] = ()
+    figure: Annotated[str | None, LEFT_OUT_IF_EMPTY] = None
+    output: Annotated[str | None, LEFT_OUT_IF_EMPTY] = None
+
+    @property
+    def title(self) -> str:
+        """The metric as people read it: `Precision(top_k=2) of tags`."""
+        return self.figure or self.metric
+
+    @property
+    def drop(self) -> float | None:
+        """How much worse than the baseline the candidate is, in the metric's unit; negative if it is better."""
+        if self.candidate is None or self.baseline is None:
+            return None
+        drop = self.baseline - self.candidate
+        return drop if self.higher_is_better else -drop
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Times of one inference, candidate and baseline by turns in one process.
+
+    Attributes:
+        candidate: Percentile (50, 90, 99) → milliseconds.
+        baseline: The same of the baseline.
+        percentile: The gate's.
+        ratio: Candidate / baseline at that percentile.
+        ratio_low: Lower end of the ratio's bootstrap interval (95 %).
+        ratio_high: Upper end.
+        threads: Threads of the interpreters.
+        repetitions: Timed inferences of each.
+        cpu: The processor's name.
+    """
+
+    candidate: dict[int, float]
+    baseline: dict[int, float]
+    percentile: int
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    threads: int
+    repetitions: int
+    cpu: str
+
+    def at(self, side: Side, percentile: int | None = None) -> float | None:
+        """Milliseconds at a percentile; at the gate's if none is given."""
+        times = self.candidate if side == "candidate" else self.baseline
+        return times.get(self.percentile if percentile is None else percentile)
+
+
+@dataclass(frozen=True)
+class Size:
+    """Bytes of a file, as it is and gzip-compressed at level 9."""
+
+    file: int
+    gzip: int
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of both files."""
+
+    candidate: Size
+    baseline: Size
+
+    def ratio(self, of: Literal["file", "gzip"]) -> float | None:
+        """The candidate's bytes / the baseline's."""
+        mine, other = getattr(self.candidate, of), getattr(self.baseline, of)
+        return mine / other if other else None
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Weights of a layer as the file has them.
+
+    Attributes:
+        dtype: E.g. `int8`.
+        weights: Number of weights.
+        sparsity: Share of zeros, 0 to 1.
+        unique: Number of distinct values.
+    """
+
+    dtype: str
+    weights: int
+    sparsity: float
+    unique: int
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What is in a TFLite file, as components.common.models.invariants.file_facts reads it.
+
+    Attributes:
+        inputs: Name → dtype.
+        outputs: Name → dtype.
+        activations: dtype → number of tensors between operators.
+        operators: Operator → how many of it.
+        layers: Layer → its weights.
+    """
+
+    inputs: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
+    activations: dict[str, int] = field(default_factory=dict)
+    operators: dict[str, int] = field(default_factory=dict)
+    layers: dict[str, Layer] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> FileFacts:
+        """From JSON values."""
+        layers = {name: Layer(**layer) for name, layer in facts["layers"].items()}
+        return cls(**{**facts, "layers": layers})
+
+
+@dataclass(frozen=True)
+class Skew:
+    """Differences between what is served and what the pipeline trained on, on the eval split.
+
+    Attributes:
+        examples: Examples whose features were compared: all of the split.
+        differing: Of these, the ones whose served features are not the pipeline's.
+        rounded: The ones whose features differ in their last bits.
+        predicted: Examples whose predictions were compared.
+        file_error: Greatest difference between the file's predictions on served features and on the pipeline's.
+        model_error: Greatest difference between the SavedModel's predictions on raw examples and the file's.
+        conversion_error: How far the file is from the model that it was converted from, by the converter.
+        tolerance: What float32 arithmetic may add to that.
+    """
+
+    examples: int
+    differing: int
+    rounded: int
+    predicted: int
+    file_error: float | None
+    model_error: float | None
+    conversion_error: float
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All figures of one evaluation. What could not be measured is None.
+
+    Attributes:
+        steps: The candidate's chain: `technique` and the step's options.
+        size: Sizes of both files.
+        file: What is in the candidate's file.
+        invariants: The figure of the layer that is worst off, for each kind of invariant that was asked for.
+        latency: Times of one inference.
+        accuracy: The gate's metric; of several, the first one.
+        accuracies: All of them, if the gate has several.
+        served: What differs in serving, if the examples went through Transform.
+    """
+
+    steps: tuple[dict[str, Any], ...] = ()
+    size: Annotated[Sizes | None, LEFT_OUT_IF_EMPTY] = None
+    file: Annotated[FileFacts | None, LEFT_OUT_IF_EMPTY] = None
+    invariants: dict[str, int | float] = field(default_factory=dict)
+    latency: Annotated[Latency | None, LEFT_OUT_IF_EMPTY] = None
+    accuracy: Annotated[Accuracy | None, LEFT_OUT_IF_EMPTY] = None
+    accuracies: Annotated[tuple[Accuracy, ...], LEFT_OUT_IF_EMPTY] = ()
+    served: Annotated[Skew | None, LEFT_OUT_IF_EMPTY] = None
+
+    @property
+    def metrics(self) -> tuple[Accuracy, ...]:
+        """Every metric of the gate that was measured, in the gate's order."""
+        return self.accuracies or ((self.accuracy,) if self.accuracy else ())
+
+    @property
+    def by_technique(self) -> Mapping[str, dict[str, Any]]:
+        """Technique → options of the last step of it."""
+        return {step["technique"]: step for step in self.steps}
+
+    def bytes(self, of: Literal["file", "gzip"], side: Side = "candidate") -> int | None:
+        """Bytes of a file."""
+        return None if self.size is None else getattr(getattr(self.size, side), of)
+
+    def milliseconds(self, side: Side = "candidate", percentile: int | None = None) -> float | None:
+        """Time of one inference at a percentile; at the gate's if none is given."""
+        return None if self.latency is None else self.latency.at(side, percentile)

@@ -1,0 +1,42 @@
+"""The Selector's report: every verdict, and the winner. Imports neither TensorFlow nor TFX."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from components.common.base.document import Document, required
+from components.evaluator.verdict import Verdict
+from components.selector.params import SelectOptions
+
+REPORT_FILE = "report.json"
+
+
+@dataclass(frozen=True)
+class SelectorReport(Document):
+    """The outcome of a run.
+
+    Attributes:
+        winner: The selected candidate; None if no candidate passed.
+        select: What it was selected by.
+        candidates: Candidate → its verdict, in the order of the config.
+    """
+
+    TITLE: ClassVar[str] = "selector's report"
+    VERSION: ClassVar[int] = 2
+
+    winner: str | None
+    select: SelectOptions
+    candidates: dict[str, Verdict]
+
+    @classmethod
+    def upgraded(cls, values: dict[str, Any], version: int) -> dict[str, Any]:
+        """Version 1 had no version, and verdicts of version 1."""
+        required(values, "winner", "select", "candidates")
+        candidates = {name: Verdict.current(verdict) for name, verdict in values["candidates"].items()}
+        return {**values, "candidates": candidates}
+
+    @property
+    def passed(self) -> tuple[str, ...]:
+        """The candidates that passed the gate."""
+        return tuple(name for name, verdict in self.candidates.items() if verdict.blessed)
