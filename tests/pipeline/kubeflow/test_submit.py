@@ -623,12 +623,15 @@ def test_a_host_without_tls(submit: Submit, server: ApiServer) -> None:
 @pytest.mark.parametrize(
     ("host", "said"),
     [
-        ("ftp://example.com", "--host ftp://example.com: is no address; write e.g. http://localhost:8080"),
-        ("http://localhost:80a", "is no address"),
-        ("http://[::1", "is no address"),
+        (
+            "ftp://example.com",
+            "--host ftp://example.com: is not an address; write e.g. http://localhost:8080",
+        ),
+        ("http://localhost:80a", "is not an address"),
+        ("http://[::1", "is not an address"),
         (
             f"https://ada:{TOKEN}@example.com/pipeline",
-            "--host https://example.com/pipeline: has a user's name",
+            "--host https://example.com/pipeline: has a user name",
         ),
     ],
 )
@@ -703,7 +706,7 @@ def test_an_address_out_of_the_browser_will_do(submit: Submit, server: ApiServer
 
 def test_no_host_at_all(compiled_file: Path) -> None:
     result = CliRunner().invoke(main, ["submit", str(compiled_file)])
-    assert refusal(result).startswith("give --host, or set KF_PIPELINES_ENDPOINT")
+    assert refusal(result).startswith("give --host or set KF_PIPELINES_ENDPOINT")
 
 
 def test_the_clients_variables_name_the_host(
@@ -856,7 +859,7 @@ def test_a_file_without_a_token_is_refused(submit: Submit, tmp_path: Path, conte
     file = tmp_path / "token"
     file.write_text(content)
     result = submit("--token-file", str(file))
-    assert refusal(result) == "--token-file: has to hold one line, without anything but ASCII characters"
+    assert refusal(result) == "--token-file: must hold one line of ASCII characters"
 
 
 def test_a_token_file_that_is_missing_is_named(submit: Submit, tmp_path: Path) -> None:
