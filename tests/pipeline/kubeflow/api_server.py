@@ -17,7 +17,7 @@ import threading
 import time
 import uuid
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -331,13 +331,18 @@ class _Handler(BaseHTTPRequestHandler):
         )
         return "V2beta1GetHealthzResponse", answer
 
-    def _list_pipelines(self, query: dict[str, str], body: bytes) -> _Answer:
+    def _page(self, kind: str, rows: Iterable[Any], query: dict[str, str]) -> _Answer:
+        """A list, as far as its filter and the first page go."""
+        found = _filtered(list(rows), query)
+        name = f"V2beta1List{kind.title().replace('_', '')}Response"
+        return name, getattr(kfp_server_api, name)(**{kind: found or None, "total_size": len(found)})
+
+    def _in_namespace(self, rows: dict[str, Any], query: dict[str, str]) -> list[Any]:
         namespace = self._namespace(query.get("namespace"))
-        rows = [row for row in self.server.state.pipelines.values() if row.namespace == namespace]
-        rows = _filtered(rows, query)
-        return "V2beta1ListPipelinesResponse", kfp_server_api.V2beta1ListPipelinesResponse(
-            pipelines=rows or None, total_size=len(rows)
-        )
+        return [row for row in rows.values() if row.namespace == namespace]
+
+    def _list_pipelines(self, query: dict[str, str], body: bytes) -> _Answer:
+        return self._page("pipelines", self._in_namespace(self.server.state.pipelines, query), query)
 
     def _create_pipeline(self, query: dict[str, str], body: bytes) -> _Answer:
         state = self.server.state
@@ -353,11 +358,8 @@ class _Handler(BaseHTTPRequestHandler):
         return "V2beta1Pipeline", row
 
     def _list_versions(self, pipeline: str, query: dict[str, str], body: bytes) -> _Answer:
-        rows = [row for row in self.server.state.versions.values() if row.pipeline_id == pipeline]
-        rows = _filtered(rows, query)
-        return "V2beta1ListPipelineVersionsResponse", kfp_server_api.V2beta1ListPipelineVersionsResponse(
-            pipeline_versions=rows or None, total_size=len(rows)
-        )
+        rows = (row for row in self.server.state.versions.values() if row.pipeline_id == pipeline)
+        return self._page("pipeline_versions", rows, query)
 
     def _upload_version(self, query: dict[str, str], body: bytes) -> _Answer:
         state = self.server.state
@@ -398,12 +400,7 @@ class _Handler(BaseHTTPRequestHandler):
         return "V2beta1PipelineVersion", row
 
     def _list_experiments(self, query: dict[str, str], body: bytes) -> _Answer:
-        namespace = self._namespace(query.get("namespace"))
-        rows = [row for row in self.server.state.experiments.values() if row.namespace == namespace]
-        rows = _filtered(rows, query)
-        return "V2beta1ListExperimentsResponse", kfp_server_api.V2beta1ListExperimentsResponse(
-            experiments=rows or None, total_size=len(rows)
-        )
+        return self._page("experiments", self._in_namespace(self.server.state.experiments, query), query)
 
     def _create_experiment(self, query: dict[str, str], body: bytes) -> _Answer:
         state = self.server.state
@@ -441,13 +438,10 @@ class _Handler(BaseHTTPRequestHandler):
         return "V2beta1Run", row
 
     def _list_runs(self, query: dict[str, str], body: bytes) -> _Answer:
-        rows = [
+        rows = (
             row for row in self.server.state.runs.values() if row.experiment_id == query["experiment_id"]
-        ]
-        rows = _filtered(rows, query)
-        return "V2beta1ListRunsResponse", kfp_server_api.V2beta1ListRunsResponse(
-            runs=rows or None, total_size=len(rows)
         )
+        return self._page("runs", rows, query)
 
     def _get_run(self, run_id: str, query: dict[str, str], body: bytes) -> _Answer:
         state = self.server.state

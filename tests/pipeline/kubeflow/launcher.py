@@ -7,22 +7,16 @@ folder for a store and nothing cached: each task sees the inputs of its own, and
 Artifacts go through its metadata as they do through KFP's (backend/src/v2/metadata): their names become
 numbers, and they lose their types.
 
-By hand, in the folder that an image would be built from:
-
-    paredown compile configs/mnist/pipeline.yaml --image x --pipeline-root minio://b/r -o mnist.yaml
-    python -m tests.pipeline.kubeflow.launcher mnist.yaml FOLDER data_path=$PWD/data/mnist push_directory=/tmp/pushed
+`tests.pipeline.kubeflow.check_parity` runs one by hand.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
 import subprocess
 import sys
-import time
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -294,39 +288,3 @@ def environment_of(directory: Path) -> dict[str, str]:
         "HOME": os.environ.get("HOME", "/"),
         "PYTHONPATH": str(directory),
     }
-
-
-def main(argv: list[str]) -> None:
-    """Runs a compiled file; see the module's docstring."""
-    parser = argparse.ArgumentParser("tests.pipeline.kubeflow.launcher")
-    parser.add_argument("file", type=Path)
-    parser.add_argument("folder", type=Path, help="gets the store and the logs")
-    parser.add_argument("parameters", nargs="*", metavar="name=value")
-    arguments = parser.parse_args(argv)
-    given = dict(text.split("=", 1) for text in arguments.parameters)
-    directory = Path.cwd()
-    environment = environment_of(directory)
-    with closing(TaskServer(directory, environment)) as server:
-        launcher = Launcher.of(
-            arguments.file.read_text(encoding="utf-8"),
-            folder=arguments.folder.absolute(),
-            directory=directory,
-            environment=environment,
-            parameters={name: int(value) if name == "seed" else value for name, value in given.items()},
-            server=server,
-        )
-        started = time.monotonic()
-        for name in launcher.order():
-            launcher.results[name] = launcher.run_task(name)
-            print(f"{time.monotonic() - started:8.1f} s  {name}", flush=True)
-    report = json.loads(
-        (launcher.artifact("selector", "report") / "report.json").read_text(encoding="utf-8")
-    )
-    for name, verdict in report["candidates"].items():
-        print(name, "passed" if verdict["blessed"] else f"failed: {verdict['reasons'][0]}")
-    pushed = launcher.results["pusher"].outputs["pushed_model"]["metadata"]
-    print(f"winner: {report['winner']}, pushed to {pushed.get('pushed_destination')}")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
