@@ -1,1 +1,1 @@
-"""Reads folders of images, one sub-folder a class, as TFX examples."""
+"""Reads folders of images, with a subfolder per class, as TFX examples."""

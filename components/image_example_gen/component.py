@@ -14,7 +14,7 @@ from components.image_example_gen import executor
 
 
 class ImageExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):
-    """What TFX's ExampleGen for files is given, and what images become."""
+    """Spec of TFX's ExampleGen for files, with size and channels of the images."""
 
     PARAMETERS = {
         **standard_component_specs.FileBasedExampleGenSpec.PARAMETERS,
@@ -24,9 +24,9 @@ class ImageExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):
 
 
 class ImageExampleGen(FileBasedExampleGen):
-    """Reads `<…>/<class>/<file>` as an example of feature `image` and a label: the folder's name.
+    """Reads each `<…>/<class>/<file>` as an example with the feature `image` and a label, the name of the folder.
 
-    An ExampleGen of TFX: its driver finds the files and their fingerprint, its executor splits them.
+    It is a TFX ExampleGen: the driver finds the files and their fingerprint, the executor splits them.
     """
 
     SPEC_CLASS = ImageExampleGenSpec
@@ -45,13 +45,13 @@ class ImageExampleGen(FileBasedExampleGen):
 
         Args:
             input_base: Folder of the files.
-            input_config: `example_gen_pb2.Input`: splits and their patterns, whose last part but one stands
-                for class folders.
+            input_config: `example_gen_pb2.Input`: splits and their patterns, whose last part but one matches
+                class folders.
             params: JSON: `image`, as components.image_example_gen.params, and `label`, the feature that
                 gets the class.
             code_version: Of the executor.
-            output_config: `example_gen_pb2.Output`, where one input split is divided by hash.
-            range_config: `range_config_pb2.RangeConfig`, where patterns name spans.
+            output_config: `example_gen_pb2.Output`, if one input split is divided by hash.
+            range_config: `range_config_pb2.RangeConfig`, if patterns name spans.
         """
         spec = ImageExampleGenSpec(
             input_base=input_base,
@@ -64,5 +64,5 @@ class ImageExampleGen(FileBasedExampleGen):
             code_version=code_version,
             examples=Channel(type=standard_artifacts.Examples),
         )
-        # TFX's constructor makes a spec of its own, without these parameters.
+        # TFX's constructor would make a spec without these parameters.
         base_beam_component.BaseBeamComponent.__init__(self, spec=spec)

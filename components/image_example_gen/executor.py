@@ -35,7 +35,7 @@ def to_example(path: str, params: Mapping[str, Any]) -> tf.train.Example:
         and the class.
 
     Raises:
-        ImageFileError: Naming the file.
+        ImageFileError: With the name of the file.
     """
     with fileio.open(path, "rb") as file:
         content = file.read()
@@ -60,7 +60,7 @@ def _read_images(
     pattern = os.path.join(exec_properties["input_base"], split_pattern)
     files = sorted(path for path in fileio.glob(pattern) if not fileio.isdir(path))
     if not files:
-        raise ImageFileError(f"{pattern} matches no file")
+        raise ImageFileError(f"{pattern} matches no file; write a pattern that matches images")
     return (
         pipeline
         | "ListFiles" >> beam.Create(files)
@@ -70,8 +70,8 @@ def _read_images(
 
 
 class Executor(base_example_gen_executor.BaseExampleGenExecutor):
-    """TFX's ExampleGen over images; `exec_properties` has `params` besides, as the component says."""
+    """TFX's ExampleGen for images; `exec_properties` also has `params`, as the component says."""
 
     def GetInputSourceToExamplePTransform(self) -> Any:
-        """What reads the files of one split."""
+        """The transform that reads the files of one split."""
         return _read_images

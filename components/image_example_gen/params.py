@@ -15,10 +15,10 @@ _Side = Annotated[int, Field(ge=1, le=4096)]
 
 
 class ImageOptions(Options):
-    """What every image becomes."""
+    """Size and channels that every image is converted to."""
 
     size: list[_Side] = Field(
-        min_length=2, max_length=2, description="[height, width] in pixels that images are resized to."
+        min_length=2, max_length=2, description="[height, width] in pixels to resize images to."
     )
     channels: Literal[1, 3] = Field(default=3, description="3: colour (RGB); 1: grey.")
 

@@ -14,7 +14,7 @@ from components.parquet_example_gen import executor
 
 
 class ParquetExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):
-    """What TFX's ExampleGen for files is given, and the executor's version."""
+    """Spec of TFX's ExampleGen for files, with the executor's version."""
 
     PARAMETERS = {
         **standard_component_specs.FileBasedExampleGenSpec.PARAMETERS,
@@ -25,7 +25,7 @@ class ParquetExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):
 class ParquetExampleGen(FileBasedExampleGen):
     """Makes an example of each row, with a feature for each column.
 
-    An ExampleGen of TFX: its driver finds the files and their fingerprint, its executor splits them.
+    It is a TFX ExampleGen: the driver finds the files and their fingerprint, the executor splits them.
     """
 
     SPEC_CLASS = ParquetExampleGenSpec
@@ -45,8 +45,8 @@ class ParquetExampleGen(FileBasedExampleGen):
             input_base: Folder of the files.
             input_config: `example_gen_pb2.Input`: splits and their patterns.
             code_version: Of the executor.
-            output_config: `example_gen_pb2.Output`, where one input split is divided by hash.
-            range_config: `range_config_pb2.RangeConfig`, where patterns name spans.
+            output_config: `example_gen_pb2.Output`, if one input split is divided by hash.
+            range_config: `range_config_pb2.RangeConfig`, if patterns name spans.
         """
         spec = ParquetExampleGenSpec(
             input_base=input_base,
@@ -58,5 +58,5 @@ class ParquetExampleGen(FileBasedExampleGen):
             code_version=code_version,
             examples=Channel(type=standard_artifacts.Examples),
         )
-        # TFX's constructor makes a spec of its own, without the version.
+        # TFX's constructor would make a spec without the version.
         base_beam_component.BaseBeamComponent.__init__(self, spec=spec)

@@ -1,7 +1,7 @@
 """Turns rows of Parquet files into examples.
 
-TFX has such an executor, too (`tfx.components.example_gen.custom_executors.parquet_executor`), but that one
-takes every 0, 0.0, False and "" for a missing value: a binary label would keep its ones alone.
+TFX has such an executor, too (`tfx.components.example_gen.custom_executors.parquet_executor`), but it reads every
+0, 0.0, False and "" as a missing value: of a binary label only the ones would be left.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import apache_beam as beam
 import tensorflow as tf
 from tfx.components.example_gen import base_example_gen_executor
 
+from components.common.base.errors import ParedownError
 
-class RowError(ValueError):
+
+class RowError(ParedownError, ValueError):
     """A row cannot be an example; the message names the column."""
 
 
@@ -27,10 +29,10 @@ def to_example(row: Mapping[str, Any]) -> tf.train.Example:
 
     Returns:
         An example with a feature for each column: int64 for integers and booleans, float32 for floats, bytes
-        for text (as UTF-8) and bytes; one without values where the row has None or an empty list.
+        for text (as UTF-8) and bytes; one without values if the row has None or an empty list.
 
     Raises:
-        RowError: Where a value is of another type, or a list has a gap.
+        RowError: If a value has another type, or a list has a gap.
     """
     example = tf.train.Example()
     for name, value in row.items():
@@ -39,7 +41,7 @@ def to_example(row: Mapping[str, Any]) -> tf.train.Example:
         if not values:
             continue
         if any(each is None for each in values):
-            raise RowError(f"column {name!r} has a list with a null in it")
+            raise RowError(f"column {name!r} has a list with a null in it; fill in the value")
         first = values[0]
         if isinstance(first, int):  # booleans, too
             feature.int64_list.value.extend(int(each) for each in values)
@@ -65,8 +67,8 @@ def _read_parquet(
 
 
 class Executor(base_example_gen_executor.BaseExampleGenExecutor):
-    """TFX's ExampleGen over Parquet files."""
+    """TFX's ExampleGen for Parquet files."""
 
     def GetInputSourceToExamplePTransform(self) -> Any:
-        """What reads the files of one split."""
+        """The transform that reads the files of one split."""
         return _read_parquet

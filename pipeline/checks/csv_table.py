@@ -1,9 +1,13 @@
 """CSV files, read as TFX's CsvExampleGen reads them. Imports neither TensorFlow nor TFX.
 
-TFX takes the first line for the names of the columns, cut at each comma, and the type of a column from all of
-its cells: integers where all are, else floats, else text (`tfx_bsl.coders.csv_decoder`). Its executor ends in an
-error at a row with a field too many, without a file or a line; an integer that does not fit into int64 makes a
-column text, without a word. Both are found here, by file and line.
+TFX reads the names of the columns from the first line, cut at each comma, and infers the type of a column from all
+of its cells: integers if all are integers, else floats, else text (`tfx_bsl.coders.csv_decoder`). A row begins on a
+new line unless a quote is open, by counting quotes. Its executor fails at a row with a field too many, without a file
+or a line; an integer that does not fit into int64 silently makes its column text. Both are found here, by file and
+line.
+
+No other reader stands in for that: Arrow's accepts text after a closing quote, ends a row at CR, and counts rows where
+a person needs lines.
 """
 
 from __future__ import annotations
@@ -20,14 +24,14 @@ _LEAST, _MOST = -(2**63), 2**63 - 1
 _RANK = {EMPTY: 0, INTEGER: 1, FLOAT: 2, TEXT: 3}
 # Rows that are looked at together, column by column.
 _TOGETHER = 5000
-# No field of a table is longer; csv refuses 128 KiB unless told.
+# No field of a table is longer; csv refuses more than 128 KiB by default.
 _LONGEST_FIELD = 2**24
 
 _Record = tuple[int, str]
 
 
 class _Fault(Exception):
-    """A file cannot be read on."""
+    """The rest of a file cannot be read."""
 
 
 def read(paths: Iterable[Path], folder: Path, whole: bool) -> Table:
@@ -36,7 +40,7 @@ def read(paths: Iterable[Path], folder: Path, whole: bool) -> Table:
     Args:
         paths: The files.
         folder: What their names are shown from.
-        whole: Whether to read all rows; names of columns alone where it is not so.
+        whole: Whether to read all rows; if not, only names of columns are read.
     """
     table = Table()
     columns = _Columns()
@@ -78,27 +82,27 @@ def _header(path: Path) -> list[str]:
         raise _Fault("has bytes of 0, as UTF-16 does; save the file as UTF-8")
     if "\r" in text.rstrip("\r\n"):
         raise _Fault(
-            "ends its lines by CR alone, and TFX takes all of them for one; end them by LF or CRLF"
+            "ends its lines with CR, so TFX reads all of them as one line; end them with LF or CRLF"
         )
     if text.startswith("\ufeff"):
         raise _Fault(
-            "begins with a byte order mark, which TFX takes for part of the first column's name; save the file "
+            "begins with a byte order mark, which TFX reads as part of the first column's name; save the file "
             "as UTF-8 without one"
         )
     names = text.strip().split(",")  # as tfx.utils.io_utils.load_csv_column_names
     quoted = [name for name in names if '"' in name]
     if quoted:
         raise _Fault(
-            f"the column {quoted[0]} is written in quotes, which TFX takes for part of the name; remove them"
+            f"the column {quoted[0]} is written in quotes, which TFX reads as part of the name; remove them"
         )
     twice = sorted({name for name in names if names.count(name) > 1 and name})
     if twice:
-        raise _Fault(f"the column {twice[0]!r} stands twice, and one would be lost; rename one of them")
+        raise _Fault(f"two columns are called {twice[0]!r}, and one would be lost; rename one of them")
     if "" in names:
         raise _Fault(f"column {names.index('') + 1} has no name; write one, or remove the column")
     if all(_kind(name)[0] in (INTEGER, FLOAT) for name in names):
         raise _Fault(
-            "the file begins with numbers, and TFX takes the first line for the names of the columns; write them "
+            "the file begins with numbers, and TFX reads the names of the columns from the first line; write them "
             "above"
         )
     return names
@@ -110,8 +114,8 @@ def _difference(wanted: list[str], header: list[str], first: str) -> str:
     if missing or more:
         what = [f"has no column {missing[0]!r}"] if missing else []
         what += [f"has a column {more[0]!r}"] if more else []
-        return f"{' and '.join(what)}, other than {first}; files of a split have the same columns"
-    return f"has the columns of {first} in another order; files of a split have one header"
+        return f"{' and '.join(what)}, unlike {first}; files of a split need the same columns"
+    return f"has the columns of {first} in another order; files of a split need the same header"
 
 
 def _faults_of_rows(path: Path, name: str, columns: _Columns) -> list[str]:
@@ -152,15 +156,15 @@ def _records(path: Path) -> Iterator[_Record]:
                 held, quotes = [], 0
         if held:
             raise _Fault(
-                f"{began}: a quote is opened and never closed; close it, or double it where it is meant"
+                f"{began}: a quote is opened and never closed; close it, or double it if it belongs to the text"
             )
 
 
 def _rows(chunk: list[_Record], width: int, faults: list[str]) -> tuple[list[int], list[list[str]]]:
-    """Cells of each row that is whole, with their lines; blank lines are none, as to TFX.
+    """Cells of each whole row, with their lines; blank lines are skipped, as TFX does.
 
-    Other than TFX, which takes whatever follows a closing quote for part of the field: a quote that was
-    forgotten makes one field of all that stands before the next quote, rows and all.
+    Text after a closing quote is a fault here. TFX reads it as part of the field, so that a forgotten quote makes
+    one field of everything before the next quote, whole rows included.
     """
     csv.field_size_limit(_LONGEST_FIELD)
     try:
@@ -175,7 +179,7 @@ def _rows(chunk: list[_Record], width: int, faults: list[str]) -> tuple[list[int
             found = list(csv.reader([text], strict=True))
         except csv.Error as error:
             faults.append(
-                f"{number}: cannot be read as CSV ({error}); close quotes, and double those that are meant"
+                f"{number}: cannot be read as CSV ({error}); close quotes, and double those that belong to the text"
             )
             continue
         if len(found[0]) == width:
@@ -184,18 +188,18 @@ def _rows(chunk: list[_Record], width: int, faults: list[str]) -> tuple[list[int
         elif found[0]:
             spread = text.rstrip("\r\n").count("\n")
             faults.append(
-                f"{number}: has {len(found[0])} fields, and the header {width}; "
+                f"{number}: has {len(found[0])} fields, and the header has {width}; "
                 + (
-                    f"a quote goes on over {spread} more lines, close it where it ends"
+                    f"a quote spans {spread} more lines; close it where its text ends"
                     if spread
-                    else "write as many, and fields that hold commas in quotes"
+                    else "write as many, and put fields with commas in quotes"
                 )
             )
     return lines, whole
 
 
 def _kind(cell: str) -> tuple[str, bool]:
-    """What TFX takes a cell for, and whether it is an integer outside int64."""
+    """The type that TFX infers for a cell, and whether it is an integer outside int64."""
     if cell.isascii():
         try:
             value = int(cell)
@@ -212,13 +216,13 @@ def _kind(cell: str) -> tuple[str, bool]:
 
 
 class _Columns:
-    """The columns, while rows are added."""
+    """The columns of a split while rows are added."""
 
     def __init__(self) -> None:
         self.rows = 0
         self.names: list[str] = []
         self.found: list[Column] = []
-        # Column → where an integer outside int64 stands first, and it.
+        # Column → place of its first integer outside int64, and that integer.
         self.outside: dict[int, tuple[str, str]] = {}
 
     @property
@@ -264,11 +268,11 @@ class _Columns:
         return dict(zip(self.names, self.found, strict=True))
 
     def faults(self) -> list[str]:
-        """Integers that TFX would turn their whole column into text for."""
+        """Integers because of which TFX would read their whole column as text."""
         return [
-            f"{where}: {self.names[index]} is {cell if len(cell) < 40 else cell[:36] + ' …'}, which int64 does not "
-            "hold, and TFX would take the whole column for text; write it as a float, 1e19, or with a letter "
-            "before it where it is a name"
+            f"{where}: {self.names[index]} is {cell if len(cell) < 40 else cell[:36] + ' …'}, which does not fit "
+            "into int64, so TFX would read the whole column as text; write it as a float, such as 1e19, or with a "
+            "letter before it if it is a name"
             for index, (where, cell) in self.outside.items()
             if self.found[index].kind != TEXT
         ]

@@ -1,4 +1,4 @@
-"""Parquet files, read to see whether they can be. Imports neither TensorFlow nor TFX."""
+"""Parquet files, read to see whether TFX can read them. Imports neither TensorFlow nor TFX."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST = 2**63 - 1
 
 
 class _Fault(Exception):
-    """A file cannot be read on."""
+    """The rest of a file cannot be read."""
 
 
 def read(paths: Iterable[Path], folder: Path, whole: bool) -> Table:
@@ -25,7 +25,7 @@ def read(paths: Iterable[Path], folder: Path, whole: bool) -> Table:
     Args:
         paths: The files.
         folder: What their names are shown from.
-        whole: Whether to read all rows; types of columns alone where it is not so.
+        whole: Whether to read all rows; if not, only types of columns are read.
     """
     table = Table()
     first = ""
@@ -55,7 +55,7 @@ def read(paths: Iterable[Path], folder: Path, whole: bool) -> Table:
 def _columns(schema: pa.Schema) -> dict[str, Column]:
     twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
     if twice:
-        raise _Fault(f"the column {twice[0]!r} stands twice, and one would be lost; rename one of them")
+        raise _Fault(f"two columns are called {twice[0]!r}, and one would be lost; rename one of them")
     return {field.name: Column(kind=_kind(field.name, field.type)) for field in schema}
 
 
@@ -83,14 +83,10 @@ def _kind(name: str, type_: pa.DataType) -> str:
 def _compare(wanted: dict[str, Column], columns: dict[str, Column], first: str) -> None:
     for name in wanted:
         if name not in columns:
-            raise _Fault(
-                f"has no column {name!r}, other than {first}; files of a split have the same columns"
-            )
+            raise _Fault(f"has no column {name!r}, unlike {first}; files of a split need the same columns")
     for name, column in columns.items():
         if name not in wanted:
-            raise _Fault(
-                f"has a column {name!r}, other than {first}; files of a split have the same columns"
-            )
+            raise _Fault(f"has a column {name!r}, unlike {first}; files of a split need the same columns")
         known = wanted[name]
         if known.kind == EMPTY:
             known.kind = column.kind
@@ -109,7 +105,7 @@ def _read_rows(file: pq.ParquetFile, table: Table, name: str) -> None:
 
 
 def _add(column: Column, of: str, values: pa.Array, before: int, name: str) -> None:
-    """Adds values of a column, which come after so many rows of the file."""
+    """Adds values of a column to what is known of it; `before` rows of the file came before them."""
     is_list = (
         not types.is_dictionary(values.type) and hasattr(values, "flatten") and values.type.num_fields == 1
     )
@@ -129,5 +125,5 @@ def _add(column: Column, of: str, values: pa.Array, before: int, name: str) -> N
         most = pc.max(values).as_py()
         if most is not None and most > _MOST:
             raise _Fault(
-                f"the column {of!r} holds {most}, which int64 does not hold; write it as text or a float"
+                f"the column {of!r} holds {most}, which does not fit into int64; write it as text or a float"
             )

@@ -1,4 +1,4 @@
-"""What a look at the files of a table tells: its columns, its rows, and what is wrong with it."""
+"""The columns and rows of a table, and what is wrong with its files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 INTEGER, FLOAT, TEXT, EMPTY = "integers", "floats", "text", "no values"
 
-# Of each file: the first ones name what is wrong, more would only hide them.
+# Of each file: the first faults say what is wrong, more would only hide them.
 MOST_FAULTS = 3
 
 
@@ -15,10 +15,10 @@ class Column:
     """A column of a split's files.
 
     Attributes:
-        kind: What TFX makes of it: INTEGER, FLOAT or TEXT; EMPTY where no row has a value.
-        values: Number of values in the first row that has some; 1 but for lists.
+        kind: The type that TFX infers: INTEGER, FLOAT or TEXT; EMPTY if no row has a value.
+        values: Number of values in the first row that has some; 1 unless it is a list.
         missing: Number of rows without a value.
-        where_missing: The first of these, as `file:line` or in words; empty where there is none.
+        where_missing: The first of these, as `file:line` or in words; empty if there is none.
     """
 
     kind: str = EMPTY
@@ -33,8 +33,8 @@ class Table:
 
     Attributes:
         columns: By name.
-        rows: Number of rows; 0 where they were not counted.
-        faults: What keeps TFX from reading the files as they are meant, each with its file and place.
+        rows: Number of rows; 0 if they were not counted.
+        faults: What keeps TFX from reading the files as intended, each with its file and place.
     """
 
     columns: dict[str, Column] = field(default_factory=dict)
@@ -42,6 +42,6 @@ class Table:
     faults: list[str] = field(default_factory=list)
 
     def refuse_no_rows(self) -> None:
-        """Adds a fault where the files were read without one, and have no row."""
+        """Adds a fault if the files were read without one, and have no row."""
         if not self.rows and not self.faults:
-            self.faults.append("its files have no rows; write some, or other files into the pattern")
+            self.faults.append("its files have no rows; write some, or change the pattern")

@@ -27,7 +27,7 @@ class _OneTechnique(Options):
     def _exactly_one(self) -> _OneTechnique:
         if len(self.model_fields_set) != 1:
             raise ValueError(
-                f"a step is one of {', '.join(STEPS)} with its options; begin the next step with '-'"
+                f"a step is one of {', '.join(STEPS)}, with its options; begin the next step with '-'"
             )
         return self
 
@@ -54,18 +54,18 @@ def _check_chain(steps: list[StepOptions]) -> None:
     """Refuses a chain that cannot work, with the reason and the fix.
 
     Raises:
-        PydanticCustomError: Naming the step at fault.
+        PydanticCustomError: With the location of the wrong step.
     """
     names = [step.technique for step in steps]
     for index, step in enumerate(steps):
         if step.technique in names[:index] and not step.repeatable:
-            raise refused(f"`{step.technique}` stands twice in {names}; a chain has it once", index)
+            raise refused(f"`{step.technique}` is in {names} twice; write it once", index)
         staged = [earlier for earlier in steps[:index] if earlier.stage is not None]
         if staged and _too_late(step, staged[-1]):
             before = staged[-1]
             why = before.keeps or f"`{step.technique}` replaces the model that `{before.technique}` made"
             if step.technique == "distill":
-                why = "it builds a new model, so what came before would be lost; write it first"
+                why = "it builds a new model, so the effect of earlier steps would be lost; write it first"
             raise refused(f"`{step.technique}` cannot follow `{before.technique}`: {why}", index)
         for earlier in steps[:index]:
             try:
@@ -75,14 +75,14 @@ def _check_chain(steps: list[StepOptions]) -> None:
     last = steps[-1]
     if not isinstance(last, ConvertOptions):
         raise refused(
-            f"the last step is `{names[-1]}`, but only a TFLite file can be judged and pushed; end "
-            "the chain with e.g. `- convert: {quantization: int8}`",
+            f"the last step is `{names[-1]}`, but only a TFLite file can be judged and pushed; end the chain with "
+            "e.g. `- convert: {quantization: int8}`",
             len(steps) - 1,
         )
 
 
 class Chain(RootModel[list[Annotated[Step, BeforeValidator(_empty_step)]]]):
-    """A candidate: the steps that make it from the baseline; the last one converts."""
+    """A candidate: the steps that build it from the baseline; the last one converts."""
 
     root: list[Annotated[Step, BeforeValidator(_empty_step)]] = Field(min_length=1)
 

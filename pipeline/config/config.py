@@ -29,7 +29,7 @@ def check_name(value: str) -> str:
     """A name of a pipeline or candidate, as it is.
 
     Raises:
-        ValueError: Where Kubernetes would not take it.
+        ValueError: If Kubernetes would not accept it.
     """
     if not _NAME.fullmatch(value) or len(value) > LONGEST_NAME:
         raise ValueError(
@@ -46,7 +46,7 @@ def _check_metadata(value: str) -> str:
 
 def _check_flag(value: str) -> str:
     if not value.startswith("--"):
-        raise ValueError(f"{value!r} is no option: write it as --name=value")
+        raise ValueError(f"{value!r} is not an option; write it as --name=value")
     return value
 
 
@@ -54,10 +54,10 @@ Name = Annotated[str, AfterValidator(check_name)]
 
 
 class Push(Options):
-    """Where the winner goes."""
+    """Where the best candidate is pushed to."""
 
     directory: str = Field(
-        min_length=1, description="Gets one folder per pushed version, named by its time."
+        min_length=1, description="Folder that gets a subfolder for each pushed version, named by its time."
     )
 
 
@@ -65,16 +65,18 @@ class Run(Options):
     """Where and how the pipeline runs."""
 
     pipeline_root: str | None = Field(
-        default=None, description="Artifacts and logs; .paredown/<name> where it is not written."
+        default=None, description="Folder of artifacts and logs. Default: .paredown/<name>."
     )
     metadata: Annotated[str, AfterValidator(_check_metadata)] | None = Field(
         default=None,
         description="ML Metadata store: sqlite:///path, mysql://user@host:port/database, "
-        "postgresql://user@host:port/database or grpc://host:port; metadata.sqlite in the pipeline root "
-        "where it is not written. The password is in the environment variable "
-        "PAREDOWN_METADATA_PASSWORD, or in one or a file that ?password_env= or ?password_file= names.",
+        "postgresql://user@host:port/database or grpc://host:port. Default: metadata.sqlite in the pipeline root. "
+        "The password comes from the environment variable PAREDOWN_METADATA_PASSWORD, or from the variable or "
+        "file that ?password_env= or ?password_file= names.",
     )
-    seed: int = Field(default=42, ge=0, lt=2**31, description="Seeds training, sampling, bootstrap.")
+    seed: int = Field(
+        default=42, ge=0, lt=2**31, description="Seed of training, sampling and bootstrap intervals."
+    )
     beam_args: list[Annotated[str, AfterValidator(_check_flag)]] = Field(
         default=[], description="Apache Beam pipeline options, each as --name=value."
     )
@@ -92,20 +94,21 @@ def _check_differ(candidates: dict[str, Chain]) -> dict[str, Chain]:
 class Config(Options):
     """One optimization: data, model, candidates, gate, selection, destination."""
 
-    name: Name = Field(description="Of the pipeline: its runs and its cache go by it.")
+    name: Name = Field(description="Name of the pipeline; its runs and its cache belong to this name.")
     data: Data
     model: ModelSection
     candidates: Annotated[dict[Name, Chain], AfterValidator(_check_differ)] = Field(
-        min_length=1, description="Name of a candidate → the chain of steps that makes it."
+        min_length=1, description="Name of a candidate → the chain of steps that builds it."
     )
     gate: Gate
     select: SelectOptions = Field(
-        default=SelectOptions(minimize="size"), description="Which passing candidate wins."
+        default=SelectOptions(minimize="size"),
+        description="How the best of the passing candidates is chosen.",
     )
     push: Push
     run: Run = Run()
     kubeflow: KubeflowOptions = Field(
-        default=KubeflowOptions(), description="What `paredown compile` needs to know of the cluster."
+        default=KubeflowOptions(), description="Settings of the cluster for `paredown compile`."
     )
 
     @property
@@ -120,14 +123,14 @@ class Config(Options):
 
     @property
     def metadata_path(self) -> str | None:
-        """File of the metadata store; None where it is on a server."""
+        """File of the metadata store; None if it is on a server."""
         return metadata_url.parse(self.metadata_url).path
 
     def only(self, names: list[str]) -> Config:
-        """The same config with no other candidates than these.
+        """The same config with these candidates only.
 
         Raises:
-            KeyError: Where the config has no candidate of a name.
+            KeyError: If the config has no candidate with one of these names.
         """
         kept = {name: self.candidates[name] for name in dict.fromkeys(names)}
         return self.model_copy(update={"candidates": kept})

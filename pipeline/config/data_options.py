@@ -13,16 +13,16 @@ from components.image_example_gen.params import IMAGE_FEATURE, ImageOptions
 
 
 class Splits(Options):
-    """Which files hold which split, as glob patterns below `data.path`.
+    """Which files belong to which split, as glob patterns below `data.path`.
 
     Either a pattern for each split, or one pattern for files whose examples are split by a hash. Patterns
-    may hold {SPAN} or {YYYY}, {MM}, {DD}, and {VERSION}, as those of TFX's ExampleGen.
+    can contain {SPAN} or {YYYY}, {MM}, {DD}, and {VERSION}, as in TFX's ExampleGen.
     """
 
     train: str = Field(default="train*", description="Files to train and calibrate on.")
     eval: str = Field(default="eval*", description="Files that the gate measures accuracy on.")
     pattern: str | None = Field(
-        default=None, description="In place of train and eval: files whose examples are split by a hash."
+        default=None, description="Instead of train and eval: files whose examples are split by a hash."
     )
     eval_fraction: float | None = Field(
         default=None,
@@ -33,8 +33,8 @@ class Splits(Options):
     hash_by: str | None = Field(
         default=None,
         min_length=1,
-        description="With pattern: feature that examples are split by, all those of one value alike; the whole "
-        "example where it is not written.",
+        description="With pattern: feature whose value is hashed, so that all examples with the same value are in the "
+        "same split. Default: the whole example is hashed.",
     )
 
     @model_validator(mode="after")
@@ -44,14 +44,14 @@ class Splits(Options):
             alone = [name for name in ("eval_fraction", "hash_by") if name in written]
             if alone:
                 raise ValueError(
-                    f"{alone[0]} says how the files of one pattern are split; write e.g. "
+                    f"{alone[0]} splits the files of one pattern, and there is no pattern; write e.g. "
                     '{pattern: "*", eval_fraction: 0.2}'
                 )
             return self
         both = [name for name in ("train", "eval") if name in written]
         if both:
             raise ValueError(
-                f"pattern stands for the files of both splits, and so does {both[0]} for some; write one or the other"
+                f"pattern and {both[0]} both choose files; write pattern for both splits, or train and eval"
             )
         if self.eval_fraction is None:
             raise ValueError(
@@ -62,40 +62,40 @@ class Splits(Options):
 
 
 class Range(Options):
-    """Which spans are read; of each the latest version."""
+    """Which spans are read, each in its latest version."""
 
-    latest: int | None = Field(default=None, ge=1, description="So many, up to the latest one.")
-    first: int | None = Field(default=None, ge=0, description="Number of the first one; last goes with it.")
-    last: int | None = Field(default=None, ge=0, description="Number of the last one; first goes with it.")
+    latest: int | None = Field(
+        default=None, ge=1, description="Read this many spans, up to the latest one."
+    )
+    first: int | None = Field(default=None, ge=0, description="Number of the first span; write last, too.")
+    last: int | None = Field(default=None, ge=0, description="Number of the last span; write first, too.")
 
     @model_validator(mode="after")
     def _one_way_to_choose(self) -> Range:
         bounds = (self.first is not None) + (self.last is not None)
         if (self.latest is None) == (bounds == 0) or bounds == 1:
-            raise ValueError("is {latest: 1} or {first: 1, last: 1}; write one of the two")
+            raise ValueError("write either latest, or first and last: {latest: 1} or {first: 1, last: 1}")
         if self.first is not None and self.last is not None and self.first > self.last:
-            raise ValueError(f"first: {self.first} is after last: {self.last}; exchange them")
+            raise ValueError(f"first: {self.first} is after last: {self.last}; swap them")
         return self
 
 
 def _check_classes(names: list[str]) -> list[str]:
     for name in names:
         if not name.strip() or len(name.splitlines()) != 1:
-            raise ValueError(f"{name!r} is no name of a class: write one line of text")
+            raise ValueError(f"{name!r} is not the name of a class; write one line of text")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(
-            f"{', '.join(map(repr, twice))} stands twice; each class has one output of the model"
-        )
+        raise ValueError(f"{', '.join(map(repr, twice))} is listed twice; list each class once")
     return names
 
 
 def _check_weights(value: Any) -> Any:
-    """Says what is wrong with class weights, of which pydantic would say that they are not `balanced`."""
+    """Says what is wrong with class weights; pydantic would only say that they are not `balanced`."""
     if value is None or value == "balanced":
         return value
     if not isinstance(value, dict) or not value:
-        raise ValueError(f"{value!r} is neither balanced nor {{class: weight, …}}")
+        raise ValueError(f"{value!r} is not balanced or {{class: weight, …}}")
     for name, weight in value.items():
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
             raise ValueError(f"the weight of {name!r} is {weight!r}; write a number above 0")
@@ -113,16 +113,14 @@ def _check_outputs(labels: dict[str, str]) -> dict[str, str]:
     if len(labels) == 1:
         (feature,) = labels.values()
         raise ValueError(
-            f"{labels} names one output, and a model with one needs no name for it; write label: {feature}"
+            f"{labels} names one output, and a model with one output needs no name; write label: {feature}"
         )
     return labels
 
 
 def _check_name(name: str) -> str:
     if name.startswith("{"):
-        raise ValueError(
-            f"{name!r} begins with '{{', which nodes take for several labels; rename the feature"
-        )
+        raise ValueError(f"{name!r} begins with '{{', which means several labels; rename the feature")
     return name
 
 
@@ -138,37 +136,39 @@ def _one_or_several(value: Any) -> str:
 
 
 class Data(Options):
-    """The examples."""
+    """The data: training and evaluation examples."""
 
     format: Literal["tfrecord", "csv", "parquet", "images"] = Field(
         default="tfrecord",
         description="tfrecord: tf.Example records, raw or gzip-compressed (*.gz); csv: comma-separated values "
-        "with a header; parquet: Apache Parquet; images: PNG and JPEG files, one folder a class.",
+        "with a header; parquet: Apache Parquet; images: PNG and JPEG files, one folder per class.",
     )
-    path: str = Field(min_length=1, description="Folder of the files, from the working directory.")
-    splits: Splits = Field(default=Splits(), description="Which files hold which split.")
+    path: str = Field(min_length=1, description="Folder of the files, relative to the working directory.")
+    splits: Splits = Field(default=Splits(), description="Which files belong to which split.")
     range: Range | None = Field(
         default=None,
-        description="With {SPAN} or a date in the patterns: which are read; else the latest one.",
+        description="With {SPAN} or a date in the patterns: which spans are read. Default: the latest one.",
     )
     label: Annotated[_OneLabel | _LabelOfEach, Discriminator(_one_or_several)] = Field(
-        description="The feature that the model predicts; output: feature, one for each, of a model with several "
-        "outputs."
+        description="The feature that the model predicts; for a model with several outputs a mapping of output → "
+        "feature."
     )
     classes: Classes | None = Field(
         default=None,
-        description="Values of a string label, in the order of the model's outputs; those of the train split, "
-        "sorted, where it is not written.",
+        description="Values of a string label, in the order of the model's outputs. Default: the values in the train "
+        "split, sorted.",
     )
     class_weights: ClassWeights = Field(
         default=None,
-        description="How much the examples of each class count in training: balanced, for all classes alike, "
-        "or class → weight, 1 where it is not written.",
+        description="Weight of each class's examples in training: balanced, to give all classes the same total weight, "
+        "or class → weight (default 1).",
     )
-    image: ImageOptions | None = Field(default=None, description="What images become; for format: images.")
+    image: ImageOptions | None = Field(
+        default=None, description="Size and channels that images are converted to; for format: images."
+    )
 
     validation: Validation = Field(
-        default=Validation(), description="Which data are refused before anything is trained."
+        default=Validation(), description="Limits on the data; if they are not met, nothing is trained."
     )
 
     @model_validator(mode="before")
@@ -182,16 +182,15 @@ class Data(Options):
     def _image_goes_with_the_format(self) -> Data:
         if self.format == "images" and self.image is None:
             raise ValueError(
-                "format: images needs the size that images are resized to; write image: {size: [height, width]}"
+                "format: images needs a size to resize images to; write image: {size: [height, width]}"
             )
         if self.format != "images" and self.image is not None:
             raise ValueError(
-                f"image says what image files become, and format is {self.format}; write format: images, or "
-                "leave image out"
+                f"image is for image files, and format is {self.format}; write format: images, or remove image"
             )
         if self.format == "images" and self.label == IMAGE_FEATURE:
             raise ValueError(
-                f"label: {IMAGE_FEATURE} is the feature that gets the pixels; write label: label"
+                f"label: {IMAGE_FEATURE} is the feature that holds the pixels; write label: label"
             )
         return self
 
@@ -210,7 +209,7 @@ class Data(Options):
         ]
         if written:
             raise ValueError(
-                f"{written[0]} goes with one label, and label names {len(self.label)}; write one feature as label"
+                f"{written[0]} needs one label, and label names {len(self.label)}; write one feature as label"
             )
         return self
 
@@ -221,7 +220,7 @@ class Data(Options):
             unknown = sorted(set(weights) - set(self.classes))
             if unknown:
                 raise ValueError(
-                    f"class_weights: {', '.join(map(repr, unknown))} is not among the classes {self.classes}"
+                    f"class_weights: {', '.join(map(repr, unknown))} is not one of the classes {self.classes}"
                 )
         return self
 

@@ -22,7 +22,7 @@ def _check_module(value: str) -> str:
         raise ValueError(f"{value!r} is a file; write it as Python imports it: {dotted}")
     if not _MODULE.fullmatch(value):
         raise ValueError(
-            f"{value!r} is no module name: write it as Python imports it, e.g. configs.mnist.model"
+            f"{value!r} is not a module name; write it as Python imports it, e.g. configs.mnist.model"
         )
     return value
 
@@ -32,9 +32,9 @@ class ModelSection(Options):
 
     module: Annotated[str, AfterValidator(_check_module)] | None = Field(
         default=None,
-        description="Python module with build_model(hparams) -> compiled tf_keras.Model; where "
-        "wanted, build_student(hparams) and preprocessing_fn(inputs). Beside import it may be left out, and "
-        "need not have build_model.",
+        description="Python module with build_model(hparams) -> compiled tf_keras.Model; optionally also "
+        "build_student(hparams) and preprocessing_fn(inputs). With import, the module is optional, and so is "
+        "build_model in it.",
     )
     hparams: dict[str, Any] = Field(default={}, description="Passed to build_model and build_student.")
     train: TrainOptions = Field(default=TrainOptions(), description="Training of the baseline.")
@@ -44,12 +44,12 @@ class ModelSection(Options):
     ) = Field(
         default=None,
         alias="import",
-        description="An existing model in place of training: the path of a Keras file or SavedModel, or "
-        "{path: …, inputs: {input_1: image}}, or {weights: …}.",
+        description="An existing model to optimize instead of training one: the path of a Keras file or SavedModel, "
+        "or {path: …, inputs: {input_1: image}}, or {weights: …}.",
     )
     pretrained: PretrainedOptions | None = Field(
         default=None,
-        description="A pretrained model to begin with; build_model(hparams, pretrained) gets its layers.",
+        description="A pretrained model to start from; build_model(hparams, pretrained) gets its layers.",
     )
 
     @model_validator(mode="after")
@@ -65,27 +65,27 @@ class ModelSection(Options):
             if key and self.pretrained is None:
                 raise refused(
                     f"{key} is for the layers of a pretrained model; write pretrained: {{path: …}} beside train, "
-                    f"or leave {key} out",
+                    f"or remove {key}",
                     "train",
                 )
             return self
         if self.pretrained is not None:
             raise refused(
-                "an imported model is taken as it is, and a pretrained one is trained on; write import or "
+                "an imported model is used as it is, and a pretrained one is trained further; write import or "
                 "pretrained",
                 "pretrained",
             )
         if self.imported.weights is not None and self.module is None:
             raise refused(
-                "weights need a model; write module: with one whose build_model returns it", "import"
+                "weights need a model; write module: with a module whose build_model returns it", "import"
             )
         if self.module is None and self.hparams:
             raise refused(
-                "hparams are for a module's build_model, and there is no module; leave them out", "hparams"
+                "hparams are for a module's build_model, and there is no module; remove them", "hparams"
             )
         if "train" in self.model_fields_set:
             raise refused(
-                "the imported model is not trained; leave `train` out, or begin a candidate with a fine_tune step",
+                "the imported model is not trained; remove `train`, or begin a candidate with a fine_tune step",
                 "train",
             )
         return self

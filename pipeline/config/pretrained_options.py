@@ -14,14 +14,18 @@ Pattern = Annotated[str, Field(min_length=1)]
 
 
 class Head(Options):
-    """The classifier on the trunk, where build_model does not make one."""
+    """A classifier on the trunk, so that no build_model is needed."""
 
-    classes: int = Field(ge=2, description="Number of classes: a softmax over so many outputs.")
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="Share of the trunk's outputs to drop.")
+    classes: int = Field(
+        ge=2, description="Number of classes, which is the number of outputs of the softmax."
+    )
+    dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="Share of the trunk's outputs that dropout removes."
+    )
 
 
 class PretrainedOptions(Options):
-    """The pretrained model that the baseline begins with; its layers up to `cut_at` are the trunk."""
+    """The pretrained model that the baseline starts from; its layers up to `cut_at` are the trunk."""
 
     path: Annotated[str, Field(min_length=1)] | None = Field(
         default=None, description="A tf_keras model: a .keras or .h5 file, or the folder of a SavedModel."
@@ -31,8 +35,8 @@ class PretrainedOptions(Options):
     )
     weights: Annotated[str, Field(min_length=1)] | None = Field(
         default=None,
-        description="File with the application's weights, as save_weights writes it; nothing is downloaded. "
-        "`random` for none.",
+        description="File with the application's weights, as save_weights writes it, or `random`. Nothing is "
+        "downloaded.",
     )
     options: dict[str, Any] = Field(
         default={},
@@ -40,25 +44,24 @@ class PretrainedOptions(Options):
     )
     cut_at: Annotated[str, Field(min_length=1)] | None = Field(
         default=None,
-        description="Layer whose output is the trunk's end; what feeds the last Dense layer where it is "
-        "not written.",
+        description="Layer whose output is the end of the trunk. Default: the layer that feeds the last Dense layer.",
     )
     freeze: list[Pattern] = Field(
         default=["*"],
-        description="Patterns of names of the trunk's layers that training leaves as they are.",
+        description="Patterns of names of the trunk's layers that training does not change.",
     )
     freeze_batch_norm: bool = Field(
         default=True,
-        description="Whether the trunk's BatchNormalization stays as it is, whatever is unfrozen.",
+        description="Whether the trunk's BatchNormalization layers stay frozen even if their stage unfreezes them.",
     )
     head: Head | None = Field(
-        default=None, description="A classifier to put on the trunk in place of build_model's."
+        default=None, description="A classifier to put on the trunk instead of build_model's."
     )
 
     @model_validator(mode="after")
     def _one_origin(self) -> PretrainedOptions:
         if (self.path is None) == (self.application is None):
-            both = "both say where the trunk comes from" if self.path else "are both missing"
+            both = "both name the trunk" if self.path else "are both missing"
             raise ValueError(
                 f"path and application {both}; write path: model.h5, or application: MobileNetV2 and weights: "
                 "weights.h5"
@@ -68,20 +71,18 @@ class PretrainedOptions(Options):
             if extra:
                 raise ValueError(
                     f"{' and '.join(extra)} {'belong' if len(extra) > 1 else 'belongs'} to an application, and "
-                    f"{self.path} holds a whole model; leave {'them' if len(extra) > 1 else 'it'} out"
+                    f"{self.path} holds a whole model; remove {'them' if len(extra) > 1 else 'it'}"
                 )
         elif self.weights is None:
             raise ValueError(
                 f"application {self.application} has no weights, and nothing is downloaded; write weights: "
-                "path/to/weights.h5, or weights: random for a trunk that has learnt nothing"
+                "path/to/weights.h5, or weights: random for an untrained trunk"
             )
         if "weights" in self.options:
-            raise ValueError(
-                "options has weights, which would be downloaded; write weights beside application"
-            )
+            raise ValueError("weights in options would be downloaded; write weights beside application")
         return self
 
     def file(self) -> str | None:
-        """The file or folder that the trunk's weights come from; None where they are random."""
+        """The file or folder that the trunk's weights come from; None if they are random."""
         found = self.path or self.weights
         return None if self.path is None and found == RANDOM else found

@@ -148,10 +148,10 @@ def thumbnail() -> bytes:
 
 
 REFUSED = [
-    pytest.param(b"cat\n" * 9, "is no PNG or JPEG image; remove or convert it", id="text"),
-    pytest.param(b"", "is no PNG or JPEG image", id="nothing"),
-    pytest.param(encoded(GREY, "GIF"), "is no PNG or JPEG image", id="gif"),
-    pytest.param(encoded(COLOUR, "BMP"), "is no PNG or JPEG image", id="bmp"),
+    pytest.param(b"cat\n" * 9, "is not a PNG or JPEG image; remove or convert it", id="text"),
+    pytest.param(b"", "is not a PNG or JPEG image", id="nothing"),
+    pytest.param(encoded(GREY, "GIF"), "is not a PNG or JPEG image", id="gif"),
+    pytest.param(encoded(COLOUR, "BMP"), "is not a PNG or JPEG image", id="bmp"),
     pytest.param(encoded(COLOUR, "JPEG")[:-40], "is damaged (", id="truncated jpeg"),
     pytest.param(encoded(COLOUR)[:-40], "is damaged (", id="truncated png"),
     pytest.param(broken_off(), "is damaged (it has no end)", id="jpeg that ends in zeros"),
@@ -160,8 +160,8 @@ REFUSED = [
     pytest.param(encoded(COLOUR)[:12], "is damaged (", id="png head"),
     pytest.param(animated(), "is animated; write one of its frames", id="animated"),
     pytest.param(encoded(Image.new("CMYK", (8, 8)), "JPEG"), "is in CMYK", id="cmyk"),
-    pytest.param(sixteen_bits(), "has 16 bits a value", id="16-bit colour"),
-    pytest.param(encoded(Image.new("I;16", (8, 8))), "has 16 bits a value", id="16-bit grey"),
+    pytest.param(sixteen_bits(), "has 16 bits per value", id="16-bit colour"),
+    pytest.param(encoded(Image.new("I;16", (8, 8))), "has 16 bits per value", id="16-bit grey"),
     pytest.param(transparent(), "has transparent pixels", id="transparent"),
     pytest.param(encoded(GREY, transparency=int(GREY[0, 0])), "has transparent pixels", id="transparent grey"),
 ]  # fmt: skip

@@ -158,7 +158,7 @@ def test_what_can_be_imported_is_accepted(project: Path, model: str) -> None:
         ("hparams: {}", "model: is missing: a Python module with build_model(hparams) -> compiled "),
         (
             "import: {weights: w.weights.h5}",
-            "model.import: weights need a model; write module: with one whose",
+            "model.import: weights need a model; write module: with a module whose",
         ),
         (
             "{import: model.keras, hparams: {a: 1}}",
@@ -166,7 +166,7 @@ def test_what_can_be_imported_is_accepted(project: Path, model: str) -> None:
         ),
         (
             "{import: model.keras, train: {epochs: 2}}",
-            "model.train: the imported model is not trained; leave",
+            "model.train: the imported model is not trained; remove",
         ),
         (
             "{module: student, import: {weights: w.weights.h5}}",

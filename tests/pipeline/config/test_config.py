@@ -79,7 +79,7 @@ def with_chain(*steps: str) -> str:
         pytest.param(
             ["qat:", "convert: {quantization: int8}", "convert: {quantization: int8}  # here"],
             2,
-            "`convert` stands twice in ['qat', 'convert', 'convert']; a chain has it once",
+            "`convert` is in ['qat', 'convert', 'convert'] twice; write it once",
             id="two converts",
         ),
         pytest.param(
@@ -105,26 +105,26 @@ def with_chain(*steps: str) -> str:
         pytest.param(
             ["prune: {sparsity: 0.5}", "distill:  # here", "convert: {quantization: int8}"],
             1,
-            "`distill` cannot follow `prune`: it builds a new model, so what came before would be "
+            "`distill` cannot follow `prune`: it builds a new model, so the effect of earlier steps would be "
             "lost; write it first",
             id="distill after prune",
         ),
         pytest.param(
             ["distill:", "distill:  # here", "convert: {quantization: int8}"],
             1,
-            "`distill` stands twice",
+            "`distill` is in ['distill', 'distill', 'convert'] twice",
             id="two distills",
         ),
         pytest.param(
             ["qat:", "qat: {epochs: 2}  # here", "convert: {quantization: int8}"],
             1,
-            "`qat` stands twice",
+            "`qat` is in ['qat', 'qat', 'convert'] twice",
             id="two qats",
         ),
         pytest.param(
             ["prune: {sparsity: 0.5}", "fine_tune:", "distill:  # here", "convert: {quantization: int8}"],
             2,
-            "`distill` cannot follow `prune`: it builds a new model, so what came before would be lost",
+            "`distill` cannot follow `prune`: it builds a new model, so the effect of earlier steps would be lost",
             id="distill after a pruning that was trained on",
         ),
         pytest.param(
@@ -493,7 +493,7 @@ def test_the_same_layers_are_not_pruned_less_than_before(second, works):
         ),
         ("gate.accuracy.config={name: example_count}", "gate.accuracy", "name is set by Paredown"),
         ("model.hparams={classes: {0: a}}", "model.hparams.classes[0]", "the key 0 is not text; quote it"),
-        ("run.beam_args=[hello]", "run.beam_args[0]", "'hello' is no option: write it as --name=value"),
+        ("run.beam_args=[hello]", "run.beam_args[0]", "'hello' is not an option; write it as --name=value"),
     ],
 )
 def test_what_would_judge_nothing_or_change_on_the_way_is_refused(override, key, message):

@@ -328,21 +328,21 @@ def test_file_that_is_not_there_is_refused(tmp_path):
             "name: digits\n",
             "",
             "name",
-            "is missing: Of the pipeline: its runs and its cache go by it.",
+            "is missing: Name of the pipeline; its runs and its cache belong to this name.",
             id="missing at top level",
         ),
         pytest.param(
             "push: {directory: serving}\n",
             "",
             "push",
-            "is missing: Where the winner goes.",
+            "is missing: Where the best candidate is pushed to.",
             id="missing section",
         ),
         pytest.param(
             "data:\n  path: data/mnist",
             "data:  # here",
             "data.path",
-            "is missing: Folder of the files, from the working directory.",
+            "is missing: Folder of the files, relative to the working directory.",
             id="missing in a section",
         ),
     ],
@@ -381,7 +381,10 @@ def test_each_mistake_gives_one_problem_in_the_order_of_the_sections(tmp_path):
     assert str(raised.value).splitlines()[2] == (
         f"{path}:7: model.train.epochs: must be at least 1, but is 0"
     )
-    assert str(raised.value).splitlines()[5] == f"{path}: push: is missing: Where the winner goes."
+    assert (
+        str(raised.value).splitlines()[5]
+        == f"{path}: push: is missing: Where the best candidate is pushed to."
+    )
 
 
 @pytest.mark.parametrize(

@@ -28,11 +28,14 @@ def test_a_fraction_becomes_hash_buckets(fraction: float, train: int, held: int)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"eval_fraction": 0.2}, "eval_fraction says how the files of one pattern are split"),
-        ({"train": "a", "hash_by": "id"}, "hash_by says how the files of one pattern are split"),
+        ({"eval_fraction": 0.2}, "eval_fraction splits the files of one pattern, and there is no pattern"),
+        (
+            {"train": "a", "hash_by": "id"},
+            "hash_by splits the files of one pattern, and there is no pattern",
+        ),
         (
             {"pattern": "*", "train": "a*", "eval_fraction": 0.2},
-            "pattern stands for the files of both splits",
+            "pattern and train both choose files",
         ),
         ({"pattern": "*"}, "write e.g. eval_fraction: 0.2"),
         ({"pattern": "*", "eval_fraction": 0.0}, "greater than or equal to 0.001"),
@@ -49,7 +52,10 @@ def test_splits_that_contradict_themselves_are_refused(options: dict[str, Any], 
     [{}, {"latest": 1, "first": 1, "last": 1}, {"first": 1}, {"last": 2}, {"latest": 1, "last": 2}],
 )
 def test_range_is_one_of_two_forms(options: dict[str, int]) -> None:
-    with pytest.raises(ValidationError, match=r"is \{latest: 1\} or \{first: 1, last: 1\}"):
+    with pytest.raises(
+        ValidationError,
+        match=r"write either latest, or first and last: \{latest: 1\} or \{first: 1, last: 1\}",
+    ):
         Range(**options)
 
 

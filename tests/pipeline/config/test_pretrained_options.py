@@ -77,12 +77,12 @@ WRONG = {
     "both": (
         "{path: trunk.h5, application: VGG16, weights: random}",
         "model.pretrained",
-        "path and application both say where the trunk comes from",
+        "path and application both name the trunk",
     ),
     "weights of a path": (
         "{path: trunk.h5, weights: other.h5}",
         "model.pretrained",
-        "weights belongs to an application, and trunk.h5 holds a whole model; leave it out",
+        "weights belongs to an application, and trunk.h5 holds a whole model; remove it",
     ),
     "no weights": (
         "application: VGG16",
@@ -93,7 +93,7 @@ WRONG = {
     "weights to download": (
         "{application: VGG16, weights: random, options: {weights: imagenet}}",
         "model.pretrained",
-        "options has weights, which would be downloaded",
+        "weights in options would be downloaded",
     ),
     "a key misspelt": ("{path: trunk.h5, cutat: x}", "model.pretrained.cutat", "did you mean 'cut_at'?"),
     "no file": ("path: trnk.h5", "model.pretrained.path", "no file trnk.h5; did you mean 'trunk.h5'?"),
