@@ -1,1 +1,1 @@
-"""Validates the data, and stops the run where a model would suffer from them."""
+"""Validates the data, and stops the run if a model would suffer from them."""

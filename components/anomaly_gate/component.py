@@ -1,4 +1,4 @@
-"""The TFX node that lets a schema through only where the data meet it."""
+"""The TFX node that passes a schema on only if the data meet it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from components.anomaly_gate import executor
 
 
 class AnomalyGateSpec(component_spec.ComponentSpec):
-    """Reads what is known of the data, hands the schema on."""
+    """Inputs that describe the data, and the schema as output."""
 
     PARAMETERS = {
         "validation": component_spec.ExecutionParameter(type=str),
@@ -27,9 +27,9 @@ class AnomalyGateSpec(component_spec.ComponentSpec):
 
 
 class AnomalyGate(base_component.BaseComponent):
-    """Fails where a model would suffer from the data; ExampleValidator itself only writes anomalies down.
+    """Fails if a model would suffer from the data; ExampleValidator itself only records anomalies.
 
-    Its output is the schema that training goes on with, so that no node can run before the check.
+    Its output is the schema that training uses, so that no other node can run before the check.
     """
 
     SPEC_CLASS = AnomalyGateSpec
@@ -48,13 +48,13 @@ class AnomalyGate(base_component.BaseComponent):
         """Declares the node.
 
         Args:
-            anomalies: ExampleValidator's.
-            inferred_schema: SchemaGen's, of the train split.
-            statistics: StatisticsGen's, of both splits.
-            examples: What ExampleGen read.
-            validation: As components.anomaly_gate.params, JSON.
-            labels: As components.anomaly_gate.data.Labels, JSON.
-            code_version: Of the executor.
+            anomalies: Output of ExampleValidator.
+            inferred_schema: Output of SchemaGen, inferred from the train split.
+            statistics: Output of StatisticsGen, for both splits.
+            examples: Output of ExampleGen.
+            validation: `components.anomaly_gate.params.Validation` as JSON.
+            labels: `components.anomaly_gate.params.Labels` as JSON.
+            code_version: Version of the executor's code.
         """
         super().__init__(
             AnomalyGateSpec(

@@ -1,4 +1,4 @@
-"""What a split's examples hold that statistics do not tell: classes, twins, and numbers to compare."""
+"""What statistics do not say about a split's examples: classes, twins, and numbers to compare."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from components.common.data.examples import Examples
@@ -23,19 +24,19 @@ _SAMPLED = _DIGEST_BYTES // 4
 
 @dataclass
 class Numbers:
-    """A numeric feature's values, of the examples that have it.
+    """The values of a numeric feature, from the examples that have it.
 
     Attributes:
-        width: Values an example; None where examples differ.
+        width: Number of values in an example; None if examples differ.
         every: All values of vectors up to COMPARED_POSITIONS long.
-        sampled: Some values of each example, chosen by the example's content, so that order plays no part.
+        sampled: Some values of each example, chosen by the example's content, so that order does not matter.
     """
 
     width: int | None
-    every: array = field(default_factory=lambda: array("d"))
-    sampled: array = field(default_factory=lambda: array("d"))
+    every: array[float] = field(default_factory=lambda: array("d"))
+    sampled: array[float] = field(default_factory=lambda: array("d"))
 
-    def columns(self) -> np.ndarray:
+    def columns(self) -> npt.NDArray[np.float64]:
         """The values to compare, (examples, positions), or (values, 1) for all positions together."""
         if self.width is not None and self.width <= COMPARED_POSITIONS:
             return np.asarray(self.every).reshape(-1, self.width)
@@ -44,14 +45,14 @@ class Numbers:
 
 @dataclass
 class Contents:
-    """A split's examples.
+    """The examples of a split.
 
     Attributes:
         examples: Their number.
-        twins: Digest of an example's features, without labels → how many examples have it.
-        lengths: Feature → number of values → examples with so many, of those that have the feature.
+        twins: Digest of an example's features, without labels → number of examples that have it.
+        lengths: Feature → number of values → number of examples with that many, among those that have the feature.
         numbers: Numeric feature → its values.
-        labels: Label → value → how often it is there; of labels with one value an example.
+        labels: Label → value → number of examples with it; only for labels with one value per example.
     """
 
     examples: int = 0
@@ -65,7 +66,7 @@ class Contents:
         return sum(count for length, count in self.lengths.get(feature, {}).items() if length)
 
     def twin_share(self) -> float:
-        """Share of the examples that are there more than once."""
+        """Share of the examples that occur more than once."""
         return sum(count for count in self.twins.values() if count > 1) / self.examples
 
 
@@ -73,7 +74,7 @@ def read(examples: Examples, split: str, labels: Iterable[str]) -> Contents:
     """Reads a split of an `Examples` artifact.
 
     Args:
-        examples: The artifact; what was not yet transformed.
+        examples: The artifact, before any transformation.
         split: Its name.
         labels: Features that are labels.
     """
@@ -119,13 +120,13 @@ def _digest(values: dict[str, tuple[str, Any]], labels: frozenset[str]) -> bytes
     return digest.digest()
 
 
-def _add_numbers(found: Contents, name: str, value: Any, positions: np.ndarray) -> None:
+def _add_numbers(found: Contents, name: str, value: Any, positions: npt.NDArray[np.uint32]) -> None:
     numbers = found.numbers.setdefault(name, Numbers(len(value)))
     if numbers.width != len(value):
         numbers.width = None
     if len(value) <= COMPARED_POSITIONS:
         numbers.every.extend(value)
-        # One value of each example where lengths differ: those of one example depend on each other.
+        # One value of each example in case lengths differ: those of one example depend on each other.
         numbers.sampled.append(value[int(positions[0]) % len(value)])
     else:
         numbers.sampled.extend(value[int(position) % len(value)] for position in positions)

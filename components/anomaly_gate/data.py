@@ -1,4 +1,4 @@
-"""The data that are validated: both splits, as they are looked at."""
+"""The data that are validated: both splits, and what is known of them."""
 
 from __future__ import annotations
 
@@ -8,27 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.anomaly_gate.contents import Contents
+from components.anomaly_gate.params import Labels
 from components.anomaly_gate.statistics import Anomaly
 
 _LISTED = 5  # values in a message
-
-
-@dataclass(frozen=True)
-class Labels:
-    """What is predicted.
-
-    Attributes:
-        features: Features that are labels, as far as the data have them.
-        classes: Whether they stand for classes, and not for amounts.
-        perhaps_amounts: Whether some may be amounts all the same: there are several labels, or a
-            preprocessing_fn that may make classes of them.
-        names: Every class of a text label, as far as the config lists them.
-    """
-
-    features: tuple[str, ...]
-    classes: bool
-    perhaps_amounts: bool
-    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,11 +19,11 @@ class Data:
     """Both splits, `train` and `eval`.
 
     Attributes:
-        schema: As inferred from train.
+        schema: The schema inferred from train.
         statistics: Split → TFDV's statistics.
         contents: Split → its contents.
-        anomalies: What ExampleValidator found.
-        labels: What is predicted.
+        anomalies: Anomalies that ExampleValidator found.
+        labels: The features that are predicted.
     """
 
     schema: Any
@@ -51,7 +34,7 @@ class Data:
 
 
 def listed(values: Iterable[Any]) -> str:
-    """The first of some values, for a message."""
+    """The first few values, for a message."""
     shown = [
         value.decode(errors="replace")
         if isinstance(value, bytes)

@@ -1,4 +1,4 @@
-"""How eval differs from train, beyond what chance makes of samples of their sizes."""
+"""How eval differs from train, beyond what chance explains for samples of their sizes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from components.anomaly_gate.contents import Numbers
 from components.anomaly_gate.data import Data
@@ -20,21 +21,22 @@ from components.anomaly_gate.distance import (
 from components.anomaly_gate.finding import Finding, allowance
 from components.anomaly_gate.statistics import EVAL, TRAIN
 
-Pair = tuple[Any, Any]
+Counts = tuple[int, int]
+Classes = tuple[Counter[Any], Counter[Any]]
 
 
 def find(data: Data, max_skew: float) -> Iterator[Finding]:
-    """Features that are there more or less often, with more or fewer values, or with other numbers.
+    """Features that occur more or less often, with more or fewer values, or with other numbers.
 
-    Text is TFDV's: `components.anomaly_gate.statistics`. For numbers, TFDV has the Jensen–Shannon divergence
+    TFDV compares text: `components.anomaly_gate.statistics`. For numbers, it has the Jensen–Shannon divergence
     of two histograms of ten bins each; on random halves of the Chicago taxi trips (7,501 examples each) it
-    comes to 0.19 with quantiles, as whole numbers and coordinates share bins, and to 0.71 with bins of equal
-    width, as the largest fare decides on those. Kolmogorov–Smirnov, on the values themselves, stays below
-    0.02, and what chance makes of it is known for every distribution and size.
+    is 0.19 with quantiles, as whole numbers and coordinates share bins, and 0.71 with bins of equal width, as
+    the largest fare decides on those. Kolmogorov–Smirnov, on the values themselves, stays below
+    0.02, and how large it gets by chance is known for every distribution and size.
 
     Args:
         data: The splits.
-        max_skew: The largest distance that passes, where chance alone could not exceed it.
+        max_skew: The largest distance that is allowed, unless chance alone could exceed it.
     """
     train, evaluation = data.contents[TRAIN], data.contents[EVAL]
     for name in sorted({*train.lengths, *evaluation.lengths}):
@@ -45,45 +47,47 @@ def find(data: Data, max_skew: float) -> Iterator[Finding]:
         limit = max(max_skew, chance(*present))
         distance = kolmogorov_smirnov(_repeated(train.lengths[name]), _repeated(evaluation.lengths[name]))
         if distance > limit:
-            told = f"the number of values differs from train's: {_told(distance, limit)}"
-            yield Finding(EVAL, name, "length", told, distance, limit, allowance(name, "length"))
-        classes = train.labels.get(name), evaluation.labels.get(name)
-        numbers = train.numbers.get(name), evaluation.numbers.get(name)
-        if data.labels.classes and all(classes):
+            text = f"the number of values differs from train: {_compared(distance, limit)}"
+            yield Finding(EVAL, name, "length", text, distance, limit, allowance(name, "length"))
+        classes = train.labels.get(name, Counter()), evaluation.labels.get(name, Counter())
+        are_classes = data.labels.classes and all(classes)
+        if are_classes:
             yield from _class_shares(name, classes, present, max_skew)
-        # Of amounts that differ in every example, no share says anything.
-        if all(numbers) and (data.labels.perhaps_amounts or not (data.labels.classes and all(classes))):
-            yield from _values(name, numbers, present, max_skew)
+        # For amounts that differ in every example, shares mean nothing.
+        if data.labels.perhaps_amounts or not are_classes:
+            one, other = train.numbers.get(name), evaluation.numbers.get(name)
+            if one is not None and other is not None:
+                yield from _values(name, (one, other), present, max_skew)
 
 
-def _presence(name: str, present: Pair, examples: Pair, max_skew: float) -> Iterator[Finding]:
+def _presence(name: str, present: Counts, examples: Counts, max_skew: float) -> Iterator[Finding]:
     shares = present[0] / examples[0], present[1] / examples[1]
     distance, limit = abs(shares[0] - shares[1]), max(max_skew, chance(*examples))
     if distance > limit:
-        told = (
-            f"{shares[1]:.1%} of the examples have a value, and {shares[0]:.1%} of train's; a difference of "
-            f"{limit:.3g} passes"
+        text = (
+            f"{shares[1]:.1%} of the examples have a value, and {shares[0]:.1%} in train; the limit of the "
+            f"difference is {limit:.3g}"
         )
-        yield Finding(EVAL, name, "presence", told, distance, limit, allowance(name, "presence"))
+        yield Finding(EVAL, name, "presence", text, distance, limit, allowance(name, "presence"))
 
 
-def _repeated(lengths: Mapping[int, int]) -> np.ndarray:
-    """Each length as often as it was counted, but 0."""
+def _repeated(lengths: Mapping[int, int]) -> npt.NDArray[np.int64]:
+    """Each length except 0, as often as it was counted."""
     found = sorted(length for length in lengths if length)
     return np.repeat(found, [lengths[length] for length in found])
 
 
-def _class_shares(name: str, classes: Pair, present: Pair, max_skew: float) -> Iterator[Finding]:
-    first, second = (Counter(found) for found in classes)
+def _class_shares(name: str, classes: Classes, present: Counts, max_skew: float) -> Iterator[Finding]:
+    first, second = classes
     distance = largest_difference(first, second)
     limit = max(max_skew, chance(*present, comparisons=len({*first, *second})))
     if distance > limit:
-        told = f"the share of a class differs from train's by {distance:.3g}, at most {limit:.3g} passes"
-        yield Finding(EVAL, name, "skew", told, distance, limit, allowance(name, "skew"))
+        text = f"the share of a class differs from train by {distance:.3g}; the limit is {limit:.3g}"
+        yield Finding(EVAL, name, "skew", text, distance, limit, allowance(name, "skew"))
 
 
 def _values(
-    name: str, numbers: tuple[Numbers, Numbers], present: Pair, max_skew: float
+    name: str, numbers: tuple[Numbers, Numbers], present: Counts, max_skew: float
 ) -> Iterator[Finding]:
     columns = [found.columns() for found in numbers]
     if columns[0].shape[1] != columns[1].shape[1]:
@@ -98,12 +102,14 @@ def _values(
     worst = max(distances, key=distances.__getitem__, default=None)
     if worst is not None and distances[worst] > limit:
         at = f" at position {worst}" if width > 1 else ""
-        told = f"the values{at} are distributed otherwise than train's: {_told(distances[worst], limit)}"
-        yield Finding(EVAL, name, "skew", told, distances[worst], limit, allowance(name, "skew"))
+        text = (
+            f"the distribution of the values{at} differs from train: {_compared(distances[worst], limit)}"
+        )
+        yield Finding(EVAL, name, "skew", text, distances[worst], limit, allowance(name, "skew"))
 
 
-def _told(distance: float, limit: float) -> str:
-    return f"Kolmogorov–Smirnov {distance:.3g}, at most {limit:.3g} passes"
+def _compared(distance: float, limit: float) -> str:
+    return f"the Kolmogorov–Smirnov distance is {distance:.3g}, the limit {limit:.3g}"
 
 
 def find_twins(data: Data, max_duplicates: float) -> Iterator[Finding]:
@@ -111,16 +117,16 @@ def find_twins(data: Data, max_duplicates: float) -> Iterator[Finding]:
 
     Args:
         data: The splits.
-        max_duplicates: The largest share that passes, where chance alone could not exceed it.
+        max_duplicates: The largest share that is allowed, unless chance alone could exceed it.
     """
     train, evaluation = data.contents[TRAIN], data.contents[EVAL]
     count = sum(number for twin, number in evaluation.twins.items() if twin in train.twins)
     share, own = count / evaluation.examples, train.twin_share()
     limit = max(max_duplicates, chance_of_twins(own, train.examples, evaluation.examples))
     if share > limit:
-        told = (
-            f"{count:,} of {evaluation.examples:,} have the features of a train example ({share:.1%}; within "
-            f"train it is {own:.1%}), at most {limit:.3g} of them pass: accuracy on trained examples says nothing"
+        text = (
+            f"{count:,} of {evaluation.examples:,} have the same features as a train example ({share:.1%}; within "
+            f"train {own:.1%}); the limit is {limit:.3g}, since accuracy on trained examples means nothing"
         )
         option = f"max_duplicates: {math.ceil(share * 100) / 100:g}"
-        yield Finding(EVAL, "", "duplicates", told, share, limit, option)
+        yield Finding(EVAL, "", "duplicates", text, share, limit, option)

@@ -1,4 +1,4 @@
-"""How far two samples differ, and how far they can by chance."""
+"""How far two samples differ, and how far they can differ by chance."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
-# How likely it may be that chance alone exceeds what `chance` returns.
+# Probability that chance alone exceeds what `chance` returns.
 _ALPHA = 1e-6
 
 
@@ -16,8 +17,8 @@ def largest_difference(first: Mapping[object, int], second: Mapping[object, int]
     """L-infinity distance of two samples of categories: the largest difference in a category's share.
 
     Args:
-        first: Category → how often it is there.
-        second: The same of the other sample.
+        first: Category → how often it occurs.
+        second: The same for the other sample.
     """
     totals = sum(first.values()), sum(second.values())
     return max(
@@ -25,7 +26,7 @@ def largest_difference(first: Mapping[object, int], second: Mapping[object, int]
     )
 
 
-def kolmogorov_smirnov(first: np.ndarray, second: np.ndarray) -> float:
+def kolmogorov_smirnov(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
     """The two-sample Kolmogorov–Smirnov statistic: the largest difference of the cumulative shares.
 
     Args:
@@ -36,7 +37,7 @@ def kolmogorov_smirnov(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def chance(first: int, second: int, comparisons: int = 1) -> float:
-    """What the distances above exceed, for two random samples of one distribution, once in a million times.
+    """A limit that the distances above exceed once in a million times for two random samples of one distribution.
 
     Hoeffding's inequality for shares, and for Kolmogorov–Smirnov that of Dvoretzky, Kiefer, Wolfowitz and
     Massart, which for two samples holds with the factor e (Wei and Dudley 2012,
@@ -44,8 +45,8 @@ def chance(first: int, second: int, comparisons: int = 1) -> float:
 
     Args:
         first: Examples of one sample, at least 1.
-        second: Of the other.
-        comparisons: How many distances the largest one is taken of.
+        second: Examples of the other sample, at least 1.
+        comparisons: Number of distances of which the largest one is compared.
     """
     return math.sqrt(math.log(4 * comparisons / _ALPHA) / 2 * (1 / first + 1 / second))
 
@@ -53,11 +54,11 @@ def chance(first: int, second: int, comparisons: int = 1) -> float:
 def chance_of_twins(share: float, first: int, second: int) -> float:
     """How large the share of examples with a twin in the other sample can be by chance.
 
-    Bernstein's inequality: unlike Hoeffding's it is strict where the share is small.
+    Bernstein's inequality: unlike Hoeffding's it is strict if the share is small.
 
     Args:
-        share: Of examples of the first sample that have a twin within it.
-        first: Examples of it, at least 1.
+        share: Share of the examples of the first sample that have a twin within it.
+        first: Examples of the first sample, at least 1.
         second: Examples of the other sample, at least 1.
     """
     exponent = math.log(1 / _ALPHA)

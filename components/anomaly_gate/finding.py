@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-# Name of the custom property of the schema that findings are recorded in.
+# Name of the custom property of the schema that records findings.
 FINDINGS = "findings"
 
 # Names that YAML reads as text as they are: no numbers, no punctuation, and no word for true, false or null.
@@ -25,11 +25,11 @@ class Finding:
         split: In which split.
         feature: Name of the feature; empty for the examples as a whole.
         kind: As `components.anomaly_gate.params.Kind`; `few` and `duplicates` are about whole examples.
-        text: What was found, with what was measured and the limit.
-        measured: The figure; None where it is none.
-        limit: What it was held against; None where there is no number.
-        option: What to write below `data.validation` to let it pass.
-        state: `allowed`: let pass by `allow`; `tolerated`: within a limit; `warning`: never refused.
+        text: What was found, with the measured figure and the limit.
+        measured: The figure; None if there is none.
+        limit: The limit that it was compared with; None if there is none.
+        option: What to write below `data.validation` to allow it.
+        state: `allowed`: by an entry of `allow`; `tolerated`: within a limit; `warning`: never refused.
     """
 
     split: str
@@ -42,10 +42,10 @@ class Finding:
     state: State = "refused"
 
     def line(self) -> str:
-        """The finding in one line, with what to write to let it pass."""
+        """The finding in one line, with what to write to allow it."""
         of = f"feature {self.feature!r}" if self.feature else "the examples"
         fix = (
-            f"; to let it pass: data.validation.{self.option}"
+            f"; to allow it, write data.validation.{self.option}"
             if self.state == "refused" and self.option
             else ""
         )
@@ -53,7 +53,7 @@ class Finding:
 
 
 def allowance(feature: str, kind: str) -> str:
-    """What to write below `data.validation` to let a kind of finding pass in a feature."""
+    """What to write below `data.validation` to allow a kind of finding in a feature."""
     written = feature if _PLAIN.fullmatch(feature) else json.dumps(feature, ensure_ascii=False)
     return f"allow: [{{feature: {written}, kinds: [{kind}]}}]"
 

@@ -1,4 +1,4 @@
-"""Labels that nothing can be learnt from, or judged by."""
+"""Labels that a model cannot be trained on or judged by."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from components.anomaly_gate import statistics as tfdv_statistics
-from components.anomaly_gate.data import Data, Labels, listed
+from components.anomaly_gate.data import Data, listed
 from components.anomaly_gate.finding import Finding, allowance
+from components.anomaly_gate.params import Labels
 from components.anomaly_gate.statistics import EVAL, TRAIN
 
-# Of whole numbers beyond this, no class can be said to be absent.
+# Whole numbers beyond this are not searched for absent classes.
 _MOST_CLASSES = 10_000
 
 
 def find(data: Data) -> Iterator[Finding]:
-    """Labels that are missing; of classes, those that are none, and those that one split alone has.
+    """Labels that are missing; values that are not classes; and classes that only one split has.
 
     Args:
-        data: The splits. Where labels may be amounts, only text and whole numbers that train does not have
-            are looked for.
+        data: The splits. If labels may be amounts, only text and whole numbers that train does not have are
+            reported.
     """
     for name in data.labels.features:
         for split in (TRAIN, EVAL):
@@ -29,31 +30,31 @@ def find(data: Data) -> Iterator[Finding]:
             counts = tfdv_statistics.common(feature) if feature is not None else None
             if counts is not None and counts.num_missing:
                 total = int(counts.num_missing + counts.num_non_missing)
-                told = f"{int(counts.num_missing):,} of {total:,} examples have no label"
+                text = f"{int(counts.num_missing):,} of {total:,} examples have no label"
                 share = counts.num_missing / total
-                yield Finding(split, name, "missing", told, share, 0, allowance(name, "missing"))
+                yield Finding(split, name, "missing", text, share, 0, allowance(name, "missing"))
         values = {split: _finite(data.contents[split].labels.get(name)) for split in (TRAIN, EVAL)}
-        for split, counts in values.items():
-            yield from _blank(name, split, counts)
+        for split, found in values.items():
+            yield from _blank(name, split, found)
         if data.labels.classes and all(values.values()):
             yield from _classes(name, values, data.labels.perhaps_amounts)
             yield from _lacking(name, values[TRAIN] + values[EVAL], data.labels)
 
 
 def _blank(name: str, split: str, counts: Counter[Any]) -> Iterator[Finding]:
-    """Text without a letter, which would be a class of its own."""
+    """Blank text, which would be a class like any other."""
     blank = sum(count for value, count in counts.items() if isinstance(value, bytes) and not value.strip())
     if blank:
         total = sum(counts.values())
-        told = f"{blank:,} of {total:,} labels are empty texts or blanks"
-        yield Finding(split, name, "missing", told, blank / total, 0, allowance(name, "missing"))
+        text = f"{blank:,} of {total:,} labels are empty or blank text"
+        yield Finding(split, name, "missing", text, blank / total, 0, allowance(name, "missing"))
 
 
 def _lacking(name: str, values: Counter[Any], labels: Labels) -> Iterator[Finding]:
-    """Classes of the config that there is no example of; those of eval alone are unseen ones.
+    """Classes of the config without any example; classes that only eval has are reported as unseen.
 
-    Of numbers training says that they have no names. Where a preprocessing_fn may make the classes of other
-    values, these have to be classes already.
+    Training refuses names for numbers. If a preprocessing_fn may make the classes of other values, only values that
+    already are classes are compared.
     """
     if not all(isinstance(value, bytes) for value in values):
         return
@@ -62,12 +63,12 @@ def _lacking(name: str, values: Counter[Any], labels: Labels) -> Iterator[Findin
         return
     lacking = [class_name for value, class_name in names.items() if value not in values]
     if lacking:
-        told = f"data.classes has classes that train has no example of: {listed(lacking)}"
-        yield Finding(TRAIN, name, "absent", told, len(lacking), 0, allowance(name, "absent"))
+        text = f"data.classes lists classes without an example in train: {listed(lacking)}"
+        yield Finding(TRAIN, name, "absent", text, len(lacking), 0, allowance(name, "absent"))
 
 
 def _finite(counts: Counter[Any] | None) -> Counter[Any]:
-    """Without NaN and infinities, which TFDV finds."""
+    """The counts without NaN and infinities, which TFDV finds."""
     kept = {v: c for v, c in (counts or {}).items() if isinstance(v, bytes) or math.isfinite(v)}
     return Counter(kept)
 
@@ -84,17 +85,17 @@ def _classes(name: str, values: Mapping[str, Counter[Any]], perhaps_amounts: boo
     unseen = [value for value in values[EVAL] if value not in values[TRAIN]]
     if unseen:
         total, count = sum(values[EVAL].values()), sum(values[EVAL][value] for value in unseen)
-        told = (
+        text = (
             f"{count:,} of {total:,} labels are classes that train does not have: {listed(sorted(unseen))}"
         )
-        yield Finding(EVAL, name, "unseen", told, count / total, 0, allowance(name, "unseen"))
+        yield Finding(EVAL, name, "unseen", text, count / total, 0, allowance(name, "unseen"))
     known = [value for value in values[TRAIN] if not isinstance(value, bytes) and value >= 0]
     if perhaps_amounts or not known or max(known) >= _MOST_CLASSES:
         return
     absent = sorted(set(range(int(max(known)))) - set(known) - set(unseen))
     if absent:
-        told = f"there are classes up to {int(max(known))}, but no example of {listed(absent)}"
-        yield Finding(TRAIN, name, "absent", told, len(absent), 0, allowance(name, "absent"))
+        text = f"there are classes up to {int(max(known))}, but no example of {listed(absent)}"
+        yield Finding(TRAIN, name, "absent", text, len(absent), 0, allowance(name, "absent"))
 
 
 def _is_fraction(value: Any) -> bool:
@@ -106,5 +107,7 @@ def _no_class(
 ) -> Iterator[Finding]:
     if values:
         count, total = sum(counts[value] for value in values), sum(counts.values())
-        told = f"{count:,} of {total:,} labels are {what}, so no class: {listed(sorted(values))}"
-        yield Finding(split, name, kind, told, count / total, 0, allowance(name, kind))
+        text = (
+            f"{count:,} of {total:,} labels are {what}, so they are not classes: {listed(sorted(values))}"
+        )
+        yield Finding(split, name, kind, text, count / total, 0, allowance(name, kind))

@@ -35,7 +35,7 @@ _KINDS = (
 
 @dataclass(frozen=True)
 class Anomaly:
-    """An anomaly that TFDV found; `feature` is empty where it is about the examples as a whole."""
+    """An anomaly that TFDV found; `feature` is empty if it is about the examples as a whole."""
 
     split: str
     feature: str
@@ -53,7 +53,7 @@ def read_anomalies(uri: str) -> list[Anomaly]:
         Every anomaly, by split and feature.
 
     Raises:
-        FileNotFoundError: Where there is no split at all.
+        FileNotFoundError: If there is no split at all.
     """
     from tensorflow_metadata.proto.v0 import anomalies_pb2
 
@@ -83,8 +83,8 @@ def _reasons(info: Any, split: str, feature: str) -> Iterator[Anomaly]:
     for reason in info.reason or [info]:
         name = type(info).Type.Name(reason.type) if reason is not info else ""
         kind = next((kind for pattern, kind in _KINDS if re.fullmatch(pattern, name)), "schema")
-        told = f"{reason.short_description}: {reason.description}".strip(": ")
-        yield Anomaly(split, feature, kind, " ".join(told.split()))
+        text = f"{reason.short_description}: {reason.description}".strip(": ")
+        yield Anomaly(split, feature, kind, " ".join(text.split()))
 
 
 def load(uri: str) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def load(uri: str) -> dict[str, Any]:
         Split → `DatasetFeatureStatisticsList`.
 
     Raises:
-        FileNotFoundError: Where a split is missing.
+        FileNotFoundError: If a split is missing.
     """
     import tensorflow_data_validation as tfdv
 
@@ -111,7 +111,7 @@ def load(uri: str) -> dict[str, Any]:
 
 
 def examples_of(statistics: Any) -> int:
-    """Number of examples that statistics are of."""
+    """Number of examples that the statistics count."""
     return sum(int(dataset.num_examples) for dataset in statistics.datasets)
 
 
@@ -135,10 +135,10 @@ def present(feature: Any) -> int:
 
 
 def is_constant(feature: Any) -> bool:
-    """Whether a feature has one and the same value, or values, in every example.
+    """Whether a feature has the same value, or values, in every example.
 
-    All values of a vector have to be one; that a value is there at all tells something where it is not
-    always, and so does how often it is there.
+    All values of a vector have to be equal. A feature that is sometimes missing, or that has more or fewer values,
+    is not constant, since that itself is information.
     """
     counts = common(feature)
     if not counts.num_non_missing or counts.num_missing or counts.min_num_values != counts.max_num_values:
@@ -165,10 +165,10 @@ def non_finite(feature: Any) -> tuple[int, int]:
 
 
 def unseen(feature: Any, known: set[str]) -> tuple[float | None, list[str]]:
-    """Share of a text feature's values that are not `known`, and those, the most frequent ones first.
+    """Share of a text feature's values that are not `known`, and these values, the most frequent ones first.
 
-    Statistics count the most frequent values alone (TFDV: 1,000), so that what is not counted as known is
-    taken for unknown. The share is None where the statistics do not tell.
+    Statistics count only the most frequent values (TFDV: 1,000), so a value that is not counted as known is counted
+    as unknown. The share is None if the statistics do not say.
     """
     total = common(feature).tot_num_values
     buckets = feature.string_stats.rank_histogram.buckets
@@ -180,7 +180,7 @@ def unseen(feature: Any, known: set[str]) -> tuple[float | None, list[str]]:
 
 
 def domain(schema: Any, feature: str) -> set[str]:
-    """The values of a text feature that a schema knows; none where it does not list them."""
+    """The values of a text feature that a schema lists; empty if it lists none."""
     own = next((found for found in schema.feature if found.name == feature), None)
     if own is None:
         return set()
@@ -190,15 +190,15 @@ def domain(schema: Any, feature: str) -> set[str]:
 
 
 def constrained(schema: Any, statistics: Mapping[str, Any], options: Validation) -> Any:
-    """A schema as it was inferred, with all that inference leaves open: NaN, infinities, skew, examples.
+    """An inferred schema with what inference leaves open: NaN, infinities, skew, number of examples.
 
     Args:
-        schema: Stays as it is.
-        statistics: Split → its statistics, both splits.
-        options: What to look for.
+        schema: The inferred schema, which is not changed.
+        statistics: Split → its statistics, for both splits.
+        options: Limits.
 
     Returns:
-        The schema to validate by; its drift comparators are for eval against train.
+        The schema to validate with; its drift comparators are for eval against train.
     """
     from tensorflow_metadata.proto.v0 import schema_pb2
 
@@ -210,17 +210,16 @@ def constrained(schema: Any, statistics: Mapping[str, Any], options: Validation)
         if feature.type == schema_pb2.FLOAT and feature.WhichOneof("domain_info") in (None, "float_domain"):
             feature.float_domain.disallow_nan = True
             feature.float_domain.disallow_inf = True
-        found = [features.get(feature.name) for features in both]
-        if feature.type != schema_pb2.BYTES or options.max_skew is None or None in found:
+        one, other = (features.get(feature.name) for features in both)
+        if feature.type != schema_pb2.BYTES or options.max_skew is None or one is None or other is None:
             continue
-        # Of categories alone: sentences and encoded images differ from one example to the next.
+        # Only categories: sentences and encoded images differ from one example to the next.
         if not (feature.domain or feature.HasField("string_domain")):
             continue
-        counts = [present(found_feature) for found_feature in found]
-        if all(counts):
-            kinds = sum(int(found_feature.string_stats.unique) for found_feature in found)
+        if present(one) and present(other):
+            kinds = int(one.string_stats.unique) + int(other.string_stats.unique)
             feature.drift_comparator.infinity_norm.threshold = max(
-                options.max_skew, chance(*counts, comparisons=kinds)
+                options.max_skew, chance(present(one), present(other), comparisons=kinds)
             )
     return made
 
@@ -239,13 +238,13 @@ def validate(
     """
     import tensorflow_data_validation as tfdv
 
-    # What train is compared with itself could not differ in.
+    # Train is not compared with itself.
     anomalies = list(anomalies_in(tfdv.validate_statistics(statistics[TRAIN], schema), TRAIN))
-    told = tfdv.validate_statistics(statistics[EVAL], schema, previous_statistics=statistics[TRAIN])
-    anomalies += anomalies_in(told, EVAL)
+    compared = tfdv.validate_statistics(statistics[EVAL], schema, previous_statistics=statistics[TRAIN])
+    anomalies += anomalies_in(compared, EVAL)
     distances = {
         ".".join(info.path.step): (float(measured.value), float(measured.threshold))
-        for info in told.drift_skew_info
+        for info in compared.drift_skew_info
         for measured in info.drift_measurements
     }
     return anomalies, distances

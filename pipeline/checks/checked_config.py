@@ -10,8 +10,7 @@ from components.common.base.near_names import nearest
 from pipeline.checks import config_checks
 from pipeline.checks.cluster_nodes import unknown_nodes
 from pipeline.config.config_file import ConfigFile, load
-from pipeline.config.problem import ConfigError
-from pipeline.config.problem import Problem
+from pipeline.config.problem import ConfigError, Problem
 from pipeline.plan.plan import make_plan
 
 

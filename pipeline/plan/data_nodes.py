@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from fractions import Fraction
 
+from components.anomaly_gate.params import Labels
 from pipeline.config.data_options import Data, Splits
 from pipeline.plan import data_files, image_folders
 from pipeline.plan.code_version import component_version
@@ -141,6 +142,12 @@ def hash_buckets(splits: Splits) -> dict[str, object]:
 
 
 def _anomaly_gate(data: Data, transformed: bool, classes: bool) -> Node:
+    labels = Labels(
+        features=data.labels(),
+        classes=classes,
+        names=data.classes or [],
+        perhaps_amounts=transformed or len(data.labels()) > 1,
+    )
     return Node(
         ANOMALY_GATE,
         "components.anomaly_gate.component.AnomalyGate",
@@ -152,14 +159,7 @@ def _anomaly_gate(data: Data, transformed: bool, classes: bool) -> Node:
         },
         {
             "validation": to_json(data.validation.model_dump(mode="json")),
-            "labels": to_json(
-                {
-                    "features": data.labels(),
-                    "classes": classes,
-                    "names": data.classes or [],
-                    "perhaps_amounts": transformed or len(data.labels()) > 1,
-                }
-            ),
+            "labels": to_json(labels.model_dump(mode="json")),
             "code_version": component_version("components.anomaly_gate.executor"),
         },
     )

@@ -86,7 +86,7 @@ def test_every_mistake_in_the_data_is_named_before_anything_is_trained(tmp_path:
     assert outcome.code == 3
     told = outcome.err[outcome.err.index("Node AnomalyGate failed: ") :].splitlines()
     found = [line.removeprefix("Node AnomalyGate failed: DataAnomalyError: ") for line in told]
-    found = [line.split(": ")[:2] for line in found if "; to let it pass" in line]
+    found = [line.split(": ")[:2] for line in found if "; to allow it, write" in line]
     assert found == [
         ["feature 'camera' of split 'train'", "constant"],
         ["feature 'image' of split 'eval'", "skew"],
@@ -94,14 +94,14 @@ def test_every_mistake_in_the_data_is_named_before_anything_is_trained(tmp_path:
         ["feature 'label' of split 'eval'", "unseen"],
         ["feature 'weight' of split 'train'", "nan"],
     ]
-    assert "3 of 300 values are no numbers (NaN)" in outcome.err
+    assert "3 of 300 values are not numbers (NaN)" in outcome.err
     assert "38 of 150 examples have no label" in outcome.err
     assert "classes that train does not have: 4" in outcome.err
     assert "Trainer" not in outcome.err
     assert not (project.root / "serving").exists()
     (report,) = (project.root / ".paredown/small/reports").glob("*.html")
     page = report.read_text(encoding="utf-8")
-    assert "3 of 300 values are no numbers" in page and "classes that train does not have: 4" in page
+    assert "3 of 300 values are not numbers" in page and "classes that train does not have: 4" in page
 
 
 def test_two_runs_of_one_config_give_the_same_files_and_verdicts(

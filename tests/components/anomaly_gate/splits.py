@@ -12,9 +12,9 @@ from tensorflow_data_validation.statistics import stats_impl
 from tfx_bsl.coders import example_coder
 
 from components.anomaly_gate import contents, validation
-from components.anomaly_gate.data import Data, Labels
+from components.anomaly_gate.data import Data
 from components.anomaly_gate.finding import Finding
-from components.anomaly_gate.params import Validation
+from components.anomaly_gate.params import Labels, Validation
 from components.anomaly_gate.statistics import EVAL, TRAIN, anomalies_in
 from tests.conftest import to_example, write_examples
 
@@ -30,11 +30,11 @@ def statistics_of(records: Sequence[bytes]) -> Any:
 def data_of(
     train: Sequence[bytes], evaluation: Sequence[bytes], label: str | None = None, **labels: Any
 ) -> Data:
-    """Both splits, as the gate looks at them; labels are classes where nothing else is said."""
+    """Both splits, as the gate looks at them; labels are classes by default."""
     records = {TRAIN: train, EVAL: evaluation}
     statistics = {split: statistics_of(found) for split, found in records.items()}
     schema = tfdv.infer_schema(statistics[TRAIN], infer_feature_shape=True)
-    features = (label,) if label else ()
+    features = [label] if label else []
     return Data(
         schema=schema,
         statistics=statistics,
@@ -44,7 +44,7 @@ def data_of(
             for split in (TRAIN, EVAL)
             for anomaly in anomalies_in(tfdv.validate_statistics(statistics[split], schema), split)
         ],
-        labels=Labels(features, **{"classes": True, "perhaps_amounts": False, **labels}),
+        labels=Labels(**{"features": features, "classes": True, "perhaps_amounts": False, **labels}),
     )
 
 
@@ -72,9 +72,9 @@ def write_artifacts(folder: Path, train: Sequence[Row], evaluation: Sequence[Row
         made = folder / "statistics" / f"Split-{split}" / "FeatureStats.pb"
         made.parent.mkdir(parents=True)
         made.write_bytes(found.SerializeToString())
-        told = folder / "anomalies" / f"Split-{split}" / "SchemaDiff.pb"
-        told.parent.mkdir(parents=True)
-        told.write_bytes(tfdv.validate_statistics(found, schema).SerializeToString())
+        written = folder / "anomalies" / f"Split-{split}" / "SchemaDiff.pb"
+        written.parent.mkdir(parents=True)
+        written.write_bytes(tfdv.validate_statistics(found, schema).SerializeToString())
     keys = {"examples": "examples", "inferred_schema": "schema"}
     return {
         key: str(folder / keys.get(key, key))

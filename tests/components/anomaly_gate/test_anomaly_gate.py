@@ -11,10 +11,9 @@ import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.types import standard_artifacts
 
-from components.anomaly_gate.data import Labels
 from components.anomaly_gate.executor import DataAnomalyError, Executor, read_data
 from components.anomaly_gate.finding import FINDINGS, Finding, as_property, from_property
-from components.anomaly_gate.params import Kind, Validation
+from components.anomaly_gate.params import Kind, Labels, Validation
 from components.anomaly_gate.statistics import anomalies_in, read_anomalies
 from components.anomaly_gate.validation import AllowanceError
 from components.common.models.user_module import describe
@@ -64,12 +63,12 @@ def test_everything_is_refused_at_once_a_line_each(tmp_path: Path) -> None:
     with pytest.raises(DataAnomalyError) as refused:
         execute(tmp_path, bad, max_skew=None)
     assert describe(refused.value).splitlines() == [
-        "DataAnomalyError: feature 'fare' of split 'eval': nan: 1 of 200 values are no numbers (NaN); to let it "
-        "pass: data.validation.allow: [{feature: fare, kinds: [nan]}]",
+        "DataAnomalyError: feature 'fare' of split 'eval': nan: 1 of 200 values are not numbers (NaN); to allow it, "
+        "write data.validation.allow: [{feature: fare, kinds: [nan]}]",
         "feature 'label' of split 'eval': unseen: 30 of 200 labels are classes that train does not have: 2; to "
-        "let it pass: data.validation.allow: [{feature: label, kinds: [unseen]}]",
-        "feature 'payment' of split 'eval': unseen: 15.00% of the values are not in train: bitcoin; a share of "
-        "0.01 passes (max_unseen); to let it pass: data.validation.allow: [{feature: payment, kinds: [unseen]}]",
+        "allow it, write data.validation.allow: [{feature: label, kinds: [unseen]}]",
+        "feature 'payment' of split 'eval': unseen: 15.00% of the values are not in train: bitcoin; the limit is "
+        "0.01 (max_unseen); to allow it, write data.validation.allow: [{feature: payment, kinds: [unseen]}]",
     ]
     assert not (tmp_path / "out").exists()
 
@@ -86,7 +85,7 @@ def test_what_is_let_pass_is_recorded_with_the_schema(tmp_path: Path) -> None:
 
 
 def test_an_unknown_feature_in_allow_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AllowanceError, match="'fair' is no feature of the data; did you mean 'fare'"):
+    with pytest.raises(AllowanceError, match="'fair' is not a feature of the data; did you mean 'fare'"):
         execute(tmp_path, CLEAN, allow=[{"feature": "fair", "kinds": ["nan"]}])
 
 
@@ -96,7 +95,7 @@ def test_data_without_statistics_or_validation_do_not_pass(tmp_path: Path) -> No
     (tmp_path / "data").mkdir()
     uris = write_artifacts(tmp_path / "data", GOOD, CLEAN)
     (Path(uris["statistics"]) / "Split-eval" / "FeatureStats.pb").unlink()
-    labels = Labels(("label",), classes=True, perhaps_amounts=False)
+    labels = Labels(features=["label"], classes=True, perhaps_amounts=False)
     with pytest.raises(
         FileNotFoundError, match=r"Split-eval/FeatureStats\.pb: the split has no statistics"
     ):

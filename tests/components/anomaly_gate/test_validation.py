@@ -71,7 +71,7 @@ def test_a_feature_that_is_hardly_ever_there() -> None:
     finding = findings(train, EVAL)["train", "tract", "missing"]
     assert (finding.measured, finding.limit, finding.state) == (3 / 400, 0.01, "refused")
     assert finding.line().startswith(
-        "feature 'tract' of split 'train': missing: 3 of 400 examples have a value, and a share of 0.01 has to"
+        "feature 'tract' of split 'train': missing: 3 of 400 examples have a value; the smallest share allowed is 0.01"
     )
     evaluation = rows(200, seed=1)
     evaluation[0]["tract"] = [5]
@@ -111,7 +111,7 @@ def test_numbers_that_are_none_are_counted(
 def test_nan_in_a_vector_is_counted_by_value() -> None:
     broken = lambda i: [float(i), np.nan if i < 5 else float(i % 7)]  # noqa: E731
     found = findings(rows(50, pair=broken), rows(50, 1, pair=broken))
-    assert found["train", "pair", "nan"].text.startswith("5 of 100 values are no numbers")
+    assert found["train", "pair", "nan"].text.startswith("5 of 100 values are not numbers")
 
 
 def test_nan_and_infinities_in_labels() -> None:
@@ -199,10 +199,10 @@ def test_a_class_between_others_that_train_lacks() -> None:
 def test_a_class_of_the_config_that_train_lacks() -> None:
     pets = lambda i: [["cat", "dog"][i % 2]]  # noqa: E731
     splits = rows(150, label=pets), rows(90, 1, label=pets)
-    found = findings(*splits, label="label", names=("cat", "cow", "dog"))
+    found = findings(*splits, label="label", names=["cat", "cow", "dog"])
     assert refused(found) == {("train", "label", "absent")}
-    assert found["train", "label", "absent"].text.endswith("no example of: cow")
-    assert findings(*splits, label="label", names=("dog", "cat")) == {}
+    assert found["train", "label", "absent"].text.endswith("without an example in train: cow")
+    assert findings(*splits, label="label", names=["dog", "cat"]) == {}
 
 
 @pytest.mark.parametrize("blank", ["", " "])
@@ -210,18 +210,18 @@ def test_a_text_label_of_blanks_is_missing(blank: str) -> None:
     pets = lambda i: [["cat", "dog", blank][i % 3]]  # noqa: E731
     found = findings(rows(150, label=pets), rows(90, 1, label=pets), label="label")
     assert refused(found) == {("train", "label", "missing"), ("eval", "label", "missing")}
-    assert found["eval", "label", "missing"].text == "30 of 90 labels are empty texts or blanks"
+    assert found["eval", "label", "missing"].text == "30 of 90 labels are empty or blank text"
 
 
 def test_classes_that_are_made_of_other_values_are_left_to_training() -> None:
     splits = rows(150), rows(90, 1)  # numbers
     words = rows(150, label=lambda i: ["yn"[i % 2]]), rows(90, 1, label=lambda i: ["yn"[i % 2]])
     for made in (splits, words):
-        assert findings(*made, label="label", names=("no", "yes"), perhaps_amounts=True) == {}
-    found = findings(*words, label="label", names=("n", "x", "y"), perhaps_amounts=True)
+        assert findings(*made, label="label", names=["no", "yes"], perhaps_amounts=True) == {}
+    found = findings(*words, label="label", names=["n", "x", "y"], perhaps_amounts=True)
     assert refused(found) == {("train", "label", "absent")}
     # Training says of numbers that they have no names.
-    assert findings(*splits, label="label", names=("0", "1", "2")) == {}
+    assert findings(*splits, label="label", names=["0", "1", "2"]) == {}
 
 
 def test_unseen_categories_beyond_those_that_statistics_list() -> None:
@@ -247,7 +247,7 @@ def test_a_name_with_a_dot_is_the_name_of_the_feature() -> None:
     found = findings(*splits)
     keys = {("eval", "petal.width", "nan"), ("eval", "kind.of", "skew"), ("eval", "kind.of", "unseen")}
     assert refused(found) == keys
-    assert found["eval", "petal.width", "nan"].text == "90 of 90 values are no numbers (NaN)"
+    assert found["eval", "petal.width", "nan"].text == "90 of 90 values are not numbers (NaN)"
     allow = [{"feature": name, "kinds": ["nan", "skew", "unseen"]} for name in ("petal.width", "kind.of")]
     assert refused(findings(*splits, {"allow": allow})) == set()
 
@@ -321,7 +321,7 @@ def test_the_worst_position_of_a_short_vector_is_named() -> None:
 
     found = findings(measured(0, 0.0), measured(1, 1.5))
     assert set(found) == {("eval", "x", "skew")}
-    assert "the values at position 5 are distributed otherwise" in found["eval", "x", "skew"].text
+    assert "the distribution of the values at position 5 differs" in found["eval", "x", "skew"].text
 
 
 def test_long_vectors_are_compared_as_a_whole() -> None:
@@ -356,7 +356,7 @@ def test_eval_examples_out_of_train_are_duplicates() -> None:
     assert refused(found) == {("eval", "", "duplicates")}, "whatever label they have"
     finding = found["eval", "", "duplicates"]
     assert finding.measured == 0.25
-    assert finding.line().endswith("to let it pass: data.validation.max_duplicates: 0.25")
+    assert finding.line().endswith("to allow it, write data.validation.max_duplicates: 0.25")
     assert findings(TRAIN, evaluation, {"max_duplicates": 0.25}, label="label") == {}
 
 
@@ -372,13 +372,13 @@ def test_splits_that_are_tiny_or_empty() -> None:
     finding = findings(TRAIN, EVAL[:9])["eval", "", "few"]
     assert (finding.measured, finding.limit) == (9, 20)
     assert finding.line() == (
-        "the examples of split 'eval': few: there are 9, and it takes 20 to learn or judge (min_examples); to "
-        "let it pass: data.validation.min_examples: 9"
+        "the examples of split 'eval': few: there are 9 examples; at least 20 are needed (min_examples); to "
+        "allow it, write data.validation.min_examples: 9"
     )
     assert findings(TRAIN, EVAL[:9], {"min_examples": 9}) == {}
     found = findings(TRAIN, [])
     assert set(found) == {("eval", "", "few")}
-    assert found["eval", "", "few"].text == "there are none at all"
+    assert found["eval", "", "few"].text == "there are no examples"
 
 
 def test_columns_that_one_split_has_alone() -> None:
@@ -423,7 +423,7 @@ def test_an_unknown_feature_cannot_be_allowed() -> None:
     with pytest.raises(AllowanceError) as refusal:
         findings(TRAIN, EVAL, {"allow": [{"feature": "paymnt", "kinds": ["skew"]}]})
     assert str(refusal.value) == (
-        "data.validation.allow[0].feature: 'paymnt' is no feature of the data; did you mean 'payment'?"
+        "data.validation.allow[0].feature: 'paymnt' is not a feature of the data; did you mean 'payment'?"
     )
 
 

@@ -39,33 +39,33 @@ def test_rows_kinds_and_gaps(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        (HEADER + "1,2,a,3\n1,2,3\n", "part-0.csv:3: has 3 fields, and the header 4; write as many"),
-        (HEADER + "1,2,3,4,5\n", "part-0.csv:2: has 5 fields, and the header 4"),
-        (HEADER + "1,2,a,3\n" * 7000 + "1\n", "part-0.csv:7002: has 1 fields, and the header 4"),
+        (HEADER + "1,2,a,3\n1,2,3\n", "part-0.csv:3: has 3 fields, and the header has 4; write as many"),
+        (HEADER + "1,2,3,4,5\n", "part-0.csv:2: has 5 fields, and the header has 4"),
+        (HEADER + "1,2,a,3\n" * 7000 + "1\n", "part-0.csv:7002: has 1 fields, and the header has 4"),
         (HEADER + '1,2,"a,3\n4,5,6,7\n', "part-0.csv:2: a quote is opened and never closed"),
         (HEADER + '1,2,"a,3\n4,5,6,7\n1,2,"a,3\n', "part-0.csv:2: cannot be read as CSV (',' expected"),
         (
             HEADER + '1,2,"a,3\n4,5,6,7\n1,2,b",3,4\n',
-            "part-0.csv:2: has 5 fields, and the header 4; a quote goes",
+            "part-0.csv:2: has 5 fields, and the header has 4; a quote spans",
         ),
         (HEADER + '1,"a"b,"c,d\n', "part-0.csv:2: a quote is opened and never closed"),
         (HEADER + 'x"y,"z,1,2\n', "part-0.csv:2: cannot be read as CSV (unexpected end of data)"),
         (HEADER.encode() + b"1,2,M\xfcnchen,3\n", "part-0.csv:2: is not UTF-8 at byte 6"),
         (
             HEADER + "1,2,a,3\n9223372036854775808,2,a,3\n",
-            "part-0.csv:3: id is 9223372036854775808, which int64",
+            "part-0.csv:3: id is 9223372036854775808, which does not fit",
         ),
         (
             HEADER + "1,2.5,a,-9223372036854775809\n",
-            "part-0.csv:2: tip is -9223372036854775809, which int64",
+            "part-0.csv:2: tip is -9223372036854775809, which does not fit",
         ),
         (HEADER + "1,2,a\rb,3\n", "part-0.csv:2: cannot be read as CSV"),
-        ("id,id,x\n1,2,3\n", "part-0.csv:1: the column 'id' stands twice"),
+        ("id,id,x\n1,2,3\n", "part-0.csv:1: two columns are called 'id'"),
         ("id,,x\n1,2,3\n", "part-0.csv:1: column 2 has no name"),
         ("1,2,3\n1,2,3\n", "part-0.csv:1: the file begins with numbers"),
         ('"id",x\n1,2\n', 'part-0.csv:1: the column "id" is written in quotes'),
         ("\ufeffid,x\n1,2\n", "part-0.csv:1: begins with a byte order mark"),
-        ("id,x\r1,2\r3,4\r", "part-0.csv:1: ends its lines by CR alone"),
+        ("id,x\r1,2\r3,4\r", "part-0.csv:1: ends its lines with CR"),
         ("id,x\n1,2\n".encode("utf-16-le"), "part-0.csv:1: has bytes of 0, as UTF-16 does"),
         ("id,x\n\n", "its files have no rows; write some"),
         (b"\x1f\x8b\x08\x00", "part-0.csv:1: is compressed"),
@@ -85,10 +85,10 @@ def test_files_of_a_split_have_one_header(tmp_path: Path) -> None:
     first, other = "a,b\n1,2\n", "b,a\n1,2\n"
     (fault,) = read(tmp_path, first, other).faults
     assert fault == (
-        "part-1.csv:1: has the columns of part-0.csv in another order; files of a split have one header"
+        "part-1.csv:1: has the columns of part-0.csv in another order; files of a split need the same header"
     )
     (fault,) = read(tmp_path, first, "a,c\n1,2\n").faults
-    assert fault.startswith("part-1.csv:1: has no column 'b' and has a column 'c', other than part-0.csv")
+    assert fault.startswith("part-1.csv:1: has no column 'b' and has a column 'c', unlike part-0.csv")
 
 
 def test_one_file_of_several_may_have_no_rows(tmp_path: Path) -> None:

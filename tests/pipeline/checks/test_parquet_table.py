@@ -68,7 +68,7 @@ def test_rows_kinds_and_gaps(tmp_path: Path) -> None:
         (pa.array([{"a": 1}]), "'x' is struct<a: int64>"),
         (pa.array([[[1]]]), "'x' is list<item: list<item: int64>>"),
         (pa.array([[1, None]]), "'x' has lists with a null in them"),
-        (pa.array([2**63], pa.uint64()), "'x' holds 9223372036854775808, which int64 does not hold"),
+        (pa.array([2**63], pa.uint64()), "'x' holds 9223372036854775808, which does not fit into int64"),
     ],
 )
 def test_column_that_examples_cannot_hold(tmp_path: Path, column: pa.Array, fault: str) -> None:
@@ -81,7 +81,7 @@ def test_column_that_examples_cannot_hold(tmp_path: Path, column: pa.Array, faul
 def test_files_of_a_split_have_the_same_columns(tmp_path: Path) -> None:
     one = pa.table({"a": [1], "b": ["x"]})
     (fault,) = read(tmp_path, one, pa.table({"a": [1]})).faults
-    assert fault.startswith("part-1.parquet: has no column 'b', other than part-0.parquet")
+    assert fault.startswith("part-1.parquet: has no column 'b', unlike part-0.parquet")
     (fault,) = read(tmp_path, one, pa.table({"a": [1.5], "b": ["x"]})).faults
     assert fault.startswith("part-1.parquet: the column 'a' holds floats, and integers in part-0.parquet")
     assert read(tmp_path, one, pa.table({"b": ["x"], "a": pa.array([3], pa.int16())})).faults == []
@@ -89,9 +89,7 @@ def test_files_of_a_split_have_the_same_columns(tmp_path: Path) -> None:
 
 def test_a_split_without_rows_is_refused(tmp_path: Path) -> None:
     nothing = pa.table({"a": pa.array([], pa.int64())})
-    assert read(tmp_path, nothing).faults == [
-        "its files have no rows; write some, or other files into the pattern"
-    ]
+    assert read(tmp_path, nothing).faults == ["its files have no rows; write some, or change the pattern"]
     assert read(tmp_path, nothing, whole=False).faults == []
     assert read(tmp_path, nothing, pa.table({"a": [1]})).faults == []
 

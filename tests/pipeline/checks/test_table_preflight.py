@@ -39,7 +39,7 @@ def test_fault_of_a_row_stands_at_its_split(tmp_path: Path) -> None:
     (found,) = mistakes(tmp_path, train=ROWS, eval="id,width,label\nz,1.0\n")
     assert found == (
         "data.splits.eval",
-        "eval.csv:2: has 2 fields, and the header 3; write as many, and fields that hold commas in quotes",
+        "eval.csv:2: has 2 fields, and the header has 3; write as many, and put fields with commas in quotes",
     )
     (found,) = mistakes(tmp_path, pattern="*")
     assert found[0] == "data.splits.pattern"

@@ -198,7 +198,7 @@ def test_the_cause_of_a_failure_is_the_last_line(staged: Path) -> None:
     assert (log[-1]["severity"], log[-1]["message"]) == (
         "ERROR",
         "gate failed: DataAnomalyError: feature 'label' of split 'eval': schema: Column dropped: missing in 3 "
-        "examples; to let it pass: data.validation.allow: [{feature: label, kinds: [schema]}]",
+        "examples; to allow it, write data.validation.allow: [{feature: label, kinds: [schema]}]",
     )
     assert log[-1]["outcome"]["code"] == 3
     assert log[-1]["message"] == f"gate failed: {log[-1]['outcome']['reason']}"

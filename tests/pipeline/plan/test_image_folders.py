@@ -117,7 +117,7 @@ def test_a_text_file_in_a_class_folder_is_named(folder: Folder) -> None:
     folder.write("train/cat/notes.txt", b"three cats\n")
     message = folder.message()
     assert message.startswith(
-        "'train/*/*' matches what is not a PNG or JPEG image: train/cat/notes.txt; remove"
+        "'train/*/*' matches a file that is not a PNG or JPEG image: train/cat/notes.txt; remove"
     )
     assert message.endswith("as 'train/*/*.png'")
     # Which leaves the JPEG files out: that is said, too.
@@ -229,9 +229,9 @@ def test_more_classes_than_a_schema_lists_have_to_be_written(folder: Folder) -> 
 
 @pytest.mark.parametrize(
     ("written", "key", "message"),
-    [("data.image=null", "data", "format: images needs the size"),
-     ("data.label=image", "data", "label: image is the feature that gets the pixels"),
-     ("data.format=tfrecord", "data", "write format: images, or leave image out"),
+    [("data.image=null", "data", "format: images needs a size"),
+     ("data.label=image", "data", "label: image is the feature that holds the pixels"),
+     ("data.format=tfrecord", "data", "write format: images, or remove image"),
      ("data.classes=[a, a]", "data.classes", "'a' is listed twice"),
      ("data.classes=[a, '']", "data.classes", "'' is not the name of a class"),
      ('data.classes=["a\\nb", c]', "data.classes", "is not the name of a class; write one line of text"),
@@ -247,7 +247,7 @@ def test_options_that_cannot_be_meant(folder: Folder, written: str, key: str, me
 
 def test_weights_of_classes_that_are_not_written(folder: Folder) -> None:
     with pytest.raises(
-        ConfigError, match=r"class_weights: 'owl' is not among the classes \['cat', 'dog'\]"
+        ConfigError, match=r"class_weights: 'owl' is not one of the classes \['cat', 'dog'\]"
     ):
         load(folder.root / "pipeline.yaml", ["data.classes=[cat, dog]", "data.class_weights={owl: 2}"])
 
@@ -259,7 +259,10 @@ def test_one_set_of_class_folders_is_looked_at_as_two_are(folder: Folder) -> Non
     folder.write("train/cat/notes.txt", b"three cats\n")
     problems = folder.check(hashed, "data.classes=[cat, dog, owl]")
     assert [(problem.key(), problem.message.partition(";")[0]) for problem in problems] == [
-        ("data.splits.pattern", "'train/*/*' matches what is not a PNG or JPEG image: train/cat/notes.txt"),
+        (
+            "data.splits.pattern",
+            "'train/*/*' matches a file that is not a PNG or JPEG image: train/cat/notes.txt",
+        ),
         ("data.classes", "owl has no folder to train on"),
     ]
     folder.write("train/cat/notes.txt", JPEG[:-30])
