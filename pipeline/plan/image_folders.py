@@ -81,7 +81,7 @@ def check(data: Data, patterns: Mapping[str, str], found: Mapping[str, list[Path
         if strangers:
             yield (
                 at,
-                f"{patterns[split]!r} matches a file that is not a PNG or JPEG image: {_names(strangers, folder)}; "
+                f"{patterns[split]!r} matches files that are not PNG or JPEG images: {_names(strangers, folder)}; "
                 f"remove or convert it, or write a pattern that leaves it out, as "
                 f"'{Path(patterns[split]).parent}/*.png'",
             )

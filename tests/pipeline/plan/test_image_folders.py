@@ -117,7 +117,7 @@ def test_a_text_file_in_a_class_folder_is_named(folder: Folder) -> None:
     folder.write("train/cat/notes.txt", b"three cats\n")
     message = folder.message()
     assert message.startswith(
-        "'train/*/*' matches a file that is not a PNG or JPEG image: train/cat/notes.txt; remove"
+        "'train/*/*' matches files that are not PNG or JPEG images: train/cat/notes.txt; remove"
     )
     assert message.endswith("as 'train/*/*.png'")
     # Which leaves the JPEG files out: that is said, too.
@@ -134,7 +134,7 @@ def test_other_kinds_of_images_are_named(folder: Folder) -> None:
     folder.write("eval/cat/2.gif", image("GIF", mode="L"))
     folder.write("eval/dog/.hidden", b"x")
     message = folder.message(key="data.splits.eval")
-    assert "no PNG or JPEG image: eval/cat/2.gif, eval/dog/.hidden; remove" in message
+    assert "not PNG or JPEG images: eval/cat/2.gif, eval/dog/.hidden; remove" in message
 
 
 def test_images_beside_the_class_folders_are_named(folder: Folder) -> None:
@@ -261,7 +261,7 @@ def test_one_set_of_class_folders_is_looked_at_as_two_are(folder: Folder) -> Non
     assert [(problem.key(), problem.message.partition(";")[0]) for problem in problems] == [
         (
             "data.splits.pattern",
-            "'train/*/*' matches a file that is not a PNG or JPEG image: train/cat/notes.txt",
+            "'train/*/*' matches files that are not PNG or JPEG images: train/cat/notes.txt",
         ),
         ("data.classes", "owl has no folder to train on"),
     ]
