@@ -14,12 +14,12 @@ from tfx.types import artifact_utils
 
 from components.common.base import json_file, progress
 from components.common.base.blessing import bless
+from components.common.base.errors import describe
 from components.common.base.interruption import Interrupted
 from components.common.base.label import from_parameter
 from components.common.data.examples import Examples
 from components.common.models import invariants, model_files
 from components.common.models.model_files import Facts, StepRecord
-from components.common.models.user_module import describe
 from components.common.steps.step_executor import examples_of, set_properties
 from components.common.tflite import file_types, tflite_file
 from components.common.tflite.file_types import TypeCheck

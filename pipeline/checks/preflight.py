@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
-from components.common.models.user_module import describe
+from components.common.base.errors import describe
 from pipeline.checks import baseline_preflight, distribution_checks
 from pipeline.checks.baseline_preflight import Surroundings
 from pipeline.checks.data_preflight import check_data

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from components.common.base.errors import describe
 from components.common.base.near_names import nearest
-from components.common.models.user_module import describe
 from pipeline.config.data_options import Data
 from pipeline.config.problem import Location, Problem
 from pipeline.plan import data_files

@@ -8,7 +8,7 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.orchestration.kubeflow.v2 import compiler_utils, kubeflow_v2_dag_runner
 
-from components.common.models.user_module import describe
+from components.common.base.errors import describe
 from pipeline.checks.cluster_nodes import technique_of
 from pipeline.config.config import Config
 from pipeline.config.kubeflow_options import Target

@@ -64,6 +64,10 @@ class Plan:
         """Id of the node that reads the data."""
         return next(node.id for node in self.nodes if node.id in EXAMPLE_GENS.values())
 
+    def graph(self) -> dict[str, set[str]]:
+        """Node id → ids of the nodes that it reads from, in the order of the nodes."""
+        return {node.id: {source.node for source in node.inputs.values()} for node in self.nodes}
+
     def node(self, node_id: str) -> Node:
         """The node of an id."""
         return next(node for node in self.nodes if node.id == node_id)

@@ -1,4 +1,4 @@
-"""Turning a plan into a TFX pipeline: the one place that wires nodes."""
+"""Turns a plan into a TFX pipeline. Nodes are wired nowhere else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from google.protobuf import json_format
-from ml_metadata.proto import metadata_store_pb2
 from tfx import components as tfx_components
 from tfx.dsl.components.base import base_component
 from tfx.orchestration import pipeline as tfx_pipeline
@@ -32,12 +31,11 @@ def build(
     Args:
         plan: Its nodes.
         config: Where it runs.
-        cluster_root: Where artifacts go on a cluster, which has a metadata store of its own; None for a
-            run on this machine.
-        names: Node's id in the plan → its id in the pipeline; the same where it is None.
+        cluster_root: Where artifacts go on a cluster; None for a run on this machine.
+        names: Node's id in the plan → its id in the pipeline; None if they are the same.
 
     Returns:
-        A pipeline that caches, with a component for each node under the node's id.
+        A pipeline that caches, without a connection to a metadata store.
     """
     built: dict[str, base_component.BaseComponent] = {}
     for node in plan.nodes:
@@ -51,25 +49,11 @@ def build(
         else:
             component = _component_class(node)(**channels, **node.parameters)
         built[node.id] = component.with_id(names[node.id] if names else node.id)
-    if cluster_root is not None:
-        return tfx_pipeline.Pipeline(
-            pipeline_name=plan.name,
-            pipeline_root=cluster_root,
-            components=list(built.values()),
-            enable_cache=True,
-            beam_pipeline_args=list(config.run.beam_args),
-        )
-    root = os.path.abspath(config.pipeline_root)
     return tfx_pipeline.Pipeline(
         pipeline_name=plan.name,
-        pipeline_root=root,
+        pipeline_root=cluster_root or os.path.abspath(config.pipeline_root),
         components=list(built.values()),
         enable_cache=True,
-        # LocalDagRunner must be given some connection, and logs it; `pipeline.run.local_runner` puts the
-        # store in its place.
-        metadata_connection_config=metadata_store_pb2.ConnectionConfig(
-            fake_database=metadata_store_pb2.FakeDatabaseConfig()
-        ),
         beam_pipeline_args=list(config.run.beam_args),
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,10 +11,19 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from pipeline.base.texts import clock_text
 from pipeline.plan.plan import Plan
+from pipeline.run.launcher import Launched, NodeHook
+from pipeline.store.state import State
+
+_STYLES = {
+    State.RAN: "green",
+    State.CACHED: "dim",
+    State.FAILED: "bold red",
+    State.INTERRUPTED: "bold yellow",
+}
 
 
-class RunDisplay:
-    """Shows a run as it goes: one line for each node that ended, and one that moves for the current."""
+class RunDisplay(NodeHook):
+    """Shows a run while it goes: a line for each node that ended, and a moving one for the current node."""
 
     def __init__(self, console: Console, plan: Plan):
         self._console = console
@@ -33,42 +41,33 @@ class RunDisplay:
         )
         self._task = self._progress.add_task("", total=None, node="", text="")
 
-    def __call__(self, event: Any) -> None:
-        """Takes a `pipeline.run.local_runner.NodeEvent`."""
-        if event.kind == "started":
-            self._show(event.node, "")
-        elif event.kind == "progress":
-            self._show(event.node, event.text)
-            if event.text.startswith("note: "):
-                self._console.print(f"{'':6}  {event.node:{self._width}}  {event.text}", markup=False)
-            # A log wants to know of epochs, and not of each percent.
-            if not self._console.is_terminal and re.fullmatch(r"epoch \d+/\d+", event.text):
-                self._console.print(f"{'':6}  {event.node:{self._width}}  {event.text}", markup=False)
-        else:
-            self._end(event)
-
-    def close(self) -> None:
-        """Takes the moving line away."""
+    def before_node(self, node: str) -> None:
         if self._console.is_terminal:
-            self._progress.stop()
-
-    def _show(self, node: str, text: str) -> None:
-        if not self._console.is_terminal:
-            return
-        if text:
-            self._progress.update(self._task, text=text)
-        else:
             self._progress.reset(self._task, node=f"{node:{self._width}}", text="")
             self._progress.start()
 
-    def _end(self, event: Any) -> None:
+    def on_progress(self, node: str, seconds: float, text: str) -> None:
+        if self._console.is_terminal:
+            self._progress.update(self._task, text=text)
+        # In a log, epochs are of interest, and percentages are not.
+        if text.startswith("note: ") or (
+            not self._console.is_terminal and re.fullmatch(r"epoch \d+/\d+", text)
+        ):
+            self._console.print(f"{'':6}  {node:{self._width}}  {text}", markup=False)
+
+    def after_node(self, node: str, launched: Launched) -> None:
         self._ended += 1
-        style = {"ran": "green", "cached": "dim", "failed": "bold red"}[event.kind]
+        style = _STYLES[launched.state]
         clock = clock_text(time.monotonic() - self._started)
-        took = "        " if event.kind == "cached" else f"{event.seconds:6.1f} s"
+        took = "        " if launched.state is State.CACHED else f"{launched.seconds:6.1f} s"
         self._console.print(
-            f"{self._ended:3}/{self._total}  {escape(event.node):{self._width}}  "
-            f"[{style}]{event.kind:6}[/]  {took}  [dim]{clock}[/]"
+            f"{self._ended:3}/{self._total}  {escape(node):{self._width}}  "
+            f"[{style}]{launched.state:6}[/]  {took}  [dim]{clock}[/]"
         )
-        if event.kind == "failed":
+        if launched.state not in (State.RAN, State.CACHED):
             self.close()
+
+    def close(self) -> None:
+        """Removes the moving line."""
+        if self._console.is_terminal:
+            self._progress.stop()

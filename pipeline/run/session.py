@@ -25,6 +25,7 @@ from pipeline.config.problem import InvalidInput
 from pipeline.plan.plan import Plan
 from pipeline.plan.table import plan_summary
 from pipeline.run import lock
+from pipeline.run.launcher import NodeFailed
 from pipeline.run.verdict_table import verdict_table
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ class Finished:
         """The outcome as JSON values."""
         result = self.result
         nodes = {
-            node: {"state": state, "seconds": round(result.seconds[node], 3)}
-            for node, state in result.nodes.items()
+            node: {"state": launched.state, "seconds": round(launched.seconds, 3)}
+            for node, launched in result.nodes.items()
         }
         return {
             **result.report,
@@ -156,7 +157,7 @@ def _run_logged(
     try:
         made_of = provenance.collect(file.config, file.path)
         return local_runner.run(plan, file.config, made_of, display, begun)
-    except local_runner.NodeFailed as error:
+    except NodeFailed as error:
         display.close()
         saved = log.with_name(f"{log.stem}-{error.node}-traceback.txt")
         saved.write_text(traceback.format_exc(), encoding="utf-8")

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from pipeline.store.connection import MissingDatabase, connect, exists
-from pipeline.store.records import Artifact, Edge, Execution, Run
+from pipeline.store.records import Artifact, Edge, Execution, Run, by_key
 from pipeline.store.runs import of_executions, of_record
 from pipeline.store.state import EXECUTION_STATES, State
 
@@ -186,6 +186,11 @@ class Reader:
     def edges_of_artifacts(self, ids: Iterable[int]) -> list[Edge]:
         """Which executions read artifacts, made them or took them from the cache."""
         return self._edges(ids, self.store.get_events_by_artifact_ids)
+
+    def outputs(self, execution: int) -> dict[str, list[Artifact]]:
+        """Output key → artifacts, of an execution."""
+        found = by_key(self.edges_of_executions([execution]), output=True)
+        return {key: self.artifacts(ids) for key, ids in found.items()}
 
     def _edges(self, ids: Iterable[int], events: Callable[[list[int]], list[Any]]) -> list[Edge]:
         return [

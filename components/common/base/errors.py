@@ -13,3 +13,19 @@ class ParedownError(Exception):
     """
 
     exit_code: ClassVar[int] = 2
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line: its type, and the first line of its message.
+
+    If its class says `told_whole`, it has its whole message, a line for each mistake.
+    """
+    if getattr(error, "told_whole", False):
+        return f"{type(error).__name__}: {error}"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = lines[0] if lines else ""
+    if told.endswith(":"):
+        # "Graph execution error:" and "in user code:" stand before a traceback; the reason is its end.
+        told = next((line for line in reversed(lines) if not line.startswith("[[")), told)
+    name = type(error).__name__
+    return told if told.startswith(f"{name}: ") else f"{name}: {told}" if told else name

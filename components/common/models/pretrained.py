@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tf_keras
 
+from components.common.base.errors import describe
 from components.common.base.layer_names import matches
 from components.common.base.near_names import nearest
 from components.common.models import freezing, grafting, saved_models, user_module
@@ -97,9 +98,7 @@ def _application(options: Mapping[str, Any]) -> tf_keras.Model:
     try:
         return getattr(tf_keras.applications, name)(weights=None, **arguments)
     except (ValueError, TypeError, IndexError) as error:  # the last of a shape that is too short
-        raise PretrainedError(
-            f"{name} refuses these options: {user_module.describe(error)}", "options"
-        ) from error
+        raise PretrainedError(f"{name} refuses these options: {describe(error)}", "options") from error
 
 
 def trunk(options: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> tf_keras.Model:

@@ -15,9 +15,10 @@ import tensorflow as tf
 import tf_keras
 from google.protobuf.message import DecodeError
 
+from components.common.base.errors import describe
 from components.common.models import model_format
 from components.common.models.model_format import ModelFormat, ModelFormatError
-from components.common.models.user_module import UserModuleError, describe
+from components.common.models.user_module import UserModuleError
 from components.common.tflite.tflite_file import SIGNATURE
 
 # What Keras and TensorFlow raise for files that are broken, or made of classes that they do not know.

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from components.common.base.errors import describe
 from components.common.base.interruption import Interrupted
 
 
@@ -107,19 +108,3 @@ def _refuse_other_things(model: Any, where: str) -> None:
             "tf_keras` and use tf_keras.layers and tf_keras.Model in place of keras and tf.keras"
         )
     raise UserModuleError(f"{where} returned {kind}, not a tf_keras.Model")
-
-
-def describe(error: BaseException) -> str:
-    """An exception in one line: its type, and the first line of its message.
-
-    One whose class says `told_whole` has its whole message, a line for each mistake.
-    """
-    if getattr(error, "told_whole", False):
-        return f"{type(error).__name__}: {error}"
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = lines[0] if lines else ""
-    if told.endswith(":"):
-        # "Graph execution error:" and "in user code:" stand before a traceback; the reason is its end.
-        told = next((line for line in reversed(lines) if not line.startswith("[[")), told)
-    name = type(error).__name__
-    return told if told.startswith(f"{name}: ") else f"{name}: {told}" if told else name

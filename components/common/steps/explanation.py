@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import tf_keras
 
+from components.common.base.errors import describe
 from components.common.base.interruption import Interrupted
-from components.common.models import model_files, saved_models, user_module
+from components.common.models import model_files, saved_models
 from components.common.models.model_definition import ModelDefinition
 from components.common.models.model_files import StepRecord
 from components.common.models.stock_layers import only_stock_layers
@@ -142,7 +143,7 @@ def _why_not_loaded(model: tf_keras.Model, error: Exception) -> str:
                     "does not find again; write a class in its place, for an activation a layer"
                 )
     return (
-        f"{user_module.describe(error)[:_LONGEST]}; give layers of your own a get_config that from_config can "
+        f"{describe(error)[:_LONGEST]}; give layers of your own a get_config that from_config can "
         "read, and each layer and weight a name of its own"
     )
 

@@ -71,7 +71,7 @@ def _fail_in_one_line(folder: Path) -> None:
     """Lets the parent know why this process ends."""
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        from components.common.models.user_module import describe
+        from components.common.base.errors import describe
 
         (folder / ERROR).write_text(describe(error), encoding="utf-8")
         sys.__excepthook__(kind, error, trace)

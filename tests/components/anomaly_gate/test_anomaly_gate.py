@@ -16,7 +16,7 @@ from components.anomaly_gate.finding import FINDINGS, Finding, as_property, from
 from components.anomaly_gate.params import Kind, Labels, Validation
 from components.anomaly_gate.statistics import anomalies_in, read_anomalies
 from components.anomaly_gate.validation import AllowanceError
-from components.common.models.user_module import describe
+from components.common.base.errors import describe
 from tests.components.anomaly_gate.splits import Row, statistics_of, write_artifacts
 from tests.conftest import to_example
 

@@ -12,8 +12,9 @@ from pipeline.base.texts import bytes_text
 from pipeline.config.config_file import load
 from pipeline.plan.plan import make_plan
 from pipeline.run.display import RunDisplay
-from pipeline.run.local_runner import NodeEvent
+from pipeline.run.launcher import Launched
 from pipeline.run.verdict_table import verdict_table
+from pipeline.store.state import State
 
 
 def rendered(table: Any) -> list[str]:
@@ -94,15 +95,17 @@ def test_progress_of_a_run_that_nobody_watches_is_a_line_for_each_node_and_epoch
     stream = io.StringIO()
     console = Console(file=stream, width=140, color_system=None)
     display = RunDisplay(console, make_plan(file.config, file.path))
-    display(NodeEvent("Trainer", "started"))
-    display(NodeEvent("Trainer", "progress", 0.5, "note: distribution: mirrored, 2 replicas"))
-    display(NodeEvent("Trainer", "progress", 1.0, "epoch 1/4"))
-    display(NodeEvent("Trainer", "progress", 2.0, "epoch 1/4, 50 %"))
-    display(NodeEvent("Trainer", "ran", 12.3))
-    display(NodeEvent("qat", "cached", 0.1))
+    display.before_node("Trainer")
+    display.on_progress("Trainer", 0.5, "note: distribution: mirrored, 2 replicas")
+    display.on_progress("Trainer", 1.0, "epoch 1/4")
+    display.on_progress("Trainer", 2.0, "epoch 1/4, 50 %")
+    display.after_node("Trainer", Launched(State.RAN, 12.3, 7))
+    display.after_node("qat", Launched(State.CACHED, 0.1, 8))
+    display.after_node("distill", Launched(State.INTERRUPTED, 2.0))
     display.close()
-    note, first, second, third = stream.getvalue().splitlines()
+    note, first, second, third, fourth = stream.getvalue().splitlines()
     assert note.split() == ["Trainer", "note:", "distribution:", "mirrored,", "2", "replicas"]
     assert first.split() == ["Trainer", "epoch", "1/4"]
     assert second.split()[:5] == ["1/25", "Trainer", "ran", "12.3", "s"]
     assert third.split()[:3] == ["2/25", "qat", "cached"]
+    assert fourth.split()[:5] == ["3/25", "distill", "interrupted", "2.0", "s"]

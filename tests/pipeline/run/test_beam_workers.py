@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import threading
 from collections import Counter
@@ -15,11 +14,12 @@ import psutil
 import pytest
 
 from tests.conftest import MNIST_HPARAMS, Digits, read_records, to_example
+from tests.pipeline.run.nodes import run_up_to
 
 # Each of the worker processes imports TFX.
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-MNIST = "configs/mnist/pipeline.yaml"
+MNIST = Path("configs/mnist/pipeline.yaml")
 TWO_PROCESSES = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
 IN_MEMORY: list[str] = []
 
@@ -66,23 +66,7 @@ def data(tmp_path_factory: pytest.TempPathFactory, mnist_arrays: dict[str, Digit
 
 def run_first_nodes(data: Path, root: Path, beam_args: list[str]) -> None:
     """Runs the nodes that `paredown run` would run first, up to the schema."""
-    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
-    from tfx.orchestration.metadata import sqlite_metadata_connection_config
-
-    from pipeline.config.config_file import load
-    from pipeline.plan import node, plan
-    from pipeline.run import build
-
-    overrides = [f"data.path={data}", f"run.pipeline_root={root}", f"run.beam_args={json.dumps(beam_args)}"]
-    file = load(MNIST, overrides)
-    whole = plan.make_plan(file.config, file.path)
-    wanted = (node.EXAMPLE_GENS["tfrecord"], node.STATISTICS_GEN, node.SCHEMA_GEN)
-    first = dataclasses.replace(whole, nodes=tuple(each for each in whole.nodes if each.id in wanted))
-    root.mkdir()
-    pipeline = build.build(first, file.config)
-    # `pipeline.run.local_runner` would put the store in the place of the one that is none.
-    pipeline.metadata_connection_config = sqlite_metadata_connection_config(str(root / "metadata.sqlite"))
-    LocalDagRunner().run(pipeline)
+    run_up_to(MNIST, root, "SchemaGen", f"data.path={data}", f"run.beam_args={json.dumps(beam_args)}")
 
 
 def only(paths: Iterator[Path]) -> Path:

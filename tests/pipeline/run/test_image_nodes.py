@@ -1,8 +1,7 @@
-"""The first nodes of a run over image folders, by TFX's own runner: what they write, and where they stop."""
+"""The first nodes of a run over image folders, by the launcher: what they write, and where they stop."""
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import read_records
+from tests.pipeline.run.nodes import Log, run_up_to
 
 pytestmark = pytest.mark.e2e
 
@@ -53,23 +53,9 @@ def project(tmp_path_factory: pytest.TempPathFactory, written: dict) -> Path:
     return root
 
 
-def run_data_nodes(project: Path, root: Path, *overrides: str, last: str = "AnomalyGate") -> None:
+def run_data_nodes(project: Path, root: Path, *overrides: str, last: str = "AnomalyGate") -> Log:
     """Runs the nodes up to one."""
-    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
-    from tfx.orchestration.metadata import sqlite_metadata_connection_config
-
-    from pipeline.config.config_file import load
-    from pipeline.plan import plan
-    from pipeline.run import build
-
-    where = [f"data.path={project / 'data'}", f"run.pipeline_root={root}"]
-    file = load(project / "pipeline.yaml", [*where, *overrides])
-    whole = plan.make_plan(file.config, file.path)
-    count = [each.id for each in whole.nodes].index(last) + 1
-    root.mkdir()
-    pipeline = build.build(dataclasses.replace(whole, nodes=whole.nodes[:count]), file.config)
-    pipeline.metadata_connection_config = sqlite_metadata_connection_config(str(root / "metadata.sqlite"))
-    LocalDagRunner().run(pipeline)
+    return run_up_to(project / "pipeline.yaml", root, last, f"data.path={project / 'data'}", *overrides)
 
 
 def images_of(examples: Path, split: str) -> set[tuple[str, bytes]]:

@@ -1,0 +1,50 @@
+"""Being asked to stop, by Ctrl-C or SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from components.common.base.interruption import Interrupted
+
+
+class Interruption:
+    """Whether somebody asked this run to stop."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def check(self) -> None:
+        """Raises Interrupted if somebody asked to stop, also if a library swallowed the first one."""
+        if self.asked:
+            raise Interrupted
+
+    @contextmanager
+    def by_signals(self) -> Iterator[None]:
+        """Turns the first SIGINT or SIGTERM into `Interrupted`; a second one ends the process at once.
+
+        Outside of the main thread, which alone gets signals, it does nothing.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def restore() -> None:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            self.asked = True
+            restore()
+            raise Interrupted
+
+        for number in previous:
+            signal.signal(number, stop)
+        try:
+            yield
+        finally:
+            restore()

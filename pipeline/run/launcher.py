@@ -1,0 +1,138 @@
+"""Launches the nodes of a graph, each after the nodes that it reads from. Imports neither TensorFlow nor TFX."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from components.common.base import progress
+from components.common.base.errors import ParedownError, describe
+from components.common.base.interruption import Interrupted
+from pipeline.base.exit_code import EXIT_NODE_FAILED
+from pipeline.run.interruption import Interruption
+from pipeline.store.state import State
+
+# Node id → ids of the nodes that it reads from.
+Graph = Mapping[str, Collection[str]]
+
+
+@dataclass(frozen=True)
+class Launched:
+    """What became of a node.
+
+    Attributes:
+        state: RAN, CACHED, FAILED or INTERRUPTED.
+        seconds: Wall-clock time.
+        execution: Id of its execution in ML Metadata; None if it has none, or if it is not known.
+    """
+
+    state: State
+    seconds: float
+    execution: int | None = None
+
+
+class NodeFailed(ParedownError):
+    """A node failed; `node` is its id, and the exception that this one is raised from is the cause."""
+
+    exit_code: ClassVar[int] = EXIT_NODE_FAILED
+
+    def __init__(self, node: str, message: str):
+        super().__init__(message)
+        self.node = node
+
+    def reason(self) -> str:
+        """The first cause, in one line."""
+        cause: BaseException = self
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        return describe(cause) if cause is not self else str(self)
+
+
+class NodeHook:
+    """Is called around nodes. Each method does nothing unless a subclass says otherwise."""
+
+    def before_node(self, node: str) -> None:
+        """A node is about to be launched."""
+
+    def on_progress(self, node: str, seconds: float, text: str) -> None:
+        """A node reports how far it is, some seconds after it began."""
+
+    def after_node(self, node: str, launched: Launched) -> None:
+        """A node ended, in whichever state."""
+
+
+# Launches a node and returns its state and the id of its execution.
+Launch = Callable[[str], tuple[State, int | None]]
+
+
+def ready(graph: Graph, done: Collection[str], begun: Collection[str] = ()) -> list[str]:
+    """The nodes that can be launched now, in the order of the graph.
+
+    Args:
+        graph: All nodes.
+        done: Nodes whose outputs are there.
+        begun: Nodes that were launched and are not done.
+    """
+    return [
+        node
+        for node, sources in graph.items()
+        if node not in done and node not in begun and all(source in done for source in sources)
+    ]
+
+
+def launch_all(graph: Graph, launch: Launch, hooks: Sequence[NodeHook], interruption: Interruption) -> None:
+    """Launches all nodes of a graph, one at a time, until one fails.
+
+    Args:
+        graph: The nodes; of those that are ready the first one comes first.
+        launch: Launches a node.
+        hooks: Are called in their order, around each node.
+        interruption: Is looked at before and after each node.
+
+    Raises:
+        NodeFailed: If a node fails.
+        Interrupted: If somebody asked to stop.
+        ValueError: If nodes read from each other in a circle, or from a node that is not in the graph.
+    """
+    done: list[str] = []
+    while len(done) < len(graph):
+        nodes = ready(graph, done)
+        if not nodes:
+            raise ValueError(
+                f"nothing makes what these nodes read: {', '.join(sorted(set(graph) - set(done)))}"
+            )
+        _launch_one(nodes[0], launch, hooks, interruption)
+        done.append(nodes[0])
+
+
+def _launch_one(node: str, launch: Launch, hooks: Sequence[NodeHook], interruption: Interruption) -> None:
+    interruption.check()
+    for hook in hooks:
+        hook.before_node(node)
+    start = time.monotonic()
+
+    def report(text: str) -> None:
+        for hook in hooks:
+            hook.on_progress(node, time.monotonic() - start, text)
+
+    def end(state: State, execution: int | None = None) -> None:
+        launched = Launched(state, time.monotonic() - start, execution)
+        for hook in hooks:
+            hook.after_node(node, launched)
+
+    try:
+        with progress.listening(report):
+            state, execution = launch(node)
+    except BaseException as error:
+        stopped = interruption.asked or isinstance(error, (Interrupted, KeyboardInterrupt))
+        end(State.INTERRUPTED if stopped else State.FAILED)
+        interruption.check()
+        if isinstance(error, Interrupted) or not isinstance(error, Exception):
+            raise
+        raise NodeFailed(node, str(error)) from error
+    end(State.INTERRUPTED if interruption.asked else state, execution)
+    interruption.check()
+    if state not in (State.RAN, State.CACHED):
+        raise NodeFailed(node, "its inputs were not found in the metadata store")

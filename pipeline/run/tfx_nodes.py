@@ -1,0 +1,134 @@
+"""The nodes of a TFX pipeline, compiled, to be launched on this machine one by one.
+
+Does what TFX's LocalDagRunner does, which can only run all nodes. Caching, drivers and publishers are TFX's.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+from typing import Any
+
+from ml_metadata.metadata_store import MetadataStore
+from ml_metadata.proto import metadata_store_pb2
+from tfx.dsl.compiler import constants
+from tfx.orchestration import metadata
+from tfx.orchestration.local import runner_utils
+from tfx.orchestration.pipeline import Pipeline
+from tfx.orchestration.portable import launcher, runtime_parameter_utils, tfx_runner
+from tfx.orchestration.portable.mlmd import context_lib
+from tfx.proto.orchestration import pipeline_pb2
+
+from pipeline.config import metadata_url
+from pipeline.store.connection import connect
+from pipeline.store.reader import Reader
+from pipeline.store.state import State
+
+
+class TfxNodes:
+    """A pipeline that is ready to run.
+
+    Attributes:
+        run_id: Name of the run in ML Metadata: the local time.
+    """
+
+    def __init__(self, built: Pipeline, url: str):
+        """Compiles a pipeline.
+
+        Args:
+            built: The pipeline; its own connection to ML Metadata is not used.
+            url: Of the metadata store, as `run.metadata` has it.
+        """
+        self.run_id = datetime.datetime.now().isoformat()
+        self._store = _Store(url)
+        self._pipeline = _Compiler().run(built)
+        runtime_parameter_utils.substitute_runtime_parameter(
+            self._pipeline, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: self.run_id}
+        )
+        self._deployment = runner_utils.extract_local_deployment_config(self._pipeline)
+        nodes = [node.pipeline_node for node in self._pipeline.nodes]
+        self._nodes = {node.node_info.id: node for node in nodes}
+
+    def register_run(self) -> None:
+        """Creates the store, if it does not exist, and the run's context in it.
+
+        Raises:
+            StoreError: If the store cannot be opened.
+        """
+        with self._store as handle:
+            context_lib.prepare_contexts(handle, next(iter(self._nodes.values())).contexts)
+
+    def launch(self, node: str, use_cache: bool = True) -> tuple[State, int | None]:
+        """Launches a node, whose inputs must be in the store.
+
+        Args:
+            node: Its id.
+            use_cache: Whether to take the outputs of an earlier execution if there is one.
+
+        Returns:
+            How it went, and the id of its execution. The state is FAILED if TFX does not find the inputs: that
+            raises nothing.
+
+        Raises:
+            Exception: Whatever the node raises; TFX has then recorded that it failed.
+        """
+        compiled = self._nodes[node]
+        if not use_cache:
+            compiled.execution_options.caching_options.enable_cache = False
+        info = launcher.Launcher(
+            pipeline_node=compiled,
+            mlmd_connection=self._store,
+            pipeline_info=self._pipeline.pipeline_info,
+            pipeline_runtime_spec=self._pipeline.runtime_spec,
+            executor_spec=runner_utils.extract_executor_spec(self._deployment, node),
+            custom_driver_spec=runner_utils.extract_custom_driver_spec(self._deployment, node),
+        ).launch()
+        if info is None or info.execution_id is None:
+            return State.FAILED, None
+        with self._store as handle:
+            (execution,) = Reader(handle.store).executions([info.execution_id])
+        ended_well = execution.state in (State.RAN, State.CACHED)
+        return execution.state if ended_well else State.FAILED, execution.id
+
+
+class _Compiler(tfx_runner.IrBasedRunner):
+    """Runs nothing: its `run` is the public way to compile a pipeline as TFX's runners do."""
+
+    def run_with_ir(
+        self, pipeline: pipeline_pb2.Pipeline, run_options: Any = None, **kwargs: Any
+    ) -> pipeline_pb2.Pipeline:
+        return pipeline
+
+
+class _Store(metadata.Metadata):
+    """TFX's handle of the metadata store, opened by the URL that the config has.
+
+    TFX opens stores by ml_metadata's protocol buffers, which it writes to the log with the password in them, and
+    which cannot name PostgreSQL's databases.
+    """
+
+    def __init__(self, url: str):
+        super().__init__(metadata_store_pb2.ConnectionConfig())
+        self._url = url
+        self._opened: MetadataStore | None = None
+        self._users = 0
+        path = metadata_url.parse(url).path
+        if path is not None:
+            os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+
+    def __enter__(self) -> _Store:
+        if self._opened is None:
+            self._opened = connect(self._url, write=True)
+        self._users += 1
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._users -= 1
+        if self._users == 0:
+            self._opened = None
+
+    @property
+    def store(self) -> MetadataStore:
+        if self._opened is None:
+            raise RuntimeError("the metadata store is used outside `with`")
+        return self._opened

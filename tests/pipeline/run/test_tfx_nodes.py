@@ -1,0 +1,90 @@
+"""One node of TFX's, launched for real: it runs, is cached, runs again, and fails without its inputs."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from pipeline.plan.node import Output
+from pipeline.store.connection import connect
+from pipeline.store.reader import Reader
+from pipeline.store.state import State
+from tests.pipeline.run.nodes import Log, plan_up_to, run_up_to
+
+pytestmark = pytest.mark.e2e
+
+CONFIG = """
+    name: table
+    data: {format: csv, path: data, splits: {train: "train*", eval: "eval*"}, label: label}
+    model: {module: configs.mnist.model}
+    candidates: {int8: [{convert: {quantization: int8}}]}
+    gate: {accuracy: {metric: AUC, min: 0.5}}
+    push: {directory: serving}
+"""
+EXAMPLES = "CsvExampleGen"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    (tmp_path / "data").mkdir()
+    for split in ("train", "eval"):
+        (tmp_path / f"data/{split}.csv").write_text("x,label\n1,0\n2,1\n", encoding="utf-8")
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(textwrap.dedent(CONFIG), encoding="utf-8")
+    return path
+
+
+def run(config: Path, last: str = EXAMPLES) -> Log:
+    return run_up_to(config, config.parent / "root", last, f"data.path={config.parent / 'data'}")
+
+
+def test_a_node_runs_once_and_is_cached_until_its_input_changes(config: Path) -> None:
+    root = config.parent / "root"
+    first, second = run(config), run(config)
+    assert (first.states(), second.states()) == ({EXAMPLES: "ran"}, {EXAMPLES: "cached"})
+    (config.parent / "data/train.csv").write_text("x,label\n1,0\n2,1\n3,1\n", encoding="utf-8")
+    assert run(config).states() == {EXAMPLES: "ran"}
+
+    reader = Reader(connect(f"sqlite:///{root}/metadata.sqlite"))
+    executions = reader.executions_of_node("table", EXAMPLES)
+    assert [execution.state for execution in executions] == [State.RAN, State.CACHED, State.RAN]
+    assert executions[2].id == first.ended[EXAMPLES].execution
+    assert executions[1].id == second.ended[EXAMPLES].execution
+    assert len({run.id for run in reader.runs()}) == 3
+    made, taken = (reader.outputs(execution.id)["examples"] for execution in executions[:0:-1])
+    assert made == taken and made[0].live
+
+
+def test_the_cache_can_be_left_out_and_missing_inputs_are_a_failed_state(config: Path) -> None:
+    from pipeline.run import build
+    from pipeline.run.tfx_nodes import TfxNodes
+
+    root = config.parent / "root"
+    assert run(config).states() == {EXAMPLES: "ran"}
+    plan, options = plan_up_to(
+        config, "StatisticsGen", f"run.pipeline_root={root}", f"data.path={config.parent / 'data'}"
+    )
+    nodes = TfxNodes(build.build(plan, options), f"sqlite:///{root}/metadata.sqlite")
+    nodes.register_run()
+    # This run has no examples yet; TFX raises nothing.
+    assert nodes.launch("StatisticsGen")[0] is State.FAILED
+    state, execution = nodes.launch(EXAMPLES, use_cache=False)
+    assert state is State.RAN and execution is not None
+    assert plan.node("StatisticsGen").inputs == {"examples": Output(EXAMPLES, "examples")}
+
+
+def test_a_failed_node_leaves_an_execution_and_no_output(config: Path) -> None:
+    from pipeline.run.launcher import NodeFailed
+
+    (config.parent / "data/eval.csv").write_text("x,label\n1,0,5\n", encoding="utf-8")
+    with pytest.raises(NodeFailed) as failed:
+        run(config)
+    assert failed.value.node == EXAMPLES and failed.value.__cause__ is not None
+    root = config.parent / "root"
+    (execution,) = Reader(connect(f"sqlite:///{root}/metadata.sqlite")).executions_of_node(
+        "table", EXAMPLES
+    )
+    assert execution.state is State.FAILED
+    assert not list(root.glob(f"{EXAMPLES}/examples/*"))
