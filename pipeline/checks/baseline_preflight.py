@@ -23,7 +23,7 @@ from pipeline.config.config import Config
 from pipeline.config.pretrained_options import PretrainedOptions
 from pipeline.config.problem import Location, Problem
 from pipeline.explain.explanation import Explainer
-from pipeline.plan import data_files, image_folders
+from pipeline.plan import data_files, image_nodes
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def _check_label(around: Surroundings, model: Any) -> Iterator[Problem]:
         return
     names: list[str] = list(data.classes or ())
     if data.format == "images":
-        names = image_folders.classes(data, data_files.trained_files(data))
+        names = image_nodes.classes(data, data_files.trained_files(data))
     try:
         if names:
             vocabulary.refuse_other_outputs(names, model.output_shape)

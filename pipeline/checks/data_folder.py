@@ -9,10 +9,11 @@ from pathlib import Path
 
 from components.common.base.near_names import closest
 from components.common.base.texts import listed
+from pipeline.checks import image_folders
 from pipeline.checks.paths import pattern_in_name
 from pipeline.config.data_options import Data
 from pipeline.config.problem import Location, Problem
-from pipeline.plan import data_files, image_folders
+from pipeline.plan import data_files
 from pipeline.plan.data_files import HASHED_SPLIT, split_files
 from pipeline.plan.spans import SpanError
 
@@ -61,8 +62,7 @@ def _check_splits(data: Data, patterns: dict[str, str]) -> Iterator[Problem]:
         )
     if data.format == "images":
         matched = {split: paths for split, paths in found.items() if paths}
-        for at, message in image_folders.check(data, patterns, matched):
-            yield Problem(message, at)
+        yield from image_folders.check(data, patterns, matched)
 
 
 def _faults_of_files(path: str, split: str, pattern: str, files: list[Path]) -> Iterator[str]:

@@ -21,23 +21,23 @@ def split_files(folder: str | Path, pattern: str) -> list[Path]:
     `*` stays within a folder, and matches hidden files too.
 
     Raises:
-        ValueError: Where the pattern does not stand for files below the folder.
+        ValueError: If the pattern is not one of files below the folder; the text continues the pattern's.
     """
     if os.path.isabs(pattern) or not Path(pattern).name:
         raise ValueError("is not a pattern below data.path, such as 'train*'")
     if "**" in pattern:
-        # ExampleGen's driver takes it as `*`, Apache Beam as any depth of folders.
+        # For ExampleGen's driver it is `*`, for Apache Beam any depth of folders.
         raise ValueError("has '**', which TFX does not match consistently; write '*' for each level")
     return sorted(path for path in Path(folder).glob(pattern) if os.path.isfile(path))
 
 
 def broken_links(folder: str | Path, pattern: str) -> list[Path]:
-    """Links that a pattern matches and that lead nowhere, sorted: TFX takes them for files."""
+    """Broken links that a pattern matches, sorted: TFX would treat them as files."""
     return sorted(path for path in Path(folder).glob(pattern) if path.is_symlink() and not path.exists())
 
 
 def written_patterns(data: Data) -> dict[str, str]:
-    """Input split → its pattern as the config has it, placeholders and all."""
+    """Input split → its pattern as in the config, with placeholders."""
     splits = data.splits
     if splits.pattern is not None:
         return {HASHED_SPLIT: splits.pattern}
@@ -50,14 +50,14 @@ def option_of(split: str) -> str:
 
 
 def chosen_span(data: Data, folder: str | Path | None = None) -> Span | None:
-    """The span that is read; None where patterns have none.
+    """The span that is read; None if patterns have no placeholders.
 
     Args:
         data: The section.
-        folder: Where the files are; data.path where it is None.
+        folder: Where the files are; data.path by default.
 
     Raises:
-        spans.SpanError: Where none can be chosen.
+        SpanError: If none can be chosen.
     """
     return spans.choose(folder or data.path, written_patterns(data), data.range)
 
@@ -66,7 +66,7 @@ def patterns(data: Data, folder: str | Path | None = None) -> dict[str, str]:
     """Input split → the pattern of its files, of the span that is read.
 
     Raises:
-        spans.SpanError: Where none can be chosen.
+        SpanError: If none can be chosen.
     """
     span = chosen_span(data, folder)
     written = written_patterns(data)
@@ -80,13 +80,13 @@ def files(data: Data) -> dict[str, list[Path]]:
 
 
 def trained_files(data: Data) -> list[Path]:
-    """Files that hold the training examples, and where a hash splits them, the others as well."""
+    """Files with the training examples; if a hash splits the data, they have the others as well."""
     found = files(data)
     return found[HASHED_SPLIT if HASHED_SPLIT in found else TRAINED_SPLIT]
 
 
 def choice(data: Data) -> dict[str, Any]:
-    """What is read, in JSON values: span and version, None where there is none, and the patterns."""
+    """What is read, as JSON values: span and version, None if there is none, and the patterns."""
     span = chosen_span(data)
     return {
         "span": span.number if span else None,

@@ -1,4 +1,4 @@
-"""The nodes that read the data, validate them and transform them. Imports neither TensorFlow nor TFX."""
+"""The nodes that read, validate and transform the data. Imports neither TensorFlow nor TFX."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from components.anomaly_gate.params import Labels
 from pipeline.config.data_options import Data, Splits
-from pipeline.plan import data_files, image_folders
+from pipeline.plan import data_files, image_nodes
 from pipeline.plan.code_version import component_version
 from pipeline.plan.node import (
     ANOMALY_GATE,
@@ -30,9 +30,9 @@ _COMPONENTS = {
     "tfrecord": "tfx.components.ImportExampleGen",
     "csv": "tfx.components.CsvExampleGen",
     "parquet": "components.parquet_example_gen.component.ParquetExampleGen",
-    "images": image_folders.COMPONENT,
+    "images": "components.image_example_gen.component.ImageExampleGen",
 }
-# Of a fraction such as 1/3, the nearest one with so many hash buckets at most.
+# A fraction such as 1/3 is approximated with at most this many hash buckets.
 _MOST_BUCKETS = 10_000
 
 
@@ -50,12 +50,12 @@ class Transformation:
 
 
 def data_nodes(data: Data, transformation: Transformation | None, classes: bool) -> list[Node]:
-    """The nodes up to where models begin, each after what it reads.
+    """The nodes before those of models, each after what it reads.
 
     Args:
         data: What to read, and how.
-        transformation: The user's preprocessing_fn; None where there is none.
-        classes: Whether labels stand for classes.
+        transformation: The user's preprocessing_fn; None if there is none.
+        classes: Whether labels are classes.
     """
     examples = Output(EXAMPLE_GENS[data.format], "examples")
     schema = Output(SCHEMA_GEN, "schema")
@@ -97,7 +97,7 @@ def outputs(data: Data, transformation: Transformation | None) -> dict[str, Outp
 
 
 def raw_outputs(data: Data, transformation: Transformation | None) -> dict[str, Output]:
-    """What a node reads besides that applies the transform graph itself, as serving does."""
+    """What a node reads in addition if it applies the transform graph itself, as serving does."""
     return {"raw_examples": Output(EXAMPLE_GENS[data.format], "examples")} if transformation else {}
 
 
@@ -124,12 +124,12 @@ def _example_gen(data: Data) -> Node:
     if data.format == "parquet":
         parameters["code_version"] = component_version("components.parquet_example_gen.executor")
     if data.format == "images":
-        parameters.update(image_folders.parameters(data))
+        parameters.update(image_nodes.parameters(data))
     return Node(EXAMPLE_GENS[data.format], _COMPONENTS[data.format], {}, parameters)
 
 
 def hash_buckets(splits: Splits) -> dict[str, object]:
-    """ExampleGen's `Output` for one pattern: hash buckets of both splits, and what is hashed."""
+    """ExampleGen's `Output` for a single pattern: hash buckets of both splits, and what is hashed."""
     assert splits.eval_fraction is not None
     share = Fraction(str(splits.eval_fraction)).limit_denominator(_MOST_BUCKETS)
     buckets = {TRAINED_SPLIT: share.denominator - share.numerator, EVALUATED_SPLIT: share.numerator}
@@ -181,9 +181,10 @@ def _transform(transformation: Transformation, examples: Output) -> Node:
 
 
 def data_fingerprint(data: Data) -> str:
-    """What ExampleGen's driver will record of the files, computed as it does.
+    """What ExampleGen's driver will record about the files.
 
-    Name, count, total bytes, and the xor and sum of the times of modification, in seconds.
+    For each split its name, the number of files, their bytes, and the xor and the sum of their times of
+    modification in seconds.
     """
     lines = []
     for split, files in data_files.files(data).items():

@@ -1,4 +1,4 @@
-"""What nodes are told of `model.import`. Imports neither TensorFlow nor TFX."""
+"""What nodes get to know about `model.import`. Imports neither TensorFlow nor TFX."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def import_source(options: ImportOptions | None) -> dict[str, Any]:
         options: As in the config.
 
     Returns:
-        `import` → path, options, and format and SHA-256 of what stands there, which the cache key then holds;
-        nothing where no model is imported.
+        `import` → path and options, and format and SHA-256 of the file or folder, which thus are in the cache key.
+        Empty if no model is imported.
 
     Raises:
-        ModelFormatError: Where there is no such model (`pipeline.checks.config_checks` refuses it first).
+        ModelFormatError: If there is no such model, which checks refuse earlier.
     """
     if options is None:
         return {}

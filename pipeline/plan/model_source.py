@@ -1,4 +1,4 @@
-"""The user's model module as source: where it is and what it defines, told without executing it."""
+"""The user's model module as source: where it is and what it defines, found without executing it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ _NEVER_TRUE = frozenset({"__name__ == '__main__'", "TYPE_CHECKING", "typing.TYPE
 
 
 def find_module(name: str, config_path: str | Path) -> Path | None:
-    """The file that importing a module would execute, found without executing anything.
+    """The file that importing a module would execute; None if there is none.
 
-    Looked for in the working directory, beside the config, and on sys.path. Folders need no
-    `__init__.py`.
+    Searches the working directory, the config's folder and sys.path. Folders need no `__init__.py`.
 
     Args:
         name: Dotted name.
@@ -31,10 +30,10 @@ def find_module(name: str, config_path: str | Path) -> Path | None:
 def has_function(path: str | Path, name: str) -> bool:
     """Whether a module has `name` at its top level, by definition, assignment or import.
 
-    A name that only an unreadable `from … import *` could bring does not count.
+    A name that only an unreadable `from … import *` could define does not count.
 
     Raises:
-        SyntaxError: Where the file is not Python.
+        SyntaxError: If the file is not Python.
     """
     return name in names_of(Path(path)).bound
 
@@ -50,7 +49,7 @@ def _file_of(name: str, folders: Iterable[Path]) -> Path | None:
 
 
 def takes(function: Function, count: int = 1) -> bool:
-    """Whether so many positional arguments are what a function can be called with."""
+    """Whether a function can be called with this number of positional arguments."""
     if function.decorator_list:
         return True  # a decorator may change what it takes
     signature = function.args
@@ -69,8 +68,8 @@ class Names:
     """What a module has at its top level.
 
     Attributes:
-        bound: Name → the nodes that bind it.
-        complete: Whether there can be no other names.
+        bound: Name → the nodes of the syntax tree that bind it.
+        complete: Whether there cannot be other names.
     """
 
     bound: dict[str, list[ast.AST]] = field(default_factory=dict)
@@ -81,6 +80,15 @@ class Names:
 
 
 def names_of(path: Path, seen: frozenset[Path] = frozenset()) -> Names:
+    """The names of a module.
+
+    Args:
+        path: Its file.
+        seen: Files that import this one by `from … import *`.
+
+    Raises:
+        SyntaxError: If the file is not Python.
+    """
     names = Names()
     for node in _executed(ast.parse(path.read_bytes(), filename=str(path)).body):
         if isinstance(node, Function | ast.ClassDef):
@@ -97,7 +105,7 @@ def names_of(path: Path, seen: frozenset[Path] = frozenset()) -> Names:
 
 
 def _add_star(node: ast.ImportFrom, path: Path, seen: frozenset[Path], names: Names) -> None:
-    """Adds what `from … import *` brings, where its source can be read."""
+    """Adds the names that `from … import *` defines, if its source can be read."""
     if node.level:
         root = path.parents[node.level - 1]
         base = root / "__init__.py" if not node.module else _file_of(node.module, (root,))
@@ -117,7 +125,7 @@ def _add_star(node: ast.ImportFrom, path: Path, seen: frozenset[Path], names: Na
 
 
 def _executed(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """The nodes that importing a module executes: not what functions and classes hold."""
+    """The nodes that importing a module executes, without the bodies of functions and classes."""
     for node in body:
         yield node
         if isinstance(node, _OWN_SCOPE) or (isinstance(node, ast.AnnAssign) and not node.value):

@@ -41,13 +41,13 @@ class Node:
     """One node of the pipeline.
 
     Attributes:
-        id: Unique in the plan; from content, so that it is stable when candidates come and go.
+        id: Unique in the plan; made from content, so that other candidates do not change it.
         component: Dotted path of the component class.
         inputs: Input key → what is read.
-        parameters: Execution properties as ML Metadata records them; for TFX's own components those
-            that tell one configuration from another.
-        trains: Whether the node trains a model, and so takes long.
-        candidates: Candidates that need the node; empty where all do.
+        parameters: Execution properties as ML Metadata records them; for TFX's own components those that
+            distinguish one configuration from another.
+        trains: Whether the node trains a model, which takes long.
+        candidates: Candidates that need the node; empty if all do.
     """
 
     id: str
@@ -59,7 +59,7 @@ class Node:
 
 
 def proto_json(value: object) -> str:
-    """JSON laid out as TFX records protocol buffers."""
+    """JSON in the layout in which TFX records protocol buffers."""
     return json.dumps(value, indent=2, sort_keys=True)
 
 

@@ -1,4 +1,4 @@
-"""What nodes are told of `model.pretrained`. Imports neither TensorFlow nor TFX."""
+"""What nodes get to know about `model.pretrained`. Imports neither TensorFlow nor TFX."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pipeline.config.pretrained_options import PretrainedOptions
 
 
 def pretrained_source(options: PretrainedOptions | None) -> dict[str, Any]:
-    """The part of `ModelDefinition.source` that transfer learning goes by: options, and what the file holds.
+    """The part of `ModelDefinition.source` that says with which pretrained model training begins.
 
     Args:
         options: As in the config.
 
     Returns:
-        `pretrained` → its options and the SHA-256 of its file or folder, which the cache key then holds;
-        nothing where there is no pretrained model.
+        `pretrained` → its options and the SHA-256 of its file or folder, which thus are in the cache key. Empty if
+        there is no pretrained model.
 
     Raises:
-        ModelFormatError: Where there is no such file (`pipeline.checks.config_checks` refuses it first).
+        ModelFormatError: If there is no such file, which checks refuse earlier.
     """
     if options is None:
         return {}

@@ -1,10 +1,10 @@
-"""Spans and versions of data: what {SPAN}, {VERSION} and dates in a pattern stand for.
+"""Spans and versions of data: what {SPAN}, {VERSION} and dates in a pattern mean.
 
-A span is data that belong together by time, say those of a day, and a version of it is a later edition of
-the same. TFX's ExampleGen reads one span:
+A span is data that belong together in time, for example the data of a day, and a version is a later edition of a
+span. TFX's ExampleGen reads one span:
 https://www.tensorflow.org/tfx/guide/examplegen#span_version_and_split
-It is chosen here as ExampleGen's driver would, because Kubeflow Pipelines does not run that driver and
-`paredown plan` has to know. Imports neither TensorFlow nor TFX.
+The span is chosen here by the rules of ExampleGen's driver, because Kubeflow Pipelines does not run that driver and
+`paredown plan` must know the span. Imports neither TensorFlow nor TFX.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.common.base.errors import ParedownError
 from pipeline.config.data_options import Range
 
 _PLACEHOLDER = re.compile(r"\{(SPAN|VERSION|YYYY|MM|DD)(?::([^}]*))?\}")
@@ -23,11 +24,11 @@ _DATE = ("YYYY", "MM", "DD")
 _EPOCH = datetime.date(1970, 1, 1)
 
 
-class SpanError(ValueError):
+class SpanError(ParedownError, ValueError):
     """No span can be chosen; the message says what to write instead.
 
     Attributes:
-        split: Input split whose pattern is at fault; None where it is `data.range`.
+        split: Input split whose pattern is wrong; None if `data.range` is wrong.
     """
 
     def __init__(self, message: str, split: str | None):
@@ -40,15 +41,15 @@ class Span:
     """What is read.
 
     Attributes:
-        number: Of the span; a date is the number of days since 1970-01-01.
-        version: None where patterns have no {VERSION}.
+        number: Of the span; of a date, the number of days since 1970-01-01.
+        version: None if patterns have no {VERSION}.
     """
 
     number: int
     version: int | None = None
 
     def fill(self, pattern: str) -> str:
-        """The pattern with the span's and version's numbers for placeholders."""
+        """The pattern with the numbers of the span and its version in place of placeholders."""
         date = _EPOCH + datetime.timedelta(days=self.number) if _is_dated(pattern) else _EPOCH
         values = {
             "SPAN": self.number,
@@ -69,63 +70,64 @@ def placeholders(pattern: str) -> list[str]:
 
 
 def choose(folder: str | Path, patterns: Mapping[str, str], wanted: Range | None) -> Span | None:
-    """Chooses the span that is read, and the latest version of it.
+    """Chooses the span that is read, and its latest version.
 
     Args:
         folder: Where the files are.
         patterns: Input split → pattern.
-        wanted: `data.range`; the latest span where it is None.
+        wanted: `data.range`; None for the latest span.
 
     Returns:
-        None where the patterns have no placeholders.
+        None if the patterns have no placeholders.
 
     Raises:
-        SpanError: Where placeholders do not go together, or splits have no span in common.
+        SpanError: If placeholders do not fit together, or splits have no span in common.
     """
-    kinds = {split: set(placeholders(pattern)) for split, pattern in patterns.items()}
-    if not any(kinds.values()):
+    if not any(placeholders(pattern) for pattern in patterns.values()):
         if wanted is not None:
             raise SpanError(
                 "chooses among spans, and the patterns of data.splits have none; write {SPAN} or "
-                "{YYYY}-{MM}-{DD} into them, or leave range out",
+                "{YYYY}-{MM}-{DD} into them, or remove range",
                 None,
             )
         return None
+    first, *_ = patterns
     for split, pattern in patterns.items():
         _check_placeholders(split, pattern)
-        other = next(iter(kinds))
-        if kinds[split] != kinds[other]:
+        if set(placeholders(pattern)) != set(placeholders(patterns[first])):
             raise SpanError(
-                f"{pattern!r} and {patterns[other]!r}, the {other} split, have different placeholders; "
+                f"{pattern!r} and {patterns[first]!r}, the {first} split, have different placeholders; "
                 "write the same into both",
                 split,
             )
     number = _number(wanted)
-    chosen: dict[str, Span] = {}
-    for split, pattern in patterns.items():
-        found = _spans(Path(folder), split, pattern)
-        fitting = [span for span in found if number is None or span.number == number]
-        if not fitting:
-            there = ", ".join(map(str, sorted({span.number for span in found}))) or "none at all"
+    chosen = {split: _newest(Path(folder), split, pattern, number) for split, pattern in patterns.items()}
+    for split, span in chosen.items():
+        if span != chosen[first]:
+            choice = (
+                ""
+                if span.number == chosen[first].number
+                else ", or choose a span that both have by data.range"
+            )
             raise SpanError(
-                f"{pattern!r} matches no file"
-                + (f" of span {number}, which data.range asks for" if number is not None else "")
-                + f" in {folder}; spans that are there: {there}",
+                f"{patterns[split]!r} is at {span}, and {patterns[first]!r}, the {first} split, at {chosen[first]}; "
+                f"add the files that are missing{choice}",
                 split,
             )
-        chosen[split] = max(fitting, key=lambda span: (span.number, span.version or 0))
-    first, span = next(iter(chosen.items()))
-    for split, other in chosen.items():
-        if other != span:
-            raise SpanError(
-                f"{patterns[split]!r} is at {other}, and {patterns[first]!r}, the {first} split, at {span}; "
-                "add the files that are missing"
-                + (
-                    "" if other.number == span.number else ", or choose a span that both have by data.range"
-                ),
-                split,
-            )
-    return span
+    return chosen[first]
+
+
+def _newest(folder: Path, split: str, pattern: str, number: int | None) -> Span:
+    """The newest version of a span, of the newest one if `number` is None."""
+    found = _spans(folder, split, pattern)
+    fitting = [span for span in found if number is None or span.number == number]
+    if not fitting:
+        there = ", ".join(map(str, sorted({span.number for span in found}))) or "none"
+        wanted = "" if number is None else f" of span {number}, which data.range asks for,"
+        raise SpanError(
+            f"{pattern!r} matches no file{wanted} in {folder}; spans that exist: {there}", split
+        )
+    return max(fitting, key=lambda span: (span.number, span.version or 0))
 
 
 def _number(wanted: Range | None) -> int | None:
@@ -135,8 +137,8 @@ def _number(wanted: Range | None) -> int | None:
     if wanted.first is not None and wanted.first == wanted.last:
         return wanted.first
     raise SpanError(
-        "asks for several spans, and TFX's ExampleGen reads one at a time, whatever its range says; write "
-        "{latest: 1}, or {first: 4, last: 4}, or a pattern such as 'span-*/train*' that takes all of them",
+        "asks for several spans, but TFX's ExampleGen reads one at a time; write {latest: 1}, or {first: 4, last: 4}, "
+        "or a pattern such as 'span-*/train*' that matches all of them",
         None,
     )
 
@@ -152,43 +154,47 @@ def _width(found: re.Match[str]) -> int | None:
 
 
 def _check_placeholders(split: str, pattern: str) -> None:
+    fault = _fault(pattern) or next(
+        filter(None, (_fault_of_width(pattern, found) for found in _PLACEHOLDER.finditer(pattern))), ""
+    )
+    if fault:
+        raise SpanError(f"{pattern!r}{fault}", split)
+
+
+def _fault(pattern: str) -> str:
+    """What is wrong with the placeholders of a pattern, to be said after it; empty if nothing is."""
     if os.path.isabs(pattern):
-        raise SpanError(
-            f"{pattern!r} is not a pattern below data.path, such as 'span-{{SPAN}}/train*'", split
-        )
+        return " is not a pattern below data.path, such as 'span-{SPAN}/train*'"
     names = placeholders(pattern)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise SpanError(f"{pattern!r} has {{{twice[0]}}} twice; write it once", split)
+        return f" has {{{twice[0]}}} twice; write it once"
     date = [name for name in _DATE if name in names]
     if date and len(date) < len(_DATE):
         missing = next(name for name in _DATE if name not in names)
-        raise SpanError(f"{pattern!r} has {{{date[0]}}} and no {{{missing}}}; a date has all three", split)
+        return f" has {{{date[0]}}} but not {{{missing}}}; a date has all three"
     if date and "SPAN" in names:
-        raise SpanError(
-            f"{pattern!r} has a date and {{SPAN}}, which says the same; write one of them", split
-        )
+        return " has both a date and {SPAN}; write one of them"
     if "VERSION" in names and not date and "SPAN" not in names:
-        raise SpanError(
-            f"{pattern!r} has {{VERSION}}, and a version is one of a span; write {{SPAN}}, too", split
-        )
-    for found in _PLACEHOLDER.finditer(pattern):
-        if found[2] is None:
-            around = pattern[found.start() - 1 : found.start()] + pattern[found.end() : found.end() + 1]
-            if found[1] not in _DATE and set(around) & set("*?[]{}"):
-                raise SpanError(
-                    f"{pattern!r}: where the number of {found[0]} begins and ends cannot be told; write the "
-                    f"number of digits, as {{{found[1]}:3}}, or a character between",
-                    split,
-                )
-            continue
-        if found[1] in _DATE:
-            raise SpanError(f"{pattern!r}: {found[0]} has a width of its own; write {{{found[1]}}}", split)
-        if not found[2].isdecimal() or not int(found[2]):
-            raise SpanError(
-                f"{pattern!r}: {found[0]} has no width; write the number of digits, as {{{found[1]}:3}}",
-                split,
+        return " has {VERSION} without a span; write {SPAN}, too"
+    return ""
+
+
+def _fault_of_width(pattern: str, found: re.Match[str]) -> str:
+    """What is wrong with the width of a placeholder; empty if nothing is."""
+    name, width = found[1], found[2]
+    if name in _DATE:
+        return "" if width is None else f": {found[0]} always has the same width; write {{{name}}}"
+    if width is None:
+        around = pattern[found.start() - 1 : found.start()] + pattern[found.end() : found.end() + 1]
+        if set(around) & set("*?[]{}"):
+            return (
+                f": it is unclear where the number of {found[0]} begins and ends; write the number of digits, such as "
+                f"{{{name}:3}}, or put a character between"
             )
+    elif not width.isdecimal() or not int(width):
+        return f": the width in {found[0]} is not a number of digits; write for example {{{name}:3}}"
+    return ""
 
 
 def _spans(folder: Path, split: str, pattern: str) -> set[Span]:
@@ -203,13 +209,13 @@ def _spans(folder: Path, split: str, pattern: str) -> set[Span]:
         span = _span(match.groupdict())
         if span is None:
             raise SpanError(
-                f"{pattern!r} matches {relative}, which has no date; rename or remove it", split
+                f"{pattern!r} matches {relative}, whose numbers are not a date; rename or remove it", split
             )
         for name, number in match.groupdict().items():
             if name not in _DATE and len(number) > 1 and number[0] == "0" and f"{{{name}}}" in pattern:
                 raise SpanError(
-                    f"{pattern!r} matches {relative}, and TFX takes {number} for a number without zeros before "
-                    f"it; write {{{name}:{len(number)}}}",
+                    f"{pattern!r} matches {relative}, and TFX would look for {int(number)} in place of {number}; write "
+                    f"{{{name}:{len(number)}}}",
                     split,
                 )
         found.add(span)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 @contextmanager
 def hold(root: Path) -> Iterator[bool]:
-    """Takes the lock of a pipeline root, where two runs would train the same nodes and push twice.
+    """Takes the lock of a pipeline root: two runs would train the same nodes and push twice.
 
-    The system frees it when the process ends, however it ends.
+    The system frees the lock when the process ends, in whatever way.
 
     Args:
-        root: The folder; made where it is not there.
+        root: The folder; created if it does not exist.
 
     Yields:
         Whether the lock was free.

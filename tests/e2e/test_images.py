@@ -179,7 +179,9 @@ def test_hostile_images_end_a_run_before_it_begins(images: Finished, tmp_path: P
 
     told = copy.paredown("run", "pipeline.yaml")
     assert told.code == 2
-    assert "no PNG or JPEG image: eval/zero/notes.txt; remove or convert it" in " ".join(told.err.split())
+    assert "not PNG or JPEG images: eval/zero/notes.txt; remove or convert them" in " ".join(
+        told.err.split()
+    )
     text.unlink()
     told = copy.paredown("run", "pipeline.yaml")
     assert told.code == 2 and "train/one/cut.jpg is damaged (" in " ".join(told.err.split())

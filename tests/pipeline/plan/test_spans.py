@@ -115,16 +115,19 @@ def test_patterns_without_placeholders_have_no_span(tmp_path: Path) -> None:
         ({"range": {"latest": 1}}, "the patterns of data.splits have none; write {SPAN}"),
         ({**BOTH, "range": {"latest": 3}}, "ExampleGen reads one at a time"),
         ({**BOTH, "range": {"first": 1, "last": 2}}, "ExampleGen reads one at a time"),
-        ({**BOTH, "range": {"first": 3, "last": 3}}, "span 3, which data.range asks for.*there: 1, 2, 10"),
+        (
+            {**BOTH, "range": {"first": 3, "last": 3}},
+            "span 3, which data.range asks for, .*exist: 1, 2, 10",
+        ),
         ({**BOTH, "eval": "span-{SPAN}/v2/e*"}, "have different placeholders"),
         ({"train": "{SPAN}{SPAN}", "eval": "{SPAN}"}, "has {SPAN} twice"),
-        ({"train": "{YYYY}-{MM}/t", "eval": "{YYYY}-{MM}/e"}, "has {YYYY} and no {DD}"),
-        ({"train": "v{VERSION}/t", "eval": "v{VERSION}/e"}, "a version is one of a span"),
-        ({"train": "{SPAN:x}/t", "eval": "{SPAN:x}/e"}, "write the number of digits"),
-        ({"train": "span-{SPAN}*/v1/t*", "eval": "span-{SPAN}*/v1/e*"}, "begins and ends cannot be told"),
-        ({"train": "other-{SPAN}/t", "eval": "other-{SPAN}/e"}, "matches no file.*none at all"),
+        ({"train": "{YYYY}-{MM}/t", "eval": "{YYYY}-{MM}/e"}, "has {YYYY} but not {DD}"),
+        ({"train": "v{VERSION}/t", "eval": "v{VERSION}/e"}, "without a span; write {SPAN}, too"),
+        ({"train": "{SPAN:x}/t", "eval": "{SPAN:x}/e"}, "the width in {SPAN:x} is not a number of digits"),
+        ({"train": "span-{SPAN}*/v1/t*", "eval": "span-{SPAN}*/v1/e*"}, "it is unclear where the number"),
+        ({"train": "other-{SPAN}/t", "eval": "other-{SPAN}/e"}, "matches no file in .*exist: none"),
         ({"train": "/{SPAN}/t", "eval": "/{SPAN}/e"}, "is not a pattern below data.path"),
-        ({"train": "{SPAN}-{YYYY}{MM}{DD}", "eval": "x"}, "has a date and {SPAN}"),
+        ({"train": "{SPAN}-{YYYY}{MM}{DD}", "eval": "x"}, "has both a date and {SPAN}"),
     ],
 )
 def test_what_cannot_be_chosen_is_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
@@ -141,11 +144,11 @@ def test_splits_at_different_spans_are_refused(tmp_path: Path) -> None:
 
 def test_number_that_tfx_would_look_for_in_another_way_is_refused(tmp_path: Path) -> None:
     section = data(tmp_path, ["span-07/t"], pattern="span-{SPAN}/*", eval_fraction=0.2)
-    with pytest.raises(spans.SpanError, match=r"takes 07 for a number without zeros.*write \{SPAN:2\}"):
+    with pytest.raises(spans.SpanError, match=r"look for 7 in place of 07; write \{SPAN:2\}"):
         data_files.patterns(section)
 
 
 def test_date_that_is_none_is_refused(tmp_path: Path) -> None:
     section = data(tmp_path, ["20261340/t"], pattern="{YYYY}{MM}{DD}/*", eval_fraction=0.2)
-    with pytest.raises(spans.SpanError, match="20261340/t, which has no date"):
+    with pytest.raises(spans.SpanError, match="20261340/t, whose numbers are not a date"):
         data_files.patterns(section)

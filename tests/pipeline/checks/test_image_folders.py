@@ -17,7 +17,6 @@ from pipeline.checks import preflight
 from pipeline.checks.config_checks import check
 from pipeline.config.config_file import load
 from pipeline.config.problem import ConfigError, Problem
-from pipeline.plan import image_folders
 from pipeline.plan.data_nodes import data_fingerprint
 from pipeline.plan.plan import make_plan
 
@@ -119,7 +118,7 @@ def test_a_text_file_in_a_class_folder_is_named(folder: Folder) -> None:
     assert message.startswith(
         "'train/*/*' matches files that are not PNG or JPEG images: train/cat/notes.txt; remove"
     )
-    assert message.endswith("as 'train/*/*.png'")
+    assert message.endswith("such as 'train/*/*.png'")
     # Which leaves the JPEG files out: that is said, too.
     told = folder.check('data.splits={train: "train/*/*.png", eval: "eval/*/*"}')[0].message
     assert "match no pattern: train/dog/1.jpg; widen the pattern 'train/*/*.png'" in told
@@ -141,7 +140,7 @@ def test_images_beside_the_class_folders_are_named(folder: Folder) -> None:
     folder.write("train/lost.png", PNG)
     folder.write("train/README.txt", b"not an image, and no harm")
     assert (
-        "images lie beside the class folders, where they have no class: train/lost.png; "
+        "images are beside the class folders, where they have no class: train/lost.png; "
         in folder.message()
     )
 
@@ -158,7 +157,9 @@ def test_class_folders_without_images_are_named(folder: Folder) -> None:
 
 def test_folders_in_class_folders_are_named(folder: Folder) -> None:
     folder.write("train/cat/kittens/1.png", PNG)
-    assert "class folders hold folders, whose files nothing reads: train/cat/kittens; " in folder.message()
+    assert (
+        "class folders contain folders, whose files nothing reads: train/cat/kittens; " in folder.message()
+    )
 
 
 def test_a_class_of_one_split_alone_is_named(folder: Folder) -> None:
@@ -183,7 +184,7 @@ def test_a_pattern_without_class_folders_is_refused(folder: Folder) -> None:
 def test_images_are_hashed_by_their_pixels_alone(folder: Folder, name: str) -> None:
     splits = f'data.splits={{pattern: "*/*/*", eval_fraction: 0.2, hash_by: {name}}}'
     message = folder.message(splits, key="data.splits.hash_by")
-    assert message.startswith(f"{name!r} is no feature that tells images apart")
+    assert message.startswith(f"{name!r} is not a feature that distinguishes images")
     assert folder.check(splits.replace(name, "image")) == []
 
 
@@ -198,16 +199,16 @@ def test_a_link_to_nothing_is_no_image(folder: Folder) -> None:
 def test_a_hidden_folder_is_no_class(folder: Folder) -> None:
     for split in ("train", "eval"):
         folder.write(f"{split}/.cache/1.png", PNG)
-    assert folder.message(key="data.splits").startswith(".cache would be a class, and is a hidden folder")
+    assert folder.message(key="data.splits").startswith("hidden folders would be classes: .cache; ")
     assert folder.check('data.splits={train: "train/[!.]*/*", eval: "eval/[!.]*/*"}') == []
 
 
 @pytest.mark.parametrize(
     ("written", "key", "message"),
-    [("data.classes=[cat, dog, owl]", "data.classes", "owl has no folder to train on; add images"),
-     ("data.classes=[cat, dgo]", "data.classes", "has no dog, of which there are folders"),
+    [("data.classes=[cat, dog, owl]", "data.classes", "lists owl, and there is no folder of that name to train on"),
+     ("data.classes=[cat, dgo]", "data.classes", "does not list dog, and there are folders of that name"),
      ("data.class_weights={dgo: 2}", "data.class_weights",
-      "'dgo' is no class of the train split; did you mean 'dog'?; it has cat, dog")],
+      "'dgo' is not a class of the train split; did you mean 'dog'?; it has cat, dog")],
 )  # fmt: skip
 def test_classes_that_have_no_folder_are_named(
     folder: Folder, written: str, key: str, message: str
@@ -219,7 +220,7 @@ def test_more_classes_than_a_schema_lists_have_to_be_written(folder: Folder) -> 
     for split in ("train", "eval"):
         for number in range(99):
             folder.write(f"{split}/class{number}/1.png", PNG)
-    assert "is missing: the train split has 101 classes, and schemas list 100" in folder.message(
+    assert "is missing: the train split has 101 classes, and schemas list at most 100" in folder.message(
         key="data.classes"
     )
     for split in ("train", "eval"):
@@ -263,7 +264,7 @@ def test_one_set_of_class_folders_is_looked_at_as_two_are(folder: Folder) -> Non
             "data.splits.pattern",
             "'train/*/*' matches files that are not PNG or JPEG images: train/cat/notes.txt",
         ),
-        ("data.classes", "owl has no folder to train on"),
+        ("data.classes", "lists owl, and there is no folder of that name to train on"),
     ]
     folder.write("train/cat/notes.txt", JPEG[:-30])
     (problem,) = folder.preflight(hashed)
@@ -328,7 +329,7 @@ def test_size_label_and_decoder_are_in_the_cache_key(folder: Folder) -> None:
         file = load(folder.root / "pipeline.yaml", list(overrides))
         return dict(make_plan(file.config, file.path).node("ImageExampleGen").parameters)
 
-    assert set(image_folders.PARAMETERS) <= set(parameters())
+    assert {"params", "code_version"} <= set(parameters())
     for change in ("data.image.size=[6, 9]", "data.image.channels=3", "data.label=kind"):
         assert parameters(change)["params"] != parameters()["params"]
 
