@@ -11,7 +11,7 @@ from typing import Any
 
 from components.common.base.errors import describe
 from components.common.base.interruption import Interrupted
-from components.selector.executor import REPORT_FILE
+from components.selector.report import REPORT_FILE
 from pipeline.base.exit_code import EXIT_INTERRUPTED, EXIT_NODE_FAILED, EXIT_NONE_PASSED, EXIT_PUSHED
 from pipeline.config.config import Config
 from pipeline.config.metadata_url import StoreError
