@@ -12,6 +12,7 @@ numbers, and they lose their types.
 
 from __future__ import annotations
 
+import graphlib
 import json
 import os
 import shutil
@@ -22,8 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
-from tests.pipeline.kubeflow.trigger import holds
 
 _SCHEMES = {"minio": "minio", "s3": "s3", "gs": "gcs"}
 
@@ -92,7 +91,6 @@ class Launcher:
         server: Runs the tasks; each is a new interpreter where it is None.
         fresh: Tasks that are a new interpreter even so.
         results: Task → what it left.
-        skipped: Tasks whose condition was not met, and those that depend on them.
     """
 
     spec: dict[str, Any]
@@ -104,7 +102,6 @@ class Launcher:
     server: TaskServer | None = None
     fresh: frozenset[str] = frozenset()
     results: dict[str, TaskResult] = field(default_factory=dict)
-    skipped: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, text: str, **attributes: Any) -> Launcher:
@@ -112,50 +109,25 @@ class Launcher:
         return cls(spec=next(iter(yaml.safe_load_all(text))), **attributes)
 
     def run(self) -> dict[str, TaskResult]:
-        """Runs every task after those that it depends on, where its condition is met.
+        """Runs every task after those that it depends on. Paredown compiles no conditions.
 
         Raises:
             TaskFailed: Where one fails; those that depend on it are not run.
         """
         for name in self.order():
-            if self.triggered(name):
-                self.results[name] = self.run_task(name)
-            else:
-                self.skipped.add(name)
+            self.results[name] = self.run_task(name)
         return self.results
-
-    def triggered(self, name: str) -> bool:
-        """Whether a task is to be run: not after one that was not, nor where its condition is not met."""
-        task = self.spec["root"]["dag"]["tasks"][name]
-        if self.skipped & set(task.get("dependentTasks", [])):
-            return False
-        condition = task.get("triggerPolicy", {}).get("condition")
-        if not condition:
-            return True
-        # TFX writes a task's input as `_<task>.<output>` where the condition is on it.
-        given = {
-            f"_{producer}.{key}": [artifact]
-            for producer, result in self.results.items()
-            for key, artifact in result.outputs.items()
-        }
-        return holds(condition, given)
 
     def order(self) -> list[str]:
         """All tasks, each after those that it depends on."""
-        waiting = dict(sorted(self.spec["root"]["dag"]["tasks"].items()))
-        found: list[str] = []
-        while waiting:
-            ready = [n for n, task in waiting.items() if set(task.get("dependentTasks", [])) <= set(found)]
-            if not ready:
-                raise ValueError(f"a cycle among {sorted(waiting)}")
-            found += ready
-            for name in ready:
-                del waiting[name]
-        return found
+        tasks = self.spec["root"]["dag"]["tasks"]
+        earlier = {name: sorted(tasks[name].get("dependentTasks", [])) for name in sorted(tasks)}
+        return list(graphlib.TopologicalSorter(earlier).static_order())
 
     def run_task(self, name: str) -> TaskResult:
         """Runs one task, whose inputs are there."""
         task = self.spec["root"]["dag"]["tasks"][name]
+        assert "condition" not in task.get("triggerPolicy", {})
         component = self.spec["components"][task["componentRef"]["name"]]
         container = self.spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
         given = self._executor_input(name, task, component)

@@ -216,7 +216,7 @@ def test_a_tasks_command_runs_in_it(image: Image, compiled: Compile) -> None:
     last: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     assert done.returncode == 2, done.stderr
     assert last["node"] == "selector"
-    assert "is no ExecutorInput" in last["message"]
+    assert "is not an ExecutorInput" in last["message"]
 
 
 def test_both_targets_ask_the_same_of_the_image(compiled: Compile, tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_both_targets_ask_the_same_of_the_image(compiled: Compile, tmp_path: Pat
     for target in ("kubeflow", "vertex"):
         path = tmp_path / target
         path.write_text(compiled(MNIST, target).text(), encoding="utf-8")
-        found[target] = [(task.name, task.command, task.executor) for task in read_tasks(path)]
+        found[target] = [(task.task, task.command, task.executor) for task in read_tasks(path)]
         versions = [task.parameters.get("code_version") for task in read_tasks(path)]
         assert len([version for version in versions if version]) > 10
         modules = {task.model_module() for task in read_tasks(path)}
