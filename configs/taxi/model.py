@@ -63,7 +63,7 @@ def preprocessing_fn(inputs: dict[str, Any]) -> dict[str, Any]:
     """Raw trips as the model's inputs, and the label.
 
     Args:
-        inputs: Column of the CSV file → (batch, 1) tensor, or a sparse one where values are missing.
+        inputs: Column of the CSV file → (batch, 1) tensor, or a sparse one if values are missing.
     """
     import tensorflow as tf
     import tensorflow_transform as tft
@@ -104,7 +104,7 @@ def preprocessing_fn(inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _filled(values: Any, default: Any) -> Any:
-    """A column as (batch, 1), with `default` where a value is missing; numbers as they are elsewhere."""
+    """A column as (batch, 1), with `default` for missing values; other values unchanged."""
     import tensorflow as tf
 
     if isinstance(values, tf.sparse.SparseTensor):

@@ -37,7 +37,7 @@ def read(path: Path, digits: range, per_class: int | None = None) -> tuple[np.nd
     Args:
         path: The file.
         digits: Which ones.
-        per_class: How many of each; all where it is None.
+        per_class: Number of examples of each class; None for all.
 
     Returns:
         Images (examples, 28, 28, 1), 0 to 255; labels (examples,), from 0 for the first of the digits.
@@ -87,11 +87,11 @@ def main(
     """Makes everything.
 
     Args:
-        folder: Where to.
+        folder: Folder to write to.
         per_class: Examples of each of the digits 0 to 4.
         epochs: Passes over them.
         shots: Training examples of each of the digits 5 to 9.
-        tests: Test examples of each of them; all where it is None.
+        tests: Number of test examples of each class; None for all.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / "train.tfrecord.gz", *read(MNIST / "train.tfrecord.gz", range(5, 10), shots))

@@ -29,7 +29,7 @@ def build_model(hparams: dict[str, Any], pretrained: tf_keras.Model | None = Non
 
     Args:
         hparams: `filters` of each convolution, and `learning_rate`.
-        pretrained: The trunk to build on; a new one where it is None.
+        pretrained: The trunk to build on; None for a new one.
     """
     trunk = build_trunk(hparams) if pretrained is None else pretrained
     x = layers.Dense(5, activation="softmax", name="probabilities")(trunk.output)
