@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, RootModel, create_model, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, RootModel, create_model, model_validator
 
 from components.common.base.options import Options
 from components.common.base.step_options import StepOptions
@@ -83,6 +83,8 @@ def _check_chain(steps: list[StepOptions]) -> None:
 
 class Chain(RootModel[list[Annotated[Step, BeforeValidator(_empty_step)]]]):
     """A candidate: the steps that build it from the baseline; the last one converts."""
+
+    model_config = ConfigDict(defer_build=True)
 
     root: list[Annotated[Step, BeforeValidator(_empty_step)]] = Field(min_length=1)
 

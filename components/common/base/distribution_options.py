@@ -98,7 +98,8 @@ Distributed = Annotated[
     ),
 ]
 
-ALONE = Distribution(kind="none")
+# Validating would build the validator, which a command that only reads options does not need.
+ALONE = Distribution.model_construct(kind="none")
 
 
 def distribution_of(options: Mapping[str, Any]) -> Distribution:
