@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
 
 from components.common.base.options import Options
 
@@ -89,14 +90,17 @@ def _from_name(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
+class _NameOrSection:
+    """The JSON Schema of `Distributed`; it is made when somebody asks for it."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [{"enum": list(get_args(Kind))}, handler(schema)]}
+
+
 # `mirrored` is short for {kind: mirrored}.
-Distributed = Annotated[
-    Distribution,
-    BeforeValidator(_from_name),
-    WithJsonSchema(
-        {"anyOf": [{"enum": list(Kind.__args__)}, Distribution.model_json_schema()]}  # type: ignore[attr-defined]
-    ),
-]
+Distributed = Annotated[Distribution, BeforeValidator(_from_name), _NameOrSection()]
 
 # Validating would build the validator, which a command that only reads options does not need.
 ALONE = Distribution.model_construct(kind="none")
