@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -239,7 +240,8 @@ def _data(first: RunFacts, second: RunFacts) -> Compared:
     if first.fingerprint is not None and second.fingerprint is not None:
         for change in changes(first.fingerprint, second.fingerprint):
             split, _, key = change.key.partition(".")
-            found.append(Change(split, f"fingerprint.{key}" if key else "fingerprint", *_values(change)))
+            name = f"fingerprint.{key}" if key else "fingerprint"
+            found.append(dataclasses.replace(change, group=split, key=name))
     else:
         unknown += [
             f"{facts.run.id} recorded no fingerprint of its data"
@@ -247,10 +249,6 @@ def _data(first: RunFacts, second: RunFacts) -> Compared:
             if facts.fingerprint is None
         ]
     return found, unknown
-
-
-def _values(change: Change) -> tuple[str, Any, Any]:
-    return change.kind, change.before, change.after
 
 
 def _files(data: dict[str, list[dict[str, Any]]], split: str) -> dict[str, str]:
@@ -291,7 +289,7 @@ def _candidates(first: RunFacts, second: RunFacts, verdicts: bool) -> Compared:
     if missing:
         return [], missing
     found: list[Change] = []
-    for name in dict.fromkeys([*first.candidates, *second.candidates]):
+    for name in dict.fromkeys([*(first.candidates or ()), *(second.candidates or ())]):
         before, after = _figures(name, first, second), _figures(name, second, first)
         for change in changes(before, after, "", name):
             if (change.key in _VERDICT_FIGURES) == verdicts:

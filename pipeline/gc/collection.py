@@ -9,6 +9,7 @@ from pipeline.config import metadata_url
 from pipeline.gc import garbage, removal
 from pipeline.gc.needs import KeepRules
 from pipeline.lineage.store_choice import Choice, find_run
+from pipeline.store.connection import connect
 
 
 def collect(
@@ -31,10 +32,13 @@ def collect(
         TargetError: If no store knows a run of `keep`.
     """
     named = [(url, run.id) for url, _, run in (find_run(choice, text) for text in keep)]
-    work = removal.remove if delete else garbage.plan
     outcomes: list[tuple[str, garbage.Plan | removal.Removal]] = []
-    for url, reader in choice.stores(write=delete):
+    for url, reader in choice.stores():
         kept = tuple(run for kept_in, run in named if kept_in == url)
         rules = KeepRules(keep_runs, keep_since, kept, choice.pipeline)
-        outcomes.append((url, work(reader, rules, metadata_url.parse(url).path)))
+        database = metadata_url.parse(url).path
+        if delete:
+            outcomes.append((url, removal.remove(reader, connect(url, write=True), rules, database)))
+        else:
+            outcomes.append((url, garbage.plan(reader, rules, database)))
     return outcomes

@@ -34,14 +34,15 @@ class Removal:
     failures: dict[str, str] = field(default_factory=dict)
 
 
-def remove(reader: Reader, rules: KeepRules, database: str | None = None) -> Removal:
+def remove(reader: Reader, store: MetadataStore, rules: KeepRules, database: str | None = None) -> Removal:
     """Removes what nobody needs. Nothing can run below the roots meanwhile.
 
     Artifacts are marked DELETED before their files go: where this is killed midway, none claims to be there
     that is not, and the next collection removes the rest.
 
     Args:
-        reader: Of the store, opened for writing.
+        reader: Of the store.
+        store: The same, opened for writing.
         rules: Which runs are kept.
         database: The store's file where it is an SQLite one.
 
@@ -63,7 +64,7 @@ def remove(reader: Reader, rules: KeepRules, database: str | None = None) -> Rem
         # Again, as a run may have begun or ended before the locks were held.
         plan = garbage.plan(reader, rules, database)
         plan = dataclasses.replace(plan, removed=tuple(item for item in plan.removed if item.root in roots))
-        _mark_deleted(reader.store, [item.artifact for item in plan.removed if item.artifact is not None])
+        _mark_deleted(store, [item.artifact for item in plan.removed if item.artifact is not None])
         failures = {}
         for item in plan.removed:
             if item.path:

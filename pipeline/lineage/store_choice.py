@@ -10,7 +10,7 @@ from pathlib import Path
 
 from components.common.base.errors import ParedownError
 from pipeline.lineage.target import LATEST, Target, TargetError, find_by_name, resolve
-from pipeline.store.connection import connect, exists
+from pipeline.store.connection import exists
 from pipeline.store.reader import Reader
 from pipeline.store.records import Run
 
@@ -31,12 +31,10 @@ class Choice:
     urls: tuple[str, ...]
     pipeline: str | None = None
 
-    def stores(self, write: bool = False) -> Iterator[tuple[str, Reader]]:
+    def stores(self) -> Iterator[tuple[str, Reader]]:
         """URL and reader of each store."""
         for url in self.urls:
-            store = connect(url)
-            # Only what is a store already is written to: ml_metadata makes tables in any other database.
-            yield url, Reader(connect(url, write=True) if write else store)
+            yield url, Reader.open(url)
 
 
 def choose(metadata: str | None, config: str | None) -> Choice:

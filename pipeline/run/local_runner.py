@@ -25,7 +25,6 @@ from pipeline.run.push import Push
 from pipeline.run.record import RunRecord
 from pipeline.run.recording import Recording
 from pipeline.run.tfx_nodes import TfxNodes
-from pipeline.store.connection import connect
 from pipeline.store.reader import Reader
 from pipeline.store.state import State
 
@@ -73,7 +72,7 @@ def run(
     """
 
     def reader() -> Reader:
-        return Reader(connect(config.metadata_url))
+        return Reader.open(config.metadata_url)
 
     nodes = TfxNodes(build.build(plan, config), config.metadata_url)
     push = Push(plan, reader)

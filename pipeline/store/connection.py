@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from pipeline.config import metadata_url
 from pipeline.config.metadata_url import MetadataUrl, StoreError
+from pipeline.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     from ml_metadata.metadata_store import MetadataStore
@@ -84,6 +85,18 @@ def connect(url: MetadataUrl | str, write: bool = False) -> MetadataStore:
 
         return cast("MetadataStore", PostgresqlStore(store))
     return store
+
+
+def open_tables(url: MetadataUrl | str) -> SqliteStore | None:
+    """Opens an SQLite store for reading without ml_metadata; None if ml_metadata has to open the store."""
+    if isinstance(url, str):
+        url = metadata_url.parse(url)
+    if url.path is None:
+        return None
+    try:
+        return SqliteStore(url.path)
+    except StoreError:  # ml_metadata reads it, or says what is wrong
+        return None
 
 
 def connect_error(url: MetadataUrl | str, error: Exception, said: str = "") -> str:

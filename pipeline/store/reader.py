@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from pipeline.store.connection import MissingDatabase, connect, exists
+from pipeline.store.connection import MissingDatabase, connect, exists, open_tables
 from pipeline.store.records import Artifact, Edge, Execution, Run, by_key
 from pipeline.store.runs import of_executions, of_record
+from pipeline.store.sqlite import Event, Node, SqliteStore
 from pipeline.store.state import EXECUTION_STATES, State
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ RUN, DOCUMENT, FILE, NODE, PIPELINE = (
 # Custom properties in which a run marks its executions: pipeline, node and run.
 MARKS = ("paredown_pipeline", "paredown_node", "paredown_run")
 
+# Of ml_metadata's Event.Type: DECLARED_INPUT, INPUT and INTERNAL_INPUT. Of its Artifact.State: LIVE, DELETED.
+_INPUTS = (2, 3, 5)
+_LIVE, _DELETED = 2, 4
+
 # Databases accept this many ids in a query.
 _BATCH = 500
 
@@ -40,14 +45,27 @@ class Reader:
     and `filter_query`.
     """
 
-    def __init__(self, store: MetadataStore):
+    def __init__(self, store: MetadataStore | SqliteStore):
         """Reads from a store that is open.
 
         Args:
-            store: As `pipeline.store.connection.connect` returns it.
+            store: As `pipeline.store.connection.connect` returns it, or an SQLite file's tables.
         """
-        self.store = store
+        self._store: Any = store
         self._types: dict[tuple[str, int], str] = {}
+
+    @classmethod
+    def open(cls, url: str) -> Reader:
+        """Opens a store for reading.
+
+        Args:
+            url: As `run.metadata` has it.
+
+        Raises:
+            MissingDatabase: If there is no such database.
+            StoreError: If the store cannot be opened for another reason; the text shows no password.
+        """
+        return cls(open_tables(url) or connect(url))
 
     # Runs
 
@@ -67,9 +85,9 @@ class Reader:
             limit: At most this many.
         """
         chosen = pipeline is not None or status is not None or since is not None
-        contexts = None if chosen else self._newest_contexts(limit)
+        contexts = None if chosen or limit is None else self._some_runs(limit)
         if contexts is None:
-            contexts = self.store.get_contexts_by_type(RUN)
+            contexts = self._store.get_contexts_by_type(RUN)
             contexts.sort(key=lambda context: context.id, reverse=True)
         found: list[Run] = []
         for context in contexts:
@@ -86,12 +104,12 @@ class Reader:
 
     def run(self, run_id: str) -> Run | None:
         """The run of an id, which is given whole; None if there is no such run."""
-        context = self.store.get_context_by_type_and_name(RUN, run_id)
+        context = self._store.get_context_by_type_and_name(RUN, run_id)
         return None if context is None else self._run(context)
 
     def run_ids(self) -> list[str]:
         """Ids of all runs, sorted."""
-        return sorted(context.name for context in self.store.get_contexts_by_type(RUN))
+        return sorted(context.name for context in self._store.get_contexts_by_type(RUN))
 
     def runs_by_id(self, run_ids: Iterable[str]) -> list[Run]:
         """Those of these runs that the store has, oldest first."""
@@ -100,15 +118,12 @@ class Reader:
 
     def began_with_records(self) -> bool:
         """Whether the first run in the store left a record, which means that all did."""
-        from ml_metadata import ListOptions, OrderByField
-
-        oldest = self.store.get_contexts(ListOptions(limit=200, order_by=OrderByField.ID, is_asc=True))
-        return any("status" in c.custom_properties for c in oldest if self._type("context", c) == RUN)
+        return any("status" in properties(context) for context in self._some_runs(2, newest=False) or [])
 
     def document(self, digest: str) -> dict[str, Any] | None:
         """The config, environment or data with this SHA-256; None if the store does not have it."""
-        context = self.store.get_context_by_type_and_name(DOCUMENT, digest) if digest else None
-        return None if context is None else json.loads(context.custom_properties["json"].string_value)
+        context = self._store.get_context_by_type_and_name(DOCUMENT, digest) if digest else None
+        return None if context is None else json.loads(properties(context)["json"])
 
     def documents(self, runs: Iterable[Run]) -> dict[str, dict[str, Any]]:
         """SHA-256 → document, of the configs, environments and data of runs."""
@@ -128,7 +143,7 @@ class Reader:
         return [
             self._execution(proto)
             for batch in _batches(ids)
-            for proto in self.store.get_executions_by_id(batch)
+            for proto in self._store.get_executions_by_id(batch)
             if state is None or EXECUTION_STATES[proto.last_known_state] is state
         ]
 
@@ -142,7 +157,7 @@ class Reader:
         if execution.node:
             return execution
         names: dict[str, str] = {}
-        for context in self.store.get_contexts_by_execution(execution.id):
+        for context in self._contexts_of(execution.id):
             names.setdefault(self._type("context", context), context.name)
         pipeline, run = names.get(PIPELINE, ""), names.get(RUN, "")
         return dataclasses.replace(
@@ -152,11 +167,21 @@ class Reader:
             runs=(run,) if run else (),
         )
 
+    def _contexts_of(self, execution_id: int) -> list[Any]:
+        if isinstance(self._store, SqliteStore):
+            return list(self._store.get_contexts_by_execution(execution_id))
+        from ml_metadata import errors
+
+        try:
+            return list(self._store.get_contexts_by_execution(execution_id))
+        except errors.NotFoundError:  # it has none, as those of a notebook
+            return []
+
     def executions_of_run(self, run: Run) -> list[Execution]:
         """Executions that were part of a run, oldest first."""
         recorded = {node.execution: name for name, node in run.nodes.items()}
         found = []
-        for proto in self.store.get_executions_by_context(run.context_id):
+        for proto in self._store.get_executions_by_context(run.context_id):
             execution = self._execution(proto)
             if not execution.node and proto.id in recorded:
                 execution = dataclasses.replace(execution, node=recorded[proto.id], pipeline=run.pipeline)
@@ -165,27 +190,27 @@ class Reader:
 
     def executions_of_node(self, pipeline: str, node: str) -> list[Execution]:
         """Executions of a node, newest first."""
-        context = self.store.get_context_by_type_and_name(NODE, f"{pipeline}.{node}")
-        protos = self.store.get_executions_by_context(context.id) if context is not None else []
+        context = self._store.get_context_by_type_and_name(NODE, f"{pipeline}.{node}")
+        protos = self._store.get_executions_by_context(context.id) if context is not None else []
         newest = sorted(protos, key=lambda proto: proto.id, reverse=True)
         return [self._execution(proto, pipeline, node) for proto in newest]
 
     def executions_of_nodes(self) -> Iterator[Execution]:
         """Executions of all nodes of all pipelines."""
-        for context in self.store.get_contexts_by_type(NODE):
+        for context in self._store.get_contexts_by_type(NODE):
             pipeline, _, node = context.name.rpartition(".")
-            for proto in self.store.get_executions_by_context(context.id):
+            for proto in self._store.get_executions_by_context(context.id):
                 yield self._execution(proto, pipeline, node)
 
     # What executions read and made
 
     def edges_of_executions(self, ids: Iterable[int]) -> list[Edge]:
         """What executions read and made."""
-        return self._edges(ids, self.store.get_events_by_execution_ids)
+        return self._edges(ids, self._store.get_events_by_execution_ids)
 
     def edges_of_artifacts(self, ids: Iterable[int]) -> list[Edge]:
         """Which executions read artifacts, made them or took them from the cache."""
-        return self._edges(ids, self.store.get_events_by_artifact_ids)
+        return self._edges(ids, self._store.get_events_by_artifact_ids)
 
     def outputs(self, execution: int) -> dict[str, list[Artifact]]:
         """Output key → artifacts, of an execution."""
@@ -197,8 +222,8 @@ class Reader:
             Edge(
                 event.execution_id,
                 event.artifact_id,
-                event.path.steps[0].key if event.path.steps else "",
-                event.type not in (event.INPUT, event.DECLARED_INPUT, event.INTERNAL_INPUT),
+                _key(event),
+                event.type not in _INPUTS,
             )
             for batch in _batches(ids)
             for event in events(batch)
@@ -208,28 +233,28 @@ class Reader:
 
     def artifacts(self, ids: Iterable[int]) -> list[Artifact]:
         """Artifacts by id, of those that exist, in the order of their ids."""
-        protos = (proto for batch in _batches(ids) for proto in self.store.get_artifacts_by_id(batch))
+        protos = (proto for batch in _batches(ids) for proto in self._store.get_artifacts_by_id(batch))
         return self._artifacts(protos)
 
     def all_artifacts(self) -> list[Artifact]:
         """All artifacts, in the order of their ids."""
-        return self._artifacts(self.store.get_artifacts())
+        return self._artifacts(self._store.get_artifacts())
 
     def artifacts_of_type(self, name: str) -> list[Artifact]:
         """Artifacts of a type, e.g. `PushedModel`, oldest first."""
-        return self._artifacts(self.store.get_artifacts_by_type(name))
+        return self._artifacts(self._store.get_artifacts_by_type(name))
 
     def artifacts_at(self, uri: str) -> list[Artifact]:
         """Artifacts whose folder is this one, oldest first."""
-        return self._artifacts(self.store.get_artifacts_by_uri(uri))
+        return self._artifacts(self._store.get_artifacts_by_uri(uri))
 
     def artifacts_with_file(self, digests: Iterable[str]) -> list[Artifact]:
         """Artifacts of recorded runs that hold a file with one of these SHA-256s, oldest first."""
         found = {}
         for digest in digests:
-            context = self.store.get_context_by_type_and_name(FILE, digest)
+            context = self._store.get_context_by_type_and_name(FILE, digest)
             if context is not None:
-                found.update({a.id: a for a in self.store.get_artifacts_by_context(context.id)})
+                found.update({a.id: a for a in self._store.get_artifacts_by_context(context.id)})
         return self._artifacts(found.values())
 
     # From ml_metadata's protos
@@ -240,9 +265,9 @@ class Reader:
                 id=proto.id,
                 type=self._type("artifact", proto),
                 uri=proto.uri,
-                live=proto.state == proto.LIVE and os.path.exists(proto.uri),
+                live=proto.state == _LIVE and os.path.exists(proto.uri),
                 properties=properties(proto),
-                deleted=proto.state == proto.DELETED,
+                deleted=proto.state == _DELETED,
             )
             for proto in protos
         ]
@@ -269,8 +294,10 @@ class Reader:
 
     def _type(self, kind: str, proto: Any) -> str:
         """Name of the type of an artifact, execution or context."""
+        if isinstance(proto, Node):
+            return proto.type
         if (kind, proto.type_id) not in self._types:
-            types = getattr(self.store, f"get_{kind}_types")()
+            types = getattr(self._store, f"get_{kind}_types")()
             self._types.update({(kind, known.id): known.name for known in types})
         return self._types[kind, proto.type_id]
 
@@ -278,10 +305,10 @@ class Reader:
         facts = properties(context)
         if "status" in facts:
             return of_record(context.id, context.name, _created(context), facts)
-        protos = self.store.get_executions_by_context(context.id)
+        protos = self._store.get_executions_by_context(context.id)
         executions = [self._execution(proto) for proto in protos]
         made = {e.artifact for e in self.edges_of_executions(e.id for e in executions) if e.output}
-        parents = self.store.get_parent_contexts_by_context(context.id)
+        parents = self._store.get_parent_contexts_by_context(context.id)
         pipeline = parents[0].name if parents else ""
         ended = max((proto.last_update_time_since_epoch for proto in protos), default=0)
         return of_executions(
@@ -298,41 +325,48 @@ class Reader:
             self.artifacts(made),
         )
 
-    def _newest_contexts(self, limit: int | None) -> list[Any] | None:
-        """Contexts of the newest runs, read without those of all runs; None if that does not work.
+    def _some_runs(self, limit: int, newest: bool = True) -> list[Any] | None:
+        """Contexts of the newest or oldest runs, read without all others; None if that finds too few.
 
-        ML Metadata lists the newest contexts of all types, not of one.
+        ml_metadata lists the newest contexts of all types, not of one.
         """
+        if isinstance(self._store, SqliteStore):
+            return self._store.contexts(RUN, limit, newest)
         from ml_metadata import ListOptions, OrderByField
 
-        if limit is None:
-            return None
         asked = 100 * limit
-        newest = self.store.get_contexts(ListOptions(limit=asked, order_by=OrderByField.ID, is_asc=False))
-        found = [context for context in newest if self._type("context", context) == RUN]
-        return found if len(found) >= limit or len(newest) < asked else None
+        listed = self._store.get_contexts(
+            ListOptions(limit=asked, order_by=OrderByField.ID, is_asc=not newest)
+        )
+        found = [context for context in listed if self._type("context", context) == RUN]
+        return found if len(found) >= limit or len(listed) < asked else None
+
+
+def _key(event: Any) -> str:
+    if isinstance(event, Event):
+        return event.key
+    return event.path.steps[0].key if event.path.steps else ""
 
 
 def open_reader(url: str) -> Reader | None:
-    """Opens a store for reading.
+    """Opens a store for reading; None if the file or the database does not exist, which the first run creates.
 
     Args:
         url: As `run.metadata` has it.
-
-    Returns:
-        The reader; None if the SQLite file or the database does not exist, which the first run creates.
 
     Raises:
         StoreError: If the store cannot be opened.
     """
     try:
-        return Reader(connect(url)) if exists(url) else None
+        return Reader.open(url) if exists(url) else None
     except MissingDatabase:
         return None
 
 
 def properties(node: Any) -> dict[str, Any]:
-    """Properties and custom properties of an artifact, execution or context (ml_metadata protos)."""
+    """Properties and custom properties of an artifact, execution or context."""
+    if isinstance(node, Node):
+        return dict(node.properties)
     found = {}
     for values in (node.properties, node.custom_properties):
         for name, value in values.items():
@@ -342,12 +376,12 @@ def properties(node: Any) -> dict[str, Any]:
 
 def _may_be(context: Any, pipeline: str | None, status: str | None) -> bool:
     """Whether a context can be a run that is searched for, before all of its record is read."""
-    facts = context.custom_properties
+    facts = properties(context)
     if "status" not in facts:
         return True
-    if pipeline is not None and facts["pipeline"].string_value != pipeline:
+    if pipeline is not None and facts["pipeline"] != pipeline:
         return False
-    return status is None or facts["status"].string_value in (status, State.RUNNING)
+    return status is None or facts["status"] in (status, State.RUNNING)
 
 
 def _created(context: Any) -> datetime:

@@ -57,7 +57,8 @@ class History:
         self.pipeline = pipeline
         self.database = root / "metadata.sqlite"
         self.store = store or connect(f"sqlite:///{self.database}", write=True)
-        self.reader = Reader(self.store)
+        # A store in memory can only be read through ml_metadata.
+        self.reader = Reader(store) if store else Reader.open(f"sqlite:///{self.database}")
         self.runs: dict[str, int] = {}
         self._records: dict[str, dict[str, Any]] = {}
 

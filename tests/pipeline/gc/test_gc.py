@@ -39,7 +39,7 @@ def plan(history: History, rules: KeepRules = NONE) -> garbage.Plan:
 
 
 def remove(history: History, rules: KeepRules = NONE) -> garbage_removal.Removal:
-    return garbage_removal.remove(history.reader, rules, str(history.database))
+    return garbage_removal.remove(history.reader, history.store, rules, str(history.database))
 
 
 def artifacts(found: garbage.Plan) -> set[int]:
@@ -182,7 +182,7 @@ def test_what_stays_is_named_with_its_reason(lived: Lived) -> None:
 def test_a_plan_writes_nothing(lived: Lived) -> None:
     before = files(lived.history.root), {name: lived.history.state(i) for name, i in lived.ids.items()}
     stamp = os.stat(lived.history.database).st_mtime_ns
-    readonly = Reader(connect(f"sqlite:///{lived.history.database}"))
+    readonly = Reader.open(f"sqlite:///{lived.history.database}")
     assert garbage.plan(readonly, LAST_ONE, str(lived.history.database)).removed
     assert before == (
         files(lived.history.root),
@@ -477,13 +477,13 @@ def test_a_store_that_was_copied_does_not_reach_into_the_root_of_the_other(
     history.execute(history.run("run-1"), "Trainer", {}, {"model": "Model"})
     copy = tmp_path / "copy.sqlite"
     shutil.copy(history.database, copy)
-    found = garbage.plan(Reader(connect(f"sqlite:///{copy}")), NONE, str(copy))
+    found = garbage.plan(Reader.open(f"sqlite:///{copy}"), NONE, str(copy))
     assert found.removed == ()
     assert found.notes == (
         f"{history.root} has a metadata store of its own, metadata.sqlite; remove it where it is out of use: "
         "left alone, 1 in all",
     )
-    assert garbage.plan(Reader(connect(f"sqlite:///{copy}")), NONE, None).removed == ()
+    assert garbage.plan(Reader.open(f"sqlite:///{copy}"), NONE, None).removed == ()
 
 
 def test_pipelines_of_others_are_left_alone(history: History, tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ class MadeRun:
         self.root.mkdir(parents=True, exist_ok=True)
         self.url = f"sqlite:///{self.root / 'metadata.sqlite'}"
         self.store: metadata_store.MetadataStore = connect(self.url, write=True)
-        self.reader = Reader(self.store)
+        self.reader = Reader.open(self.url)
         self.run_id = run_id
         self.config = CONFIG if config is None else config
         self.contexts = {

@@ -45,7 +45,7 @@ def begin(url: str, run_id: str = "2026-11-22T10:00:00.000001") -> run_record.Ru
 
 
 def only_run(url: str) -> Run:
-    (run,) = Reader(connect(url)).runs()
+    (run,) = Reader.open(url).runs()
     return run
 
 
@@ -60,9 +60,9 @@ def test_a_run_that_began_is_running_and_says_what_it_is_made_of(url: str) -> No
         "small", 7, "1.2", "abc", True,
     )  # fmt: skip
     assert run.config_hash == PROVENANCE.config.digest
-    assert Reader(connect(url)).document(run.config_hash) == {"name": "small"}
-    assert Reader(connect(url)).document(run.data_hash) == {"train": []}
-    assert Reader(connect(url)).document("0" * 64) is None
+    assert Reader.open(url).document(run.config_hash) == {"name": "small"}
+    assert Reader.open(url).document(run.data_hash) == {"train": []}
+    assert Reader.open(url).document("0" * 64) is None
 
 
 def test_nodes_are_counted_while_it_runs(url: str) -> None:
@@ -115,8 +115,8 @@ def test_a_process_that_is_gone_has_left_its_run(
     monkeypatch.setattr(run_record, "this_process", lambda: process)
     begin(url)
     assert only_run(url).status == status
-    assert [run.status for run in Reader(connect(url)).runs(status=status)] == [status]
-    assert Reader(connect(url)).runs(status="running") == []
+    assert [run.status for run in Reader.open(url).runs(status=status)] == [status]
+    assert Reader.open(url).runs(status="running") == []
 
 
 def test_two_runs_share_the_documents_that_they_have_in_common(url: str) -> None:
