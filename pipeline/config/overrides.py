@@ -13,8 +13,8 @@ from pipeline.config.problem import ConfigError, Location, Problem
 
 
 def place_of(override: str) -> str:
-    """An override as the place of a problem, without passwords."""
-    return f"--set {redacted(override)}"
+    """An override as the place of a problem: on one line, and without passwords."""
+    return f"--set {' '.join(redacted(override).splitlines())}"
 
 
 def apply(tree: CommentedMap, override: str, file: str) -> Location:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -482,48 +480,6 @@ def test_mapping_that_holds_itself_is_refused(tmp_path):
 )
 def test_nearest_ends_a_sentence(name, known, suggestion):
     assert nearest(name, known) == suggestion
-
-
-def mutation(text: str, chance: random.Random) -> str:
-    """A config with up to three mishaps: a line lost, doubled or moved, a word replaced."""
-    marks = ["{", "}", "[", "]", ":", "-", "&", "*", "!", "|", ">", "%", "@", "~", ".nan"]
-    words = [*re.findall(r"[^\s{},:]+", text), *marks, "2024-13-45"]
-    lines = text.splitlines()
-    for _ in range(chance.randint(1, 3)):
-        at = chance.randrange(len(lines))
-        action = chance.choice(["delete", "double", "indent", "replace"])
-        if action == "delete":
-            del lines[at]
-        elif action == "double":
-            lines.insert(chance.randrange(len(lines)), lines[at])
-        elif action == "indent":
-            lines[at] = " " * chance.randrange(6) + lines[at].lstrip()
-        else:
-            parts = re.split(r"(\s+|[{},:])", lines[at])
-            parts[chance.randrange(len(parts))] = chance.choice(words)
-            lines[at] = "".join(parts)
-    return "\n".join(lines)
-
-
-def problems(folder: Path, text: str) -> list[Problem]:
-    try:
-        read(folder, text)
-    except ConfigError as error:
-        return error.problems
-    return []
-
-
-@pytest.mark.parametrize("first", range(0, 400, 100))
-def test_mutated_configs_raise_nothing_but_config_errors(tmp_path, first):
-    shipped = SHIPPED.read_text(encoding="utf-8")
-    counts = []
-    for seed in range(first, first + 100):
-        found = problems(tmp_path, mutation(shipped, random.Random(seed)))
-        places = [problem.location for problem in found if problem.location]
-        assert len(places) == len(set(places)), f"seed {seed}: {found}"
-        assert all("\n" not in str(problem) for problem in found), f"seed {seed}: {found}"
-        counts.append(len(found))
-    assert 0 in counts and max(counts) > 1  # some are valid still, some have several mistakes
 
 
 def test_a_folder_is_no_config(tmp_path):
