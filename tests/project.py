@@ -11,7 +11,7 @@ are written or the model is built.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +81,32 @@ def changed(text: str, old: str, new: str) -> str:
 def marked_line(text: str) -> int | None:
     """Line of the first MARK, from 1; None if there is none."""
     return next((number for number, line in enumerate(text.splitlines(), 1) if MARK in line), None)
+
+
+def read_config(folder: Path, text: str | bytes, sets: Sequence[str] = ()) -> ConfigFile:
+    """Writes a config into an empty folder and reads it, with `--set`s; nothing else is left there."""
+    from pipeline.config.config_file import load
+
+    path = folder / "pipeline.yaml"
+    content = text.encode() if isinstance(text, str) else text
+    path.write_bytes(content)
+    try:
+        return load(path, sets)
+    finally:
+        assert list(folder.iterdir()) == [path] and path.read_bytes() == content
+
+
+def config_problem(folder: Path, text: str | bytes, sets: Sequence[str] = ()) -> Problem:
+    """The one problem of a config that cannot be read; it is on the line that is marked, if one is."""
+    from pipeline.config.problem import ConfigError
+
+    with pytest.raises(ConfigError) as refused:
+        read_config(folder, text, sets)
+    assert len(refused.value.problems) == 1, str(refused.value)
+    problem = refused.value.problems[0]
+    line = marked_line(text) if isinstance(text, str) else None
+    assert line is None or (problem.file, problem.line) == (str(folder / "pipeline.yaml"), line)
+    return problem
 
 
 def examples(count: int) -> list[dict[str, Any]]:

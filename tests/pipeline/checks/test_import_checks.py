@@ -10,28 +10,18 @@ from pathlib import Path
 import h5py
 import pytest
 
-from pipeline.checks.config_checks import check
-from pipeline.config.config_file import load
-from pipeline.config.problem import ConfigError
 from pipeline.plan.node import MODEL_IMPORTER
-from pipeline.plan.plan import Plan, make_plan
+from pipeline.plan.plan import Plan
+from tests.project import Project
 
 ROOT = Path(__file__).resolve().parents[3]
 
-CONFIG = """\
-name: imported
-data: {path: data, splits: {train: "train*", eval: "eval*"}, label: label}
-model:
-  MODEL
-candidates:
+CANDIDATES = """
   int8:
     - convert: {quantization: int8}
   pruned:
     - STEP
     - convert: {quantization: int8}
-gate:
-  accuracy: {metric: SparseCategoricalAccuracy, max_drop: 0.01}
-push: {directory: serving}
 """
 
 LAMBDA = json.dumps({"layers": [{"class_name": "Lambda"}]})
@@ -46,12 +36,11 @@ def keras_file(path: Path, version: str = "2.16.0", config: str = "{}", compiled
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with data, a module, and a model of each kind as far as it is looked at without TensorFlow."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "data").mkdir()
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """One with a module, and a model of each kind as far as it is looked at without TensorFlow."""
+    made = Project(tmp_path, monkeypatch)
     for split in ("train", "eval"):
-        (tmp_path / f"data/{split}.tfrecord").write_bytes(b"x")
+        made.write(f"data/{split}.tfrecord", b"x")
     (tmp_path / "student.py").write_text("def build_student(hparams):\n    raise AssertionError\n")
     (tmp_path / "whole.py").write_text("def build_model(hparams):\n    raise AssertionError\n")
     keras_file(tmp_path / "model.keras")
@@ -67,28 +56,24 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         if extra:
             (tmp_path / folder / "keras_metadata.pb").write_bytes(b"layers")
     (tmp_path / "deployed.tflite").write_bytes(b"\x1c\0\0\0TFL3" + bytes(80))
-    return tmp_path
+    return made
 
 
-def written(project: Path, model: str, step: str = "prune: {sparsity: 0.5}") -> Path:
-    path = project / "pipeline.yaml"
-    path.write_text(CONFIG.replace("MODEL", model).replace("STEP", step), encoding="utf-8")
-    return path
+def written(project: Project, model: str, step: str = "prune: {sparsity: 0.5}") -> Path:
+    """The config of an import."""
+    project.write_config(name="imported", model=f"\n  {model}", candidates=CANDIDATES.replace("STEP", step))
+    return project.config
 
 
-def problems(project: Path, model: str, step: str = "prune: {sparsity: 0.5}") -> list[str]:
+def problems(project: Project, model: str, step: str = "prune: {sparsity: 0.5}") -> list[str]:
     """`key: message` of each mistake."""
-    path = written(project, model, step)
-    try:
-        found = check(load(path, []))
-    except ConfigError as error:
-        found = error.problems
-    return [f"{'.'.join(map(str, problem.location))}: {problem.message}" for problem in found]
+    written(project, model, step)
+    return [f"{'.'.join(map(str, problem.location))}: {problem.message}" for problem in project.checked()]
 
 
-def plan_of(project: Path, model: str) -> Plan:
-    path = written(project, model)
-    return make_plan(load(path, []).config, path)
+def plan_of(project: Project, model: str) -> Plan:
+    written(project, model)
+    return project.plan()
 
 
 @pytest.mark.parametrize(
@@ -103,7 +88,7 @@ def plan_of(project: Path, model: str) -> Plan:
         "{module: student, import: model.keras}",
     ],
 )
-def test_what_can_be_imported_is_accepted(project: Path, model: str) -> None:
+def test_what_can_be_imported_is_accepted(project: Project, model: str) -> None:
     assert problems(project, model) == []
 
 
@@ -186,14 +171,14 @@ def test_what_can_be_imported_is_accepted(project: Path, model: str) -> None:
         ),
     ],
 )
-def test_each_mistake_gives_one_message(project: Path, model: str, expected: str) -> None:
+def test_each_mistake_gives_one_message(project: Project, model: str, expected: str) -> None:
     found = problems(project, model)
 
     assert len(found) == 1, found
     assert found[0].startswith(expected)
 
 
-def test_a_student_needs_a_module(project: Path) -> None:
+def test_a_student_needs_a_module(project: Project) -> None:
     (told,) = problems(project, "import: model.keras", "distill: {}")
 
     assert told == (
@@ -204,7 +189,7 @@ def test_a_student_needs_a_module(project: Path) -> None:
     assert "has no function 'build_student'" in told
 
 
-def test_the_plan_imports_in_place_of_training(project: Path) -> None:
+def test_the_plan_imports_in_place_of_training(project: Project) -> None:
     planned = plan_of(project, "import: {path: model.keras, inputs: {input_1: image}}")
 
     assert [node.id for node in planned.nodes if node.id in ("Trainer", MODEL_IMPORTER)] == [MODEL_IMPORTER]
@@ -212,10 +197,10 @@ def test_the_plan_imports_in_place_of_training(project: Path) -> None:
     source = json.loads(str(planned.node(MODEL_IMPORTER).parameters["model_source"]))
     assert source == {
         "import": {
-            "path": str(project / "model.keras"),
+            "path": str(project.root / "model.keras"),
             "kind": "path",
             "format": "keras",
-            "sha256": hashlib.sha256((project / "model.keras").read_bytes()).hexdigest(),
+            "sha256": hashlib.sha256((project.root / "model.keras").read_bytes()).hexdigest(),
             "signature": None,
             "inputs": {"input_1": "image"},
             "safe_mode": True,
@@ -226,9 +211,9 @@ def test_the_plan_imports_in_place_of_training(project: Path) -> None:
     assert len(readers) == 5
 
 
-def test_another_content_under_the_same_path_is_another_plan(project: Path) -> None:
+def test_another_content_under_the_same_path_is_another_plan(project: Project) -> None:
     before = plan_of(project, "import: model.keras").node(MODEL_IMPORTER)
-    keras_file(project / "model.keras", "2.15.0")
+    keras_file(project.root / "model.keras", "2.15.0")
     after = plan_of(project, "import: model.keras").node(MODEL_IMPORTER)
 
     changed = {key for key in before.parameters if before.parameters[key] != after.parameters[key]}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from pipeline.config.config_file import ConfigFile, load
-from pipeline.config.problem import ConfigError, Problem
+from pipeline.config.config_file import load
+from pipeline.config.problem import ConfigError
+from tests.project import MNIST, changed, config_problem, read_config
 
 # `# here` marks the line that a refusal must name.
 CONFIG = """\
@@ -26,29 +25,8 @@ push: {directory: serving}
 """
 
 
-def read(folder: Path, text: str) -> ConfigFile:
-    path = folder / "pipeline.yaml"
-    path.write_text(text, encoding="utf-8")
-    return load(path)
-
-
-def refusal(folder: Path, text: str) -> Problem:
-    """The one problem of a config; it is on the line that is marked."""
-    with pytest.raises(ConfigError) as raised:
-        read(folder, text)
-    assert [path.name for path in folder.iterdir()] == ["pipeline.yaml"]
-    assert (folder / "pipeline.yaml").read_text(encoding="utf-8") == text
-    assert len(raised.value.problems) == 1, str(raised.value)
-    problem = raised.value.problems[0]
-    assert problem.file == str(folder / "pipeline.yaml")
-    marked = [n for n, line in enumerate(text.splitlines(), start=1) if "# here" in line]
-    assert [problem.line] == (marked or [None])
-    return problem
-
-
 def change(old: str, new: str) -> str:
-    assert CONFIG.count(old) == 1
-    return CONFIG.replace(old, new)
+    return changed(CONFIG, old, new)
 
 
 def with_chain(*steps: str) -> str:
@@ -165,7 +143,7 @@ def with_chain(*steps: str) -> str:
     ],
 )
 def test_chain_that_cannot_work_is_refused_at_the_step(tmp_path, steps, index, message):
-    problem = refusal(tmp_path, with_chain(*steps))
+    problem = config_problem(tmp_path, with_chain(*steps))
 
     assert problem.key() == f"candidates.int8[{index}]"
     assert problem.message.startswith(message)
@@ -211,7 +189,7 @@ def test_chain_that_cannot_work_is_refused_at_the_step(tmp_path, steps, index, m
     ],
 )
 def test_chain_that_works_is_read_in_order(tmp_path, steps, techniques):
-    chain = read(tmp_path, with_chain(*steps)).config.candidates["int8"]
+    chain = read_config(tmp_path, with_chain(*steps)).config.candidates["int8"]
 
     assert [step.technique for step in chain.steps()] == techniques
 
@@ -222,7 +200,7 @@ def test_chain_that_works_is_read_in_order(tmp_path, steps, techniques):
 )
 def test_io_that_does_not_fit_the_quantization_is_refused(tmp_path, quantization, io, needed):
     step = f"convert: {{quantization: {quantization}, io: {io}}}  # here"
-    problem = refusal(tmp_path, with_chain(step))
+    problem = config_problem(tmp_path, with_chain(step))
 
     assert problem.key() == "candidates.int8[0].convert"
     assert problem.message == (
@@ -245,7 +223,7 @@ def test_io_that_does_not_fit_the_quantization_is_refused(tmp_path, quantization
 )
 def test_sparsity_outside_0_to_1_is_refused(tmp_path, sparsity, message):
     prune = f"prune: {{epochs: 1,\n             sparsity: {sparsity}}}  # here"
-    problem = refusal(tmp_path, with_chain(prune, "convert: {quantization: int8}"))
+    problem = config_problem(tmp_path, with_chain(prune, "convert: {quantization: int8}"))
 
     assert problem.key() == "candidates.int8[0].prune.sparsity"
     assert problem.message == message
@@ -253,7 +231,7 @@ def test_sparsity_outside_0_to_1_is_refused(tmp_path, sparsity, message):
 
 def test_initial_sparsity_above_the_target_is_refused(tmp_path):
     prune = "prune: {sparsity: 0.5, initial_sparsity: 0.6}  # here"
-    problem = refusal(tmp_path, with_chain(prune, "convert: {quantization: int8}"))
+    problem = config_problem(tmp_path, with_chain(prune, "convert: {quantization: int8}"))
 
     assert problem.key() == "candidates.int8[0].prune"
     assert problem.message == "initial_sparsity (0.6) must be below sparsity (0.5)"
@@ -303,7 +281,7 @@ def test_training_that_makes_no_sense_is_refused_in_every_step(tmp_path, step, w
     else:
         text = with_chain(f"{step}: {{{written}}}  # here", "convert: {quantization: int8}")
         where = f"candidates.int8[0].{step}"
-    problem = refusal(tmp_path, text)
+    problem = config_problem(tmp_path, text)
 
     assert problem.key() == where + key
     assert problem.message.startswith(expected)
@@ -311,7 +289,7 @@ def test_training_that_makes_no_sense_is_refused_in_every_step(tmp_path, step, w
 
 def test_two_techniques_in_one_step_are_refused(tmp_path):
     step = "qat: {}  # here\n      convert: {quantization: int8}"
-    problem = refusal(tmp_path, with_chain(step))
+    problem = config_problem(tmp_path, with_chain(step))
 
     assert problem.key() == "candidates.int8[0]"
     assert problem.message.endswith("begin the next step with '-'")
@@ -320,7 +298,7 @@ def test_two_techniques_in_one_step_are_refused(tmp_path):
 def test_same_chain_under_two_names_is_refused_at_the_second(tmp_path):
     # Options that are left at their default are the same as those written out.
     second = "  again:  # here\n    - convert: {io: float32, quantization: int8}\ngate:\n"
-    problem = refusal(tmp_path, change("gate:\n", second))
+    problem = config_problem(tmp_path, change("gate:\n", second))
 
     assert problem.key() == "candidates.again"
     assert problem.message == "has the same steps and options as 'int8'; remove one of the two"
@@ -424,7 +402,7 @@ def test_same_chain_under_two_names_is_refused_at_the_second(tmp_path):
     ],
 )
 def test_value_that_makes_no_sense_is_refused(tmp_path, old, new, key, message):
-    problem = refusal(tmp_path, change(old, new))
+    problem = config_problem(tmp_path, change(old, new))
 
     assert problem.key() == key
     assert problem.message.startswith(message)
@@ -440,14 +418,14 @@ def test_value_that_makes_no_sense_is_refused(tmp_path, old, new, key, message):
     ],
 )
 def test_pipeline_root_and_metadata_store_have_defaults(tmp_path, run, pipeline_root, metadata_path):
-    config = read(tmp_path, CONFIG + run).config
+    config = read_config(tmp_path, CONFIG + run).config
 
     assert (config.pipeline_root, config.metadata_path) == (pipeline_root, metadata_path)
 
 
 def test_only_keeps_the_named_candidates_in_the_given_order(tmp_path):
     more = "  b:\n    - convert: {quantization: dynamic}\n  c:\n    - convert: {quantization: float16}\n"
-    config = read(tmp_path, change("gate:\n", more + "gate:\n")).config
+    config = read_config(tmp_path, change("gate:\n", more + "gate:\n")).config
 
     assert list(config.only(["c", "int8", "c"]).candidates) == ["c", "int8"]
     assert list(config.candidates) == ["int8", "b", "c"]
@@ -464,17 +442,14 @@ def test_only_keeps_the_named_candidates_in_the_given_order(tmp_path):
     ],
 )
 def test_the_same_layers_are_not_pruned_less_than_before(second, works):
-    from pipeline.config.config_file import load
-    from pipeline.config.problem import ConfigError
-
     chain = (
         f"candidates.twice=[{{prune: {{sparsity: 0.8}}}}, {second}, {{convert: {{quantization: int8}}}}]"
     )
     if works:
-        load("configs/mnist/pipeline.yaml", [chain])
+        load(MNIST, [chain])
         return
     with pytest.raises(ConfigError, match=r"sparsity 0\.5 is below the 0\.8 of an earlier `prune`"):
-        load("configs/mnist/pipeline.yaml", [chain])
+        load(MNIST, [chain])
 
 
 @pytest.mark.parametrize(
@@ -497,11 +472,8 @@ def test_the_same_layers_are_not_pruned_less_than_before(second, works):
     ],
 )
 def test_what_would_judge_nothing_or_change_on_the_way_is_refused(override, key, message):
-    from pipeline.config.config_file import load
-    from pipeline.config.problem import ConfigError
-
     with pytest.raises(ConfigError) as refused:
-        load("configs/mnist/pipeline.yaml", [override])
+        load(MNIST, [override])
     (problem,) = refused.value.problems
     assert problem.key() == key
     assert message in problem.message

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from components.common.base.near_names import nearest
-from pipeline.config.config_file import ConfigFile, load
-from pipeline.config.problem import ConfigError, Problem
+from pipeline.config.config_file import load
+from pipeline.config.problem import ConfigError
+from tests.project import MNIST, changed, config_problem, marked_line, read_config
 
 ROOT = Path(__file__).resolve().parents[3]
-SHIPPED = ROOT / "configs" / "mnist" / "pipeline.yaml"
 
 # `# here` marks the line that a refusal must name.
 CONFIG = """\
@@ -33,34 +32,12 @@ push: {directory: serving}
 """
 
 
-def read(folder: Path, text: str | bytes, overrides: Sequence[str] = ()) -> ConfigFile:
-    path = folder / "pipeline.yaml"
-    path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return load(path, overrides)
-
-
-def refusal(folder: Path, text: str | bytes, overrides: Sequence[str] = ()) -> Problem:
-    """The one problem of a config."""
-    with pytest.raises(ConfigError) as raised:
-        read(folder, text, overrides)
-    assert [path.name for path in folder.iterdir()] == ["pipeline.yaml"]
-    content = (folder / "pipeline.yaml").read_bytes()
-    assert content == (text.encode() if isinstance(text, str) else text)
-    assert len(raised.value.problems) == 1, str(raised.value)
-    return raised.value.problems[0]
-
-
-def marked_line(text: str) -> int | None:
-    return next((n for n, line in enumerate(text.splitlines(), 1) if "# here" in line), None)
-
-
 def change(old: str, new: str) -> str:
-    assert CONFIG.count(old) == 1
-    return CONFIG.replace(old, new)
+    return changed(CONFIG, old, new)
 
 
 def test_shipped_config_is_valid():
-    file = load(SHIPPED)
+    file = load(MNIST)
 
     assert file.config.name == "mnist"
     assert len(file.config.candidates) == 6
@@ -160,7 +137,7 @@ KEYS = "write a mapping with the keys name, data, model, candidates, gate, selec
     ],
 )
 def test_file_that_is_no_config_is_refused(tmp_path, text, line, message):
-    problem = refusal(tmp_path, text)
+    problem = config_problem(tmp_path, text)
 
     assert problem.message.startswith(message)
     assert "\n" not in problem.message
@@ -347,7 +324,7 @@ def test_file_that_is_not_there_is_refused(tmp_path):
 )
 def test_wrong_key_or_type_is_refused(tmp_path, old, new, key, message):
     text = change(old, new)
-    problem = refusal(tmp_path, text)
+    problem = config_problem(tmp_path, text)
 
     assert problem.key() == key
     assert problem.message.startswith(message)
@@ -365,7 +342,7 @@ def test_each_mistake_gives_one_problem_in_the_order_of_the_sections(tmp_path):
         .replace("push: {directory: serving}\n", "")
     )
     with pytest.raises(ConfigError) as raised:
-        read(tmp_path, text)
+        read_config(tmp_path, text)
 
     assert [(p.line, p.key()) for p in raised.value.problems] == [
         (1, "name"),
@@ -400,11 +377,11 @@ def test_each_mistake_gives_one_problem_in_the_order_of_the_sections(tmp_path):
     ],
 )
 def test_set_writes_a_value(tmp_path, override, value):
-    assert value(read(tmp_path, CONFIG, [override]).config)
+    assert value(read_config(tmp_path, CONFIG, [override]).config)
 
 
 def test_last_set_of_a_key_wins(tmp_path):
-    file = read(tmp_path, CONFIG, ["gate.size.max_ratio=-1", "gate.size={max_ratio: 0.4}"])
+    file = read_config(tmp_path, CONFIG, ["gate.size.max_ratio=-1", "gate.size={max_ratio: 0.4}"])
 
     assert file.config.gate.size.max_ratio == 0.4
     assert list(file.overrides) == [("gate", "size")]
@@ -432,14 +409,14 @@ def test_last_set_of_a_key_wins(tmp_path):
     ],
 )
 def test_set_that_is_wrong_is_named_in_place_of_a_line(tmp_path, override, key, message):
-    problem = refusal(tmp_path, CONFIG, [override])
+    problem = config_problem(tmp_path, CONFIG, [override])
 
     assert (problem.file, problem.line, problem.key()) == (f"--set {override}", None, key)
     assert problem.message.startswith(message.format(path=tmp_path / "pipeline.yaml"))
 
 
 def test_problem_found_later_names_line_or_set(tmp_path):
-    file = read(tmp_path, CONFIG, ["push.directory=/proc/x"])
+    file = read_config(tmp_path, CONFIG, ["push.directory=/proc/x"])
 
     assert str(file.problem(("data", "label"), "no")) == f"{file.path}:4: data.label: no"
     # What the file does not have is on the line of what it would stand in.
@@ -456,14 +433,14 @@ def test_anchors_and_merges_are_read_as_plain_values(tmp_path):
         "  accuracy: {metric: AUC, max_drop: &drop 0.01, higher_is_better: &up true}\n"
         "  latency: &limits {max: 3}",
     ).replace("{max_ratio: 0.3}", "{<<: *limits, max_drop: *drop}")
-    gate = read(tmp_path, text).config.gate
+    gate = read_config(tmp_path, text).config.gate
 
     assert gate.accuracy.higher_is_better is True
     assert gate.size.bounds() == {"max": 3, "max_drop": 0.01}
 
 
 def test_mapping_that_holds_itself_is_refused(tmp_path):
-    problem = refusal(tmp_path, CONFIG, ["model.hparams=&h {units: *h}"])
+    problem = config_problem(tmp_path, CONFIG, ["model.hparams=&h {units: *h}"])
 
     assert problem.key() == "model.hparams.units"
     assert problem.message == "refers to itself; write the value out"
@@ -492,6 +469,6 @@ def test_a_folder_is_no_config(tmp_path):
 @pytest.mark.parametrize("written", ["model.py", "configs/mnist/model.py"])
 def test_a_file_in_place_of_a_module_is_told_by_its_dotted_name(written):
     with pytest.raises(ConfigError) as refused:
-        load("configs/mnist/pipeline.yaml", [f"model.module={written}"])
+        load(MNIST, [f"model.module={written}"])
     (problem,) = refused.value.problems
     assert problem.message.endswith("write it as Python imports it: " + written[:-3].replace("/", "."))
