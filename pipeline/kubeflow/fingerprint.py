@@ -113,7 +113,7 @@ def of_run(spec: Spec, values: Mapping[str, Any], data: str | None, own: str | N
 def _splits(spec: Spec) -> dict[str, str]:
     """Split → pattern of its files, from the task that reads the data."""
     for task in spec.tasks.values():
-        source = task.inputs.parameters.get(DATA_FINGERPRINT)
+        source = task.parameters.get(DATA_FINGERPRINT)
         if source is not None and source.component_input_parameter == DATA_FINGERPRINT:
             config = json.loads(task.constants()["input_config"])
             return {split["name"]: split["pattern"] for split in config["splits"]}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import graphlib
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasPath, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from pipeline.kubeflow.executor_input import plain
@@ -31,52 +31,29 @@ class Parameter(_Part):
         return int(self.default_value) if whole else self.default_value
 
 
-class _InputDefinitions(_Part):
-    parameters: dict[str, Parameter] = {}
-
-
-class _Value(_Part):
-    constant: Any = None
-    constant_value: dict[str, Any] | None = None  # schema 2.0
-
-
 class _Source(_Part):
-    runtime_value: _Value | None = None
+    constant: Any = Field(default=None, validation_alias=AliasPath("runtimeValue", "constant"))
+    # Of schema 2.0.
+    constant_value: dict[str, Any] | None = Field(
+        default=None, validation_alias=AliasPath("runtimeValue", "constantValue")
+    )
     component_input_parameter: str | None = None
-
-
-class _Inputs(_Part):
-    parameters: dict[str, _Source] = {}
-
-
-class _ComponentRef(_Part):
-    name: str
 
 
 class Task(_Part):
     """A task of the pipeline."""
 
-    component_ref: _ComponentRef
+    component: str = Field(validation_alias=AliasPath("componentRef", "name"))
     dependent_tasks: tuple[str, ...] = ()
-    inputs: _Inputs = _Inputs()
+    parameters: dict[str, _Source] = Field(default={}, validation_alias=AliasPath("inputs", "parameters"))
 
     def constants(self) -> dict[str, Any]:
         """Its parameters that the pipeline holds, and no run sets."""
-        found = {}
-        for key, source in self.inputs.parameters.items():
-            value = source.runtime_value
-            if value is not None:
-                found[key] = value.constant if value.constant_value is None else plain(value.constant_value)
-        return found
-
-
-class _Dag(_Part):
-    tasks: dict[str, Task] = Field(min_length=1)
-
-
-class _Root(_Part):
-    dag: _Dag
-    input_definitions: _InputDefinitions = _InputDefinitions()
+        return {
+            key: source.constant if source.constant_value is None else plain(source.constant_value)
+            for key, source in self.parameters.items()
+            if source.component_input_parameter is None
+        }
 
 
 class _Component(_Part):
@@ -86,30 +63,32 @@ class _Component(_Part):
 class Container(_Part):
     """What runs a task."""
 
-    command: tuple[str, ...] = ()
-    args: tuple[str, ...] = ()
-
-
-class _Executor(_Part):
-    container: Container
-
-
-class _DeploymentSpec(_Part):
-    executors: dict[str, _Executor] = Field(min_length=1)
-
-
-class _PipelineInfo(_Part):
-    name: str = Field(min_length=1)
+    command: tuple[str, ...] = Field(default=(), validation_alias=AliasPath("container", "command"))
+    args: tuple[str, ...] = Field(default=(), validation_alias=AliasPath("container", "args"))
 
 
 class Spec(_Part):
-    """A compiled pipeline."""
+    """A compiled pipeline.
 
-    pipeline_info: _PipelineInfo
+    Attributes:
+        name: The pipeline's name.
+        schema_version: Version of KFP's schema.
+        tasks: Name → task.
+        parameters: Name → definition of each parameter of a run.
+        components: Name → the executor of a component's tasks.
+        executors: Label → container of an executor.
+    """
+
+    name: str = Field(min_length=1, validation_alias=AliasPath("pipelineInfo", "name"))
     schema_version: str = Field(min_length=1)
-    root: _Root
+    tasks: dict[str, Task] = Field(min_length=1, validation_alias=AliasPath("root", "dag", "tasks"))
+    parameters: dict[str, Parameter] = Field(
+        default={}, validation_alias=AliasPath("root", "inputDefinitions", "parameters")
+    )
     components: dict[str, _Component]
-    deployment_spec: _DeploymentSpec
+    executors: dict[str, Container] = Field(
+        min_length=1, validation_alias=AliasPath("deploymentSpec", "executors")
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Spec:
@@ -117,30 +96,14 @@ class Spec(_Part):
             missing = set(task.dependent_tasks) - set(self.tasks)
             if missing:
                 raise ValueError(f"the task {name} depends on {missing.pop()}, which is missing")
-            component = self.components.get(task.component_ref.name)
-            if component is None or component.executor_label not in self.deployment_spec.executors:
+            component = self.components.get(task.component)
+            if component is None or component.executor_label not in self.executors:
                 raise ValueError(f"the component of the task {name} is missing")
         return self
 
-    @property
-    def name(self) -> str:
-        """The pipeline's name."""
-        return self.pipeline_info.name
-
-    @property
-    def parameters(self) -> dict[str, Parameter]:
-        """Name → definition of each parameter of a run."""
-        return self.root.input_definitions.parameters
-
-    @property
-    def tasks(self) -> dict[str, Task]:
-        """Name → task."""
-        return self.root.dag.tasks
-
     def container(self, task: Task) -> Container:
         """The container of a task."""
-        label = self.components[task.component_ref.name].executor_label
-        return self.deployment_spec.executors[label].container
+        return self.executors[self.components[task.component].executor_label]
 
     def levels(self) -> list[list[str]]:
         """Names of the tasks by level: each depends on tasks of earlier levels only."""

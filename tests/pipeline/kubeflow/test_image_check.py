@@ -83,7 +83,7 @@ def test_a_second_document_is_the_platforms(tmp_path: Path) -> None:
     [
         ("a: [", "is neither YAML nor JSON"),
         ("", "is not a compiled pipeline; give the file that `paredown compile` wrote"),
-        ("name: mnist", "is not a complete pipeline specification (pipelineInfo: Field required)"),
+        ("name: mnist", "is not a complete pipeline specification (pipelineInfo.name: Field required)"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, text: str, message: str) -> None:
