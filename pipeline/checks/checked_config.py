@@ -34,8 +34,7 @@ def load_checked(path: Path, overrides: Sequence[str] = (), only: Sequence[str] 
     ]
     problems = unknown or config_checks.check(file)
     if not problems and file.config.kubeflow.nodes:
-        unmatched = unknown_nodes(file.config, make_plan(file.config, file.path))
-        problems = [file.problem(*mistake) for mistake in unmatched]
+        problems = file.located(unknown_nodes(file.config, make_plan(file.config, file.path)))
     if problems:
         raise ConfigError(problems)
     if only:

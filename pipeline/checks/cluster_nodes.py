@@ -8,7 +8,7 @@ from components.common.base.near_names import nearest
 from components.registry import STEPS
 from pipeline.config.config import Config
 from pipeline.config.kubeflow_options import unmatched
-from pipeline.config.problem import Location
+from pipeline.config.problem import Problem
 from pipeline.plan.node import Node
 from pipeline.plan.plan import Plan
 
@@ -19,13 +19,13 @@ def technique_of(node: Node) -> str | None:
     return next(found, None)
 
 
-def unknown_nodes(config: Config, plan: Plan) -> Iterator[tuple[Location, str]]:
-    """Entries of `kubeflow.nodes` that match no node: where, and what to write instead."""
+def unknown_nodes(config: Config, plan: Plan) -> Iterator[Problem]:
+    """Entries of `kubeflow.nodes` that match no node."""
     techniques = {node.id: technique_of(node) for node in plan.nodes}
     known = [*techniques, *(name for name in dict.fromkeys(techniques.values()) if name)]
     for key in unmatched(config.kubeflow, techniques):
-        if "*" in key:
-            yield ("kubeflow", "nodes", key), f"{key!r} matches no node; `paredown plan` lists them"
-        else:
-            meant = nearest(key, known) or "; `paredown plan` lists them"
-            yield ("kubeflow", "nodes", key), f"there is no node or step {key!r}{meant}"
+        message = f"{key!r} matches no node; `paredown plan` lists them"
+        if "*" not in key:
+            fix = nearest(key, known) or "; `paredown plan` lists them"
+            message = f"there is no node or step {key!r}{fix}"
+        yield Problem(message, ("kubeflow", "nodes", key))

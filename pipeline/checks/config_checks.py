@@ -32,7 +32,7 @@ def check(file: ConfigFile) -> list[Problem]:
             *model_module.check(config, file.path),
             *import_checks.check(config, model_module.functions(config, file.path)),
             *pretrained_checks.check(config),
-            *(Problem(message, at) for at, message in distribution_checks.check(config)),
+            *distribution_checks.check(config),
             *gate_metrics.check(config),
             *output_folders.check(config),
             *metadata_file.check(config),

@@ -1,4 +1,4 @@
-"""What of `distribution` cannot work, found without TensorFlow or by what TensorFlow sees of this machine."""
+"""Distributions of training that cannot work, by the config, TF_CONFIG, or the devices of this machine."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from components.common.base.step_options import StepOptions, Training, TrainingO
 from components.pruner.params import PruneOptions
 from components.quantization_aware_trainer.params import QatOptions
 from pipeline.config.config import Config
-from pipeline.config.problem import Location
-
-Mistakes = Iterator[tuple[Location, str]]
+from pipeline.config.problem import Location, Problem
 
 _OWN_WAY = "write distribution: none in this step, or mirrored or multi_worker, which take steps together"
 _NOT_ASYNCHRONOUS = {
@@ -34,9 +32,9 @@ class Distributed:
     """A training of a config.
 
     Attributes:
-        at: Where it stands.
+        at: Its location.
         options: As written.
-        asked: How it is distributed: as written, or as the baseline is.
+        asked: Its distribution: as written, or that of the baseline.
         before: Steps before it in its chain.
     """
 
@@ -50,7 +48,7 @@ class Distributed:
         return getattr(self.options, "technique", "the training")
 
     def blame(self, option: str) -> Location:
-        """The option, where it is written; else the step, which is the way it is by model.train."""
+        """Location of the option if it is written; else of the step, which gets the option from model.train."""
         return (*self.at, option) if option in self.options.model_fields_set else self.at
 
 
@@ -66,29 +64,29 @@ def trainings(config: Config) -> Iterator[Distributed]:
                 yield Distributed(("candidates", name, index, step.technique), step, asked, steps[:index])
 
 
-def check(config: Config, environment: Mapping[str, str] = os.environ) -> Mistakes:
-    """What follows from the config, and from TF_CONFIG, alone."""
+def check(config: Config, environment: Mapping[str, str] = os.environ) -> Iterator[Problem]:
+    """What is wrong by the config and TF_CONFIG."""
     fault = _fault_of_tf_config(environment)
     for found in trainings(config):
         asked = found.asked
         if fault and asked.processes():
-            yield (*found.at, "distribution"), fault
+            yield Problem(fault, (*found.at, "distribution"))
             fault = ""
         parts = asked.parts()
         if asked.kind == "multi_worker" and cluster_task_or_none(environment):
             parts = None  # the cluster's own number
         if parts and found.options.batch_size % parts and not _said_of_baseline(found, config):
-            yield found.blame("batch_size"), _uneven(found, parts)
+            yield Problem(_uneven(found, parts), found.blame("batch_size"))
         reason = _not_asynchronous(found) if asked.kind == "parameter_server" else ""
         if reason:
-            yield (
-                found.blame("distribution"),
+            yield Problem(
                 f"{found.name()} cannot be distributed by parameter_server: {reason}; {_OWN_WAY}",
+                found.blame("distribution"),
             )
 
 
 def _said_of_baseline(found: Distributed, config: Config) -> bool:
-    """Whether a step has the same mistake as the baseline's training, from where it takes it."""
+    """Whether a step only repeats a mistake of the baseline's training, whose options it has."""
     own = found.options.model_fields_set & {"batch_size", "distribution"}
     step = found.options is not config.model.train
     return step and not own and found.options.batch_size == config.model.train.batch_size
@@ -116,7 +114,7 @@ def _not_asynchronous(training: Distributed) -> str:
 
 
 def cluster_task_or_none(environment: Mapping[str, str]) -> tuple[str, int] | None:
-    """This process's part in a cluster, where TF_CONFIG can be read."""
+    """This process's part in a cluster; None if there is none, or TF_CONFIG cannot be read."""
     return None if _fault_of_tf_config(environment) else cluster_task(environment)
 
 
@@ -124,19 +122,21 @@ def _fault_of_tf_config(environment: Mapping[str, str]) -> str:
     try:
         config = json.loads(environment.get(TF_CONFIG) or "{}")
     except ValueError as error:
-        return f"the environment variable TF_CONFIG is not JSON ({error}); mend or unset it"
+        return f"the environment variable TF_CONFIG is not JSON ({error}); fix or unset it"
     if not isinstance(config, dict) or not isinstance(config.get("cluster", {}), dict):
-        return 'TF_CONFIG is not {"cluster": {…}, "task": {…}}; mend or unset it'
+        return 'TF_CONFIG is not {"cluster": {…}, "task": {…}}; fix or unset it'
     if config.get("cluster"):
         task: Any = config.get("task")
         known = isinstance(task, dict) and isinstance(task.get("index"), int)
         if not known or not 0 <= task["index"] < len(config["cluster"].get(task.get("type"), [])):
-            return f"TF_CONFIG names no task of its cluster (task: {json.dumps(task)}); mend or unset it"
+            return (
+                f"TF_CONFIG does not name a task of its cluster (task: {json.dumps(task)}); fix or unset it"
+            )
     return ""
 
 
-def check_machine(config: Config) -> Mistakes:
-    """What TensorFlow sees of this machine, where a run is about to train."""
+def check_machine(config: Config) -> Iterator[Problem]:
+    """What is wrong by the devices that TensorFlow finds on this machine."""
     import tensorflow as tf
 
     from components.common.training import distribution
@@ -146,23 +146,23 @@ def check_machine(config: Config) -> Mistakes:
         asked = found.asked
         named = asked.name or os.environ.get("TPU_NAME")
         if asked.kind == "tpu" and not named and not tf.config.list_physical_devices("TPU"):
-            yield found.blame("distribution"), distribution.no_tpu(asked.name)
+            yield Problem(distribution.no_tpu(asked.name), found.blame("distribution"))
         if (
             asked.kind == "mirrored"
             and asked.devices is None
             and gpus > 1
             and found.options.batch_size % gpus
         ):
-            yield found.blame("batch_size"), _uneven(found, gpus)
+            yield Problem(_uneven(found, gpus), found.blame("batch_size"))
 
 
-def check_cluster(config: Config, product: str) -> Mistakes:
-    """What a task of a pipeline on a cluster, which is one pod, cannot do."""
+def check_cluster(config: Config, product: str) -> Iterator[Problem]:
+    """Trainings that a task of a pipeline on a cluster, which is one pod, cannot do."""
     for found in trainings(config):
         if found.asked.processes() and "distribution" in found.options.model_fields_set:
-            yield (
-                (*found.at, "distribution"),
+            yield Problem(
                 f"a task of {product} is one pod, and {found.asked.kind} needs several: write mirrored, with GPUs by "
                 "kubeflow.nodes.<node>.accelerator, or train the model beside the pipeline, where an operator "
                 "sets TF_CONFIG in each pod (docs/distribution.md)",
+                (*found.at, "distribution"),
             )

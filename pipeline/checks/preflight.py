@@ -34,7 +34,7 @@ def check(file: ConfigFile, plan: Plan, cached: set[str]) -> list[Problem]:
     around, found = _surroundings(config, plan, whole=plan.example_gen not in cached)
     problems += found
     if any(node.trains and node.id not in cached for node in plan.nodes):
-        problems += [Problem(message, at) for at, message in distribution_checks.check_machine(config)]
+        problems += distribution_checks.check_machine(config)
     new = [name for name, node in plan.models.items() if node not in cached]
     if new:
         problems += _check_models(around, plan, new)[1]

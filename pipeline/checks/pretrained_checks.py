@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from components.common.base.near_names import nearest
+from components.common.base.step_options import TuningOptions
 from components.common.models import model_format
 from pipeline.checks import distribution_checks
 from pipeline.config.config import Config
@@ -60,7 +61,7 @@ def _check_undivided(config: Config) -> Iterator[Problem]:
                 "slowed down in one process on one device; write distribution: none",
                 (*found.at, "distribution"),
             )
-        elif getattr(found.options, "freeze", []):
+        elif isinstance(found.options, TuningOptions) and found.options.freeze:
             yield Problem(
                 f"layers are frozen in one process on one device, and {found.asked.kind} has more; write "
                 "distribution: none in this step, or remove freeze",

@@ -56,13 +56,17 @@ def check(file: ConfigFile, plan: Plan, target: Target, image: str, pipeline_roo
     sections = (
         _places(file.config, target),
         _volumes(file.config, target),
-        _nodes(file.config, plan, target),
+        _nodes(file.config, target),
         _beam(file.config, pipeline_root),
-        distribution_checks.check_cluster(file.config, PRODUCTS[target]),
         _module(file),
         _names(plan),
     )
-    return problems + [file.problem(*mistake) for section in sections for mistake in section]
+    found = [
+        *unknown_nodes(file.config, plan),
+        *(Problem(message, at) for section in sections for at, message in section),
+        *distribution_checks.check_cluster(file.config, PRODUCTS[target]),
+    ]
+    return problems + file.located(found)
 
 
 def check_output(target: Target, output: str) -> list[Problem]:
@@ -171,8 +175,7 @@ def _volumes(config: Config, target: Target) -> _Mistakes:
             )
 
 
-def _nodes(config: Config, plan: Plan, target: Target) -> _Mistakes:
-    yield from unknown_nodes(config, plan)
+def _nodes(config: Config, target: Target) -> _Mistakes:
     yield from _node_options(("kubeflow", "defaults"), config.kubeflow.defaults, target)
     for key, options in config.kubeflow.nodes.items():
         yield from _node_options(("kubeflow", "nodes", key), options, target)

@@ -41,7 +41,7 @@ def config(train: dict[str, Any], *steps: dict[str, Any]) -> Config:
 
 def mistakes(train: dict[str, Any], *steps: dict[str, Any], **environment: str) -> list[tuple[str, str]]:
     found = distribution_checks.check(config(train, *steps), environment)
-    return [(".".join(map(str, at)), message) for at, message in found]
+    return [(".".join(map(str, problem.location)), problem.message) for problem in found]
 
 
 @pytest.mark.parametrize("kind", ["none", "mirrored", "multi_worker", "parameter_server", "tpu"])
@@ -137,8 +137,11 @@ def test_what_keeps_zeros_is_refused_with_parameter_servers_and_what_does_not_is
     [
         ("{", "is not JSON"),
         ("[]", 'TF_CONFIG is not {"cluster": {…}, "task": {…}}'),
-        ('{"cluster": {"worker": ["a:1"]}}', "names no task of its cluster (task: null)"),
-        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}', "names no task"),
+        ('{"cluster": {"worker": ["a:1"]}}', "does not name a task of its cluster (task: null)"),
+        (
+            '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+            "does not name a task",
+        ),
     ],
 )
 def test_a_tf_config_that_is_no_good_is_refused_where_it_counts(value: str, told: str) -> None:
