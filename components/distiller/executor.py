@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tf_keras
 
-from components.common.data.examples import Arrays
+from components.common.data.arrays import Arrays
 from components.common.models import compilation, model_files
 from components.common.models.model_files import Facts, StepRecord
 from components.common.steps import fine_tuning

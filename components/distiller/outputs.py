@@ -8,14 +8,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from components.common.models.output_kind import (
-    MULTICLASS,
-    MULTILABEL,
-    PROBABILITIES,
-    REGRESSION,
-    activation_of,
-    task_of,
-)
+from components.common.data.losses import MULTICLASS, MULTILABEL, REGRESSION, task_of
+from components.common.models.output_kind import PROBABILITIES, activation_of
 from components.distiller.error import DistillationError
 from components.distiller.losses import distillation_loss, mean_squared_error, to_logits
 

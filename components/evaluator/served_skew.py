@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from components.common.data.examples import Examples, content_digests
+from components.common.data.arrays import content_digests
+from components.common.data.examples import Examples
 from components.common.models import model_files, served_model
 from components.common.tflite.litert import LiteRTModel
 from components.common.tflite.tflite_file import SIGNATURE

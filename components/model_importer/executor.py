@@ -11,7 +11,8 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
 from components.common.base import file_hashes
-from components.common.data.examples import Arrays, Examples
+from components.common.data.arrays import Arrays
+from components.common.data.examples import Examples
 from components.common.models import imported_model, model_files, saved_models
 from components.common.models.model_definition import ModelDefinition
 from components.common.models.model_files import Facts, StepRecord

@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 
-from components.common.training import training
+from components.common.training import fitting
 from components.pruner.span import to_steps
 
 
@@ -47,8 +47,8 @@ def renewals(options: Mapping[str, Any], examples: int) -> Renewals:
     """
     if options["m_by_n"]:
         return Renewals(1, 1, 1, 1)
-    per_epoch = training.steps_per_epoch(options, examples)
-    steps = training.total_steps(options, examples)
+    per_epoch = fitting.steps_per_epoch(options, examples)
+    steps = fitting.total_steps(options, examples)
     length = f"training has {steps} steps, {per_epoch} in an epoch"
 
     def in_steps(name: str, default: int) -> int:
@@ -111,4 +111,4 @@ def first_complete_epoch(when: Renewals, options: Mapping[str, Any], examples: i
         options: As in components.pruner.params, through JSON.
         examples: Number of training examples.
     """
-    return math.ceil(when.complete / training.steps_per_epoch(options, examples)) - 1
+    return math.ceil(when.complete / fitting.steps_per_epoch(options, examples)) - 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from components.common.data.examples import Arrays
+from components.common.data.arrays import Arrays
 from components.common.tflite.litert import LiteRTModel
 from components.common.tflite.tflite_file import SIGNATURE
 

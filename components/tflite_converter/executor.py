@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from components.common.base.interruption import Interrupted
 from components.common.data import vocabulary
-from components.common.data.examples import Arrays, InputSpec
+from components.common.data.arrays import Arrays
+from components.common.data.model_inputs import InputSpec
 from components.common.models import invariants, model_files, served_model
 from components.common.models.model_files import Facts, StepRecord
 from components.common.steps.step_executor import StepExecutor, StepJob
@@ -49,10 +51,10 @@ def draw_calibration(train: Arrays, count: int, seed: int) -> Arrays:
     return train.take(np.sort(chosen))
 
 
-def representative_dataset(calibration: Arrays) -> Callable[[], Iterator[dict[str, np.ndarray]]]:
+def representative_dataset(calibration: Arrays) -> Callable[[], Iterator[dict[str, npt.NDArray[Any]]]]:
     """What the converter calls for examples, one at a time, by name of the input."""
 
-    def examples() -> Iterator[dict[str, np.ndarray]]:
+    def examples() -> Iterator[dict[str, npt.NDArray[Any]]]:
         for index in range(len(calibration)):
             yield {name: values[index : index + 1] for name, values in calibration.features.items()}
 

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from components.common.data.examples import Arrays, InputSpec
+from components.common.data.arrays import Arrays
+from components.common.data.model_inputs import InputSpec
 from components.common.tflite.litert import LiteRTError, LiteRTModel
 from components.common.tflite.tflite_file import TFLiteFile
 from components.tflite_converter.conversion_error import ConversionError
@@ -66,7 +68,7 @@ def refuse_misread(content: bytes, dense: bytes, calibration: Arrays | None) -> 
             ) from error
 
 
-def _refuse_other(output: str, expected: np.ndarray, found: np.ndarray, advice: str) -> None:
+def _refuse_other(output: str, expected: npt.NDArray[Any], found: npt.NDArray[Any], advice: str) -> None:
     largest = np.abs(expected).max(initial=0)
     difference = np.abs(found - expected).max(initial=0)
     if not difference <= _TOLERANCE * max(largest, 1e-6):

@@ -11,13 +11,15 @@ from components.common.base import json_file, progress
 from components.common.base.distribution_options import distribution_of, is_chief
 from components.common.base.label import Label, from_parameter
 from components.common.data import class_weights, vocabulary
-from components.common.data.examples import Arrays, Examples, ExamplesError
+from components.common.data.arrays import Arrays
+from components.common.data.examples import Examples
+from components.common.data.model_inputs import ExamplesError
 from components.common.models import model_files, precision
 from components.common.models.model_definition import ModelDefinition
 from components.common.models.model_files import StepRecord
 from components.common.models.output_kind import kinds
 from components.common.steps.step_executor import label_fields
-from components.common.training import fit_inputs, training
+from components.common.training import fit_inputs, history, seeding
 from components.trainer import stages
 
 # Beside the model: facts for lineage, which a run_fn cannot write.
@@ -58,7 +60,7 @@ def run_fn(fn_args: Any) -> None:
             source=json.loads(config["model_source"]),
         ),
         "options": options,
-        "seed": training.seed_of(options, config["seed"]),
+        "seed": seeding.seed_of(options, config["seed"]),
     }
     asked = distribution_of(options)
     if asked.alone():
@@ -94,7 +96,7 @@ def train_baseline(
     definition: ModelDefinition,
     options: dict[str, Any],
     seed: int,
-) -> training.History:
+) -> history.History:
     """Builds, trains and writes the baseline.
 
     Args:
@@ -116,7 +118,7 @@ def train_baseline(
         ExamplesError: Where the examples do not fit it.
         TrainingError: Where the options do not go with it, or training diverges.
     """
-    training.seed_everything(seed)
+    seeding.seed_everything(seed)
     asked = options.get("precision", precision.FLOAT32)
     used = precision.usable(asked)
     if used != asked:

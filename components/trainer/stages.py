@@ -8,12 +8,14 @@ from typing import Any
 
 import tf_keras
 
-from components.common.data.examples import Arrays
+from components.common.data.arrays import Arrays
 from components.common.models import compilation, precision
-from components.common.models.pretrained import PretrainedError, Trunk
+from components.common.models.pretrained import PretrainedError
+from components.common.models.trunk import Trunk
 from components.common.models.update_rates import UpdateRates
-from components.common.training import training
-from components.common.training.training import History, TrainingError
+from components.common.training import fitting
+from components.common.training.error import TrainingError
+from components.common.training.history import History
 
 _OF_A_STAGE = ("epochs", "steps", "learning_rate", "trunk_learning_rate")
 
@@ -67,7 +69,7 @@ def train(
         if asked is not None or trunk or len(stages) > 1:
             compilation.compile_like(model, model, compiled_rate if asked is None else asked)
         histories.append(
-            training.fit(
+            fitting.fit(
                 model,
                 *splits,
                 options=stage,

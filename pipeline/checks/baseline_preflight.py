@@ -10,7 +10,7 @@ from typing import Any
 from components.common.base.label import features_of
 from components.common.data import class_weights, vocabulary
 from components.common.data.class_weights import ClassWeightsError
-from components.common.data.examples import ExamplesError, match_features, refuse_changed_names
+from components.common.data.model_inputs import ExamplesError, match_features, refuse_changed_names
 from components.common.data.vocabulary import VocabularyError
 from components.common.models.pretrained import PretrainedError
 from components.common.models.user_module import UserModuleError

@@ -139,14 +139,14 @@ def check_machine(config: Config) -> Iterator[Problem]:
     """What is wrong by the devices that TensorFlow finds on this machine."""
     import tensorflow as tf
 
-    from components.common.training import distribution
+    from components.common.training import strategies
 
     gpus = len(tf.config.list_physical_devices("GPU"))
     for found in trainings(config):
         asked = found.asked
         named = asked.name or os.environ.get("TPU_NAME")
         if asked.kind == "tpu" and not named and not tf.config.list_physical_devices("TPU"):
-            yield Problem(distribution.no_tpu(asked.name), found.blame("distribution"))
+            yield Problem(strategies.no_tpu(asked.name), found.blame("distribution"))
         if (
             asked.kind == "mirrored"
             and asked.devices is None

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from components.common.data.examples import ExamplesError, refuse_other_outputs
+from components.common.data.arrays import refuse_other_outputs
+from components.common.data.model_inputs import ExamplesError
 from components.common.models.output_kind import OutputKind, kinds
 from pipeline.checks.gate_metrics import accuracy_gates
 from pipeline.config.config import Config

@@ -24,7 +24,7 @@ class Port:
     """An input or output of a signature.
 
     Attributes:
-        shape: Length of each axis, None where it is free; None as a whole where the rank is.
+        shape: Length of each axis, None if it is free; None as a whole if the rank is.
         dtype: As NumPy calls it, or "string".
         scale: Real size of one step of a quantized one.
         zero_point: Its stored value that stands for zero.
@@ -49,9 +49,9 @@ class Layer:
     """The weights of a layer.
 
     Attributes:
-        name: Of the Keras layer, as far as the file tells.
-        kind: TFLite operator or Keras class that uses them; "" where the file does not tell.
-        shape: Of the kernel, as the file has it; None where the layer has no kernel.
+        name: Of the Keras layer, as far as the file says.
+        kind: TFLite operator or Keras class that uses them; "" if the file does not say.
+        shape: Of the kernel, as the file has it; None if the layer has no kernel.
         dtype: Of the kernel, else of the first of the other weights.
         parameters: Number of its weights, with the bias.
         bytes: What they take.
@@ -80,11 +80,11 @@ class TensorRow:
     Attributes:
         name: As the converter gave it.
         dtype: As NumPy calls it, or "string", "int4" …
-        shape: Length of each axis, None where it is free.
-        bytes: What it takes in the file; 0 where it is not constant.
-        scales: Number of scales: 0 where it is not quantized, 1, or one per channel.
-        scale: The scale, where there is one.
-        zero_point: The stored value that stands for zero, where it is the same for all channels.
+        shape: Length of each axis, None if it is free.
+        bytes: What it takes in the file; 0 if it is not constant.
+        scales: Number of scales: 0 if it is not quantized, 1, or one per channel.
+        scale: The scale, if there is one.
+        zero_point: The stored value that stands for zero, if it is the same for all channels.
         channel_axis: Axis that several scales go along.
         sparse: Whether only nonzero values are stored.
     """

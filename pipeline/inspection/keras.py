@@ -6,17 +6,17 @@ import contextlib
 import re
 import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
-from google.protobuf.message import DecodeError
 
 from components.common.base.layer_names import plain_name
-from components.common.models import layer_weights
+from components.common.models import layer_weights, saved_models
+from components.common.tflite.kernel import Kernel
 from pipeline.inspection.contents import (
     KERAS,
     SAVED_MODEL,
@@ -34,7 +34,7 @@ _WRAPPER_VARIABLE = re.compile(
     r"(optimizer_step|pruning_step|mask|threshold|.*_(min|max)|cluster_centroids_.*|pulling_indices_.*"
     r"|original_weights_.*)"
 )
-# Operations that move values and compute nothing.
+# Operations that only move values.
 _PLUMBING = frozenset(
     {
         "Const",
@@ -47,28 +47,14 @@ _PLUMBING = frozenset(
         "StatefulPartitionedCall",
     }
 )
-# What Keras and TensorFlow raise for files that are broken, or made of classes that they do not know.
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    RuntimeError,
-    ImportError,
-    DecodeError,
-    zipfile.BadZipFile,
-    tf.errors.OpError,
-)
-
 Loaded = TypeVar("Loaded")
 
 
 def inspect_keras(path: Path) -> Inspection:
-    """Loads a Keras file, one with TFMOT's wrappers too.
+    """Loads a Keras file; it may have TFMOT's wrappers.
 
     Raises:
-        InspectionError: Where it does not load.
+        InspectionError: If it does not load.
     """
     model = _load(lambda: _load_keras(path))
     total, compressed = sizes(path)
@@ -100,14 +86,14 @@ def inspect_saved_model(path: Path) -> Inspection:
     """Loads a SavedModel.
 
     Raises:
-        InspectionError: Where it does not load.
+        InspectionError: If it does not load.
     """
     loaded = _load(lambda: tf.saved_model.load(str(path)))
     total, compressed = sizes(path)
     variables = {id(v): v for f in loaded.signatures.values() for v in f.variables}
     if not variables:
         variables = {id(v): v for v in getattr(loaded, "variables", [])}
-    by_layer: dict[str, list[Any]] = defaultdict(list)
+    by_layer: dict[str, list[tf.Variable]] = defaultdict(list)
     for variable in _own(variables.values()):
         by_layer[variable.name.rpartition("/")[0]].append(variable)
     return Inspection(
@@ -130,13 +116,14 @@ def inspect_saved_model(path: Path) -> Inspection:
 def _load(load: Callable[[], Loaded]) -> Loaded:
     try:
         return load()
-    except _UNREADABLE as error:
-        text = " ".join(str(error).split())
-        if unknown := re.search(r"Unknown (?:layer|object)[^']*'([^']+)'", text):
+    except saved_models.UNREADABLE as error:
+        unknown = saved_models.unknown_class(error)
+        if unknown:
             raise InspectionError(
-                f"has the class {unknown.group(1)!r}, whose code is not in the file; inspect its SavedModel "
-                "or its TFLite file instead"
+                f"has the class {unknown!r}, whose code is not in the file; inspect its SavedModel or its "
+                "TFLite file instead"
             ) from error
+        text = " ".join(str(error).split())
         raise InspectionError(f"does not load ({type(error).__name__}: {text[:300]})") from error
 
 
@@ -156,7 +143,7 @@ def _load_keras(path: Path) -> tf_keras.Model:
             load_model = tf.autograph.experimental.do_not_convert(load_model)
         model = load_model(path, compile=False)
     if not getattr(model, "inputs", None):
-        raise ValueError("its inputs are not known, as the model was never called")
+        raise ValueError("its inputs are not known, because the model was never called")
     return model
 
 
@@ -170,8 +157,10 @@ def _has_wrappers(path: Path) -> bool:
     return any(name in content for name in names)
 
 
-def _leaves(model: tf_keras.Model, prefix: str = "") -> Iterator[tuple[str, tf_keras.layers.Layer, Any]]:
-    """Name, layer and kernel of each layer that is no model and no input, those of inner models too."""
+def _leaves(
+    model: tf_keras.Model, prefix: str = ""
+) -> Iterator[tuple[str, tf_keras.layers.Layer, Kernel | None]]:
+    """Name, layer and kernel of each layer, also of inner models; inputs and models are not layers."""
     kernels = layer_weights.kernels(model)
     for layer in model.layers:
         name = plain_name(layer.name)
@@ -187,7 +176,7 @@ def _inside(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
     return layer.layer if _WRAPPER_SCOPE.match(layer.name) and hasattr(layer, "layer") else layer
 
 
-def _own(variables: Any) -> list[Any]:
+def _own(variables: Iterable[tf.Variable]) -> list[tf.Variable]:
     """The variables without those that TFMOT's wrappers add."""
     kept = []
     for variable in variables:
@@ -198,14 +187,14 @@ def _own(variables: Any) -> list[Any]:
     return kept
 
 
-def _layer(name: str, kind: str, variables: list[Any], kernel: Any) -> Layer:
+def _layer(name: str, kind: str, variables: list[tf.Variable], kernel: Kernel | None) -> Layer:
     """A layer's weights.
 
     Args:
         name: Of the layer.
         kind: Its class.
         variables: Its weights.
-        kernel: A components.common.tflite.tflite_file.Kernel; without one, the kernel is known by its name.
+        kernel: Its kernel as in a TFLite file; None if the layer is known by the names of its variables alone.
     """
     stored = next(
         (
@@ -230,7 +219,7 @@ def _layer(name: str, kind: str, variables: list[Any], kernel: Any) -> Layer:
     )
 
 
-def _count(variables: Any) -> int:
+def _count(variables: Iterable[tf.Variable]) -> int:
     return sum(int(np.prod(variable.shape)) for variable in variables)
 
 
@@ -255,5 +244,5 @@ def _operations(function: Any) -> Iterator[str]:
         yield from (node.op for node in called.node_def)
 
 
-def _sorted_counts(names: Any) -> dict[str, int]:
+def _sorted_counts(names: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))

@@ -1,4 +1,4 @@
-"""Which models stand at a path."""
+"""Which models are at a path."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Target = tuple[str, Path]
 
 
 def find(path: Path) -> list[Target]:
-    """Format and path of each model that stands at a path, the one that is deployed first.
+    """Format and path of each model at a path, the one that is deployed first.
 
     Args:
         path: A file or folder. Of folders named by numbers, as the Pusher writes them, the newest counts.
 
     Raises:
-        InspectionError: Where there is none.
+        InspectionError: If there is none.
     """
     try:
         found = _find_in_folder(path) if path.is_dir() else [_find_file(path)]

@@ -27,7 +27,7 @@ def inspect_tflite(path: Path) -> Inspection:
     """Reads a TFLite file, and tries it on LiteRT.
 
     Raises:
-        InspectionError: Where it is broken.
+        InspectionError: If it is broken.
     """
     try:
         file = tflite_file.read(path)
@@ -61,7 +61,7 @@ def _shape(tensor: Tensor) -> tuple[int | None, ...]:
 
 
 def _scale(tensor: Tensor) -> float | None:
-    """The scale, where there is one: the shortest number that float32 holds it by."""
+    """The scale, if there is one: the shortest number that float32 holds it by."""
     return float(str(tensor.scales[0])) if tensor.scales.size == 1 else None
 
 

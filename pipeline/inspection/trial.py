@@ -28,7 +28,7 @@ def attempt(path: Path, limit: float = _LIMIT) -> Trial:
     """
     runtime = f"LiteRT {version('ai-edge-litert')}"
     program = "from pipeline.inspection.trial import main; main()"
-    # So that the package is found also where it is not installed.
+    # So that the package is found also if it is not installed.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
         done = subprocess.run(
@@ -47,18 +47,18 @@ def attempt(path: Path, limit: float = _LIMIT) -> Trial:
 
 
 def _last(runtime: str, output: bytes | None) -> Trial:
-    """The last that the process told before it ended."""
+    """The last result that the process printed before it ended."""
     lines = (output or b"").splitlines()
-    told: dict[str, Any] = (
+    result: dict[str, Any] = (
         json.loads(lines[-1]) if lines else {"loads": False, "runs": False, "error": None}
     )
-    return Trial(runtime, **told)
+    return Trial(runtime, **result)
 
 
 def main() -> None:
     """Tries the file that the command line names; prints JSON objects for `attempt`, one a step."""
-    for told in _run(sys.argv[1]):
-        print(json.dumps(told), flush=True)
+    for result in _run(sys.argv[1]):
+        print(json.dumps(result), flush=True)
 
 
 def _run(path: str) -> Iterator[dict[str, Any]]:

@@ -30,7 +30,7 @@ Modules = dict[str, list[Source]]
 # Only a training with a `distribution` executes these: other modules import them inside functions that it calls.
 DISTRIBUTED = tuple(
     f"components.common.training.{name}"
-    for name in ("distribution", "distributed", "worker", "worker_group")
+    for name in ("batches", "distributed", "strategies", "worker", "worker_group")
 )
 
 

@@ -48,10 +48,10 @@ def make_job(
 
 def run_step(work: Callable[[Any], Any], job: Any) -> Any:
     """Runs a step's function as its executor does: seeded, in a folder that exists."""
-    from components.common.training import training
+    from components.common.training import seeding
 
     Path(job.output).mkdir(parents=True, exist_ok=True)
-    training.seed_everything(job.seed)
+    seeding.seed_everything(job.seed)
     return work(job)
 
 

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from sklearn import datasets, metrics
 
-from components.common.data.examples import Arrays, Examples, ExamplesError
+from components.common.data.arrays import Arrays
+from components.common.data.examples import Examples
+from components.common.data.model_inputs import ExamplesError
 from components.common.models import model_files
 from components.common.models.model_definition import ModelDefinition
 from components.common.models.output_kind import kinds

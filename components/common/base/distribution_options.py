@@ -37,7 +37,7 @@ class Distribution(Options):
         default=None,
         ge=2,
         le=64,
-        description="mirrored: parts of the CPU that pass for devices, to try it without GPUs; all GPUs where "
+        description="mirrored: parts of the CPU that act as devices, to try it without GPUs; all GPUs if "
         "it is not written.",
     )
     workers: int = Field(
@@ -55,13 +55,13 @@ class Distribution(Options):
     )
     name: str = Field(
         default="",
-        description="tpu: name or grpc:// address of the TPU; the machine's own where it is not written.",
+        description="tpu: name or grpc:// address of the TPU; the machine's own TPU if it is not written.",
     )
 
     @model_validator(mode="after")
     def _options_belong_to_kind(self) -> Distribution:
         for option, kinds in _BELONGS_TO.items():
-            # JSON holds them all, at their defaults where nobody wrote them.
+            # JSON holds them all, at their defaults if nobody wrote them.
             written = getattr(self, option) != type(self).model_fields[option].default
             if written and self.kind not in kinds:
                 raise ValueError(
@@ -80,7 +80,7 @@ class Distribution(Options):
         return self.kind == "none"
 
     def parts(self) -> int | None:
-        """Replicas that each batch is divided among; None where only the machine can tell."""
+        """Replicas that each batch is divided among; None if only the machine that trains knows."""
         if self.kind == "mirrored":
             return self.devices
         return {"none": 1, "multi_worker": self.workers, "parameter_server": 1}.get(self.kind)
@@ -107,7 +107,7 @@ ALONE = Distribution.model_construct(kind="none")
 
 
 def distribution_of(options: Mapping[str, Any]) -> Distribution:
-    """The option of a training, as JSON carries it; `none` where it is not there."""
+    """The option of a training, as JSON carries it; `none` if it is not there."""
     written = options.get("distribution")
     return Distribution.model_validate(written) if written else ALONE
 
@@ -116,7 +116,7 @@ def cluster_task(environment: Mapping[str, str]) -> tuple[str, int] | None:
     """The task of a cluster that TF_CONFIG says this process to be: its type and index.
 
     Returns:
-        None where there is no TF_CONFIG, or it names no cluster.
+        None if there is no TF_CONFIG, or it names no cluster.
     """
     config = json.loads(environment.get(TF_CONFIG) or "{}")
     if not config.get("cluster"):
@@ -137,6 +137,6 @@ def is_chief(environment: Mapping[str, str]) -> bool:
     if task is None:
         return True
     cluster = json.loads(environment[TF_CONFIG])["cluster"]
-    # https://www.tensorflow.org/tutorials/distribute/multi_worker_with_keras: worker 0 where none is chief.
+    # https://www.tensorflow.org/tutorials/distribute/multi_worker_with_keras: worker 0 if none is chief.
     first = next(name for name in ("chief", "master", "worker") if name in cluster)
     return task == (first, 0)

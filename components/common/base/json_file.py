@@ -25,7 +25,7 @@ def write(path: str, value: Any, sort_keys: bool = False) -> None:
     """Writes a file beside its place and moves it there; a process that is killed leaves no half of it.
 
     Args:
-        path: The file; its folder is made where there is none.
+        path: The file; its folder is made if there is none.
         value: What to write, as `finite` makes it.
         sort_keys: Whether objects are written in the order of their keys.
     """

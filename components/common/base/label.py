@@ -15,7 +15,7 @@ def features_of(label: Label) -> list[str]:
 
 
 def places(label: Label) -> dict[tuple[str, ...], str]:
-    """Where each feature stands below `data.label` in a config: nowhere deeper, or under its output."""
+    """Path below `data.label` in a config → feature: the empty path, or the name of the output."""
     return {(): label} if isinstance(label, str) else {(output,): name for output, name in label.items()}
 
 

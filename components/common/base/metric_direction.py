@@ -1,10 +1,10 @@
-"""Whether a higher value of a metric is a better one, as far as its name tells."""
+"""Whether a higher value of a metric is a better one, as far as its name says."""
 
 from __future__ import annotations
 
 import re
 
-# Names of TFMA's and tf_keras's metrics; what neither matches has no direction that could be told.
+# Names of TFMA's and tf_keras's metrics; what neither matches has no known direction.
 _LOWER_IS_BETTER = re.compile(
     r"error|loss|entropy|divergence|distance|false|hinge|poisson|missrate|fallout|^f[np]r?$|"
     r"negativelikelihood|minlabelposition|flip|difference|logcosh|(mae|mse|mape|msle|rmse)$"
@@ -23,7 +23,7 @@ def higher_is_better(metric: str) -> bool | None:
         metric: As TFMA has it (MeanSquaredError) or as Keras does (mean_squared_error).
 
     Returns:
-        None where the name does not tell.
+        None if the name does not say.
     """
     name = metric.lower().replace("_", "")
     if _LOWER_IS_BETTER.search(name):

@@ -1,4 +1,4 @@
-"""What labels stand for, as far as the name of the metric that judges them tells."""
+"""What labels stand for, as far as the name of the metric that judges them says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a long piece of work has come, told to whoever listens.
+"""How far a long piece of work has come, reported to whoever listens.
 
 Executors run inside an orchestrator that they know nothing of. On one machine the command line listens
 and draws; elsewhere nobody does, and progress goes to the log.

@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
 
 from components.common.base import json_file
+from components.common.base.errors import ParedownError
+from components.common.data import losses
 
 BALANCED = "balanced"
 # Custom property of `Model` artifacts that were trained with weights: JSON, class → weight.
@@ -18,22 +22,8 @@ PROPERTY = "class_weights"
 # In the folder of the baseline's artifact, whose properties its run_fn cannot set.
 _FILE = "class_weights.json"
 
-# Losses of Keras that measure how far a number is from another, by the name of their function.
-_OF_NUMBERS = frozenset(
-    {
-        "mean_squared_error",
-        "mean_absolute_error",
-        "mean_absolute_percentage_error",
-        "mean_squared_logarithmic_error",
-        "huber",
-        "log_cosh",
-        "poisson",
-        "cosine_similarity",
-    }
-)
 
-
-class ClassWeightsError(Exception):
+class ClassWeightsError(ParedownError):
     """`data.class_weights` do not go with the label or the model."""
 
 
@@ -49,7 +39,7 @@ class ClassWeights:
     by_class: Mapping[int, float]
     names: Mapping[int, str]
 
-    def of(self, labels: np.ndarray) -> np.ndarray:
+    def of(self, labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Weight of each example, float32, by its label."""
         values, inverse = np.unique(labels, return_inverse=True)
         weights = [self.by_class.get(int(value), 1.0) for value in values]
@@ -75,7 +65,7 @@ def read_fact(uri: str) -> str | None:
 
 
 def resolve(
-    asked: str | Mapping[str, float], labels: np.ndarray, label: str, names: Sequence[str] | None
+    asked: str | Mapping[str, float], labels: npt.NDArray[Any], label: str, names: Sequence[str] | None
 ) -> ClassWeights:
     """Weights of the classes of a label.
 
@@ -85,10 +75,10 @@ def resolve(
             Zeng, "Logistic Regression in Rare Events Data" (2001), as in scikit-learn.
         labels: Of the train split, numbers; (examples,).
         label: Name of the feature, for errors.
-        names: Name of each class where the label is a string, in the order of their numbers.
+        names: Name of each class if the label is a string, in the order of their numbers.
 
     Raises:
-        ClassWeightsError: Where the label has no classes, a class has no example, or there is no such class.
+        ClassWeightsError: If the label has no classes, a class has no example, or there is no such class.
     """
     if labels.ndim != 1:
         raise ClassWeightsError(
@@ -117,46 +107,34 @@ def resolve(
     unknown = sorted(set(asked) - set(by_name))
     if unknown:
         raise ClassWeightsError(
-            f"data.class_weights: {', '.join(map(repr, unknown))} is no class of label {label!r}, which has "
+            f"data.class_weights: {', '.join(map(repr, unknown))} is not a class of label {label!r}, which has "
             f"{', '.join(map(repr, by_name))}"
         )
     return ClassWeights({by_name[name]: float(weight) for name, weight in asked.items()}, named)
 
 
 def refuse_other_tasks(model: Any) -> None:
-    """Refuses a compiled model whose labels are no classes.
+    """Refuses a compiled model whose labels are not classes.
 
     Args:
         model: As build_model returns it.
 
     Raises:
-        ClassWeightsError: Where it has several outputs, or its loss is that of a regression.
+        ClassWeightsError: If it has several outputs, or its loss is that of a regression.
     """
     if len(model.outputs) != 1:
         raise ClassWeightsError(
             f"data.class_weights weigh classes of one label, and the model has {len(model.outputs)} outputs; "
             "leave class_weights out, or give the outputs' losses weights in build_model (loss_weights)"
         )
-    loss = getattr(model, "loss", None)
-    name = _loss_name(loss)
-    if name in _OF_NUMBERS:
+    loss = getattr(model, "loss", None)  # an imported model need not be compiled
+    try:
+        task, _ = losses.task_of(loss)
+    except ValueError:  # of a name that Keras does not know, which training refuses
+        return
+    if task == losses.REGRESSION:
+        name, _ = losses.keras_function(*tf.nest.flatten(loss))
         raise ClassWeightsError(
             f"data.class_weights weigh classes, and build_model compiles with {name}, the loss of a "
             "regression; leave class_weights out"
         )
-
-
-def _loss_name(loss: Any) -> str | None:
-    """Name of the function of a loss of Keras, however it was written."""
-    import tf_keras
-
-    if isinstance(loss, dict | list | tuple):
-        values = list(loss.values()) if isinstance(loss, dict) else list(loss)
-        return _loss_name(values[0]) if len(values) == 1 else None
-    if isinstance(loss, str):
-        try:
-            loss = tf_keras.losses.get(loss)
-        except ValueError:
-            return None
-    function = getattr(loss, "fn", loss)
-    return getattr(function, "__name__", None)

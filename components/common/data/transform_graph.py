@@ -6,15 +6,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
-from components.common.data.examples import InputSpec
+from components.common.base.errors import ParedownError
+from components.common.data.model_inputs import InputSpec
 
 # Raw examples that are transformed at a time.
 _TOGETHER = 1024
 
 
-class TransformError(Exception):
+class TransformError(ParedownError):
     """A transform graph does not give what the model takes; the message names the feature."""
 
 
@@ -36,7 +38,7 @@ class TransformGraph:
     def tracked(self) -> Any:
         """What a module that is saved has to hold: the graph's tables and their vocabularies.
 
-        Not the layer, which Keras would trace anew through AutoGraph: 13 of 19 seconds for the taxi trips.
+        Not the layer, which Keras would trace again through AutoGraph: 13 of 19 seconds for the taxi trips.
         """
         return self._layer._saved_model_loader_tracked_dict
 
@@ -49,7 +51,7 @@ class TransformGraph:
             features: Transformed features.
 
         Raises:
-            TransformError: Where the graph does not make one of them.
+            TransformError: If the graph does not make one of them.
         """
         wanted = set(features)
         missing = wanted - self._made_without(None)
@@ -60,7 +62,7 @@ class TransformGraph:
         }
 
     def _made_without(self, left_out: str | None) -> set[str]:
-        """Transformed features that can be made where one raw feature is not given."""
+        """Transformed features that can be made if one raw feature is not given."""
         given = {name: spec for name, spec in self._raw_spec.items() if name != left_out}
 
         def transform(examples: Any) -> set[str]:
@@ -89,7 +91,7 @@ class TransformGraph:
 
     def transform_records(
         self, records: list[bytes], inputs: Mapping[str, InputSpec]
-    ) -> dict[str, np.ndarray]:
+    ) -> dict[str, npt.NDArray[Any]]:
         """The same of serialized raw examples, as arrays in the order of `records`."""
         spec = self.raw_spec(inputs)
 
@@ -110,7 +112,7 @@ class TransformGraph:
             records: (batch,) strings.
 
         Returns:
-            Feature → (batch, …) tensor; padded where an example has fewer values than another.
+            Feature → (batch, …) tensor; padded if an example has fewer values than another.
         """
         made = self._layer(tf.io.parse_example(records, self._raw_spec))
         return {name: _dense(value) for name, value in made.items()}

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from components.common.base.errors import ParedownError
 from components.common.base.texts import listed
 
 # Beside the TFLite file: one class a line, in the order of the model's outputs.
 LABELS_FILE = "labels.txt"
 
 
-class VocabularyError(Exception):
+class VocabularyError(ParedownError):
     """Labels and classes do not fit; the message names them."""
 
 
@@ -29,7 +31,7 @@ class Vocabulary:
 
     names: tuple[str, ...]
 
-    def indices(self, values: Any, label: str, split: str) -> np.ndarray:
+    def indices(self, values: Any, label: str, split: str) -> npt.NDArray[Any]:
         """Index of each label's class.
 
         Args:
@@ -41,7 +43,7 @@ class Vocabulary:
             int64 array of the same shape.
 
         Raises:
-            VocabularyError: Where a value is no class.
+            VocabularyError: If a value is not a class.
         """
         values = np.asarray(values, dtype=object)
         known = {name.encode(): index for index, name in enumerate(self.names)}
@@ -74,7 +76,7 @@ def of_schema(schema: Any, label: str) -> Vocabulary:
         label: The feature.
 
     Raises:
-        VocabularyError: Where the schema has no domain for it: SchemaGen writes none of more than 100
+        VocabularyError: If the schema has no domain for it: SchemaGen writes none of more than 100
             values, and Transform none of what it makes.
     """
     shared = {domain.name: domain for domain in schema.string_domain}
@@ -97,8 +99,8 @@ def _refuse_other_than_lines(names: Iterable[str], label: str) -> None:
     wrong = sorted(name for name in names if not name.strip() or len(name.splitlines()) != 1)
     if wrong:
         raise VocabularyError(
-            f"label {label!r} has {_listed(wrong)}, which are no names of classes: these are one line of text "
-            f"each, as {LABELS_FILE} lists them; mend the data"
+            f"label {label!r} has {_listed(wrong)}, which cannot be names of classes: each is one line of text "
+            f"in {LABELS_FILE}; fix the data"
         )
 
 
@@ -110,7 +112,7 @@ def refuse_other_outputs(names: Sequence[str], output_shape: Any) -> None:
         output_shape: As Keras has it, with the batch dimension: (None, units).
 
     Raises:
-        VocabularyError: Where the number of units differs; one unit is right for two classes.
+        VocabularyError: If the number of units differs; one unit is right for two classes.
     """
     if isinstance(output_shape, list | dict):
         raise VocabularyError(
@@ -121,7 +123,7 @@ def refuse_other_outputs(names: Sequence[str], output_shape: Any) -> None:
         return
     raise VocabularyError(
         f"the model has {units} outputs, and the label {len(names)} classes: {_listed(names)}; give the last "
-        f"layer {len(names)} units, or mend data.classes"
+        f"layer {len(names)} units, or fix data.classes"
     )
 
 

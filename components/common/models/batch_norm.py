@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tf_keras
 
 from components.common.models import layer_weights
@@ -133,7 +134,7 @@ def fold(
     return copy
 
 
-def _affine(norm: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _affine(norm: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
     """Factor, shift and mean of a BatchNormalization at inference, each (channels,)."""
     mean, variance = norm.moving_mean.numpy(), norm.moving_variance.numpy()
     gamma = norm.gamma.numpy() if norm.scale else np.ones_like(mean)

@@ -7,8 +7,10 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from components.common.base.errors import ParedownError
 
-class GraftingError(Exception):
+
+class GraftingError(ParedownError):
     """A model has no graph of layers that could be put into another one."""
 
 
@@ -26,7 +28,7 @@ def graft(trunk: tf_keras.Model, inputs: Any) -> Any:
         The output tensors, as `trunk.outputs`; a single one as it is.
 
     Raises:
-        GraftingError: Where the model is subclassed.
+        GraftingError: If the model is subclassed.
     """
     copies: dict[int, tf_keras.layers.Layer] = {}
     outputs = _apply(trunk, tf.nest.flatten(inputs), copies)
@@ -40,7 +42,7 @@ def flatten(model: tf_keras.Model) -> tf_keras.Model:
         model: Functional or Sequential; not changed.
 
     Raises:
-        GraftingError: Where it, or a model inside it, is subclassed.
+        GraftingError: If it, or a model inside it, is subclassed.
     """
     inputs = [
         tf_keras.layers.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)

@@ -7,7 +7,7 @@ from typing import Any
 
 import tf_keras
 
-from components.common.models import compilation, model_format, saved_models, user_module
+from components.common.models import compilation, model_format, saved_models, saved_weights, user_module
 from components.common.models.saved_models import SavedModelError
 
 # Where `ModelDefinition.source` has it: path, kind (path or weights), format, sha256, signature, inputs and
@@ -20,22 +20,22 @@ def load(
 ) -> tf_keras.Model:
     """Loads the model that a source says.
 
-    Its inputs have the names of features where `inputs` gives them. Where `module` has build_model, that is
+    Its inputs have the names of features if `inputs` gives them. If `module` has build_model, that is
     what loss, metrics and optimizer come from; else it is compiled as it was when it was saved.
 
     Args:
         source: As `KEY` says.
-        module: Dotted name of the user's module; empty where there is none.
+        module: Dotted name of the user's module; empty if there is none.
         hparams: For build_model.
         compiled: Whether it must be compiled.
 
     Raises:
-        UserModuleError: Where the model does not load, or cannot be compiled.
+        UserModuleError: If the model does not load, or cannot be compiled.
     """
     path = source["path"]
     if source["kind"] == "weights":
         model = user_module.build(module, "build_model", dict(hparams), compiled)
-        saved_models.load_weights(path, model, source["sha256"])
+        saved_weights.load(path, model, source["sha256"])
     else:
         model = _load_whole(source, module, hparams, compiled)
     return rename_inputs(model, source["inputs"], path)
@@ -92,7 +92,7 @@ def rename_inputs(model: tf_keras.Model, names: Mapping[str, str], path: str) ->
         A model of the same layers, with compiled loss, metrics and optimizer.
 
     Raises:
-        SavedModelError: Where there is no such input, or a layer has the new name already.
+        SavedModelError: If there is no such input, or a layer has the new name already.
     """
     for name in names:
         if name not in model.input_names:

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import tf_keras
 
+from components.common.base.errors import ParedownError
 from components.common.base.layer_names import matches
 from components.common.models import layer_weights
 
 
-class LayerSelectionError(Exception):
+class LayerSelectionError(ParedownError):
     """The patterns of layers select nothing that a step can work on."""
 
 
@@ -33,12 +34,12 @@ def select(
         model: Whose layers to choose among.
         include: Patterns of layers to take.
         exclude: Patterns of layers to leave alone; they win over `include`.
-        possible: Whether a layer that is no model itself can be worked on.
+        possible: Whether a layer that is not a model itself can be worked on.
         done: What is done to layers, for messages: "pruned".
         otherwise: What those are that are left out, for messages: "dense".
 
     Raises:
-        LayerSelectionError: Where a pattern matches no layer that can be worked on, or a model inside
+        LayerSelectionError: If a pattern matches no layer that can be worked on, or a model inside
             the model is selected.
     """
     nested = [layer.name for layer in model.layers if is_nested(layer)]

@@ -90,7 +90,7 @@ def kernel_of(layer: tf_keras.layers.Layer) -> Any:
     Taken from `weights`: inside quantization-aware wrappers the attribute `kernel` is symbolic.
 
     Raises:
-        ValueError: Where the layer has none.
+        ValueError: If the layer has none.
     """
     by_name: dict[str, Any] = {}
     for weight in layer.weights:

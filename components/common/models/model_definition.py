@@ -9,6 +9,7 @@ from typing import Any
 import tf_keras
 
 from components.common.models import imported_model, pretrained, user_module
+from components.common.models.trunk import Trunk
 
 
 @dataclass(frozen=True)
@@ -16,9 +17,9 @@ class ModelDefinition:
     """What the `model` section of a config says about models.
 
     Attributes:
-        module: Dotted name of the user's module; empty where there is none.
+        module: Dotted name of the user's module; empty if there is none.
         hparams: Hyperparameters for its functions.
-        source: What the baseline begins with besides; empty where build_model makes all of it.
+        source: What the baseline begins with besides; empty if build_model makes all of it.
     """
 
     module: str
@@ -26,14 +27,14 @@ class ModelDefinition:
     source: Mapping[str, Any] = field(default_factory=dict)
 
     def build(self, function: str = "build_model", compiled: bool = True) -> tf_keras.Model:
-        """Builds a model anew.
+        """Builds a new model.
 
         Args:
             function: `build_model`, or the name of a student's function.
             compiled: Whether it must be compiled.
 
         Raises:
-            UserModuleError: Where there is no such function, or it returns something else.
+            UserModuleError: If there is no such function, or it returns something else.
         """
         imported = self.source.get(imported_model.KEY)
         if imported and function == "build_model":
@@ -42,17 +43,17 @@ class ModelDefinition:
             return pretrained.build(self.module, self.hparams, self.source["pretrained"])
         return user_module.build(self.module, function, dict(self.hparams), compiled)
 
-    def trunk_of(self, model: tf_keras.Model) -> pretrained.Trunk | None:
-        """Finds and freezes the pretrained layers in a model that `build` returned; None where there are none.
+    def trunk_of(self, model: tf_keras.Model) -> Trunk | None:
+        """Finds and freezes the pretrained layers in a model that `build` returned; None if there are none.
 
         Raises:
-            PretrainedError: Where patterns of layers to freeze match none.
+            PretrainedError: If patterns of layers to freeze match none.
         """
         options = self.source.get("pretrained")
         if not options:
             return None
         base = pretrained.trunk(options, self.custom_objects())
-        return pretrained.Trunk(model, base, options)
+        return Trunk(model, base, options)
 
     def custom_objects(self) -> dict[str, Any]:
         """Classes and functions that Keras needs to load the models, by name."""

@@ -24,10 +24,10 @@ import tf_keras
 from components.common.base import json_file
 from components.common.base.file_hashes import MODEL_FOLDERS
 from components.common.base.label import Label
-from components.common.data.examples import InputSpec, match_features
+from components.common.base.layer_names import plain_name
+from components.common.data.model_inputs import InputSpec, match_features
 from components.common.models import strategy
 from components.common.models.invariants import Invariants
-from components.common.models.layer_weights import plain_name
 from components.common.models.stock_layers import without_autograph
 from components.common.tflite.tflite_file import SIGNATURE
 

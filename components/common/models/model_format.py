@@ -1,4 +1,4 @@
-"""What a model's file holds, told without TensorFlow, and its content as SHA-256.
+"""What a model's file holds, found without TensorFlow, and its content as SHA-256.
 
 Formats of Keras are described in https://www.tensorflow.org/guide/keras/save_and_serialize, the SavedModel in
 https://www.tensorflow.org/guide/saved_model.
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.common.base import file_hashes
+from components.common.base.errors import ParedownError
 
 KERAS = "keras"  # .keras, a zip archive
 HDF5 = "h5"
@@ -35,7 +36,7 @@ _ACCEPTED = (
     "build_model"
 )
 _KERAS_3 = (
-    "was saved by Keras {version}, whose layers TFMOT cannot optimize; where it was made, write "
+    "was saved by Keras {version}, whose layers TFMOT cannot optimize. In the environment that made it, write "
     "model.save_weights('model.weights.h5') and give the same architecture in tf_keras (module with build_model, "
     "import: {{weights: model.weights.h5}}), or, to quantize alone, model.export('model') and import that folder"
 )
@@ -46,8 +47,8 @@ NOT_COMPILED = (
 )
 
 
-class ModelFormatError(Exception):
-    """A file or folder is no model that can be used; the message continues its name."""
+class ModelFormatError(ParedownError):
+    """A file or folder is not a model that can be used; the message continues its name."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ class ModelFormat:
         root: What names in the digest are relative to.
         files: All the files that it consists of, sorted.
         executes: Whether it holds a Lambda layer: Python code, which runs when the model is loaded.
-        compiled: Whether it says loss and optimizer; None where that is not known before it is loaded.
-        foreign: Names of classes and functions in it that are not Keras's own, as far as the file tells.
+        compiled: Whether it says loss and optimizer; None if that is not known before it is loaded.
+        foreign: Names of classes and functions in it that are not Keras's own, as far as the file says.
     """
 
     kind: str
@@ -78,7 +79,7 @@ def recognise(path: str | os.PathLike[str]) -> ModelFormat:
         path: A file, the folder of a SavedModel, or the prefix of a checkpoint's files.
 
     Raises:
-        ModelFormatError: Where that is no model, is damaged, or was saved by Keras 3.
+        ModelFormatError: If that is not a model, is damaged, or was saved by Keras 3.
     """
     path = Path(path)
     try:
@@ -166,7 +167,7 @@ def _file(path: Path) -> ModelFormat:
             "is a pickle, which runs any code when it is loaded and is not loaded here; write "
             f"{_ACCEPTED}, which model.save writes"
         )
-    raise ModelFormatError(f"is no model: write {_ACCEPTED}")
+    raise ModelFormatError(f"is not a model; write {_ACCEPTED}")
 
 
 def _hdf5(path: Path) -> ModelFormat:

@@ -8,30 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import tensorflow as tf
 import tf_keras
 
 from components.common.base.layer_names import plain_name
+from components.common.data.losses import MULTICLASS, MULTILABEL, REGRESSION, TASKS, keras_function
 
-MULTICLASS, MULTILABEL, REGRESSION = "multiclass", "multilabel", "regression"
-
-# Keras's losses by the name of their function.
-_TASKS = {
-    "sparse_categorical_crossentropy": MULTICLASS,
-    "categorical_crossentropy": MULTICLASS,
-    "categorical_focal_crossentropy": MULTICLASS,
-    "kl_divergence": MULTICLASS,
-    "binary_crossentropy": MULTILABEL,
-    "binary_focal_crossentropy": MULTILABEL,
-    "mean_squared_error": REGRESSION,
-    "mean_absolute_error": REGRESSION,
-    "mean_absolute_percentage_error": REGRESSION,
-    "mean_squared_logarithmic_error": REGRESSION,
-    "huber": REGRESSION,
-    "log_cosh": REGRESSION,
-    "poisson": REGRESSION,
-    "cosine_similarity": REGRESSION,
-}
 PROBABILITIES = {"softmax": MULTICLASS, "sigmoid": MULTILABEL}
 # Layers that hand on what their input went through.
 _PASSING = ("Reshape", "Flatten", "Permute", "Dropout")
@@ -68,9 +49,9 @@ class OutputKind:
     Attributes:
         name: Of the output, which is that of its layer.
         shape: Without the batch dimension.
-        loss: Name of Keras's function that it is compiled with; empty where it is none of Keras's own.
-        task: multiclass, multilabel or regression, as the loss says; None where it does not.
-        end: Name of the activation that it went through; None where the last layer has none.
+        loss: Name of Keras's function that it is compiled with; empty if it is none of Keras's own.
+        task: multiclass, multilabel or regression, as the loss says; None if it does not.
+        end: Name of the activation that it went through; None if the last layer has none.
         trained: Whether it has a loss at all, or will get one: an imported model need not be compiled.
     """
 
@@ -87,15 +68,16 @@ class OutputKind:
         return self.task == REGRESSION and self.end not in PROBABILITIES
 
     def label_misfit(self, label: str, width: int) -> str | None:
-        """Why a label does not go with it, and what to write instead; None where it does, as far as is known.
+        """Why a label does not go with it, and what to write instead; None if it does, as far as is known.
 
         Args:
             label: The feature.
             width: Number of its values in an example.
         """
-        if not self.loss or not self.shape or None in self.shape:
+        shape = [size for size in self.shape if size is not None]
+        if not self.loss or not shape or len(shape) < len(self.shape):
             return None
-        units = self.shape[-1]
+        units = shape[-1]
         has = f"label {label!r} has {_values(width)} in an example, and output {self.name!r}"
         if self.loss == _SPARSE_LOSS:
             if units == 1:
@@ -103,15 +85,15 @@ class OutputKind:
                     f"output {self.name!r} has one unit, and {self.loss} needs one for each class; compile with "
                     "binary_crossentropy, or let the last layer have as many units as there are classes"
                 )
-            taken = math.prod(self.shape[:-1])
+            taken = math.prod(shape[:-1])
             if width == taken:
                 return None
             return (
                 f"{has} of shape {self.shape} takes {_values(taken)}, the index of a class, with {self.loss}; "
-                "give the index, or compile with categorical_crossentropy, or binary_crossentropy where several "
+                "give the index, or compile with categorical_crossentropy, or binary_crossentropy if several "
                 "classes can hold at once"
             )
-        taken = math.prod(self.shape)
+        taken = math.prod(shape)
         if width != taken:
             instead = f"let the last layer have {_units(width)}, or the label {_values(taken)}"
             if width == 1 and self.task == MULTICLASS:
@@ -125,11 +107,11 @@ class OutputKind:
         return None
 
     def metric_misfit(self, metric: str, width: int | None) -> str | None:
-        """Why a metric would say nothing of it, and what to write instead; None where it may say something.
+        """Why a metric would say nothing of it, and what to write instead; None if it may say something.
 
         Args:
             metric: Class name.
-            width: Number of the label's values in an example; None where it is not known.
+            width: Number of the label's values in an example; None if it is not known.
         """
         if self.is_regression and _OF_CLASSES.search(metric):
             return (
@@ -147,7 +129,7 @@ class OutputKind:
         if metric in _INDEX_METRICS and width != 1:
             return (
                 f"{metric} takes the index of a class, and the label of output {self.name!r} has {width} values; "
-                "write CategoricalAccuracy, or BinaryAccuracy where several classes can hold at once"
+                "write CategoricalAccuracy, or BinaryAccuracy if several classes can hold at once"
             )
         if metric in (*_ONE_HOT_METRICS, *_VALUE_METRICS) and width != units:
             return (
@@ -180,13 +162,13 @@ def kinds(model: tf_keras.Model) -> list[OutputKind]:
     """The outputs of a functional or Sequential model, in its order."""
     found = []
     for name, tensor, own in zip(model.output_names, model.outputs, losses_of(model), strict=True):
-        function, _ = _keras_function(own)
+        function, _ = keras_function(own)
         found.append(
             OutputKind(
                 plain_name(name),
                 tuple(tensor.shape[1:]),
                 function,
-                _TASKS.get(function),
+                TASKS.get(function),
                 activation_of(tensor),
                 own is not None or not model._is_compiled,
             )
@@ -194,41 +176,8 @@ def kinds(model: tf_keras.Model) -> list[OutputKind]:
     return found
 
 
-def _keras_function(loss: Any) -> tuple[str, Any]:
-    """Name of the function of a loss of Keras's own, empty for another, and the loss as an object."""
-    if loss is None:
-        return "", None
-    loss = tf_keras.losses.get(loss)
-    function = getattr(loss, "fn", loss)
-    name = getattr(function, "__name__", "")
-    if name not in _TASKS or getattr(tf_keras.losses, name, None) is not function:
-        return "", loss
-    return name, loss
-
-
-def task_of(loss: Any) -> tuple[str | None, bool]:
-    """What a compiled loss says of a model's outputs.
-
-    Args:
-        loss: What a model with one output was compiled with: a name, an object, a function, or one of
-            these in a list or a dictionary.
-
-    Returns:
-        multiclass, multilabel or regression, None where the loss is none of Keras's own; and whether
-        the loss takes logits.
-    """
-    given = [loss for loss in tf.nest.flatten(loss) if loss is not None]
-    if len(given) != 1:
-        return None, False
-    name, loss = _keras_function(given[0])
-    if not name:
-        return None, False
-    from_logits = isinstance(loss, tf_keras.losses.Loss) and loss.get_config().get("from_logits", False)
-    return _TASKS[name], bool(from_logits)
-
-
 def activation_of(tensor: Any) -> str | None:
-    """Name of the activation that an output of a model went through; None where its last layer has none."""
+    """Name of the activation that an output of a model went through; None if its last layer has none."""
     node = tensor.node
     while True:
         layer, kind = node.layer, type(node.layer).__name__

@@ -1,4 +1,4 @@
-"""Mixed precision: layers compute in 16 bits while training, where the devices are faster at it.
+"""Mixed precision: layers compute in 16 bits while training, if the devices are faster at it.
 
 Micikevicius et al., "Mixed Precision Training" (2018), https://arxiv.org/abs/1710.03740;
 https://www.tensorflow.org/guide/mixed_precision.
@@ -13,24 +13,26 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from components.common.base.errors import ParedownError
+
 FLOAT32 = "float32"
 # Policy → types of devices that have arithmetic for it.
 _DEVICES = {"mixed_float16": ("GPU",), "mixed_bfloat16": ("GPU", "TPU")}
 
 
-class PrecisionError(Exception):
+class PrecisionError(ParedownError):
     """A model trained in mixed precision has layers that cannot be taken back to float32."""
 
 
 def usable(asked: str) -> str:
-    """The policy to train with: the one that is asked for, where a device has arithmetic for it."""
+    """The policy to train with: the one that is asked for, if a device has arithmetic for it."""
     found = {device.device_type for device in tf.config.list_physical_devices()}
     found |= {device.device_type for device in tf.config.list_logical_devices()}  # a TPU is no physical one
     return asked if asked == FLOAT32 or found.intersection(_DEVICES[asked]) else FLOAT32
 
 
 def note(asked: str, used: str) -> str:
-    """Why a policy is not used; empty where it is."""
+    """Why a policy is not used; empty if it is."""
     if asked == used:
         return ""
     return (
@@ -62,7 +64,7 @@ def in_float32(model: tf_keras.Model, custom_objects: Mapping[str, Any]) -> tf_k
         custom_objects: The user's layers and functions, by name.
 
     Raises:
-        PrecisionError: Where a layer keeps to another type.
+        PrecisionError: If a layer keeps to another type.
     """
     with tf_keras.utils.custom_object_scope(dict(custom_objects)):
         plain = type(model).from_config(_without_policies(model.get_config()))

@@ -1,23 +1,21 @@
-"""The trunk of a pretrained model, and models that are built on it: transfer learning."""
+"""A pretrained model, its trunk, and models that are built on it: transfer learning."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tf_keras
 
 from components.common.base.errors import describe
-from components.common.base.layer_names import matches
 from components.common.base.near_names import nearest
-from components.common.models import freezing, grafting, saved_models, user_module
-from components.common.models.freezing import FreezingError, Frozen
+from components.common.models import grafting, saved_models, saved_weights, user_module
 from components.common.models.saved_models import SavedModelError
 from components.common.models.user_module import UserModuleError
 
-_BATCH_NORM = tf_keras.layers.BatchNormalization
 _LISTED = 6  # layers in a message
 
 
@@ -25,7 +23,7 @@ class PretrainedError(UserModuleError):
     """A pretrained model cannot be used.
 
     Attributes:
-        option: The key of `model.pretrained` that is at fault; empty where it is none.
+        option: The key of `model.pretrained` that is at fault; empty if it is none.
     """
 
     def __init__(self, message: str, option: str = ""):
@@ -34,7 +32,7 @@ class PretrainedError(UserModuleError):
 
 
 def load(options: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> tf_keras.Model:
-    """Loads the pretrained model as it is, each time anew; its layers can all be trained.
+    """Loads the pretrained model as it is, again each time; its layers can all be trained.
 
     Args:
         options: As in `model.pretrained`, and `file` and `sha256`, the file's or folder's content when the run
@@ -45,7 +43,7 @@ def load(options: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = 
         A functional model without models inside.
 
     Raises:
-        PretrainedError: Where the file is missing, has changed, or is not of such a model.
+        PretrainedError: If the file is missing, has changed, or is not of such a model.
     """
     file = options["file"]
     if options["path"]:
@@ -63,7 +61,7 @@ def load(options: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = 
         model = _application(options)
         if file:
             try:
-                saved_models.load_weights(file, model, options["sha256"], _made(options))
+                saved_weights.load(file, model, options["sha256"], _made(options))
             except SavedModelError as error:
                 raise PretrainedError(str(error), "weights") from error
     try:
@@ -77,7 +75,7 @@ def load(options: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = 
 
 
 def _made(options: Mapping[str, Any]) -> str:
-    """An application as `load_weights` tells of it; braces of its options are not for formatting."""
+    """The error of an application whose weights do not fit, for `saved_weights.load`; braces are escaped."""
     written = json.dumps(options["options"], sort_keys=True).replace("{", "{{").replace("}", "}}")
     return (
         f"application {options['application']} with options {written}: {{reason}}; write the options "
@@ -102,9 +100,9 @@ def _application(options: Mapping[str, Any]) -> tf_keras.Model:
 
 
 def trunk(options: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> tf_keras.Model:
-    """The pretrained model up to the layer that `cut_at` names, loaded anew.
+    """The pretrained model up to the layer that `cut_at` names, loaded again.
 
-    Without `cut_at`, it ends before its last Dense layer where no layer with weights follows that, a
+    Without `cut_at`, it ends before its last Dense layer if no layer with weights follows it, a
     classifier's; else it is whole.
 
     Args:
@@ -112,7 +110,7 @@ def trunk(options: Mapping[str, Any], custom_objects: Mapping[str, Any] | None =
         custom_objects: The user's layers and functions, by name.
 
     Raises:
-        PretrainedError: As `load`, and where there is no layer of the name.
+        PretrainedError: As `load`, and if there is no layer of the name.
     """
     model = load(options, custom_objects)
     name = options["cut_at"]
@@ -132,7 +130,7 @@ def trunk(options: Mapping[str, Any], custom_objects: Mapping[str, Any] | None =
 
 
 def _before_classifier(model: tf_keras.Model) -> Any:
-    """What the last Dense layer takes, where that is a classifier and there are weights before it."""
+    """What the last Dense layer takes, if that is a classifier and there are weights before it."""
     with_weights = [layer for layer in model.layers if layer.weights]
     if len(with_weights) < 2 or len(model.outputs) > 1:
         return None
@@ -144,7 +142,7 @@ def build(module: str, hparams: Mapping[str, Any], options: Mapping[str, Any]) -
     """Builds the baseline on the trunk: by build_model(hparams, pretrained), or with the head of the options.
 
     Args:
-        module: The user's; empty where there is none, and a head in the options.
+        module: The user's; empty if there is none, and a head in the options.
         hparams: For build_model.
         options: As `load` takes them.
 
@@ -152,8 +150,8 @@ def build(module: str, hparams: Mapping[str, Any], options: Mapping[str, Any]) -
         A compiled model without models inside; it begins with the trunk's weights.
 
     Raises:
-        PretrainedError: Where the trunk cannot be loaded, or is not used as it is.
-        UserModuleError: Where build_model does not give a compiled model.
+        PretrainedError: If the trunk cannot be loaded, or is not used as it is.
+        UserModuleError: If build_model does not give a compiled model.
     """
     trunks: list[tf_keras.Model] = []
 
@@ -171,7 +169,7 @@ def build(module: str, hparams: Mapping[str, Any], options: Mapping[str, Any]) -
 
 
 def _with_head(base: tf_keras.Model, classes: int, dropout: float) -> tf_keras.Model:
-    """A classifier on a trunk: global average pooling where it has places, dropout, softmax."""
+    """A classifier on a trunk: global average pooling if it has places, dropout, softmax."""
     layers = tf_keras.layers
     if len(base.outputs) > 1:
         raise PretrainedError(
@@ -191,7 +189,7 @@ def _with_head(base: tf_keras.Model, classes: int, dropout: float) -> tf_keras.M
 
 
 def _refuse_other_use(model: tf_keras.Model, base: tf_keras.Model) -> None:
-    """Raises a PretrainedError where a model holds the trunk as one layer, not at all, or without its weights."""
+    """Raises a PretrainedError if a model holds the trunk as one layer, not at all, or without its weights."""
     if grafting.is_nested(model):
         raise PretrainedError(
             "build_model returned a model inside a model, which TFMOT cannot optimize: write "
@@ -214,7 +212,7 @@ def _refuse_other_use(model: tf_keras.Model, base: tf_keras.Model) -> None:
             )
 
 
-def _equal(one: np.ndarray, other: np.ndarray) -> bool:
+def _equal(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
     return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
 
 
@@ -222,70 +220,3 @@ def trunk_layers(model: tf_keras.Model, base: tf_keras.Model) -> list[str]:
     """Names of a model's layers with weights that are the trunk's."""
     known = {layer.name for layer in base.layers}
     return [layer.name for layer in model.layers if layer.weights and layer.name in known]
-
-
-class Trunk:
-    """The trunk within a model: what of it trains, and when.
-
-    Attributes:
-        layers: Names of its layers with weights.
-    """
-
-    def __init__(self, model: tf_keras.Model, base: tf_keras.Model, options: Mapping[str, Any]):
-        """Freezes what the options say.
-
-        Args:
-            model: As `build` returns it; its layers' `trainable` is changed.
-            base: The trunk.
-            options: `freeze` and `freeze_batch_norm` of `model.pretrained`.
-
-        Raises:
-            PretrainedError: Where a pattern matches no layer of the trunk.
-        """
-        self._model = model
-        self.layers = trunk_layers(model, base)
-        self._frozen = Frozen(model)
-        self._frozen.freeze(self._matching(options["freeze"], "freeze"))
-        self._kept: set[str] = set()
-        if options["freeze_batch_norm"]:
-            self._kept = {n for n in self.layers if isinstance(model.get_layer(n), _BATCH_NORM)}
-            self._frozen.freeze(self._kept)
-
-    def _matching(self, patterns: Sequence[str], option: str) -> list[str]:
-        for pattern in patterns:
-            try:
-                freezing.refuse_unmatched(pattern, self.layers)
-            except FreezingError as error:
-                raise PretrainedError(f"{error} of the trunk", option) from error
-        return [name for name in self.layers if matches(name, patterns)]
-
-    def unfreeze(self, patterns: Sequence[str]) -> None:
-        """Lets layers train from now on, but BatchNormalization that is to stay as it is.
-
-        Raises:
-            PretrainedError: Where a pattern matches no layer that is frozen and may be unfrozen.
-        """
-        able = [name for name in self._frozen.names() if name not in self._kept]
-        for pattern in patterns:
-            if not any(matches(name, [pattern]) for name in able):
-                if any(matches(name, [pattern]) for name in self._kept):
-                    why = (
-                        f"{pattern!r} matches BatchNormalization alone, which stays as it is; write pretrained: "
-                        "{freeze_batch_norm: false} to train it"
-                    )
-                else:
-                    known = ", ".join(able) or "none"
-                    why = f"pattern {pattern!r} matches no layer that is frozen by then; those are {known}"
-                raise PretrainedError(why, "unfreeze")
-        self._frozen.thaw(name for name in able if matches(name, patterns))
-
-    def trained(self) -> list[str]:
-        """Names of its layers that train now."""
-        frozen = set(self._frozen.names())
-        return [
-            name for name in self.layers if name not in frozen and self._model.get_layer(name).trainable
-        ]
-
-    def release(self) -> None:
-        """Unfreezes all: the steps that follow train what they are told to, not what this training did."""
-        self._frozen.thaw_all()

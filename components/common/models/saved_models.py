@@ -1,4 +1,4 @@
-"""Models that somebody else saved: Keras files, SavedModels, weights."""
+"""Whole models that somebody else saved: Keras files and SavedModels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-import h5py
 import tensorflow as tf
 import tf_keras
 from google.protobuf.message import DecodeError
@@ -22,7 +21,7 @@ from components.common.models.user_module import UserModuleError
 from components.common.tflite.tflite_file import SIGNATURE
 
 # What Keras and TensorFlow raise for files that are broken, or made of classes that they do not know.
-_UNREADABLE = (
+UNREADABLE = (
     OSError,
     ValueError,
     TypeError,
@@ -38,10 +37,7 @@ _UNREADABLE = (
 _UNKNOWN = re.compile(
     r"(?:Unknown [^:]*: |Could not locate \w+ |Cannot deserialize object of type )['`]([^'`]+)['`]"
 )
-_LONGEST = 300
-# How weights that do not fit are told of: what model they were to go into, and what to change.
-_BUILT = "the model that build_model returns: {reason}; build the model that the weights were saved from"
-
+LONGEST = 300
 Result = TypeVar("Result")
 
 
@@ -74,16 +70,16 @@ def holds_layers(model: tf_keras.Model) -> bool:
 
 @contextlib.contextmanager
 def local_copy(path: str) -> Iterator[str]:
-    """A local path of a model while it is being read: the path itself, or a copy of what stands at a URI.
+    """A local path of a model while it is being read: the path itself, or a copy of what is at a URI.
 
     Raises:
-        SavedModelError: Where there is nothing at a URI.
+        SavedModelError: If there is nothing at a URI.
     """
     if "://" not in path:
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="paredown-") as folder:
-        yield _reading(path, lambda: _copied(path, folder))
+        yield reading(path, lambda: _copied(path, folder))
 
 
 def _copied(uri: str, folder: str) -> str:
@@ -131,17 +127,17 @@ def load(
     Args:
         path: A Keras file or the folder of a SavedModel; local, or a URI.
         custom_objects: Classes and functions that are not Keras's own, by name.
-        signature: Takes a SavedModel by this signature, as operations without layers; where it is None, with
+        signature: Takes a SavedModel by this signature, as operations without layers; if it is None, with
             its layers if it has them, else by `serving_default`.
         safe_mode: Refuses a model that holds Python code of its own, a Lambda layer.
-        compiled: Whether to compile it as it was when it was saved, where it was.
-        sha256: What `model_format.digest` has to be; any where it is empty.
+        compiled: Whether to compile it as it was when it was saved, if it was.
+        sha256: What `model_format.digest` has to be; any if it is empty.
 
     Returns:
         The model, built, with inputs and outputs as the file names them.
 
     Raises:
-        SavedModelError: Where it does not load.
+        SavedModelError: If it does not load.
     """
     with local_copy(path) as local:
         refuse_other_content(path, local, sha256)
@@ -149,7 +145,7 @@ def load(
 
 
 def refuse_other_content(path: str, local: str, sha256: str) -> None:
-    """Raises a SavedModelError where a model's SHA-256 is not the one that is expected, if one is."""
+    """Raises a SavedModelError if a model's SHA-256 is not the one that is expected, if one is."""
     if not sha256:
         return
     try:
@@ -187,7 +183,7 @@ def _load(
         # Of some, Keras would say no more than that text cannot be called.
         if name not in custom_objects and not _is_registered(name):
             raise SavedModelError(f"{path} {_lacks_code(name)}")
-    model = _reading(path, lambda: _load_keras(local, custom_objects, safe_mode, compiled))
+    model = reading(path, lambda: _load_keras(local, custom_objects, safe_mode, compiled))
     if not isinstance(model, tf_keras.Model) or not model.built or not getattr(model, "inputs", None):
         raise SavedModelError(
             f"{path} holds a subclassed model, whose layers and inputs are not in the file; write signature: "
@@ -209,11 +205,11 @@ def _is_registered(name: str) -> bool:
 
 
 def refuse_code(path: str, found: ModelFormat, safe_mode: bool) -> None:
-    """Raises a SavedModelError for a model with Python code in it, where that was not allowed."""
+    """Raises a SavedModelError for a model with Python code in it, if that was not allowed."""
     if found.executes and safe_mode:
         raise SavedModelError(
             f"{path} holds a Lambda layer: Python code, which loading it runs; write safe_mode: false if you "
-            "trust where it comes from"
+            "trust its source"
         )
 
 
@@ -228,7 +224,7 @@ def _load_keras(
 
 def _load_signature(path: str, local: str, signature: str) -> tf_keras.Model:
     """Loads a SavedModel as a model of one layer, a `SignatureLayer`."""
-    loaded = _reading(path, lambda: tf.saved_model.load(local))
+    loaded = reading(path, lambda: tf.saved_model.load(local))
     if signature not in loaded.signatures:
         known = ", ".join(loaded.signatures) or "none"
         raise SavedModelError(f"{path} has no signature {signature!r}; write signature: one of {known}")
@@ -239,7 +235,7 @@ def _load_signature(path: str, local: str, signature: str) -> tf_keras.Model:
     if both:
         raise SavedModelError(
             f"{path} has an input and an output of the same name, {both[0]!r}; save it with a signature that "
-            "tells them apart"
+            "gives them different names"
         )
     for name, spec in specs.items():
         if spec.shape.rank is None or spec.shape.rank == 0:
@@ -252,7 +248,7 @@ def _load_signature(path: str, local: str, signature: str) -> tf_keras.Model:
                 f"{path} takes {spec.shape[0]} examples at a time (input {name!r} of shape {spec.shape}); save it "
                 "with a signature whose inputs begin with None"
             )
-    return _reading(path, lambda: _model_of(loaded, signature, specs))
+    return reading(path, lambda: _model_of(loaded, signature, specs))
 
 
 def _model_of(loaded: Any, signature: str, specs: Mapping[str, tf.TensorSpec]) -> tf_keras.Model:
@@ -269,138 +265,29 @@ def _model_of(loaded: Any, signature: str, specs: Mapping[str, tf.TensorSpec]) -
     return tf_keras.Model(list(inputs.values()), outputs)
 
 
-def load_weights(path: str, model: tf_keras.Model, sha256: str = "", made: str = _BUILT) -> None:
-    """Loads weights into a model of the same architecture.
-
-    Args:
-        path: Weights as HDF5 or a checkpoint, or a Keras file whose weights alone are wanted; local, or a URI.
-        model: Built.
-        sha256: What `model_format.digest` has to be; any where it is empty.
-        made: What the model is and what to change where the weights do not fit, with `{reason}` between.
+def reading(path: str, read: Callable[[], Result]) -> Result:
+    """Calls a function that reads a model.
 
     Raises:
-        SavedModelError: Where they are not those of such a model, all of them.
+        SavedModelError: If it raises one of `UNREADABLE`; the message names `path`.
     """
     try:
-        _load_weights(path, model, sha256)
-    except _Misfit as error:
-        raise SavedModelError(f"{path} does not fit {made.format(reason=error)}") from error
-
-
-def _load_weights(path: str, model: tf_keras.Model, sha256: str) -> None:
-    with local_copy(path) as local:
-        refuse_other_content(path, local, sha256)
-        found = recognise(path, local)
-        if found.kind in (model_format.SAVED_MODEL, model_format.KERAS_SAVED_MODEL):
-            raise SavedModelError(f"{path} is a SavedModel, not weights; write {{path: …}}")
-        if found.kind == model_format.CHECKPOINT:
-            prefix = str(found.files[-1].with_suffix(""))
-            _fitting(lambda: _restore(path, prefix, model))
-        else:
-            _refuse_other_weights(path, local, found, model)
-            _fitting(lambda: model.load_weights(local))
-
-
-class _Misfit(Exception):
-    """Why weights do not fit a model."""
-
-
-def _fitting(load: Callable[[], object]) -> None:
-    try:
-        load()
-    except _UNREADABLE as error:
-        raise _Misfit(describe(error)[:_LONGEST].rstrip(".")) from error
-
-
-def _restore(path: str, prefix: str, model: tf_keras.Model) -> None:
-    """Restores a checkpoint, and makes sure that every weight came from it, and went to the model."""
-    saved = [name for name, _ in tf.train.list_variables(prefix) if name.startswith("layer_with_weights-")]
-    _refuse_other_count(path, len(saved), model)
-    status = model.load_weights(prefix)
-    try:
-        status.assert_existing_objects_matched()
-    except AssertionError as error:
-        raise _Misfit(describe(error)[:_LONGEST]) from error
-
-
-def _refuse_other_count(path: str, saved: int, model: tf_keras.Model) -> None:
-    """Keras would leave out what a file has more than the model."""
-    if saved != len(model.weights):
-        raise _Misfit(f"the file holds {saved} weights of layers, and the model has {len(model.weights)}")
-
-
-def _refuse_other_weights(path: str, local: str, found: ModelFormat, model: tf_keras.Model) -> None:
-    """Compares shapes layer by layer where the file names layers: Keras's own message names neither."""
-    if found.kind == model_format.KERAS:
-        with zipfile.ZipFile(local) as archive, archive.open("model.weights.h5") as inner:
-            saved = _shapes(path, inner, model)
-    else:
-        saved = _shapes(path, local, model)
-    if saved is None:
-        return
-    own = {
-        layer.name: [tuple(weight.shape) for weight in layer.weights]
-        for layer in model.layers
-        if layer.weights
-    }
-    if len(saved) != len(own):
-        differ = sorted(set(saved) ^ set(own))
-        which = f" ({', '.join(differ[:6])} in one of them only)" if differ else ""
-        counts = f"the file has weights of {len(saved)} layers, and the model {len(own)} such layers"
-        raise _Misfit(counts + which)
-    # Keras goes by order, not by name.
-    for (name, shapes), (wanted, expected) in zip(saved.items(), own.items(), strict=True):
-        if shapes != expected:
-            called = f"layer {wanted}" if name == wanted else f"layer {wanted} ({name} in the file)"
-            raise _Misfit(f"{called} has weights of shapes {_listed(expected)}, the file {_listed(shapes)}")
-
-
-def _listed(shapes: list[tuple[int, ...]]) -> str:
-    return ", ".join(map(str, shapes)) or "none"
-
-
-def _shapes(path: str, content: Any, model: tf_keras.Model) -> dict[str, list[tuple[int, ...]]] | None:
-    """Layer → shapes of its weights, in order; None where the file does not name layers."""
-    with h5py.File(content, "r") as file:
-        group = file.get("model_weights", file)
-        if "layer_names" not in group.attrs:
-            _refuse_other_count(path, _arrays(file), model)
-            return None
-        shapes = {}
-        for name in group.attrs["layer_names"]:
-            layer = group[name]
-            own = [tuple(layer[weight].shape) for weight in layer.attrs["weight_names"]]
-            if own:
-                shapes[name.decode() if isinstance(name, bytes) else name] = own
-        return shapes
-
-
-def _arrays(file: h5py.File) -> int:
-    """Number of weights in a file of Keras's newer layout, whose arrays are `<path of the layer>/vars/<n>`."""
-    found = []
-
-    def look(name: str, value: Any) -> None:
-        aside = name.startswith(("optimizer/", "metrics/")) or "/seed_generator" in name
-        if isinstance(value, h5py.Dataset) and not aside:
-            found.append(name)
-
-    file.visititems(look)
-    return len(found)
-
-
-def _reading(path: str, read: Callable[[], Result]) -> Result:
-    try:
         return read()
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise SavedModelError(f"{path} {_why(error)}") from error
 
 
+def unknown_class(error: Exception) -> str:
+    """The class or function that Keras does not know, by the error that it raised; empty if that is not why."""
+    found = _UNKNOWN.search(" ".join(str(error).split()))
+    return found.group(1) if found else ""
+
+
 def _why(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    unknown = _UNKNOWN.search(text)
+    unknown = unknown_class(error)
     if unknown:
-        return _lacks_code(unknown.group(1))
-    return f"does not load ({describe(error)[:_LONGEST].rstrip('.')}); save it again"
+        return _lacks_code(unknown)
+    return f"does not load ({describe(error)[:LONGEST].rstrip('.')}); save it again"
 
 
 def _lacks_code(name: str) -> str:

@@ -1,6 +1,6 @@
 """A SavedModel that takes raw features: the transform graph and, behind it, the model.
 
-It stands beside the TFLite file, whose inputs are transformed features, in one folder that TensorFlow Serving
+It is written beside the TFLite file, whose inputs are transformed features, in one folder that TensorFlow Serving
 loads. Both sides then go through the same graph, so that what is served is what was trained on. Signatures:
 
 serving_default         `examples`, serialized tf.Examples of raw features → predictions
@@ -20,10 +20,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from components.common.base import json_file
-from components.common.data.examples import content_digests, signature_name
+from components.common.data.arrays import content_digests
+from components.common.data.model_inputs import signature_name
 from components.common.data.transform_graph import TransformError, TransformGraph
 from components.common.models.model_files import signature_inputs
 from components.common.tflite.tflite_file import SIGNATURE
@@ -33,7 +35,7 @@ TRANSFORM_FEATURES = "transform_features"
 TRANSFORM_RAW_FEATURES = "transform_raw_features"
 EXAMPLES = "examples"
 
-# What float32 arithmetic adds to the difference of two predictions, by their size: graphs are optimized anew
+# What float32 arithmetic adds to the difference of two predictions, by their size: graphs are optimized again
 # where they are loaded, and batches are computed in another order.
 TOLERANCE = 1e-5
 _COMPARED = 1000
@@ -52,7 +54,7 @@ def write(saved_model: str, transform_graph: str, directory: str) -> None:
         directory: Where to; may hold other files.
 
     Raises:
-        TransformError: Where the graph does not make an input of the model.
+        TransformError: If the graph does not make an input of the model.
     """
     model = tf.saved_model.load(saved_model)
     predict = model.signatures[SIGNATURE]
@@ -62,7 +64,7 @@ def write(saved_model: str, transform_graph: str, directory: str) -> None:
     names = {name: signature_name(name) for name in spec}
     if len(set(names.values())) < len(names):
         raise TransformError(
-            f"raw features {sorted(names)} have names that TensorFlow's signatures do not tell apart: letters, "
+            f"raw features {sorted(names)} have names that are the same in TensorFlow's signatures: letters, "
             "digits and '_' are kept, others become '_'; rename one of them"
         )
 
@@ -93,7 +95,7 @@ def write(saved_model: str, transform_graph: str, directory: str) -> None:
     )
 
 
-def compared(features: Mapping[str, np.ndarray]) -> np.ndarray:
+def compared(features: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """Indices of the examples that file and model are compared on: the same ones in whatever order all are.
 
     Args:

@@ -23,7 +23,7 @@ def only_stock_layers(model: tf_keras.Model) -> bool:
 
 
 def without_autograph(function: Function, model: tf_keras.Model) -> Function:
-    """`function`, which AutoGraph does not rewrite where the model has stock layers only.
+    """`function`, which AutoGraph does not rewrite if the model has stock layers only.
 
     AutoGraph takes tf_keras for user code and rewrites some thousand of its functions, 27 s of CPU time
     in each process, though none of them has control flow that depends on tensors. A custom layer may,

@@ -8,8 +8,10 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from components.common.base.errors import ParedownError
 
-class UpdateRatesError(Exception):
+
+class UpdateRatesError(ParedownError):
     """An optimizer whose updates cannot be scaled."""
 
 
@@ -30,11 +32,11 @@ class UpdateRates(tf_keras.callbacks.Callback):
         self._rates = {variable.ref(): rate for variable, rate in rates if rate != 1.0}
         self._undo: list[tuple[Any, str]] = []
 
-    def on_train_begin(self, logs: dict | None = None) -> None:
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Takes hold of the optimizer.
 
         Raises:
-            UpdateRatesError: Where it is one of Keras's old ones.
+            UpdateRatesError: If it is one of Keras's old ones.
         """
         if not self._rates:
             return
@@ -47,7 +49,7 @@ class UpdateRates(tf_keras.callbacks.Callback):
         self._replace(optimizer, "update_step", self._scaled_step(optimizer))
         self._replace(optimizer, "_apply_weight_decay", self._scaled_decay(optimizer))
 
-    def on_train_end(self, logs: dict | None = None) -> None:
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Leaves the optimizer as it was."""
         while self._undo:
             optimizer, name = self._undo.pop()

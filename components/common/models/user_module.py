@@ -10,11 +10,11 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from components.common.base.errors import describe
+from components.common.base.errors import ParedownError, describe
 from components.common.base.interruption import Interrupted
 
 
-class UserModuleError(Exception):
+class UserModuleError(ParedownError):
     """The user's module cannot be used; the message says what to change."""
 
 
@@ -22,7 +22,7 @@ def load(module: str) -> ModuleType:
     """Imports the user's module, which also registers the custom layers that are defined in it.
 
     Raises:
-        UserModuleError: Where that raises.
+        UserModuleError: If that raises.
     """
     try:
         return importlib.import_module(module)
@@ -57,7 +57,7 @@ def build(
         The model, built: its input shapes are known.
 
     Raises:
-        UserModuleError: Where the module or function is missing or raises, or returns something else.
+        UserModuleError: If the module or function is missing or raises, or returns something else.
     """
     where = f"{module}.{function}"
     loaded = load(module)

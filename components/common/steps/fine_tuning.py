@@ -12,13 +12,13 @@ import tensorflow as tf
 import tf_keras
 
 from components.common.data import class_weights
-from components.common.data.examples import Arrays
+from components.common.data.arrays import Arrays
 from components.common.models import compilation, invariants, layer_weights, model_files
 from components.common.models.freezing import Frozen, layers_matching
 from components.common.models.invariants import Invariants
 from components.common.models.model_files import Facts, StepRecord
 from components.common.steps.step_executor import StepJob
-from components.common.training import fit_inputs, training
+from components.common.training import fit_inputs, fitting
 
 
 class Preserve(tf_keras.callbacks.Callback):
@@ -115,7 +115,7 @@ def fit_and_save(
     frozen.freeze(layers_matching(model, job.options.get("freeze") or []))
     if frozen.names():
         compilation.compile_anew(model)
-    history = training.fit(
+    history = fitting.fit(
         model,
         *splits,
         options=job.options,

@@ -20,7 +20,7 @@ from components.common.data.examples import Examples
 from components.common.models import model_files
 from components.common.models.model_definition import ModelDefinition
 from components.common.models.model_files import Facts
-from components.common.training import training
+from components.common.training import seeding
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ class StepExecutor(base_executor.BaseExecutor, abc.ABC):
         """
         output = artifact_utils.get_single_instance(output_dict["model"])
         options = json.loads(exec_properties["params"])
-        seed = training.seed_of(options, exec_properties["seed"])
-        training.seed_everything(seed)
+        seed = seeding.seed_of(options, exec_properties["seed"])
+        seeding.seed_everything(seed)
         job = StepJob(
             base_model=artifact_utils.get_single_uri(input_dict["base_model"]),
             output=output.uri,
@@ -119,7 +119,7 @@ def _run(executor: StepExecutor, job: StepJob) -> Facts:
 
 def _run_anew(executor: type[StepExecutor], job: StepJob, output: str) -> Facts:
     """Runs a step in what may be another process, which writes to another folder."""
-    training.seed_everything(job.seed)
+    seeding.seed_everything(job.seed)
     return _run(executor(), replace(job, output=output))
 
 

@@ -6,22 +6,26 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from components.common.data.examples import InputSpec, shaped
+from components.common.base.errors import ParedownError
+from components.common.data.model_inputs import InputSpec, shaped
 from components.common.tflite import tflite_file
 from components.common.tflite.tflite_file import SIGNATURE, TFLiteFileError
 
 
-class LiteRTError(Exception):
+class LiteRTError(ParedownError):
     """A file does not load, lacks the signature, or does not run; the message has the reason."""
 
 
-def quantize(values: np.ndarray, scale: float, zero_point: int, dtype: Any) -> np.ndarray:
+def quantize(
+    values: npt.NDArray[Any], scale: float, zero_point: int, dtype: npt.DTypeLike
+) -> npt.NDArray[Any]:
     """Real values as the integers that a quantized tensor holds: rounded, then clipped.
 
     Args:
         values: Any shape.
-        scale: Real size of one step; 0 where the tensor is not quantized.
+        scale: Real size of one step; 0 if the tensor is not quantized.
         zero_point: The integer that stands for 0.
         dtype: Of the tensor.
     """
@@ -32,7 +36,7 @@ def quantize(values: np.ndarray, scale: float, zero_point: int, dtype: Any) -> n
     return np.clip(steps, limits.min, limits.max).astype(dtype)
 
 
-def dequantize(values: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
+def dequantize(values: npt.NDArray[Any], scale: float, zero_point: int) -> npt.NDArray[Any]:
     """The real values that a tensor's integers stand for; float tensors are returned as they are."""
     if not scale:
         return values
@@ -40,9 +44,9 @@ def dequantize(values: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
 
 
 def _refuse_flex(path: str) -> None:
-    """Raises a LiteRTError where a file has TensorFlow's own operators.
+    """Raises a LiteRTError if a file has TensorFlow's own operators.
 
-    Where TensorFlow happens to be imported LiteRT finds its Flex delegate, and runs what does not even
+    If TensorFlow happens to be imported, LiteRT finds its Flex delegate, and runs what does not even
     load on the devices that the file is for.
     """
     try:
@@ -73,7 +77,7 @@ class LiteRTModel:
             threads: Of the interpreter.
 
         Raises:
-            LiteRTError: Where the file cannot be loaded or has no `serving_default`.
+            LiteRTError: If the file cannot be loaded or has no `serving_default`.
         """
         from ai_edge_litert.interpreter import Interpreter
 
@@ -96,7 +100,7 @@ class LiteRTModel:
             for name, detail in self._inputs.items()
         }
 
-    def predict(self, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def predict(self, features: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """Predicts one example.
 
         Args:
@@ -106,15 +110,16 @@ class LiteRTModel:
             Output → real values, without the batch dimension.
 
         Raises:
-            LiteRTError: Where an input has no feature, or the interpreter fails.
-            ExamplesError: Where a feature has another number of elements.
+            LiteRTError: If an input has no feature, or the interpreter fails.
+            ExamplesError: If a feature has another number of elements.
         """
         for name, detail in self._inputs.items():
             if features.get(name) is None:
                 raise LiteRTError(f"needs the feature {name!r}, which an example does not have")
             value = shaped(np.asarray(features[name])[np.newaxis], self.inputs[name], name)
+            scale, zero_point = detail["quantization"]
             self._interpreter.set_tensor(
-                detail["index"], quantize(value, *detail["quantization"], detail["dtype"])
+                detail["index"], quantize(value, scale, zero_point, detail["dtype"])
             )
         self.invoke()
         return {
@@ -126,7 +131,7 @@ class LiteRTModel:
         """Runs the interpreter on the inputs that were set last.
 
         Raises:
-            LiteRTError: Where it fails.
+            LiteRTError: If it fails.
         """
         try:
             self._interpreter.invoke()

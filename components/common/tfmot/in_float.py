@@ -11,7 +11,7 @@ import tf_keras
 class InFloat(tf_keras.layers.Wrapper):
     """Feeds a layer values that have been through float64 and back, which changes nothing.
 
-    Where quantized layers stand on both sides the converter quantizes what is between them, asked or not,
+    If quantized layers stand on both sides the converter quantizes what is between them, asked or not,
     but it does not see through the type.
     """
 

@@ -7,10 +7,8 @@ from typing import Any
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
-_keras = tfmot.quantization.keras
 
-
-class KernelQuantizeConfig(_keras.QuantizeConfig):
+class KernelQuantizeConfig(tfmot.quantization.keras.QuantizeConfig):
     """Quantizes the kernel of a layer that a ReLU of its own follows.
 
     TFMOT quantizes the ReLU's output, so that the two can be fused, and then leaves the kernel in float
@@ -26,7 +24,7 @@ class KernelQuantizeConfig(_keras.QuantizeConfig):
         """
         self.kernel = kernel
         self.one_scale = one_scale
-        scheme = _keras.default_8bit.Default8BitQuantizeScheme(disable_per_axis=one_scale)
+        scheme = tfmot.quantization.keras.default_8bit.Default8BitQuantizeScheme(disable_per_axis=one_scale)
         convolution = tf_keras.layers.Conv2D(1, 1)
         full = scheme.get_quantize_registry().get_quantize_config(convolution)
         self._quantizer = full.weight_quantizer

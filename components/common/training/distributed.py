@@ -8,7 +8,7 @@ from typing import Any
 
 from components.common.base import progress
 from components.common.base.distribution_options import Distribution
-from components.common.training import distribution
+from components.common.training import strategies
 from components.common.training.worker_group import WorkerGroup
 
 
@@ -21,8 +21,8 @@ def perform(
     """Calls a function inside of the scope of a strategy.
 
     A strategy over processes, or over parts of the CPU, has to be made before TensorFlow is used at all:
-    the function is then called in processes of their own. Where TF_CONFIG is set, that is one, which is a
-    worker of the cluster that it tells of; else there is a process for each worker.
+    the function is then called in processes of their own. If TF_CONFIG is set, that is one, which is a
+    worker of the cluster that it describes; else there is a process for each worker.
 
     Args:
         asked: How to distribute.
@@ -32,25 +32,25 @@ def perform(
             which are thrown away.
 
     Returns:
-        What the function returns: in the first worker, where there are several.
+        What the function returns: in the first worker, if there are several.
 
     Raises:
-        WorkerError: Where a process fails; with the reason.
-        DistributionError: Where the devices are not there.
+        WorkerError: If a process fails; with the reason.
+        DistributionError: If the devices are not there.
     """
     if asked.alone():
         return function(**arguments)
     if asked.devices is None and not asked.processes():
-        strategy = distribution.strategy_of(asked)
-        progress.report(told(asked, strategy.num_replicas_in_sync))
+        strategy = strategies.strategy_of(asked)
+        progress.report(summary(asked, strategy.num_replicas_in_sync))
         with strategy.scope():
             return function(**arguments)
     with WorkerGroup(asked, os.environ) as group:
         return group.run(function, arguments, written)
 
 
-def told(asked: Distribution, replicas: int) -> str:
+def summary(asked: Distribution, replicas: int) -> str:
     """How the training is distributed, in a few words."""
     if asked.kind == "mirrored" and replicas == 1:
-        return "note: distribution: mirrored finds one device, and trains on it as a single replica"
+        return "note: distribution: mirrored finds one device and trains on it as a single replica"
     return f"note: distribution: {asked.kind}, {replicas} replicas"

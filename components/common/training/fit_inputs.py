@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from components.common.data.examples import Arrays
+from components.common.data.arrays import Arrays
 
 
 def fit_arguments(
@@ -37,9 +37,9 @@ def fit_arguments(
         DistributionError: If a batch cannot be divided evenly.
     """
     if tf.distribute.has_strategy():
-        from components.common.training import distribution
+        from components.common.training import batches
 
-        return distribution.fit_arguments(train, evaluation, outputs, batch_size, seed, steps_per_epoch)
+        return batches.fit_arguments(train, evaluation, outputs, batch_size, seed, steps_per_epoch)
     return {
         "x": list(train.features.values()),
         "y": train.labels_of(outputs),
@@ -60,9 +60,9 @@ def evaluation_arguments(
         batch_size: Examples in a step, of all replicas together.
     """
     if tf.distribute.has_strategy():
-        from components.common.training import distribution
+        from components.common.training import batches
 
-        return distribution.evaluation_arguments(evaluation, outputs, batch_size)
+        return batches.evaluation_arguments(evaluation, outputs, batch_size)
     labels = evaluation.labels_of(outputs)
     return {"x": list(evaluation.features.values()), "y": labels, "batch_size": batch_size}
 
@@ -71,15 +71,15 @@ def callbacks() -> list[tf_keras.callbacks.Callback]:
     """Callbacks that the strategy in scope needs."""
     if not tf.distribute.has_strategy():
         return []
-    from components.common.training import distribution
+    from components.common.training import strategies
 
-    return [distribution.OneStatistic()]
+    return [strategies.OneStatistic()]
 
 
 def facts() -> dict[str, str | int]:
     """How the model is trained: `distribution`, as the option says it, and the number of `replicas`."""
     if not tf.distribute.has_strategy():
         return {"distribution": "none", "replicas": 1}
-    from components.common.training import distribution
+    from components.common.training import strategies
 
-    return distribution.facts_of(tf.distribute.get_strategy())
+    return strategies.facts_of(tf.distribute.get_strategy())

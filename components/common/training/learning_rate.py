@@ -1,4 +1,4 @@
-"""Schedules of the learning rate."""
+"""The learning rate of a training: its schedules, and what it is at a step."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import tensorflow as tf
 import tf_keras
 
 from components.common.base.step_options import LearningRateSchedule
+from components.common.models import compilation, precision
+from components.common.training.error import TrainingError
 
 
 class WarmUp(tf_keras.optimizers.schedules.LearningRateSchedule):
@@ -49,7 +51,7 @@ class WarmUp(tf_keras.optimizers.schedules.LearningRateSchedule):
 def schedule_of(
     asked: LearningRateSchedule, learning_rate: float, steps: int
 ) -> tf_keras.optimizers.schedules.LearningRateSchedule | None:
-    """The schedule for a training of so many steps; None where the learning rate just stays.
+    """The schedule for a training of so many steps; None if the learning rate just stays.
 
     Args:
         asked: The option.
@@ -69,3 +71,32 @@ def schedule_of(
         end = 1.0 if asked.kind == "constant" else asked.end
         schedule = schedules.PolynomialDecay(learning_rate, fall, end_learning_rate=end * learning_rate)
     return WarmUp(schedule, rise) if rise else schedule
+
+
+def schedule_learning_rate(model: tf_keras.Model, asked: LearningRateSchedule, steps: int) -> None:
+    """Gives a compiled model's optimizer the schedule that was asked for.
+
+    Raises:
+        TrainingError: If it has one already, so that there is no learning rate to begin with.
+    """
+    if asked == LearningRateSchedule():
+        return
+    optimizer = precision.plain_optimizer(model.optimizer)
+    if isinstance(optimizer.get_config().get("learning_rate"), dict):
+        raise TrainingError(
+            "build_model compiles with a learning rate schedule of its own; write learning_rate, for "
+            "learning_rate_schedule to go by, or leave learning_rate_schedule out"
+        )
+    schedule = schedule_of(asked, float(tf.convert_to_tensor(optimizer.learning_rate)), steps)
+    if schedule is not None:
+        compilation.compile_like(model, model, schedule)
+
+
+def next_learning_rate(optimizer: Any) -> float:
+    """What the next step would take, as Keras draws it too."""
+    optimizer = precision.plain_optimizer(optimizer)
+    # With a schedule, learning_rate is what the last step took; of a legacy optimizer, the schedule.
+    rate = getattr(optimizer, "_learning_rate", optimizer.learning_rate)
+    if isinstance(rate, tf_keras.optimizers.schedules.LearningRateSchedule):
+        rate = rate(optimizer.iterations)
+    return float(tf.convert_to_tensor(rate))

@@ -29,16 +29,16 @@ def main(group: Path, name: str) -> None:
     options, work = pickle.loads((group / WORK).read_bytes())
     asked = Distribution.model_validate(options)
     # TensorFlow is imported from here on: what ends a worker is in place before.
-    from components.common.training import distribution
-    from components.common.training.distributed import told
+    from components.common.training import strategies
+    from components.common.training.distributed import summary
 
     task = cluster_task(os.environ)
     if asked.kind == "parameter_server" and task and task[0] in ("worker", "ps"):
         _serve(*task)
         return
     if asked.devices is not None:
-        distribution.divide_cpu(asked.devices)
-    strategy = distribution.strategy_of(asked)
+        strategies.divide_cpu(asked.devices)
+    strategy = strategies.strategy_of(asked)
     # Loading it imports what may use TensorFlow, which the strategy has to come before.
     function, arguments, written = pickle.loads(work)
     if not is_chief(os.environ):
@@ -47,7 +47,7 @@ def main(group: Path, name: str) -> None:
         open(folder / PROGRESS, "a", encoding="utf-8", buffering=1) as reports,
         progress.listening(lambda text: _write_line(reports, text)),
     ):
-        progress.report(told(asked, distribution.workers(strategy)))
+        progress.report(summary(asked, strategies.workers(strategy)))
         with strategy.scope():
             result = function(**arguments)
     unfinished = folder / f"{RESULT}.unfinished"

@@ -21,6 +21,7 @@ from typing import Any
 
 from components.common.base import progress
 from components.common.base.distribution_options import TF_CONFIG, Distribution, cluster_task, is_chief
+from components.common.base.errors import ParedownError
 
 WORK, RESULT, PROGRESS, ERROR = "work", "result", "progress", "error"
 
@@ -39,7 +40,7 @@ _CONSEQUENCES = (
 )
 
 
-class WorkerError(Exception):
+class WorkerError(ParedownError):
     """A process that trains with others failed; the message says which, and why."""
 
 
@@ -49,7 +50,7 @@ class _Worker:
 
     name: str
     folder: Path
-    process: subprocess.Popen
+    process: subprocess.Popen[bytes]
     chief: bool
 
     def reason(self) -> str:
@@ -71,7 +72,7 @@ class WorkerGroup:
 
         Args:
             asked: The option.
-            environment: Where TF_CONFIG tells of a cluster, there is one process, its part of it.
+            environment: If TF_CONFIG describes a cluster, there is one process, its part of it.
         """
         self._asked = asked
         self._environment = dict(environment)
@@ -92,7 +93,7 @@ class WorkerGroup:
         """Calls a function in every process; see components.common.training.distributed.perform.
 
         Raises:
-            WorkerError: Where a process fails; all others are ended.
+            WorkerError: If a process fails; all others are ended.
         """
         work = pickle.dumps((function, dict(arguments), tuple(written)))
         options = self._asked.model_dump(mode="json")
@@ -150,7 +151,7 @@ class WorkerGroup:
                     **environment,
                     "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
                 },
-                # The process ends when this pipe is closed, also where this one is killed.
+                # The process ends when this pipe is closed, also if this one is killed.
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -211,7 +212,7 @@ def _config(cluster: Mapping[str, list[str]], kind: str, index: int) -> str:
 
 
 def _loopback(asked: Distribution) -> dict[str, list[str]]:
-    """A cluster of this machine: what each task is, and where it listens."""
+    """A cluster of this machine: what each task is, and if it listens."""
     counts = {"worker": asked.workers}
     if asked.kind == "parameter_server":
         counts = {"chief": 1, **counts, "ps": asked.servers}

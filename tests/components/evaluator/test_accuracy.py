@@ -12,7 +12,8 @@ import tensorflow_model_analysis as tfma
 import tf_keras
 from tfx.types import standard_artifacts
 
-from components.common.data.examples import Arrays, Examples
+from components.common.data.arrays import Arrays
+from components.common.data.examples import Examples
 from components.common.models import model_files
 from components.common.models.model_files import StepRecord
 from components.common.tflite.litert import LiteRTModel

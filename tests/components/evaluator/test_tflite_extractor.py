@@ -15,7 +15,7 @@ import tensorflow_model_analysis as tfma
 from ai_edge_litert.interpreter import Interpreter
 from tensorflow_model_analysis.extractors import tflite_predict_extractor
 
-from components.common.data.examples import Arrays
+from components.common.data.arrays import Arrays
 from components.common.tflite.litert import LiteRTError, LiteRTModel
 from components.evaluator.tflite_extractor import predict_batch, tflite_extractor
 from tests.components.conftest import Step

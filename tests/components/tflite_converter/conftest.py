@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tf_keras
 
-from components.common.data.examples import Arrays
+from components.common.data.arrays import Arrays
 from components.common.models import model_files
 from components.common.tflite.litert import LiteRTModel
 from components.tflite_converter.executor import convert

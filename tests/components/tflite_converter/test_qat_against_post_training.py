@@ -22,7 +22,7 @@ from components.common.models import model_files
 from components.common.models.model_definition import ModelDefinition
 from components.common.models.model_files import StepRecord
 from components.common.tflite.litert import LiteRTModel
-from components.common.training import training
+from components.common.training import seeding
 from components.quantization_aware_trainer.executor import train_quantization_aware
 from components.quantization_aware_trainer.params import QatOptions
 from components.tflite_converter.executor import convert_model
@@ -95,7 +95,7 @@ def narrow(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from components.trainer.params import TrainOptions
 
     folder = tmp_path_factory.mktemp("narrow")
-    training.seed_everything(SEED)
+    seeding.seed_everything(SEED)
     train_baseline(
         examples=data.examples,
         output=str(folder),

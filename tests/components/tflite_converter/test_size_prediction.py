@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tf_keras
 
-from components.common.data.examples import Arrays
+from components.common.data.arrays import Arrays
 from components.common.models import batch_norm, layer_weights, model_files
 from components.common.models.model_definition import ModelDefinition
 from components.common.models.model_files import StepRecord

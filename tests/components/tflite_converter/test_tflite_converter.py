@@ -14,7 +14,9 @@ import tf_keras
 from ai_edge_litert.interpreter import Interpreter
 
 from components.common.base.interruption import Interrupted
-from components.common.data.examples import Arrays, Examples, InputSpec
+from components.common.data.arrays import Arrays
+from components.common.data.examples import Examples
+from components.common.data.model_inputs import InputSpec
 from components.common.models import model_files
 from components.common.models.model_files import StepRecord
 from components.common.tflite import tflite_file

@@ -14,7 +14,7 @@ import tf_keras
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from components.common.base.step_options import EarlyStopping
-from components.common.data.examples import ExamplesError
+from components.common.data.model_inputs import ExamplesError
 from components.common.models import model_files
 from components.common.models.model_definition import ModelDefinition
 from components.common.models.model_files import StepRecord
@@ -240,7 +240,7 @@ def test_a_feature_that_the_data_lack_is_named(
             return model
         """
     )
-    with pytest.raises(ExamplesError, match="input 'thickness' is no feature of the data"):
+    with pytest.raises(ExamplesError, match="input 'thickness' is not a feature of the data"):
         train_baseline(
             mnist_examples,
             str(tmp_path),

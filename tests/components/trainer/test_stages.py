@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import tf_keras
 
-from components.common.data.examples import Arrays
+from components.common.data.arrays import Arrays
 from components.common.models import model_format
 from components.common.models.model_definition import ModelDefinition
 from components.common.models.pretrained import PretrainedError
 from components.common.models.stock_layers import without_autograph
-from components.common.training import training
-from components.common.training.training import TrainingError
+from components.common.training import history, seeding
+from components.common.training.error import TrainingError
 from components.trainer import stages
 from tests.components.conftest import MakeModule
 from tests.conftest import DATA, Digits, read_digits
@@ -83,9 +83,9 @@ def train(
     options: dict[str, Any],
     folder: Path,
     seed: int = 1,
-) -> tuple[tf_keras.Model, training.History]:
+) -> tuple[tf_keras.Model, history.History]:
     """Builds and trains as the Trainer does."""
-    training.seed_everything(seed)
+    seeding.seed_everything(seed)
     model = definition.build()
     trunk = definition.trunk_of(model)
     history = stages.train(model, trunk, splits, {"batch_size": 25, **options}, seed, str(folder))

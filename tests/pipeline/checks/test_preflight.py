@@ -94,7 +94,7 @@ def test_input_that_is_no_feature(project: Project) -> None:
         )
     )
     problem = project.problem()
-    assert "the model's input 'y' is no feature of the data, which has ['x']" in problem.message
+    assert "the model's input 'y' is not a feature of the data, which has ['x']" in problem.message
 
 
 @pytest.mark.parametrize("split", ["train", "eval"])

@@ -73,7 +73,8 @@ def images_of(examples: Path, split: str) -> set[tuple[str, bytes]]:
 def test_an_unseen_label_in_eval_is_an_anomaly_and_train_gives_the_classes(
     project: Path, written: dict, tmp_path: Path
 ) -> None:
-    from components.common.data.examples import Examples, InputSpec
+    from components.common.data.examples import Examples
+    from components.common.data.model_inputs import InputSpec
     from components.common.data.vocabulary import VocabularyError
 
     root = tmp_path / "root"

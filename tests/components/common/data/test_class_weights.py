@@ -12,11 +12,13 @@ import pytest
 import tf_keras
 
 from components.common.data import class_weights
+from components.common.data.arrays import Arrays
 from components.common.data.class_weights import ClassWeights, ClassWeightsError
-from components.common.data.examples import Arrays, Examples, InputSpec
+from components.common.data.examples import Examples
+from components.common.data.model_inputs import InputSpec
 from components.common.models import model_files
 from components.common.models.model_definition import ModelDefinition
-from components.common.training import training
+from components.common.training import fitting
 from components.distiller.executor import distill
 from components.distiller.params import DistillOptions
 from components.fine_tuner.executor import fine_tune
@@ -83,8 +85,8 @@ def test_numbers_are_weighed_by_value_and_what_is_not_written_weighs_one() -> No
 @pytest.mark.parametrize(
     ("asked", "labels", "names", "reason"),
     [("balanced", LABELS, ["a", "b", "c", "d"], "cannot weigh 'd', of which the train split has no example"),
-     ({"dog": 2.0}, LABELS, ["a", "b", "c"], "'dog' is no class of label 'y', which has 'a', 'b', 'c'"),
-     ({"4": 2.0}, LABELS, None, "'4' is no class of label 'y', which has '0', '1', '2'"),
+     ({"dog": 2.0}, LABELS, ["a", "b", "c"], "'dog' is not a class of label 'y', which has 'a', 'b', 'c'"),
+     ({"4": 2.0}, LABELS, None, "'4' is not a class of label 'y', which has '0', '1', '2'"),
      ("balanced", LABELS.astype(np.float32), None, "numbers with fractions, as of a regression"),
      ("balanced", np.eye(3, dtype=int), None, "(3,) values an example, which are not one class")],
 )  # fmt: skip
@@ -122,7 +124,7 @@ def test_one_step_goes_by_the_weighted_loss_and_evaluation_does_not(tmp_path: Pa
     kernel = model.get_weights()[0].astype(np.float64)
     train = Arrays({"x": x}, LABELS, ClassWeights(WEIGHTS, {}))
     evaluation = Arrays({"x": x}, LABELS)
-    history = training.fit(model, train, evaluation, {"batch_size": 8, "epochs": 1}, 1, str(tmp_path))
+    history = fitting.fit(model, train, evaluation, {"batch_size": 8, "epochs": 1}, 1, str(tmp_path))
 
     def probabilities(weights: np.ndarray) -> np.ndarray:
         powers = np.exp(x @ weights)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.common.data.examples import Examples, ExamplesError, InputSpec, match_features, shaped
+from components.common.data.examples import Examples
+from components.common.data.model_inputs import ExamplesError, InputSpec, match_features, shaped
 from tests.conftest import MNIST_SCHEMA, Digits, to_example, write_examples
 
 IMAGE = {"image": InputSpec((28, 28, 1), np.float32)}
@@ -223,7 +224,7 @@ def test_inputs_find_their_features(names: list, features: list, expected: dict)
     ],
 )
 def test_an_input_without_a_feature_is_named(names: list, features: list) -> None:
-    with pytest.raises(ExamplesError, match=r"input 'input_1' is no feature of the data.*'a'"):
+    with pytest.raises(ExamplesError, match=r"input 'input_1' is not a feature of the data.*'a'"):
         match_features(names, features, "label")
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import tf_keras
 
-from components.common.data.examples import Arrays, ExamplesError
+from components.common.data.arrays import Arrays
 from components.common.data.label_range import refuse_outside
-from components.common.training import training
+from components.common.data.model_inputs import ExamplesError
+from components.common.training import fitting
 
 
 def model_of(loss: object, units: int = 3) -> tf_keras.Model:
@@ -33,9 +34,9 @@ def arrays(labels: list[float]) -> Arrays:
             "classes 0 to 2; give it one for each class",
         ),
         ([0, 1, 2], [3, 3], "label 3 of split 'eval' (2 of 2) has no output"),
-        ([0, -1, 2], [0], "label -1 of split 'train' (1 of 3) is no class"),
-        ([0, 0.5], [0], "label 0.5 of split 'train' (1 of 2) is no class"),
-        ([0, np.nan], [0], "label nan of split 'train' (1 of 2) is no number"),
+        ([0, -1, 2], [0], "label -1 of split 'train' (1 of 3) is not a class"),
+        ([0, 0.5], [0], "label 0.5 of split 'train' (1 of 2) is not a class"),
+        ([0, np.nan], [0], "label nan of split 'train' (1 of 2) is not a number"),
     ],
 )
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_classes_that_the_model_does_not_have(
     loss: object, train: list[float], evaluation: list[float], told: str, tmp_path: object
 ) -> None:
     with pytest.raises(ExamplesError) as refusal:
-        training.fit(
+        fitting.fit(
             model_of(loss),
             arrays(train),
             arrays(evaluation),
@@ -71,7 +72,7 @@ def test_what_a_loss_can_be_computed_of_passes() -> None:
     refuse_outside(lambda labels, outputs: 0.0, 2, np.array([-1, 7]), "train")
     ignoring = tf_keras.losses.SparseCategoricalCrossentropy(ignore_class=-1)
     refuse_outside(ignoring, 3, np.array([-1, 2]), "train")
-    with pytest.raises(ExamplesError, match=r"label 2 of split 'eval' \(1 of 2\) is no probability"):
+    with pytest.raises(ExamplesError, match=r"label 2 of split 'eval' \(1 of 2\) is not a probability"):
         refuse_outside(tf_keras.losses.BinaryCrossentropy(), 1, np.array([0, 2]), "eval")
     with pytest.raises(ExamplesError, match="label inf of split 'eval'"):
         refuse_outside("mse", 1, np.array([1.0, np.inf]), "eval")
@@ -83,6 +84,6 @@ def test_losses_of_an_output_by_name_and_of_several() -> None:
     kind = tf_keras.layers.Dense(3, activation="softmax", name="kind")(feature)
     model = tf_keras.Model(feature, [price, kind])
     model.compile("sgd", {"kind": "sparse_categorical_crossentropy", "price": "mse"})
-    training.refuse_labels(model, {"train": [np.array([-9.5]), np.array([2])]})
+    fitting.refuse_labels(model, {"train": [np.array([-9.5]), np.array([2])]})
     with pytest.raises(ExamplesError, match="label 9 of split 'eval'"):
-        training.refuse_labels(model, {"eval": [np.array([-9.5]), np.array([9])]})
+        fitting.refuse_labels(model, {"eval": [np.array([-9.5]), np.array([9])]})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from components.common.data.examples import InputSpec
+from components.common.data.model_inputs import InputSpec
 from components.common.data.transform_graph import TransformError, TransformGraph
 from tests.components.transformed import WIDTHS, Transformed, features_by_numpy, rows
 from tests.conftest import to_example

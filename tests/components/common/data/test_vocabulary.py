@@ -12,7 +12,8 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.common.data import vocabulary
-from components.common.data.examples import Examples, ExamplesError, InputSpec
+from components.common.data.examples import Examples
+from components.common.data.model_inputs import ExamplesError, InputSpec
 from components.common.data.vocabulary import Vocabulary, VocabularyError
 from components.evaluator.class_extractor import to_indices
 from components.tflite_converter.executor import convert_model
@@ -55,7 +56,9 @@ def test_labels_are_indices_of_classes(tmp_path: Path, classes: tuple, order: tu
 @pytest.mark.parametrize("name", ["two\\nlines", " ", ""])
 def test_a_class_has_one_line_of_labels_txt(tmp_path: Path, name: str) -> None:
     schema = SCHEMA.replace('value: "owl"', f'value: "{name}"')
-    with pytest.raises(VocabularyError, match=r"^label 'label' has .*no names of classes.*labels\.txt"):
+    with pytest.raises(
+        VocabularyError, match=r"^label 'label' has .*cannot be names of classes.*labels\.txt"
+    ):
         examples_in(tmp_path, schema).vocabulary()
 
 

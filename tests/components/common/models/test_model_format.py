@@ -93,7 +93,7 @@ def refusal(path: Path | str) -> str:
 def test_a_file_of_keras_3_is_refused_with_two_ways_out(saved_files: SavedFiles, name: str) -> None:
     text = refusal(saved_files.path(name))
 
-    assert re.match(r"was saved by Keras 3\.\d+\.\d+, whose layers TFMOT cannot optimize; ", text)
+    assert re.match(r"was saved by Keras 3\.\d+\.\d+, whose layers TFMOT cannot optimize\. ", text)
     assert "import: {weights: model.weights.h5}" in text and "model.export('model')" in text
 
 
@@ -123,7 +123,7 @@ def test_what_is_damaged_or_not_there_is_refused(saved_files: SavedFiles, name: 
             b"version https://git-lfs.github.com/spec/v1\n",
             "is a pointer of Git LFS, .*; write git lfs pull",
         ),
-        (b"layers: 3", "is no model: write a Keras file .*"),
+        (b"layers: 3", "is not a model; write a Keras file .*"),
     ],
 )
 def test_a_foreign_file_is_refused_by_what_it_is(tmp_path: Path, content: bytes, reason: str) -> None:

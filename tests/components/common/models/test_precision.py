@@ -17,7 +17,7 @@ from components.common.data.examples import Examples
 from components.common.models import compilation, model_files, precision
 from components.common.models.model_definition import ModelDefinition
 from components.common.models.precision import PrecisionError
-from components.common.training import training
+from components.common.training import history, learning_rate
 from components.pruner.executor import prune
 from components.pruner.params import PruneOptions
 from components.quantization_aware_trainer.executor import train_quantization_aware
@@ -41,7 +41,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Examples:
     return Examples(f"{folder}/examples", f"{folder}/schema", None, "label")
 
 
-def train(examples: Examples, output: Path, asked: str) -> training.History:
+def train(examples: Examples, output: Path, asked: str) -> history.History:
     options = TrainOptions(precision=asked, epochs=4, batch_size=16).model_dump(mode="json")
     return train_baseline(
         examples, str(output), str(output / "logs"), ModelDefinition(problem.MODULE), options, 1
@@ -167,4 +167,4 @@ def test_a_scaled_loss_goes_with_schedules_and_written_learning_rates() -> None:
 
     assert isinstance(other.optimizer, tf_keras.mixed_precision.LossScaleOptimizer)
     assert float(other.optimizer.learning_rate) == 0.5
-    assert training._next_learning_rate(other.optimizer) == 0.5
+    assert learning_rate.next_learning_rate(other.optimizer) == 0.5

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tf_keras
 
-from components.common.models import model_format, saved_models
+from components.common.models import model_format, saved_models, saved_weights
 from components.common.models.saved_models import SavedModelError
 from tests.components import saved_files as files
 from tests.components.saved_files import WEIGHTS, WHOLE, SavedFiles
@@ -116,7 +116,7 @@ def test_weights_go_into_the_model_that_they_were_saved_from(
     saved_files: SavedFiles, name: str, compiled: bool
 ) -> None:
     model = files.build(compiled=compiled)
-    saved_models.load_weights(saved_files.path(WEIGHTS[name]), model)
+    saved_weights.load(saved_files.path(WEIGHTS[name]), model)
 
     np.testing.assert_allclose(model(saved_files.inputs), saved_files.outputs, atol=1e-6)
 
@@ -145,7 +145,7 @@ def test_weights_of_another_model_are_refused_by_the_layer(
 ) -> None:
     path = saved_files.path(WEIGHTS[name])
     with pytest.raises(SavedModelError) as raised:
-        saved_models.load_weights(path, files.build(**change))
+        saved_weights.load(path, files.build(**change))
 
     told = str(raised.value)
     assert told.startswith(f"{path} does not fit the model that build_model returns: ")
@@ -155,7 +155,7 @@ def test_weights_of_another_model_are_refused_by_the_layer(
 
 def test_a_saved_model_is_no_file_of_weights(saved_files: SavedFiles) -> None:
     with pytest.raises(SavedModelError, match="is a SavedModel, not weights; write"):
-        saved_models.load_weights(saved_files.path("model"), files.build())
+        saved_weights.load(saved_files.path("model"), files.build())
 
 
 def test_what_stands_at_a_uri_is_copied_while_it_is_read(saved_files: SavedFiles) -> None:
@@ -172,7 +172,7 @@ def test_what_stands_at_a_uri_is_copied_while_it_is_read(saved_files: SavedFiles
     digest = model_format.digest(saved_files.path("plain"))
     whole = saved_models.load(f"{uri}/plain", sha256=digest)
     weights = files.build()
-    saved_models.load_weights(f"{uri}/old.h5", weights)
+    saved_weights.load(f"{uri}/old.h5", weights)
     for model in (whole, weights, saved_models.load(f"{uri}/model.keras")):
         np.testing.assert_allclose(model(saved_files.inputs), saved_files.outputs, atol=1e-6)
     with saved_models.local_copy(f"{uri}/model.keras") as local:

@@ -13,7 +13,7 @@ import tf_keras
 from ai_edge_litert.interpreter import Interpreter
 
 from components.common.base import file_hashes
-from components.common.data.examples import signature_name
+from components.common.data.model_inputs import signature_name
 from components.common.models import model_files, served_model
 from components.common.models.served_model import MISSING
 from tests.components.transformed import Served, Transformed, features_by_numpy, rows

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.common.data.examples import ExamplesError
+from components.common.data.model_inputs import ExamplesError
 from components.common.models import model_files
 from components.common.tflite.litert import LiteRTError, LiteRTModel, dequantize, quantize
 from tests.components.conftest import Step

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from components.common.data.examples import Arrays
-from components.common.training import training
+from components.common.data.arrays import Arrays
+from components.common.training import fitting
 
 layers = tf_keras.layers
 EXAMPLES, BATCH, RATE, EPOCHS, SEED = 100, 32, 0.2, 3, 5
@@ -59,13 +59,13 @@ def predicted(points: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.nd
 
 def by_hand(replicas: int) -> dict[str, Any]:
     """The regression by gradient descent in NumPy, on whole batches, in the order of the epochs."""
-    from components.common.training import distribution
+    from components.common.training import batches
 
     trained, evaluation = arrays(), arrays(EVALUATED, 1)
     points, classes = trained.features["x"].astype(np.float64), np.eye(3)[trained.labels]
     kernel, bias, losses, accuracies = np.zeros((2, 3)), np.zeros(3), [], []
     for epoch in range(EPOCHS):
-        for pieces in distribution.epoch_batches(len(trained), BATCH, replicas, SEED, epoch):
+        for pieces in batches.epoch_batches(len(trained), BATCH, replicas, SEED, epoch):
             batch = np.concatenate(pieces)
             error = (predicted(points[batch], kernel, bias) - classes[batch]) / len(batch)
             kernel -= RATE * ((points[batch] - _MEAN) / np.sqrt(_VARIANCE + _EPSILON)).T @ error
@@ -90,18 +90,18 @@ def check_written(uri: str, kernel: np.ndarray, bias: np.ndarray) -> None:
 def train(log_dir: str, output: str, options: dict[str, Any] | None = None) -> dict[str, Any]:
     """Trains and writes it under the strategy in scope."""
     from components.common.models import model_files
-    from components.common.training import distribution
+    from components.common.training import strategies
 
     model = regression()
     options = {"epochs": EPOCHS, "batch_size": BATCH, **(options or {})}
-    history = training.fit(model, arrays(), arrays(EVALUATED, 1), options, SEED, log_dir)
+    history = fitting.fit(model, arrays(), arrays(EVALUATED, 1), options, SEED, log_dir)
     model_files.save(model, output, ["x"], model_files.StepRecord())
     return {
         "weights": model.get_layer("classes").get_weights(),
         "history": dict(history),
         "steps": history.steps,
         "learning_rates": history.learning_rates,
-        "workers": distribution.workers(tf.distribute.get_strategy()),
+        "workers": strategies.workers(tf.distribute.get_strategy()),
     }
 
 

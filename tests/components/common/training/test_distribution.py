@@ -15,8 +15,9 @@ import tensorflow as tf
 
 from components.common.base import progress
 from components.common.base.distribution_options import ALONE, Distribution
-from components.common.training import distributed, distribution
-from components.common.training.distribution import DistributionError, epoch_batches, evaluation_batches
+from components.common.training import batches, distributed, strategies
+from components.common.training.batches import epoch_batches, evaluation_batches
+from components.common.training.strategies import DistributionError
 from tests.components.common.training import distributed_problem as problem
 from tests.conftest import to_example, write_examples
 
@@ -163,7 +164,7 @@ def test_a_parameter_server_s_worker_takes_each_example_once_an_epoch(
     monkeypatch.setattr(tf, "timestamp", lambda: tf.constant(1.5e9, tf.float64))
     tf.random.set_seed(seed)  # Dataset.shuffle fails in a function where this is 0
     arrays = problem.arrays(20, 1)
-    creator = distribution._endless(arrays, ["y"], 5, seed)
+    creator = batches._endless(arrays, ["y"], 5, seed)
 
     @tf.function
     def two_epochs() -> tf.Tensor:
@@ -218,7 +219,7 @@ def test_mirrored_on_one_device_is_one_replica_and_says_so(tmp_path: Path) -> No
     expected = problem.by_hand(1)
 
     assert reports[0] == (
-        "note: distribution: mirrored finds one device, and trains on it as a single replica"
+        "note: distribution: mirrored finds one device and trains on it as a single replica"
     )
     np.testing.assert_allclose(trained["weights"][0], expected["weights"][0], atol=1e-5)
     assert trained["workers"] == 1
@@ -227,15 +228,15 @@ def test_mirrored_on_one_device_is_one_replica_and_says_so(tmp_path: Path) -> No
 def test_what_cannot_be_divided_is_refused() -> None:
     strategy = tf.distribute.MirroredStrategy(["/cpu:0"])
     with strategy.scope():
-        distribution.refuse_uneven(7, 7)
+        batches.refuse_uneven(7, 7)
     with pytest.raises(
         DistributionError, match=re.escape("batch_size (7) cannot be divided among 2 replicas")
     ):
-        distribution.refuse_uneven(7, 100, parts=2)
+        batches.refuse_uneven(7, 100, parts=2)
     with pytest.raises(DistributionError, match="1 examples cannot be divided among 2 replicas"):
-        distribution.refuse_uneven(8, 1, parts=2)
+        batches.refuse_uneven(8, 1, parts=2)
 
 
 def test_a_machine_without_tpu_is_told_what_was_looked_for() -> None:
     with pytest.raises(DistributionError, match=r"distribution: tpu finds no TPU: .*a TPU of this machine"):
-        distribution.strategy_of(Distribution(kind="tpu"))
+        strategies.strategy_of(Distribution(kind="tpu"))

@@ -15,10 +15,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from components.common.base import progress
 from components.common.base.step_options import LearningRateSchedule
-from components.common.data.examples import Arrays
+from components.common.data.arrays import Arrays
 from components.common.models import compilation
 from components.common.models.user_module import build
-from components.common.training import learning_rate, training
+from components.common.training import error, fitting, history, learning_rate, seeding
 from tests.components.conftest import MakeModule
 
 layers = tf_keras.layers
@@ -127,13 +127,13 @@ def test_losses_by_name_of_an_output_reach_an_output_of_another_name() -> None:
 
 def fit(
     folder: Path, model: tf_keras.Model, *splits: Arrays, seed: int = 1, **more: Any
-) -> training.History:
+) -> history.History:
     """Trains on a line by 64 points in batches of 8, where `more` does not say otherwise."""
     given = {"callbacks", "first_epoch_to_stop"} & set(more)
     arguments = {name: more.pop(name) for name in given}
     options = {"batch_size": 8, **({} if "steps" in more else {"epochs": 3}), **more}
     train, evaluation = splits or (line(), line(16))
-    return training.fit(
+    return fitting.fit(
         model, train, evaluation, options=options, seed=seed, log_dir=str(folder), **arguments
     )
 
@@ -242,8 +242,8 @@ def test_exactly_so_many_steps_are_taken(
     ],
 )
 def test_steps_are_known_before_training(options: dict, examples: int, each: int, total: int) -> None:
-    assert training.steps_per_epoch(options, examples) == each
-    assert training.total_steps(options, examples) == total
+    assert fitting.steps_per_epoch(options, examples) == each
+    assert fitting.total_steps(options, examples) == total
 
 
 def expected_rate(kind: str, warmup: int, end: float, base: float, steps: int) -> np.ndarray:
@@ -314,7 +314,7 @@ def test_the_optimizer_goes_by_the_schedule(kind: type, tmp_path: Path) -> None:
 def test_a_schedule_of_the_users_own_stays_and_is_not_replaced(tmp_path: Path) -> None:
     own = tf_keras.optimizers.schedules.ExponentialDecay(0.5, 8, 0.5)
     model = model_of(optimizer=tf_keras.optimizers.SGD(own), loss="mse")
-    with pytest.raises(training.TrainingError) as raised:
+    with pytest.raises(error.TrainingError) as raised:
         fit(tmp_path, model, learning_rate_schedule={"kind": "linear"})
     assert str(raised.value) == (
         "build_model compiles with a learning rate schedule of its own; write learning_rate, for "
@@ -423,11 +423,11 @@ def test_a_small_improvement_is_none(tmp_path: Path) -> None:
 
 def test_a_monitor_that_is_not_measured_is_refused_before_training(tmp_path: Path) -> None:
     model = from_zero(metrics=["mae"])
-    with pytest.raises(training.TrainingError) as raised:
+    with pytest.raises(error.TrainingError) as raised:
         fit(tmp_path, model, early_stopping={"monitor": "val_accuracy"})
 
     assert str(raised.value) == (
-        "early_stopping: monitor 'val_accuracy' is no metric that build_model compiles with; write one of "
+        "early_stopping: monitor 'val_accuracy' is not a metric that build_model compiles with; write one of "
         "val_loss, val_mae"
     )
     assert int(model.optimizer.iterations) == 0
@@ -465,7 +465,7 @@ def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
 
     arrays = line()
     arrays.features["x"][3] = np.nan
-    with pytest.raises(training.TrainingError, match="loss became nan in epoch 1; lower the learning rate"):
+    with pytest.raises(error.TrainingError, match="loss became nan in epoch 1; lower the learning rate"):
         fit(tmp_path, model_of(optimizer="sgd", loss="mse"), arrays, line(), epochs=4, callbacks=[Count()])
     assert seen == [0]
 
@@ -474,4 +474,4 @@ def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
     ("options", "seed"), [({"seed": 7}, 7), ({"seed": 0}, 0), ({"seed": None}, 3), ({}, 3)]
 )
 def test_a_steps_own_seed_goes_before_the_runs(options: dict, seed: int) -> None:
-    assert training.seed_of(options, 3) == training.seed_of(options, "3") == seed
+    assert seeding.seed_of(options, 3) == seeding.seed_of(options, "3") == seed

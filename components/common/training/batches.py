@@ -1,133 +1,32 @@
-"""Training on several devices or machines: tf.distribute's strategies, and what Keras's `fit` is given."""
+"""Examples as Keras's `fit` and `evaluate` take them: as arrays, or divided among replicas and workers."""
 
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 import tf_keras
 
-from components.common.base.distribution_options import Distribution
-from components.common.data.examples import Arrays
+from components.common.data.arrays import Arrays
 from components.common.models.strategy import asynchronous, replicas
+from components.common.training.strategies import DistributionError
 
 # A function with examples as constants, which a parameter server's workers get, is one protocol buffer.
 _MOST_BYTES_OF_CONSTANTS = 2**31 - 2**20
 
-Piece = np.ndarray
-Result = TypeVar("Result")
-
-
-class DistributionError(Exception):
-    """Training cannot be distributed as asked; the message says why and what to write instead."""
-
-
-def strategy_of(asked: Distribution) -> tf.distribute.Strategy:
-    """Makes the strategy. Several processes: in each of them, before anything else of TensorFlow.
-
-    Args:
-        asked: Other than `none`.
-
-    Raises:
-        DistributionError: Where the devices are not there.
-    """
-    if asked.kind == "multi_worker":
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    if asked.kind == "parameter_server":
-        return tf.distribute.ParameterServerStrategy(_resolver())
-    if asked.kind == "tpu":
-        return _tpu_strategy(asked.name)
-    if asked.devices is None:
-        return tf.distribute.MirroredStrategy(mirrored_devices())
-    return tf.distribute.MirroredStrategy([f"/cpu:{index}" for index in range(asked.devices)])
-
-
-def _resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
-    return tf.distribute.cluster_resolver.TFConfigClusterResolver()
-
-
-def mirrored_devices() -> list[str]:
-    """Where replicas are put: on each GPU, or on the one CPU."""
-    gpus = tf.config.list_logical_devices("GPU")
-    return [f"/gpu:{index}" for index in range(len(gpus))] or ["/cpu:0"]
-
-
-class OneStatistic(tf_keras.callbacks.Callback):
-    """Lets all replicas measure with the statistics of batches that are written: means over the replicas' own.
-
-    Each replica gathers those of BatchNormalization by itself, and would be measured by them too.
-    """
-
-    def on_test_begin(self, logs: dict | None = None) -> None:
-        if asynchronous():
-            return
-        for weight in self.model.weights:
-            by_itself = weight.synchronization == tf.VariableSynchronization.ON_READ
-            if by_itself and weight.aggregation == tf.VariableAggregation.MEAN:
-                weight.assign(weight.read_value())
-
-
-def divide_cpu(devices: int) -> None:
-    """Makes the CPU pass for several devices, before TensorFlow has used it.
-
-    Raises:
-        RuntimeError: Where it has.
-    """
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
-
-
-def _tpu_strategy(name: str) -> tf.distribute.Strategy:
-    try:
-        tpu = name or os.environ.get("TPU_NAME") or "local"
-        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=tpu)
-        tf.config.experimental_connect_to_cluster(resolver)
-        tf.tpu.experimental.initialize_tpu_system(resolver)
-    except (ValueError, RuntimeError, tf.errors.OpError) as error:
-        raise DistributionError(f"{no_tpu(name)} ({str(error).splitlines()[0]})") from error
-    return tf.distribute.TPUStrategy(resolver)
-
-
-def no_tpu(name: str) -> str:
-    """What was looked for in vain."""
-    looked = f"a TPU named {name!r}" if name else "a TPU of this machine (libtpu, or TPU_NAME)"
-    return (
-        f"distribution: tpu finds no TPU: TensorFlow's resolver looked for {looked}; run where there is "
-        "one, or write distribution: mirrored"
-    )
-
-
-def facts_of(strategy: tf.distribute.Strategy) -> dict[str, str | int]:
-    """What a model is trained on: `distribution`, as the option has it, and the number of `replicas`."""
-    kinds = {
-        tf.distribute.MultiWorkerMirroredStrategy: "multi_worker",
-        tf.distribute.ParameterServerStrategy: "parameter_server",
-        tf.distribute.TPUStrategy: "tpu",
-        tf.distribute.MirroredStrategy: "mirrored",
-    }
-    kind = next((kind for made, kind in kinds.items() if isinstance(strategy, made)), "none")
-    return {"distribution": kind, "replicas": workers(strategy)}
-
-
-def workers(strategy: tf.distribute.Strategy) -> int:
-    """How many compute gradients at the same time: replicas in step, or a parameter server's workers."""
-    if isinstance(strategy, tf.distribute.ParameterServerStrategy):
-        return _resolver().cluster_spec().num_tasks("worker")
-    return strategy.num_replicas_in_sync
-
-
-# What `fit` and `evaluate` are given.
+# Indices of examples.
+Piece = npt.NDArray[np.int64]
 
 
 def epoch_batches(examples: int, batch_size: int, parts: int, seed: int, epoch: int) -> list[list[Piece]]:
     """The order of an epoch: batches, each in as many pieces of equal size as there are replicas.
 
     Keras divides the loss of each replica by the number of its own examples and takes the mean over
-    replicas, which is the mean over the batch only where all have as many. The last batch is filled up
+    replicas, which is the mean over the batch only if all have as many. The last batch is filled up
     from the beginning of the epoch, by fewer examples than there are replicas.
 
     Args:
@@ -175,7 +74,7 @@ def fit_arguments(
         steps_per_epoch: Of the whole batch size.
 
     Raises:
-        DistributionError: Where a batch cannot be divided evenly.
+        DistributionError: If a batch cannot be divided evenly.
     """
     refuse_uneven(batch_size, len(train))
     measured = evaluation_arguments(evaluation, outputs, batch_size)
@@ -214,7 +113,7 @@ def evaluation_arguments(
 
 
 def refuse_uneven(batch_size: int, examples: int, parts: int | None = None) -> None:
-    """Raises a DistributionError where replicas, those in scope by default, would not have equal shares."""
+    """Raises a DistributionError if replicas, those in scope by default, would not have equal shares."""
     parts = parts or replicas()
     if batch_size % parts:
         raise DistributionError(
@@ -254,7 +153,7 @@ def _endless(arrays: Arrays, outputs: Sequence[str], batch_size: int, seed: int)
         clock = tf.cast(tf.timestamp() * 1e6, tf.int64)
 
         def order(epoch: tf.Tensor) -> tf.data.Dataset:
-            # Not Dataset.shuffle, whose seed cannot be a tensor where the global seed is 0.
+            # Not Dataset.shuffle, whose seed cannot be a tensor if the global seed is 0.
             keys = tf.random.stateless_uniform([len(arrays)], tf.stack([clock, seed + epoch]))
             return tf.data.Dataset.from_tensor_slices(tf.argsort(keys))
 
@@ -288,19 +187,18 @@ def _taking(columns: Any) -> Callable[[tf.Tensor], Any]:
 
 
 def _columns(arrays: Arrays, outputs: Sequence[str]) -> tuple[Any, ...]:
-    """Features, labels and, where examples do not count alike, their weights, as `fit` takes them."""
+    """Features, labels and, if examples do not count alike, their weights, as `fit` takes them."""
     weights = arrays.weights()
     weighed = () if weights is None else (weights,)
     labels = arrays.labels_of(outputs)
-    if isinstance(labels, list):
-        labels = tuple(labels)  # tf.data would make one tensor of a list
-    return tuple(arrays.features.values()), labels, *weighed
+    # tf.data would make one tensor of a list.
+    return tuple(arrays.features.values()), tuple(labels) if isinstance(labels, list) else labels, *weighed
 
 
 def refuse_large(arrays: Arrays) -> None:
-    """Raises a DistributionError where examples are too many to be sent to a parameter server's workers."""
+    """Raises a DistributionError if examples are too many to be sent to a parameter server's workers."""
     labels = arrays.labels.values() if isinstance(arrays.labels, dict) else [arrays.labels]
-    values: Sequence[np.ndarray] = [*arrays.features.values(), *labels]
+    values: Sequence[npt.NDArray[Any]] = [*arrays.features.values(), *labels]
     size = sum(value.nbytes for value in values)
     if size > _MOST_BYTES_OF_CONSTANTS:
         raise DistributionError(

@@ -1,0 +1,102 @@
+"""Examples in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.common.base.layer_names import plain_name
+from components.common.data.class_weights import ClassWeights
+from components.common.data.model_inputs import ExamplesError
+
+# Of one output, or output → its labels.
+Labels = npt.NDArray[Any] | dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Examples in memory.
+
+    Attributes:
+        features: Feature → array of shape (examples, …) as the model's input of that name takes it.
+        labels: Array of shape (examples,) or (examples, width); of a string label, indices of classes. Of a
+            model with several outputs, output → such an array.
+        class_weights: How much the examples of each class count in training; None if all count alike.
+    """
+
+    features: dict[str, npt.NDArray[Any]]
+    labels: Labels
+    class_weights: ClassWeights | None = None
+
+    def __len__(self) -> int:
+        labels = self.labels
+        return len(next(iter(labels.values())) if isinstance(labels, dict) else labels)
+
+    def take(self, indices: Sequence[int] | npt.NDArray[Any]) -> Arrays:
+        """The examples at `indices`."""
+        labels = self.labels
+        taken = {n: v[indices] for n, v in labels.items()} if isinstance(labels, dict) else labels[indices]
+        features = {n: v[indices] for n, v in self.features.items()}
+        return Arrays(features, taken, self.class_weights)
+
+    def labels_of(self, outputs: Sequence[str]) -> npt.NDArray[Any] | list[npt.NDArray[Any]]:
+        """Labels as Keras takes them: one array, or a list in the order of a model's outputs.
+
+        Args:
+            outputs: Their names; TFMOT's wrappers may have renamed them.
+
+        Raises:
+            ExamplesError: If an output has no label.
+        """
+        if not isinstance(self.labels, dict):
+            return self.labels
+        names = [plain_name(output) for output in outputs]
+        refuse_other_outputs(names, self.labels)
+        return [self.labels[name] for name in names]
+
+    def weights(self) -> npt.NDArray[Any] | None:
+        """How much each example counts in training, (examples,); None if all count alike."""
+        if self.class_weights is None or isinstance(self.labels, dict):  # which `Examples` refuses together
+            return None
+        return self.class_weights.of(self.labels)
+
+
+def refuse_other_outputs(outputs: Sequence[str], labelled: Iterable[str]) -> None:
+    """Raises an ExamplesError if a model has outputs without a label, or labels are of other outputs.
+
+    Args:
+        outputs: Names of the model's outputs.
+        labelled: Those that have a label.
+    """
+    labelled = set(labelled)
+    unknown, missing = sorted(labelled - set(outputs)), [name for name in outputs if name not in labelled]
+    if unknown:
+        raise ExamplesError(
+            f"the model has no output {', '.join(map(repr, unknown))}; its outputs are {list(outputs)}: an "
+            "output is named after its layer"
+        )
+    if missing:
+        raise ExamplesError(
+            f"output {', '.join(map(repr, missing))} of the model has no label; write data.label as output: "
+            "feature, one for each output, or build the model without it"
+        )
+
+
+def content_digests(columns: Mapping[str, npt.NDArray[Any]]) -> list[bytes]:
+    """A digest of each example's values.
+
+    Args:
+        columns: Feature → (examples, …).
+    """
+    count = len(next(iter(columns.values())))
+    digests = [hashlib.blake2b(digest_size=16) for _ in range(count)]
+    for _, values in sorted(columns.items()):
+        for digest, row in zip(digests, values, strict=True):
+            row = np.asarray(row)
+            digest.update(repr(row.tolist()).encode() if row.dtype == object else row.tobytes())
+    return [digest.digest() for digest in digests]

@@ -1,0 +1,161 @@
+"""Training a compiled model, so that it can be repeated."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy.typing as npt
+import tf_keras
+
+from components.common.base.step_options import EarlyStopping, LearningRateSchedule
+from components.common.data import label_range
+from components.common.data.arrays import Arrays
+from components.common.models import compilation, strategy
+from components.common.models.output_kind import losses_of
+from components.common.models.stock_layers import without_autograph
+from components.common.training import fit_inputs
+from components.common.training.callbacks import (
+    EpochProgress,
+    LearningCurves,
+    StepCounter,
+    early_stopping,
+)
+from components.common.training.error import TrainingError
+from components.common.training.history import History
+from components.common.training.learning_rate import schedule_learning_rate
+from components.common.training.seeding import seed_everything
+
+
+def steps_per_epoch(options: Mapping[str, Any], examples: int) -> int:
+    """Steps of the optimizer in one pass over so many examples; the last one may have fewer of them."""
+    return math.ceil(examples / options["batch_size"])
+
+
+def total_steps(options: Mapping[str, Any], examples: int) -> int:
+    """Steps of the optimizer in a whole training on so many examples."""
+    return options.get("steps") or options["epochs"] * steps_per_epoch(options, examples)
+
+
+def _step_by_step(model: tf_keras.Model) -> None:
+    """Compiles a model again if its `steps_per_execution` would hide steps from callbacks.
+
+    They count steps, and renew masks of weights after each one.
+    """
+    if model._compile_config.config.get("steps_per_execution") not in (None, 1):
+        compilation.compile_anew(model, steps_per_execution=None)
+
+
+def refuse_unknown_monitor(model: tf_keras.Model, monitor: str, evaluation: Arrays) -> None:
+    """Raises a TrainingError if a compiled model has no metric of this name; Keras would only warn."""
+    some = evaluation.take(range(min(strategy.replicas(), len(evaluation))))
+    arguments = fit_inputs.evaluation_arguments(some, model.output_names)
+    measured = model.evaluate(**arguments, verbose=0, return_dict=True)
+    known = [f"val_{name}" for name in measured]
+    if monitor not in known:
+        raise TrainingError(
+            f"early_stopping: monitor {monitor!r} is not a metric that build_model compiles with; write one "
+            f"of {', '.join(known)}"
+        )
+
+
+def refuse_labels(
+    model: tf_keras.Model, labels: Mapping[str, npt.NDArray[Any] | Sequence[npt.NDArray[Any]]]
+) -> None:
+    """Refuses labels that a compiled model cannot learn.
+
+    Args:
+        model: The model.
+        labels: Split → its labels; a list of them in the order of a model's outputs.
+
+    Raises:
+        ExamplesError: Naming a label.
+    """
+    if not model.outputs:  # the Distiller, whose teacher has learned of the same labels
+        return
+    for split, found in labels.items():
+        arrays = found if isinstance(found, list) else [found]
+        for loss, tensor, values in zip(losses_of(model), model.outputs, arrays, strict=True):
+            if loss is not None:
+                label_range.refuse_outside(loss, tensor.shape[-1], values, split)
+
+
+def fit(
+    model: tf_keras.Model,
+    train: Arrays,
+    evaluation: Arrays,
+    options: Mapping[str, Any],
+    seed: int,
+    log_dir: str,
+    callbacks: Sequence[tf_keras.callbacks.Callback] = (),
+    first_epoch_to_stop: int = 0,
+) -> History:
+    """Trains a compiled model.
+
+    Args:
+        model: Takes the features in the order of `train.features`.
+        train: Examples to train on, weighed by their classes if they say so; shuffled again for each epoch.
+        evaluation: Examples to measure after each epoch.
+        options: As in `components.common.base.step_options.Training`: `batch_size`, `epochs` or `steps`, and
+            optionally `learning_rate_schedule` and `early_stopping`.
+        seed: Of shuffling and dropout: they do not depend on what this process did before.
+        log_dir: Gets the learning curves, in TensorBoard's format.
+        callbacks: Further Keras callbacks. Early stopping keeps the weights as these leave them at the end
+            of an epoch.
+        first_epoch_to_stop: Index of the first epoch that early stopping looks at: a model is not finished
+            before a schedule of the step's own (of sparsity, say) has ended.
+
+    Returns:
+        The metrics of each epoch.
+
+    Raises:
+        TrainingError: If the loss is not finite, or the options do not go with what build_model compiles.
+        ExamplesError: If there are labels that the model has no output for.
+    """
+    taught, asked_of = (split.labels_of(model.output_names) for split in (train, evaluation))
+    refuse_labels(model, {"train": taught, "eval": asked_of})
+    model.train_step = without_autograph(model.train_step, model)
+    model.test_step = without_autograph(model.test_step, model)
+    steps = total_steps(options, len(train))
+    epochs = math.ceil(steps / steps_per_epoch(options, len(train)))
+    if options.get("early_stopping") is not None:
+        asked_stop = EarlyStopping.model_validate(options["early_stopping"])
+        refuse_unknown_monitor(model, asked_stop.monitor, evaluation)
+    asked = LearningRateSchedule.model_validate(options.get("learning_rate_schedule") or {})
+    schedule_learning_rate(model, asked, steps)
+    _step_by_step(model)
+    counter, drawn, stopping = StepCounter(steps), LearningCurves(log_dir), None
+    reported = EpochProgress(epochs)
+    if strategy.asynchronous():
+        # Keras takes no callback that has to see what a batch came to; these only count.
+        counter._supports_tf_logs = reported._supports_tf_logs = True
+    if options.get("early_stopping") is not None:
+        stopping = early_stopping(asked_stop, first_epoch_to_stop)
+    os.makedirs(log_dir, exist_ok=True)
+    seed_everything(seed)
+    history = model.fit(
+        **fit_inputs.fit_arguments(
+            train,
+            evaluation,
+            model.output_names,
+            options["batch_size"],
+            seed,
+            steps_per_epoch(options, len(train)),
+        ),
+        epochs=epochs,
+        verbose=0,
+        callbacks=[
+            *callbacks,
+            *fit_inputs.callbacks(),
+            counter,
+            *([stopping] if stopping else []),
+            drawn,
+            reported,
+        ],
+    )
+    kept = len(history.epoch) - 1
+    if stopping and stopping.restore_best_weights and stopping.best_weights is not None:
+        kept = stopping.best_epoch
+    return History(history.history, counter.taken, kept, drawn.learning_rates)
