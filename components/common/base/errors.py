@@ -23,9 +23,9 @@ def describe(error: BaseException) -> str:
     if getattr(error, "told_whole", False):
         return f"{type(error).__name__}: {error}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = lines[0] if lines else ""
-    if told.endswith(":"):
-        # "Graph execution error:" and "in user code:" stand before a traceback; the reason is its end.
-        told = next((line for line in reversed(lines) if not line.startswith("[[")), told)
+    text = lines[0] if lines else ""
+    if text.endswith(":"):
+        # "Graph execution error:" and "in user code:" come before a traceback; the reason is its last line.
+        text = next((line for line in reversed(lines) if not line.startswith("[[")), text)
     name = type(error).__name__
-    return told if told.startswith(f"{name}: ") else f"{name}: {told}" if told else name
+    return text if text.startswith(f"{name}: ") else f"{name}: {text}" if text else name
