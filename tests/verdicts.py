@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from components.evaluator.judgement import Judgement
 from components.evaluator.measured import Accuracy, Latency, Measured, Size, Sizes
 from components.evaluator.verdict import Verdict
 
@@ -46,21 +45,17 @@ def sizes(file: int, gzip: int, baseline: Size = BASELINE) -> Sizes:
 
 def verdict(
     accuracy: Accuracy | float = 0.9,
-    size: int = 100,
+    size: Sizes | int = 100,
     gzip: int = 50,
     times: Latency | None = None,
     blessed: bool = True,
     reasons: Iterable[str] = (),
-    judgements: Iterable[Judgement] = (),
     **measured: Any,
 ) -> Verdict:
-    """A verdict with all figures; `measured` replaces some of them."""
+    """A verdict with all figures; `measured` has more of them."""
     if not isinstance(accuracy, Accuracy):
         accuracy = Accuracy("SparseCategoricalAccuracy", True, accuracy, 0.95, 1000)
-    figures = {
-        "accuracy": accuracy,
-        "size": sizes(size, gzip),
-        "latency": times or latency(0.5),
-        **measured,
-    }
-    return Verdict(blessed, tuple(reasons), tuple(judgements), Measured(**figures))
+    if not isinstance(size, Sizes):
+        size = sizes(size, gzip)
+    figures = Measured(accuracy=accuracy, size=size, latency=times or latency(0.5), **measured)
+    return Verdict(blessed, tuple(reasons), (), figures)

@@ -19,7 +19,7 @@ from components.common.base.interruption import Interrupted
 from components.common.base.label import from_parameter
 from components.common.data.examples import Examples
 from components.common.models import invariants, model_files
-from components.common.models.model_files import Facts, StepRecord
+from components.common.models.model_files import StepRecord
 from components.common.steps.step_executor import examples_of, set_properties
 from components.common.tflite import file_types, tflite_file
 from components.common.tflite.file_types import TypeCheck
@@ -420,27 +420,6 @@ class _Evaluation:
         return results
 
 
-def headline(verdict: Verdict) -> Facts:
-    """The figures of a verdict that ML Metadata keeps as custom properties."""
-    measured = verdict.measured
-    values = {
-        "accuracy": measured.accuracy.candidate if measured.accuracy else None,
-        "baseline_accuracy": measured.accuracy.baseline if measured.accuracy else None,
-        "latency_ratio": measured.latency.ratio if measured.latency else None,
-        "bytes": measured.bytes("file"),
-        "gzip_bytes": measured.bytes("gzip"),
-    }
-    for found in measured.accuracies:
-        values[f"accuracy/{found.title}"] = found.candidate
-        values[f"baseline_accuracy/{found.title}"] = found.baseline
-    return {
-        "blessed": int(verdict.blessed),
-        "reason": "; ".join(verdict.reasons)[:500],
-        **{name: value for name, value in values.items() if value is not None},
-        **measured.invariants,
-    }
-
-
 class Executor(base_beam_executor.BaseBeamExecutor):
     """Runs `evaluate` and blesses the candidate, or does not."""
 
@@ -479,5 +458,5 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 else None
             ),
         )
-        set_properties(evaluation, headline(verdict))
+        set_properties(evaluation, verdict.properties())
         bless(blessing, verdict.blessed)

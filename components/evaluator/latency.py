@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from components.common.tflite.litert import LiteRTModel
-from components.evaluator.measured import Latency
+from components.evaluator.measured import PERCENTILES, Latency
 
-PERCENTILES = (50, 90, 99)
 CONFIDENCE = 0.95
 _RESAMPLES = 1000
 

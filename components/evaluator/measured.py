@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import TypeAdapter
 
 from components.common.base.document import LEFT_OUT_IF_EMPTY
 
 # Which of the two models a figure is of.
 Side = Literal["candidate", "baseline"]
+SIDES: tuple[Side, ...] = get_args(Side)
+# Of the times of one inference.
+PERCENTILES = (50, 90, 99)
 
 
 @dataclass(frozen=True)
@@ -169,6 +174,15 @@ class Layer:
     unique: int
 
 
+def layers_from_json(text: str) -> dict[str, Layer]:
+    """Layer → its weights, from the `layers` property of a `Model` artifact.
+
+    Raises:
+        ValueError: If the text is not that.
+    """
+    return TypeAdapter(dict[str, Layer]).validate_json(text)
+
+
 @dataclass(frozen=True)
 class FileFacts:
     """What is in a TFLite file, as components.common.models.invariants.file_facts reads it.
@@ -190,8 +204,7 @@ class FileFacts:
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> FileFacts:
         """From JSON values."""
-        layers = {name: Layer(**layer) for name, layer in facts["layers"].items()}
-        return cls(**{**facts, "layers": layers})
+        return TypeAdapter(cls).validate_python(facts)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from components.evaluator.judgement import Failure, Judgement
 from components.evaluator.measured import Measured
 
 VERDICT_FILE = "verdict.json"
+# Characters of the reasons that ML Metadata keeps.
+REASON_LENGTH = 500
 
 
 @dataclass(frozen=True)
@@ -46,3 +48,23 @@ class Verdict(Document):
     def missed(self) -> tuple[Judgement, ...]:
         """The judgements that are not met."""
         return tuple(judgement for judgement in self.judgements if not judgement.met)
+
+    def properties(self) -> dict[str, int | float | str]:
+        """What ML Metadata keeps of the verdict as custom properties of the `ModelEvaluation`."""
+        measured = self.measured
+        values = {
+            "accuracy": measured.accuracy.candidate if measured.accuracy else None,
+            "baseline_accuracy": measured.accuracy.baseline if measured.accuracy else None,
+            "latency_ratio": measured.latency.ratio if measured.latency else None,
+            "bytes": measured.bytes("file"),
+            "gzip_bytes": measured.bytes("gzip"),
+        }
+        for metric in measured.accuracies:
+            values[f"accuracy/{metric.title}"] = metric.candidate
+            values[f"baseline_accuracy/{metric.title}"] = metric.baseline
+        return {
+            "blessed": int(self.blessed),
+            "reason": "; ".join(self.reasons)[:REASON_LENGTH],
+            **{name: value for name, value in values.items() if value is not None},
+            **measured.invariants,
+        }

@@ -79,7 +79,7 @@ def _changes(section: Section) -> Table:
 
 
 def _sides(change: Change) -> Iterator[Text]:
-    before, after = (Text(_value(value, change.key)) for value in (change.before, change.after))
+    before, after = (Text(value_text(value, change.key)) for value in (change.before, change.after))
     if change.kind == "added":
         before = Text("–", style="dim")
     elif change.kind == "removed":
@@ -104,7 +104,13 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _value(value: Any, key: str) -> str:
+def value_text(value: Any, key: str) -> str:
+    """A value of a change as people read it.
+
+    Args:
+        value: Of the first or the second run.
+        key: Of the change; sizes and latencies get their unit.
+    """
     if value is None:
         return "null"
     if isinstance(value, bool):

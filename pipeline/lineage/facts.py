@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from components.anomaly_gate.finding import FINDINGS, Finding, from_property
-from pipeline.lineage.verdict_file import is_verdict
+from components.common.base.document import DocumentError
+from components.evaluator.verdict import VERDICT_FILE, Verdict
 
 if TYPE_CHECKING:
     from components.common.base.step_options import StepOptions
     from pipeline.lineage.graph import Graph
     from pipeline.store.records import Artifact, Execution, Run
 
-VERDICT_FILE = "verdict.json"
 STATISTICS_FILE = "FeatureStats.pb"
 SCHEMA_FILE = "schema.pbtxt"
 
@@ -223,32 +223,21 @@ def files(artifact: Artifact) -> dict[str, str]:
     return dict(sorted(_parsed_object(artifact.properties, "files").items()))
 
 
-def verdict(evaluation: Artifact) -> dict[str, Any]:
+def verdict(evaluation: Artifact) -> Verdict:
     """The verdict on a candidate.
 
     Args:
         evaluation: A `ModelEvaluation`.
 
     Returns:
-        As in its verdict.json; where that is not there any more, what ML Metadata has kept of it:
-        `blessed` and `reasons`, and no judgements.
+        Its verdict.json; if that cannot be read, what ML Metadata has kept of it: `blessed` and `reasons`, and
+        neither judgements nor figures.
     """
     try:
-        with open(os.path.join(evaluation.uri, VERDICT_FILE), encoding="utf-8") as file:
-            found = json.load(file)
-        if isinstance(found, dict):
-            found = {"reasons": [], "judgements": [], "measured": {}, **found}
-            if is_verdict(found):
-                return found
-    except (OSError, ValueError):
-        pass
-    reason = evaluation.properties.get("reason")
-    return {
-        "blessed": evaluation.properties.get("blessed") == 1,
-        "reasons": [reason] if reason else [],
-        "judgements": [],
-        "measured": {},
-    }
+        return Verdict.read(os.path.join(evaluation.uri, VERDICT_FILE))
+    except DocumentError:
+        reason = evaluation.properties.get("reason")
+        return Verdict(evaluation.properties.get("blessed") == 1, (str(reason),) if reason else (), ())
 
 
 def fingerprint(examples: Artifact) -> dict[str, dict[str, str]]:

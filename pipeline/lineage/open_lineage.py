@@ -404,15 +404,15 @@ class _Writer:
 
         found = [
             quality.Assertion(
-                assertion=judgement["bound"],
-                success=bool(judgement["met"]),
-                name=judgement["figure"],
-                description=judgement.get("reason") or None,
-                expected=None if judgement.get("limit") is None else str(judgement["limit"]),
-                actual=None if judgement.get("value") is None else str(judgement["value"]),
+                assertion=judgement.bound,
+                success=judgement.met,
+                name=judgement.figure,
+                description=judgement.reason or None,
+                expected=None if judgement.limit is None else str(judgement.limit),
+                actual=None if judgement.value is None else str(judgement.value),
             )
             for evaluation in self._graph.outputs(execution.id).get("evaluation", [])
-            for judgement in facts.verdict(evaluation)["judgements"]
+            for judgement in facts.verdict(evaluation).judgements
         ]
         if not found:
             return {}

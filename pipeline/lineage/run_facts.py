@@ -13,19 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.lineage.verdict_file import is_report
+from components.common.base.document import DocumentError
+from components.evaluator.verdict import REASON_LENGTH, Verdict
+from components.selector.report import REPORT_FILE, SelectorReport
 from pipeline.plan.node import EXAMPLE_GENS, SELECTOR
 from pipeline.store.reader import Reader
 from pipeline.store.records import Execution, Run, by_key
 from pipeline.store.state import State
 
-REPORT_FILE = "report.json"
-
 REPORT, PROPERTIES = "report", "properties"
 
-# What of a number or of the reasons is left in ML Metadata.
+# Decimals of a number that ML Metadata keeps.
 _DECIMALS = 6
-_REASON_LENGTH = 500
 
 
 @dataclass(frozen=True)
@@ -132,14 +131,11 @@ def _candidates(reader: Reader, selector: Execution) -> tuple[dict[str, dict[str
     edges = reader.edges_of_executions([selector.id])
     inputs, reports = by_key(edges, output=False), by_key(edges, output=True).get("report", [])
     for report in reader.artifacts(reports):
-        path = Path(report.uri, REPORT_FILE)
         try:
-            found_report = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # removed or damaged; what ML Metadata holds is left
+            verdicts = SelectorReport.read(Path(report.uri, REPORT_FILE)).candidates
+        except DocumentError:  # removed or damaged; what ML Metadata holds is left
             continue
-        if is_report(found_report):
-            verdicts = found_report["candidates"]
-            return {name: _of_verdict(verdict) for name, verdict in verdicts.items()}, REPORT
+        return {name: _of_verdict(verdict) for name, verdict in verdicts.items()}, REPORT
     if not reports:
         return None, ""
     found = {}
@@ -149,30 +145,25 @@ def _candidates(reader: Reader, selector: Execution) -> tuple[dict[str, dict[str
     return (found, PROPERTIES) if found else (None, "")
 
 
-def _of_verdict(verdict: dict[str, Any]) -> dict[str, Any]:
+def _of_verdict(verdict: Verdict) -> dict[str, Any]:
     """A candidate's figures and verdict, flat; latencies are in milliseconds, sizes in bytes."""
-    measured = verdict["measured"]
-    accuracy, latency = measured.get("accuracy", {}), measured.get("latency", {})
-    sizes = measured.get("size", {})
-    percentile = str(latency.get("percentile", 50))
-    figures = {
-        "metric": accuracy.get("metric"),
-        "accuracy": accuracy.get("candidate"),
-        "baseline accuracy": accuracy.get("baseline"),
-        **{
-            f"{side}{entry['figure']}": entry[model]
-            for entry in measured.get("accuracies", [])
-            for side, model in (("", "candidate"), ("baseline ", "baseline"))
-        },
-        "latency ratio": latency.get("ratio"),
-        "latency": latency.get("candidate", {}).get(percentile),
-        "baseline latency": latency.get("baseline", {}).get(percentile),
-        "size": sizes.get("candidate", {}).get("file"),
-        "gzip size": sizes.get("candidate", {}).get("gzip"),
-        "baseline size": sizes.get("baseline", {}).get("file"),
-        **{name.replace("_", " "): value for name, value in measured.get("invariants", {}).items()},
-        "passed": bool(verdict["blessed"]),
-        "reasons": list(verdict["reasons"]),
+    measured = verdict.measured
+    accuracy = measured.accuracy
+    figures: dict[str, Any] = {
+        "metric": accuracy.metric if accuracy else None,
+        "accuracy": accuracy.candidate if accuracy else None,
+        "baseline accuracy": accuracy.baseline if accuracy else None,
+        **{one.title: one.candidate for one in measured.accuracies},
+        **{f"baseline {one.title}": one.baseline for one in measured.accuracies},
+        "latency ratio": measured.latency.ratio if measured.latency else None,
+        "latency": measured.milliseconds(),
+        "baseline latency": measured.milliseconds("baseline"),
+        "size": measured.bytes("file"),
+        "gzip size": measured.bytes("gzip"),
+        "baseline size": measured.bytes("file", "baseline"),
+        **{name.replace("_", " "): value for name, value in measured.invariants.items()},
+        "passed": verdict.blessed,
+        "reasons": list(verdict.reasons),
     }
     return {name: value for name, value in figures.items() if value is not None}
 
@@ -216,4 +207,4 @@ def as_properties_tell(figures: dict[str, Any], known: Iterable[str]) -> dict[st
 
 
 def _joined(reasons: str) -> list[str]:
-    return [reasons[:_REASON_LENGTH]] if reasons else []
+    return [reasons[:REASON_LENGTH]] if reasons else []

@@ -13,7 +13,10 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from components.evaluator.judgement import Judgement, Kind
 from components.evaluator.judging import distinct
+from components.evaluator.measured import Measured
+from components.evaluator.verdict import VERDICT_FILE, Verdict
 from pipeline.base.texts import bytes_text, duration_text
 from pipeline.lineage import facts
 from pipeline.store.state import State
@@ -29,7 +32,6 @@ _NEWEST = 5
 _GROUPS = 40
 
 _NOTE_STYLES = {"ok": "green", "warning": "yellow", "tampered": "bold red"}
-_SIZES = ("size", "gzip_size", "bytes")
 
 
 def tree(
@@ -167,9 +169,7 @@ class _Upstream:
         for name, parts in others.items():
             model, evaluation = parts.get("model"), parts.get("evaluation")
             properties = model.properties if model else {}
-            found = (
-                facts.verdict(evaluation) if evaluation else {"blessed": False, "reasons": ["not judged"]}
-            )
+            found = facts.verdict(evaluation) if evaluation else Verdict(False, ("not judged",), ())
             _row(
                 table,
                 name,
@@ -194,57 +194,56 @@ class _Upstream:
         if blessing is not None:
             self._shown.add(blessing.id)
         found = facts.verdict(evaluation)
-        judgements = found["judgements"]
+        judgements = found.judgements
         head = Text("blessing", style="bold")
         head.append(f" {_clean(candidate)}" if candidate else "")
-        if blessing is not None and (blessing.properties.get("blessed") == 1) != bool(found["blessed"]):
+        if blessing is not None and (blessing.properties.get("blessed") == 1) != found.blessed:
             # The blessing is what the Pusher goes by.
             passed = blessing.properties.get("blessed") == 1
             head.append(" passed" if passed else " did not pass", "green" if passed else "red")
-            head.append(f" although {facts.VERDICT_FILE} says otherwise", "bold red")
+            head.append(f" although {VERDICT_FILE} says otherwise", "bold red")
         else:
             head.append(
-                " passed" if found["blessed"] else " did not pass", "green" if found["blessed"] else "red"
+                " passed" if found.blessed else " did not pass", "green" if found.blessed else "red"
             )
         if judgements:
-            met = sum(bool(judgement["met"]) for judgement in judgements)
+            met = len(judgements) - len(found.missed)
             head.append(f", {met} of {len(judgements)} limits met")
-        ids = [found.id for found in (evaluation, blessing) if found is not None]
+        ids = [artifact.id for artifact in (evaluation, blessing) if artifact is not None]
         head.append(f"  #{', #'.join(map(str, ids))}", "dim")
         branch = parent.add(head)
         evaluator = self._graph.producer(evaluation.id)
         self._made(branch, evaluator)
-        self._measured(branch, evaluation, found["measured"])
+        self._measured(branch, evaluation, found.measured)
         for baseline in _named(self._graph, evaluator, "baseline"):
             branch.add(self._compared(baseline))
         if judgements:
             branch.add(_limits(judgements))
         # What was found in place of a type has no column of its own.
-        told = {judgement["reason"] for judgement in judgements if judgement["bound"] != "type"}
-        for reason in found["reasons"]:
+        told = {judgement.reason for judgement in judgements if judgement.kind is not Kind.TYPE}
+        for reason in found.reasons:
             if reason not in told:
                 branch.add(Text(_clean(reason), style="red"))
 
-    def _measured(self, branch: Tree, evaluation: Artifact, measured: Mapping[str, Any]) -> None:
-        accuracy, latency = measured.get("accuracy", {}), measured.get("latency", {})
+    def _measured(self, branch: Tree, evaluation: Artifact, measured: Measured) -> None:
+        accuracy, latency = measured.accuracy, measured.latency
         parts = []
-        if accuracy.get("examples"):
-            metrics = [found["figure"] for found in measured.get("accuracies", [])]
-            told = ", ".join(metrics) or accuracy.get("figure") or accuracy.get("metric", "accuracy")
-            parts.append(f"{told} on {accuracy['examples']:,} examples")
-        if latency.get("repetitions"):
+        if accuracy and accuracy.examples:
+            titles = ", ".join(metric.title for metric in measured.metrics)
+            parts.append(f"{titles} on {accuracy.examples:,} examples")
+        if latency:
             parts.append(
-                f"latency of {latency['repetitions']} repetitions on {latency.get('cpu', 'an unknown CPU')}, "
-                f"{latency.get('threads', '?')} thread" + ("" if latency.get("threads") == 1 else "s")
+                f"latency of {latency.repetitions} repetitions on {latency.cpu}, {latency.threads} thread"
+                + ("" if latency.threads == 1 else "s")
             )
-        if not measured:
+        if measured == Measured():
             names = ("accuracy", "baseline_accuracy", "latency_ratio", "bytes", "gzip_bytes")
             parts = [
                 f"{name} {_value(evaluation.properties[name])}"
                 for name in names
                 if name in evaluation.properties
             ]
-            parts.append(f"limits are not known, as {facts.VERDICT_FILE} is gone")
+            parts.append(f"limits are not known, as {VERDICT_FILE} is gone")
         branch.add(_line("measured", "; ".join(parts)))
 
     def _compared(self, baseline: Artifact) -> Text:
@@ -644,23 +643,23 @@ def _technique(execution: Execution) -> str:
     return options.technique if options else execution.type
 
 
-def _limits(judgements: Iterable[Mapping[str, Any]]) -> Table:
+def _limits(judgements: Iterable[Judgement]) -> Table:
     table = _table("figure", "bound", "measured", "limit", "met")
     for judgement in judgements:
-        met = Text("yes", "green") if judgement["met"] else Text("no", "bold red")
+        met = Text("yes", "green") if judgement.met else Text("no", "bold red")
         measured, allowed = _figures(judgement)
-        _row(table, judgement["figure"], judgement["bound"], measured, allowed, met)
+        _row(table, judgement.figure, judgement.bound, measured, allowed, met)
     return table
 
 
-def _figures(judgement: Mapping[str, Any]) -> tuple[str, str]:
+def _figures(judgement: Judgement) -> tuple[str, str]:
     """What was measured and what is allowed, as texts that differ where the numbers do."""
-    value, limit = judgement.get("value"), judgement.get("limit")
-    if judgement["bound"] == "type":
+    value, limit = judgement.value, judgement.limit
+    if judgement.bound == "type":
         return "", ""
     if value is None or limit is None:
         return _optional(value), _optional(limit)
-    if judgement["figure"] in _SIZES and judgement["bound"] != "max_ratio":
+    if judgement.kind in (Kind.SIZE, Kind.GZIP_SIZE) and judgement.bound != "max_ratio":
         texts = bytes_text(value), bytes_text(limit)
         if texts[0] != texts[1]:
             return texts
@@ -703,10 +702,10 @@ def _table(*names: str) -> Table:
     return table
 
 
-def _outcome(verdict: Mapping[str, Any]) -> Text:
-    if verdict["blessed"]:
+def _outcome(verdict: Verdict) -> Text:
+    if verdict.blessed:
         return Text("passed", style="green")
-    reasons = verdict["reasons"]
+    reasons = verdict.reasons
     text = Text("did not pass", style="red")
     if reasons:
         text.append(f": {_clean(reasons[0])}")

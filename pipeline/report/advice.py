@@ -1,60 +1,21 @@
-"""What to try when a run did not push: computed from what was measured."""
+"""What to try if a run did not push: computed from what was measured."""
 
 from __future__ import annotations
 
 import math
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.evaluator.params import AccuracyGate
+from components.evaluator.judgement import Failure, FailureKind, Judgement, Kind
 from pipeline.plan.node import EXAMPLE_GENS
-from pipeline.report.data import Candidate, ReportData
+from pipeline.report.data import Candidate, Figure, ReportData
 from pipeline.report.pareto import allowed
 
-# Below this the ratio of latencies is a matter of its interval, and not of the model.
+Steps = Mapping[str, Mapping[str, Any]]
+# Closer than this, a ratio of latencies misses its limit by its interval, and not by the model.
 _FINE_TUNE = 1e-3
-
-
-@dataclass(frozen=True)
-class Miss:
-    """A limit that a candidate does not meet.
-
-    Attributes:
-        figure: As the verdict names it, e.g. `accuracy[label=3]`.
-        bound: `min`, `max`, `max_drop`, `max_ratio`, or `type`.
-        limit: None for a type.
-        value: None where it was not measured.
-        reason: The verdict's.
-        key: Where the config has the limit, e.g. `gate.size.max_ratio`; empty where it is no limit of the
-            gate but what a step was asked for.
-    """
-
-    figure: str
-    bound: str
-    limit: float | None
-    value: float | None
-    reason: str
-    key: str
-
-    @property
-    def by(self) -> float | None:
-        """How far off the value is, in its own unit."""
-        return abs(self.value - self.limit) if self.value is not None and self.limit is not None else None
-
-    @property
-    def share(self) -> float:
-        """How far off it is in relation to the limit; infinite where that cannot be told."""
-        if self.by is None:
-            return math.inf
-        return self.by / abs(self.limit) if self.limit else math.inf
-
-    @property
-    def loosened(self) -> float | None:
-        """A round limit that the value would meet."""
-        if self.value is None or self.limit is None or not self.key:
-            return None
-        return loosen(self.limit, self.value, self.bound)
+_OF_GATE = (Kind.ACCURACY, Kind.LATENCY, Kind.SIZE, Kind.GZIP_SIZE)
 
 
 @dataclass(frozen=True)
@@ -63,20 +24,31 @@ class Advice:
 
     Attributes:
         name: Of the candidate.
-        misses: The worst one first.
+        misses: The limits that it does not meet, the worst one first.
         failures: What could not be done at all.
-        sentences: What to try, in words; the nearest thing first.
+        sentences: What to try; the nearest thing first.
     """
 
     name: str
-    misses: tuple[Miss, ...]
-    failures: tuple[str, ...]
+    misses: tuple[Judgement, ...]
+    failures: tuple[Failure, ...]
     sentences: tuple[str, ...]
 
     @property
     def distance(self) -> float:
-        """The worst miss in relation to its limit; infinite where something could not be measured."""
-        return math.inf if self.failures else max((miss.share for miss in self.misses), default=math.inf)
+        """The worst miss in relation to its limit; infinite if something could not be measured."""
+        return math.inf if self.failures else max((share(miss) for miss in self.misses), default=math.inf)
+
+
+def off_by(miss: Judgement) -> float | None:
+    """How far off the value is, in its own unit; None if it was not measured."""
+    return abs(miss.value - miss.limit) if miss.value is not None and miss.limit is not None else None
+
+
+def share(miss: Judgement) -> float:
+    """How far off the value is in relation to the limit; infinite if that is not known."""
+    by = off_by(miss)
+    return math.inf if by is None or not miss.limit else by / abs(miss.limit)
 
 
 def loosen(limit: float, value: float, bound: str) -> float:
@@ -101,49 +73,6 @@ def loosen(limit: float, value: float, bound: str) -> float:
     return round(whole * 10.0**exponent, max(0, -exponent))
 
 
-def misses(candidate: Candidate, gate: dict[str, Any]) -> tuple[Miss, ...]:
-    """The limits that a candidate does not meet, the worst one first."""
-    found = [
-        Miss(
-            j["figure"],
-            j["bound"],
-            j["limit"],
-            j["value"],
-            j["reason"],
-            _key(j["figure"], j["bound"], gate),
-        )
-        for j in candidate.verdict["judgements"]
-        if not j["met"]
-    ]
-    return tuple(sorted(found, key=lambda miss: -miss.share))
-
-
-def _key(figure: str, bound: str, gate: dict[str, Any]) -> str:
-    """Where the config has the limit on a figure."""
-    section = gate.get("accuracy", {})
-    if isinstance(section, list):
-        for index, one in enumerate(section):
-            name = f"accuracy/{AccuracyGate.model_validate(one).title()}"
-            if figure == name or figure.startswith(f"{name}["):
-                key = _key(f"accuracy{figure.removeprefix(name)}", bound, {"accuracy": one})
-                return key.replace("gate.accuracy", f"gate.accuracy.{index}", 1)
-    if figure == "accuracy":
-        return f"gate.accuracy.{bound}"
-    if figure in ("size", "gzip size"):
-        return f"gate.size.{bound}"
-    if figure.endswith(" latency"):
-        return f"gate.latency.{bound}"
-    if figure.startswith("accuracy["):
-        features = sorted(re.findall(r"(?:^|[\[,×] ?)([^=,\[\]×]+)=", figure))
-        slices = gate.get("accuracy", {}).get("slices") or []
-        for index, limits in enumerate(slices):
-            by = [limits["by"]] if isinstance(limits["by"], str) else list(limits["by"])
-            if sorted(by) == features:
-                return f"gate.accuracy.slices.{index}.{bound}"
-        return f"gate.accuracy.slices.0.{bound}" if len(slices) == 1 else ""
-    return ""
-
-
 def advise(data: ReportData) -> tuple[Advice, ...]:
     """What to try for every candidate that did not pass; the one that came nearest first."""
     found = [_advise(c, data) for c in data.candidates if not c.passed]
@@ -151,43 +80,39 @@ def advise(data: ReportData) -> tuple[Advice, ...]:
 
 
 def _advise(candidate: Candidate, data: ReportData) -> Advice:
-    missed = misses(candidate, data.gate)
-    said = {miss.reason for miss in missed}
-    failures = tuple(r for r in candidate.verdict["reasons"] if r not in said)
-    sentences: list[str] = []
-    if failures:
-        sentences += [_mend(text) for text in failures]
-    said_changes: set[str] = set()
-    for miss in _worst_of_each(missed):
+    misses = tuple(sorted(candidate.verdict.missed, key=lambda miss: -share(miss)))
+    sentences = [_after(failure) for failure in candidate.verdict.failures]
+    said: set[str] = set()
+    for miss in _worst_of_each(misses):
         sentence, change = _sentence(candidate, miss, data)
-        sentences.append(sentence if not change or change in said_changes else f"{sentence}, or {change}")
-        said_changes.add(change)
-    return Advice(candidate.name, missed, failures, tuple(dict.fromkeys(sentences)))
+        sentences.append(sentence if not change or change in said else f"{sentence}, or {change}")
+        said.add(change)
+    return Advice(candidate.name, misses, candidate.verdict.failures, tuple(dict.fromkeys(sentences)))
 
 
-def _worst_of_each(missed: tuple[Miss, ...]) -> list[Miss]:
+def _worst_of_each(misses: tuple[Judgement, ...]) -> list[Judgement]:
     """One miss of each limit: of twenty slices, the worst one."""
-    worst: dict[str, Miss] = {}
-    for miss in missed:
-        worst.setdefault(miss.key or miss.figure.partition("[")[0], miss)
+    worst: dict[tuple[str | None, ...], Judgement] = {}
+    for miss in misses:
+        # What is not a limit of the gate has no key; each kind of it is one limit.
+        worst.setdefault((miss.key,) if miss.key else (miss.kind.value, miss.aspect), miss)
     return list(worst.values())
 
 
-def _sentence(candidate: Candidate, miss: Miss, data: ReportData) -> tuple[str, str]:
+def _sentence(candidate: Candidate, miss: Judgement, data: ReportData) -> tuple[str, str]:
     """Which limit would have to be loosened, and what to change in the chain instead."""
-    if miss.figure.startswith("served "):  # components.evaluator.served_skew
-        return f"{miss.reason or miss.figure + ' is not met'}: {_served(miss)}", ""
-    if not miss.key:
-        return f"{miss.reason or miss.figure + ' is not met'}: {_unkept(candidate, miss)}", ""
-    if miss.value is None:
+    if miss.kind not in _OF_GATE:
+        change = _served(miss) if miss.kind is Kind.SERVED else _unkept(candidate, miss)
+        return f"{miss.reason or miss.figure + ' is not met'}: {change}", ""
+    by = off_by(miss)
+    if by is None or miss.limit is None or miss.value is None:
         return f"{miss.reason}; a figure that is not measured never passes", ""
     where = miss.key.removeprefix("gate.")
-    which = re.search(r"\[(.*)\]", miss.figure)
-    there = f" at {which.group(1)}" if which else ""
+    there = f" at {miss.slice_text}" if miss.slice else ""
     verb = "lower" if miss.bound == "min" else "raise"
     text = (
-        f"{candidate.name} missed {where} {number(miss.limit)} by {number(miss.by)}{there}: "
-        f"{verb} it to {number(miss.loosened)}"
+        f"{candidate.name} missed {where} {number(miss.limit)} by {number(by)}{there}: "
+        f"{verb} it to {number(loosen(miss.limit, miss.value, miss.bound))}"
     )
     return text, _change(candidate, miss, data)
 
@@ -197,21 +122,21 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
 
 
-def _change(candidate: Candidate, miss: Miss, data: ReportData) -> str:
+def _change(candidate: Candidate, miss: Judgement, data: ReportData) -> str:
     """What to change in the chain for a figure."""
-    steps = {step["technique"]: step for step in candidate.measured.get("steps", [])}
-    if miss.key.startswith("gate.size"):
-        return _smaller(candidate, steps, data)
-    if miss.key.startswith("gate.latency"):
+    steps = candidate.measured.by_technique
+    if miss.kind in (Kind.SIZE, Kind.GZIP_SIZE):
+        return _smaller(candidate, steps, data, miss.kind is Kind.GZIP_SIZE)
+    if miss.kind is Kind.LATENCY:
         return _faster(candidate, steps, miss)
     return _better(steps)
 
 
-def _smaller(candidate: Candidate, steps: dict[str, dict[str, Any]], data: ReportData) -> str:
+def _smaller(candidate: Candidate, steps: Steps, data: ReportData, compressed: bool) -> str:
     quantization = steps.get("convert", {}).get("quantization")
     if quantization in ("float32", "float16"):
         return f"convert with quantization int8 in place of {quantization}"
-    if data.gate.get("size", {}).get("of", "file") == "gzip":
+    if compressed:
         if "prune" not in steps:
             return f"add prune before{_evidence(candidate, data, 'prune')}"
         if "cluster" not in steps:
@@ -227,24 +152,23 @@ def _smaller(candidate: Candidate, steps: dict[str, dict[str, Any]], data: Repor
 
 
 def _evidence(candidate: Candidate, data: ReportData, technique: str) -> str:
-    """What the technique came to in this run, where another candidate shows it."""
+    """What another candidate of this run reached with the technique, if there is one."""
     ratios = [
         (ratio, other.name)
         for other in data.candidates
         if other.name != candidate.name
-        and technique in [step["technique"] for step in other.measured.get("steps", [])]
-        and "distill" not in [step["technique"] for step in other.measured.get("steps", [])]
+        and technique in other.measured.by_technique
+        and "distill" not in other.measured.by_technique
         and (ratio := other.size_ratio("gzip")) is not None
     ]
     return f" ({min(ratios)[1]} has {min(ratios)[0]:.3f} × in this run)" if ratios else ""
 
 
-def _faster(candidate: Candidate, steps: dict[str, dict[str, Any]], miss: Miss) -> str:
-    measured = candidate.measured.get("latency", {})
-    ratio = measured.get("ratio")
-    if miss.bound == "max_ratio" and ratio is not None and ratio <= miss.limit + _FINE_TUNE:
+def _faster(candidate: Candidate, steps: Steps, miss: Judgement) -> str:
+    measured = candidate.measured.latency
+    if measured and miss.bound == "max_ratio" and measured.ratio <= (miss.limit or 0) + _FINE_TUNE:
         return (
-            f"raise latency.repetitions above {measured.get('repetitions')}: the ratio itself is {ratio:.3f}, "
+            f"raise latency.repetitions above {measured.repetitions}: the ratio itself is {measured.ratio:.3f}, "
             "and only the upper end of its interval is beyond the limit"
         )
     convert = steps.get("convert", {})
@@ -255,7 +179,7 @@ def _faster(candidate: Candidate, steps: dict[str, dict[str, Any]], miss: Miss) 
     return "distill a smaller student"
 
 
-def _better(steps: dict[str, dict[str, Any]]) -> str:
+def _better(steps: Steps) -> str:
     if "distill" in steps:
         return f"give the student more layers or units, or distill for more than {steps['distill']['epochs']} epochs"
     prune, cluster = steps.get("prune", {}), steps.get("cluster", {})
@@ -271,33 +195,38 @@ def _better(steps: dict[str, dict[str, Any]]) -> str:
     return ""
 
 
-def _served(miss: Miss) -> str:
-    """What to look at where raw examples lead to other predictions than the gate has measured."""
-    if miss.figure.endswith("SavedModel"):
+def _served(miss: Judgement) -> str:
+    """What to look at if raw examples lead to other predictions than the gate has measured."""
+    if miss.aspect == "model":
         return (
-            "the SavedModel that is pushed beside the file predicts otherwise than the file that was converted from "
-            "it; look for operations of the model whose results differ from call to call"
+            "the SavedModel that is pushed beside the file predicts something else than the file that was converted "
+            "from it; look for operations of the model whose results differ from call to call"
         )
     return (
-        "`preprocessing_fn` gives a raw example other features when it is served; what it makes of an example may "
-        "depend neither on the others of its batch nor on chance"
+        "`preprocessing_fn` gives a raw example other features when it is served; its result for an example must "
+        "depend neither on the other examples of the batch nor on chance"
     )
 
 
-def _unkept(candidate: Candidate, miss: Miss) -> str:
-    """What to look at where a file is not what its steps were asked for."""
-    if miss.bound == "type":
-        return "leave the option of `convert` out that asks for it, or the layer or operator that cannot have it"
-    steps = [step["technique"] for step in candidate.measured.get("steps", [])]
-    return f"a step of {' → '.join(steps)} lost what an earlier one had achieved; leave the layer out with `exclude`"
+def _unkept(candidate: Candidate, miss: Judgement) -> str:
+    """What to look at if a file is not what its steps were asked for."""
+    if miss.kind is Kind.TYPE:
+        return (
+            "remove the option of `convert` that asks for it, or the layer or operator that cannot have it"
+        )
+    steps = " → ".join(step["technique"] for step in candidate.measured.steps)
+    return f"a step of {steps} lost what an earlier one had achieved; leave the layer out with `exclude`"
 
 
-def _mend(failure: str) -> str:
-    if failure.startswith("loading the candidate failed"):
-        return f"{failure}. Convert without sparse: true, or with another quantization: this file cannot be deployed"
-    if failure.startswith("loading the baseline failed"):
-        return f"{failure}. No candidate can pass without a baseline: `paredown inspect` the float32 file"
-    return failure
+def _after(failure: Failure) -> str:
+    """What to do about something that could not be done."""
+    if failure.kind is FailureKind.CANDIDATE_NOT_LOADED:
+        hint = "Convert without sparse: true, or with another quantization: this file cannot be deployed"
+    elif failure.kind is FailureKind.BASELINE_NOT_LOADED:
+        hint = "No candidate can pass without a baseline: `paredown inspect` the float32 file"
+    else:
+        return failure.reason
+    return f"{failure.reason}. {hint}"
 
 
 def after_failure(data: ReportData) -> tuple[str, ...]:
@@ -305,47 +234,47 @@ def after_failure(data: ReportData) -> tuple[str, ...]:
     config = data.run.config_path or "CONFIG"
     finished = [step for step in data.steps if step.state in ("ran", "cached")]
     again = f"`paredown run {config}`"
-    cached = f"the {len(finished)} nodes that have finished are taken from the cache"
+    cached = f"the {len(finished)} finished nodes are cached"
     if data.run.status in ("interrupted", "unfinished"):
-        return (f"Run {again} again: it goes on where this run ended; {cached}.",)
+        return (f"Run {again} again to go on where this run ended: {cached}.",)
     if data.run.status == "running":
-        return ("The run goes on; make the report again when it has ended.",)
+        return ("The run is still going on; write the report again when it has ended.",)
     step = next((s for s in data.steps if s.node == data.run.failed_node), None)
     hints = {
         **dict.fromkeys(
             EXAMPLE_GENS.values(),
-            f"`paredown validate {config}` checks the data files and names every mistake.",
+            f"`paredown validate {config}` checks the data files and lists every mistake.",
         ),
-        "AnomalyGate": "The eval split does not fit the training split: mend the data, or take other files.",
-        "Transform": "`preprocessing_fn` of the model module failed on the data: mend it.",
-        "Trainer": "`build_model` or the training of the baseline failed: try the module on a few examples.",
+        "AnomalyGate": "The eval split does not fit the training split: fix the data, or use other files.",
+        "Transform": "`preprocessing_fn` of the model module failed on the data: fix it.",
+        "Trainer": "`build_model` or the training of the baseline failed: try the model module on a few examples.",
         "ModelImporter": f"`paredown validate {config}` and `paredown inspect` say whether the imported file is whole.",
-        "Pusher": f"Nobody but this run should write to the folder that `push` names in {config}.",
+        "Pusher": f"Nothing but this run should write to the folder that `push` names in {config}.",
     }
     kind = step.type if step else (data.run.failed_node or "")
     hint = hints.get(
         kind,
-        f"`paredown explain {config}` says what each step would do to each layer, and refuses "
-        "what cannot work, without training.",
+        f"`paredown explain {config}` shows what each step would do to each layer, and reports what cannot work, "
+        "without training.",
     )
-    return hint, f"When it is mended, run {again} again: {cached}."
+    return hint, f"Fix the problem and run {again} again: {cached}."
 
 
-def gate_range(data: ReportData, figure: str) -> tuple[float | None, float | None]:
+def gate_range(data: ReportData, figure: Figure) -> tuple[float | None, float | None]:
     """The range of a figure that the gate allows, by the baseline that this run measured.
 
     Args:
         data: Of the run.
-        figure: `accuracy`; `file` or `gzip`, in bytes; `latency`, in relation to the baseline's.
+        figure: `file` and `gzip` are in bytes; `latency` is in relation to the baseline's.
     """
-    if figure == "accuracy":
-        limits, ascending = data.first_gate, data.ascending
-        return allowed(limits, data.baseline("accuracy"), ascending)
-    if figure == "latency":
-        low, high = allowed(data.gate.get("latency", {}), data.baseline("latency"), ascending=False)
-        time = data.baseline("latency")
-        return (low / time if low and time else None), (high / time if high and time else None)
-    limits = data.gate.get("size", {})
-    if limits.get("of", "file") != figure:
+    gate, baseline = data.gate, data.baseline(figure)
+    if gate is None:
         return None, None
-    return allowed(limits, data.baseline(figure), ascending=False)
+    if figure == "accuracy":
+        return allowed(gate.accuracies()[0], baseline, data.ascending)
+    if figure == "latency":
+        low, high = allowed(gate.latency, baseline, ascending=False)
+        return (low / baseline if low and baseline else None), (
+            high / baseline if high and baseline else None
+        )
+    return allowed(gate.size, baseline, ascending=False) if gate.size.of == figure else (None, None)

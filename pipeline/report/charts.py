@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pipeline.report import labels, palette
+from components.evaluator.measured import PERCENTILES, Layer, Side
+from pipeline.report import palette
 from pipeline.report.advice import gate_range
-from pipeline.report.data import Candidate, Curve, ReportData
-from pipeline.report.numbers import accuracy_text, bytes_text, ratio_text, ticks, time_text
+from pipeline.report.data import Candidate, Cost, Curve, ReportData
+from pipeline.report.numbers import accuracy_text, bytes_text, ratio_text
 from pipeline.report.pareto import Point, front
 
-# Pixels of the plot area for which names are placed beside points.
-_WIDTH, _HEIGHT = 285, 270
 _MARGIN = {"l": 64, "r": 16, "t": 12, "b": 52}
+_TRADEOFF_HEIGHT = 334
 _MOST_LAYERS, _MOST_SLICES = 40, 40
+# Of the plot area, the width of a character and the height of a line in a small chart.
+_CHARACTER, _LINE = 0.024, 0.07
 
-AXES = {"file": "file size", "gzip": "gzip-compressed size", "latency": "latency, × the baseline's"}
+AXES: dict[Cost, str] = {
+    "file": "file size",
+    "gzip": "gzip-compressed size",
+    "latency": "latency, × the baseline's",
+}
+# SI prefixes, as in "20 kB" and "300 µs".
+_BYTES = {"tickformat": "~s", "ticksuffix": "B"}
+_SECONDS = {"tickformat": "~s", "ticksuffix": "s"}
+_TIMES = {"tickformat": "~g", "ticksuffix": " ×"}
 
 
-def tradeoff(data: ReportData, figure: str) -> go.Figure | None:
+def tradeoff(data: ReportData, figure: Cost) -> go.Figure | None:
     """The gate's metric against a cost, with the Pareto front and the region that the gate allows.
 
     Args:
@@ -40,52 +49,65 @@ def tradeoff(data: ReportData, figure: str) -> go.Figure | None:
     if not points:
         return None
     shown = [*points, *([Point("baseline", cost, accuracy)] if accuracy is not None and cost else [])]
-    chart = _plain(go.Figure(), height=_HEIGHT + _MARGIN["t"] + _MARGIN["b"])
-    costs = [point.cost for point in shown]
-    low, high = gate_range(data, figure)
-    logarithmic = min(costs) > 0 and max(costs) / min(costs) > 8
-    across = _axis_range([*costs, *_given(low, high)], logarithmic)
-    bottom, top = gate_range(data, "accuracy")
-    up = _axis_range([*(p.quality for p in shown), *_given(bottom, top)], False)
-    _add_region(chart, across, up, (low, high), (bottom, top))
+    chart = _plain(go.Figure(), height=_TRADEOFF_HEIGHT)
+    limits = gate_range(data, figure)
+    across = _cost_range(shown, limits)
+    allowed = gate_range(data, "accuracy")
+    up = _axis_range([*(p.quality for p in shown), *_given(*allowed)], False)
+    _add_region(chart, across, up, limits, allowed)
     best = front(points, data.ascending)
     _add_front(chart, best, across, up, data.ascending)
-    _add_points(chart, data, figure, shown, {p.name for p in best}, across, up, logarithmic)
-    text = bytes_text if figure != "latency" else (lambda value: f"{value:.3g} ×")
-    values, names = ticks(*across, logarithmic, text)
-    limits = [math.log10(v) for v in across] if logarithmic else list(across)
-    title = AXES[figure] if figure != "latency" else f"p{_percentile(data)} {AXES[figure]}"
-    chart.update_xaxes(
-        title=title, type="log" if logarithmic else "linear", range=limits, tickvals=values, ticktext=names
-    )
+    _add_points(chart, data, figure, shown, {p.name for p in best}, across, up)
+    title = AXES[figure]
+    if figure == "latency" and data.gate:
+        title = f"p{data.gate.latency.percentile} {title}"
+    chart.update_xaxes(_cost_axis(figure, across), title=title)
     chart.update_yaxes(title=data.metric, range=list(up))
     chart.update_layout(showlegend=False)  # the page has one for all three
     return chart
 
 
-def measured_points(data: ReportData, figure: str) -> list[Point]:
+def _cost_range(
+    points: Sequence[Point], limits: tuple[float | None, float | None] = (None, None)
+) -> tuple[float, float]:
+    costs = [point.cost for point in points]
+    return _axis_range([*costs, *_given(*limits)], _spread(costs))
+
+
+def _spread(costs: Sequence[float]) -> bool:
+    """Whether costs are so far apart that only a logarithmic axis shows them all."""
+    return min(costs) > 0 and max(costs) / min(costs) > 8
+
+
+def _cost_axis(figure: Cost, across: tuple[float, float]) -> dict[str, Any]:
+    units = _TIMES if figure == "latency" else _BYTES
+    return {**_axis(across, _spread(across)), **units}
+
+
+def _axis(ends: tuple[float, float], logarithmic: bool) -> dict[str, Any]:
+    if not logarithmic:
+        return {"type": "linear", "range": list(ends), "nticks": 6}
+    low, high = (math.log10(end) for end in ends)
+    # 1, 2 and 5 of each decade if there is room for them, else powers of ten.
+    return {"type": "log", "range": [low, high], "dtick": "D2" if high - low < 1.5 else 1}
+
+
+def measured_points(data: ReportData, figure: Cost) -> list[Point]:
     """The candidates that have both the metric and the cost."""
-    points = []
-    for candidate in data.candidates:
-        cost = _cost(candidate, figure)
-        accuracy = candidate.accuracy()
-        if cost is not None and accuracy is not None:
-            points.append(Point(candidate.name, cost, accuracy))
-    return points
+    return [
+        Point(candidate.name, cost, accuracy)
+        for candidate in data.candidates
+        if (cost := _cost(candidate, figure)) is not None
+        and (accuracy := candidate.figure("accuracy")) is not None
+    ]
 
 
-def _cost(candidate: Candidate, figure: str) -> float | None:
-    if figure == "latency":
-        return candidate.measured.get("latency", {}).get("ratio")
-    return candidate.size(figure)
+def _cost(candidate: Candidate, figure: Cost) -> float | None:
+    return candidate.latency_ratio if figure == "latency" else candidate.figure(figure)
 
 
-def _baseline_cost(data: ReportData, figure: str) -> float | None:
+def _baseline_cost(data: ReportData, figure: Cost) -> float | None:
     return 1.0 if figure == "latency" else data.baseline(figure)
-
-
-def _percentile(data: ReportData) -> int:
-    return data.gate.get("latency", {}).get("percentile", 50)
 
 
 def _given(*values: float | None) -> list[float]:
@@ -167,44 +189,37 @@ _KINDS = {
 def _add_points(
     chart: go.Figure,
     data: ReportData,
-    figure: str,
+    figure: Cost,
     points: list[Point],
     best: set[str],
     across: tuple[float, float],
     up: tuple[float, float],
-    logarithmic: bool,
 ) -> None:
     passed = {candidate.name: candidate.passed for candidate in data.candidates}
-    winner = data.selection["winner"]
+    times = {candidate.name: candidate.measured.latency for candidate in data.candidates}
 
     def kind(point: Point) -> str:
         if point.name == "baseline":
             return "baseline"
-        if point.name == winner:
+        if point.name == data.winner_name:
             return "selected"
         return "passed" if passed[point.name] else "not passed"
 
     order = {"selected": 0, "baseline": 1}
-    few = len(points) <= 8
     ranked = sorted(points, key=lambda p: (order.get(kind(p), 2), p.name not in best, p.name))
-    named = [p for p in ranked if few or p.name in best or kind(p) in order]
-    pixels = [_pixels(p, across, up, logarithmic) for p in [*named, *(p for p in ranked if p not in named)]]
-    lines = _front_lines([p for p in points if p.name in best], across, up, logarithmic)
-    needed = sum(kind(p) in order for p in named)
-    places = labels.place(pixels, [p.name for p in named], _WIDTH, _HEIGHT, lines, needed)
-    text = {p.name: place for p, place in zip(named, places, strict=True)}
-    ratios = {c.name: c.measured.get("latency", {}) for c in data.candidates}
+    places = _places(ranked, across, up)
     for name, (symbol, color, size) in _KINDS.items():
         found = [p for p in points if kind(p) == name]
         if not found:
             continue
         interval = None
         if figure == "latency":
+            measured = [times.get(p.name) for p in found]
             interval = {
                 "type": "data",
                 "symmetric": False,
-                "array": [ratios.get(p.name, {}).get("ratio_high", p.cost) - p.cost for p in found],
-                "arrayminus": [p.cost - ratios.get(p.name, {}).get("ratio_low", p.cost) for p in found],
+                "array": [t.ratio_high - t.ratio if t else 0 for t in measured],
+                "arrayminus": [t.ratio - t.ratio_low if t else 0 for t in measured],
                 "thickness": 1,
                 "width": 3,
             }
@@ -219,8 +234,8 @@ def _add_points(
                     "size": size,
                     "line": {"width": 2.5 if symbol.endswith("open") else 0, "color": color},
                 },
-                text=[p.name if text.get(p.name) else "" for p in found],
-                textposition=[text.get(p.name) or "top center" for p in found],
+                text=[p.name if p.name in places else "" for p in found],
+                textposition=[places.get(p.name, "middle right") for p in found],
                 textfont={"size": 11},
                 error_x=interval,
                 name=name,
@@ -231,119 +246,103 @@ def _add_points(
         )
 
 
-def _front_lines(
-    best: list[Point], across: tuple[float, float], up: tuple[float, float], logarithmic: bool
-) -> list[tuple[float, float, float, float]]:
-    """The stairs of the Pareto front in pixels."""
-    corners = [_pixels(p, across, up, logarithmic) for p in sorted(best, key=lambda p: (p.cost, p.quality))]
-    corners.append((_WIDTH, corners[-1][1] if corners else 0))
-    lines = []
-    for (x, y), (x2, y2) in itertools.pairwise(corners):
-        lines += [(x, y, x2, y), (x2, min(y, y2), x2, max(y, y2))]
-    return lines
+def _places(
+    points: Sequence[Point], across: tuple[float, float], up: tuple[float, float]
+) -> dict[str, str]:
+    """Which points have room for their names, and on which side; the others have theirs when hovered.
+
+    Args:
+        points: The first ones are named first.
+        across: Ends of the axis of costs.
+        up: Ends of the axis of the metric.
+    """
+    scale = math.log if _spread(across) else float
+    left, right = (scale(end) for end in across)
+    places: dict[str, str] = {}
+    taken: list[tuple[float, float, float]] = []
+    for point in points:
+        x = (scale(point.cost) - left) / (right - left)
+        y = (point.quality - up[0]) / (up[1] - up[0])
+        width = _CHARACTER * (len(point.name) + 2)
+        start, end = (x - width, x) if x > 0.5 else (x, x + width)
+        if all(abs(y - other) > _LINE or end < low or high < start for low, high, other in taken):
+            places[point.name] = "middle left" if x > 0.5 else "middle right"
+            taken.append((start, end, y))
+    return places
 
 
-def _hover(point: Point, figure: str) -> str:
+def _hover(point: Point, figure: Cost) -> str:
     cost = f"{ratio_text(point.cost, 2)} ×" if figure == "latency" else bytes_text(point.cost)
     return f"{point.name}<br>{accuracy_text(point.quality)}<br>{cost}"
-
-
-def _pixels(
-    point: Point, across: tuple[float, float], up: tuple[float, float], logarithmic: bool
-) -> tuple[float, float]:
-    x, left, right = point.cost, *across
-    if logarithmic:
-        x, left, right = math.log(x), math.log(left), math.log(right)
-    return (x - left) / (right - left) * _WIDTH, (point.quality - up[0]) / (up[1] - up[0]) * _HEIGHT
 
 
 def latencies(data: ReportData) -> go.Figure | None:
     """Times of single inferences, candidate beside baseline, which were measured by turns.
 
-    Boxes are the middle half, whiskers reach from the 5th to the 95th percentile. Where single times were
-    not kept, percentiles 50, 90 and 99 are drawn.
+    Boxes are the middle half, whiskers reach from the 5th to the 95th percentile. If single times were not kept,
+    percentiles 50, 90 and 99 are drawn.
     """
-    measured = [c for c in data.candidates if c.latency(percentile="50") is not None]
+    measured = [c for c in data.candidates if c.measured.latency]
     if not measured:
         return None
     measured = measured[::-1]  # plotly draws the first one at the bottom
     chart = _plain(go.Figure(), height=110 + 44 * len(measured))
-    every: list[float] = []
-    for side, color, pattern in (
-        ("baseline", palette.BASELINE, 0),
-        ("candidate", palette.CANDIDATES[0], 1),
-    ):
-        whole = [c for c in measured if c.latencies is not None]
-        if whole:
-            found = [np.asarray(getattr(c.latencies, side)) for c in whole]
-            quantiles = np.array([np.percentile(times, (5, 25, 50, 75, 95)) for times in found])
-            chart.add_trace(
-                go.Box(
-                    y=[c.name for c in whole],
-                    **dict(
-                        zip(
-                            ("lowerfence", "q1", "median", "q3", "upperfence"),
-                            quantiles.T.tolist(),
-                            strict=True,
-                        )
-                    ),
-                    orientation="h",
-                    name=side,
-                    marker={"color": color},
-                    line={"color": color, "width": 1.5 + pattern},
-                    hoverinfo="x+name",
-                )
-            )
-            every += quantiles.ravel().tolist()
-        rest = [c for c in measured if c.latencies is None]
-        if rest:
-            every += _add_percentiles(chart, rest, side, color)
-    logarithmic = min(every) > 0
-    across = _axis_range(every, logarithmic)
-    values, names = ticks(*across, logarithmic, time_text)
-    chart.update_xaxes(
-        title="time of one inference",
-        type="log",
-        range=[math.log10(v) for v in across],
-        tickvals=values,
-        ticktext=names,
+    styles: tuple[tuple[Side, str, float], ...] = (
+        ("baseline", palette.BASELINE, 1.5),
+        ("candidate", palette.CANDIDATES[0], 2.5),
     )
+    for side, color, width in styles:
+        _add_boxes(chart, [c for c in measured if c.latencies], side, color, width)
+        _add_percentiles(chart, [c for c in measured if not c.latencies], side, color)
+    chart.update_xaxes(title="time of one inference", type="log", dtick="D2", **_SECONDS)
     chart.update_yaxes(automargin=True, categoryorder="array", categoryarray=[c.name for c in measured])
     chart.update_layout(boxmode="group", boxgap=0.35, boxgroupgap=0.15)
     return chart
 
 
-def _add_percentiles(chart: go.Figure, candidates: list[Candidate], side: str, color: str) -> list[float]:
-    """Percentiles 50, 90 and 99 as points on a line; returns the values."""
-    values: list[float] = []
+def _add_boxes(chart: go.Figure, candidates: list[Candidate], side: Side, color: str, width: float) -> None:
+    """Quantiles of every repetition; the page does not hold the repetitions."""
+    if not candidates:
+        return
+    seconds = [np.asarray(getattr(c.latencies, side)) / 1000 for c in candidates]
+    quantiles = np.array([np.percentile(times, (5, 25, 50, 75, 95)) for times in seconds]).T.tolist()
+    chart.add_trace(
+        go.Box(
+            y=[c.name for c in candidates],
+            **dict(zip(("lowerfence", "q1", "median", "q3", "upperfence"), quantiles, strict=True)),
+            orientation="h",
+            name=side,
+            marker={"color": color},
+            line={"color": color, "width": width},
+            hoverinfo="x+name",
+        )
+    )
+
+
+def _add_percentiles(chart: go.Figure, candidates: list[Candidate], side: Side, color: str) -> None:
+    """Percentiles 50, 90 and 99 as points on a line."""
+    if not candidates:
+        return
     x: list[float | None] = []
     y: list[str] = []
     for candidate in candidates:
-        times = [candidate.latency(side, p) for p in ("50", "90", "99")]
-        x += [*times, None]
+        times = [candidate.measured.milliseconds(side, p) for p in PERCENTILES]
+        x += [*(None if time is None else time / 1000 for time in times), None]
         y += [candidate.name] * 4
-        values += _given(*times)
+    signs = ["circle", "line-ns-open", "triangle-left", "circle"]
+    if side == "baseline":
+        signs = [sign if sign.endswith("-open") else f"{sign}-open" for sign in signs]
     chart.add_trace(
         go.Scatter(
             x=x,
             y=y,
             mode="lines+markers",
-            marker={
-                "color": color,
-                "size": 10,
-                "symbol": (
-                    ["circle", "line-ns-open", "triangle-left", "circle"]
-                    if side == "candidate"
-                    else ["circle-open", "line-ns-open", "triangle-left-open", "circle-open"]
-                )
-                * len(candidates),
-            },
+            marker={"color": color, "size": 10, "symbol": signs * len(candidates)},
             line={"color": color, "width": 1.5},
             name=f"{side}: p50, p90, p99",
             hoverinfo="x+name",
         )
     )
-    return values
 
 
 def learning_curve(curve: Curve) -> go.Figure | None:
@@ -390,19 +389,25 @@ def learning_curve(curve: Curve) -> go.Figure | None:
     return chart
 
 
-def layer_bytes(layer: dict[str, Any]) -> float:
+def layer_bytes(layer: Layer) -> float:
     """Bytes of a layer's weights as they are stored, without scales and packing."""
-    bits = "".join(character for character in layer["dtype"] if character.isdigit())
-    return layer["weights"] * int(bits or 8) / 8
+    bits = "".join(character for character in layer.dtype if character.isdigit())
+    return layer.weights * int(bits or 8) / 8
 
 
-_LAYER_FIGURES = {
-    "size": ("weights, logarithmic", layer_bytes, bytes_text),
-    "sparsity": ("zeros among the weights", lambda layer: layer["sparsity"], lambda value: f"{value:.0%}"),
+_LAYER_FIGURES: dict[str, tuple[str, Callable[[Layer], float], Callable[[float], str], dict[str, Any]]] = {
+    "size": ("weights, logarithmic", layer_bytes, bytes_text, {"type": "log", "dtick": 1, **_BYTES}),
+    "sparsity": (
+        "zeros among the weights",
+        lambda layer: layer.sparsity,
+        "{:.0%}".format,
+        {"range": [0, 1], "tickformat": ".0%"},
+    ),
     "unique": (
-        "different values, logarithmic",
-        lambda layer: layer["unique"],
-        lambda value: f"{value:,.0f}",
+        "distinct values, logarithmic",
+        lambda layer: layer.unique,
+        "{:,.0f}".format,
+        {"type": "log", "dtick": 1, "tickformat": "~s"},
     ),
 }
 
@@ -419,15 +424,13 @@ def layers(data: ReportData, figure: str, shown: Iterable[str]) -> go.Figure | N
     names = layer_names(files)[:_MOST_LAYERS]
     if not names:
         return None
-    title, value, text = _LAYER_FIGURES[figure]
+    title, value, text, axis = _LAYER_FIGURES[figure]
     shown = set(shown)
     chart = _plain(go.Figure(), height=72 + len(names) * (14 + 13 * len(shown)))
     colors = palette.color_of(name for name in files if name != "baseline")
-    every = []
     for name, found in files.items():
         color, cycle = colors.get(name, (palette.BASELINE, 0))
         values = [value(found[layer]) if layer in found else None for layer in names]
-        every += _given(*values)
         chart.add_trace(
             go.Bar(
                 x=values,
@@ -446,32 +449,19 @@ def layers(data: ReportData, figure: str, shown: Iterable[str]) -> go.Figure | N
                 hoverinfo="text",
             )
         )
-    positive = [v for v in every if v > 0]
-    logarithmic = figure != "sparsity" and bool(positive)
-    if figure == "sparsity":
-        chart.update_xaxes(range=[0, 1], tickformat=".0%", title=title)
-    elif logarithmic:
-        low, high = 10 ** math.floor(math.log10(min(positive))), max(positive) * 1.3
-        values, tick_names = ticks(low, high, True, text)
-        chart.update_xaxes(
-            type="log",
-            range=[math.log10(low), math.log10(high)],
-            tickvals=values,
-            ticktext=tick_names,
-            title=title,
-        )
+    chart.update_xaxes(axis, title=title)
     chart.update_yaxes(autorange="reversed", automargin=True)
     chart.update_layout(barmode="group", bargap=0.25, bargroupgap=0.1, showlegend=False)
     return chart
 
 
-def layer_files(data: ReportData) -> dict[str, dict[str, dict[str, Any]]]:
+def layer_files(data: ReportData) -> dict[str, dict[str, Layer]]:
     """The baseline's layers and each candidate's, where they are known."""
     files = {"baseline": data.baseline_layers, **{c.name: c.layers for c in data.candidates}}
     return {name: found for name, found in files.items() if found}
 
 
-def layer_names(files: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
+def layer_names(files: Mapping[str, Mapping[str, Layer]]) -> list[str]:
     """Every layer, the baseline's in its order first."""
     return list(dict.fromkeys(layer for found in files.values() for layer in found))
 
@@ -485,8 +475,8 @@ def slices(data: ReportData, shown: Iterable[str]) -> go.Figure | None:
     chart = _plain(go.Figure(), height=110 + 30 * len(names))
     colors = palette.color_of(c.name for c in data.candidates)
     for index, candidate in enumerate(data.candidates):
-        found = {s["slice"]: s for s in candidate.measured.get("accuracy", {}).get("slices", [])}
-        changes = [slice_change(found[name]) if name in found else None for name in names]
+        found = candidate.slices
+        changes = [found[name].change if name in found else None for name in names]
         if not _given(*changes):
             continue
         color, _ = colors[candidate.name]
@@ -518,29 +508,18 @@ def slices(data: ReportData, shown: Iterable[str]) -> go.Figure | None:
 
 def slice_names(data: ReportData) -> list[str]:
     """Every slice, in the order in which it was judged."""
-    return list(
-        dict.fromkeys(
-            s["slice"] for c in data.candidates for s in c.measured.get("accuracy", {}).get("slices", [])
-        )
-    )
-
-
-def slice_change(found: dict[str, Any]) -> float | None:
-    """A slice's metric without the baseline's."""
-    if found["candidate"] is None or found["baseline"] is None:
-        return None
-    return found["candidate"] - found["baseline"]
+    return list(dict.fromkeys(name for candidate in data.candidates for name in candidate.slices))
 
 
 def _add_slice_limits(chart: go.Figure, data: ReportData, names: list[str]) -> None:
     """A mark at the largest drop that each slice may have."""
     sign = -1 if data.ascending else 1
-    limits: dict[str, float] = {}
-    for candidate in data.candidates:
-        for judgement in candidate.verdict["judgements"]:
-            figure = judgement["figure"]
-            if figure.startswith(f"{data.figure}[") and judgement["bound"] == "max_drop":
-                limits[figure.removeprefix(f"{data.figure}[").removesuffix("]")] = judgement["limit"]
+    limits = {
+        judgement.slice_text: judgement.limit
+        for candidate in data.candidates
+        for judgement in candidate.slice_judgements
+        if judgement.bound == "max_drop" and judgement.limit is not None
+    }
     found = [name for name in names if name in limits]
     if found:
         chart.add_trace(
@@ -560,8 +539,8 @@ def _add_slice_limits(chart: go.Figure, data: ReportData, names: list[str]) -> N
         )
 
 
-def comparison(one: ReportData, other: ReportData, figure: str) -> go.Figure | None:
-    """Two runs' candidates in one chart, an arrow between those of one name.
+def comparison(one: ReportData, other: ReportData, figure: Cost) -> go.Figure | None:
+    """Two runs' candidates in one chart, a dotted line between those of one name.
 
     Args:
         one: The first run.
@@ -572,11 +551,7 @@ def comparison(one: ReportData, other: ReportData, figure: str) -> go.Figure | N
     points = [*sides[0], *sides[1]]
     if not points:
         return None
-    chart = _plain(go.Figure(), height=_HEIGHT + 90)
-    costs = [p.cost for p in points]
-    logarithmic = min(costs) > 0 and max(costs) / min(costs) > 8
-    across = _axis_range(costs, logarithmic)
-    up = _axis_range([p.quality for p in points], False)
+    chart = _plain(go.Figure(), height=_TRADEOFF_HEIGHT + 26)
     named = {p.name: p for p in sides[1]}
     chart.add_trace(
         go.Scatter(
@@ -588,17 +563,17 @@ def comparison(one: ReportData, other: ReportData, figure: str) -> go.Figure | N
             showlegend=False,
         )
     )
-    pixels = [_pixels(p, across, up, logarithmic) for p in [*sides[1], *sides[0]]]
-    places = labels.place(pixels, [p.name for p in sides[1]], _WIDTH, _HEIGHT)
+    across = _cost_range(points)
+    up = _axis_range([p.quality for p in points], False)
+    places = _places(sides[1], across, up)
     for index, (title, found) in enumerate(zip(("first run", "second run"), sides, strict=True)):
-        written = [place and p.name for p, place in zip(found, places, strict=True)] if index else []
         chart.add_trace(
             go.Scatter(
                 x=[p.cost for p in found],
                 y=[p.quality for p in found],
-                mode="markers+text",
-                text=[name or "" for name in written],
-                textposition=[place or "top center" for place in places] if index else "top center",
+                mode="markers+text" if index else "markers",
+                text=[p.name if p.name in places else "" for p in found],
+                textposition=[places.get(p.name, "middle right") for p in found],
                 textfont={"size": 11},
                 name=title,
                 marker={
@@ -612,15 +587,7 @@ def comparison(one: ReportData, other: ReportData, figure: str) -> go.Figure | N
                 cliponaxis=False,
             )
         )
-    text = bytes_text if figure != "latency" else (lambda value: f"{value:.3g} ×")
-    values, names = ticks(*across, logarithmic, text)
-    chart.update_xaxes(
-        title=AXES[figure],
-        type="log" if logarithmic else "linear",
-        range=[math.log10(v) for v in across] if logarithmic else list(across),
-        tickvals=values,
-        ticktext=names,
-    )
+    chart.update_xaxes(_cost_axis(figure, across), title=AXES[figure])
     chart.update_yaxes(title=other.metric, range=list(up))
     return chart
 

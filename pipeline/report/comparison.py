@@ -1,79 +1,38 @@
-"""What two runs differ in."""
+"""Two runs side by side: what differs, as `paredown diff` finds it, and the figures of both."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
-from pipeline.diff import difference as run_diff
-from pipeline.report.data import Candidate, ReportData
+from pipeline.diff.difference import ADDED, REMOVED, RunDiff
+from pipeline.diff.table import value_text
+from pipeline.report.data import Candidate, Figure, ReportData
 from pipeline.report.numbers import accuracy_text, bytes_text, ratio_text, time_text
 from pipeline.report.tables import Cell, Table
 from pipeline.store.records import Run
 
-_ABSENT = "–"
+# What runs are made of; what they came to is in the table of candidates.
+_MADE_OF = ("config", "code", "environment", "data", "seeds")
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A value that two documents do not share; `–` where one does not have it."""
-
-    key: str
-    one: str
-    other: str
-
-
-def differences(one: Any, other: Any) -> list[Difference]:
-    """Every place at which two JSON documents differ, by its key: dots between keys and list positions."""
-    return [
-        Difference(
-            change.key,
-            _ABSENT if change.kind == run_diff.ADDED else _text(change.before),
-            _ABSENT if change.kind == run_diff.REMOVED else _text(change.after),
-        )
-        for change in run_diff.changes(one, other)
-    ]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, dict):
-        # A whole chain that only one has, without the options that nobody set.
-        inside = ", ".join(f"{k}: {_text(v)}" for k, v in value.items() if v is not None)
-        return f"{{{inside}}}"
-    if isinstance(value, list):
-        return f"[{', '.join(_text(item) for item in value)}]"
-    return (
-        {None: "null", True: "true", False: "false"}.get(value, str(value))
-        if _is_plain(value)
-        else str(value)
-    )
-
-
-def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, bool)
-
-
-def config_table(one: ReportData, other: ReportData) -> Table:
-    """Where the configs differ, the environments and the data."""
-    found: list[tuple[str, Difference]] = []
-    for kind in ("config", "environment", "data"):
-        mine, theirs = getattr(one, kind), getattr(other, kind)
-        if mine is not None and theirs is not None:
-            found += [(kind, difference) for difference in differences(mine, theirs)]
-    found += [("run", difference) for difference in run_differences(one.run, other.run)]
-    rows = tuple((Cell(f"{kind}: {d.key}"), Cell(d.one), Cell(d.other)) for kind, d in found)
+def made_of_table(compared: RunDiff) -> Table:
+    """Where config, code, environment, data and seeds differ."""
+    rows = []
+    for section in compared.sections:
+        for change in section.changes if section.name in _MADE_OF else ():
+            what = " ".join(part for part in (change.group, change.key) if part)
+            before = "–" if change.kind == ADDED else value_text(change.before, change.key)
+            after = "–" if change.kind == REMOVED else value_text(change.after, change.key)
+            rows.append((Cell(f"{section.name}: {what}"), Cell(before), Cell(after)))
     columns = ("what", "first run", "second run")
-    return Table("What the runs were made of, where it differs", columns, rows, frozenset({0, 1, 2}))
+    caption = "What the runs were made of, where it differs"
+    return Table(caption, columns, tuple(rows), frozenset({0, 1, 2}))
 
 
-def run_differences(one: Run, other: Run) -> list[Difference]:
-    """Code and seed, where they differ."""
-    pairs = {
-        "Paredown": (one.version, other.version),
-        "Git commit": (commit_text(one), commit_text(other)),
-        "seed": (one.seed, other.seed),
-    }
-    return [Difference(name, str(a), str(b)) for name, (a, b) in pairs.items() if a != b]
+def not_known(compared: RunDiff) -> list[str]:
+    """What cannot be compared, and why."""
+    found = [text for name in _MADE_OF for text in compared.section(name).unknown]
+    return [f"Not compared: {text}." for text in dict.fromkeys(found)]
 
 
 def commit_text(run: Run) -> str:
@@ -110,21 +69,17 @@ def metrics(one: ReportData, other: ReportData) -> list[str]:
 
 
 def _accuracies(candidate: Candidate | None) -> dict[str, float | None]:
-    """Title of each of the gate's metrics → what the candidate came to."""
-    measured = candidate.measured if candidate else {}
-    entries = measured.get("accuracies") or ([measured["accuracy"]] if "accuracy" in measured else [])
-    return {
-        entry.get("figure") or entry.get("metric", "accuracy"): entry.get("candidate") for entry in entries
-    }
+    """Title of each of the gate's metrics → the candidate's value."""
+    return {one.title: one.candidate for one in candidate.measured.metrics} if candidate else {}
 
 
 def _verdict(data: ReportData, name: str) -> str:
-    candidate = next((c for c in data.candidates if c.name == name), None)
-    if candidate is None:
+    verdict = data.verdicts.get(name)
+    if verdict is None:
         return "not built"
-    if data.selection["winner"] == name:
+    if data.winner_name == name:
         return "selected"
-    return "passed" if candidate.passed else "failed"
+    return "passed" if verdict.blessed else "failed"
 
 
 def _row(
@@ -136,12 +91,15 @@ def _row(
     titles: list[str],
 ) -> tuple[Cell, ...]:
     cells = [Cell(name), _verdict_cell(verdict), _verdict_cell(verdict_then)]
-    mine, theirs = _accuracies(one), _accuracies(other)
+    metrics = _accuracies(one), _accuracies(other)
     for title in titles or [""]:
-        cells += _pair(mine.get(title), theirs.get(title), accuracy_text, _plus(".4f"))
-    for of in ("file", "gzip"):
-        cells += _pair(_figure(one, of), _figure(other, of), bytes_text, _share)
-    cells += _pair(_figure(one, "latency"), _figure(other, "latency"), _ratio, _plus(".2f"))
+        cells += _pair(metrics[0].get(title), metrics[1].get(title), accuracy_text, _plus(".4f"))
+    sizes: tuple[Figure, ...] = ("file", "gzip")
+    for of in sizes:
+        mine, theirs = (candidate.figure(of) if candidate else None for candidate in (one, other))
+        cells += _pair(mine, theirs, bytes_text, _share)
+    mine, theirs = (candidate.latency_ratio if candidate else None for candidate in (one, other))
+    cells += _pair(mine, theirs, _ratio, _plus(".2f"))
     return tuple(cells)
 
 
@@ -149,30 +107,24 @@ def _verdict_cell(verdict: str) -> Cell:
     return Cell(verdict, met={"failed": False, "passed": True, "selected": True}.get(verdict))
 
 
-def _figure(candidate: Candidate | None, figure: str) -> float | None:
-    if candidate is None:
-        return None
-    if figure == "latency":
-        return candidate.measured.get("latency", {}).get("ratio")
-    return candidate.size(figure)
-
-
 def _ratio(value: float | None) -> str:
     return ratio_text(value, 2)
 
 
-def _plus(layout: str) -> Any:
-    def text(one: float, other: float) -> str:
-        return format(other - one, f"+{layout}")
-
-    return text
+def _plus(layout: str) -> Callable[[float, float], str]:
+    return lambda one, other: format(other - one, f"+{layout}")
 
 
 def _share(one: float, other: float) -> str:
     return f"{other / one - 1:+.1%}" if one else "–"
 
 
-def _pair(one: float | None, other: float | None, text: Any, change: Any) -> list[Cell]:
+def _pair(
+    one: float | None,
+    other: float | None,
+    text: Callable[[float | None], str],
+    change: Callable[[float, float], str],
+) -> list[Cell]:
     changed = "–" if one is None or other is None else change(one, other)
     return [Cell(text(one)), Cell(text(other)), Cell(changed)]
 

@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ from markupsafe import Markup
 
 from components.common.base import whole_file
 from components.common.base.errors import ParedownError
-from pipeline.report import advice, charts, comparison, drawing, numbers, palette, tables, usage
-from pipeline.report.data import ReportData, collect
+from pipeline.diff import difference
+from pipeline.diff.difference import RunDiff
+from pipeline.report import advice, charts, comparison, node_tree, numbers, palette, tables, usage
+from pipeline.report.collection import collect
+from pipeline.report.data import Cost, Figure, ReportData
 from pipeline.store.reader import Reader, open_reader
 from pipeline.store.records import Run
 
@@ -26,7 +30,7 @@ _FOLDER = Path(__file__).parent
 # Drawn in the charts of layers and slices until the reader ticks other boxes.
 _MOST_SHOWN = 3
 
-_FIGURES = ("file", "gzip", "latency")
+_FIGURES: tuple[Cost, ...] = ("file", "gzip", "latency")
 
 
 class ReportError(ParedownError):
@@ -76,7 +80,8 @@ def write_comparison(reader_a: Reader, run_a: Run, reader_b: Reader, run_b: Run,
         run_b: The second run.
         output: As for `write`.
     """
-    _save(render_comparison(collect(reader_a, run_a), collect(reader_b, run_b)), output)
+    compared = difference.diff(reader_a, run_a, reader_b, run_b)
+    _save(render_comparison(collect(reader_a, run_a), collect(reader_b, run_b), compared), output)
 
 
 def _save(text: str, output: Path) -> None:
@@ -123,9 +128,7 @@ def render(data: ReportData) -> str:
         slices=_chart(charts.slices(data, shown(data))),
         slice_table=tables.slices(data),
         slice_files=_swatches(data, [c.name for c in data.candidates]),
-        drawing=drawing.draw(data),
-        box_width=drawing.BOX_WIDTH,
-        box_height=drawing.BOX_HEIGHT,
+        nodes=node_tree.tree(data),
         steps=tables.steps(data),
         step_details=[(s, tables.parameters(s.parameters), tables.parameters(s.facts)) for s in data.steps],
         data_files=tables.data_files(data),
@@ -157,8 +160,14 @@ _LEGEND = [
 _LAYERS = {"size": "Size", "sparsity": "Sparsity", "unique": "Unique weights"}
 
 
-def render_comparison(one: ReportData, other: ReportData) -> str:
-    """The page of two runs."""
+def render_comparison(one: ReportData, other: ReportData, compared: RunDiff) -> str:
+    """The page of two runs.
+
+    Args:
+        one: The first run.
+        other: The second run.
+        compared: What differs between them.
+    """
     judged = [side.metric for side in (one, other) if side.candidates] or [other.metric]
     drawn = _FIGURES if judged[0] == judged[-1] else ()
     return _template("comparison.html.j2").render(
@@ -167,24 +176,19 @@ def render_comparison(one: ReportData, other: ReportData) -> str:
         headlines=[headline(one), headline(other)],
         commits=[comparison.commit_text(one.run), comparison.commit_text(other.run)],
         baselines=[comparison.latency_times(one), comparison.latency_times(other)],
-        configs=comparison.config_table(one, other),
+        made_of=comparison.made_of_table(compared),
         candidates=comparison.candidates_table(one, other),
         verdicts=[tables.verdicts(side, links=False) for side in (one, other)],
         charts=[(f, _chart(charts.comparison(one, other, f))) for f in drawn],
         axes=charts.AXES,
         metrics=(judged[0], judged[-1]),
-        missing=[note for note in (_missing("first", one), _missing("second", other)) if note],
+        missing=comparison.not_known(compared),
     )
-
-
-def _missing(which: str, data: ReportData) -> str:
-    kinds = [kind for kind in ("config", "environment", "data") if getattr(data, kind) is None]
-    return f"The {which} run left no record of its {', '.join(kinds)}: nothing to compare." if kinds else ""
 
 
 def headline(data: ReportData) -> str:
     """How the run ended, in one line."""
-    run, winner = data.run, data.selection["winner"]
+    run, winner = data.run, data.winner_name
     if run.status == "pushed":
         return (
             f"{winner} {'pushed' if run.pushed_now or not run.recorded else 'passed; it was pushed before'}"
@@ -201,29 +205,25 @@ def headline(data: ReportData) -> str:
 
 
 def highlights(data: ReportData) -> list[tuple[str, str, str]]:
-    """What the winner came to: figure, value, and what it is compared with."""
+    """The winner's figures: name, value, and what it is compared with."""
     winner = data.winner
     if winner is None:
         return []
-    found = []
-    size, gzip_size = winner.size_ratio("file"), winner.size_ratio("gzip")
-    if size:
-        text = f"{numbers.bytes_text(winner.size('file'))}, was {numbers.bytes_text(winner.size('file', 'baseline'))}"
-        found.append(("file size", f"{1 / size:.1f} × smaller" if size < 1 else f"{size:.2f} ×", text))
-    if gzip_size:
-        text = f"{numbers.bytes_text(winner.size('gzip'))}, was {numbers.bytes_text(winner.size('gzip', 'baseline'))}"
-        found.append(
-            (
-                "compressed",
-                f"{1 / gzip_size:.1f} × smaller" if gzip_size < 1 else f"{gzip_size:.2f} ×",
-                text,
-            )
-        )
-    ratio = winner.measured.get("latency", {}).get("ratio")
-    if ratio:
-        text = f"{numbers.time_text(winner.latency())}, was {numbers.time_text(winner.latency('baseline'))}"
-        found.append(("latency", f"{1 / ratio:.1f} × faster" if ratio < 1 else f"{ratio:.2f} ×", text))
-    mine, other = winner.accuracy(), winner.accuracy("baseline")
+
+    def both(figure: Figure, text: Callable[[Any], str]) -> str:
+        return f"{text(winner.figure(figure))}, was {text(winner.figure(figure, 'baseline'))}"
+
+    ratios = (
+        ("file size", winner.size_ratio("file"), "smaller", both("file", numbers.bytes_text)),
+        ("compressed", winner.size_ratio("gzip"), "smaller", both("gzip", numbers.bytes_text)),
+        ("latency", winner.latency_ratio, "faster", both("latency", numbers.time_text)),
+    )
+    found = [
+        (name, f"{1 / ratio:.1f} × {better}" if ratio < 1 else f"{ratio:.2f} ×", text)
+        for name, ratio, better, text in ratios
+        if ratio
+    ]
+    mine, other = winner.figure("accuracy"), winner.figure("accuracy", "baseline")
     if mine is not None and other is not None:
         text = f"{numbers.accuracy_text(mine - other, signed=True)} against the baseline"
         found.append((data.metric, numbers.accuracy_text(mine), text))
@@ -232,7 +232,7 @@ def highlights(data: ReportData) -> list[tuple[str, str, str]]:
 
 def shown(data: ReportData) -> list[str]:
     """What charts with a line or bar for each candidate draw at first: the winner, the baseline, a few."""
-    winner = data.selection["winner"]
+    winner = data.winner_name
     names = [c.name for c in data.candidates]
     ranked = sorted(names, key=lambda name: (name != winner, names.index(name)))
     return ["baseline", *ranked[:_MOST_SHOWN]]
@@ -245,7 +245,7 @@ def _swatches(data: ReportData, names: list[str]) -> list[tuple[str, str, bool, 
     return [(name, color, again > 0, name in shown(data)) for name, color, again in found]
 
 
-def _tradeoff(data: ReportData, figure: str) -> dict[str, Any]:
+def _tradeoff(data: ReportData, figure: Cost) -> dict[str, Any]:
     low, high = advice.gate_range(data, figure)
     text = numbers.bytes_text if figure != "latency" else (lambda value: f"{value:.3g} × the baseline's")
     bounds = [f"at least {text(low)}"] if low is not None else []

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from components.evaluator.params import Limits
 
 
 @dataclass(frozen=True)
@@ -45,26 +45,25 @@ def _equal(one: Point, other: Point) -> bool:
     return one.cost == other.cost and one.quality == other.quality
 
 
-def allowed(
-    limits: Mapping[str, Any], baseline: float | None, ascending: bool
-) -> tuple[float | None, float | None]:
+def allowed(limits: Limits, baseline: float | None, ascending: bool) -> tuple[float | None, float | None]:
     """The range of a figure that meets its limits.
 
     Args:
-        limits: `min`, `max`, `max_drop`, `max_ratio`, as in components.evaluator.params; None is no limit.
-        baseline: The baseline's figure; limits that need it are left out where it is not known.
-        ascending: Whether higher is better, which tells what a drop is.
+        limits: The bounds.
+        baseline: The baseline's figure; limits that need it are left out if it is not known.
+        ascending: Whether higher is better, which decides what a drop is.
 
     Returns:
-        Lowest and highest value; None where that side is open.
+        Lowest and highest value; None if that side is open.
     """
-    lows, highs = [limits.get("min")], [limits.get("max")]
-    drop, ratio = limits.get("max_drop"), limits.get("max_ratio")
-    if baseline is not None:
-        if drop is not None:
-            (lows if ascending else highs).append(baseline - drop if ascending else baseline + drop)
-        if ratio is not None:
-            highs.append(baseline * ratio)
+    lows, highs = [limits.min], [limits.max]
+    if baseline is not None and limits.max_drop is not None:
+        if ascending:
+            lows.append(baseline - limits.max_drop)
+        else:
+            highs.append(baseline + limits.max_drop)
+    if baseline is not None and limits.max_ratio is not None:
+        highs.append(baseline * limits.max_ratio)
     low = max((value for value in lows if value is not None), default=None)
     high = min((value for value in highs if value is not None), default=None)
     return low, high

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rich.text import Text
-
 from components.anomaly_gate.finding import FINDINGS
+from components.evaluator.judgement import Judgement, Kind
+from components.evaluator.measured import PERCENTILES, SIDES, Layer
 from pipeline.lineage import facts as lineage_facts
 from pipeline.report import charts
 from pipeline.report.advice import number
-from pipeline.report.data import Candidate, Curve, ReportData
+from pipeline.report.data import Candidate, Cost, Curve, ReportData
 from pipeline.report.numbers import accuracy_text, bytes_text, duration_text, ratio_text, time_text
 from pipeline.report.pareto import front
-from pipeline.run.verdict_table import verdict_table
-
-# Wide enough that the terminal's table leaves nothing out.
-_WIDE = 1000
+from pipeline.run import verdict_table
 
 MET, MISSED = "✓", "✗"
-
-_SERVED = "served "
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,7 @@ def _table(caption: str, columns: list[str], rows: list[list[Any]], **more: Any)
 
 
 def verdicts(data: ReportData, links: bool = True) -> Table | None:
-    """The terminal's table; its numbers are the terminal's.
+    """The terminal's table.
 
     Args:
         data: Of the run.
@@ -68,128 +64,123 @@ def verdicts(data: ReportData, links: bool = True) -> Table | None:
     """
     if not data.candidates:
         return None
-    shown = verdict_table(data.selection, _WIDE)
-    columns = [str(column.header) for column in shown.columns]
-    last = len(columns) - 1
-    rows = []
-    for index, cells in enumerate(zip(*(column.cells for column in shown.columns), strict=True)):
-        row: list[Any] = [_plain(cell) for cell in cells]
-        if index:
-            candidate = data.candidates[index - 1]
-            row[0] = Cell(candidate.name, link=f"#limits-{index - 1}" if links else "")
-            row[last] = Cell(row[last], met=candidate.passed)
-        rows.append(row)
+    verdicts = [c.verdict for c in data.candidates]
+    columns = verdict_table.columns(verdicts)
     names = [c.name for c in data.candidates]
-    winner = data.selection["winner"]
+    rows: list[list[Any]] = [["baseline (float32)", *(column.baseline for column in columns), ""]]
+    for index, candidate in enumerate(data.candidates):
+        outcome = verdict_table.outcome(candidate.verdict, candidate.name == data.winner_name)
+        rows.append(
+            [
+                Cell(candidate.name, link=f"#limits-{index}" if links else ""),
+                *(column.cells[index] for column in columns),
+                Cell(outcome, met=candidate.passed),
+            ]
+        )
     return _table(
-        str(shown.title),
-        columns,
+        verdict_table.title(verdicts),
+        ["candidate", *(column.head for column in columns), "verdict"],
         rows,
-        texts=frozenset({0, last}),
-        marked=names.index(winner) + 1 if winner in names else None,
+        texts=frozenset({0, len(columns) + 1}),
+        marked=names.index(data.winner_name) + 1 if data.winner_name in names else None,
     )
 
 
-def _plain(cell: Any) -> str:
-    return cell.plain if isinstance(cell, Text) else str(cell)
+_BOUNDS = {"min": "≥ {}", "max": "≤ {}", "max_drop": "drop ≤ {}", "max_ratio": "≤ {} ×", "type": ""}
+# The order of the columns of limits.
+_ORDER = (Kind.ACCURACY, Kind.LATENCY, Kind.SIZE, Kind.GZIP_SIZE, Kind.INVARIANT, Kind.TYPE, Kind.SERVED)
+_SIZES = (Kind.SIZE, Kind.GZIP_SIZE)
 
-
-_KINDS = {"min": "≥ {}", "max": "≤ {}", "max_drop": "drop ≤ {}", "max_ratio": "≤ {} ×"}
+# Judgements that share a column.
+Group = tuple[Any, ...]
 
 
 def limits(data: ReportData) -> Table | None:
     """Every limit of the gate against every candidate; of slices and layers the one that is worst off."""
-    heads: dict[tuple[str, str, float | None], str] = {}
-    found: list[dict[tuple[str, str, float | None], list[dict[str, Any]]]] = []
+    judged = [j for candidate in data.candidates for j in candidate.verdict.judgements]
+    several = len({j.title for j in judged if j.kind is Kind.ACCURACY}) > 1
+    heads: dict[Group, str] = {}
+    found: list[dict[Group, list[Judgement]]] = []
     for candidate in data.candidates:
-        grouped: dict[tuple[str, str, float | None], list[dict[str, Any]]] = {}
-        for judgement in candidate.verdict["judgements"]:
-            key, head = _group(judgement)
-            heads.setdefault(key, head)
-            grouped.setdefault(key, []).append(judgement)
+        grouped: dict[Group, list[Judgement]] = {}
+        for judgement in candidate.verdict.judgements:
+            group, head = _group(judgement, several)
+            heads.setdefault(group, head)
+            grouped.setdefault(group, []).append(judgement)
         found.append(grouped)
     if not heads:
         return None
-    keys = sorted(heads, key=lambda key: _place(key[0]))
+    # Of a metric, limits on all examples come before those of slices.
+    groups = sorted(heads, key=lambda group: (_ORDER.index(group[0]), group[2:3]))
     rows = [
-        [Cell(candidate.name, link=f"#limits-{index}"), *(_limit_cell(grouped.get(key)) for key in keys)]
+        [Cell(candidate.name, link=f"#limits-{index}"), *(_limit_cell(grouped.get(g)) for g in groups)]
         for index, (candidate, grouped) in enumerate(zip(data.candidates, found, strict=True))
     ]
-    return _table("Candidates against the limits", ["candidate", *(heads[key] for key in keys)], rows)
+    return _table("Candidates against the limits", ["candidate", *(heads[group] for group in groups)], rows)
 
 
-_ORDER = ("accuracy", "slices", "p50 latency", "p90 latency", "p99 latency", "size", "gzip size")
+def _group(judgement: Judgement, several: bool) -> tuple[Group, str]:
+    """The column of a judgement: what it shares with others, and the head.
+
+    Args:
+        judgement: The judgement.
+        several: Whether there are several metrics, so that a head needs their titles.
+    """
+    kind, bound, limit = judgement.kind, judgement.bound, judgement.limit
+    if kind is Kind.TYPE:
+        return (kind,), "types in the file"
+    if kind is Kind.SERVED:  # each candidate has limits of its own
+        return (kind,), "the same when served"
+    if kind is Kind.INVARIANT:  # and so has each layer
+        return (kind, judgement.aspect), f"{judgement.aspect} asked for"
+    name = judgement.figure
+    if kind is Kind.ACCURACY:
+        name = f"{judgement.title if several else 'accuracy'}{' by slice' if judgement.slice else ''}"
+    group = (kind, judgement.title, bool(judgement.slice), judgement.percentile, bound, limit)
+    return group, f"{name} {_limit_text(judgement)}"
 
 
-def _place(figure: str) -> int:
-    """Where a figure's columns stand; each of several metrics stands where a single one does."""
-    if figure.startswith("accuracy/"):
-        return 0
-    return _ORDER.index(figure) if figure in _ORDER else len(_ORDER)
+def _limit_text(judgement: Judgement) -> str:
+    in_bytes = judgement.kind in _SIZES and judgement.bound != "max_ratio"
+    text = bytes_text(judgement.limit) if in_bytes else number(judgement.limit)
+    return _BOUNDS[judgement.bound].format(text)
 
 
-def _group(judgement: dict[str, Any]) -> tuple[tuple[str, str, float | None], str]:
-    figure, bound, limit = judgement["figure"], judgement["bound"], judgement["limit"]
-    if bound == "type":
-        return ("types", "", None), "types in the file"
-    if figure.startswith(_SERVED):  # components.evaluator.served_skew; each candidate has limits of its own
-        return (_SERVED, "", None), "the same when served"
-    metric = figure.removeprefix("accuracy/")
-    if metric != figure:
-        title, bracket, _ = metric.partition("[")
-        text = _KINDS[bound].format(number(limit))
-        return (
-            figure.partition("[")[0],
-            f"{bracket}{bound}",
-            limit,
-        ), f"{title}{' by slice' if bracket else ''} {text}"
-    name, bracket, _ = figure.partition("[")
-    text = _KINDS[bound].format(
-        bytes_text(limit) if "size" in name and bound != "max_ratio" else number(limit)
-    )
-    if not bracket:
-        return (name, bound, limit), f"{name} {text}"
-    if name == "accuracy":
-        return ("slices", bound, limit), f"accuracy by slice {text}"
-    return (name, "asked", None), f"{name} asked for"
-
-
-def _limit_cell(judgements: list[dict[str, Any]] | None) -> Cell:
+def _limit_cell(judgements: list[Judgement] | None) -> Cell:
     if not judgements:
         return Cell("–")
-    missed = [j for j in judgements if not j["met"]]
-    mark = MISSED if missed else MET
-    if judgements[0]["bound"] == "type" or judgements[0]["figure"].startswith(_SERVED):
-        return Cell(f"{len(judgements) - len(missed)} of {len(judgements)} {mark}", met=not missed)
-    worst = _worst(judgements)
-    text = "not measured" if worst["value"] is None else _judged(worst)
+    met = sum(j.met for j in judgements)
+    every = met == len(judgements)
+    mark = MET if every else MISSED
+    if judgements[0].kind in (Kind.TYPE, Kind.SERVED):
+        return Cell(f"{met} of {len(judgements)} {mark}", met=every)
+    worst = min(judgements, key=_slack)
+    text = "not measured" if worst.value is None else _value_text(worst)
     if len(judgements) > 1:
-        text = f"worst {text}, {len(judgements) - len(missed)}/{len(judgements)}"
-    return Cell(f"{text} {mark}", met=not missed)
+        text = f"worst {text}, {met}/{len(judgements)}"
+    return Cell(f"{text} {mark}", met=every)
 
 
-def _worst(judgements: list[dict[str, Any]]) -> dict[str, Any]:
-    def slack(judgement: dict[str, Any]) -> float:
-        if judgement["value"] is None or judgement["limit"] is None:
-            return -1e300
-        sign = 1 if judgement["bound"] == "min" else -1
-        return sign * (judgement["value"] - judgement["limit"])
-
-    return min(judgements, key=lambda j: (j["met"], slack(j)))
+def _slack(judgement: Judgement) -> tuple[bool, float]:
+    """How far a value is on the right side of its limit; what is not met comes first."""
+    if judgement.value is None or judgement.limit is None:
+        return judgement.met, -math.inf
+    sign = 1 if judgement.bound == "min" else -1
+    return judgement.met, sign * (judgement.value - judgement.limit)
 
 
-def _judged(judgement: dict[str, Any]) -> str:
-    value, figure = judgement["value"], judgement["figure"]
+def _value_text(judgement: Judgement) -> str:
+    value = judgement.value
     if value is None:
         return "–"
-    if judgement["bound"] == "max_ratio":
+    if judgement.bound == "max_ratio":
         return f"{value:.3f} ×"
-    if "size" in figure:
+    if judgement.kind in _SIZES:
         return bytes_text(value)
-    if figure.endswith("latency"):
+    if judgement.kind is Kind.LATENCY:
         return time_text(value)
-    if figure.startswith("accuracy"):
-        return accuracy_text(value, signed=judgement["bound"] == "max_drop")
+    if judgement.kind is Kind.ACCURACY:
+        return accuracy_text(value, signed=judgement.bound == "max_drop")
     return number(value)
 
 
@@ -197,18 +188,18 @@ def judgements(candidate: Candidate) -> Table:
     """Every single limit of one candidate."""
     rows = [
         [
-            j["figure"],
-            "" if j["bound"] == "type" else _KINDS[j["bound"]].format(number(j["limit"])),
-            _judged(j),
-            Cell(f"{MET} met" if j["met"] else f"{MISSED} {j['reason'] or 'not met'}", met=j["met"]),
+            j.figure,
+            _limit_text(j),
+            _value_text(j),
+            Cell(f"{MET} met" if j.met else f"{MISSED} {j.reason or 'not met'}", met=j.met),
         ]
-        for j in candidate.verdict["judgements"]
+        for j in candidate.verdict.judgements
     ]
     columns = ["figure", "limit", "measured", "verdict"]
     return _table(f"Every limit of {candidate.name}", columns, rows, texts=frozenset({0, 3}))
 
 
-def tradeoff(data: ReportData, figure: str) -> Table | None:
+def tradeoff(data: ReportData, figure: Cost) -> Table | None:
     """The numbers of `charts.tradeoff`."""
     points = charts.measured_points(data, figure)
     if not points:
@@ -233,34 +224,31 @@ def tradeoff(data: ReportData, figure: str) -> Table | None:
 
 def latencies(data: ReportData) -> Table | None:
     """Percentiles of each candidate and of the baseline that was measured with it."""
-    rows = []
-    for candidate in data.candidates:
-        measured = candidate.measured.get("latency")
-        if not measured:
-            continue
-        times = [
-            time_text(candidate.latency(side, p))
-            for side in ("candidate", "baseline")
-            for p in ("50", "90", "99")
+    rows = [
+        [
+            candidate.name,
+            *(time_text(times.at(side, p)) for side in SIDES for p in PERCENTILES),
+            ratio_text(times.ratio),
+            f"{ratio_text(times.ratio_low)} to {ratio_text(times.ratio_high)}",
         ]
-        interval = f"{ratio_text(measured['ratio_low'])} to {ratio_text(measured['ratio_high'])}"
-        rows.append([candidate.name, *times, ratio_text(measured["ratio"]), interval])
+        for candidate in data.candidates
+        if (times := candidate.measured.latency)
+    ]
     if not rows:
         return None
-    columns = ["candidate", "p50", "p90", "p99", *(f"baseline's {p}" for p in ("p50", "p90", "p99"))]
-    return _table("Time of one inference", [*columns, "ratio", "95 % interval"], rows)
+    heads = [f"{prefix}p{p}" for prefix in ("", "baseline's ") for p in PERCENTILES]
+    return _table("Time of one inference", ["candidate", *heads, "ratio", "95 % interval"], rows)
 
 
 def latency_caption(data: ReportData) -> str:
     """How latency was measured."""
-    for candidate in data.candidates:
-        measured = candidate.measured.get("latency")
-        if measured:
-            return (
-                f"{measured['repetitions']} inferences of each, candidate and baseline by turns in one process, "
-                f"on {measured['threads']} thread{'s' if measured['threads'] > 1 else ''} of {measured['cpu']}"
-            )
-    return ""
+    times = next((c.measured.latency for c in data.candidates if c.measured.latency), None)
+    if times is None:
+        return ""
+    return (
+        f"{times.repetitions} inferences of each, candidate and baseline by turns in one process, "
+        f"on {times.threads} thread{'s' if times.threads > 1 else ''} of {times.cpu}"
+    )
 
 
 def learning_curve(curve: Curve) -> Table:
@@ -276,10 +264,10 @@ def learning_curve(curve: Curve) -> Table:
     return _table(f"Epochs of {curve.node}", ["epoch", *names], rows)
 
 
-_LAYER_TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
+_LAYER_TEXTS: dict[str, Callable[[Layer], str]] = {
     "size": lambda layer: bytes_text(charts.layer_bytes(layer)),
-    "sparsity": lambda layer: f"{layer['sparsity']:.1%}",
-    "unique": lambda layer: f"{layer['unique']:,}",
+    "sparsity": lambda layer: f"{layer.sparsity:.1%}",
+    "unique": lambda layer: f"{layer.unique:,}",
 }
 
 
@@ -297,7 +285,7 @@ def layers(data: ReportData, figure: str) -> Table | None:
     titles = {
         "size": "Bytes of weights",
         "sparsity": "Zeros among the weights",
-        "unique": "Different values",
+        "unique": "Distinct values",
     }
     return _table(f"{titles[figure]}, by layer", ["layer", *files], rows)
 
@@ -307,24 +295,14 @@ def slices(data: ReportData) -> Table | None:
     names = charts.slice_names(data)
     if not names:
         return None
-    baseline: dict[str, tuple[float | None, int]] = {}
-    found: list[dict[str, dict[str, Any]]] = []
-    for candidate in data.candidates:
-        mine = {s["slice"]: s for s in candidate.measured.get("accuracy", {}).get("slices", [])}
-        found.append(mine)
-        for name, figures in mine.items():
-            baseline.setdefault(name, (figures["baseline"], figures["examples"]))
-    missed = [
-        {j["figure"] for j in candidate.verdict["judgements"] if not j["met"]}
-        for candidate in data.candidates
-    ]
+    baseline = {name: one for c in reversed(data.candidates) for name, one in c.slices.items()}
+    missed = [{j.slice_text for j in c.slice_judgements if not j.met} for c in data.candidates]
     rows = []
     for name in names:
-        cells: list[Any] = [name, f"{baseline[name][1]:,}", accuracy_text(baseline[name][0])]
-        for mine, failed in zip(found, missed, strict=True):
-            bad = f"{data.figure}[{name}]" in failed
-            text = accuracy_text(mine[name]["candidate"]) if name in mine else "–"
-            cells.append(Cell(f"{text} {MISSED}", met=False) if bad else text)
+        cells: list[Any] = [name, f"{baseline[name].examples:,}", accuracy_text(baseline[name].baseline)]
+        for candidate, failed in zip(data.candidates, missed, strict=True):
+            text = accuracy_text(candidate.slices[name].candidate) if name in candidate.slices else "–"
+            cells.append(Cell(f"{text} {MISSED}", met=False) if name in failed else text)
         rows.append(cells)
     columns = ["slice", "examples", "baseline", *(c.name for c in data.candidates)]
     return _table(f"{data.metric} by slice; {MISSED} marks what a limit does not allow", columns, rows)

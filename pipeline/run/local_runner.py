@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from components.common.base.errors import describe
 from components.common.base.interruption import Interrupted
-from components.selector.report import REPORT_FILE
+from components.selector.report import REPORT_FILE, SelectorReport
 from pipeline.base.exit_code import EXIT_INTERRUPTED, EXIT_NODE_FAILED, EXIT_NONE_PASSED, EXIT_PUSHED
 from pipeline.config.config import Config
 from pipeline.config.metadata_url import StoreError
@@ -35,14 +33,14 @@ class RunResult:
 
     Attributes:
         run_id: Its name in ML Metadata.
-        report: As components.selector.executor.build_report makes it.
+        report: Every verdict, and the winner.
         pushed: Folder of the version that is pushed; None if no candidate passed.
         pushed_now: Whether this run pushed it, rather than an earlier one.
         nodes: Node id → what became of it: RAN or CACHED, in order.
     """
 
     run_id: str
-    report: dict[str, Any]
+    report: SelectorReport
     pushed: str | None
     pushed_now: bool
     nodes: dict[str, Launched]
@@ -101,14 +99,14 @@ def run(
 def _finish(record: RunRecord, recording: Recording, run_id: str) -> RunResult:
     """Reads the result from what the last nodes wrote, and records it."""
     report_uri = recording.outputs(SELECTOR)["report"][0].uri
-    report = json.loads(Path(report_uri, REPORT_FILE).read_text(encoding="utf-8"))
+    report = SelectorReport.read(Path(report_uri, REPORT_FILE))
     pushed = recording.outputs(PUSHER)["pushed_model"][0].properties
     destination = str(pushed["pushed_destination"]) if pushed.get("pushed") else None
     pushed_now = destination is not None and recording.nodes[PUSHER].state is State.RAN
     record.finish(
         State.PUSHED if destination else State.NONE_PASSED,
         EXIT_PUSHED if destination else EXIT_NONE_PASSED,
-        winner=report["winner"] or "",
+        winner=report.winner or "",
         pushed=destination or "",
         pushed_now=int(pushed_now),
     )

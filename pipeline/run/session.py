@@ -79,7 +79,7 @@ class Finished:
             for node, launched in result.nodes.items()
         }
         return {
-            **result.report,
+            **result.report.to_json(),
             "pushed": result.pushed,
             "pushed_now": result.pushed_now,
             "nodes": nodes,
@@ -134,15 +134,15 @@ def run(
 
 def show_outcome(console: Console, result: RunResult) -> None:
     """Prints the verdicts, and what was pushed or why nothing was."""
-    console.print(verdict_table(result.report, console.width))
+    console.print(verdict_table(result.report.candidates, result.report.winner, console.width))
     if result.pushed:
         when = "pushed to" if result.pushed_now else "was pushed before, to"
-        console.print(result.report["winner"], style="bold green", end=" ")
+        console.print(result.report.winner, style="bold green", end=" ")
         console.print(f"{when} {result.pushed}", markup=False, soft_wrap=True)
         return
     console.print("[bold red]No candidate passed the gate; nothing was pushed.[/]")
-    for name, verdict in result.report["candidates"].items():
-        for reason in verdict["reasons"]:
+    for name, verdict in result.report.candidates.items():
+        for reason in verdict.reasons:
             console.print(f"  {name}: {reason}", markup=False)
 
 

@@ -1,169 +1,183 @@
-"""The candidates beside the baseline, as a table."""
+"""The candidates beside the baseline: columns of texts, which the terminal and the report both show."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from components.evaluator.measured import Accuracy, Measured, Side
+from components.evaluator.verdict import Verdict
 from pipeline.base.texts import bytes_text
 
 # Narrower than this, only what decides is shown.
 _WIDE = 100
-_LEFT_OUT = ("size", "gzip", "latency", "sparsity", "clusters")
-# Shown where a candidate was asked for them: of the layer that is worst off, in the file.
-_INVARIANTS = {
-    "sparsity": ("least_layer_sparsity", "least_m_by_n"),
-    "clusters": ("most_layer_clusters",),
-}
+# Invariants that are shown together in a column with this head; each other one has a column of its own.
+_HEADS = {"least_layer_sparsity": "sparsity", "least_m_by_n": "sparsity", "most_layer_clusters": "clusters"}
 
 
-def verdict_table(report: dict[str, Any], width: int = _WIDE) -> Table:
-    """The candidates with their figures beside the baseline's, and why each passed or did not.
+@dataclass(frozen=True)
+class Column:
+    """One figure of the baseline and of every candidate.
+
+    Attributes:
+        head: Its name.
+        baseline: The baseline's value.
+        cells: Each candidate's, in their order.
+        decides: Whether a narrow terminal shows it, too.
+    """
+
+    head: str
+    baseline: str
+    cells: tuple[str, ...]
+    decides: bool = True
+
+
+def columns(verdicts: Collection[Verdict]) -> list[Column]:
+    """Every figure that was measured or asked for."""
+    found = [verdict.measured for verdict in verdicts]
+    # Every evaluation measures the baseline again; one that failed early may lack it.
+    first = max(found, key=_completeness)
+    shown = [column for index in range(len(_metrics(first))) for column in _accuracy(first, found, index)]
+    size = first.size.baseline if first.size else None
+    shown += [
+        Column(
+            "size",
+            bytes_text(size.file if size else None),
+            tuple(bytes_text(m.bytes("file")) for m in found),
+            False,
+        ),
+        Column("ratio", "", tuple(number(m.size.ratio("file") if m.size else None, ".3f") for m in found)),
+        Column(
+            "gzip",
+            bytes_text(size.gzip if size else None),
+            tuple(bytes_text(m.bytes("gzip")) for m in found),
+            False,
+        ),
+        Column(
+            "latency", _latency(first, "baseline"), tuple(_latency(m, "candidate") for m in found), False
+        ),
+        Column("ratio", "", tuple(number(m.latency.ratio if m.latency else None, ".2f") for m in found)),
+    ]
+    asked = dict.fromkeys(name for measured in found for name in measured.invariants)
+    for head in dict.fromkeys(
+        _HEADS.get(name, name.replace("_", " ")) for name in sorted(asked, key=_order)
+    ):
+        shown.append(Column(head, "", tuple(_invariant(m, head) for m in found), False))
+    return shown
+
+
+def title(verdicts: Collection[Verdict]) -> str:
+    """The table's title, which says what the heads of metrics stand for."""
+    first = max((verdict.measured for verdict in verdicts), key=_completeness)
+    known = [metric for metric in _metrics(first) if metric.examples]
+    if not known:
+        return "Candidates against the baseline"
+    named = ", ".join(f"{_head(metric)} is {metric.metric}" for metric in known)
+    return f"Candidates against the baseline; {named} on {known[0].examples:,} examples"
+
+
+def outcome(verdict: Verdict, selected: bool) -> str:
+    """A verdict in a few words: the first reason stands for all."""
+    if selected:
+        return "passed, selected"
+    if verdict.blessed:
+        return "passed"
+    more = len(verdict.reasons) - 1
+    return f"failed: {verdict.reasons[0]}" + (f" (and {more} more)" if more else "")
+
+
+def verdict_table(candidates: Mapping[str, Verdict], winner: str | None, width: int = _WIDE) -> Table:
+    """The table for a terminal.
 
     Args:
-        report: As components.selector.executor.build_report makes it.
+        candidates: Candidate → its verdict; at least one.
+        winner: The selected candidate.
         width: Columns of the terminal; a narrow one gets ratios only.
     """
-    candidates = report["candidates"]
-    # Every evaluation measures the baseline again; one that failed early may lack it.
-    first = max((verdict["measured"] for verdict in candidates.values()), key=_completeness)
-    figures = accuracy_figures(first)
-    title = "Candidates against the baseline" + _meanings(figures)
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    shown = [column for column in columns(candidates.values()) if column.decides or width >= _WIDE]
+    table = Table(title=title(candidates.values()), title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("candidate", no_wrap=True)
-    heads = [head for figure in figures for head in (_head(figure), _change(figure))]
-    names = (*heads, "size", "ratio", "gzip", "latency", "ratio", "sparsity", "clusters")
-    asked = set().union(*(verdict["measured"].get("invariants", {}) for verdict in candidates.values()))
-    wanted = {name: bool(asked & set(figures)) for name, figures in _INVARIANTS.items()}
-    shown = [
-        True,
-        *((width >= _WIDE or name not in _LEFT_OUT) and wanted.get(name, True) for name in names),
-        True,
-    ]
-    for name, kept in zip(names, shown[1:], strict=False):
-        if kept:
-            table.add_column(name, justify="right", no_wrap=True)
+    for column in shown:
+        table.add_column(column.head, justify="right", no_wrap=True)
     table.add_column("verdict", overflow="fold", min_width=12)
-    rows: list[tuple[list[Any], str]] = [(_baseline_cells(first, figures), "dim")]
-    rows += [
-        (_cells(name, verdict, name == report["winner"], len(figures)), "")
-        for name, verdict in candidates.items()
-    ]
-    for cells, style in rows:
-        kept_cells = [cell for cell, kept in zip(cells, shown, strict=True) if kept]
-        table.add_row(*kept_cells, style=style)
+    table.add_row("baseline (float32)", *(column.baseline for column in shown), "", style="dim")
+    for index, (name, verdict) in enumerate(candidates.items()):
+        selected = name == winner
+        color = "bold green" if selected else "green" if verdict.blessed else "red"
+        table.add_row(
+            Text(name, style="bold" if selected else ""),
+            *(Text(column.cells[index]) for column in shown),
+            Text(outcome(verdict, selected), style=color),
+        )
     return table
 
 
-def accuracy_figures(measured: dict[str, Any]) -> list[dict[str, Any]]:
-    """What was measured of each of the gate's metrics."""
-    return measured.get("accuracies") or [measured.get("accuracy", {})]
+def _metrics(measured: Measured) -> Sequence[Accuracy]:
+    return measured.metrics or (Accuracy("accuracy", True),)
 
 
-def _head(figure: dict[str, Any]) -> str:
-    """Head of a metric's column: short, as the title says what it stands for."""
-    if "figure" in figure:
-        return figure.get("output") or figure["figure"]
-    return "accuracy" if figure.get("higher_is_better", True) else "error"
-
-
-def _change(figure: dict[str, Any]) -> str:
-    """Head of the column that says how much worse it is than the baseline's."""
-    return "drop" if figure.get("higher_is_better", True) else "rise"
-
-
-def _meanings(figures: list[dict[str, Any]]) -> str:
-    """What the heads stand for, as the end of a title."""
-    known = [figure for figure in figures if figure.get("examples")]
-    if not known:
-        return ""
-    told = (f"{_head(figure)} is {figure['metric']}" for figure in known)
-    return f"; {', '.join(told)} on {known[0]['examples']:,} examples"
-
-
-def _completeness(measured: dict[str, Any]) -> int:
-    figures = (measured.get(name, {}) for name in ("size", "latency", "accuracy"))
-    return sum(figure.get("baseline") is not None for figure in figures)
-
-
-def _baseline_cells(measured: dict[str, Any], figures: list[dict[str, Any]]) -> list[str]:
-    size = measured.get("size", {}).get("baseline", {})
-    latency = _latency(measured, "baseline")
-    return [
-        "baseline (float32)",
-        *(cell for figure in figures for cell in (_number(figure.get("baseline"), ".4f"), "")),
-        bytes_text(size.get("file")),
-        "",
-        bytes_text(size.get("gzip")),
-        latency,
-        "",
-        "",
-        "",
-        "",
-    ]
-
-
-def _cells(name: str, verdict: dict[str, Any], winner: bool, metrics: int) -> list[Text | str]:
-    measured = verdict["measured"]
-    figures = accuracy_figures(measured)
-    figures += [{}] * (metrics - len(figures))
-    size = measured.get("size", {})
-    candidate, baseline = size.get("candidate", {}), size.get("baseline", {})
-    ratio = candidate["file"] / baseline["file"] if candidate.get("file") and baseline.get("file") else None
-    if winner:
-        state = Text("passed, selected", style="bold green")
-    elif verdict["blessed"]:
-        state = Text("passed", style="green")
-    else:
-        more = len(verdict["reasons"]) - 1
-        state = Text("failed: " + verdict["reasons"][0], style="red")
-        if more:
-            state.append(f" (and {more} more)")
-    return [
-        Text(name, style="bold" if winner else ""),
-        *(
-            cell
-            for figure in figures
-            for cell in (_number(figure.get("candidate"), ".4f"), _number(_drop(figure), "+.4f"))
+def _accuracy(first: Measured, found: Sequence[Measured], index: int) -> tuple[Column, Column]:
+    """A metric, and how much worse than the baseline's it is."""
+    metric = _metrics(first)[index]
+    own = [m.metrics[index] if index < len(m.metrics) else None for m in found]
+    return (
+        Column(
+            _head(metric),
+            number(metric.baseline, ".4f"),
+            tuple(number(one.candidate if one else None, ".4f") for one in own),
         ),
-        bytes_text(candidate.get("file")),
-        _number(ratio, ".3f"),
-        bytes_text(candidate.get("gzip")),
-        _latency(measured, "candidate"),
-        _number(measured.get("latency", {}).get("ratio"), ".2f"),
-        _sparsity(measured.get("invariants", {})),
-        str(measured.get("invariants", {}).get("most_layer_clusters", "")),
-        state,
-    ]
+        Column(
+            "drop" if metric.higher_is_better else "rise",
+            "",
+            tuple(number(one.drop if one else None, "+.4f") for one in own),
+        ),
+    )
 
 
-def _drop(figure: dict[str, Any]) -> float | None:
-    """How much worse than the baseline a candidate is by a metric."""
-    if figure.get("candidate") is None or figure.get("baseline") is None:
-        return None
-    drop = figure["baseline"] - figure["candidate"]
-    return drop if figure["higher_is_better"] else -drop
+def _head(metric: Accuracy) -> str:
+    """Head of a metric's column: short, as the title says what it stands for."""
+    if metric.figure:
+        return metric.output or metric.figure
+    return "accuracy" if metric.higher_is_better else "error"
 
 
-def _sparsity(invariants: dict[str, Any]) -> str:
-    """The least share of zeros in a layer; where there is a pattern instead, its share of blocks."""
-    if "least_layer_sparsity" in invariants:
-        return f"{invariants['least_layer_sparsity']:.1%}"
-    if "least_m_by_n" in invariants:
-        return f"m:n {invariants['least_m_by_n']:.0%}"
-    return ""
+def _completeness(measured: Measured) -> int:
+    accuracy = measured.accuracy.baseline if measured.accuracy else None
+    return sum(found is not None for found in (measured.size, measured.latency, accuracy))
 
 
-def _latency(measured: dict[str, Any], side: str) -> str:
-    times = measured.get("latency", {}).get(side, {})
-    milliseconds = times.get("50")
+def _order(name: str) -> int:
+    return list(_HEADS).index(name) if name in _HEADS else len(_HEADS)
+
+
+def _invariant(measured: Measured, head: str) -> str:
+    """The figure of the layer that is worst off; of a pattern of zeros, its share of blocks."""
+    found = measured.invariants
+    if head == "sparsity":
+        if "least_layer_sparsity" in found:
+            return f"{found['least_layer_sparsity']:.1%}"
+        return f"m:n {found['least_m_by_n']:.0%}" if "least_m_by_n" in found else ""
+    if head == "clusters":
+        return str(found.get("most_layer_clusters", ""))
+    value = found.get(head.replace(" ", "_"))
+    return "" if value is None else f"{value:g}"
+
+
+def _latency(measured: Measured, side: Side) -> str:
+    return time_text(measured.milliseconds(side, 50))
+
+
+def time_text(milliseconds: float | None) -> str:
+    """A latency."""
     if milliseconds is None:
         return "–"
     return f"{milliseconds * 1000:.0f} µs" if milliseconds < 1 else f"{milliseconds:.2f} ms"
 
 
-def _number(value: float | None, layout: str) -> str:
+def number(value: float | None, layout: str) -> str:
+    """A number in a layout of `format`; a dash if there is none."""
     return "–" if value is None else format(value, layout)

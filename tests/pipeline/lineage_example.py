@@ -11,6 +11,10 @@ from typing import Any
 
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
+from components.evaluator.judgement import Figure, Judgement, Kind, accuracy_figure, size_figure
+from components.evaluator.judging import conclude, judge_figure
+from components.evaluator.measured import Accuracy, Measured, SliceValue
+from components.evaluator.verdict import VERDICT_FILE
 from components.registry import STEPS
 from pipeline.lineage.graph import Graph
 from pipeline.store.records import Artifact, Edge, Execution, Run
@@ -30,27 +34,23 @@ LAYERS = {
     "conv1": {"dtype": "int8", "weights": 144, "sparsity": 0.798611, "unique": 15},
     "dense": {"dtype": "int8", "weights": 802816, "sparsity": 0.800001, "unique": 210},
 }
-JUDGEMENTS = [
-    {"figure": "size", "bound": "max_ratio", "limit": 0.3, "value": 0.25167, "met": True, "reason": ""},
-    {"figure": "sparsity[conv1]", "bound": "min", "limit": 0.8, "value": 0.7986, "met": True, "reason": ""},
-    {"figure": "input[image]", "bound": "type", "limit": None, "value": None, "met": True, "reason": ""},
-    {
-        "figure": "accuracy[label=2]",
-        "bound": "max_drop",
-        "limit": 0.02,
-        "value": -0.001,
-        "met": True,
-        "reason": "",
-    },
-]
-FAILED = {
-    "figure": "accuracy",
-    "bound": "min",
-    "limit": 0.975,
-    "value": 0.9678,
-    "met": False,
-    "reason": "accuracy 0.9678 is below 0.975",
-}
+JUDGEMENTS = (
+    Judgement.on(size_figure("file"), "max_ratio", 0.3, 0.25167),
+    Judgement.on(
+        Figure("sparsity[conv1]", Kind.INVARIANT, aspect="sparsity", layer="conv1"), "min", 0.8, 0.7986
+    ),
+    Judgement.on(Figure("input[image]", Kind.TYPE, aspect="input", tensor="image"), "type", None, None),
+    Judgement.on(
+        accuracy_figure("SparseCategoricalAccuracy", slice=(SliceValue("label", "2"),)),
+        "max_drop",
+        0.02,
+        -0.001,
+    ),
+)
+(FAILED,) = judge_figure(
+    accuracy_figure("SparseCategoricalAccuracy"), {"min": 0.975}, 0.9678, None, ascending=True
+)
+MEASURED = Measured(accuracy=Accuracy("SparseCategoricalAccuracy", True, examples=10000))
 SCHEMA = """\
 feature { name: "image" type: INT shape { dim { size: 784 } } }
 feature { name: "label" type: INT shape { dim { size: 1 } } }
@@ -217,8 +217,8 @@ def example(folder: Path, winner: str = "pruned-int8") -> Example:
     compared = {"pruned-int8": first, "distilled-int8": second}
     inputs: dict[str, int] = {}
     for name, model in compared.items():
-        lost = [FAILED] if name != winner else []
-        blessed = int(not lost)
+        verdict = conclude([*JUDGEMENTS, FAILED] if name != winner else JUDGEMENTS, MEASURED)
+        blessed = int(verdict.blessed)
         evaluation, blessing = build.node(
             f"{name}-evaluate",
             "Evaluator",
@@ -228,13 +228,7 @@ def example(folder: Path, winner: str = "pruned-int8") -> Example:
                 "blessing": ("ModelBlessing", {"blessed": blessed}),
             },
         )
-        verdict = {
-            "blessed": bool(blessed),
-            "reasons": [judgement["reason"] for judgement in lost],
-            "judgements": [*JUDGEMENTS, *lost],
-            "measured": {"accuracy": {"metric": "SparseCategoricalAccuracy", "examples": 10000}},
-        }
-        (build.uri(evaluation) / "verdict.json").write_text(json.dumps(verdict), encoding="utf-8")
+        verdict.write(build.uri(evaluation) / VERDICT_FILE)
         key = name.replace("-", "_")
         inputs |= {f"model_{key}": model, f"evaluation_{key}": evaluation, f"blessing_{key}": blessing}
     selected, blessing, report = build.node(

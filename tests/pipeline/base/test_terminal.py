@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from components.evaluator.measured import Accuracy, Measured, Size
+from components.evaluator.verdict import Verdict
 from pipeline.base.texts import bytes_text
 from pipeline.config.config_file import load
 from pipeline.plan.plan import make_plan
 from pipeline.run.display import RunDisplay
 from pipeline.run.launcher import Launched
-from pipeline.run.verdict_table import verdict_table
+from pipeline.run.verdict_table import columns, verdict_table
 from pipeline.store.state import State
+from tests.verdicts import latency, sizes
 
 
 def rendered(table: Any) -> list[str]:
@@ -23,30 +26,20 @@ def rendered(table: Any) -> list[str]:
     return [line.strip() for line in stream.getvalue().splitlines()]
 
 
-def verdict(blessed: bool, reasons: list[str], accuracy: float | None = 0.9) -> dict[str, Any]:
-    measured: dict[str, Any] = {"steps": []}
-    if accuracy is not None:
-        measured["accuracy"] = {
-            "metric": "AUC",
-            "examples": 1200,
-            "higher_is_better": True,
-            "candidate": accuracy,
-            "baseline": 0.95,
-        }
-        measured["size"] = {
-            "candidate": {"file": 250_000, "gzip": 900},
-            "baseline": {"file": 1_000_000, "gzip": 800_000},
-        }
-        measured["latency"] = {"candidate": {"50": 0.05}, "baseline": {"50": 1.5}, "ratio": 0.0333}
-    return {"blessed": blessed, "reasons": reasons, "judgements": [], "measured": measured}
+def judged(blessed: bool, reasons: tuple[str, ...] = (), **changes: Any) -> Verdict:
+    accuracy = Accuracy("AUC", True, 0.9, 0.95, 1200)
+    times = latency({50: 0.05}, baseline=1.5)
+    figures = {
+        "size": sizes(250_000, 900, Size(1_000_000, 800_000)),
+        "accuracy": accuracy,
+        "latency": times,
+    }
+    return Verdict(blessed, reasons, (), Measured(**{**figures, **changes}))
 
 
 def test_verdicts_stand_beside_the_baseline() -> None:
-    report = {
-        "winner": "good",
-        "candidates": {"good": verdict(True, []), "bad": verdict(False, ["x", "y"])},
-    }
-    lines = rendered(verdict_table(report))
+    candidates = {"good": judged(True), "bad": judged(False, ("x", "y"))}
+    lines = rendered(verdict_table(candidates, "good"))
     assert lines[0] == "Candidates against the baseline; accuracy is AUC on 1,200 examples"
     (baseline,) = [line for line in lines if line.startswith("baseline")]
     assert baseline.split() == ["baseline", "(float32)", "0.9500", "1.0", "MB", "800.0", "kB", "1.50", "ms"]
@@ -60,19 +53,37 @@ def test_verdicts_stand_beside_the_baseline() -> None:
 
 
 def test_a_candidate_that_could_not_be_measured_has_dashes_and_a_reason() -> None:
-    candidates = {"broken": verdict(False, ["loading the candidate failed"], None), "ok": verdict(True, [])}
-    lines = rendered(verdict_table({"winner": "ok", "candidates": candidates}))
+    broken = Verdict(False, ("loading the candidate failed",), ())
+    lines = rendered(verdict_table({"broken": broken, "ok": judged(True)}, "ok"))
     assert any(line.startswith("baseline (float32)") and "0.9500" in line for line in lines)
-    (broken,) = [line for line in lines if line.startswith("broken")]
-    assert broken.split()[1:8] == ["–"] * 7
-    assert broken.endswith("failed: loading the candidate failed")
+    (shown,) = [line for line in lines if line.startswith("broken")]
+    assert shown.split()[1:8] == ["–"] * 7
+    assert shown.endswith("failed: loading the candidate failed")
+    assert len(rendered(verdict_table({"broken": broken}, None))) >= 5
 
 
 def test_a_drop_of_an_error_is_its_rise() -> None:
-    entry = verdict(True, [], 0.97)
-    entry["measured"]["accuracy"]["higher_is_better"] = False
-    lines = rendered(verdict_table({"winner": None, "candidates": {"one": entry}}))
+    lines = rendered(
+        verdict_table({"one": judged(True, accuracy=Accuracy("MAE", False, 0.97, 0.95))}, None)
+    )
+    assert "error" in "\n".join(lines) and "rise" in "\n".join(lines)
     assert any("+0.0200" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("invariants", "heads", "cells"),
+    [
+        ({"least_layer_sparsity": 0.7986}, ["sparsity"], ["79.9%"]),
+        ({"least_m_by_n": 1.0, "most_layer_clusters": 16}, ["sparsity", "clusters"], ["m:n 100%", "16"]),
+        ({"widest_layer": 7.5}, ["widest layer"], ["7.5"]),
+    ],
+)
+def test_an_invariant_that_was_asked_for_has_a_column(
+    invariants: dict[str, float], heads: list[str], cells: list[str]
+) -> None:
+    found = columns([judged(True), judged(True, invariants=invariants)])[7:]
+    assert [column.head for column in found] == heads
+    assert [column.cells for column in found] == [("", cell) for cell in cells]
 
 
 @pytest.mark.parametrize(

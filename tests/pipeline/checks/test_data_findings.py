@@ -10,7 +10,7 @@ from components.anomaly_gate.finding import FINDINGS, Finding, as_property
 from pipeline.lineage import graph as lineage
 from pipeline.lineage import tree as lineage_tree
 from pipeline.report import tables
-from pipeline.report.data import collect
+from pipeline.report.collection import collect
 from pipeline.report.page import render
 from tests.pipeline.report.made_run import MadeRun, passing
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -12,12 +13,18 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 from rich.console import Console
 
+from components.evaluator.measured import Accuracy, Size
+from components.evaluator.verdict import Verdict
+from components.selector.params import SelectOptions
+from components.selector.report import SelectorReport
 from pipeline.diff import difference as run_diff
 from pipeline.diff import table as run_diff_table
 from pipeline.diff.difference import Change
 from pipeline.lineage import run_facts
 from pipeline.run.provenance import Provenance
 from tests.pipeline.run_history import History, document, provenance
+from tests.verdicts import latency, sizes
+from tests.verdicts import verdict as made_verdict
 
 EVALUATOR = "components.evaluator.component.Evaluator"
 CONFIG: dict[str, Any] = {
@@ -52,25 +59,16 @@ def made_of(
     )
 
 
-def verdict(
-    accuracy: float = 0.9872, ratio: float = 0.5, size: int = 819416, reasons: Any = ()
-) -> dict[str, Any]:
-    """A verdict.json, cut to what is compared."""
-    return {
-        "blessed": not reasons,
-        "reasons": list(reasons),
-        "judgements": [],
-        "measured": {
-            "steps": [],
-            "accuracy": {"metric": "AUC", "candidate": accuracy, "baseline": 0.9855, "higher_is_better": True},
-            "size": {"candidate": {"file": size, "gzip": 680000}, "baseline": {"file": 3255868, "gzip": 1}},
-            "latency": {
-                "candidate": {"50": 0.04, "90": 0.05}, "baseline": {"50": 0.08, "90": 0.09},
-                "percentile": 90, "ratio": ratio,
-            },
-            "invariants": {"least_layer_sparsity": 0.7986111},
-        },
-    }  # fmt: skip
+def verdict(accuracy: float = 0.9872, ratio: float = 0.5, size: int = 819416, reasons: Any = ()) -> Verdict:
+    times = latency({50: 0.04, 90: 0.05}, 0.08, percentile=90, ratio=ratio)
+    return made_verdict(
+        Accuracy("AUC", True, accuracy, 0.9855),
+        times=dataclasses.replace(times, baseline={50: 0.08, 90: 0.09}),
+        blessed=not reasons,
+        reasons=reasons,
+        size=sizes(size, 680000, Size(3255868, 1)),
+        invariants={"least_layer_sparsity": 0.7986111},
+    )
 
 
 class Project:
@@ -85,7 +83,7 @@ class Project:
         self,
         name: str,
         of: Provenance | None = None,
-        verdicts: dict[str, dict[str, Any]] | None = None,
+        verdicts: dict[str, Verdict] | None = None,
         status: str | None = "pushed",
         fingerprint: str = FINGERPRINT,
         trainer: dict[str, Any] | None = None,
@@ -117,32 +115,20 @@ class Project:
             self._select(name, verdicts)
         return name
 
-    def _select(self, name: str, verdicts: dict[str, dict[str, Any]]) -> None:
+    def _select(self, name: str, verdicts: dict[str, Verdict]) -> None:
         inputs = {}
         for candidate, told in verdicts.items():
             made = self.history.execute(
                 name, f"{candidate}-evaluate", {}, {"evaluation": "ModelEvaluation"}, kind=EVALUATOR
             )["evaluation"]
-            measured = told["measured"]
-            self.history.tell(
-                made,
-                blessed=int(told["blessed"]),
-                reason="; ".join(told["reasons"])[:500],
-                accuracy=measured["accuracy"]["candidate"],
-                baseline_accuracy=measured["accuracy"]["baseline"],
-                latency_ratio=measured["latency"]["ratio"],
-                bytes=measured["size"]["candidate"]["file"],
-                gzip_bytes=measured["size"]["candidate"]["gzip"],
-                least_layer_sparsity=measured["invariants"]["least_layer_sparsity"],
-            )
+            self.history.tell(made, **told.properties())
             inputs[f"evaluation_{candidate.replace('-', '_')}"] = made
         made = self.history.execute(
             name, "Selector", inputs, {"report": "components.OptimizationReport"},
             {"candidates": json.dumps(list(verdicts)), "code_version": "5e1ec7000000"},
         )["report"]  # fmt: skip
         self.reports[name] = self.history.folder(made) / "report.json"
-        report = {"winner": "int8", "select": {}, "candidates": verdicts}
-        self.reports[name].write_text(json.dumps(report))
+        SelectorReport("int8", SelectOptions(minimize="size"), verdicts).write(self.reports[name])
 
     def diff(self, first: str, second: str) -> run_diff.RunDiff:
         runs = [self.history.reader.run(name) for name in (first, second)]

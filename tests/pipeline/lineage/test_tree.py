@@ -11,6 +11,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from components.evaluator.judgement import (
+    FailureKind,
+    Figure,
+    Judgement,
+    Kind,
+    accuracy_figure,
+    size_figure,
+)
+from components.evaluator.judging import conclude, judge_figure
+from components.evaluator.verdict import Verdict
 from pipeline.lineage import facts
 from pipeline.lineage import tree as lineage_tree
 from pipeline.lineage.graph import Graph
@@ -97,7 +107,7 @@ def test_every_limit_is_a_row_with_its_whole_name(found: Example) -> None:
 
 
 def test_a_verdict_of_numbers_that_round_to_the_same_shows_more_digits() -> None:
-    missed = {"figure": "accuracy", "bound": "min", "limit": 0.975, "value": 0.97499999, "met": False}
+    (missed,) = judge_figure(accuracy_figure("AUC"), {"min": 0.975}, 0.97499999, None, ascending=True)
     assert ["accuracy", "min", "0.97499999", "0.975", "no"] in rows(shown(lineage_tree._limits([missed])))
 
 
@@ -194,19 +204,26 @@ def test_a_blessing_that_the_verdict_contradicts_is_told(fresh: Example) -> None
 def test_the_reason_of_a_type_that_is_not_as_asked_is_shown(fresh: Example) -> None:
     file = Path(fresh.artifact("pruned-int8-evaluate", "evaluation").uri) / "verdict.json"
     reason = "input image is float32, int8 was asked for"
-    judgement = {"figure": "input[image]", "bound": "type", "limit": None, "value": None, "met": False}
-    verdict = {"blessed": False, "reasons": [reason], "judgements": [{**judgement, "reason": reason}]}
-    file.write_text(json.dumps(verdict), encoding="utf-8")
+    figure = Figure("input[image]", Kind.TYPE, aspect="input", tensor="image")
+    conclude([Judgement.on(figure, "type", None, None, reason, FailureKind.WRONG_TYPE)]).write(file)
     assert reason in upstream(fresh)
 
 
+def test_limits_on_bytes_are_shown_in_bytes() -> None:
+    limits = [Judgement.on(size_figure(of), "max", 300_000, 254_698) for of in ("file", "gzip")]
+    found = [" ".join(row) for row in rows(shown(lineage_tree._limits(limits)))]
+    assert found[-2:] == ["size max 254.7 kB 300.0 kB yes", "gzip size max 254.7 kB 300.0 kB yes"]
+
+
 @pytest.mark.parametrize(
-    "content", ["", "[]", "{", '{"reasons": []}'], ids=["empty", "a list", "cut", "no verdict"]
+    "content",
+    ["", "[]", "{", '{"reasons": []}', '{"schema_version": 99}'],
+    ids=["empty", "a list", "cut", "no verdict", "newer"],
 )
 def test_a_verdict_that_cannot_be_read_is_taken_from_ml_metadata(fresh: Example, content: str) -> None:
     evaluation = fresh.artifact("pruned-int8-evaluate", "evaluation")
     (Path(evaluation.uri) / "verdict.json").write_text(content, encoding="utf-8")
-    assert facts.verdict(evaluation) == {"blessed": True, "reasons": [], "judgements": [], "measured": {}}
+    assert facts.verdict(evaluation) == Verdict(True, (), ())
 
 
 def test_notes_stand_on_top(found: Example) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.report.data import ReportData, collect
+from pipeline.report.collection import collect
+from pipeline.report.data import ReportData
 from pipeline.store.records import Run
 from tests.pipeline.report.made_run import MadeRun, passing
 

@@ -23,6 +23,7 @@ from components.evaluator.judgement import (
 )
 from components.evaluator.judging import conclude, judge_figure
 from components.evaluator.measured import (
+    SIDES,
     Accuracy,
     FileFacts,
     Layer,
@@ -31,6 +32,9 @@ from components.evaluator.measured import (
     SliceAccuracy,
     SliceValue,
 )
+from components.evaluator.verdict import Verdict
+from components.selector.params import SelectOptions
+from components.selector.report import SelectorReport
 from pipeline.run.provenance import Document, Provenance
 from pipeline.run.record import RunRecord
 from pipeline.store.connection import connect
@@ -107,8 +111,8 @@ def verdict(
     sparsity: float = 0.0,
     slices: Mapping[str, float] | None = None,
     failures: list[Failure] | None = None,
-) -> dict[str, Any]:
-    """A verdict.json, judged by the project's own code on figures that are made up."""
+) -> Verdict:
+    """A verdict that the project's own code gives on figures that are made up."""
     slices = slices or {"label=0": accuracy, "label=1": accuracy}
     ratio = milliseconds / BASELINE["ms"]
     of = gate["size"]["of"]
@@ -174,10 +178,10 @@ def verdict(
             ),
         ),
     )
-    return conclude(judged, measured, failures or ()).to_json()
+    return conclude(judged, measured, failures or ())
 
 
-def passing() -> dict[str, dict[str, Any]]:
+def passing() -> dict[str, Verdict]:
     """Two candidates that pass and one that does not."""
     return {
         "int8": verdict([CONVERT], 0.979, 250_000, 220_000, 0.1),
@@ -347,11 +351,11 @@ class MadeRun:
         text = json.dumps({"epochs": epochs, "kept_epoch": kept})
         (self.uri(model) / "history.json").write_text(text, encoding="utf-8")
 
-    def candidate(self, name: str, made: Mapping[str, int], found: dict[str, Any]) -> tuple[int, int]:
+    def candidate(self, name: str, made: Mapping[str, int], found: Verdict) -> tuple[int, int]:
         """The nodes of a candidate; returns its model and evaluation."""
         data = {key: made[key] for key in ("examples", "schema")}
         source, prefix = made["trained"], ""
-        for step in found["measured"]["steps"]:
+        for step in found.measured.steps:
             technique = step["technique"]
             kind = {"prune": PRUNER, "distill": DISTILLER, "convert": CONVERTER}[technique]
             prefix = f"{prefix}-{technique}" if prefix else technique
@@ -369,29 +373,27 @@ class MadeRun:
                 self.history(source, [0.4, 0.2], kept=2)
         return source, self.evaluate(f"{prefix}-evaluate", {**made, "model": source}, found)
 
-    def evaluate(self, node: str, made: Mapping[str, int], found: dict[str, Any]) -> int:
+    def evaluate(self, node: str, made: Mapping[str, int], found: Verdict) -> int:
         """A judgement; returns its evaluation."""
         reads = {key: made[key] for key in ("examples", "schema", "model", "baseline")}
         outputs = {
-            "evaluation": ("ModelEvaluation", {"blessed": int(found["blessed"])}),
+            "evaluation": ("ModelEvaluation", {"blessed": int(found.blessed)}),
             "blessing": ("ModelBlessing", {}),
         }
         output = self.node(node, EVALUATOR, reads, outputs, parameters={"gate": json.dumps(GATE)})
         folder = self.uri(output["evaluation"])
-        (folder / "verdict.json").write_text(json.dumps(found), encoding="utf-8")
-        times = found["measured"].get("latency")
+        found.write(folder / "verdict.json")
+        times = found.measured.latency
         if times:
             random = np.random.default_rng(3)
             both = {
-                side: (times[side]["50"] * random.lognormal(0, 0.1, 200)).round(6).tolist()
-                for side in ("candidate", "baseline")
+                side: (times.at(side, 50) * random.lognormal(0, 0.1, 200)).round(6).tolist()
+                for side in SIDES
             }
             (folder / "latency.json").write_text(json.dumps({"unit": "ms", **both}), encoding="utf-8")
         return output["evaluation"]
 
-    def whole(
-        self, verdicts: dict[str, dict[str, Any]], winner: str | None, pushed: Path | None = None
-    ) -> Run:
+    def whole(self, verdicts: dict[str, Verdict], winner: str | None, pushed: Path | None = None) -> Run:
         """A run that came to its end."""
         made = self.prepare()
         reads = {}
@@ -409,8 +411,8 @@ class MadeRun:
                 "blessing": ("ModelBlessing", {}),
             },
         )
-        report = {"winner": winner, "select": CONFIG["select"], "candidates": verdicts}
-        (self.uri(selected["report"]) / "report.json").write_text(json.dumps(report), encoding="utf-8")
+        report = SelectorReport(winner, SelectOptions(**CONFIG["select"]), verdicts)
+        report.write(self.uri(selected["report"]) / "report.json")
         facts = {"pushed": int(bool(winner)), "pushed_destination": str(pushed or "")}
         reads = {"model": selected["model"], "model_blessing": selected["blessing"]}
         self.node("Pusher", TYPES["Pusher"], reads, {"pushed_model": ("PushedModel", facts)})

@@ -11,18 +11,21 @@ from typing import Any
 import pytest
 
 from components.evaluator import served_skew
-from components.evaluator.judgement import Failure, FailureKind, Figure
-from components.evaluator.judging import judge_figure
+from components.evaluator.judgement import Failure, FailureKind, Figure, Judgement, Kind
+from components.evaluator.judging import conclude, judge_figure
+from components.evaluator.params import Gate
+from components.evaluator.verdict import Verdict
 from pipeline.report.advice import advise, after_failure, gate_range, loosen
-from pipeline.report.data import Candidate, ReportData, collect
+from pipeline.report.collection import collect
+from pipeline.report.data import Candidate, ReportData
 from pipeline.store.state import State
 from tests.pipeline.report.made_run import BASELINE, CONVERT, DISTILL, GATE, PRUNE, MadeRun, verdict
 
 
-def data_of(base: ReportData, gate: dict[str, Any], **verdicts: dict[str, Any]) -> ReportData:
+def data_of(base: ReportData, gate: dict[str, Any], **verdicts: Verdict) -> ReportData:
     """The same run with other candidates."""
     candidates = tuple(Candidate(name.replace("_", "-"), found) for name, found in verdicts.items())
-    values = {**vars(base), "candidates": candidates, "gate": gate}
+    values = {**vars(base), "candidates": candidates, "gate": Gate.model_validate(gate)}
     return ReportData(**values)
 
 
@@ -137,23 +140,15 @@ def test_the_nearest_candidate_comes_first_and_what_failed_comes_last(pushed: Re
 def test_a_lost_invariant_is_no_limit_to_loosen(pushed: ReportData) -> None:
     lost = verdict([PRUNE, CONVERT], 0.979, 250_000, 220_000, 0.1)
     reason = "sparsity of dense is 0.4 in the file, 0.8 asked for"
-    lost["judgements"].append(
-        {
-            "figure": "sparsity[dense]",
-            "bound": "min",
-            "limit": 0.8,
-            "value": 0.4,
-            "met": False,
-            "reason": reason,
-        }
-    )
-    lost.update(blessed=False, reasons=[reason])
+    figure = Figure("sparsity[dense]", Kind.INVARIANT, aspect="sparsity", layer="dense")
+    missed = Judgement.on(figure, "min", 0.8, 0.4, reason, FailureKind.BEYOND_LIMIT)
+    lost = conclude([*lost.judgements, missed], lost.measured)
     (found,) = advise(data_of(pushed, GATE, pruned=lost))
     assert found.sentences == (
         f"{reason}: a step of prune → convert lost what an earlier one had achieved; leave the layer out "
         "with `exclude`",
     )
-    assert found.misses[0].loosened is None
+    assert found.misses == (missed,)
 
 
 @pytest.mark.parametrize(
@@ -167,8 +162,7 @@ def test_a_lost_invariant_is_no_limit_to_loosen(pushed: ReportData) -> None:
 def test_served_skew_is_no_lost_invariant(pushed: ReportData, figure: Figure, cause: str) -> None:
     skewed = verdict([PRUNE, CONVERT], 0.979, 250_000, 220_000, 0.1)
     (missed,) = judge_figure(figure, {"max": 0.0}, 3.0, None, ascending=False)
-    skewed["judgements"].append(vars(missed))
-    skewed.update(blessed=False, reasons=[missed.reason])
+    skewed = conclude([*skewed.judgements, missed], skewed.measured)
     (found,) = advise(data_of(pushed, GATE, pruned=skewed))
     (sentence,) = found.sentences
     assert sentence.startswith(f"{missed.reason}: {cause}")
@@ -189,8 +183,7 @@ def test_a_failed_run_says_what_is_cached(tmp_path: Path) -> None:
     made.node("prune", "components.pruner.component.Pruner", reads, {}, state=State.FAILED)
     run = made.finish("failed", 3, failed_node="prune", reason="ValueError: no layer matches conv*")
     sentences = after_failure(collect(made.reader, run))
-    assert sentences[0].startswith("`paredown explain /configs/small.yaml` says what each step would do")
+    assert sentences[0].startswith("`paredown explain /configs/small.yaml` shows what each step would do")
     assert sentences[1] == (
-        "When it is mended, run `paredown run /configs/small.yaml` again: the 4 nodes that have finished are "
-        "taken from the cache."
+        "Fix the problem and run `paredown run /configs/small.yaml` again: the 4 finished nodes are cached."
     )

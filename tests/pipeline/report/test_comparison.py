@@ -3,60 +3,51 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from pathlib import Path
 
+from pipeline.diff import difference
 from pipeline.report import write_comparison
-from pipeline.report.comparison import Difference, candidates_table, config_table, differences
-from pipeline.report.data import ReportData, collect
+from pipeline.report.collection import collect
+from pipeline.report.comparison import candidates_table, made_of_table, not_known
+from pipeline.report.data import ReportData
 from pipeline.report.page import render_comparison
+from pipeline.store.records import Run
 from tests.pipeline.report.made_run import CONFIG, CONVERT, MadeRun, passing, verdict
 
 
-def test_differences_name_the_key_and_both_values() -> None:
-    one = {
-        "gate": {"size": {"max_ratio": 0.3, "of": "file"}},
-        "a": [1, 2],
-        "steps": [{"prune": {"sparsity": 0.8}}],
-    }
-    other = {
-        "gate": {"size": {"max_ratio": 0.2, "of": "file"}},
-        "a": [1, 3],
-        "steps": [{"prune": {"sparsity": 0.5}}, {"qat": {}}],
-    }
-    assert differences(one, other) == [
-        Difference("gate.size.max_ratio", "0.3", "0.2"),
-        Difference("a", "[1, 2]", "[1, 3]"),
-        Difference("steps.0.prune.sparsity", "0.8", "0.5"),
-        Difference("steps.1", "–", "{qat: {}}"),
-    ]
+def same(run: Run) -> difference.RunDiff:
+    sections = (difference.Section(name, (), ()) for name in difference.SECTIONS)
+    return difference.RunDiff(run, run, tuple(sections))
 
 
-def test_null_and_missing_are_not_the_same() -> None:
-    assert differences({"a": None}, {}) == [Difference("a", "null", "–")]
-    assert differences({"a": True}, {"a": 1.5}) == [Difference("a", "true", "1.5")]
-    assert differences({"a": {"b": 1}}, {"a": {"b": 1}}) == []
-
-
-def second(folder: Path) -> ReportData:
+def second(folder: Path) -> MadeRun:
     config = copy.deepcopy(CONFIG)
     config["gate"]["size"]["max_ratio"] = 0.2
     made = MadeRun(folder, "2026-11-23T10:00:00.000000", config)
     verdicts = passing()
     verdicts["int8"] = verdict([CONVERT], 0.981, 200_000, 220_000, 0.12, config["gate"])
     del verdicts["student"]
-    return collect(made.reader, made.whole(verdicts, "int8", folder / "gone"))
+    made.whole(verdicts, "int8", folder / "gone")
+    return made
 
 
-def test_candidates_are_compared_by_name(pushed: ReportData, tmp_path: Path) -> None:
-    other = second(tmp_path)
+def test_candidates_are_compared_by_name(
+    pushed: ReportData, pushed_run: tuple[MadeRun, Run], tmp_path: Path
+) -> None:
+    made = second(tmp_path)
+    other = collect(made.reader, made.run())
     rows = {row[0].text: [cell.text for cell in row[1:]] for row in candidates_table(pushed, other).rows}
     assert rows["int8"] == [
         *("passed", "selected", "0.9790", "0.9810", "+0.0020", "250.0 kB", "200.0 kB", "-20.0%"),
         *("220.0 kB", "220.0 kB", "+0.0%", "0.50", "0.60", "+0.10"),
     ]
     assert rows["student"][:5] == ["failed", "not built", "0.9610", "–", "–"]
-    configs = [(row[0].text, row[1].text, row[2].text) for row in config_table(pushed, other).rows]
-    assert configs == [("config: gate.size.max_ratio", "0.3", "0.2")]
+    compared = difference.diff(pushed_run[0].reader, pushed.run, made.reader, other.run)
+    differences = [[cell.text for cell in row] for row in made_of_table(compared).rows]
+    assert differences == [["config: gate.size.max_ratio", "0.3", "0.2"]]
+    unknown = "Not compared: both runs had uncommitted changes, which the commit does not tell."
+    assert unknown in not_known(compared)
 
 
 def judged_by(folder: Path, metric: str, second: str = "") -> ReportData:
@@ -66,9 +57,13 @@ def judged_by(folder: Path, metric: str, second: str = "") -> ReportData:
     made = MadeRun(folder, "2026-11-23T10:00:00.000000", config)
     found = verdict([CONVERT], 0.981, 200_000, 220_000, 0.12, config["gate"])
     if second:
-        entries = [{**found["measured"]["accuracy"], "figure": name} for name in (metric, second)]
-        entries[1]["candidate"] = 0.5
-        found["measured"].update(accuracy=entries[0], accuracies=entries)
+        accuracy = found.measured.accuracy
+        entries = (
+            dataclasses.replace(accuracy, figure=metric),
+            dataclasses.replace(accuracy, figure=second, candidate=0.5),
+        )
+        measured = dataclasses.replace(found.measured, accuracy=entries[0], accuracies=entries)
+        found = dataclasses.replace(found, measured=measured)
     return collect(made.reader, made.whole({**passing(), "int8": found}, "int8", folder / "gone"))
 
 
@@ -89,10 +84,10 @@ def test_runs_that_were_judged_by_other_metrics_share_no_axis(pushed: ReportData
     other = judged_by(tmp_path, "AUC")
     row = next(row for row in candidates_table(pushed, other).rows if row[0].text == "int8")
     assert [cell.text for cell in row[3:9]] == ["0.9790", "–", "–", "–", "0.9810", "–"]
-    text = render_comparison(pushed, other)
+    text = render_comparison(pushed, other, same(pushed.run))
     assert "drawn by SparseCategoricalAccuracy and the second by AUC, which do not go on one axis" in text
     assert 'id="comparison-file"' not in text
-    assert 'id="comparison-file"' in render_comparison(pushed, pushed)
+    assert 'id="comparison-file"' in render_comparison(pushed, pushed, same(pushed.run))
 
 
 def test_comparison_is_one_page(pushed: ReportData, pushed_run: tuple, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.lineage import run_facts
-from pipeline.report.data import ReportData, collect
+from pipeline.report.collection import collect
+from pipeline.report.data import ReportData
 from pipeline.report.page import render
 from pipeline.store.state import State
 from tests.pipeline.report.made_run import BASELINE, CONFIG, LAYERS, MadeRun, passing
@@ -19,7 +20,7 @@ def test_everything_of_a_run_is_found(pushed: ReportData) -> None:
     assert [c.name for c in pushed.candidates] == ["int8", "pruned-int8", "student"]
     assert [c.passed for c in pushed.candidates] == [True, True, False]
     assert pushed.winner is not None and pushed.winner.name == "pruned-int8"
-    assert pushed.baseline_layers == LAYERS
+    assert {name: vars(layer) for name, layer in pushed.baseline_layers.items()} == LAYERS
     assert pushed.baseline("gzip") == BASELINE["gzip"] and pushed.baseline("latency") == BASELINE["ms"]
     assert pushed.config == CONFIG
     assert [curve.node for curve in pushed.curves] == ["Trainer", "prune", "distill"]
@@ -56,7 +57,7 @@ def test_a_run_from_before_records_is_read_from_its_artifacts(tmp_path: Path) ->
     assert not run.recorded
     data = collect(made.reader, run)
     assert [c.name for c in data.candidates] == ["int8", "pruned-int8", "student"]
-    assert data.gate["size"]["max_ratio"] == 0.3, "from the Evaluator's parameters"
+    assert data.gate.size.max_ratio == 0.3, "from the Evaluator's parameters"
     assert data.config is None and data.notes["config"]
     assert data.run.pushed == str(tmp_path / "gone")
 
@@ -116,8 +117,8 @@ def test_json_of_another_shape_is_a_note(tmp_path: Path, content: str) -> None:
     data = collect(made.reader, run)
     assert [c.name for c in data.candidates] == ["pruned-int8", "student"]
     for pattern, section in sections.items():
-        end = f"/{Path(pattern).name} is damaged: parts of it are missing."
-        assert any(note.endswith(end) for note in data.notes[section]), end
+        start = f"/{Path(pattern).name} is damaged"
+        assert any(start in note for note in data.notes[section]), start
     assert "<html" in render(data)
     assert run_facts.read(made.reader, run).candidates_from != run_facts.REPORT
 

@@ -94,7 +94,7 @@ def test_page_is_sound_for_screen_readers(page: Path) -> None:
 
 def test_numbers_are_those_of_the_terminal(page: Path, pushed: ReportData) -> None:
     text = page.read_text(encoding="utf-8")
-    shown = verdict_table(pushed.selection, 1000)
+    shown = verdict_table(pushed.verdicts, pushed.winner_name, 1000)
     for column in shown.columns:
         for cell in column.cells:
             plain = str(cell)
@@ -146,7 +146,7 @@ def test_page_in_a_browser(page: Path, pushed: ReportData, chromium: Browser) ->
     selected = chromium.evaluate(
         "document.getElementById('tradeoff-file').data.find(t => t.name === 'selected').x[0]"
     )
-    assert selected == pushed.winner.size("file")
+    assert selected == pushed.winner.figure("file")
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_page_is_used_by_keyboard_and_links(page: Path, chromium: Browser) -> No
 
     # A link into a part that is closed opens it.
     chromium.evaluate(
-        "document.querySelector('.graph a').dispatchEvent("
+        "document.querySelector('.nodes a').dispatchEvent("
         "new MouseEvent('click', {bubbles: true, cancelable: true, view: window}))"
     )
     chromium.evaluate("new Promise(resolve => setTimeout(resolve, 50))")

@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from components.evaluator.params import Limits
 from pipeline.report.pareto import Point, allowed, front
 
 
@@ -46,5 +47,5 @@ def test_no_points_have_no_front() -> None:
 def test_allowed_range_is_where_every_limit_is_met(
     limits: dict, baseline: float, ascending: bool, expected: tuple
 ) -> None:
-    found = allowed(limits, baseline, ascending)
+    found = allowed(Limits(**limits), baseline, ascending)
     assert found == pytest.approx(expected)

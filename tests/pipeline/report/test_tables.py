@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from components.evaluator.judgement import accuracy_figure
-from components.evaluator.judging import judge_figure
+from components.evaluator.judging import conclude, judge_figure
 from components.evaluator.served_skew import FEATURES, MODEL
 from pipeline.report import tables
 from pipeline.report.data import Candidate, ReportData
@@ -17,7 +17,7 @@ def judged(pushed: ReportData, **more: list[Any]) -> tables.Table:
     candidates = []
     for name, judgements in more.items():
         found = verdict([CONVERT], 0.979, 250_000, 220_000, 0.1)
-        found["judgements"] += [vars(judgement) for judgement in judgements]
+        found = conclude([*found.judgements, *judgements], found.measured)
         candidates.append(Candidate(name, found))
     table = tables.limits(ReportData(**{**vars(pushed), "candidates": tuple(candidates)}))
     assert table is not None

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from pipeline.report import usage
-from pipeline.report.data import Port, Pushed, _read_pushed
+from pipeline.report.collection import _read_pushed
+from pipeline.report.data import Port, Pushed
 
 
 @pytest.fixture(scope="module")
