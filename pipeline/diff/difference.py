@@ -1,4 +1,4 @@
-"""What differs between two runs, and what cannot be told."""
+"""What differs between two runs, and what is not known."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Change:
     """One difference.
 
     Attributes:
-        group: What it is about where a section is about several things: a node, a candidate, a split.
+        group: The node, candidate or split that it is about, in sections about several.
         key: Dotted, as `--set` takes it: `gate.size.max_ratio`, `candidates.int8.0.convert.io`.
-        kind: `added` where only the second run has it, `removed` where only the first has, or `changed`.
-        before: Of the first run; None where it has none.
-        after: Of the second.
+        kind: `added` if only the second run has it, `removed` if only the first has, or `changed`.
+        before: Value in the first run; None if it has none.
+        after: Value in the second.
     """
 
     group: str
@@ -48,7 +48,7 @@ class Section:
     Attributes:
         name: One of SECTIONS.
         changes: The differences.
-        unknown: What cannot be told, and why.
+        unknown: What cannot be compared, and why.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Section:
 
     @property
     def state(self) -> str:
-        """`different`, `equal`, or `unknown` where no difference is known but not all is."""
+        """`different`, `equal`, or `unknown` if no difference is known but not everything could be compared."""
         if self.changes:
             return DIFFERENT
         return UNKNOWN if self.unknown else EQUAL
@@ -126,8 +126,8 @@ def changes(before: Any, after: Any, key: str = "", group: str = "") -> Iterator
 
     Args:
         before: Of the first run.
-        after: Of the second.
-        key: Where the values stand.
+        after: Value in the second.
+        key: Dotted key of the values.
         group: For the changes.
     """
     pairs = _pairs(before, after)
@@ -201,7 +201,7 @@ def _code(first: RunFacts, second: RunFacts) -> Compared:
             if not facts.run.git_commit
         ]
         if first.run.git_dirty and second.run.git_dirty and first.run.git_commit == second.run.git_commit:
-            unknown.append("both runs had uncommitted changes, which the commit does not tell")
+            unknown.append("both runs had uncommitted changes, which the commit does not show")
     for node, before, after in _common(first, second):
         mine, other = (
             {key: value for key, value in _flat(each.properties).items() if _is_code(key)}
@@ -212,7 +212,7 @@ def _code(first: RunFacts, second: RunFacts) -> Compared:
 
 
 def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted key → what is no dictionary."""
+    """Dotted key → value that is not a dictionary."""
     found: dict[str, Any] = {}
     for key, item in value.items():
         if isinstance(item, dict):
@@ -271,7 +271,7 @@ def _common(first: RunFacts, second: RunFacts) -> Iterator[tuple[str, Execution,
 
 
 def _nodes(first: RunFacts, second: RunFacts) -> Iterator[Change]:
-    """Nodes that one run has, and parameters that differ; those that are versions of code stand there."""
+    """Nodes that only one run has, and parameters that differ; versions of code are in the section `code`."""
     for name in dict.fromkeys([*first.nodes, *second.nodes]):
         if name not in second.nodes:
             yield Change(name, "", REMOVED, first.nodes[name].type, None)
@@ -314,7 +314,7 @@ def _figures(name: str, facts: RunFacts, other: RunFacts) -> dict[str, Any]:
 def _no_candidates(facts: RunFacts) -> str:
     if SELECTOR in facts.nodes:
         return f"the report of {facts.run.id} was not found"
-    return f"{facts.run.id} came to no verdict"
+    return f"{facts.run.id} has no verdict"
 
 
 def _verdicts(first: RunFacts, second: RunFacts) -> Compared:

@@ -33,8 +33,8 @@ def show(console: Console, compared: RunDiff) -> None:
             console.print(title)
         if section.changes:
             console.print(_changes(section))
-        for told in section.unknown:
-            console.print(f"  not known: {told}", style="yellow", markup=False)
+        for text in section.unknown:
+            console.print(f"  not known: {text}", style="yellow", markup=False)
 
 
 def _runs(compared: RunDiff) -> Table:
@@ -71,7 +71,7 @@ def _changes(section: Section) -> Table:
             table.add_row(Text(f"  {group}", style="bold"))
         for change in found:
             if change.kind != CHANGED and [] in (change.before, change.after):
-                continue  # no reasons to tell of a candidate that passed
+                continue  # a candidate that passed has no reasons
             name = change.key or group
             indent = "    " if group and change.key else "  "
             table.add_row(Text(indent + name), *_sides(change))

@@ -1,10 +1,10 @@
-"""What of a pipeline root nobody needs any more.
+"""The files in a pipeline root that nothing needs any more.
 
-What `pipeline.gc.needs` does not find needed may go, and so may what killed runs left below the root. Logs
-and reports stay, and so does all that ML Metadata knows: a removed artifact is marked DELETED there, which
-TFX's cache does not take.
+These are the artifacts that `pipeline.gc.needs` does not find needed, and what killed runs left below the
+root. Logs and reports are kept, and so is everything in ML Metadata: a removed artifact is marked DELETED
+there, which TFX's cache does not take.
 
-Only what stands where TFX puts things, `<root>/<node>/<output key>/<execution id>`, by an execution that the
+Only folders in TFX's places, `<root>/<node>/<output key>/<execution id>`, of an execution that the
 store knows, is ever touched; nothing that a symbolic link leads to, nothing that is pushed, read as data, or
 on another machine.
 """
@@ -32,16 +32,16 @@ _KILLED = "a run that was killed or failed left it"
 
 @dataclass(frozen=True)
 class Item:
-    """Something that goes.
+    """Something to remove.
 
     Attributes:
         what: E.g. `Model of prune-a4a3d3`.
         kind: `artifact`, or `leftover` of a killed run or of a collection that did not end.
-        run: Id of the run that made it; empty where none is known.
-        path: Its folder; empty where the files are gone already.
+        run: Id of the run that made it; empty if it is not known.
+        path: Its folder; empty if the files are gone already.
         root: The pipeline root that it is below, with links resolved.
         bytes: Of its files.
-        why: Why it may go.
+        why: Why it can be removed.
         artifact: Its id in the store; None for a leftover.
     """
 
@@ -57,11 +57,11 @@ class Item:
 
 @dataclass(frozen=True)
 class Kept:
-    """What stays for one reason, and for none that was named before.
+    """What is kept for one reason and for none of the earlier ones.
 
     Attributes:
         why: The reason.
-        run: Id of the run that it is about; empty where it is about none.
+        run: Id of the run that it is about; empty if it is not about a run.
         artifacts: Ids.
         bytes: Of their files.
     """
@@ -74,12 +74,12 @@ class Kept:
 
 @dataclass(frozen=True)
 class Plan:
-    """What would go and what would stay.
+    """What would be removed and what would be kept.
 
     Attributes:
-        removed: What goes.
-        kept: What stays, by reason.
-        notes: What is left alone although nobody needs it, and why.
+        removed: What would be removed.
+        kept: What would be kept, by reason.
+        notes: What is left alone although nothing needs it, and why.
     """
 
     removed: tuple[Item, ...]
@@ -93,25 +93,25 @@ class Plan:
 
     @property
     def removed_bytes(self) -> int:
-        """Bytes that would be free."""
+        """Bytes that would be freed."""
         return sum(item.bytes for item in self.removed)
 
     @property
     def kept_bytes(self) -> int:
-        """Bytes of what stays."""
+        """Bytes that would be kept."""
         return sum(kept.bytes for kept in self.kept)
 
 
 def plan(reader: Reader, rules: KeepRules, database: str | None = None) -> Plan:
-    """Finds what nobody needs. Writes nothing.
+    """Finds what nothing needs. Writes nothing.
 
     Args:
         reader: Of the store.
         rules: Which runs are kept.
-        database: The store's file where it is an SQLite one.
+        database: The store's file if it is an SQLite one.
 
     Raises:
-        GarbageError: Where the rules name a run that is not there.
+        GarbageError: If the rules name a run that does not exist.
     """
     snapshot = take(reader)
     needed = needs(snapshot, rules)
@@ -138,16 +138,16 @@ def _file_size(path: str) -> int:
 
 
 def _kept(snapshot: Snapshot, needed: list[Need]) -> Iterator[Kept]:
-    told: set[int] = set()
+    counted: set[int] = set()
     for need in needed:
-        fresh = {i for i in need.artifacts - told if not snapshot.artifacts[i].deleted}
-        told |= fresh
+        fresh = {i for i in need.artifacts - counted if not snapshot.artifacts[i].deleted}
+        counted |= fresh
         folders = {snapshot.artifacts[i].uri for i in fresh}
         yield Kept(need.why, need.run, tuple(sorted(fresh)), sum(map(size, folders)))
 
 
 class _Survey:
-    """Looks at what is not needed, and says what of it may go."""
+    """Looks at what is not needed, and decides what of it can be removed."""
 
     def __init__(
         self, snapshot: Snapshot, needed: list[Need], database: str | None, only: str | None = None
@@ -173,7 +173,7 @@ class _Survey:
         self._protected = _Paths(_protected(snapshot, self._needed, database))
 
     def artifacts(self) -> Iterator[Item]:
-        """Artifacts that may go."""
+        """Artifacts that can be removed."""
         for artifact_id in sorted(self._snapshot.artifacts):
             if artifact_id in self._needed or self._snapshot.artifacts[artifact_id].deleted:
                 continue
@@ -186,10 +186,10 @@ class _Survey:
                 yield self._item(artifact_id)
 
     def leftovers(self) -> Iterator[Item]:
-        """What belongs to no artifact, or to one that is marked as deleted, and may go."""
+        """Folders of no artifact, or of one that is marked as deleted, that can be removed."""
         roots = {os.path.realpath(root) for root in {place.root for place in self._places.values()}}
         if self._database:
-            # A run that was killed in its first node has made no artifact that would tell its root.
+            # A run that was killed in its first node has no artifact that would show its root.
             roots.add(os.path.dirname(os.path.realpath(self._database)))
         nodes = {
             made.node for made in self._snapshot.executions.values() if made.pipeline in self._pipelines
@@ -225,13 +225,13 @@ class _Survey:
         return f"{kind} of {self._snapshot.executions[self._places[artifact_id].execution].node}"
 
     def _artifact_refusal(self, artifact_id: int) -> str:
-        """Why an artifact that nobody needs must not be touched; empty where it may be."""
+        """Why an artifact that nothing needs must not be removed; empty if it can be."""
         place = self._places.get(artifact_id)
         if place is None:
-            return "artifacts that stand where TFX puts nothing"
+            return "artifacts that are not in a folder of TFX's"
         pipeline = self._snapshot.executions[place.execution].pipeline
         if pipeline not in self._pipelines:
-            return f"artifacts of {pipeline}, which is no pipeline of Paredown's"
+            return f"artifacts of {pipeline}, which is not a pipeline of Paredown's"
         refusal = self._root_refusal(place.root)
         if refusal:
             return refusal
@@ -245,7 +245,7 @@ class _Survey:
             return f"{root} is not on this machine"
         other = os.path.join(root, DATABASE)
         if os.path.exists(other) and not (self._database and _is_same(other, self._database)):
-            return f"{root} has a metadata store of its own, {DATABASE}; remove it where it is out of use"
+            return f"{root} has another metadata store, {DATABASE}; remove that file if it is not used any more"
         return ""
 
     def _folder_refusal(self, folder: str, root: str) -> str:
@@ -294,7 +294,7 @@ class _Survey:
         self, what: str, folder: str, root: str, made: Execution | None, why: str
     ) -> Iterator[Item]:
         run = self._snapshot.run_of.get(made.id) if made else None
-        # Where no execution is known, it may be that of any run that goes on.
+        # If no execution is known, it may belong to any run that is going on.
         if any(may_go_on(r) for r in ([run] if run else self._snapshot.runs)):
             return
         refusal = self._folder_refusal(folder, root)
@@ -317,7 +317,7 @@ class _Paths:
                 parent = os.path.dirname(parent)
 
     def touch(self, folder: str) -> bool:
-        """Whether one of the paths is a folder, stands in it, or holds it."""
+        """Whether one of the paths is a folder, is in it, or contains it."""
         real = os.path.realpath(folder)
         if real in self._above:
             return True
@@ -329,7 +329,7 @@ class _Paths:
 
 
 def _protected(snapshot: Snapshot, needed: frozenset[int], database: str | None) -> Iterator[str]:
-    """What must stay whatever else is said: what is needed, pushed, or read as data or model; the store itself."""
+    """What must be kept in any case: what is needed, pushed, or read as data or model; the store itself."""
     for artifact_id in needed:
         if not snapshot.artifacts[artifact_id].deleted:
             yield snapshot.artifacts[artifact_id].uri
@@ -343,7 +343,7 @@ def _protected(snapshot: Snapshot, needed: frozenset[int], database: str | None)
 
 
 def _models_read(made: Execution) -> Iterator[str]:
-    """Models of somebody else's that an execution began with."""
+    """Models from elsewhere that an execution began with."""
     source = decoded(made.properties.get("model_source", ""))
     for part in source.values() if isinstance(source, dict) else ():
         if isinstance(part, dict):

@@ -1,4 +1,4 @@
-"""What is needed of all that runs have made: by a pushed model, or by a run that is kept."""
+"""Which artifacts are needed: by a pushed model, or by a run that is kept."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from pipeline.store.state import State
 
 
 class GarbageError(ParedownError):
-    """Garbage that cannot be collected; the text says why, and what to do."""
+    """Garbage that cannot be collected; the text says why and what to do."""
 
 
 @dataclass(frozen=True)
 class KeepRules:
-    """Which runs are kept, beside those that are going on.
+    """Which runs are kept, besides those that are going on.
 
     Attributes:
-        last: The newest runs of each pipeline, this many.
+        last: This many of the newest runs of each pipeline.
         since: Runs that began then or later; aware of its time zone.
         runs: Ids of runs.
-        pipeline: What other pipelines made stays; None where that of each may go.
+        pipeline: Remove only what this pipeline made; None for all.
     """
 
     last: int = 3
@@ -42,7 +42,7 @@ class Need:
 
     Attributes:
         why: The reason.
-        run: Id of the run that it is about; empty where it is about none.
+        run: Id of the run that it is about; empty if it is not about a run.
         artifacts: Ids of what is needed, with all that it was made from.
     """
 
@@ -59,7 +59,7 @@ def needs(snapshot: Snapshot, rules: KeepRules) -> list[Need]:
         rules: Which runs are kept.
 
     Raises:
-        GarbageError: Where the rules name a run that is not there.
+        GarbageError: If the rules name a run that does not exist.
     """
     found = [
         *_pushed(snapshot),
@@ -75,7 +75,7 @@ def may_go_on(run: Run) -> bool:
 
 
 def _pushed(snapshot: Snapshot) -> Iterator[tuple[str, str, set[int]]]:
-    """Pushed versions that are still there, or that cannot be looked for from here."""
+    """Pushed versions that still exist, or that cannot be seen from here."""
     for artifact_id in sorted(snapshot.artifacts, reverse=True):
         facts = snapshot.artifacts[artifact_id].properties
         destination = str(facts.get("pushed_destination", ""))
@@ -123,7 +123,7 @@ def _artifacts_of(snapshot: Snapshot, run: Run) -> set[int]:
 
 
 def _used_elsewhere(snapshot: Snapshot) -> set[int]:
-    """What executions use that belong to no run: somebody else recorded them, and their reasons are theirs."""
+    """What executions of no run use: another program recorded them, for reasons that are not known."""
     return {
         artifact
         for execution, artifacts in snapshot.linked.items()

@@ -1,4 +1,4 @@
-"""Removing what nobody needs."""
+"""Removes what nothing needs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Removal:
     """What was removed.
 
     Attributes:
-        plan: What was to go and what stayed.
+        plan: What was to be removed and what was kept.
         failures: Folder that could not be removed → why. The next collection tries again.
     """
 
@@ -35,32 +35,32 @@ class Removal:
 
 
 def remove(reader: Reader, store: MetadataStore, rules: KeepRules, database: str | None = None) -> Removal:
-    """Removes what nobody needs. Nothing can run below the roots meanwhile.
+    """Removes what nothing needs. Nothing can run below the roots meanwhile.
 
-    Artifacts are marked DELETED before their files go: where this is killed midway, none claims to be there
-    that is not, and the next collection removes the rest.
+    Artifacts are marked DELETED before their files are removed. If this is killed midway, no artifact claims to
+    be live that is not, and the next collection removes the rest.
 
     Args:
         reader: Of the store.
         store: The same, opened for writing.
         rules: Which runs are kept.
-        database: The store's file where it is an SQLite one.
+        database: The store's file if it is an SQLite one.
 
     Raises:
-        GarbageError: Where the rules name a run that is not there, or a run is going on below one of the
-            roots, or a root cannot be written to; nothing was removed then.
+        GarbageError: If the rules name a run that does not exist, a run is going on below one of the roots, or a
+            root cannot be written to; nothing was removed then.
     """
     roots = garbage.plan(reader, rules, database).roots
     with ExitStack() as locks:
         for root in roots:
             try:
                 held = locks.enter_context(run_lock.hold(Path(root)))
-            except OSError as error:  # a folder of somebody else's, or a disk that is read-only
+            except OSError as error:  # another user's folder, or a read-only disk
                 raise GarbageError(
-                    f"{error.filename} cannot be written: {error.strerror}; collect as a user who may write there"
+                    f"{error.filename} cannot be written: {error.strerror}; run as a user who is allowed to write there"
                 ) from None
             if not held:
-                raise GarbageError(f"a run is using {root}; collect when it has ended")
+                raise GarbageError(f"a run is using {root}; try again when it has ended")
         # Again, as a run may have begun or ended before the locks were held.
         plan = garbage.plan(reader, rules, database)
         plan = dataclasses.replace(plan, removed=tuple(item for item in plan.removed if item.root in roots))
@@ -72,7 +72,7 @@ def remove(reader: Reader, store: MetadataStore, rules: KeepRules, database: str
                     shutil.rmtree(item.path)
                 except OSError as error:
                     failures[item.path] = error.strerror or str(error)
-                with suppress(OSError):  # other outputs of that name are there
+                with suppress(OSError):  # there are other outputs of that name
                     os.rmdir(os.path.dirname(item.path))
     return Removal(plan, failures)
 

@@ -16,11 +16,11 @@ _VALUE_FILE = "value"
 
 @dataclass(frozen=True)
 class Place:
-    """Where TFX put an artifact: `<root>/<node>/<output key>/<execution id>`.
+    """The place in which TFX put an artifact: `<root>/<node>/<output key>/<execution id>`.
 
     Attributes:
         root: Of the pipeline.
-        folder: The artifact's own.
+        folder: The artifact's folder.
         execution: Id of the execution that made it.
     """
 
@@ -51,7 +51,7 @@ class Snapshot:
     linked: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
 
     def place(self, artifact_id: int) -> Place | None:
-        """Where TFX put an artifact; None if it is anywhere else, as imported artifacts are."""
+        """The place in which TFX put an artifact; None if it is anywhere else, as imported artifacts are."""
         uri = self.artifacts[artifact_id].uri
         folder = os.path.dirname(uri) if os.path.basename(uri) == _VALUE_FILE else uri
         if not folder.startswith("/") or os.path.normpath(folder) != folder:
@@ -78,8 +78,8 @@ class Snapshot:
     def upstream(self, artifact_ids: set[int]) -> set[int]:
         """Artifacts and all that they were made from, with the other outputs of each maker.
 
-        An execution whose outputs are not all there is no use to a cache, and its report or blessing says
-        what its model is worth: what an execution gave stays or goes together.
+        A cache cannot use an execution whose outputs are incomplete, and a report or blessing belongs to its model.
+        So the outputs of an execution are kept or removed together.
         """
         found = set(artifact_ids)
         seen: set[int] = set()

@@ -1,4 +1,4 @@
-"""What is garbage, as people and scripts see it."""
+"""Garbage as a table, and as JSON."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from pipeline.gc.removal import Removal
 
 
 def show(console: Console, removal: Removal | Plan, each: bool = False) -> None:
-    """Prints what goes, what stays and why, and how much it is.
+    """Prints what is removed, what is kept and why, and how much it is.
 
     Args:
-        console: Where to.
+        console: The console to print on.
         removal: What was removed; or a plan, of what would be.
-        each: A line for each folder, rather than for each run.
+        each: Whether to print a line for each folder, rather than for each run.
     """
     plan = removal.plan if isinstance(removal, Removal) else removal
     done = removal if isinstance(removal, Removal) else None
@@ -39,7 +39,7 @@ def show(console: Console, removal: Removal | Plan, each: bool = False) -> None:
 
 
 def to_json(removal: Removal | Plan) -> dict[str, Any]:
-    """What goes and what stays as JSON values; sizes are in bytes."""
+    """What is removed and what is kept as JSON values; sizes are in bytes."""
     plan = removal.plan if isinstance(removal, Removal) else removal
     return {
         "deleted": isinstance(removal, Removal),

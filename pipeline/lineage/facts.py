@@ -1,4 +1,4 @@
-"""What the artifacts and executions of a lineage graph tell, in one vocabulary for all that shows them."""
+"""Facts about the artifacts and executions of a lineage graph, for every view of it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DATA_TYPES = ("TransformGraph", "Schema", "ExampleAnomalies", "ExampleStatistics
 # The artifact that a step begins with.
 _BASE_MODEL = "base_model"
 
-# What every artifact has, and tells nothing about this one.
+# Properties that every artifact has and that say nothing about this one.
 _TFX_PROPERTIES = frozenset({"is_external", "tfx_version", "stats_dashboard_link"})
 
 
@@ -57,7 +57,7 @@ def findings(artifact: Artifact) -> list[Finding]:
 
 
 def trained_on(properties: Mapping[str, Any]) -> list[str]:
-    """How a model's training was distributed, and in which precision, where that was asked for."""
+    """How a model's training was distributed, and in which precision, if it was asked for."""
     found = []
     if properties.get("distribution", "none") != "none":
         replicas = properties.get("replicas", "?")
@@ -97,7 +97,7 @@ def own_properties(artifact: Artifact) -> dict[str, Any]:
 
 
 def parsed(properties: Mapping[str, Any], name: str) -> Any:
-    """A property that holds JSON, read; None where there is none or it is not JSON."""
+    """The value of a property that is JSON; None if there is none or it is not JSON."""
     text = properties.get(name)
     if not isinstance(text, str):
         return None
@@ -113,7 +113,7 @@ def _parsed_object(properties: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def step_options(execution: Execution) -> type[StepOptions] | None:
-    """The options class of the technique that an execution applied; None where it is not a step."""
+    """The options class of the technique that an execution applied; None if it is not a step."""
     from components.registry import STEPS
 
     for options in STEPS.values():
@@ -161,7 +161,7 @@ def changed_parameters(execution: Execution) -> dict[str, Any]:
     order = [name for name in options.model_fields if name in found]
     order += sorted(set(found) - set(order))
     changed = {name: found[name] for name in order if name not in defaults or found[name] != defaults[name]}
-    # A step is told what training it has after all, where none was written for it too.
+    # Steps without a distribution get one that says so.
     if isinstance(spread := changed.get("distribution"), dict) and spread.get("kind") == "none":
         del changed["distribution"]
     return changed
@@ -206,7 +206,7 @@ class Imported:
 
 
 def imported(artifact: Artifact) -> Imported | None:
-    """What a model was imported from; None where it was not."""
+    """What a model was imported from; None if it was not imported."""
     known = artifact.properties
     if "source_sha256" not in known:
         return None
@@ -241,7 +241,7 @@ def verdict(evaluation: Artifact) -> Verdict:
 
 
 def fingerprint(examples: Artifact) -> dict[str, dict[str, str]]:
-    """Split → what TFX tells changed data by: num_files, total_bytes, xor_checksum, sum_checksum."""
+    """Split → what TFX recognizes changed data by: num_files, total_bytes, xor_checksum, sum_checksum."""
     found: dict[str, dict[str, str]] = {}
     for line in str(examples.properties.get("input_fingerprint", "")).splitlines():
         parts = dict(part.partition(":")[::2] for part in line.split(","))
@@ -262,7 +262,7 @@ def data_document(
         documents: SHA-256 → document of the store.
 
     Returns:
-        SHA-256 of the data document, and its files; empty where nothing was recorded.
+        SHA-256 of the data document, and its files; empty if nothing was recorded.
     """
     digests = [examples.properties.get("data_hash")]
     producer = graph.producer(examples.id)
@@ -280,7 +280,7 @@ def data_document(
 
 
 def example_counts(graph: Graph, examples: Artifact) -> dict[str, int]:
-    """Split → its number of examples, as the statistics of them tell; empty where there are none."""
+    """Split → its number of examples, from their statistics; empty if there are none."""
     for consumer in graph.consumers(examples.id):
         for statistics in graph.outputs(consumer.id).get("statistics", []):
             return split_counts(statistics)
@@ -304,7 +304,7 @@ def split_counts(statistics: Artifact) -> dict[str, int]:
 
 
 def features(schema: Artifact) -> list[tuple[str, str]]:
-    """Name and type, such as `INT [784]`, of each feature of a `Schema` artifact; empty where it is gone."""
+    """Name and type, such as `INT [784]`, of each feature of a `Schema` artifact; empty if its file is gone."""
     path = os.path.join(schema.uri, SCHEMA_FILE)
     if not os.path.isfile(path):
         return []
@@ -326,5 +326,5 @@ def _shape(feature: Any) -> str:
 
 
 def run_of(execution: Execution, runs: Sequence[Run]) -> Run | None:
-    """The run that an execution was made in, where it is known."""
+    """The run that an execution was part of; None if it is not known."""
     return next((run for run in runs if run.id in execution.runs), None)

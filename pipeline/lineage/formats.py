@@ -109,7 +109,7 @@ def to_mermaid(graph: Graph, notes: Iterable[Note] = ()) -> str:
 
 
 def artifact_label(artifact: Artifact, notes: Iterable[str] = ()) -> list[str]:
-    """What tells an artifact from others of its type, in a few lines."""
+    """What distinguishes an artifact from others of its type, in a few lines."""
     properties = artifact.properties
     lines = [f"{artifact.type} {artifact.id}"]
     for name in ("pushed_destination", "candidate", "winner", "technique"):
@@ -144,7 +144,7 @@ def _arrows(graph: Graph) -> list[tuple[str, str, str]]:
 
 
 def _mermaid_text(lines: Iterable[str]) -> str:
-    """A quoted text of Mermaid, in which entity codes stand for all that it might read as syntax."""
+    """A quoted text of Mermaid, with entity codes for everything that Mermaid could read as syntax."""
     return '"' + "<br/>".join(_one_line(line, _mermaid_character) for line in lines) + '"'
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # Of jobs; OpenLineage has a namespace for each scheduler.
 NAMESPACE = "paredown"
 
-# How an event of a given kind ends what the one with START began; None where it has not ended.
+# State → kind of the event that ends what START began.
 _ENDS = {
     State.PUSHED: "COMPLETE",
     State.NONE_PASSED: "COMPLETE",
@@ -49,9 +49,9 @@ def events(
     """Run events of a graph, in the order of time: a START for each execution, and its end.
 
     Every execution is a run of the job `<pipeline>.<node>`; its parent is a run of the job `<pipeline>`,
-    which has events of its own where the run is known. Artifacts are datasets, named by their folders (a
+    which has its own events if the run is known. Artifacts are datasets, named by their folders (a
     pushed model by where it was pushed to), and so are the files that examples were read from. The limits
-    of the gate are assertions on the candidate. What OpenLineage has no facet for stands in
+    of the gate are assertions on the candidate. What OpenLineage has no facet for is in
     `paredown_run`, `paredown_execution` and `paredown_artifact`.
 
     Ids are UUIDs made from the store and the ids in it (RFC 4122, version 5): the same graph gives the
@@ -82,7 +82,7 @@ def _import_event_classes() -> None:
     """Imports the client library's event classes and serializer, without the package around them.
 
     The package imports a client for each way to send events, HTTP libraries among them, which takes longer
-    than all the rest of a command. It is left unimported, for whoever wants it.
+    than all the rest of a command. It stays unimported, so that others can import it.
     """
     package = "openlineage.client"
     if package in sys.modules or f"{package}.serde" in sys.modules:
@@ -310,7 +310,7 @@ class _Writer:
         return [*found, *self._imported(execution)] or self._read_files(execution)
 
     def _imported(self, execution: Execution) -> list[Any]:
-        """The model that an execution imported or began with, which stands before the first artifact as data do."""
+        """The model that an execution imported or began with, which comes before the first artifact, as data do."""
         if execution.type == "ModelImporter":
             made = self._graph.outputs(execution.id).get("model", [])
             sources = [facts.imported(model) for model in made]
@@ -399,7 +399,7 @@ class _Writer:
         return {"outputStatistics": facet}
 
     def _assertions(self, execution: Execution) -> dict[str, Any]:
-        """The gate's limits, where an execution judged a candidate."""
+        """The gate's limits, if an execution judged a candidate."""
         from openlineage.client.facet_v2 import data_quality_assertions_dataset as quality
 
         found = [
@@ -420,7 +420,7 @@ class _Writer:
         return {"dataQualityAssertions": facet}
 
     def _read_files(self, execution: Execution) -> list[Any]:
-        """What stands before the first artifact: the data's files, or their folder where no one listed them."""
+        """What comes before the first artifact: the data's files, or their folder if they were not recorded."""
         folder = execution.properties.get("input_base")
         if not folder:
             return []
@@ -435,7 +435,7 @@ class _Writer:
         ]
 
     def _file(self, path: str, version: str) -> Any:
-        """A file or folder that is no artifact, as an input."""
+        """A file or folder that is not an artifact, as an input."""
         return self._dataset(dataset_name(path), version)
 
     def _dataset(self, name: tuple[str, str], version: str) -> Any:

@@ -32,6 +32,7 @@ class PipelineRunFacet(RunFacet):
     winner: str | None = None
     pushed: str | None = None
     pushedNow: bool | None = None
+    _producer: str = attr.field(default="", kw_only=True)
 
     @staticmethod
     def _get_schema() -> str:
@@ -50,6 +51,7 @@ class ExecutionRunFacet(RunFacet):
     technique: str | None = None
     parameters: dict[str, Any] | None = None
     hyperparameters: dict[str, Any] | None = None
+    _producer: str = attr.field(default="", kw_only=True)
 
     @staticmethod
     def _get_schema() -> str:
@@ -66,6 +68,7 @@ class ArtifactDatasetFacet(DatasetFacet):
     properties: dict[str, Any]
     files: dict[str, str] | None = None
     layers: dict[str, Any] | None = None
+    _producer: str = attr.field(default="", kw_only=True)
 
     @staticmethod
     def _get_schema() -> str:

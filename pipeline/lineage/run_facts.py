@@ -39,8 +39,8 @@ class RunFacts:
         fingerprint: What TFX recorded of each split's files: their number, bytes and times.
         nodes: Node id → the last execution that it had in the run; its properties are the parameters, with JSON
             texts in them decoded, at every depth.
-        candidates: Candidate → figures and verdict, flat; None where none was reached or is left.
-        candidates_from: `report`, or `properties` where only those of the evaluations are left.
+        candidates: Candidate → figures and verdict, flat; None if there is no verdict or nothing is left of it.
+        candidates_from: `report`, or `properties` if only those of the evaluations are left.
     """
 
     run: Run
@@ -54,7 +54,7 @@ class RunFacts:
 
     @property
     def seed(self) -> int | None:
-        """Of the run; where it was not recorded, the one that its nodes were given."""
+        """The seed of the run; if it was not recorded, the one that its nodes were given."""
         if self.run.seed is not None:
             return self.run.seed
         given = {node.properties["seed"] for node in self.nodes.values() if "seed" in node.properties}
@@ -169,7 +169,7 @@ def _of_verdict(verdict: Verdict) -> dict[str, Any]:
 
 
 def _of_properties(facts: dict[str, Any]) -> dict[str, Any]:
-    """The same, as far as an evaluation's custom properties tell."""
+    """The same, as far as it is in an evaluation's custom properties."""
     names = {
         "accuracy": "accuracy",
         "baseline accuracy": "baseline_accuracy",

@@ -57,7 +57,7 @@ def runs_table(runs: list[Run]) -> Table:
 
 
 def took(run: Run) -> str:
-    """How long a run took, in words; empty where that is not known."""
+    """How long a run took, in words; empty if that is not known."""
     if run.finished is None:
         return ""
     return duration_text((run.finished - run.started).total_seconds())

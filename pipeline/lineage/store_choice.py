@@ -16,7 +16,7 @@ from pipeline.store.records import Run
 
 
 class ChoiceError(ParedownError):
-    """There is no store to look into."""
+    """There is no store to read."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ def choose(metadata: str | None, config: str | None) -> Choice:
         config: A config's file, or the name of a pipeline.
 
     Raises:
-        ChoiceError: Where there is none; the text says where it was looked for, and what to write.
-        ConfigError: Where the config is invalid.
+        ChoiceError: If there is none; the text says where it was searched for, and what to write.
+        ConfigError: If the config is not valid.
     """
     from pipeline.config import metadata_url
 
@@ -63,13 +63,13 @@ def choose(metadata: str | None, config: str | None) -> Choice:
         return Choice((url,), pipeline)
     if of_config is not None:
         if not exists(of_config):
-            raise ChoiceError(f"{config} has not been run here yet: there is no {of_config}")
+            raise ChoiceError(f"{config} has not been run here yet; {of_config} does not exist")
         return Choice((of_config,), pipeline)
     found = sorted(Path(".paredown").glob("*/metadata.sqlite"))
     urls = tuple(f"sqlite:///{path}" for path in found if path.stat().st_size)
     if not urls:
         raise ChoiceError(
-            f"there is no metadata store below {Path('.paredown').absolute()}: run a pipeline in this folder "
+            f"no metadata store was found below {Path('.paredown').absolute()}; run a pipeline in this folder "
             "first, or name its store with --metadata, or its config with --config"
         )
     return Choice(urls, pipeline)
@@ -114,8 +114,8 @@ def find_target(choice: Choice, text: str) -> tuple[str, Reader, Target]:
         The store's URL, its reader, the target.
 
     Raises:
-        TargetError: Where no store knows it.
-        StoreError: Where a store cannot be opened.
+        TargetError: If no store knows it.
+        StoreError: If a store cannot be opened.
     """
     if text == LATEST:
         url, reader, run = find_run(choice, text)
@@ -136,8 +136,8 @@ def find_run(choice: Choice, text: str) -> tuple[str, Reader, Run]:
         The store's URL, its reader, the run.
 
     Raises:
-        TargetError: Where no store knows it.
-        StoreError: Where a store cannot be opened.
+        TargetError: If no store knows it.
+        StoreError: If a store cannot be opened.
     """
     failures, found = [], []
     for url, reader in choice.stores():

@@ -23,7 +23,7 @@ _SOURCES = {"source_sha256": "was imported from", "pretrained_sha256": "began it
 
 
 class TargetError(ParedownError):
-    """A target that the store does not know; the text says what it does know."""
+    """A target that the store does not know; the text says what it knows."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Target:
-    """Where a walk begins.
+    """The artifacts that a walk begins at.
 
     Attributes:
         artifacts: Ids.
@@ -59,7 +59,7 @@ class Target:
 
 
 def resolve(reader: Reader, text: str) -> Target:
-    """Finds what a text stands for.
+    """Finds the artifacts and the run that a text names.
 
     Args:
         reader: Of the store.
@@ -67,7 +67,7 @@ def resolve(reader: Reader, text: str) -> Target:
             file or an artifact's folder; an artifact's id; a run's id or the beginning of one; `latest`.
 
     Raises:
-        TargetError: Where the store does not know it.
+        TargetError: If the store does not know it.
     """
     if text and os.path.exists(text):
         try:
@@ -92,15 +92,15 @@ def find_by_name(reader: Reader, text: str) -> Run:
     """The run of an id, of the only id that begins so, or the newest for `latest`.
 
     Raises:
-        TargetError: Where there is none, or several.
+        TargetError: If there is none, or several.
     """
     if text == LATEST:
         newest = reader.runs(limit=1)
         if not newest:
-            raise TargetError("the store has no run yet")
+            raise TargetError("the store has no runs yet")
         return newest[0]
     if not text or not text.isprintable():  # bytes that are no text cannot be asked for
-        raise TargetError(f"{text!r} is no path, artifact id or run (`paredown runs` lists them)")
+        raise TargetError(f"{text!r} is not a path, an artifact id or a run (`paredown runs` lists them)")
     run = reader.run(text)
     if run is not None:
         return run
@@ -114,7 +114,7 @@ def find_by_name(reader: Reader, text: str) -> Run:
         )
     close = closest(text, [*names, LATEST], cutoff=0.6)
     hint = f"; did you mean {close}?" if close else f"; the newest is {names[-1]}" if names else ""
-    raise TargetError(f"{text!r} is no path, artifact id or run{hint} (`paredown runs` lists them)")
+    raise TargetError(f"{text!r} is not a path, an artifact id or a run{hint} (`paredown runs` lists them)")
 
 
 def _last_outputs(reader: Reader, run: Run) -> list[Artifact]:
@@ -132,7 +132,7 @@ def _last_outputs(reader: Reader, run: Run) -> list[Artifact]:
 
 
 def _recorded_path(reader: Reader, text: str) -> Path:
-    """The path of a target; where a link leads to something that was pushed or made, the path of that.
+    """The path of a target; if it is a link to something that was pushed or made, the path of that.
 
     What serves models often reads a link, such as `current`, that is moved from version to version.
     """
@@ -168,14 +168,14 @@ def _by_path(reader: Reader, path: Path) -> Target:
     matches = matches or _unindexed(reader, set(files.values()))
     if not matches:
         raise TargetError(
-            f"{path} was not made here: no artifact in this store has a file with its content "
+            f"{path} was not made here: no artifact in this store has a file with this content "
             f"(SHA-256 {next(iter(files.values()))[:12]}…)"
         )
     return _by_content(path, files, matches)
 
 
 def _as_model(path: Path) -> set[str]:
-    """What a whole model, of several files perhaps, is known by where another one comes from it."""
+    """The digest by which another model names this one as its source; a model may be several files."""
     try:
         return {model_format.digest(path)}
     except ModelFormatError:
@@ -187,7 +187,7 @@ def _by_content(path: Path, files: dict[str, str], matches: list[Artifact]) -> T
     first = matches[0]
     known = set(_recorded(first).values())
     held = [name for name, digest in files.items() if digest in known]
-    # Of a folder that has more in it, such as a whole project, the file is told that is meant.
+    # If a folder has more in it, such as a whole project, the note names the file.
     place = path / held[0] if path.is_dir() and held and len(held) < len(files) else path
     notes = [Note(OK, f"{place} has the content of artifact {first.id}, {first.uri}")]
     as_model = _as_model(path)
@@ -212,7 +212,7 @@ def _newest_version(path: Path) -> Path:
 
 
 def _artifact_at(reader: Reader, path: Path) -> Artifact | None:
-    """The artifact whose folder a path is, or stands in."""
+    """The artifact whose folder a path is or is in."""
     for folder in (path, *path.parents):
         found = reader.artifacts_at(str(folder))
         if found:
@@ -251,7 +251,7 @@ def _hashes(path: Path) -> dict[str, str]:
 
 
 def _compare(path: Path, recorded: dict[str, str], root: str) -> tuple[Note, ...]:
-    """Holds files against their record.
+    """Compares files with their record.
 
     Args:
         path: The folder, or one file in it.
@@ -279,9 +279,7 @@ def _compare(path: Path, recorded: dict[str, str], root: str) -> tuple[Note, ...
             )
     if path.is_dir() and str(path) == root:
         added = sorted(set(_hashes(path)) - set(recorded)) if _is_push(recorded) else []
-        notes += [
-            Note(TAMPERED, f"{path / name} was added: nothing like it was recorded") for name in added
-        ]
+        notes += [Note(TAMPERED, f"{path / name} was added: it is not in the record") for name in added]
     if notes:
         return tuple(notes)
     count = len(wanted)
@@ -289,12 +287,12 @@ def _compare(path: Path, recorded: dict[str, str], root: str) -> tuple[Note, ...
 
 
 def _state_of_push(artifact: Artifact) -> tuple[Note, ...]:
-    """What became of a pushed version that was not named by its path; nothing for other artifacts."""
+    """Whether a pushed version is still as recorded; nothing for other artifacts."""
     destination = artifact.properties.get("pushed_destination")
     if not destination:
         return ()
     if not os.path.isdir(destination):
-        return (Note(WARNING, f"{destination} is no longer there"),)
+        return (Note(WARNING, f"{destination} does not exist any more"),)
     return _compare(Path(destination), _recorded(artifact), destination)
 
 

@@ -219,7 +219,7 @@ class _Upstream:
             branch.add(self._compared(baseline))
         if judgements:
             branch.add(_limits(judgements))
-        # What was found in place of a type has no column of its own.
+        # A wrong type has no column for what was found.
         told = {judgement.reason for judgement in judgements if judgement.kind is not Kind.TYPE}
         for reason in found.reasons:
             if reason not in told:
@@ -653,7 +653,7 @@ def _limits(judgements: Iterable[Judgement]) -> Table:
 
 
 def _figures(judgement: Judgement) -> tuple[str, str]:
-    """What was measured and what is allowed, as texts that differ where the numbers do."""
+    """What was measured and what is allowed, as texts that differ if the numbers do."""
     value, limit = judgement.value, judgement.limit
     if judgement.bound == "type":
         return "", ""
@@ -671,7 +671,7 @@ def _optional(value: Any) -> str:
 
 
 def _row(table: Table, *cells: Any) -> None:
-    """Adds texts as they are: what stands in brackets is no markup."""
+    """Adds texts as they are: brackets are not markup."""
     table.add_row(*(cell if isinstance(cell, Text) else Text(_clean(cell)) for cell in cells))
 
 
@@ -727,7 +727,7 @@ def _options(values: Mapping[str, Any]) -> str:
 
 
 def _pretrained(options: Mapping[str, Any]) -> str:
-    """Where a baseline's first layers come from."""
+    """The pretrained model that a baseline's first layers come from."""
     name = options.get("application") or ""
     file, digest = options.get("file"), options.get("sha256")
     origin = f"{file}, sha256 {digest}" if file else "random weights"

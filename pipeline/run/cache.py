@@ -62,7 +62,7 @@ def _cached_outputs(
     """Output key → ids of the artifacts that TFX would take; None if the node would run.
 
     Executions that took cached outputs are passed over: ML Metadata does not have all of their parameters,
-    and the execution that made the outputs is there, too.
+    and the store also has the execution that made the outputs.
     """
     for execution in reader.executions_of_node(pipeline, node.id):
         known = execution.properties
@@ -84,7 +84,7 @@ def _cached_outputs(
 
 
 def push_directory(pusher: Node) -> str:
-    """Where a plan's Pusher pushes to."""
+    """The folder that a plan's Pusher pushes to."""
     return json.loads(str(pusher.parameters["push_destination"]))["filesystem"]["base_directory"]
 
 

@@ -32,7 +32,7 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class Document:
-    """A JSON document that is known by its content.
+    """A JSON document that is named by its content.
 
     Attributes:
         kind: `config`, `environment` or `data`.
@@ -50,7 +50,7 @@ class Document:
 
 @dataclass(frozen=True)
 class Provenance:
-    """All that is known before the first node runs.
+    """Everything that is known before the first node runs.
 
     Attributes:
         pipeline: Its name.
@@ -59,7 +59,7 @@ class Provenance:
         environment: Python, platform, CPU and versions of the packages that do the work.
         data: Split → its files with bytes and SHA-256.
         version: Paredown's.
-        git_commit: Of the repository that the config stands in; empty where there is none.
+        git_commit: Of the repository that the config is in; empty if there is none.
         git_dirty: Whether its Python or YAML files differ from that commit.
         seed: Of the run.
     """
@@ -143,11 +143,11 @@ def data_files(config: Config) -> dict[str, Any]:
 def git_state(folder: Path) -> tuple[str, bool]:
     """Commit of the repository around a folder, and whether code or configs differ from it.
 
-    Results of runs that nobody told Git to ignore do not make a repository dirty; a model module that
-    nobody added does.
+    Results of runs that Git does not ignore do not make a repository dirty; a model module that was not added
+    does.
 
     Returns:
-        The commit, empty where there is no repository or no Git; and the flag.
+        The commit, empty if there is no repository or no Git; and whether it is dirty.
     """
     commit = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
     if not commit:

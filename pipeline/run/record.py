@@ -1,7 +1,7 @@
 """What a run writes about itself into ML Metadata, from before its first node to its end.
 
 Custom properties of TFX's own `pipeline_run` context say what was run and how it ended. What many runs
-have in common (the config as resolved, the environment, the data's files) stands once in the store, in a
+have in common (the config as resolved, the environment, the data's files) is in the store once, in a
 context of type `paredown_document` named by the content's SHA-256. Artifacts that hold model files are
 attributed to contexts of type `paredown_file`, named by the files' SHA-256: the index that finds a model
 by its content.
@@ -35,7 +35,7 @@ Facts = dict[str, str | int | float]
 
 
 class RunRecord:
-    """One run's record in the store; each method writes at once, so that a killed run leaves it true."""
+    """One run's record in the store; each method writes at once, so that the record is true if the run is killed."""
 
     def __init__(self, url: str, run_id: str, provenance: Provenance):
         """Writes what is known at the start.
@@ -62,7 +62,7 @@ class RunRecord:
             node_id: The node's.
             state: How it is going, or went.
             seconds: Since it began.
-            execution: Id of its execution, where there is one.
+            execution: Id of its execution, if there is one.
         """
         self._nodes[node_id] = {"state": state.value, "seconds": round(seconds, 3), "execution": execution}
         self._write(node_facts(self._nodes))
@@ -72,8 +72,8 @@ class RunRecord:
     def _mark(self, execution_id: int, node_id: str) -> None:
         """Writes on an execution which node and run it belongs to.
 
-        Its contexts say so too, but in SQLite there is no index from executions to contexts: looking them
-        up takes a scan of the whole store each time.
+        Its contexts say so, too, but SQLite has no index from executions to contexts: looking them up scans the
+        whole store each time.
         """
         store = connect(self._url, write=True)
         for execution in store.get_executions_by_id([execution_id]):
@@ -135,7 +135,7 @@ def node_facts(nodes: dict[str, dict[str, Any]]) -> Facts:
 
 
 def execution_facts(pipeline: str, node_id: str, run_id: str) -> Facts:
-    """What an execution says of where it belongs."""
+    """Custom properties of an execution: its pipeline, node and run."""
     return dict(zip(MARKS, (pipeline, node_id, run_id), strict=True))
 
 

@@ -140,7 +140,7 @@ def _sqlite_place(url: MetadataUrl) -> str:
     return "the SQLite file does not exist or cannot be read"
 
 
-# What ml_metadata or a database says → what to tell. The first that matches counts.
+# Pattern of what ml_metadata or a database says → explanation. The first that matches counts.
 _EXPLANATIONS: list[tuple[str, Callable[..., str]]] = [
     (
         r"database version (\d+) is (?:greater|older) than library version (\d+)",

@@ -94,7 +94,7 @@ def test_a_store_that_is_not_there_is_refused(invoke: Invoke, tmp_path: Path) ->
     )
     os.chdir(tmp_path)
     told = invoke("lineage", "latest", code=2).stderr
-    assert "there is no metadata store below" in told and "--metadata" in told
+    assert "no metadata store was found below" in told and "--metadata" in told
 
 
 def test_a_config_names_its_store(invoke: Invoke, folder: Path) -> None:
@@ -143,7 +143,7 @@ def test_what_the_store_does_not_know_is_refused(invoke: Invoke, tmp_path: Path)
     assert "was not made here" in invoke("lineage", str(tmp_path / "x.tflite"), code=2).stderr
     assert "no artifact has the id 99999" in invoke("lineage", "99999", code=2).stderr
     for command in (["diff", "latest", "2027"], ["report", "2027"], ["gc", "--keep", "2027"]):
-        assert "'2027' is no path, artifact id or run" in invoke(*command, code=2).stderr
+        assert "'2027' is not a path, an artifact id or a run" in invoke(*command, code=2).stderr
 
 
 def test_diff_can_tell_by_its_exit_code(invoke: Invoke) -> None:
@@ -196,7 +196,7 @@ def test_a_collection_makes_no_store_of_another_database(invoke: Invoke, tmp_pat
 @pytest.mark.parametrize("name", ["\udcff\udcfe", "a\nb", ""])
 def test_a_target_that_no_text_names_is_refused(invoke: Invoke, name: str) -> None:
     for command in (["lineage", name], ["diff", name, "latest"], ["report", name]):
-        assert f"{name!r} is no path, artifact id or run" in invoke(*command, code=2).output
+        assert f"{name!r} is not a path, an artifact id or a run" in invoke(*command, code=2).output
 
 
 def test_a_page_takes_the_place_of_files_only(invoke: Invoke, tmp_path: Path) -> None:

@@ -257,7 +257,7 @@ def test_uncommitted_changes_are_told_and_leave_the_code_unknown(project: Projec
     section = project.diff(dirty, other).section("code")
     assert (section.state, section.unknown) == (
         "unknown",
-        ("both runs had uncommitted changes, which the commit does not tell",),
+        ("both runs had uncommitted changes, which the commit does not show",),
     )
     outside = project.run("run-4", made_of(git_commit=""))
     assert project.diff(outside, outside).section("code").unknown == (
@@ -406,7 +406,7 @@ def test_a_failed_run_says_that_it_came_to_no_verdict(project: Project) -> None:
         pushed="",
     )
     compared = project.diff(project.run("run-1"), failed)
-    assert compared.section("metrics").unknown == ("run-2 came to no verdict",)
+    assert compared.section("metrics").unknown == ("run-2 has no verdict",)
     assert states(compared)["metrics"] == "unknown"
     assert told(compared, "verdicts") == {
         ("", "status", "changed", "pushed", "failed"),
@@ -415,7 +415,7 @@ def test_a_failed_run_says_that_it_came_to_no_verdict(project: Project) -> None:
         ("", "winner", "changed", "int8", None),
         ("", "pushed", "changed", "/s/1", None),
     }
-    assert "not known: run-2 came to no verdict" in rendered(compared)
+    assert "not known: run-2 has no verdict" in rendered(compared)
 
 
 # What is not known is not equal

@@ -272,7 +272,7 @@ def test_nothing_is_removed_while_a_run_holds_the_root(lived: Lived) -> None:
     with run_lock.hold(lived.history.root) as held:
         assert held
         with pytest.raises(
-            GarbageError, match=f"a run is using {lived.history.root}; collect when it has ended"
+            GarbageError, match=f"a run is using {lived.history.root}; try again when it has ended"
         ):
             remove(lived.history, LAST_ONE)
     assert files(lived.history.root) == before
@@ -447,7 +447,7 @@ def test_what_does_not_stand_where_tfx_puts_things_is_left_alone(history: Histor
     artifact.uri = str(imported)
     history.store.put_artifacts([artifact])
     assert plan(history).removed == ()
-    assert plan(history).notes == ("artifacts that stand where TFX puts nothing: left alone, 1 in all",)
+    assert plan(history).notes == ("artifacts that are not in a folder of TFX's: left alone, 1 in all",)
     for uri in (
         "gs://bucket/root/Trainer/model/1",
         f"{history.root}/x/../Trainer/model/1",
@@ -480,7 +480,7 @@ def test_a_store_that_was_copied_does_not_reach_into_the_root_of_the_other(
     found = garbage.plan(Reader.open(f"sqlite:///{copy}"), NONE, str(copy))
     assert found.removed == ()
     assert found.notes == (
-        f"{history.root} has a metadata store of its own, metadata.sqlite; remove it where it is out of use: "
+        f"{history.root} has another metadata store, metadata.sqlite; remove that file if it is not used any more: "
         "left alone, 1 in all",
     )
     assert garbage.plan(Reader.open(f"sqlite:///{copy}"), NONE, None).removed == ()
@@ -491,7 +491,7 @@ def test_pipelines_of_others_are_left_alone(history: History, tmp_path: Path) ->
     other.execute(other.run("run-1", status=None), "Trainer", {}, {"model": "Model"})
     assert plan(history).removed == ()
     assert plan(history).notes == (
-        "artifacts of taxi, which is no pipeline of Paredown's: left alone, 1 in all",
+        "artifacts of taxi, which is not a pipeline of Paredown's: left alone, 1 in all",
     )
 
 
@@ -627,9 +627,7 @@ def test_a_root_that_cannot_be_written_to_is_refused(lived: Lived) -> None:
     lock = lived.history.root / "run.lock"
     lock.unlink(missing_ok=True)
     lock.mkdir()  # which not even root can open for writing
-    with pytest.raises(
-        GarbageError, match=r"/run.lock cannot be written: Is a directory; collect as a user"
-    ):
+    with pytest.raises(GarbageError, match=r"/run.lock cannot be written: Is a directory; run as a user"):
         remove(lived.history, LAST_ONE)
     assert files(lived.history.root) == before
 

@@ -111,7 +111,7 @@ def test_a_missing_and_an_added_file_are_noticed(made: Store) -> None:
     notes = made.resolve(made.version).notes
     assert [note.kind for note in notes] == [TAMPERED, TAMPERED]
     assert notes[0].text == f"{made.version}/tflite is missing"
-    assert notes[1].text == f"{made.version}/other was added: nothing like it was recorded"
+    assert notes[1].text == f"{made.version}/other was added: it is not in the record"
 
 
 def test_a_copy_is_found_by_its_content(made: Store, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_an_artifacts_own_folder_and_what_stands_in_it(made: Store) -> None:
 
 def test_content_that_was_not_made_here_is_refused(made: Store, tmp_path: Path) -> None:
     (tmp_path / "other.tflite").write_bytes(b"other")
-    with pytest.raises(TargetError, match="no artifact in this store has a file with its content"):
+    with pytest.raises(TargetError, match="no artifact in this store has a file with this content"):
         made.resolve(tmp_path / "other.tflite")
     (tmp_path / "empty").mkdir()
     with pytest.raises(TargetError, match="has no file in it"):
@@ -168,7 +168,7 @@ def test_a_push_that_is_named_by_its_id_is_checked_too(made: Store) -> None:
     (made.version / "tflite").unlink()
     made.version.rmdir()
     (note,) = made.resolve(made.pushed).notes
-    assert (note.kind, note.text) == (WARNING, f"{made.version} is no longer there")
+    assert (note.kind, note.text) == (WARNING, f"{made.version} does not exist any more")
 
 
 @pytest.fixture(scope="module")
@@ -196,13 +196,15 @@ def test_a_beginning_that_fits_several_runs_is_refused(many: Reader) -> None:
 def test_an_unknown_name_is_refused_with_the_nearest(many: Reader) -> None:
     with pytest.raises(TargetError, match="did you mean latest"):
         find_by_name(many, "lates")
-    with pytest.raises(TargetError, match="is no path, artifact id or run; the newest is 2026-01-01T04"):
+    with pytest.raises(
+        TargetError, match="is not a path, an artifact id or a run; the newest is 2026-01-01T04"
+    ):
         find_by_name(many, "nothing like it")
 
 
 def test_an_empty_store_has_no_latest_run(tmp_path: Path) -> None:
     store = connect(f"sqlite:///{tmp_path}/empty.sqlite", write=True)
-    with pytest.raises(TargetError, match="the store has no run yet"):
+    with pytest.raises(TargetError, match="the store has no runs yet"):
         find_by_name(Reader(store), "latest")
 
 
