@@ -21,7 +21,7 @@ CANDIDATE: Side = "candidate"
 BASELINE: Side = "baseline"
 
 SliceKey = tuple[tuple[str, Any], ...]
-# Slice (empty for all examples) → a metric's value, None where TFMA has none, and the number of examples.
+# Slice (empty for all examples) → a metric's value, None if TFMA has none, and the number of examples.
 Metrics = dict[SliceKey, tuple[float | None, int]]
 
 
@@ -82,13 +82,13 @@ def analyze(
         config: As `eval_config` makes it.
         output: Folder for TFMA's files, which `tfma.load_eval_result` reads.
         beam_args: Beam pipeline options.
-        raw_examples: The same before Transform, where they went through it. They are read in place of
+        raw_examples: The same before Transform, if they went through it. They are read instead of
             `examples`, and the transform graph is applied to them as in serving: slices are of raw features,
             the label is a transformed one.
 
     Raises:
-        LiteRTError: Where a file does not load or run, or a feature is missing.
-        VocabularyError: Where a string label is none of its classes.
+        LiteRTError: If a file does not load or run, or a feature is missing.
+        VocabularyError: If a string label is not one of its classes.
     """
     from tfx_bsl.public import tfxio
 
@@ -137,7 +137,7 @@ def read_metrics(output: str, model: str, figure: AccuracyGate) -> Metrics:
         figure: The metric.
 
     Returns:
-        Slice (empty for all examples) → the metric's value, None where TFMA has none, and the number
+        Slice (empty for all examples) → the metric's value, None if TFMA has none, and the number
         of examples.
     """
     result = tfma.load_eval_result(output, model_name=model)
@@ -146,7 +146,7 @@ def read_metrics(output: str, model: str, figure: AccuracyGate) -> Metrics:
     for slice_key, outputs in result.slicing_metrics:
         of_output = outputs.get(figure.output or "", {})
         metrics = of_output.get("", {})
-        # A metric of the top k, or of one class, stands below a key of its own.
+        # A metric of the top k, or of one class, has its own key.
         found_by_name = (values[name] for values in of_output.values() if name in values)
         no_metric: dict[str, Any] = {}
         value = next(found_by_name, no_metric).get("doubleValue")

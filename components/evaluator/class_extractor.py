@@ -22,7 +22,7 @@ def to_indices(extracts: dict[str, Any], vocabulary: Vocabulary, label: str) -> 
         label: Name of the feature, for errors.
 
     Raises:
-        VocabularyError: Where an example has no label, or one that is no class.
+        VocabularyError: If an example has no label, or one that is not a class.
     """
 
     def indices(labels: Any) -> Any:

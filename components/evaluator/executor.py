@@ -87,7 +87,7 @@ def evaluate(
         output: Folder for TFMA's files, verdict.json and latency.json, which has every repetition.
         seed: Of the bootstrap.
         beam_args: Beam pipeline options for TFMA.
-        raw_examples: The same before Transform, where `examples` went through it.
+        raw_examples: The same before Transform, if `examples` went through it.
 
     Returns:
         The verdict, also written to verdict.json. A measurement that fails is a reason against the
@@ -433,7 +433,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
         Args:
             input_dict: `model` and `baseline` (Model), `examples` (Examples), `schema` (Schema) and,
-                where the data were transformed, `transform_graph` (TransformGraph) and `raw_examples`
+                if the data were transformed, `transform_graph` (TransformGraph) and `raw_examples`
                 (Examples), those before.
             output_dict: `evaluation` (ModelEvaluation): TFMA's files, verdict.json and latency.json;
                 `blessing` (ModelBlessing), as TFX's Pusher reads it.

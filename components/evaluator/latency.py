@@ -65,7 +65,7 @@ def measure(
         seed: Of the bootstrap.
 
     Raises:
-        LiteRTError: Where a file does not load or run.
+        LiteRTError: If a file does not load or run.
     """
     models = (LiteRTModel(candidate, threads), LiteRTModel(baseline, threads))
     for model in models:

@@ -29,7 +29,7 @@ def parse_bytes(value: Any) -> Any:
         return value
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([A-Za-z]+)\s*", value)
     if not match or match[2].lower() not in _SIZE_UNITS:
-        raise ValueError(f"{value!r} is no size: write bytes, or a number with B, kB, MB, KiB or MiB")
+        raise ValueError(f"{value!r} is not a size; write bytes, or a number with B, kB, MB, KiB or MiB")
     return float(match[1]) * _SIZE_UNITS[match[2].lower()]
 
 
@@ -67,8 +67,8 @@ class Limits(Options):
 class SliceLimits(Limits):
     """Bounds that the accuracy metric must meet in every slice of the eval examples.
 
-    Each value of the feature `by` (each combination of values where it is a list) is a slice. Where `values`
-    are written, those slices alone are judged, and each of them has to be there.
+    Each value of the feature `by` (each combination of values if it is a list) is a slice. If `values` are set,
+    only those slices are judged, and each of them must exist.
     """
 
     by: str | list[str] = Field(
@@ -76,22 +76,22 @@ class SliceLimits(Limits):
     )
     values: list[str | int] = Field(
         default=[],
-        description="Values of the feature whose slices are judged; all of them where it is not written.",
+        description="Values of the feature whose slices are judged; all of them if not set.",
     )
 
     @model_validator(mode="after")
     def _values_are_of_one_feature(self) -> SliceLimits:
         if self.values and len(self.features()) > 1:
             raise ValueError(
-                f"values belong to one feature, and by names {len(self.features())}; write by: "
-                f"{self.features()[0]}, or leave `values` out"
+                f"values belong to one feature, and `by` names {len(self.features())}; write by: "
+                f"{self.features()[0]}, or remove `values`"
             )
         return self
 
     @model_validator(mode="after")
     def _has_limits(self) -> SliceLimits:
         if not self.bounds():
-            raise ValueError("a slice without limits judges nothing: write min, max, max_drop or max_ratio")
+            raise ValueError("a slice without limits judges nothing; write min, max, max_drop or max_ratio")
         return self
 
     def features(self) -> list[str]:
@@ -109,20 +109,20 @@ class AccuracyGate(Limits):
     output: str | None = Field(
         default=None,
         min_length=1,
-        description="The output that the metric is of, as data.label names it, where the model has several.",
+        description="The output that the metric is of, as data.label names it, if the model has several.",
     )
     config: dict[str, Any] = Field(default={}, description="Arguments of the metric's constructor.")
     higher_is_better: bool | None = Field(
         default=None,
-        description="Which way max_drop counts; taken from the name (error, loss, entropy: lower) "
-        "where it is not written.",
+        description="Which way max_drop counts. If not set, it is taken from the metric's name (error, loss, "
+        "entropy: lower).",
     )
     slices: list[SliceLimits] = Field(default=[], description="Bounds per slice.")
 
     @model_validator(mode="after")
     def _name_is_ours(self) -> AccuracyGate:
         if "name" in self.config:
-            raise ValueError("config: name is set by Paredown; leave it out")
+            raise ValueError("config: Paredown sets name; remove it")
         return self
 
     def name(self) -> str:
@@ -135,21 +135,23 @@ class AccuracyGate(Limits):
         return f"{self.name()} of {self.output}" if self.output else self.name()
 
     def direction_is_known(self) -> bool:
-        """Whether it is written, or can be told from the metric's name."""
-        return self.higher_is_better is not None or self._told_by_name() is not None
+        """Whether it is set, or known from the metric's name."""
+        return self.higher_is_better is not None or self._direction_by_name() is not None
 
-    def _told_by_name(self) -> bool | None:
+    def _direction_by_name(self) -> bool | None:
         return metric_direction.higher_is_better(self.metric)
 
     def ascending(self) -> bool:
-        """Whether a higher value of the metric is a better one; where that is not known, it is not."""
-        return self.higher_is_better if self.higher_is_better is not None else bool(self._told_by_name())
+        """Whether a higher value of the metric is better; if that is not known, it is not."""
+        return (
+            self.higher_is_better if self.higher_is_better is not None else bool(self._direction_by_name())
+        )
 
 
 class LatencyGate(Limits):
     """Bounds on the time of one inference, candidate and baseline interleaved in one process.
 
-    `min`, `max` and `max_drop` are in milliseconds. `max_ratio` is met only where the whole 95 %
+    `min`, `max` and `max_drop` are in milliseconds. `max_ratio` is met only if the whole 95 %
     bootstrap interval of the ratio is within it.
     """
 
@@ -177,7 +179,7 @@ def _one_or_several(value: Any) -> str:
 class Gate(Options):
     """The budget: a candidate is blessed when it meets every limit."""
 
-    # One arm each, told apart by kind: a mistake in one would else be reported of both.
+    # One arm for each kind: a mistake in one would otherwise be reported for both.
     accuracy: Annotated[
         Annotated[AccuracyGate, Tag("arm:one")]
         | Annotated[list[AccuracyGate], Field(min_length=1), Tag("arm:several")],
@@ -193,7 +195,7 @@ class Gate(Options):
         sections = [*figures, self.latency, self.size, *slices]
         if not any(section.bounds() for section in sections):
             raise ValueError(
-                "the gate has no limits, so anything would pass: write at least one of min, max, "
+                "the gate has no limits, so anything would pass; write at least one of min, max, "
                 "max_drop, max_ratio under accuracy, latency or size"
             )
         return self
@@ -203,7 +205,7 @@ class Gate(Options):
         titles = [figure.title() for figure in self.accuracies()]
         twice = sorted({title for title in titles if titles.count(title) > 1})
         if twice:
-            raise ValueError(f"accuracy: {twice[0]} stands twice; write its limits in one place")
+            raise ValueError(f"accuracy: {twice[0]} is listed twice; write its limits in one place")
         return self
 
     def accuracies(self) -> list[AccuracyGate]:

@@ -43,8 +43,8 @@ def measure(candidate: str, raw: Examples, examples: Examples) -> Skew:
         examples: The same after Transform.
 
     Raises:
-        ValueError: Where the candidate has no SavedModel for raw features, or the splits differ in length.
-        LiteRTError: Where the file does not run.
+        ValueError: If the candidate has no SavedModel for raw features, or the splits differ in length.
+        LiteRTError: If the file does not run.
     """
     directory = model_files.serving_dir(candidate)
     if not served_model.exists(directory):
@@ -86,7 +86,7 @@ def measure(candidate: str, raw: Examples, examples: Examples) -> Skew:
 
 
 def judge(skew: Skew | None) -> list[Judgement]:
-    """What must hold; where nothing was measured, nothing holds."""
+    """The judgements; if nothing was measured, none of them is met."""
     bounds: dict[Figure, tuple[float, float | None]] = {
         FEATURES: (0.0, skew.differing if skew else None),
         FILE: (0.0, skew.file_error if skew else None),
@@ -162,7 +162,7 @@ def _flat(columns: dict[str, NDArray[Any]], names: list[str]) -> NDArray[Any]:
 
 
 def _to_predict(compared: NDArray[Any], kind: NDArray[Any]) -> list[int]:
-    """Examples to predict: of what the converter has compared, and whatever differs first, as it tells most.
+    """Examples to predict: of what the converter has compared, and those that differ first, as they show most.
 
     Last bits may tip an integer over; where there are others, those examples are left out, so that equal
     means equal.
@@ -182,7 +182,7 @@ def _batched(signature: object, records: list[bytes]) -> dict[str, NDArray[Any]]
 
 
 def _difference(ours: dict[str, NDArray[Any]], theirs: dict[str, NDArray[Any]]) -> float:
-    """Greatest absolute difference; NaN where a value is."""
+    """Greatest absolute difference; NaN if a value is NaN."""
     return float(
         np.max(
             [

@@ -44,13 +44,13 @@ class _Predict(beam.DoFn):
         # The raw records and the model's inputs are most of the data, and metrics do not read them.
         extracts.pop(tfma.ARROW_RECORD_BATCH_KEY, None)
         extracts.pop(tfma.INPUT_KEY, None)
-        # Slices are of raw features, also where a transformed one has the same name.
+        # Slices are of raw features, also if a transformed one has the same name.
         extracts.pop(TRANSFORMED_FEATURES_KEY, None)
         return [extracts]
 
 
 def _given(extracts: Mapping[str, Any], model: str) -> Mapping[str, Any]:
-    """What a model is given: transformed features where there are any, by the model's name or for all."""
+    """What a model gets: transformed features if there are any, by the model's name or for all."""
     transformed = extracts.get(TRANSFORMED_FEATURES_KEY)
     if transformed is None:
         return extracts[tfma.FEATURES_KEY]
@@ -69,7 +69,7 @@ def predict_batch(model: LiteRTModel, features: Mapping[str, Any], name: str = "
         (examples, …) for a model with one output, else output → such an array.
 
     Raises:
-        LiteRTError: Where a feature is missing, or a prediction is NaN or infinite.
+        LiteRTError: If a feature is missing, or a prediction is NaN or infinite.
     """
     for feature in model.inputs:
         if features.get(feature) is None:

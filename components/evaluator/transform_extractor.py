@@ -36,7 +36,7 @@ class _Transform(beam.DoFn):
     def process(self, extracts: dict[str, Any]) -> list[dict[str, Any]]:
         records = tf.constant(np.asarray(extracts[tfma.INPUT_KEY], object))
         made = {name: value.numpy() for name, value in self._transform(records).items()}
-        # TFMA looks for a model's features under its name, and where there is one model for them alone.
+        # TFMA looks for a model's features under its name; if there is one model, for the features alone.
         by_model = dict.fromkeys(self._models, made) if len(self._models) > 1 else made
         return [{**extracts, TRANSFORMED_FEATURES_KEY: by_model}]
 

@@ -1,7 +1,7 @@
 """Version folders below a push directory: one for each pushed version, named by a number.
 
 A model server watches the directory and loads the folder with the highest number, so a version must never
-be there in part: it is copied into a folder whose name is no number and then renamed, which the file system
+be there in part: it is copied into a folder whose name is not a number and then renamed, which the file system
 does at once or not at all.
 """
 
@@ -17,6 +17,13 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from components.common.base.errors import ParedownError
+
+
+class NothingToPushError(ParedownError):
+    """A model's folder has no file."""
+
 
 _PARTIAL = re.compile(r"\.\d+\.partial-[0-9a-f]+")
 # How file systems say that they can neither lock folders nor write them out: NFS and those of buckets.
@@ -44,18 +51,18 @@ def push(model: str | Path, directory: str | Path) -> Path:
 
     Args:
         model: Folder with the model's files.
-        directory: The push directory, on a file system of this machine; made where it is not there.
+        directory: The push directory, on a file system of this machine; made if it does not exist.
 
     Returns:
         The version's folder; its number is higher than all that were there.
 
     Raises:
-        FileNotFoundError: Where there is no file to be pushed.
+        NothingToPushError: If there is no file to push.
     """
     model, directory = Path(model), Path(directory)
     if not any(path.is_file() for path in model.rglob("*")):
-        raise FileNotFoundError(
-            f"{model} has no model to be pushed; remove the folder, and the next run makes it anew"
+        raise NothingToPushError(
+            f"{model} has no model to push; remove the folder, and the next run makes it again"
         )
     directory.mkdir(parents=True, exist_ok=True)
     with _alone_in(directory) as alone:
@@ -76,7 +83,7 @@ def _alone_in(directory: Path) -> Iterator[bool]:
     """Waits until nobody else pushes into a directory; the system frees it when a process ends, however.
 
     Yields:
-        Whether this can be told; where the file system cannot lock a directory, leftovers stay.
+        Whether this is known; if the file system cannot lock a directory, leftovers stay.
     """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:

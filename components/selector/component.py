@@ -35,7 +35,7 @@ class SelectorSpec(component_spec.ComponentSpec):
 
 
 class Selector(base_component.BaseComponent):
-    """Takes each candidate as named inputs of its own: a list of artifacts does not run on Kubeflow."""
+    """Takes each candidate as separate named inputs: a list of artifacts does not run on Kubeflow."""
 
     SPEC_CLASS = SelectorSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)

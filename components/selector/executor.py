@@ -80,7 +80,7 @@ class Executor(base_executor.BaseExecutor):
             input_dict: For each candidate `model_<name>` (Model), `blessing_<name>` (ModelBlessing)
                 and `evaluation_<name>` (ModelEvaluation), with `_` for `-` in names.
             output_dict: `model` (Model), a copy of the winner, with the SHA-256 of its files as `files`;
-                `blessing` (ModelBlessing), not blessed where there is none; `report` (OptimizationReport).
+                `blessing` (ModelBlessing), not blessed if there is none; `report` (OptimizationReport).
             exec_properties: `candidates` and `select`, both JSON.
         """
         options = SelectOptions.model_validate_json(exec_properties["select"])

@@ -26,7 +26,7 @@ class SelectOptions(Options):
     of: str | None = Field(
         default=None,
         min_length=1,
-        description="Which metric `maximize` means, where the gate has several: its output, its name, or both as "
+        description="Which metric `maximize` means, if the gate has several: its output, its name, or both as "
         "in `AUC of digit`.",
     )
 
@@ -36,7 +36,7 @@ class SelectOptions(Options):
             raise ValueError("write either `minimize: size | gzip_size | latency` or `maximize: accuracy`")
         if self.of is not None and self.maximize is None:
             raise ValueError(
-                f"of: {self.of} says which metric to maximize; write maximize: accuracy, or leave it out"
+                f"of: {self.of} says which metric to maximize; write maximize: accuracy, or remove it"
             )
         return self
 

@@ -118,7 +118,7 @@ def _sentence(candidate: Candidate, miss: Judgement, data: ReportData) -> tuple[
 
 
 def number(value: float | None) -> str:
-    """A figure of the config as short as it can be told apart."""
+    """A figure of the config with as few digits as people write."""
     return "–" if value is None else f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
 
 

@@ -42,7 +42,7 @@ def tradeoff(data: ReportData, figure: Cost) -> go.Figure | None:
         figure: `file` or `gzip`, in bytes; `latency`, in relation to the baseline's.
 
     Returns:
-        None where no candidate has both figures.
+        None if no candidate has both figures.
     """
     points = measured_points(data, figure)
     accuracy, cost = data.baseline("accuracy"), _baseline_cost(data, figure)
@@ -346,7 +346,7 @@ def _add_percentiles(chart: go.Figure, candidates: list[Candidate], side: Side, 
 
 
 def learning_curve(curve: Curve) -> go.Figure | None:
-    """Loss and metrics of a training step after each epoch; None where there is only one."""
+    """Loss and metrics of a training step after each epoch; None if there is only one."""
     if len(curve.epochs) < 2:
         return None
     named = [n for n in curve.epochs[0] if n not in ("epoch", "learning_rate") and not n.startswith("val_")]
@@ -456,7 +456,7 @@ def layers(data: ReportData, figure: str, shown: Iterable[str]) -> go.Figure | N
 
 
 def layer_files(data: ReportData) -> dict[str, dict[str, Layer]]:
-    """The baseline's layers and each candidate's, where they are known."""
+    """The baseline's layers and each candidate's, if they are known."""
     files = {"baseline": data.baseline_layers, **{c.name: c.layers for c in data.candidates}}
     return {name: found for name, found in files.items() if found}
 

@@ -277,7 +277,7 @@ class _Collection:
         return "\n".join(lines[-_TRACEBACK_LINES:])
 
     def _roots(self) -> list[Path]:
-        """Where the pipeline root may be: above its artifacts, or where the config says."""
+        """Folders that may be the pipeline root: above the artifacts, or as the config says."""
         roots = {Path(artifact.uri).parents[2]: None for artifact in self.graph.artifacts.values()}
         if self.config is not None:
             written = (self.config.get("run") or {}).get("pipeline_root")
@@ -293,7 +293,7 @@ class _Collection:
             return None
 
     def _json(self, path: Path, section: str, is_whole: Callable[[Any], bool]) -> Any | None:
-        """Content of a file; None, and a note, where it cannot be read or is not what it should be."""
+        """Content of a file; None, and a note, if it cannot be read or is not what it should be."""
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             if is_whole(found):
@@ -302,7 +302,7 @@ class _Collection:
         except OSError as error:
             self._note(section, f"{path} cannot be read: {error.strerror}.")
         except ValueError:
-            self._note(section, f"{path} is damaged: it is no JSON.")
+            self._note(section, f"{path} is damaged: it is not JSON.")
         return None
 
 
@@ -330,7 +330,7 @@ def _read_pushed(file: str, notes: dict[str, list[str]]) -> Pushed:
     try:
         read = tflite_file.read(file)
     except tflite_file.TFLiteFileError as error:
-        notes.setdefault("usage", []).append(f"{file} is no TFLite file any more: {error}")
+        notes.setdefault("usage", []).append(f"{file} is not a TFLite file any more: {error}")
         return Pushed(file)
     signature = read.signatures.get("serving_default")
     inputs, outputs = (signature.inputs, signature.outputs) if signature else (read.inputs, read.outputs)

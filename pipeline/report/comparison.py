@@ -25,7 +25,7 @@ def made_of_table(compared: RunDiff) -> Table:
             after = "–" if change.kind == REMOVED else value_text(change.after, change.key)
             rows.append((Cell(f"{section.name}: {what}"), Cell(before), Cell(after)))
     columns = ("what", "first run", "second run")
-    caption = "What the runs were made of, where it differs"
+    caption = "What differs between the runs"
     return Table(caption, columns, tuple(rows), frozenset({0, 1, 2}))
 
 

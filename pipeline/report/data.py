@@ -115,7 +115,7 @@ class Step:
         node: Its id.
         type: Last part of the component's name, e.g. `Pruner`.
         state: How it went in this run.
-        seconds: Wall-clock time in this run; None where it was not recorded.
+        seconds: Wall-clock time in this run; None if it was not recorded.
         execution: The execution that made its outputs, of this run or an earlier one.
         parameters: What the node was given.
         facts: What was recorded of its output.
@@ -149,7 +149,7 @@ class Pushed:
 
     Attributes:
         file: Its path.
-        inputs: None where the file cannot be read any more.
+        inputs: None if the file cannot be read any more.
         outputs: Likewise.
     """
 

@@ -1,4 +1,4 @@
-"""The run's nodes as a tree: each stands below the node whose model, or data, it continues."""
+"""The run's nodes as a tree: each is below the node whose model, or data, it continues."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.report.data import ReportData, Step
 
-# What nearly every node reads; a node stands below one of these only if it reads no model.
+# What nearly every node reads; a node is below one of these only if it reads no model.
 _DATA = ("examples", "transformed_examples", "schema", "transform_graph", "statistics", "baseline")
 
 

@@ -46,7 +46,7 @@ def write(reader: Reader, run: Run, output: Path) -> None:
         output: The page. It is written beside and moved into place, so that it is never there in part.
 
     Raises:
-        ReportError: Where it cannot be written; what stood there before is left as it was.
+        ReportError: If it cannot be written; what was there before is left as it was.
     """
     _save(render(collect(reader, run)), output)
 
@@ -87,7 +87,7 @@ def write_comparison(reader_a: Reader, run_a: Run, reader_b: Reader, run_b: Run,
 def _save(text: str, output: Path) -> None:
     # A page that is moved into its place would put an end to a device.
     if os.path.exists(output) and not os.path.isfile(output):
-        raise ReportError(f"{output} is no file; name one with -o")
+        raise ReportError(f"{output} is not a file; name one with -o")
     try:
         place = Path(os.path.realpath(output))  # what a link leads to, and not the link
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -260,7 +260,7 @@ def _tradeoff(data: ReportData, figure: Cost) -> dict[str, Any]:
 
 
 def _chart(figure: Any | None) -> str | None:
-    """A figure as JSON that may stand inside a script element."""
+    """A figure as JSON for a script element."""
     if figure is None:
         return None
     plain = json.loads(figure.to_json())
@@ -296,7 +296,7 @@ def _without_null(value: Any) -> Any:
 def _plotly() -> str:
     """plotly.js of the installed package, compressed: 2 MB of text in place of 5.
 
-    The page's script unpacks it; every browser since 2023 can. Where one cannot, tables hold the numbers.
+    The page's script unpacks it; every browser since 2023 can. If one cannot, the tables have the numbers.
     """
     from plotly.offline import get_plotlyjs
 

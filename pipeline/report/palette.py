@@ -1,4 +1,4 @@
-"""Colours of the charts: each is told from white and from the dark page at 3:1 (WCAG 2.2, 1.4.11)."""
+"""Colours of the charts: each has a contrast of 3:1 to the white and to the dark page (WCAG 2.2, 1.4.11)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CANDIDATES = (
     "#1a8b9b",
     "#c4524a",
 )
-# Where there are more candidates than colours, these tell those of one colour apart.
+# If there are more candidates than colours, these distinguish those of one colour.
 PATTERNS = ("", "/", "\\", "x")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon")
 

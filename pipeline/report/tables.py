@@ -24,7 +24,7 @@ MET, MISSED = "✓", "✗"
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: its text, and where it says so, whether something is met and what it links to."""
+    """A cell: its text, whether something is met (None if that is not the question), and what it links to."""
 
     text: str
     met: bool | None = None
@@ -40,7 +40,7 @@ class Table:
         columns: Heads.
         rows: The first cell of each is its head.
         texts: Indices of columns that hold words; all others hold numbers and are right-aligned.
-        marked: Index of the row that stands out; None where none does.
+        marked: Index of the row that is marked; None if none is.
     """
 
     caption: str
@@ -346,7 +346,7 @@ def parameters(values: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def findings(data: ReportData) -> Table | None:
-    """What was found in the data and let pass; None where nothing was recorded of it."""
+    """What was found in the data and let pass; None if nothing was recorded of it."""
     schemas = [a for a in data.graph.artifacts.values() if FINDINGS in a.properties]
     if not schemas:
         return None

@@ -9,7 +9,7 @@ def code(pushed: Pushed) -> str:
     """A Python program that runs the pushed file on one example.
 
     Args:
-        pushed: Whose inputs the program fills with zeros, quantized as the file wants them. Where the file
+        pushed: Whose inputs the program fills with zeros, quantized as the file expects them. If the file
             could not be read, the program asks the interpreter for them.
     """
     lines = [

@@ -108,7 +108,7 @@ def test_a_selection_names_a_metric_by_its_output_or_its_own_name(project: Proje
         (
             "gate.accuracy.1={output: side, metric: SparseCategoricalAccuracy, min: 0.1}",
             "gate",
-            "SparseCategoricalAccuracy of side stands twice",
+            "SparseCategoricalAccuracy of side is listed twice",
         ),
     ],
 )

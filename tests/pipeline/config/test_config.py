@@ -311,7 +311,7 @@ def test_same_chain_under_two_names_is_refused_at_the_second(tmp_path):
             "gate:\n  accuracy: {metric: SparseCategoricalAccuracy, max_drop: 0.01}",
             "gate:  # here\n  accuracy: {metric: SparseCategoricalAccuracy}\n  latency: {threads: 2}",
             "gate",
-            "the gate has no limits, so anything would pass: write at least one of min, max,",
+            "the gate has no limits, so anything would pass; write at least one of min, max,",
             id="gate without limits",
         ),
         pytest.param(
@@ -325,7 +325,7 @@ def test_same_chain_under_two_names_is_refused_at_the_second(tmp_path):
             "push:",
             "  size: {max: 60 kilos}  # here\npush:",
             "gate.size.max",
-            "'60 kilos' is no size: write bytes, or a number with B, kB, MB, KiB or MiB",
+            "'60 kilos' is not a size; write bytes, or a number with B, kB, MB, KiB or MiB",
             id="size in unknown units",
         ),
         pytest.param(
@@ -464,9 +464,9 @@ def test_the_same_layers_are_not_pruned_less_than_before(second, works):
         (
             "gate.accuracy.slices=[{by: [label, image], values: [1], min: 0.1}]",
             "gate.accuracy.slices[0]",
-            "values belong to one feature, and by names 2; write by: label, or leave `values` out",
+            "values belong to one feature, and `by` names 2; write by: label, or remove `values`",
         ),
-        ("gate.accuracy.config={name: example_count}", "gate.accuracy", "name is set by Paredown"),
+        ("gate.accuracy.config={name: example_count}", "gate.accuracy", "Paredown sets name"),
         ("model.hparams={classes: {0: a}}", "model.hparams.classes[0]", "the key 0 is not text; quote it"),
         ("run.beam_args=[hello]", "run.beam_args[0]", "'hello' is not an option; write it as --name=value"),
     ],

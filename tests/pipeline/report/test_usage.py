@@ -72,4 +72,4 @@ def test_a_damaged_file_is_a_note(tmp_path: Path) -> None:
     file.write_bytes(b"no model")
     notes: dict[str, list[str]] = {}
     assert _read_pushed(str(file), notes) == Pushed(str(file))
-    assert "is no TFLite file any more" in notes["usage"][0]
+    assert "is not a TFLite file any more" in notes["usage"][0]
