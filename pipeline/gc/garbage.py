@@ -18,9 +18,8 @@ from dataclasses import dataclass
 
 from pipeline.gc.needs import KeepRules, Need, may_go_on, needs
 from pipeline.gc.snapshot import Snapshot, take
-from pipeline.lineage.run_facts import decoded
 from pipeline.store.reader import Reader
-from pipeline.store.records import Execution
+from pipeline.store.records import Execution, decoded
 
 DATABASE = "metadata.sqlite"
 

@@ -7,7 +7,6 @@ collected has no report. What is not known is None, and is never taken for equal
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from components.evaluator.verdict import REASON_LENGTH, Verdict
 from components.selector.report import REPORT_FILE, SelectorReport
 from pipeline.plan.node import EXAMPLE_GENS, SELECTOR
 from pipeline.store.reader import Reader
-from pipeline.store.records import Execution, Run, by_key
+from pipeline.store.records import Execution, Run, by_key, decoded
 from pipeline.store.state import State
 
 REPORT, PROPERTIES = "report", "properties"
@@ -82,20 +81,6 @@ def read(reader: Reader, run: Run) -> RunFacts:
         candidates=candidates,
         candidates_from=source,
     )
-
-
-def decoded(value: Any) -> Any:
-    """A parameter with texts that hold JSON objects or lists decoded, at every depth."""
-    if isinstance(value, str) and value[:1] in ("{", "["):
-        try:
-            return decoded(json.loads(value))
-        except ValueError:
-            return value
-    if isinstance(value, dict):
-        return {key: decoded(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [decoded(item) for item in value]
-    return value
 
 
 def _with_parameters(reader: Reader, execution: Execution) -> Execution:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -77,6 +78,20 @@ def by_key(edges: Iterable[Edge], output: bool) -> dict[str, list[int]]:
         if edge.output == output:
             found.setdefault(edge.key, []).append(edge.artifact)
     return found
+
+
+def decoded(value: Any) -> Any:
+    """A parameter with texts that hold JSON objects or lists decoded, at every depth."""
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        try:
+            return decoded(json.loads(value))
+        except ValueError:
+            return value
+    if isinstance(value, dict):
+        return {key: decoded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [decoded(item) for item in value]
+    return value
 
 
 @dataclass(frozen=True)
