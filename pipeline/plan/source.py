@@ -14,15 +14,16 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 # A file that names one of these may read docstrings or source text, its own or another's.
 _READ_TEXT = (b"__doc__", b"getdoc", b"getsource")
 # Fields of the tree that follow from the place of a node, or have no effect.
 _IGNORED_FIELDS = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 _NEVER_EXECUTED = frozenset({"TYPE_CHECKING", "typing.TYPE_CHECKING"})
-_MOST_ENTRIES = 3000
+_MOST_ENTRIES = 500
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def read_source(content: bytes, filename: str) -> Source:
     """
     key = hashlib.sha256(content).hexdigest()
     cache = _cache()
-    source = cache.entries.get(key)
+    source = cache.get(key)
     if source is None:
         tree = ast.parse(content, filename=filename)
         source = Source(
@@ -137,32 +138,35 @@ class _Cache:
 
     def __init__(self, path: Path):
         self._path = path
+        self._rows: dict[str, Any] = {}
+        self._used: dict[str, Source] = {}
         self._added = False
-        self.entries: dict[str, Source] = {}
         with contextlib.suppress(OSError, ValueError):
             digest, _, text = path.read_bytes().partition(b"\n")
             if hashlib.sha256(text).hexdigest().encode() == digest:
-                for key, (tree, reads_text, imports) in json.loads(text).items():
-                    self.entries[key] = Source(
-                        key, tree, tuple(Import(*found) for found in imports), reads_text
-                    )
+                self._rows = json.loads(text)
+
+    def get(self, content: str) -> Source | None:
+        """The source with this SHA-256, if it is known."""
+        if content not in self._used and content in self._rows:
+            digest, reads_text, imports = self._rows[content]
+            self._used[content] = Source(
+                content, digest, tuple(Import(*row) for row in imports), reads_text
+            )
+        return self._used.get(content)
 
     def add(self, source: Source) -> None:
-        self.entries[source.content] = source
+        self._used[source.content] = source
         self._added = True
 
     def save(self) -> None:
+        """Writes the file if sources were added; of those that this process did not use, the newest are kept."""
         if not self._added:
             return
-        newest = list(self.entries.values())[-_MOST_ENTRIES:]
-        rows = {
-            source.content: [
-                source.digest,
-                source.reads_text,
-                [[i.name, i.level, i.inner] for i in source.imports],
-            ]
-            for source in newest
-        }
+        unused = [(key, row) for key, row in self._rows.items() if key not in self._used]
+        rows = dict(unused[len(self._used) - _MOST_ENTRIES :] if len(self._used) < _MOST_ENTRIES else ())
+        for key, source in self._used.items():
+            rows[key] = [source.digest, source.reads_text, [astuple(found) for found in source.imports]]
         text = json.dumps(rows, separators=(",", ":")).encode()
         beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         with contextlib.suppress(OSError):
