@@ -5,6 +5,7 @@ Here alone an exception becomes a message and an exit code.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import io
@@ -70,6 +71,8 @@ class _Commands(click.Group):
         # Importing makes many objects and hardly any garbage: with Python's threshold of 700, a seventh of the
         # time of a short command is spent on looking for it.
         gc.set_threshold(50_000, 20, 20)
+        # When it ends, the interpreter would look through all of them once more.
+        atexit.register(gc.freeze)
         try:
             code = super().invoke(ctx)
         except ParedownError as error:

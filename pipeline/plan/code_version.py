@@ -10,7 +10,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import os
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
@@ -104,7 +106,7 @@ class _Tree:
 
     def __init__(self, *roots: Path):
         self._roots = tuple(dict.fromkeys(roots))
-        self._files: dict[str, dict[Path, Source]] = {}
+        self._modules: dict[str, _Module] = {}
 
     def imported(
         self, modules: Iterable[str], within: str = "", not_called: Collection[str] = ()
@@ -125,19 +127,35 @@ class _Tree:
             name = waiting.pop()
             if name in found or (within and name.partition(".")[0] != within):
                 continue
-            files = self._read(name)
-            found[name] = list(files.values())
-            if files:
-                waiting.append(name.rpartition(".")[0])  # importing a.b executes a/__init__.py too
-            for path, source in files.items():
-                waiting += _imports(source, name, path.name == "__init__.py", not_called)
+            module = self._read(name)
+            found[name] = module.sources
+            waiting += module.imports
+            waiting += (inner for inner in module.inner_imports if not _is_one_of(inner, not_called))
         return {name: sources for name, sources in found.items() if sources}
 
-    def _read(self, name: str) -> dict[Path, Source]:
-        if name not in self._files:
-            paths = (_file_of(root, name) for root in self._roots)
-            self._files[name] = {path: read_source(path.read_bytes(), str(path)) for path in paths if path}
-        return self._files[name]
+    def _read(self, name: str) -> _Module:
+        if name not in self._modules:
+            module = self._modules[name] = _Module()
+            parent = name.rpartition(".")[0]
+            for path in filter(None, (_file_of(root, name) for root in self._roots)):
+                with open(path, "rb") as file:
+                    source = read_source(file.read(), path)
+                package = name if path.endswith("__init__.py") else parent
+                module.sources.append(source)
+                module.imports.add(parent)  # importing a.b executes a/__init__.py too
+                for found in source.imports:
+                    names = module.inner_imports if found.inner else module.imports
+                    names.add(found.absolute(package))
+        return self._modules[name]
+
+
+@dataclass
+class _Module:
+    """The files of a dotted name, and the names that they import: anywhere, and inside functions."""
+
+    sources: list[Source] = field(default_factory=list)
+    imports: set[str] = field(default_factory=set)
+    inner_imports: set[str] = field(default_factory=set)
 
 
 @functools.cache
@@ -145,19 +163,13 @@ def _tree(root: Path) -> _Tree:
     return _Tree(root)
 
 
-def _imports(source: Source, name: str, is_package: bool, not_called: Collection[str]) -> Iterator[str]:
-    package = name if is_package else name.rpartition(".")[0]
-    for found in source.imports:
-        absolute = found.absolute(package)
-        if not (found.inner and any(f"{absolute}.".startswith(f"{module}.") for module in not_called)):
-            yield absolute
+def _is_one_of(name: str, modules: Collection[str]) -> bool:
+    """Whether a name is one of some modules, or something in one."""
+    return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
-def _file_of(root: Path, name: str) -> Path | None:
+def _file_of(root: Path, name: str) -> str | None:
     if not name:
         return None
-    base = root.joinpath(*name.split("."))
-    for path in (base / "__init__.py", base.with_name(f"{base.name}.py")):
-        if path.is_file():
-            return path
-    return None
+    base = os.path.join(root, *name.split("."))
+    return next(filter(os.path.isfile, (os.path.join(base, "__init__.py"), f"{base}.py")), None)

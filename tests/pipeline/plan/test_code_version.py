@@ -10,10 +10,11 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipeline.plan import code_version
+from pipeline.plan import code_version, source
 from pipeline.plan.code_version import DISTRIBUTED, component_version, module_version
 
 STEPS = ["pruner", "clusterer", "quantization_aware_trainer", "distiller", "fine_tuner"]
@@ -226,9 +227,7 @@ def test_what_the_model_imports_is_part_of_its_version(
     ],
 )
 def test_two_files_have_one_digest_if_they_do_the_same(before: str, after: str, same: bool) -> None:
-    from pipeline.plan.source import read_source
-
-    digests = [read_source(text.encode(), "a.py").digest for text in (before, after)]
+    digests = [source.read_source(text.encode(), "a.py").digest for text in (before, after)]
     assert (digests[0] == digests[1]) is same
 
 
@@ -272,6 +271,10 @@ VERSIONS = """
 """
 
 
+def rows_of(cache: bytes) -> dict[str, Any]:
+    return json.loads(cache.partition(b"\n")[2])
+
+
 def test_a_cache_saves_parsing_and_a_damaged_one_is_ignored(tmp_path: Path) -> None:
     version, parsed = _fresh(VERSIONS, tmp_path).split()
     assert int(parsed) > 10
@@ -292,7 +295,19 @@ def test_a_cache_saves_parsing_and_a_damaged_one_is_ignored(tmp_path: Path) -> N
     ):
         path.write_bytes(damaged)
         assert _fresh(VERSIONS, tmp_path) == f"{version} {parsed}"
-        assert path.read_bytes() == whole
+        assert rows_of(path.read_bytes()) == rows_of(whole)
+
+
+def test_the_cache_keeps_what_was_used_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "_MOST_ENTRIES", 3)
+    path = tmp_path / "cache.json"
+    for name in ("a", "b", "c", "d", "c", "e"):
+        cache = source._Cache(path)
+        cache.add(source.Source(name, f"digest of {name}", (source.Import("x", 1, True),), False))
+        cache.save()
+    assert list(rows_of(path.read_bytes())) == ["d", "c", "e"]
+    again = source._Cache(path).get("c")
+    assert again == source.Source("c", "digest of c", (source.Import("x", 1, True),), False)
 
 
 def test_a_cache_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
