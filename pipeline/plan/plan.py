@@ -78,11 +78,11 @@ def make_plan(config: Config, config_path: str | Path) -> Plan:
 
     Args:
         config: Whose candidates to build.
-        config_path: The config's file; the model module may stand beside it.
+        config_path: The config's file; the model module may be beside it.
 
     Raises:
-        FileNotFoundError: Where the model module does not exist (`pipeline.checks.config_checks` refuses it first).
-        ModelFormatError: Where an imported model is none (so does it).
+        FileNotFoundError: If the model module does not exist; checks refuse this earlier.
+        ModelFormatError: If an imported model is not a model; checks refuse this earlier.
     """
     return _Planner(config, Path(config_path)).plan()
 

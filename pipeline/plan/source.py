@@ -111,7 +111,7 @@ def _shape(value: object) -> object:
 
 
 def _is_text(item: object) -> bool:
-    """Whether an element of a tree is a docstring, or another constant that stands as a statement."""
+    """Whether an element of a tree is a docstring, or another constant that is a statement."""
     return isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant)
 
 
