@@ -14,7 +14,7 @@ export PYTHON
 # One process for each core; each takes up to 3 GB.
 SPREAD ?= --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
-.PHONY: help setup demo test servers lint format lock clean
+.PHONY: help setup demo test soak servers lint format lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -29,6 +29,9 @@ demo: setup ## run the MNIST example from data to pushed model
 
 test: lint servers ## lint, then run the tests
 	@$(BIN)/python -m pytest $(SPREAD) $(PYTEST_ARGS)
+
+soak: setup ## run the tests that are long by nature: fuzzed input, killed runs (hours)
+	@$(BIN)/python -m pytest $(SPREAD) -m soak $(PYTEST_ARGS)
 
 lint: setup ## style (ruff), types (mypy) and which room may import which (import-linter)
 	@$(BIN)/ruff check .

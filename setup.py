@@ -33,6 +33,7 @@ setup(
         "pydantic>=2.7",
         "click>=8",
         "rich>=13",
+        "pyyaml>=6",
         "ruamel.yaml>=0.18",
         "scipy>=1.10",
         "h5py>=3.6",

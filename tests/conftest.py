@@ -141,8 +141,15 @@ def _group(nodeid: str) -> str:
     return _TOGETHER.get(file, file)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts what takes longest first, so that no process is left with it in the end."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out tests marked `soak` unless -m names them; puts what takes longest first.
+
+    An option in pyproject.toml would not do: any other -m, as "not e2e", would replace it.
+    """
+    if "soak" not in config.option.markexpr:
+        long = [item for item in items if item.get_closest_marker("soak")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
     order = {group: place for place, group in enumerate(_LONGEST)}
     items.sort(key=lambda item: order.get(_group(item.nodeid), len(order)))
 

@@ -2,6 +2,37 @@
 
 from __future__ import annotations
 
+import re
+
+# What a terminal obeys instead of showing it, what reorders a line, and what ends one.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""Text from a file, a config or a server as one line that a terminal shows and does not obey.
+
+    Args:
+        text: Any text.
+        keep: Characters to leave as they are, for example a newline.
+
+    Returns:
+        The text with control characters, bidirectional marks, line ends and surrogates as escapes: `\x1b`.
+    """
+    return _UNSEEN.sub(
+        lambda found: found[0] if found[0] in keep else found[0].encode("unicode_escape").decode("ascii"),
+        text,
+    )
+
+
+def excerpt(text: str, most: int = 60) -> str:
+    """The beginning of a text, with `...` if it is longer than `most` characters."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def elided(text: str, most: int) -> str:
+    """A text without its middle if it is longer than `most` characters: a fix at its end stays."""
+    return text if len(text) <= most else f"{text[: most * 2 // 3]} … {text[-most // 3 :]}"
+
 
 def bytes_text(count: float | None) -> str:
     """Bytes in powers of ten, as `653.2 kB`."""

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
-from ruamel.yaml.comments import CommentedMap
 
 from pipeline.config import explanation, overrides, yaml_tree
 from pipeline.config.config import Config
 from pipeline.config.problem import ConfigError, Location, Problem
+from pipeline.config.yaml_text import Mapping
+
+_MOST_SHOWN = 50  # problems of one config
 
 
 @dataclass(frozen=True)
@@ -22,13 +24,13 @@ class ConfigFile:
     Attributes:
         path: The file.
         config: Its content, validated.
-        tree: Its content as ruamel.yaml reads it, with overrides applied; knows the lines.
+        tree: Its content, with overrides applied; knows the lines.
         overrides: Where a `--set` wrote → its `key=value`.
     """
 
     path: Path
     config: Config
-    tree: CommentedMap
+    tree: Mapping
     overrides: dict[Location, str] = field(default_factory=dict)
 
     def problem(self, location: Location, message: str) -> Problem:
@@ -57,20 +59,28 @@ def load(path: str | Path, sets: Sequence[str] = ()) -> ConfigFile:
         at = overrides.apply(tree, override, str(path))
         written = {place: text for place, text in written.items() if place[: len(at)] != at}
         written[at] = override
-    values, problems = yaml_tree.plain(tree)
+    try:
+        values, problems = yaml_tree.plain(tree)
+    except ConfigError as error:
+        raise ConfigError([_located(problem, tree, path, written) for problem in error.problems]) from None
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        problems += explanation.explain(error.errors(), tree)
+        problems += explanation.explain(error.errors(include_url=False), tree)
     if problems:
         # The alternatives of a value each report the same mistake; the first one explains it best.
         first = {problem.location: problem for problem in reversed(problems)}
         ordered = [problem for problem in problems if first[problem.location] is problem]
-        raise ConfigError([_located(problem, tree, path, written) for problem in ordered])
+        found = [_located(problem, tree, path, written) for problem in ordered[:_MOST_SHOWN]]
+        if len(ordered) > _MOST_SHOWN:
+            found.append(
+                Problem(f"has more problems than these {_MOST_SHOWN}; fix them first", (), str(path))
+            )
+        raise ConfigError(found)
     return ConfigFile(path, config, tree, written)
 
 
-def _located(problem: Problem, tree: CommentedMap, path: Path, written: dict[Location, str]) -> Problem:
+def _located(problem: Problem, tree: Mapping, path: Path, written: dict[Location, str]) -> Problem:
     for length in range(len(problem.location), 0, -1):
         override = written.get(problem.location[:length])
         if override is not None:

@@ -15,6 +15,9 @@ from pipeline.config.refused import REFUSED
 # pydantic puts validators and tags of unions into locations: `function-before[_empty_step(), Step]`, `arm:one`.
 _NOT_A_KEY = re.compile(r"function-\w+\[|arm:")
 
+# Errors that are put into words: looking for the nearest of many names takes its time, and nobody reads more.
+_MOST = 500
+
 # pydantic's type of error → what the value must be; {limit} is the bound that it missed.
 _EXPECTED = {
     "float_type": "must be a number",
@@ -39,7 +42,7 @@ def explain(errors: list[ErrorDetails], tree: object) -> list[Problem]:
         errors: As `ValidationError.errors()` returns them.
         tree: The config that was validated.
     """
-    found = [(error, _location(error, tree)) for error in errors]
+    found = [(error, _location(error, tree)) for error in errors[:_MOST]]
     # A misspelt key is not missing too.
     meant = [_meant(at) for error, at in found if error["type"] == "extra_forbidden"]
     return [

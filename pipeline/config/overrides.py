@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-
+from pipeline.base.texts import excerpt, printable
 from pipeline.config import yaml_tree
 from pipeline.config.metadata_url import redacted
 from pipeline.config.problem import ConfigError, Location, Problem
+from pipeline.config.yaml_text import Mapping, TextError, parse
+
+_SHOWN = 200  # characters of an override as a place
+_INDEX = re.compile(r"[0-9]{1,9}")
 
 
 def place_of(override: str) -> str:
     """An override as the place of a problem: on one line, and without passwords."""
-    return f"--set {' '.join(redacted(override).splitlines())}"
+    return f"--set {excerpt(printable(' '.join(redacted(override).splitlines())), _SHOWN)}"
 
 
-def apply(tree: CommentedMap, override: str, file: str) -> Location:
+def apply(tree: Mapping, override: str, file: str) -> Location:
     """Writes a `key=value` into the tree.
 
     Args:
@@ -39,21 +42,21 @@ def apply(tree: CommentedMap, override: str, file: str) -> Location:
     if not equals or not key.strip():
         raise refusal("write it as --set key=value")
     try:
-        value = YAML(typ="safe").load(text)
-    except Exception:  # ruamel.yaml's errors have no common base
-        raise refusal(f"{text!r} is not YAML") from None
-    parts = tuple(int(p) if p.isascii() and p.isdigit() else p for p in key.strip().split("."))
+        value = parse(text)
+    except TextError as error:
+        raise refusal(f"{excerpt(repr(text))}: {error}") from None
+    parts = tuple(int(part) if _INDEX.fullmatch(part) else part for part in key.strip().split("."))
     target: Any = tree
     created: Location = ()
     for index, part in enumerate(parts[:-1]):
         if isinstance(target, dict) and isinstance(part, str) and target.get(part) is None:
-            target[part] = CommentedMap()
+            target[part] = Mapping()
             created = created or parts[: index + 1]
         if not yaml_tree.has(target, part):
-            raise refusal(f"{file} has nothing at {part!r}")
+            raise refusal(f"{file} has nothing at {excerpt(repr(part))}")
         target = target[part]
     last = parts[-1]
     if not isinstance(target, dict) and not yaml_tree.has(target, last):
-        raise refusal(f"{file} has nothing at {last!r}")
+        raise refusal(f"{file} has nothing at {excerpt(repr(last))}")
     target[last] = value
     return created or parts

@@ -8,9 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.common.base.errors import ParedownError
+from pipeline.base.texts import elided, excerpt, printable
 
 # Keys and indices that lead to a value of a config.
 Location = tuple[str | int, ...]
+
+# Characters of a message, of a key and of one part of a key, which may be a megabyte of the config.
+_LONGEST_MESSAGE = 3000
+_LONGEST_KEY = 300
+_LONGEST_PART = 60
 
 
 @dataclass(frozen=True)
@@ -33,16 +39,19 @@ class Problem:
         """The location as text, for example `candidates.int8[0].convert`."""
         text = ""
         for part in self.location:
-            text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-        return text
+            name = part if isinstance(part, int) else excerpt(str(part), _LONGEST_PART)
+            text += f"[{name}]" if isinstance(part, int) else f".{name}" if text else str(name)
+        return elided(text, _LONGEST_KEY)
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
-        return ": ".join(part for part in (place, self.key(), self.message) if part)
+        message = elided(self.message, _LONGEST_MESSAGE)
+        return printable(": ".join(part for part in (place, self.key(), message) if part))
 
     def to_json(self) -> dict[str, str | int | None]:
         """The problem as JSON values."""
-        return {"file": self.file, "line": self.line, "key": self.key(), "message": self.message}
+        message = elided(self.message, _LONGEST_MESSAGE)
+        return {"file": self.file, "line": self.line, "key": self.key(), "message": message}
 
 
 class InvalidInput(ParedownError):

@@ -1,65 +1,75 @@
-"""A config as YAML: reading the file, finding lines in it, and turning it into plain values."""
+"""A config as a tree: reading the file, finding lines in it, and turning it into plain values."""
 
 from __future__ import annotations
 
-import datetime
 import math
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedBase, CommentedMap, CommentedSeq
-from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import MarkedYAMLError
-from ruamel.yaml.scalarbool import ScalarBoolean
-
+from pipeline.base.texts import excerpt
 from pipeline.config import schema
 from pipeline.config.problem import ConfigError, Location, Problem
+from pipeline.config.yaml_text import (
+    DEEPEST,
+    MOST_BYTES,
+    MOST_NODES,
+    Mapping,
+    Sequence,
+    TextError,
+    Unusable,
+    parse,
+)
 
 _SHOWN = 60  # characters of a value in a message
 
 
-def read(path: Path) -> CommentedMap:
+def read(path: Path) -> Mapping:
     """Reads a YAML file whose content is a mapping.
 
-    Returns:
-        The tree as ruamel.yaml reads it, which knows the lines.
-
     Raises:
-        ConfigError: If the file cannot be read, is not YAML, or has something else in it than a mapping.
+        ConfigError: If the file cannot be read, is not YAML, is larger or deeper than a config may be, or has
+            something else in it than a mapping.
     """
 
-    def refusal(message: str, line: int | None = None) -> ConfigError:
-        return ConfigError([Problem(message, (), str(path), line)])
+    def refusal(message: str, line: int | None = None, at: Location = ()) -> ConfigError:
+        return ConfigError([Problem(message, at, str(path), line)])
 
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _content(path).decode("utf-8")
     except FileNotFoundError:
         raise refusal(
             "no such file; write the path of a config, e.g. configs/mnist/pipeline.yaml"
         ) from None
     except IsADirectoryError:
         raise refusal("is a folder; write the path of the YAML file in it") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise refusal(f"cannot be read as UTF-8 text: {error}") from None
     try:
-        tree = YAML(typ="rt").load(text)
-    except DuplicateKeyError as error:
-        key = (error.problem or "").split('"')[1] if '"' in (error.problem or "") else "a key"
-        line = error.problem_mark.line + 1
-        raise refusal(f"key {key!r} is in this mapping twice; remove or rename one", line) from None
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise refusal(f"is not YAML: {error.problem or error.context}", mark and mark.line + 1) from None
-    except Exception as error:
-        # ruamel.yaml's errors have no common base: ValueError for the date 2024-13-45, AttributeError for a
-        # tag that does not fit its value, RecursionError for deep nesting.
-        raise refusal(f"is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(tree, CommentedMap):
+        tree = parse(text)
+    except TextError as error:
+        raise refusal(str(error), error.line, error.path) from None
+    if not isinstance(tree, Mapping):
         kind = "list" if isinstance(tree, list) else "single value"
         what = "is empty" if tree is None else f"holds a {kind}"
         raise refusal(f"{what}; write a mapping with the keys {', '.join(schema.keys(()))}")
     return tree
+
+
+def _content(path: Path) -> bytes:
+    """The content of a regular file; of a large one, as much as shows that it is too large."""
+    # Opening a FIFO waits for somebody to write into it.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError
+        if not stat.S_ISREG(mode):
+            raise OSError("it is not a regular file")
+        size = os.fstat(file.fileno()).st_size
+        if size > MOST_BYTES:
+            raise OSError(f"it has {size:,} bytes, and a config may have {MOST_BYTES:,}")
+        return file.read(MOST_BYTES + 1)
 
 
 def has(node: object, part: str | int) -> bool:
@@ -69,18 +79,20 @@ def has(node: object, part: str | int) -> bool:
     return isinstance(node, dict) and part in node
 
 
-def line_of(tree: CommentedBase, location: Location) -> int | None:
+def line_of(tree: Mapping, location: Location) -> int | None:
     """Line of the deepest part of `location` that the file has, from 1."""
     line = None
     node: Any = tree
     for part in location:
-        if not has(node, part) or not isinstance(node, CommentedMap | CommentedSeq):
+        if not has(node, part):
             break
-        try:
-            place = node.lc.key(part) if isinstance(node, CommentedMap) else node.lc.item(part)
-        except (KeyError, TypeError, AttributeError):
-            break  # part of a merge (`<<`), so it has no line itself
-        line = place[0] + 1
+        if isinstance(node, Mapping):
+            place = node.lines.get(part)
+        else:
+            place = node.lines[part] if isinstance(node, Sequence) and isinstance(part, int) else None
+        if place is None:
+            break  # part of a merge (`<<`) or of a --set, so it has no line itself
+        line = place
         node = node[part]
     return line
 
@@ -89,47 +101,54 @@ def shown(value: object) -> str:
     """A value for a message."""
     if value is None:
         return "empty"
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+    if isinstance(value, str):
+        value = value[: _SHOWN + 1]  # the repr of a megabyte takes its time
+    return excerpt(repr(value), _SHOWN)
 
 
-def plain(tree: CommentedMap) -> tuple[dict[str, Any], list[Problem]]:
+def plain(tree: Mapping) -> tuple[dict[str, Any], list[Problem]]:
     """A tree in plain Python types, which pydantic's strict mode asks for.
 
     Returns:
         The values; and a problem for each value that JSON cannot hold (a date, .nan, a tag), since ML Metadata and
         the cache key hold the config as JSON.
+
+    Raises:
+        ConfigError: If aliases make the tree larger or deeper than a config may be.
     """
-    problems: list[Problem] = []
-    return _plain(tree, (), (), problems), problems
+    copy = _Copy()
+    return copy.of(tree, ()), copy.problems
 
 
-def _plain(value: Any, at: Location, inside: tuple[int, ...], problems: list[Problem]) -> Any:
-    """A node in plain types; `inside` has the identities of the nodes that it is in."""
-    if id(value) in inside:
-        problems.append(Problem("refers to itself; write the value out", at))
-        return None
-    within = (*inside, id(value))
-    if isinstance(value, dict):
-        for key in value:
-            # Elsewhere pydantic checks keys.
-            if not isinstance(key, str) and schema.takes_anything(at):
-                problems.append(Problem(f"the key {key!r} is not text; quote it", (*at, key)))
-        return {
-            _plain(key, at, within, problems): _plain(item, (*at, key), within, problems)
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [_plain(item, (*at, i), within, problems) for i, item in enumerate(value)]
-    if isinstance(value, bool | ScalarBoolean):  # the latter is a bool with an anchor, and an int
-        return bool(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        problems.append(Problem(f"must be a finite number, but is {value}", at))
-        return None
-    for kind in (int, float, str):
-        if isinstance(value, kind):
-            return kind(value)
-    if value is not None:
-        what = "date" if isinstance(value, datetime.date) else "kind of value"
-        problems.append(Problem(f"{shown(str(value))} is a {what} that a config cannot hold; quote it", at))
-    return None
+class _Copy:
+    """A copy in plain types."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self._nodes = 0
+
+    def of(self, value: Any, at: Location) -> Any:
+        """A node in plain types."""
+        self._nodes += 1
+        if self._nodes > MOST_NODES:
+            message = (
+                f"the config has more than {MOST_NODES:,} values up to here, counting what aliases repeat"
+            )
+            raise ConfigError([Problem(message, at)])
+        if len(at) > DEEPEST:
+            raise ConfigError([Problem(f"is nested deeper than {DEEPEST} levels", at)])
+        if isinstance(value, dict):
+            for key in value:
+                # Elsewhere pydantic checks keys.
+                if not isinstance(key, str) and schema.takes_anything(at):
+                    self.problems.append(Problem(f"the key {key!r} is not text; quote it", (*at, key)))
+            return {key: self.of(item, (*at, key)) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.of(item, (*at, i)) for i, item in enumerate(value)]
+        if isinstance(value, float) and not math.isfinite(value):
+            self.problems.append(Problem(f"must be a finite number, but is {value}", at))
+            return None
+        if isinstance(value, Unusable):
+            self.problems.append(Problem(value.why, at))
+            return None
+        return value

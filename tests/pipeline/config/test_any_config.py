@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
@@ -19,6 +21,9 @@ SHIPPED = MNIST.read_text(encoding="utf-8")
 LINES = SHIPPED.splitlines()
 # What has a meaning in YAML, and what looks like something else.
 MARKS = [*"{}[]:-|>%@~é\0", "&a", "*a", "!tag", ".nan", "2024-13-45", "<<"]
+
+# Examples of each test that `make soak` tries.
+SOAK = int(os.environ.get("PAREDOWN_SOAK_EXAMPLES", "2000"))
 
 Tree = dict[str, Any] | list[Any]
 
@@ -127,3 +132,85 @@ def test_what_is_changed_here_is_a_config_at_first() -> None:
     for text in (SHIPPED, config_text().replace("MODULE", "model")):
         file, found = outcome(text)
         assert file is not None and not found
+
+
+# What a stranger may put into a file, in any order: YAML's marks, numbers and dates of all sizes, aliases, escapes.
+PARTS = [
+    *MARKS,
+    "\n",
+    "\n  ",
+    "\n    - ",
+    ": ",
+    ", ",
+    "? ",
+    "*l",
+    "&l ",
+    "<<: *l",
+    "!!int ",
+    "!!set ",
+    "%YAML 1.1\n---\n",
+    "---\n",
+]
+PARTS += [
+    "9" * 5000,
+    "0x" + "f" * 5000,
+    "0b" + "1" * 5000,
+    "1e999",
+    "-.inf",
+    "[" * 60,
+    "{a: " * 60,
+    "]" * 9,
+    "}" * 9,
+]
+PARTS += [
+    "name",
+    "hparams",
+    "candidates",
+    "gate",
+    "push",
+    "\x1b[2J",
+    "\u202e",
+    "\ud7ff",
+    "'",
+    '"',
+    "#",
+    "|\n",
+    ">-\n",
+    "~",
+    "x" * 5000,
+]
+
+
+@pytest.mark.soak
+@settings(max_examples=SOAK, deadline=2000)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, len(SHIPPED)), st.integers(0, 30), st.sampled_from(PARTS)),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_parts_anywhere(edits: list[tuple[int, int, str]]) -> None:
+    text = SHIPPED
+    for at, cut, part in edits:
+        text = text[:at] + part + text[at + cut :]
+    outcome(text)
+
+
+@pytest.mark.soak
+@settings(max_examples=SOAK, deadline=2000)
+@given(st.lists(st.sampled_from(PARTS), max_size=40))
+def test_parts_alone(parts: list[str]) -> None:
+    outcome("".join(parts))
+
+
+@pytest.mark.soak
+@settings(max_examples=SOAK, deadline=2000)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(PARTS) | st.text(max_size=9), st.lists(st.sampled_from(PARTS))),
+        max_size=4,
+    )
+)
+def test_parts_in_sets(sets: list[tuple[str, list[str]]]) -> None:
+    outcome(SHIPPED, *(f"{key}={''.join(value)}" for key, value in sets))
