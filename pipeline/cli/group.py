@@ -6,18 +6,22 @@ Here alone an exception becomes a message and an exit code.
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import importlib
 import io
 import json
 import os
 import sys
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from components.common.base.errors import ParedownError
-from pipeline.base.exit_code import EXIT_CLOSED_OUTPUT, EXIT_INTERRUPTED
+from pipeline.base import stopping, streams
+from pipeline.base.exit_code import EXIT_CLOSED_OUTPUT, EXIT_INTERRUPTED, EXIT_INVALID
+from pipeline.base.texts import printable
 from pipeline.cli.options import wants_json
 from pipeline.config.problem import InvalidInput, Problem
 
@@ -39,6 +43,10 @@ COMMANDS = {
     "inspect": ("pipeline.cli.inspect:inspect", "Show what a model file contains."),
     "schema": ("pipeline.cli.validate:schema", "Print the JSON Schema of a config."),
 }
+
+
+# What writing to a stream ends in; the error names no file then.
+_OF_STREAMS = (errno.ENOSPC, errno.EBADF, errno.EIO, errno.EDQUOT, errno.EFBIG)
 
 
 class _Commands(click.Group):
@@ -67,6 +75,13 @@ class _Commands(click.Group):
         ]
         return names + click.Command.shell_complete(self, ctx, incomplete)
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        streams.occupy()
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:  # from printing a help, which needs no command
+            sys.exit(_refused_by_system(error))
+
     def invoke(self, ctx: click.Context) -> None:
         # Importing makes many objects and hardly any garbage: with Python's threshold of 700, a seventh of the
         # time of a short command is spent on looking for it.
@@ -74,17 +89,17 @@ class _Commands(click.Group):
         # When it ends, the interpreter would look through all of them once more.
         atexit.register(gc.freeze)
         try:
-            code = super().invoke(ctx)
+            with stopping.as_ctrl_c():
+                _check_working_directory()
+                code = super().invoke(ctx)
         except ParedownError as error:
             _show(error, wants_json(ctx))
             code = error.exit_code
         except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
+            streams.say("Interrupted.")
             code = EXIT_INTERRUPTED
-        except BrokenPipeError:
-            # Whoever read the output has read enough. The interpreter flushes it once more when it ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = EXIT_CLOSED_OUTPUT
+        except OSError as error:
+            code = _refused_by_system(error)
         if code:
             ctx.exit(code)
 
@@ -96,7 +111,29 @@ def _show(error: ParedownError, as_json: bool) -> None:
         click.echo(json.dumps({"valid": False, "problems": rows}, indent=2))
         return
     for problem in problems:
-        click.echo(str(problem), err=True)
+        streams.say(str(problem))
+
+
+def _check_working_directory() -> None:
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise ParedownError(
+            f"the working directory cannot be used: {error.strerror}; change to a folder that exists"
+        ) from None
+
+
+def _refused_by_system(error: OSError) -> int:
+    """Says what the system refused and that no check foresaw; returns the exit code."""
+    if isinstance(error, BrokenPipeError):  # whoever read the output has read enough
+        streams.output_is_lost()
+        return EXIT_CLOSED_OUTPUT
+    why = error.strerror or str(error)
+    if error.filename is None and error.errno in _OF_STREAMS and streams.output_is_lost():
+        streams.say(f"standard output cannot be written: {why}")
+        return EXIT_CLOSED_OUTPUT
+    streams.say(printable(f"{os.fspath(error.filename)!s}: {why}" if error.filename else why))
+    return EXIT_INVALID
 
 
 @click.group(

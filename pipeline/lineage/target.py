@@ -136,7 +136,7 @@ def _recorded_path(reader: Reader, text: str) -> Path:
 
     What serves models often reads a link, such as `current`, that is moved from version to version.
     """
-    path, real = Path(text).absolute(), Path(text).resolve()
+    path, real = Path(text).absolute(), Path(os.path.realpath(text))
     if path == real or _artifact_at(reader, path) is not None:
         return path
     pushed = {a.properties.get("pushed_destination") for a in reader.artifacts_of_type("PushedModel")}

@@ -1,4 +1,4 @@
-"""Being asked to stop, by Ctrl-C or SIGTERM."""
+"""Being asked to stop, by Ctrl-C, SIGTERM or SIGHUP."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ class Interruption:
 
     @contextmanager
     def by_signals(self) -> Iterator[None]:
-        """Turns the first SIGINT or SIGTERM into `Interrupted`; a second one ends the process at once.
+        """Turns the first SIGINT, SIGTERM or SIGHUP into `Interrupted`; a second one ends the process at once.
+
+        A SIGHUP that is ignored, as nohup does, stays ignored.
 
         Outside of the main thread, which alone gets signals, it does nothing.
         """
@@ -32,6 +34,8 @@ class Interruption:
             yield
             return
         previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            previous[signal.SIGHUP] = signal.getsignal(signal.SIGHUP)
 
         def restore() -> None:
             for number, handler in previous.items():

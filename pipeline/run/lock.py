@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from components.common.base.errors import ParedownError
+
+
+class LockError(ParedownError):
+    """The lock of a pipeline root cannot be taken."""
 
 
 @contextmanager
@@ -19,12 +27,37 @@ def hold(root: Path) -> Iterator[bool]:
 
     Yields:
         Whether the lock was free.
+
+    Raises:
+        LockError: If the folder cannot be made, or its `run.lock` is not a file that can be opened. A link is not
+            followed.
     """
-    root.mkdir(parents=True, exist_ok=True)
-    with open(root / "run.lock", "w", encoding="utf-8") as file:
+    path = root / "run.lock"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        descriptor = _open(path)
+    except OSError as error:
+        raise LockError(
+            f"{path} cannot be opened, and it keeps two runs apart: {error.strerror}; move it away, or set "
+            "run.pipeline_root to a different folder"
+        ) from error
+    with open(descriptor, "rb"):
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
             return
         yield True
+
+
+def _open(path: Path) -> int:
+    """The lock file, made if there is none; nothing is ever written to it."""
+    if path.is_symlink():
+        raise OSError(0, "it is a symbolic link")
+    # O_NOFOLLOW as well: the link may have been made since. A FIFO would be waited for.
+    flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(0, "it is not a regular file")
+    return descriptor

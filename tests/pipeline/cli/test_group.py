@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
 from components.common.base.errors import ParedownError
+from pipeline.base import stopping
 from pipeline.cli import main
 from pipeline.cli.group import COMMANDS
 from pipeline.config.problem import InvalidInput, Problem
@@ -131,3 +133,88 @@ def test_a_reader_that_has_read_enough_is_not_an_error(arguments: list[str]) -> 
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    """A folder for temporary files, to see what is left in it."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    return folder
+
+
+def shell(script: str, scratch: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a shell script in which `paredown` is the program."""
+    script = f'paredown() {{ "{sys.executable}" -m pipeline.cli "$@"; }}; {script}'
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(scratch)}
+    return subprocess.run(["bash", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("command", ["schema", "plan configs/mnist/pipeline.yaml", "plan --help", "--help"])
+@pytest.mark.parametrize(
+    ("output", "why"), [("/dev/full", "No space left on device"), ("&-", "Bad file descriptor")]
+)
+def test_output_that_cannot_be_written_is_one_message(
+    command: str, output: str, why: str, scratch: Path
+) -> None:
+    done = shell(f"paredown {command} >{output}", scratch)
+    assert (done.returncode, done.stderr) == (141, f"standard output cannot be written: {why}\n")
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", ["&-", "/dev/full"])
+@pytest.mark.parametrize(
+    ("command", "code"), [("validate no.yaml", 2), ("validate configs/mnist/pipeline.yaml", 0), ("rum", 2)]
+)
+def test_without_standard_error_a_command_has_its_exit_code(
+    error: str, command: str, code: int, scratch: Path
+) -> None:
+    assert shell(f"paredown {command} 2>{error}", scratch).returncode == code
+    assert shell(f"paredown {command} 2>{error} <&-", scratch).returncode == code
+
+
+def test_a_working_directory_that_is_gone_is_named(scratch: Path) -> None:
+    done = shell(
+        f"mkdir {scratch}/gone; cd {scratch}/gone; rmdir ../gone; paredown validate x.yaml", scratch
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "the working directory cannot be used: No such file or directory; change to a folder that exists\n"
+    )
+
+
+def test_what_the_system_refuses_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run_with(monkeypatch, PermissionError(13, "Permission denied", "a\x1b[2J\nb"))
+    assert (result.exit_code, result.stderr) == (2, "a\\x1b[2J\\nb: Permission denied\n")
+    assert run_with(monkeypatch, BlockingIOError("busy")).stderr == "busy\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_ends_a_command_that_checks_and_leaves_nothing(number: int, scratch: Path) -> None:
+    code = f"""
+import os, signal, sys
+from pipeline.base import log_file
+from pipeline.base import stopping
+from pipeline.cli import main
+import pipeline.cli.validate
+def check(*_):
+    with log_file.quiet("Checking …"):
+        os.kill(os.getpid(), {int(number)})
+        signal.pause()
+pipeline.cli.validate.load_checked = check
+main(["validate", "x.yaml"])
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(scratch)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (130, "Interrupted.")
+    assert "Traceback" not in done.stderr and list(scratch.iterdir()) == []
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stopping.as_ctrl_c():
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, previous)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -1,0 +1,44 @@
+"""Standard streams that are closed, or that cannot be written."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+
+import click
+
+
+def occupy() -> None:
+    """Opens the standard streams that the process was started without.
+
+    Otherwise the next file to be opened, a database for example, would get the number of the stream, and what is
+    printed would go into that file. What is written to standard output then fails, as it would to any closed file;
+    messages to standard error are lost.
+    """
+    for number, flags in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, flags), True)  # the lowest number that is free
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            stream = open(number, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+
+
+def say(message: str) -> None:
+    """Prints a line on standard error; nobody may be there to read it."""
+    with suppress(OSError):
+        click.echo(message, err=True)
+
+
+def output_is_lost() -> bool:
+    """Whether standard output cannot be written, which an empty line shows; the rest of it then goes nowhere."""
+    try:
+        click.echo()
+    except OSError:
+        # The interpreter flushes it once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
