@@ -185,8 +185,8 @@ class Gate(Options):
         | Annotated[list[AccuracyGate], Field(min_length=1), Tag("arm:several")],
         Discriminator(_one_or_several),
     ] = Field(description="A metric with its bounds, or a list of them.")
-    latency: LatencyGate = LatencyGate()
-    size: SizeGate = SizeGate()
+    latency: LatencyGate = LatencyGate.model_construct()
+    size: SizeGate = SizeGate.model_construct()
 
     @model_validator(mode="after")
     def _has_limits(self) -> Gate:

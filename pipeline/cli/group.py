@@ -25,6 +25,9 @@ from pipeline.base.texts import printable
 from pipeline.cli.options import wants_json
 from pipeline.config.problem import InvalidInput, Problem
 
+# pydantic would look through the metadata of every installed package for plugins of its own.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
 # Name → where the command is, and its help in one line: reading it from the commands would import them all.
 COMMANDS = {
     "init": ("pipeline.cli.init:init", "Make a new project that runs as it is."),

@@ -106,9 +106,9 @@ class Config(Options):
         description="How the best of the passing candidates is chosen.",
     )
     push: Push
-    run: Run = Run()
+    run: Run = Run.model_construct()
     kubeflow: KubeflowOptions = Field(
-        default=KubeflowOptions(), description="Settings of the cluster for `paredown compile`."
+        default=KubeflowOptions.model_construct(), description="Settings of the cluster for `paredown compile`."
     )
 
     @property

@@ -134,7 +134,7 @@ class Training(Options):
     steps: int | None = Field(default=None, ge=1, description="Steps of the optimizer, in place of epochs.")
     batch_size: int = Field(default=128, ge=1, description="Examples per training step.")
     learning_rate_schedule: LearningRateSchedule = Field(
-        default=LearningRateSchedule(),
+        default=LearningRateSchedule.model_construct(),
         description="How the learning rate changes while training, e.g. {kind: cosine, warmup: 0.1}.",
     )
     early_stopping: EarlyStopping | None = Field(
