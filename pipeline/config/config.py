@@ -108,7 +108,8 @@ class Config(Options):
     push: Push
     run: Run = Run.model_construct()
     kubeflow: KubeflowOptions = Field(
-        default=KubeflowOptions.model_construct(), description="Settings of the cluster for `paredown compile`."
+        default=KubeflowOptions.model_construct(),
+        description="Settings of the cluster for `paredown compile`.",
     )
 
     @property

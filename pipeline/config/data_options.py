@@ -144,7 +144,9 @@ class Data(Options):
         "with a header; parquet: Apache Parquet; images: PNG and JPEG files, one folder per class.",
     )
     path: str = Field(min_length=1, description="Folder of the files, relative to the working directory.")
-    splits: Splits = Field(default=Splits.model_construct(), description="Which files belong to which split.")
+    splits: Splits = Field(
+        default=Splits.model_construct(), description="Which files belong to which split."
+    )
     range: Range | None = Field(
         default=None,
         description="With {SPAN} or a date in the patterns: which spans are read. Default: the latest one.",
@@ -168,7 +170,8 @@ class Data(Options):
     )
 
     validation: Validation = Field(
-        default=Validation.model_construct(), description="Limits on the data; if they are not met, nothing is trained."
+        default=Validation.model_construct(),
+        description="Limits on the data; if they are not met, nothing is trained.",
     )
 
     @model_validator(mode="before")

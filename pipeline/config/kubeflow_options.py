@@ -185,7 +185,9 @@ class KubeflowOptions(Options):
         "the run's parameter push_directory.",
     )
     volumes: list[Volume] = Field(default=[], description="Volumes that all tasks mount. Not on Vertex AI.")
-    defaults: NodeOptions = Field(default=NodeOptions.model_construct(), description="Options of all nodes.")
+    defaults: NodeOptions = Field(
+        default=NodeOptions.model_construct(), description="Options of all nodes."
+    )
     nodes: dict[str, NodeOptions] = Field(
         default={},
         description="Options of some nodes, by node id (`paredown plan` lists them), technique, or pattern such as "

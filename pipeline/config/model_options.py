@@ -37,7 +37,9 @@ class ModelSection(Options):
         "build_model in it.",
     )
     hparams: dict[str, Any] = Field(default={}, description="Passed to build_model and build_student.")
-    train: TrainOptions = Field(default=TrainOptions.model_construct(), description="Training of the baseline.")
+    train: TrainOptions = Field(
+        default=TrainOptions.model_construct(), description="Training of the baseline."
+    )
     imported: (
         Annotated[ImportOptions, BeforeValidator(path_alone, json_schema_input_type=str | ImportOptions)]
         | None
