@@ -9,8 +9,9 @@ from pathlib import Path
 
 from components.common.base.near_names import closest
 from components.common.base.texts import listed
+from pipeline.base.texts import excerpt
 from pipeline.checks import image_folders
-from pipeline.checks.paths import pattern_in_name
+from pipeline.checks.paths import unusable
 from pipeline.config.data_options import Data
 from pipeline.config.problem import Location, Problem
 from pipeline.plan import data_files
@@ -35,10 +36,12 @@ def check(data: Data) -> list[Problem]:
 
 def _fault_of_folder(path: str) -> str:
     folder = Path(path)
-    if fault := pattern_in_name(folder):
-        return fault
+    if fault := unusable(path):
+        return f"{fault}; write the path of a folder"
     if not os.path.isdir(folder):
         return _no_folder(path)
+    if not data_files.may_read(folder):
+        return f"{path} cannot be read; run chmod, or write another folder"
     return "" if _files_below(folder) else f"{path} holds no files; write the folder of the examples"
 
 
@@ -49,7 +52,7 @@ def _check_splits(data: Data, patterns: dict[str, str]) -> Iterator[Problem]:
         try:
             found[split] = split_files(folder, pattern)
         except ValueError as error:
-            yield Problem(f"{pattern!r} {error}", _at(split))
+            yield Problem(f"{excerpt(repr(pattern))} {error}", _at(split))
             continue
         for fault in _faults_of_files(data.path, split, pattern, found[split]):
             yield Problem(f"{pattern!r} {fault}", _at(split))
@@ -60,16 +63,24 @@ def _check_splits(data: Data, patterns: dict[str, str]) -> Iterator[Problem]:
             f"{_names(shared, folder)}; accuracy on trained examples means nothing, so narrow one of the patterns",
             ("data", "splits", "eval"),
         )
-    if data.format == "images":
+    if data.format == "images" and not any(
+        data_files.unreadable(folder, patterns[split]) for split in found
+    ):
         matched = {split: paths for split, paths in found.items() if paths}
         yield from image_folders.check(data, patterns, matched)
 
 
 def _faults_of_files(path: str, split: str, pattern: str, files: list[Path]) -> Iterator[str]:
     folder = Path(path)
-    broken = data_files.broken_links(folder, pattern)
+    broken, special = data_files.unread_matches(folder, pattern)
     if broken:
         yield f"matches links to files that do not exist: {_names(broken, folder)}; remove or fix them"
+    if special:
+        yield f"matches what is not a file or folder (a FIFO or device): {_names(special, folder)}; remove it"
+    closed = _closed(folder, pattern, files)
+    if closed:
+        yield f"reaches files or folders that cannot be read: {_names(closed, folder)}; run chmod, or exclude them"
+        return
     empty = [file for file in files if not file.stat().st_size]
     if not files:
         which = "" if split == HASHED_SPLIT else f"{split} "
@@ -79,6 +90,12 @@ def _faults_of_files(path: str, split: str, pattern: str, files: list[Path]) -> 
         )
     elif empty:
         yield f"matches files of 0 bytes: {_names(empty, folder)}; remove or replace them"
+
+
+def _closed(folder: Path, pattern: str, files: list[Path]) -> list[Path]:
+    """Matched files, and folders on the way to them, that may not be read."""
+    unread = [file for file in files if not data_files.may_read(file)]
+    return data_files.closed_folders(folder, pattern) + unread
 
 
 def _at(split: str) -> Location:

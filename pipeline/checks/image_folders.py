@@ -178,7 +178,7 @@ def _at(split: str) -> Location:
 
 
 def _is_image(path: Path) -> bool:
-    if not path.is_file():  # for example a broken link
+    if not path.is_file() or not data_files.may_read(path):  # for example a broken link
         return False
     with path.open("rb") as file:
         return file.read(8).startswith(_SIGNATURES)

@@ -23,6 +23,7 @@ from pipeline.config.yaml_text import (
 )
 
 _SHOWN = 60  # characters of a value in a message
+_NUL = "has a NUL character, which no name or path can have; remove it"
 
 
 def read(path: Path) -> Mapping:
@@ -139,6 +140,8 @@ class _Copy:
             raise ConfigError([Problem(f"is nested deeper than {DEEPEST} levels", at)])
         if isinstance(value, dict):
             for key in value:
+                if isinstance(key, str) and "\0" in key:
+                    self.problems.append(Problem(_NUL, (*at, key)))
                 # Elsewhere pydantic checks keys.
                 if not isinstance(key, str) and schema.takes_anything(at):
                     self.problems.append(Problem(f"the key {key!r} is not text; quote it", (*at, key)))
@@ -151,4 +154,6 @@ class _Copy:
         if isinstance(value, Unusable):
             self.problems.append(Problem(value.why, at))
             return None
+        if isinstance(value, str) and "\0" in value:
+            self.problems.append(Problem(_NUL, at))
         return value

@@ -14,6 +14,9 @@ from pipeline.plan.spans import Span
 # The input split of ExampleGen that a hash divides into `train` and `eval`.
 HASHED_SPLIT = "all"
 
+_MOST_LEVELS = 50
+_LONGEST_NAME = 255  # bytes, on Linux
+
 
 def split_files(folder: str | Path, pattern: str) -> list[Path]:
     """Files of a split, sorted: what `pattern` matches below `folder`, as ExampleGen does it.
@@ -28,12 +31,47 @@ def split_files(folder: str | Path, pattern: str) -> list[Path]:
     if "**" in pattern:
         # For ExampleGen's driver it is `*`, for Apache Beam any depth of folders.
         raise ValueError("has '**', which TFX does not match consistently; write '*' for each level")
+    if "\\" in pattern:
+        raise ValueError(
+            "has '\\', which TFX reads as an escape; rename the files, or write '?' for the character"
+        )
+    parts = Path(pattern).parts
+    if len(parts) > _MOST_LEVELS or max(len(os.fsencode(part)) for part in parts) > _LONGEST_NAME:
+        raise ValueError(
+            f"is not a pattern that files can match: it has more than {_MOST_LEVELS} levels, or a name of more than "
+            f"{_LONGEST_NAME} bytes"
+        )
     return sorted(path for path in Path(folder).glob(pattern) if os.path.isfile(path))
 
 
-def broken_links(folder: str | Path, pattern: str) -> list[Path]:
-    """Broken links that a pattern matches, sorted: TFX would treat them as files."""
-    return sorted(path for path in Path(folder).glob(pattern) if path.is_symlink() and not path.exists())
+def unread_matches(folder: str | Path, pattern: str) -> tuple[list[Path], list[Path]]:
+    """What a pattern matches beside files and folders.
+
+    Returns:
+        Broken links, which TFX would treat as files; and FIFOs, devices and sockets, which would be waited for; both
+        sorted.
+    """
+    others = sorted(p for p in Path(folder).glob(pattern) if not os.path.isfile(p) and not os.path.isdir(p))
+    links = [path for path in others if not os.path.exists(path)]
+    return links, [path for path in others if path not in links]
+
+
+def closed_folders(folder: str | Path, pattern: str) -> list[Path]:
+    """Folders on the way to a pattern's files that may not be read, sorted; what is in them is not matched."""
+    parts = Path(pattern).parts
+    levels = [os.path.join(*parts[:depth]) for depth in range(1, len(parts))]
+    return sorted(
+        path
+        for level in levels
+        for path in Path(folder).glob(level)
+        if path.is_dir() and not may_read(path)
+    )
+
+
+def may_read(path: str | Path) -> bool:
+    """Whether this process may read a file, or list and enter a folder."""
+    mode = os.R_OK | os.X_OK if os.path.isdir(path) else os.R_OK
+    return os.access(path, mode, effective_ids=True)
 
 
 def written_patterns(data: Data) -> dict[str, str]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from pathlib import Path
+
 import pytest
 
+from pipeline.checks import data_folder
 from pipeline.plan.data_files import split_files
 from tests.pipeline.checks.unread import CONFIG, checked, refusal
-from tests.project import changed
+from tests.project import Project, changed
 
 
 @pytest.mark.parametrize(
@@ -44,7 +49,7 @@ from tests.project import changed
             "path: data",
             f"path: {'d' * 300}  # here",
             "data.path",
-            "there is no folder ddd",
+            "d" * 57 + "... is a name of 300 bytes, and 255 are possible; write the path of a folder",
             id="folder whose name is too long",
         ),
         pytest.param(
@@ -182,3 +187,67 @@ def test_split_files_are_those_that_tfx_matches(tmp_path, pattern, names):
     found = split_files(tmp_path, pattern)
 
     assert [str(path.relative_to(tmp_path)) for path in found] == names
+
+
+@pytest.mark.parametrize("name", ["data/train-2.tfrecord", "data/test-1.tfrecord"])
+def test_a_fifo_among_data_is_refused(unread, name):
+    os.mkfifo(unread.root / name)
+    problem = unread.refusal()
+    assert problem.key() == f"data.splits.{'train' if 'train' in name else 'eval'}"
+    assert problem.message.endswith(
+        f"matches what is not a file or folder (a FIFO or device): {name[5:]}; remove it"
+    )
+
+
+def test_links_that_lead_to_themselves_are_refused(unread):
+    (unread.root / "data/train-2.tfrecord").symlink_to("train-2.tfrecord")
+    (unread.root / "data/loop").symlink_to(".")
+    problem = unread.refusal()
+    assert "matches links to files that do not exist: train-2.tfrecord" in problem.message
+    assert "there is no folder x" in unread.refusal("data.path=x", "run.seed=1").message
+    (unread.root / "x").symlink_to("x")
+    assert unread.refusal("data.path=x").key() == "data.path"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("x" * 300, "it has more than 50 levels, or a name of more than 255 bytes"),
+        ("x/" * 2000 + "*", "it has more than 50 levels, or a name of more than 255 bytes"),
+        ("{SPAN}" + "x" * 300, "data.splits.train"),
+        ("train\\*", "has '\\', which TFX reads as an escape"),
+    ],
+)
+def test_a_pattern_that_nothing_can_match_is_refused(unread, pattern, message):
+    problems = unread.checked(f"data.splits={{train: {pattern!r}, eval: {pattern!r}}}")
+    assert message in str(problems[0]) and problems[0].key() == "data.splits.train"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs to become another user")
+@pytest.mark.parametrize("form", ["tfrecord", "images"])
+@pytest.mark.parametrize("closed", ["train/a/1.png", "train/a", "train", ""])
+def test_what_cannot_be_read_is_named(monkeypatch, form, closed):
+    with tempfile.TemporaryDirectory() as name:
+        project = Project(Path(name), monkeypatch)
+        project.root.chmod(0o755)
+        for file in ("train/a/1.png", "train/b/1.png", "eval/a/1.png", "eval/b/1.png"):
+            project.write(f"data/{file}", b"\x89PNG\r\n\x1a\n")
+        size = ", image: {size: [2, 2]}"
+        patterns = "splits: {train: 'train/*/*', eval: 'eval/*/*'}"
+        project.write_config(
+            data=f"{{path: data, format: {form}, {patterns}, label: label{size if form == 'images' else ''}}}"
+        )
+        file = project.load()
+        (project.root / "data" / closed).chmod(0)
+        os.seteuid(65534)
+        try:
+            found = data_folder.check(file.config.data)
+        finally:
+            os.seteuid(0)
+            monkeypatch.undo()
+    told = "\n".join(map(str, found))
+    if closed:
+        assert f"'train/*/*' reaches files or folders that cannot be read: {closed}; run chmod" in told
+        assert found[0].key() == "data.splits.train"
+    else:
+        assert found[0].key() == "data.path" and "data cannot be read" in told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -57,14 +58,15 @@ def test_a_root_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs to become another user")
-def test_a_lock_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "run.lock").write_text("")
-    (tmp_path / "run.lock").chmod(0)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    os.seteuid(65534)
-    try:
-        with pytest.raises(LockError, match="Permission denied"), lock.hold(tmp_path):
-            pass
-    finally:
-        os.seteuid(0)
+def test_a_lock_that_cannot_be_read_is_refused() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        root.chmod(0o755)
+        (root / "run.lock").touch()
+        (root / "run.lock").chmod(0)
+        os.seteuid(65534)
+        try:
+            with pytest.raises(LockError, match="Permission denied"), lock.hold(root):
+                pass
+        finally:
+            os.seteuid(0)
