@@ -64,7 +64,7 @@ def _check_splits(data: Data, patterns: dict[str, str]) -> Iterator[Problem]:
             ("data", "splits", "eval"),
         )
     if data.format == "images" and not any(
-        data_files.unreadable(folder, patterns[split]) for split in found
+        _closed(folder, patterns[split], files) for split, files in found.items()
     ):
         matched = {split: paths for split, paths in found.items() if paths}
         yield from image_folders.check(data, patterns, matched)
