@@ -314,7 +314,7 @@ def test_plan_names_what_an_edit_reruns(
 
 def test_comments_docstrings_and_layout_rerun_nothing(untouched: Project) -> None:
     untouched.edit("components/distiller/executor.py", '"""Knowledge distillation."""', '"""Distills."""')
-    untouched.edit("components/common/training/training.py", "import math\n", "import math  # edited\n")
+    untouched.edit("components/common/training/fitting.py", "import math\n", "import math  # edited\n")
     untouched.edit("model.py", "layers.Dense(10,", "layers.Dense(10, ")
     assert untouched.would_run() == set()
 
