@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from components.common.base.metric_facts import NO_QUALITY
 from components.common.base.near_names import nearest
 from components.evaluator.params import AccuracyGate, Gate
 from components.selector.params import named_by
-from pipeline.checks import tfma_metrics
+from pipeline.checks import gate_limits, tfma_metrics
 from pipeline.config.config import Config
 from pipeline.config.problem import Location, Problem
 
@@ -30,6 +31,7 @@ def check(config: Config) -> list[Problem]:
         *_check_outputs(config, gates),
         *_check_selection(config, [figure for _, figure in gates]),
         *(problem for at, figure in gates for problem in _check_metric(at, figure)),
+        *gate_limits.check(config.gate, gates),
     ]
 
 
@@ -93,11 +95,18 @@ def _check_selection(config: Config, figures: list[AccuracyGate]) -> Iterator[Pr
 def _check_metric(at: Location, figure: AccuracyGate) -> Iterator[Problem]:
     takes = tfma_metrics.arguments(figure.metric)
     if takes is None:
-        known = tfma_metrics.known_metrics()
+        known = tfma_metrics.known_metrics() - NO_QUALITY.keys()
         fix = nearest(figure.metric, known) or f"; see {tfma_metrics.DOCUMENTATION}"
         if known:  # else the source of TFMA is not where it was, and no name can be refused
             message = f"{figure.metric!r} is not a metric of TFMA or tf_keras that gives one number{fix}"
             yield Problem(message, (*at, "metric"))
+        return
+    if figure.metric in NO_QUALITY:
+        yield Problem(
+            f"{figure.metric} {NO_QUALITY[figure.metric]}; write a metric of quality, e.g. "
+            "SparseCategoricalAccuracy, AUC or MeanAbsoluteError",
+            (*at, "metric"),
+        )
         return
     if not figure.direction_is_known():
         yield Problem(

@@ -83,3 +83,9 @@ def _output_mistakes(
             wrong = output.metric_misfit(figure.metric, width)
             if wrong is not None:
                 yield Problem(wrong, (*place, "metric"))
+                continue
+            argument = output.config_misfit(figure.metric, figure.config)
+            if argument is not None:
+                name, wrong = argument
+                at = (*place, "config", name) if name in figure.config else (*place, "metric")
+                yield Problem(f"{name} {wrong}", at)

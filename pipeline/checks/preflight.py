@@ -24,7 +24,8 @@ def check(file: ConfigFile, plan: Plan, cached: set[str]) -> list[Problem]:
     Args:
         file: The config.
         plan: Made from it.
-        cached: Ids of nodes that will not run; what only they depend on was checked when they ran.
+        cached: Ids of nodes that will not run. Records that only they read, and steps of candidates that are
+            made, are not checked again; the config itself always is.
 
     Returns:
         A problem for each mistake.
@@ -36,10 +37,9 @@ def check(file: ConfigFile, plan: Plan, cached: set[str]) -> list[Problem]:
     if any(node.trains and node.id not in cached for node in plan.nodes):
         problems += distribution_checks.check_machine(config)
     new = [name for name, node in plan.models.items() if node not in cached]
-    if new:
-        problems += _check_models(around, plan, new)[1]
-    if any(node.id.endswith("-evaluate") and node.id not in cached for node in plan.nodes):
-        problems += _check_metrics(config)
+    # A limit, a metric or a label can be new though every model is cached: the outputs are always checked.
+    problems += _check_models(around, plan, new)[1]
+    problems += _check_metrics(config)
     return file.located(problems)
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 
-# Names of TFMA's and tf_keras's metrics; what neither matches has no known direction.
+from components.common.base.metric_facts import METRICS
+
+_BY_NAME = {name.lower(): facts.higher_is_better for name, facts in METRICS.items()}
+# Names of metrics in Keras's logs and of users' own; what neither matches has no known direction.
 _LOWER_IS_BETTER = re.compile(
-    r"error|loss|entropy|divergence|distance|false|hinge|poisson|missrate|fallout|^f[np]r?$|"
-    r"negativelikelihood|minlabelposition|flip|difference|logcosh|(mae|mse|mape|msle|rmse)$"
+    r"error|loss|entropy|divergence|distance|hinge|poisson|logcosh|false(positives|negatives)|"
+    r"(mae|mse|mape|msle|rmse)$"
 )
 _HIGHER_IS_BETTER = re.compile(
-    r"accuracy|acc$|auc|precision|recall|sensitivity|specificity|^t[np]r?$|^pp?v$|^npv$|true|iou|cosine|"
-    r"r2|ndcg|f1|fbeta|matthews|markedness|informedness|prevalencethreshold|positivelikelihood|"
-    r"averageprecision|coefficient|squaredpearson|jaccard|balanced|threatscore|oddsratio"
+    r"accuracy|acc$|auc|precision|recall|sensitivity|specificity|true(positives|negatives)|iou|cosine|r2|f1|fbeta"
 )
 
 
@@ -26,6 +27,8 @@ def higher_is_better(metric: str) -> bool | None:
         None if the name does not say.
     """
     name = metric.lower().replace("_", "")
+    if name in _BY_NAME:
+        return _BY_NAME[name]
     if _LOWER_IS_BETTER.search(name):
         return False
     return True if _HIGHER_IS_BETTER.search(name) else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import tf_keras
 
 from components.common.base.layer_names import plain_name
+from components.common.base.metric_facts import METRICS, Takes
 from components.common.data.losses import MULTICLASS, MULTILABEL, REGRESSION, TASKS, keras_function
 
 PROBABILITIES = {"softmax": MULTICLASS, "sigmoid": MULTILABEL}
@@ -18,28 +18,10 @@ PROBABILITIES = {"softmax": MULTICLASS, "sigmoid": MULTILABEL}
 _PASSING = ("Reshape", "Flatten", "Permute", "Dropout")
 
 _SPARSE_LOSS = "sparse_categorical_crossentropy"
-_INDEX_METRICS = (
-    "SparseCategoricalAccuracy",
-    "SparseTopKCategoricalAccuracy",
-    "SparseCategoricalCrossentropy",
-)
-_ONE_HOT_METRICS = ("CategoricalAccuracy", "TopKCategoricalAccuracy", "CategoricalCrossentropy")
-# Keras broadcasts these: a label of one value would be held against each of ten outputs.
-_VALUE_METRICS = (
-    "BinaryAccuracy",
-    "BinaryCrossentropy",
-    "MeanSquaredError",
-    "RootMeanSquaredError",
-    "MeanAbsoluteError",
-    "MeanAbsolutePercentageError",
-    "MeanSquaredLogarithmicError",
-    "LogCoshError",
-    "CosineSimilarity",
-)
-_OF_CLASSES = re.compile(
-    r"Accuracy|AUC|Precision|Recall|Sensitivity|Specificity|Positive|Negative|Entropy|entropy|IoU|F1|Hinge|"
-    r"FBeta|Matthews|MissRate|Fallout|Threat|Informedness|Markedness|Prevalence|Likelihood|Odds"
-)
+# Metric of the k most probable classes → its default k.
+TOP_K_METRICS = {"SparseTopKCategoricalAccuracy": 5, "TopKCategoricalAccuracy": 5}
+# What compares value by value; Keras broadcasts: a label of one value would be held against each of ten outputs.
+_BY_VALUE = (Takes.ONE_HOT, Takes.PROBABILITIES, Takes.VALUES)
 
 
 @dataclass(frozen=True)
@@ -113,29 +95,57 @@ class OutputKind:
             metric: Class name.
             width: Number of the label's values in an example; None if it is not known.
         """
-        if self.is_regression and _OF_CLASSES.search(metric):
+        takes = METRICS[metric].takes if metric in METRICS else Takes.OTHER
+        if self.is_regression and takes not in (Takes.VALUES, Takes.OTHER):
             return (
                 f"{metric} counts classes, and output {self.name!r} is a regression, compiled with {self.loss}; "
                 "write MeanSquaredError, MeanAbsoluteError or another metric of errors"
             )
         units = self.shape[-1] if self.shape else None
-        if metric in _INDEX_METRICS and units == 1:
+        if takes in (Takes.INDEX, Takes.ONE_HOT) and units == 1:
             return (
                 f"{metric} looks for the largest of several values, and output {self.name!r} has one, so that it "
                 "would always find class 0; write BinaryAccuracy or AUC"
             )
+        if self.loss == _SPARSE_LOSS and width is None:
+            width = 1  # the loss takes the index of a class
         if width is None or units is None or len(self.shape) != 1:
             return None
-        if metric in _INDEX_METRICS and width != 1:
+        if takes is Takes.INDEX and width != 1:
             return (
                 f"{metric} takes the index of a class, and the label of output {self.name!r} has {width} values; "
                 "write CategoricalAccuracy, or BinaryAccuracy if several classes can hold at once"
             )
-        if metric in (*_ONE_HOT_METRICS, *_VALUE_METRICS) and width != units:
+        if takes in _BY_VALUE and width != units:
             return (
                 f"{metric} compares value by value, and output {self.name!r} has {units} for a label of "
                 f"{_values(width)}; write SparseCategoricalAccuracy"
             )
+        return None
+
+    def config_misfit(self, metric: str, config: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Which argument of a metric does not fit the number of classes.
+
+        Args:
+            metric: Class name.
+            config: Arguments of its constructor.
+
+        Returns:
+            The argument and what is wrong with it; None if all fit.
+        """
+        units = self.shape[-1] if self.shape else None
+        if units is None:
+            return None
+        name = "k" if metric in TOP_K_METRICS else "top_k"
+        k = config.get(name, TOP_K_METRICS.get(metric))
+        if isinstance(k, int) and k >= units:
+            return name, (
+                f"is {k} for {metric}, and output {self.name!r} has {_values(units)}: the right class would always "
+                f"be among them; write {name}: {max(1, min(k, units) // 2)}"
+            )
+        index = config.get("class_id")
+        if isinstance(index, int) and not 0 <= index < units:
+            return "class_id", f"is {index}, and output {self.name!r} has classes 0 to {units - 1}"
         return None
 
 

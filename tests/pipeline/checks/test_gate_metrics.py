@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
-from components.evaluator.params import AccuracyGate
+from components.common.base.metric_facts import NO_QUALITY
+from components.evaluator.params import AccuracyGate, Gate
+from pipeline.checks import gate_metrics
 from pipeline.checks.config_checks import check
 from pipeline.checks.tfma_metrics import arguments, known_metrics
 from pipeline.config.config_file import load
+from pipeline.config.problem import Problem
 from tests.pipeline.checks.unread import CONFIG, checked, refusal
 from tests.project import changed
 
@@ -21,7 +25,7 @@ from tests.project import changed
     [
         ("SparseCategoricalAcuracy", "; did you mean 'SparseCategoricalAccuracy'?"),
         ("sparse_categorical_accuracy", "; did you mean 'SparseCategoricalAccuracy'?"),
-        ("accuracy", "; did you mean 'Accuracy'?"),
+        ("sparsecategoricalaccuracy", "; did you mean 'SparseCategoricalAccuracy'?"),
         ("Foo", "; see https://www.tensorflow.org/tfx/model_analysis/metrics"),
         ("MeanMetricWrapper", ""),
         ("CalibrationPlot", "; did you mean 'Calibration'?"),
@@ -138,38 +142,118 @@ def test_known_metrics_are_those_that_tfma_resolves():
     assert len(known) > 100
 
 
+# Written down from the definitions in TFMA and tf_keras; of all others, a higher value is better.
+LOWER_IS_BETTER = """
+    BinaryCrossEntropy BinaryCrossentropy CategoricalCrossEntropy CategoricalCrossentropy CategoricalHinge FN
+    FNR FP FPR FallOut FalseDiscoveryRate FalseNegatives FalseOmissionRate FalsePositives Hinge KLDivergence
+    LogCoshError MeanAbsoluteError MeanAbsolutePercentageError MeanRelativeError MeanSquaredError
+    MeanSquaredLogarithmicError MinLabelPosition MissRate NegativeLikelihoodRatio Poisson PrevalenceThreshold
+    RootMeanSquaredError SparseCategoricalCrossentropy SquaredHinge BooleanFlipRates NegToNegFlipRate
+    NegToPosFlipRate PosToNegFlipRate PosToPosFlipRate SymmetricFlipRate SymmetricPredictionDifference
+"""
+HIGHER_IS_BETTER = """
+    AUC AUCPrecisionRecall BalancedAccuracy BinaryAccuracy BinaryIoU CategoricalAccuracy
+    CoefficientOfDiscrimination CosineSimilarity DiagnosticOddsRatio F1Score FBetaScore FowlkesMallowsIndex
+    Informedness IoU Markedness MatthewsCorrelationCoefficient MeanIoU ModelCosineSimilarity NDCG NPV
+    NegativePredictiveValue OneHotIoU OneHotMeanIoU PPV PositiveLikelihoodRatio Precision PrecisionAtRecall
+    R2Score Recall RecallAtFalsePositiveRate RecallAtPrecision RelativeCoefficientOfDiscrimination
+    SensitivityAtSpecificity SparseCategoricalAccuracy SparseTopKCategoricalAccuracy Specificity
+    SpecificityAtSensitivity SquaredPearsonCorrelation TN TNR TP TPR ThreatScore TopKCategoricalAccuracy
+    TrueNegatives TruePositives
+"""
+
+
+def test_the_direction_of_every_metric_that_the_gate_accepts_is_known() -> None:
+    directions = dict.fromkeys(LOWER_IS_BETTER.split(), False) | dict.fromkeys(
+        HIGHER_IS_BETTER.split(), True
+    )
+    assert known_metrics() - NO_QUALITY.keys() == directions.keys() | {"Calibration"}
+    for metric, ascending in directions.items():
+        gate = AccuracyGate(metric=metric)
+        assert gate.direction_is_known(), metric
+        assert gate.ascending() is ascending, metric
+    assert not AccuracyGate(metric="Calibration").direction_is_known()
+    assert AccuracyGate(metric="Calibration", higher_is_better=True).ascending()
+
+
+@pytest.mark.parametrize("metric", sorted(NO_QUALITY))
+def test_a_metric_that_is_no_quality_is_refused(metric: str) -> None:
+    (problem,) = _mistakes({"accuracy": {"metric": metric, "higher_is_better": True, "min": 0.5}})
+    assert problem.location == ("gate", "accuracy", "metric")
+    assert NO_QUALITY[metric] in problem.message
+
+
 @pytest.mark.parametrize(
-    ("metric", "ascending"),
+    ("section", "limits", "key", "part"),
     [
-        ("SparseCategoricalAccuracy", True),
-        ("AUC", True),
-        ("Precision", True),
-        ("TNR", True),
-        ("MeanSquaredError", False),
-        ("BinaryCrossentropy", False),
-        ("FNR", False),
-        ("FP", False),
-        ("FalseOmissionRate", False),
-        ("MissRate", False),
-        ("CategoricalHinge", False),
-        ("KLDivergence", False),
-        ("ExampleCount", None),
-        ("Prevalence", None),
-        ("MeanPrediction", None),
+        ("accuracy", {"metric": "AUC", "max_drop": None}, "max_drop", "has no value"),
+        ("accuracy", {"metric": "AUC", "max_drop": 2}, "max_drop", "every candidate would meet max_drop: 2"),
+        ("accuracy", {"metric": "AUC", "max_drop": 1}, "max_drop", "every candidate would meet"),
+        ("accuracy", {"metric": "MatthewsCorrelationCoefficient", "max_drop": 2}, "max_drop", "every candidate"),
+        ("accuracy", {"metric": "AUC", "max_drop": -0.1}, "max_drop", "a drop is not negative"),
+        ("accuracy", {"metric": "AUC", "max_ratio": 1.1}, "max_ratio", "write max_drop or min"),
+        ("accuracy", {"metric": "AUC", "min": 98}, "min", "between 0 and 1, so no candidate could meet min: 98"),
+        ("accuracy", {"metric": "AUC", "min": -1}, "min", "every candidate would meet min: -1"),
+        ("accuracy", {"metric": "AUC", "min": 0}, "min", "every candidate would meet min: 0"),
+        ("accuracy", {"metric": "AUC", "min": 0.5}, "min", "a constant prediction has a AUC of 0.5"),
+        ("accuracy", {"metric": "BalancedAccuracy", "min": 0.4}, "min", "a constant prediction"),
+        ("accuracy", {"metric": "R2Score", "min": 1.5}, "min", "at most 1, so no candidate"),
+        ("accuracy", {"metric": "AUC", "max": 0.9}, "max", "write min or max_drop"),
+        ("accuracy", {"metric": "FPR", "max": 1}, "max", "every candidate would meet max: 1"),
+        ("accuracy", {"metric": "PrevalenceThreshold", "max_drop": 1}, "max_drop", "every candidate"),
+        ("accuracy", {"metric": "MeanSquaredError", "max": -1}, "max", "0 or more, so no candidate"),
+        ("accuracy", {"metric": "MeanSquaredError", "min": 0.1}, "min", "write max or max_drop"),
+        (
+            "accuracy", {"metric": "MeanSquaredError", "max": 1, "higher_is_better": True}, "higher_is_better",
+            "a lower MeanSquaredError is better",
+        ),
+        (
+            "accuracy", {"metric": "AUC", "min": 0.9, "slices": [{"by": "x", "min": 1.2}]}, "slices.0.min",
+            "no candidate could meet min: 1.2",
+        ),
+        ("size", {"max": 0}, "max", "no candidate could meet max: 0"),
+        ("size", {"min": 10}, "min", "write max or max_drop"),
+        ("latency", {"max": -1}, "max", "no candidate could meet"),
+        ("latency", {"max_drop": -1}, "max_drop", "a drop is not negative"),
+        ("latency", {"max_ratio": None}, "max_ratio", "has no value"),
+    ],
+)  # fmt: skip
+def test_a_limit_that_judges_nothing_is_refused(
+    section: str, limits: dict[str, Any], key: str, part: str
+) -> None:
+    (problem,) = _mistakes({"accuracy": {"metric": "AUC", "min": 0.9}, section: limits} | {
+        "size" if section != "size" else "latency": {"max_ratio": 2.0}
+    })  # fmt: skip
+    assert ".".join(map(str, problem.location)) == f"gate.{section}.{key}"
+    assert part in problem.message
+
+
+@pytest.mark.parametrize(
+    "accuracy",
+    [
+        {"metric": "AUC", "min": 0.51},
+        {"metric": "AUC", "config": {"curve": "PR"}, "min": 0.2},
+        {"metric": "AUC", "max_drop": 0},
+        {"metric": "AUC", "min": 0.9, "max": 0.99},
+        {"metric": "MatthewsCorrelationCoefficient", "max_drop": 1.5},
+        {"metric": "MeanSquaredError", "max_ratio": 1.1, "max_drop": 3},
+        {"metric": "FPR", "max": 0},
+        {"metric": "Calibration", "higher_is_better": True, "min": 0.9, "max": 1.1},
+        {"metric": "Poisson", "max": -2},
     ],
 )
-def test_which_way_a_metric_is_better_is_known_or_has_to_be_written(
-    metric: str, ascending: bool | None
-) -> None:
+def test_a_limit_that_a_candidate_can_meet_and_miss_is_accepted(accuracy: dict[str, Any]) -> None:
+    assert _mistakes({"accuracy": accuracy, "size": {"max_ratio": 0.3}}) == []
 
-    gate = AccuracyGate(metric=metric)
-    assert gate.direction_is_known() is (ascending is not None)
-    assert gate.ascending() is bool(ascending)
-    assert AccuracyGate(metric=metric, higher_is_better=True).ascending()
+
+def _mistakes(gate: dict[str, Any]) -> list[Problem]:
+    """The mistakes in metrics and limits of a gate."""
+    config = load("configs/mnist/pipeline.yaml").config
+    return gate_metrics.check(config.model_copy(update={"gate": Gate.model_validate(gate)}))
 
 
 def test_a_metric_without_a_direction_is_refused(tmp_path):
-    file = load("configs/mnist/pipeline.yaml", ["gate.accuracy.metric=ExampleCount"])
+    file = load("configs/mnist/pipeline.yaml", ["gate.accuracy.metric=Calibration"])
     (problem,) = check(file)
     assert problem.key() == "gate.accuracy.metric"
     assert "write higher_is_better: true or higher_is_better: false" in problem.message

@@ -164,6 +164,49 @@ def test_what_is_cached_is_not_checked_again(project: Project) -> None:
     assert project.looked_at(cached=[node.id for node in project.plan().nodes]) == []
 
 
+@pytest.mark.parametrize(
+    "metric",
+    [
+        "BinaryCrossentropy", "BinaryCrossEntropy", "CategoricalCrossEntropy", "CategoricalHinge", "KLDivergence",
+        "Poisson", "MeanSquaredError", "Hinge",
+    ],
+)  # fmt: skip
+def test_a_metric_that_does_not_fit_the_labels_is_refused_though_all_is_cached(
+    project: Project, metric: str
+) -> None:
+    gate = f"gate.accuracy={{metric: {metric}, max_drop: 0.01}}"
+    cached = [node.id for node in project.plan(gate).nodes]
+    problem = project.problem(gate, cached=cached)
+    assert problem.key() == "gate.accuracy.metric"
+    assert problem.message.startswith(
+        f"{metric} compares value by value, and output 'last' has 3 for a label of one"
+    )
+
+
+@pytest.mark.parametrize(
+    ("metric", "config", "message"),
+    [
+        (
+            "SparseTopKCategoricalAccuracy",
+            "{k: 3}",
+            "k is 3 for SparseTopKCategoricalAccuracy, and output 'last'",
+        ),
+        (
+            "SparseTopKCategoricalAccuracy",
+            "{}",
+            "k is 5 for SparseTopKCategoricalAccuracy, and output 'last'",
+        ),
+        ("Precision", "{top_k: 4}", "top_k is 4 for Precision, and output 'last' has 3 values"),
+        ("Recall", "{class_id: 3}", "class_id is 3, and output 'last' has classes 0 to 2"),
+    ],
+)
+def test_the_top_k_of_all_classes_are_refused(
+    project: Project, metric: str, config: str, message: str
+) -> None:
+    problem = project.problem(f"gate.accuracy={{metric: {metric}, config: {config}, max_drop: 0.01}}")
+    assert problem.message.startswith(message)
+
+
 def test_a_new_candidate_is_checked_though_all_that_trains_is_cached(project: Project) -> None:
     cached = [node.id for node in project.plan().nodes]
     new = "candidates.new=[{prune: {sparsity: 0.5}}, {convert: {quantization: int8, sparse: true}}]"

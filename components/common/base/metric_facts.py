@@ -1,0 +1,141 @@
+"""What is known of each metric of TFMA and tf_keras: which way is better, its range, the labels it takes.
+
+The definitions are those of `tensorflow_model_analysis/metrics` and `tf_keras/src/metrics`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from enum import Enum
+
+
+class Takes(Enum):
+    """The labels and predictions that a metric compares."""
+
+    INDEX = "the index of a class, and a probability for each class"
+    ONE_HOT = "a label of one value for each class, and a probability for each class"
+    PROBABILITIES = "a label of 0 or 1 for each output, value by value"
+    VALUES = "a number for each output, value by value"
+    # TFMA's binary confusion matrices. It turns the index of a class into one label for each class.
+    CONFUSION = "classes, counted at thresholds"
+    OTHER = "something else"
+
+
+@dataclass(frozen=True)
+class MetricFacts:
+    """What is known of a metric.
+
+    Attributes:
+        higher_is_better: None if neither a high nor a low value is better.
+        low: The lowest value that it can have.
+        high: The highest.
+        takes: The labels and predictions that it compares.
+        constant: The value that a constant prediction has on any data; None if that depends on the data.
+        needs_both: Whether it is defined only if the data have both positives and negatives, though TFMA answers
+            with a number all the same.
+        zero_is_undefined: Whether 0 is also the answer if the metric is not defined on the data.
+    """
+
+    higher_is_better: bool | None
+    low: float = 0.0
+    high: float = 1.0
+    takes: Takes = Takes.CONFUSION
+    constant: float | None = None
+    needs_both: bool = False
+    zero_is_undefined: bool = False
+
+    @property
+    def best(self) -> float:
+        """The best value."""
+        return self.high if self.higher_is_better else self.low
+
+
+def _facts() -> dict[str, MetricFacts]:
+    higher, lower = MetricFacts(True), MetricFacts(False)
+    error = replace(lower, high=math.inf, takes=Takes.VALUES)
+    likelihood = replace(lower, high=math.inf, takes=Takes.PROBABILITIES)
+    curve = replace(higher, needs_both=True)
+    correlation = replace(higher, low=-1.0, constant=0.0)
+    signed_curve = replace(correlation, needs_both=True)
+    overlap = replace(higher, takes=Takes.PROBABILITIES, zero_is_undefined=True)
+    pair = replace(lower, takes=Takes.OTHER)
+    groups = (
+        ("SparseCategoricalAccuracy SparseTopKCategoricalAccuracy", replace(higher, takes=Takes.INDEX)),
+        ("SparseCategoricalCrossentropy", replace(likelihood, takes=Takes.INDEX)),
+        ("CategoricalAccuracy TopKCategoricalAccuracy", replace(higher, takes=Takes.ONE_HOT)),
+        (
+            "CategoricalCrossentropy CategoricalCrossEntropy CategoricalHinge KLDivergence",
+            replace(likelihood, takes=Takes.ONE_HOT),
+        ),
+        ("BinaryAccuracy", replace(higher, takes=Takes.PROBABILITIES)),
+        ("BinaryCrossentropy BinaryCrossEntropy Hinge SquaredHinge", likelihood),
+        ("BinaryIoU FBetaScore", overlap),
+        ("IoU MeanIoU OneHotIoU OneHotMeanIoU", replace(overlap, takes=Takes.ONE_HOT)),
+        (
+            "LogCoshError MeanAbsoluteError MeanAbsolutePercentageError MeanRelativeError MeanSquaredError "
+            "MeanSquaredLogarithmicError RootMeanSquaredError",
+            error,
+        ),
+        ("Poisson", replace(error, low=-math.inf)),
+        ("CosineSimilarity", replace(higher, low=-1.0, takes=Takes.VALUES, zero_is_undefined=True)),
+        # tf_keras answers 0 if the labels do not vary.
+        ("R2Score", replace(higher, low=-math.inf, takes=Takes.VALUES, zero_is_undefined=True)),
+        ("SquaredPearsonCorrelation", replace(higher, takes=Takes.VALUES)),
+        ("AUC", replace(curve, constant=0.5)),
+        ("AUCPrecisionRecall", curve),
+        (
+            "SensitivityAtSpecificity SpecificityAtSensitivity PrecisionAtRecall RecallAtFalsePositiveRate",
+            curve,
+        ),
+        # Keras and TFMA answer 0 if no threshold reaches the precision.
+        ("RecallAtPrecision", replace(curve, zero_is_undefined=True)),
+        ("BalancedAccuracy", replace(curve, constant=0.5)),
+        ("Informedness", signed_curve),
+        ("CoefficientOfDiscrimination", signed_curve),
+        ("Markedness MatthewsCorrelationCoefficient", correlation),
+        ("F1Score FowlkesMallowsIndex ThreatScore NPV NegativePredictiveValue PPV Precision", higher),
+        ("Recall TPR Specificity TNR", higher),
+        ("FallOut FalseDiscoveryRate FalseOmissionRate FNR FPR MissRate PrevalenceThreshold", lower),
+        ("DiagnosticOddsRatio PositiveLikelihoodRatio", replace(higher, high=math.inf, constant=1.0)),
+        ("RelativeCoefficientOfDiscrimination", replace(higher, high=math.inf, constant=1.0)),
+        ("NegativeLikelihoodRatio", replace(lower, high=math.inf, constant=1.0)),
+        ("TN TP TrueNegatives TruePositives", replace(higher, high=math.inf)),
+        ("FN FP FalseNegatives FalsePositives", replace(lower, high=math.inf)),
+        (
+            "BooleanFlipRates NegToNegFlipRate NegToPosFlipRate PosToNegFlipRate PosToPosFlipRate "
+            "SymmetricFlipRate",
+            pair,
+        ),
+        ("SymmetricPredictionDifference MinLabelPosition", replace(pair, high=math.inf)),
+        ("ModelCosineSimilarity", MetricFacts(True, -1.0, takes=Takes.OTHER)),
+        ("NDCG", MetricFacts(True, takes=Takes.OTHER)),
+        ("Calibration", MetricFacts(None, high=math.inf)),
+    )
+    return {name: facts for names, facts in groups for name in names.split()}
+
+
+METRICS = _facts()
+
+# Metrics → why a limit on one of them would not judge a model.
+_NO_QUALITY = (
+    (
+        "ExampleCount WeightedExampleCount MeanLabel Prevalence QueryStatistics",
+        "describes the data, not how good a model is",
+    ),
+    (
+        "MeanPrediction PredictedPositiveRate Mean",
+        "describes the predictions alone, whether they are right or wrong",
+    ),
+    ("ThresholdAtRecall", "is a threshold, which says nothing about how good a model is"),
+    ("MaxRecall", "calls every example positive, as a constant prediction does"),
+    ("Accuracy", "counts predictions that equal the label, and probabilities hardly ever do"),
+    (
+        "Bleu Rouge ExactMatch COCOAveragePrecision COCOAverageRecall COCOMeanAveragePrecision "
+        "COCOMeanAverageRecall ObjectDetectionMaxRecall ObjectDetectionPrecision ObjectDetectionPrecisionAtRecall "
+        "ObjectDetectionRecall ObjectDetectionThresholdAtRecall SemanticSegmentationFalsePositive "
+        "SemanticSegmentationTruePositive SetMatchPrecision SetMatchRecall",
+        "takes text, boxes or images, which the labels and outputs of a model here are not",
+    ),
+)
+NO_QUALITY = {name: reason for names, reason in _NO_QUALITY for name in names.split()}
