@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import os
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 
-from components.common.base import json_file, progress
+from components.common.base import file_hashes, json_file, progress
 from components.common.base.blessing import bless
 from components.common.base.errors import describe
 from components.common.base.interruption import Interrupted
@@ -93,8 +94,13 @@ def evaluate(
         The verdict, also written to verdict.json. A measurement that fails is a reason against the
         candidate, never an exception.
     """
+    files = {folder: file_hashes.model_digests(folder) for folder in (candidate, baseline)}
     evaluation = _Evaluation(candidate, baseline, examples, gate, output, seed, beam_args, raw_examples)
-    verdict = evaluation.verdict()
+    verdict = dataclasses.replace(evaluation.verdict(), judged=files[candidate])
+    for folder, before in files.items():
+        file_hashes.refuse_change(
+            folder, before, file_hashes.model_digests(folder), "it changed while it was judged; run again"
+        )
     verdict.write(os.path.join(output, VERDICT_FILE))
     return verdict
 
@@ -459,4 +465,6 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             ),
         )
         set_properties(evaluation, verdict.properties())
+        for artifact in (evaluation, blessing):
+            artifact.set_string_custom_property(file_hashes.JUDGED, file_hashes.as_property(verdict.judged))
         bless(blessing, verdict.blessed)

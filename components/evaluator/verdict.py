@@ -6,7 +6,9 @@ Imports neither TensorFlow nor TFX.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
 
 from components.common.base.document import Document
 from components.evaluator import verdict_upgrade
@@ -28,6 +30,8 @@ class Verdict(Document):
         judgements: Every limit.
         measured: The figures.
         failures: What could not be done at all; the first ones of `reasons`.
+        judged: Path of each of the candidate's model files, relative to its folder → its SHA-256; empty in documents of
+            older versions.
     """
 
     TITLE: ClassVar[str] = "verdict"
@@ -38,6 +42,9 @@ class Verdict(Document):
     judgements: tuple[Judgement, ...]
     measured: Measured = field(default_factory=Measured)
     failures: tuple[Failure, ...] = ()
+    judged: Annotated[dict[str, str], Field(exclude_if=lambda value: not value)] = field(
+        default_factory=dict
+    )
 
     @classmethod
     def upgraded(cls, values: dict[str, Any], version: int) -> dict[str, Any]:

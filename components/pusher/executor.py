@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from tfx.components.pusher import executor as tfx_executor
@@ -13,22 +15,28 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, proto_utils
 
 from components.common.base import file_hashes
+from components.common.base.errors import ParedownError
 from components.pusher import version_folder
 
 
-def push(model: str, directory: str) -> str:
+def push(model: str, directory: str, judged: Mapping[str, str]) -> str:
     """Pushes a model as a new version.
 
     Args:
         model: Folder with its files.
         directory: The push directory: a path, or the URL of a store that TensorFlow writes to. A store has
             no folders to be renamed; there, saved_model.pb, which servers wait for, is copied last.
+        judged: Path of each file, relative to the folder → SHA-256.
 
     Returns:
         The version's folder.
+
+    Raises:
+        ChangedFile: If a file is not the one that was judged, here or in the copy; nothing is pushed then.
     """
     if "://" not in directory:
-        return str(version_folder.push(model, directory))
+        return str(version_folder.push(model, directory, judged))
+    file_hashes.refuse_change(model, judged, file_hashes.digests(model), version_folder.NOT_JUDGED)
     names = fileio.listdir(directory) if fileio.exists(directory) else []
     version = version_folder.next_version((name.rstrip("/") for name in names), time.time())
     destination = os.path.join(directory, str(version))
@@ -36,7 +44,37 @@ def push(model: str, directory: str) -> str:
     last = os.path.join(model, "saved_model.pb")
     if fileio.exists(last):
         io_utils.copy_file(last, os.path.join(destination, "saved_model.pb"))
+    copied = {name: _remote_digest(f"{destination}/{name}") for name in judged}
+    try:
+        file_hashes.refuse_change(destination, judged, copied, version_folder.NOT_JUDGED)
+    except file_hashes.ChangedFile:
+        fileio.rmtree(destination)
+        raise
     return destination
+
+
+def _remote_digest(path: str) -> str:
+    with fileio.open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def judged_files(model: Any) -> dict[str, str]:
+    """Path of each file to push, relative to its folder → SHA-256, as the Evaluator judged it.
+
+    Raises:
+        NotJudgedError: If the model does not say which files were judged.
+    """
+    judged = file_hashes.from_property(model.get_string_custom_property(file_hashes.JUDGED))
+    if not judged:
+        raise NotJudgedError(
+            f"{model.uri} does not say which files were judged; run again with this version of Paredown"
+        )
+    serving = f"{file_hashes.MODEL_FOLDERS[0]}/"
+    return {name.removeprefix(serving): sha for name, sha in judged.items() if name.startswith(serving)}
+
+
+class NotJudgedError(ParedownError):
+    """It is not known which files of a model were judged."""
 
 
 class Executor(tfx_executor.Executor):
@@ -58,7 +96,7 @@ class Executor(tfx_executor.Executor):
             input_dict: `model` (Model) and `model_blessing` (ModelBlessing).
             output_dict: `pushed_model` (PushedModel), a copy of what was pushed; its custom properties say
                 whether it was (`pushed`), where to (`pushed_destination`, `pushed_version`), and the SHA-256
-                of each file (`files`).
+                of each file (`files`) and of those that were judged (`judged`), which are the same.
             exec_properties: `push_destination` (JSON of tfx.proto.PushDestination).
         """
         self._log_startup(input_dict, output_dict, exec_properties)
@@ -71,7 +109,10 @@ class Executor(tfx_executor.Executor):
         model = self.GetModelPath(input_dict)
         # First, so that nothing can fail any more once the version is there.
         io_utils.copy_dir(model, pushed.uri)
+        judged = judged_files(artifact_utils.get_single_instance(input_dict["model"]))
         digests = file_hashes.digests(pushed.uri)
+        file_hashes.refuse_change(pushed.uri, judged, digests, version_folder.NOT_JUDGED)
         pushed.set_string_custom_property(file_hashes.FILES, file_hashes.as_property(digests))
-        version = push(model, destination.filesystem.base_directory)
+        pushed.set_string_custom_property(file_hashes.JUDGED, file_hashes.as_property(judged))
+        version = push(model, destination.filesystem.base_directory, judged)
         self._MarkPushed(pushed, pushed_destination=version, pushed_version=os.path.basename(version))

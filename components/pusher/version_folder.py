@@ -14,16 +14,24 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from components.common.base import file_hashes
 from components.common.base.errors import ParedownError
 
 
 class NothingToPushError(ParedownError):
     """A model's folder has no file."""
 
+
+# Advice about a file that differs.
+NOT_JUDGED = (
+    "another file was judged, so nothing is pushed; run again, and the node that made it runs again"
+)
+# Folders that this process pushed, by device and inode: a name may be another's by the time that one asks.
+_mine: set[tuple[int, int]] = set()
 
 _PARTIAL = re.compile(r"\.\d+\.partial-[0-9a-f]+")
 # How file systems say that they can neither lock folders nor write them out: NFS and those of buckets.
@@ -46,24 +54,27 @@ def next_version(names: Iterable[str], now: float) -> int:
     return max([int(now), *(number + 1 for number in taken)])
 
 
-def push(model: str | Path, directory: str | Path) -> Path:
+def push(model: str | Path, directory: str | Path, judged: Mapping[str, str]) -> Path:
     """Copies a model into a new version folder, which appears whole or not at all.
 
     Args:
         model: Folder with the model's files.
         directory: The push directory, on a file system of this machine; made if it does not exist.
+        judged: Path of each file, relative to the folder → SHA-256.
 
     Returns:
         The version's folder; its number is higher than all that were there.
 
     Raises:
         NothingToPushError: If there is no file to push.
+        ChangedFile: If a file is not the one that was judged, here or in the copy; nothing is pushed then.
     """
     model, directory = Path(model), Path(directory)
     if not any(path.is_file() for path in model.rglob("*")):
         raise NothingToPushError(
             f"{model} has no model to push; remove the folder, and the next run makes it again"
         )
+    file_hashes.refuse_change(model, judged, file_hashes.digests(model), NOT_JUDGED)
     directory.mkdir(parents=True, exist_ok=True)
     with _alone_in(directory) as alone:
         if alone:
@@ -72,10 +83,30 @@ def push(model: str | Path, directory: str | Path) -> Path:
         partial = directory / f".{version}.partial-{uuid.uuid4().hex}"
         try:
             _copy(model, partial)
+            file_hashes.refuse_change(model, judged, file_hashes.digests(partial), NOT_JUDGED)
+            _mine.add(_identity(partial))
             return _put_in_place(partial, directory)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
+
+
+def forget() -> None:
+    """Begins a push, of which `is_mine` then says what is its own."""
+    _mine.clear()
+
+
+def is_mine(version: str | Path) -> bool:
+    """Whether this process pushed the version that a folder has; False if the folder does not exist."""
+    try:
+        return _identity(version) in _mine
+    except OSError:
+        return False
+
+
+def _identity(folder: str | Path) -> tuple[int, int]:
+    status = os.lstat(folder)
+    return status.st_dev, status.st_ino
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from tfx.types import artifact_utils
 
 from components.common.base import file_hashes
 from components.common.base.blessing import bless
+from components.common.base.errors import ParedownError
 from components.evaluator.measured import Accuracy
 from components.evaluator.verdict import VERDICT_FILE, Verdict
 from components.selector.params import SelectOptions, named_by
@@ -65,6 +66,10 @@ def select(
     return min(rows)[2] if rows else None
 
 
+class NotJudgedError(ParedownError):
+    """It is not known which files a verdict is on."""
+
+
 class Executor(base_executor.BaseExecutor):
     """Selects, and hands the winner on as a model that is blessed."""
 
@@ -79,7 +84,8 @@ class Executor(base_executor.BaseExecutor):
         Args:
             input_dict: For each candidate `model_<name>` (Model), `blessing_<name>` (ModelBlessing)
                 and `evaluation_<name>` (ModelEvaluation), with `_` for `-` in names.
-            output_dict: `model` (Model), a copy of the winner, with the SHA-256 of its files as `files`;
+            output_dict: `model` (Model), a copy of the winner, with the SHA-256 of its files as `files` and
+                `judged`;
                 `blessing` (ModelBlessing), not blessed if there is none; `report` (OptimizationReport).
             exec_properties: `candidates` and `select`, both JSON.
         """
@@ -99,9 +105,22 @@ class Executor(base_executor.BaseExecutor):
         os.makedirs(model.uri, exist_ok=True)
         model.set_string_custom_property("candidate", winner or "")
         if winner:
+            judged = verdicts[winner].judged
+            if not judged:
+                raise NotJudgedError(
+                    f"the verdict on {winner} does not say which files were judged; run again"
+                )
             shutil.copytree(models[winner], model.uri, dirs_exist_ok=True)
+            # Of the copy, which is what goes on; the winner's own files may change at any time.
             digests = file_hashes.model_digests(model.uri)
+            file_hashes.refuse_change(
+                models[winner],
+                judged,
+                digests,
+                f"{winner} was judged with other files; run again, and the changed node runs again",
+            )
             model.set_string_custom_property(file_hashes.FILES, file_hashes.as_property(digests))
+            model.set_string_custom_property(file_hashes.JUDGED, file_hashes.as_property(judged))
 
     def _write_report(self, output_dict: dict[str, list[Any]], report: SelectorReport) -> None:
         artifact = artifact_utils.get_single_instance(output_dict["report"])

@@ -26,7 +26,7 @@ from typing import NoReturn, TextIO
 from components.common.base.interruption import Interrupted
 from pipeline import environment
 from pipeline.base.exit_code import EXIT_INTERRUPTED, EXIT_INVALID, EXIT_NODE_FAILED
-from pipeline.kubeflow import executor_input, outcome
+from pipeline.kubeflow import contents, executor_input, outcome
 from pipeline.kubeflow.beam_runner import remote_runner
 from pipeline.kubeflow.executor_input import STAGED, InvalidTask, Json
 from pipeline.kubeflow.outcome import TaskOutcome
@@ -93,6 +93,7 @@ def _run(arguments: argparse.Namespace, beam_args: list[str]) -> Json:
     executor_input.fill_types(given, arguments.json_serialized_inputs_spec_args)
     schemes, beam_args = reachable(arguments.executor_class_path, beam_args)
     staged = executor_input.stage(given, schemes)
+    contents.refuse_changed(given)
     if arguments.module_root:
         sys.path.insert(0, os.path.abspath(arguments.module_root))
     environment.prepare()
@@ -105,6 +106,7 @@ def _run(arguments: argparse.Namespace, beam_args: list[str]) -> Json:
     if "://" in output_file:
         return {}
     output: Json = json.loads(Path(output_file).read_text(encoding="utf-8"))
+    contents.record(output)
     executor_input.unstage(output, staged)
     Path(output_file).write_text(json.dumps(output), encoding="utf-8")
     return output

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.anomaly_gate.finding import FINDINGS, Finding, from_property
 from components.common.base.document import DocumentError
+from components.common.base.file_hashes import CONTENT
 from components.evaluator.verdict import VERDICT_FILE, Verdict
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ DATA_TYPES = ("TransformGraph", "Schema", "ExampleAnomalies", "ExampleStatistics
 _BASE_MODEL = "base_model"
 
 # Properties that every artifact has and that say nothing about this one.
-_TFX_PROPERTIES = frozenset({"is_external", "tfx_version", "stats_dashboard_link"})
+# Of TFX, and the hash of every file, which is too long to show.
+_HIDDEN_PROPERTIES = frozenset({"is_external", "tfx_version", "stats_dashboard_link", CONTENT})
 
 
 @dataclass(frozen=True)
@@ -88,11 +90,11 @@ def plain(value: Any) -> Any:
 
 
 def own_properties(artifact: Artifact) -> dict[str, Any]:
-    """Properties of an artifact but for those that TFX gives to all, as JSON values, by name."""
+    """Properties of an artifact but for those that all have, as JSON values, by name."""
     return {
         name: plain(value)
         for name, value in sorted(artifact.properties.items())
-        if name not in _TFX_PROPERTIES
+        if name not in _HIDDEN_PROPERTIES
     }
 
 

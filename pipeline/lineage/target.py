@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from components.common.base.errors import ParedownError
+from components.common.base.file_hashes import CONTENT, FILES, JUDGED, from_property
 from components.common.base.file_hashes import digest as file_digest
 from components.common.base.near_names import closest
 from components.common.models import model_format
@@ -149,7 +149,7 @@ def _by_path(reader: Reader, path: Path) -> Target:
     folder = path if path.is_dir() else path.parent
     own = _artifact_at(reader, path)
     if own is not None:
-        return Target((own.id,), notes=_compare(path, _recorded(own), own.uri))
+        return Target((own.id,), notes=_compare(path, own, own.uri))
     files = _hashes(path)
     if not files:
         raise TargetError(f"{path} has no file in it")
@@ -163,7 +163,7 @@ def _by_path(reader: Reader, path: Path) -> Target:
         ]
     if here:
         pushed = here[-1]
-        notes = _compare(path, _recorded(pushed), str(folder))
+        notes = _compare(path, pushed, str(folder))
         return Target((pushed.id,), notes=notes)
     matches = matches or _unindexed(reader, set(files.values()))
     if not matches:
@@ -229,10 +229,11 @@ def _unindexed(reader: Reader, digests: set[str]) -> list[Artifact]:
 
 
 def _recorded(artifact: Artifact) -> dict[str, str]:
-    """Files of an artifact by digest: as recorded, else as they are in the artifact's own folder."""
-    text = artifact.properties.get("files")
-    if text:
-        return json.loads(text)
+    """Files of an artifact by digest: as judged, else as recorded, else as they are in the artifact's own folder."""
+    for name in (JUDGED, FILES, CONTENT):
+        found = from_property(artifact.properties.get(name))
+        if found:
+            return found
     folder = Path(artifact.uri)
     return _hashes(folder) if folder.is_dir() else {}
 
@@ -250,14 +251,16 @@ def _hashes(path: Path) -> dict[str, str]:
     }
 
 
-def _compare(path: Path, recorded: dict[str, str], root: str) -> tuple[Note, ...]:
+def _compare(path: Path, artifact: Artifact, root: str) -> tuple[Note, ...]:
     """Compares files with their record.
 
     Args:
         path: The folder, or one file in it.
-        recorded: Path relative to `root` → SHA-256.
+        artifact: Its record, of paths relative to `root`.
         root: Folder that the record is about.
     """
+    recorded = _recorded(artifact)
+    verb = "judged" if artifact.properties.get(JUDGED) else "recorded"
     if not recorded:
         return (Note(WARNING, f"no hash was recorded for the files of {root}"),)
     notes = []
@@ -273,9 +276,7 @@ def _compare(path: Path, recorded: dict[str, str], root: str) -> tuple[Note, ...
             notes.append(Note(TAMPERED, f"{file} is missing"))
         elif (now := file_digest(file)) != digest:
             notes.append(
-                Note(
-                    TAMPERED, f"{file} was changed: its SHA-256 is {now[:12]}…, recorded was {digest[:12]}…"
-                )
+                Note(TAMPERED, f"{file} was changed: its SHA-256 is {now[:12]}…, {verb} was {digest[:12]}…")
             )
     if path.is_dir() and str(path) == root:
         added = sorted(set(_hashes(path)) - set(recorded)) if _is_push(recorded) else []
@@ -283,7 +284,7 @@ def _compare(path: Path, recorded: dict[str, str], root: str) -> tuple[Note, ...
     if notes:
         return tuple(notes)
     count = len(wanted)
-    return (Note(OK, f"{count} file{'s' if count != 1 else ''} of {root} as recorded (SHA-256)"),)
+    return (Note(OK, f"{count} file{'s' if count != 1 else ''} of {root} as {verb} (SHA-256)"),)
 
 
 def _state_of_push(artifact: Artifact) -> tuple[Note, ...]:
@@ -293,7 +294,7 @@ def _state_of_push(artifact: Artifact) -> tuple[Note, ...]:
         return ()
     if not os.path.isdir(destination):
         return (Note(WARNING, f"{destination} does not exist any more"),)
-    return _compare(Path(destination), _recorded(artifact), destination)
+    return _compare(Path(destination), artifact, destination)
 
 
 def _is_push(recorded: dict[str, str]) -> bool:

@@ -1,17 +1,21 @@
-"""Which nodes of a plan are already done, by the rules of TFX's cache."""
+"""Which nodes of a plan are already done: by the rules of TFX's cache, and by the content of their files."""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from components.common.base.file_hashes import FILES, digests
+from components.common.base.file_hashes import FILES, JUDGED, FileHashes, digests, from_property
 from pipeline.config.config_file import ConfigFile
 from pipeline.config.metadata_url import StoreError
 from pipeline.config.problem import ConfigError
-from pipeline.plan.node import PUSHER, Node
+from pipeline.plan.node import EXAMPLE_GENS, PUSHER, Node
 from pipeline.plan.plan import Plan
+from pipeline.run.integrity import change
+from pipeline.run.provenance import data_document
 from pipeline.store.reader import Reader, open_reader
 from pipeline.store.records import Artifact, by_key
 from pipeline.store.state import State
@@ -27,60 +31,113 @@ def cached_ids(file: ConfigFile, plan: Plan) -> set[str]:
         reader = open_reader(file.config.metadata_url)
     except StoreError as error:
         raise ConfigError([file.problem(("run", "metadata"), str(error))]) from error
-    return cached_nodes(plan, reader)
+    hashes = FileHashes()
+    return cached_nodes(plan, reader, hashes, lambda: data_document(file.config, hashes).digest)
 
 
-def cached_nodes(plan: Plan, reader: Reader | None) -> set[str]:
-    """Finds the nodes whose results a run would take from the cache.
+def cached_nodes(
+    plan: Plan, reader: Reader | None, hashes: FileHashes, data_hash: Callable[[], str]
+) -> set[str]:
+    """Finds the nodes whose results a run would take from the cache; see `Cache`.
 
-    A node is cached if an earlier execution of it had the same parameters and the same input artifacts,
-    and its outputs still exist. What reads the output of a node that would run would run, too.
+    What reads the output of a node that would run would run, too.
 
     Args:
         plan: What would be run.
         reader: Of the store with the earlier runs; None if there is no store yet.
+        hashes: Of files.
+        data_hash: Returns the SHA-256 of the data; is called once at most.
 
     Returns:
         Ids of nodes.
     """
+    if reader is None:
+        return set()
+    cache = Cache(plan.name, lambda: reader, hashes, data_hash)
     cached: dict[str, dict[str, list[int]]] = {}
-    if reader is not None:
-        for node in plan.nodes:
-            if all(source.node in cached for source in node.inputs.values()):
-                inputs = {
-                    key: cached[source.node].get(source.key, []) for key, source in node.inputs.items()
-                }
-                outputs = _cached_outputs(reader, plan.name, node, inputs)
-                if outputs is not None:
-                    cached[node.id] = outputs
+    for node in plan.nodes:
+        if all(source.node in cached for source in node.inputs.values()):
+            inputs = {key: cached[source.node].get(source.key, []) for key, source in node.inputs.items()}
+            outputs = cache.outputs(node, inputs)
+            if outputs is not None:
+                cached[node.id] = outputs
     return set(cached)
 
 
-def _cached_outputs(
-    reader: Reader, pipeline: str, node: Node, inputs: dict[str, list[int]]
-) -> dict[str, list[int]] | None:
-    """Output key → ids of the artifacts that TFX would take; None if the node would run.
+class Cache:
+    """The outputs of earlier executions that may be used again.
 
-    Executions that took cached outputs are passed over: ML Metadata does not have all of their parameters,
-    and the store also has the execution that made the outputs.
+    They may if the execution had the same parameters and the same input artifacts, which is TFX's rule, and if every
+    file is as the node left it. Examples must have been read from data of the same content, and a push must still be
+    the newest version.
     """
-    for execution in reader.executions_of_node(pipeline, node.id):
-        known = execution.properties
-        if execution.state is not State.RAN or any(
-            known.get(name) != value for name, value in node.parameters.items()
-        ):
-            continue
-        edges = reader.edges_of_executions([execution.id])
-        outputs = by_key(edges, output=True)
-        if by_key(edges, output=False) != inputs or not outputs:
-            continue
-        artifacts = reader.artifacts(i for ids in outputs.values() for i in ids)
-        if not all(artifact.live for artifact in artifacts):
-            continue
+
+    def __init__(
+        self,
+        pipeline: str,
+        reader: Callable[[], Reader],
+        hashes: FileHashes,
+        data_hash: Callable[[], str],
+    ):
+        """Reads nothing yet.
+
+        Args:
+            pipeline: Name of the pipeline.
+            reader: Opens the metadata store.
+            hashes: Of files.
+            data_hash: Returns the SHA-256 of the data that the pipeline reads.
+        """
+        self._pipeline = pipeline
+        self._reader = reader
+        self._hashes = hashes
+        self._data_hash = functools.cache(data_hash)
+
+    def outputs(
+        self,
+        node: Node,
+        inputs: Mapping[str, Sequence[int]],
+        unusable: Callable[[str], None] = lambda why: None,
+    ) -> dict[str, list[int]] | None:
+        """Output key → ids of the artifacts that a run would take; None if the node would run.
+
+        Executions that took cached outputs are passed over: ML Metadata does not have all of their parameters,
+        and the store also has the execution that made the outputs.
+
+        Args:
+            node: The node.
+            inputs: Input key → ids of its artifacts.
+            unusable: Is called with the reason if TFX's cache would have taken outputs that must not be used.
+        """
+        reader = self._reader()
+        for execution in reader.executions_of_node(self._pipeline, node.id):
+            known = execution.properties
+            if execution.state is not State.RAN or any(
+                known.get(name) != value for name, value in node.parameters.items()
+            ):
+                continue
+            edges = reader.edges_of_executions([execution.id])
+            outputs = by_key(edges, output=True)
+            if by_key(edges, output=False) != inputs or not outputs:
+                continue
+            artifacts = reader.artifacts(i for ids in outputs.values() for i in ids)
+            if not all(artifact.live for artifact in artifacts):
+                continue
+            # TFX would take this one: if it must not be used, the node runs.
+            why = self._unusable(node, artifacts)
+            if why:
+                unusable(why)
+                return None
+            return outputs
+        return None
+
+    def _unusable(self, node: Node, artifacts: Sequence[Artifact]) -> str:
         if node.id == PUSHER and not is_current_push(artifacts[0], push_directory(node)):
-            return None
-        return outputs
-    return None
+            return "the pushed version is not the newest, or was changed"
+        if node.id in EXAMPLE_GENS.values() and any(
+            artifact.properties.get("data_hash") != self._data_hash() for artifact in artifacts
+        ):
+            return "the content of the data changed"
+        return next(filter(None, (change(artifact, self._hashes) for artifact in artifacts)), "")
 
 
 def push_directory(pusher: Node) -> str:
@@ -109,6 +166,10 @@ def is_current_push(pushed_model: Artifact, directory: str) -> bool:
     destination = str(facts.get("pushed_destination", ""))
     if os.path.basename(destination) != newest_version(directory):
         return False
-    recorded = facts.get(FILES)
-    wanted = json.loads(str(recorded)) if recorded else digests(pushed_model.uri)
-    return digests(destination) == wanted
+    wanted = pushed_files(facts)
+    return wanted is not None and digests(destination) == wanted
+
+
+def pushed_files(facts: Mapping[str, object]) -> dict[str, str] | None:
+    """SHA-256 of the files that were judged, or if that was not recorded, pushed; None if neither was."""
+    return from_property(facts.get(JUDGED)) or from_property(facts.get(FILES))

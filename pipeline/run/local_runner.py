@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.common.base import progress
 from components.common.base.errors import describe
+from components.common.base.file_hashes import ChangedFile, FileHashes
 from components.common.base.interruption import Interrupted
 from components.selector.report import REPORT_FILE, SelectorReport
 from pipeline.base.exit_code import EXIT_INTERRUPTED, EXIT_NODE_FAILED, EXIT_NONE_PASSED, EXIT_PUSHED
@@ -16,9 +18,11 @@ from pipeline.config.metadata_url import StoreError
 from pipeline.plan.node import PUSHER, SELECTOR
 from pipeline.plan.plan import Plan
 from pipeline.run import build
+from pipeline.run.cache import Cache
+from pipeline.run.integrity import refuse_changed
 from pipeline.run.interruption import Interruption
 from pipeline.run.launcher import Launched, NodeFailed, NodeHook, launch_all
-from pipeline.run.provenance import Provenance
+from pipeline.run.provenance import Provenance, data_document
 from pipeline.run.push import Push
 from pipeline.run.record import RunRecord
 from pipeline.run.recording import Recording
@@ -80,9 +84,27 @@ def run(
         record = RunRecord(config.metadata_url, nodes.run_id, provenance)
         recording = Recording(plan, record, reader)
 
+        hashes = FileHashes()
+        cache = Cache(plan.name, reader, hashes, lambda: provenance.data.digest)
+
         def launch(node: str) -> tuple[State, int | None]:
-            use_cache = node != PUSHER or push.is_current(recording.outputs(SELECTOR).get("model", []))
-            return nodes.launch(node, use_cache)
+            inputs = {
+                key: recording.outputs(source.node).get(source.key, [])
+                for key, source in plan.node(node).inputs.items()
+            }
+            refuse_changed((artifact for found in inputs.values() for artifact in found), hashes)
+            ids = {key: [artifact.id for artifact in found] for key, found in inputs.items()}
+            cached = cache.outputs(plan.node(node), ids, unusable=progress.report)
+            state, execution = nodes.launch(node, use_cache=cached is not None)
+            if execution is not None:
+                made = [one for found in reader().outputs(execution).values() for one in found]
+                if state is State.RAN:
+                    if node == plan.example_gen:
+                        _refuse_changed_data(config, provenance)
+                    record.contents(made, hashes)
+                elif state is State.CACHED:
+                    refuse_changed(made, hashes)
+            return state, execution
 
         try:
             begun(nodes.run_id)
@@ -111,6 +133,12 @@ def _finish(record: RunRecord, recording: Recording, run_id: str) -> RunResult:
         pushed_now=int(pushed_now),
     )
     return RunResult(run_id, report, destination, pushed_now, dict(recording.nodes))
+
+
+def _refuse_changed_data(config: Config, provenance: Provenance) -> None:
+    """Raises a ChangedFile if the data are not those that the run's record names, now that they have been read."""
+    if data_document(config, FileHashes()).digest != provenance.data.digest:
+        raise ChangedFile(f"the data in {config.data.path} changed while they were read; run again")
 
 
 def _stop(record: RunRecord, error: BaseException) -> None:

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from components.common.base.file_hashes import digest
+from components.common.base.file_hashes import FileHashes
 from pipeline.config.config import Config
 from pipeline.plan.data_files import files as find_files
 
@@ -92,7 +92,7 @@ def collect(config: Config, config_path: Path) -> Provenance:
         config_path=str(config_path.absolute()),
         config=_document("config", config.model_dump(mode="json", by_alias=True)),
         environment=_document("environment", environment()),
-        data=_document("data", data_files(config)),
+        data=data_document(config, FileHashes()),
         version=metadata.version("paredown"),
         git_commit=commit,
         git_dirty=dirty,
@@ -124,7 +124,12 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def data_files(config: Config) -> dict[str, Any]:
+def data_document(config: Config, hashes: FileHashes) -> Document:
+    """The files of the data by their content; its digest is what cached examples are held against."""
+    return _document("data", data_files(config, hashes))
+
+
+def data_files(config: Config, hashes: FileHashes) -> dict[str, Any]:
     """Split → `{file, bytes, sha256}` of each of its files, in the order of their names."""
     root = Path(config.data.path).absolute()
     return {
@@ -132,9 +137,9 @@ def data_files(config: Config) -> dict[str, Any]:
             {
                 "file": os.path.relpath(file, root),
                 "bytes": file.stat().st_size,
-                "sha256": digest(file),
+                "sha256": sha256,
             }
-            for file in files
+            for file, sha256 in zip(files, hashes.of_files(files), strict=True)
         ]
         for split, files in find_files(config.data).items()
     }

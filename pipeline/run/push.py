@@ -1,17 +1,17 @@
-"""The push directory of a run: whether the selected model must be pushed, and what a stopped push leaves."""
+"""The push directory of a run: what a push leaves that is stopped."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
+from components.pusher import version_folder
 from pipeline.plan.node import PUSHER
 from pipeline.plan.plan import Plan
 from pipeline.run import cache
 from pipeline.run.launcher import Launched, NodeHook
 from pipeline.store.reader import Reader
-from pipeline.store.records import Artifact, by_key
 from pipeline.store.state import State
 
 
@@ -32,40 +32,29 @@ class Push(NodeHook):
         self.directory = cache.push_directory(plan.node(PUSHER))
         self._plan = plan
         self._reader = reader
-        self._before: set[str] | None = None
+        self._pushing = False
 
     def before_node(self, node: str) -> None:
         if node == PUSHER:
-            self._before = _versions(self.directory)
+            self._pushing = True
+            version_folder.forget()
 
     def after_node(self, node: str, launched: Launched) -> None:
         if node == PUSHER and launched.state in (State.RAN, State.CACHED):
-            self._before = None
-
-    def is_current(self, selected: Sequence[Artifact]) -> bool:
-        """Whether TFX's cache may answer for the Pusher.
-
-        It may not if a push of the same model is recorded, and the pushed version is no longer the newest.
-        """
-        wanted = [model.id for model in selected]
-        reader = self._reader()
-        for execution in reader.executions_of_node(self._plan.name, PUSHER):
-            edges = reader.edges_of_executions([execution.id])
-            if execution.state is State.RAN and by_key(edges, output=False).get("model") == wanted:
-                pushed = reader.outputs(execution.id).get("pushed_model", [])
-                return bool(pushed) and cache.is_current_push(pushed[0], self.directory)
-        return True
+            self._pushing = False
 
     def remove_unfinished(self) -> None:
-        """Removes versions that this run's Pusher began and did not record; those of others stay."""
-        if self._before is None:
+        """Removes the version that this run pushed and did not record; those of others stay, whenever they came."""
+        if not self._pushing:
             return
         reader = self._reader()
         ran = [e.id for e in reader.executions_of_node(self._plan.name, PUSHER) if e.state is State.RAN]
         pushed = reader.artifacts(edge.artifact for edge in reader.edges_of_executions(ran) if edge.output)
         recorded = {str(artifact.properties.get("pushed_version")) for artifact in pushed}
-        for version in _versions(self.directory) - self._before - recorded:
-            shutil.rmtree(os.path.join(self.directory, version), ignore_errors=True)
+        for version in _versions(self.directory) - recorded:
+            folder = os.path.join(self.directory, version)
+            if version_folder.is_mine(folder):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _versions(directory: str) -> set[str]:

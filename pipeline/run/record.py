@@ -19,6 +19,7 @@ from typing import Any
 from ml_metadata import errors
 from ml_metadata.proto import metadata_store_pb2
 
+from components.common.base.file_hashes import CONTENT, FILES, FileHashes, as_property
 from pipeline.base.process import Process, this_process
 from pipeline.run.provenance import Provenance, summary
 from pipeline.store.connection import connect
@@ -26,9 +27,7 @@ from pipeline.store.reader import DOCUMENT, FILE, MARKS, RUN
 from pipeline.store.records import Artifact
 from pipeline.store.state import State
 
-# A model's files by their digest, as components write it.
-FILES = "files"
-# And of what a model was imported from, or began its training with.
+# SHA-256 of what a model was imported from, or began its training with.
 SOURCES = ("source_sha256", "pretrained_sha256")
 
 Facts = dict[str, str | int | float]
@@ -79,6 +78,16 @@ class RunRecord:
         for execution in store.get_executions_by_id([execution_id]):
             set_facts(execution, execution_facts(self._pipeline, node_id, self._run_id))
             store.put_executions([execution])
+
+    def contents(self, artifacts: Iterable[Artifact], hashes: FileHashes) -> None:
+        """Records what a node's output artifacts hold, which is what they are later held against.
+
+        It is part of TFX's cache key of the nodes that read them: write it before one does, and never again.
+        """
+        store = connect(self._url, write=True)
+        for artifact in store.get_artifacts_by_id([found.id for found in artifacts]):
+            set_facts(artifact, {CONTENT: as_property(hashes.of_folder(artifact.uri))})
+            store.put_artifacts([artifact])
 
     def outputs(self, artifacts: Iterable[Artifact]) -> None:
         """Makes a node's output artifacts findable by the content of their files."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from pipeline.config import metadata_url
 from pipeline.config.metadata_url import MetadataUrl, StoreError
-from pipeline.store.sqlite import SqliteStore
+from pipeline.store.sqlite import SqliteStore, roll_back
 
 if TYPE_CHECKING:
     from ml_metadata.metadata_store import MetadataStore
@@ -67,6 +67,8 @@ def connect(url: MetadataUrl | str, write: bool = False) -> MetadataStore:
     config = url.connection_config(readonly=not write)
     if url.path is None:
         _reach(url)
+    elif not write:
+        roll_back(url.path)
     for attempt in range(_ATTEMPTS):
         with _standard_error() as said:
             try:

@@ -10,6 +10,7 @@ https://github.com/google/ml-metadata/blob/master/ml_metadata/util/metadata_sour
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -63,6 +64,32 @@ class Event:
     key: str
 
 
+def roll_back(path: str) -> None:
+    """Undoes the transaction that a killed program left half written.
+
+    Its journal lies beside the file. SQLite restores the file from it as soon as somebody opens the file for writing
+    and reads; who opens it read-only cannot read it at all.
+
+    Raises:
+        StoreError: If this user may not write the file; the text says what to do.
+    """
+    journal = f"{path}-journal"
+    if not (os.path.exists(path) and os.path.exists(journal)):
+        return
+    address = f"file:{quote(os.path.abspath(path))}?mode=rw"
+    try:
+        with contextlib.closing(sqlite3.connect(address, timeout=_PATIENCE, uri=True)) as database:
+            database.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    except sqlite3.OperationalError as error:
+        raise StoreError(
+            f"sqlite:///{path}: a program was killed while it wrote to the store, and {journal} is needed to restore "
+            f"it ({error}). Run `paredown runs --metadata sqlite:///{path}` once as a user who may write to both files "
+            "and their folder"
+        ) from None
+    except sqlite3.DatabaseError:
+        return  # it is damaged or not SQLite, which whoever opens it reports
+
+
 class SqliteStore:
     """An SQLite store, opened for reading."""
 
@@ -73,6 +100,7 @@ class SqliteStore:
             StoreError: If it cannot be read, or its tables are not of SCHEMA_VERSION.
         """
         self._path = path
+        roll_back(path)
         address = f"file:{quote(os.path.abspath(path))}?mode=ro"
         try:
             self._database = sqlite3.connect(address, timeout=_PATIENCE, uri=True, check_same_thread=False)

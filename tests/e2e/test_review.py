@@ -78,7 +78,7 @@ def test_lineage_of_the_pushed_folder_reaches_the_data_and_names_every_step(fini
         assert re.search(rf"step {number} {step['technique']}\b", shown), step
     for judgement in result["candidates"][result["winner"]]["judgements"]:
         assert judgement["figure"] in shown
-    for told in ("baseline", "schema", "statistics", "3,000 train, 600 eval", "seed 7", "as recorded"):
+    for told in ("baseline", "schema", "statistics", "3,000 train, 600 eval", "seed 7", "as judged"):
         assert told in shown
 
 
@@ -99,7 +99,7 @@ def test_lineage_as_json_leads_from_the_push_to_the_examples(finished: Finished)
             reached.add(nodes[execution])
             waiting += read.get(execution, [])
     assert reached == set(result["nodes"])
-    assert graph["notes"] == [{"kind": "ok", "text": f"1 file of {result['pushed']} as recorded (SHA-256)"}]
+    assert graph["notes"] == [{"kind": "ok", "text": f"1 file of {result['pushed']} as judged (SHA-256)"}]
 
 
 def test_tampering_with_the_pushed_file_is_noticed(finished: Finished, untouched: Project) -> None:

@@ -1,19 +1,65 @@
-"""What a model's files hold, as SHA-256: a file is known by its content, wherever it is copied to."""
+"""What a folder's files hold, as SHA-256: a file is known by its content, wherever it is copied to."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-# Custom property of `Model` and `PushedModel` artifacts.
+from components.common.base.errors import ParedownError
+
+# Custom property of `Model` and `PushedModel` artifacts: model files.
 FILES = "files"
+# Custom property of every artifact: all files, as the node left them.
+CONTENT = "content"
+# Custom property of an evaluation, its blessing, the selected model and a push: the model files that were judged.
+JUDGED = "judged"
 # Folders of a `Model` artifact that hold a model; beside them are records and logs.
 MODEL_FOLDERS = ("Format-Serving", "Format-Keras")
 
 _BLOCK = 1 << 20
+_THREADS = min(8, os.cpu_count() or 1)
+# Clocks of file systems tick this often or more often: a file may change twice in a tick and keep its times.
+_TICK_NS = 2_000_000_000
+
+_Identity = tuple[int, int, int, int, int]
+
+
+class ChangedFile(ParedownError):
+    """A file is not as it was recorded; the text names it."""
+
+
+class FileHashes:
+    """SHA-256 of files, remembered as long as a file's inode, size and times are the same.
+
+    Make one for each run or command, and keep none longer: whoever can write a file can also set its times.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[_Identity, str] = {}
+
+    def digest(self, path: str | os.PathLike[str]) -> str:
+        """SHA-256 of a file's content, in hexadecimal digits."""
+        status = os.stat(path)
+        identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        known = self._known.get(identity)
+        if known is None:
+            known = digest(path)
+            if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > _TICK_NS:
+                self._known[identity] = known
+        return known
+
+    def of_folder(self, folder: str | os.PathLike[str]) -> dict[str, str]:
+        """As `digests`."""
+        return digests(folder, self.digest)
+
+    def of_files(self, files: Iterable[Path]) -> list[str]:
+        """SHA-256 of each file, in their order."""
+        return _each(self.digest, files)
 
 
 def digest(path: str | os.PathLike[str]) -> str:
@@ -25,11 +71,22 @@ def digest(path: str | os.PathLike[str]) -> str:
     return found.hexdigest()
 
 
-def digests(folder: str | os.PathLike[str]) -> dict[str, str]:
+def digests(folder: str | os.PathLike[str], of_file: Callable[[Path], str] = digest) -> dict[str, str]:
     """Path of each file below a folder, relative to it and with `/`, → SHA-256 of its content."""
     root = Path(folder)
     files = sorted(path for path in root.rglob("*") if path.is_file())
-    return {path.relative_to(root).as_posix(): digest(path) for path in files}
+    return {
+        path.relative_to(root).as_posix(): found
+        for path, found in zip(files, _each(of_file, files), strict=True)
+    }
+
+
+def _each(of_file: Callable[[Path], str], files: Iterable[Path]) -> list[str]:
+    files = list(files)
+    if len(files) < 2:
+        return [of_file(path) for path in files]
+    with ThreadPoolExecutor(_THREADS) as pool:  # hashlib lets other threads run meanwhile
+        return list(pool.map(of_file, files))
 
 
 def model_digests(uri: str | os.PathLike[str]) -> dict[str, str]:
@@ -42,5 +99,44 @@ def model_digests(uri: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def as_property(found: Mapping[str, str]) -> str:
-    """Digests as the text of the property `FILES`: JSON with sorted keys."""
+    """Digests as the text of a property: JSON with sorted keys."""
     return json.dumps(dict(found), sort_keys=True)
+
+
+def from_property(text: object) -> dict[str, str] | None:
+    """Digests of a property's text; None if there is no such property, or if it is damaged."""
+    try:
+        found = json.loads(str(text)) if text else None
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def difference(
+    folder: str | os.PathLike[str], recorded: Mapping[str, str], found: Mapping[str, str]
+) -> str:
+    """The first file that is not as recorded, and how it differs; empty if all are.
+
+    Args:
+        folder: Of the files, for the text.
+        recorded: Path relative to the folder → SHA-256.
+        found: The same of the files that are there.
+    """
+    for name in sorted({*recorded, *found}):
+        path = os.path.join(folder, name)
+        if name not in found:
+            return f"{path} is missing"
+        if name not in recorded:
+            return f"{path} was added"
+        if found[name] != recorded[name]:
+            return f"{path} was changed: its SHA-256 is {found[name][:12]}…, recorded was {recorded[name][:12]}…"
+    return ""
+
+
+def refuse_change(
+    folder: str | os.PathLike[str], recorded: Mapping[str, str], found: Mapping[str, str], advice: str
+) -> None:
+    """Raises a ChangedFile with an advice if files are not as recorded; see `difference`."""
+    changed = difference(folder, recorded, found)
+    if changed:
+        raise ChangedFile(f"{changed}; {advice}")

@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
+from components.common.base.file_hashes import ChangedFile, model_digests
 from components.common.base.interruption import Interrupted
 from components.common.models import model_files
 from components.common.models.model_files import StepRecord
@@ -459,6 +460,21 @@ def test_interruption_passes_through_every_measurement(
     monkeypatch.setattr(file_types, "check", interrupt)
     with pytest.raises(Interrupted):
         lost(judge.candidate, judge.examples)
+
+
+@pytest.mark.parametrize("side", ["candidate", "baseline"])
+def test_files_that_change_while_they_are_judged_have_no_verdict(
+    judge: Judge, side: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = Path(getattr(judge, side), "Format-Serving", "labels.txt")
+    monkeypatch.setattr(file_types, "check", lambda *_: added.write_text("another") and [])
+    with pytest.raises(ChangedFile, match=r"Format-Serving/labels\.txt was added; it changed while it was"):
+        judge()
+    assert not (judge.output / "verdict.json").exists()
+
+    added.unlink()
+    monkeypatch.undo()
+    assert judge().judged == model_digests(judge.candidate)
 
 
 def test_a_slice_that_does_not_exist_and_zeros_that_are_not_there(judge: Judge) -> None:

@@ -12,6 +12,8 @@ import tensorflow as tf
 from tfx.types import standard_artifacts
 
 from components.common.base.blessing import bless
+from components.common.base.errors import ParedownError
+from components.common.base.file_hashes import ChangedFile, as_property, digests, model_digests
 from components.pusher import version_folder
 from components.pusher.executor import Executor, push
 from tests.conftest import Trained
@@ -35,6 +37,7 @@ class Pushing:
         self.file.parent.mkdir(parents=True)
         self.file.write_bytes(CONTENT)
         (folder / "model" / "optimization.json").write_text("{}")
+        self.judge()
 
     def __call__(self, blessed: bool = True, number: int = 1) -> Any:
         blessing = artifact(standard_artifacts.ModelBlessing, self.folder / f"blessing{number}")
@@ -42,7 +45,7 @@ class Pushing:
         pushed = artifact(standard_artifacts.PushedModel, self.folder / f"pushed{number}")
         Executor().Do(
             {
-                "model": [artifact(standard_artifacts.Model, self.folder / "model")],
+                "model": [self.model()],
                 "model_blessing": [blessing],
             },
             {"pushed_model": [pushed]},
@@ -52,6 +55,15 @@ class Pushing:
             },
         )
         return pushed
+
+    def model(self) -> Any:
+        made = artifact(standard_artifacts.Model, self.folder / "model")
+        if self.judged is not None:
+            made.set_string_custom_property("judged", as_property(self.judged))
+        return made
+
+    def judge(self) -> None:
+        self.judged: dict[str, str] | None = model_digests(self.folder / "model")
 
     def versions(self) -> list[str]:
         return sorted(path.name for path in self.serving.iterdir()) if self.serving.exists() else []
@@ -74,7 +86,8 @@ def test_what_is_blessed_is_pushed_and_known_by_its_content(pushing: Pushing) ->
     assert (destination / "tflite").read_bytes() == CONTENT
     assert (Path(pushed.uri) / "tflite").read_bytes() == CONTENT
     found = hashlib.sha256((destination / "tflite").read_bytes()).hexdigest()
-    assert json.loads(pushed.get_string_custom_property("files")) == {"tflite": found}
+    for name in ("files", "judged"):
+        assert json.loads(pushed.get_string_custom_property(name)) == {"tflite": found}
 
 
 def test_what_is_not_blessed_is_not_pushed(pushing: Pushing) -> None:
@@ -86,6 +99,23 @@ def test_what_is_not_blessed_is_not_pushed(pushing: Pushing) -> None:
     assert pushed.get_string_custom_property("files") == ""
 
 
+@pytest.mark.parametrize(
+    ("judged", "says"),
+    [
+        ({"Format-Serving/tflite": "0" * 64}, r"tflite was changed: .* judged"),
+        ({}, "does not say which files were judged"),
+        (None, "does not say which files were judged"),
+    ],
+)
+def test_what_was_not_judged_is_not_pushed(
+    pushing: Pushing, judged: dict[str, str] | None, says: str
+) -> None:
+    pushing.judged = judged
+    with pytest.raises(ParedownError, match=says):
+        pushing()
+    assert pushing.versions() == []
+
+
 def test_two_pushes_in_one_second_are_two_versions(
     pushing: Pushing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +123,7 @@ def test_two_pushes_in_one_second_are_two_versions(
     monkeypatch.setattr("time.time", lambda: 1800000000.25)
     first = pushing(number=1)
     pushing.file.write_bytes(b"another model")
+    pushing.judge()
     second = pushing(number=2)
 
     assert pushing.versions() == ["1800000000", "1800000001"]
@@ -118,7 +149,8 @@ def test_a_push_that_fails_is_not_said_to_have_been_made(
 
 
 def test_a_saved_model_loads_from_where_it_was_pushed(trained: Trained, tmp_path: Path) -> None:
-    version = push(f"{trained.uri}/Format-Serving", str(tmp_path / "serving"))
+    serving = f"{trained.uri}/Format-Serving"
+    version = push(serving, str(tmp_path / "serving"), digests(serving))
 
     signature = tf.saved_model.load(version).signatures["serving_default"]
     assert list(signature(image=tf.zeros((1, 28, 28, 1)))) == ["probabilities"]
@@ -133,12 +165,17 @@ def test_a_store_without_folders_gets_numbered_copies_too(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
     base = "ram://bucket/serving"
-    versions = [push(str(tmp_path), base) for _ in range(2)]
+    judged = digests(tmp_path)
+    versions = [push(str(tmp_path), base, judged) for _ in range(2)]
 
     assert versions == [f"{base}/1800000000", f"{base}/1800000001"]
     for version in versions:
         for name in ("saved_model.pb", "variables/variables.index"):
             assert tf.io.gfile.GFile(f"{version}/{name}").read() == name
+    (tmp_path / "saved_model.pb").write_text("another")
+    with pytest.raises(ChangedFile, match=r"saved_model\.pb was changed"):
+        push(str(tmp_path), base, judged)
+    assert len(tf.io.gfile.listdir(base)) == 2
 
 
 def test_in_a_pipeline_the_cache_goes_by_the_code_and_the_facts_are_kept(pushing: Pushing) -> None:
@@ -157,7 +194,10 @@ def test_in_a_pipeline_the_cache_goes_by_the_code_and_the_facts_are_kept(pushing
     (folder / "blessing").mkdir()
 
     def run(code_version: str) -> None:
-        model = Importer(str(folder / "model"), standard_artifacts.Model).with_id("model")
+        judged = {"judged": as_property(model_digests(folder / "model"))}
+        model = Importer(str(folder / "model"), standard_artifacts.Model, custom_properties=judged).with_id(
+            "model"
+        )
         blessing = Importer(
             str(folder / "blessing"), standard_artifacts.ModelBlessing, custom_properties={"blessed": 1}
         ).with_id("blessing")

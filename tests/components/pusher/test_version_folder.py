@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from components.common.base.file_hashes import ChangedFile, digests
 from components.common.base.interruption import Interrupted
 from components.pusher import version_folder
-from components.pusher.version_folder import next_version, push
+from components.pusher.version_folder import next_version
 
 ROOT = Path(__file__).parents[3]
 FILES = {
@@ -24,6 +25,11 @@ FILES = {
     "variables/variables.data-00000-of-00001": b"weights" * 1000,
     "variables/variables.index": b"",
 }
+
+
+def push(model: Path | str, directory: Path | str) -> Path:
+    """Pushes what was judged."""
+    return version_folder.push(model, directory, digests(model))
 
 
 @pytest.fixture
@@ -127,6 +133,7 @@ def test_a_copy_that_fails_leaves_no_version(
 
 KILLED = """
 import sys, time
+from components.common.base.file_hashes import digests
 from components.pusher import version_folder
 
 copy_file, copied = version_folder.copy_file, []
@@ -139,7 +146,7 @@ def copy(source, destination):
     copied.append(destination)
 
 version_folder.copy_file = copy
-version_folder.push(sys.argv[1], sys.argv[2])
+version_folder.push(sys.argv[1], sys.argv[2], digests(sys.argv[1]))
 """
 
 
@@ -203,3 +210,44 @@ def test_nothing_is_no_model(tmp_path: Path) -> None:
         ):
             push(tmp_path / folder, tmp_path / "serving")
     assert not (tmp_path / "serving").exists()
+
+
+def test_only_what_was_judged_is_pushed(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving, judged = tmp_path / "serving", digests(model)
+    before = push(model, serving)
+
+    def flip(source: Path, destination: Path) -> None:
+        version_folder.shutil.copyfile(source, destination)
+        if source.name == "saved_model.pb":
+            destination.write_bytes(b"grapf")
+
+    with monkeypatch.context() as changed:
+        changed.setattr(version_folder, "copy_file", flip)
+        with pytest.raises(ChangedFile, match=r"saved_model\.pb was changed"):
+            push(model, serving)
+    (model / "labels.txt").write_text("cat")
+    with pytest.raises(ChangedFile, match=r"model/labels\.txt was added"):
+        version_folder.push(model, serving, judged)
+    (model / "labels.txt").unlink()
+    (model / "variables/variables.index").unlink()
+    with pytest.raises(ChangedFile, match=r"variables\.index is missing"):
+        version_folder.push(model, serving, judged)
+    assert os.listdir(serving) == [before.name]
+
+
+def test_a_version_is_known_as_the_one_that_this_process_pushed(model: Path, tmp_path: Path) -> None:
+    """Not by its number: somebody else's folder may have it by now."""
+    version_folder.forget()
+    version = push(model, tmp_path / "serving")
+    other = tmp_path / "serving" / f"{int(version.name) + 1}"
+    subprocess.run(["cp", "-r", str(version), str(other)], check=True)
+
+    assert version_folder.is_mine(version)
+    assert not version_folder.is_mine(other)
+    other.rename(tmp_path / "kept")
+    version.rename(other)
+    assert version_folder.is_mine(other) and not version_folder.is_mine(version)
+    version_folder.forget()
+    assert not version_folder.is_mine(other)

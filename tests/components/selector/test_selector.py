@@ -12,6 +12,7 @@ import pytest
 from tfx.types import standard_artifacts
 
 from components.artifacts import OptimizationReport
+from components.common.base.file_hashes import ChangedFile
 from components.evaluator.measured import Accuracy
 from components.evaluator.verdict import Verdict
 from components.selector.executor import Executor, select
@@ -102,6 +103,12 @@ def run(tmp_path: Path) -> Any:
             folder = tmp_path / name
             (folder / "model" / "Format-Serving").mkdir(parents=True)
             (folder / "model" / "Format-Serving" / "tflite").write_bytes(name.encode())
+            file = "Format-Serving/tflite"
+            found = {file: hashlib.sha256(name.encode()).hexdigest()}
+            candidates[name] = (
+                judged := dataclasses.replace(judged, judged={**found, **judged.judged}),
+                blessed,
+            )
             judged.write(folder / "verdict.json")
             blessing = artifact(standard_artifacts.ModelBlessing, folder / "blessing")
             blessing.set_int_custom_property("blessed", int(blessed))
@@ -144,9 +151,10 @@ def test_the_winner_is_handed_on_with_its_blessing(run: Any) -> None:
     assert files_of(made["model"]) == ["Format-Serving/tflite"]
     assert (Path(made["model"].uri) / "Format-Serving/tflite").read_bytes() == b"pruned-int8"
     assert made["model"].get_string_custom_property("candidate") == "pruned-int8"
-    assert json.loads(made["model"].get_string_custom_property("files")) == {
-        "Format-Serving/tflite": hashlib.sha256(b"pruned-int8").hexdigest()
-    }
+    for name in ("files", "judged"):
+        assert json.loads(made["model"].get_string_custom_property(name)) == {
+            "Format-Serving/tflite": hashlib.sha256(b"pruned-int8").hexdigest()
+        }
     assert files_of(made["blessing"]) == ["BLESSED"]
     assert made["blessing"].get_int_custom_property("blessed") == 1
     report = SelectorReport.read(Path(made["report"].uri) / "report.json")
@@ -155,6 +163,12 @@ def test_the_winner_is_handed_on_with_its_blessing(run: Any) -> None:
     assert report.candidates == {name: judged for name, (judged, _) in candidates.items()}
     assert made["report"].get_string_custom_property("winner") == "pruned-int8"
     assert made["report"].get_int_custom_property("candidates") == 4
+
+
+def test_a_winner_whose_files_are_not_those_that_were_judged_is_refused(run: Any) -> None:
+    other = dataclasses.replace(verdict(), judged={"Format-Serving/tflite": "0" * 64})
+    with pytest.raises(ChangedFile, match=r"int8/model/Format-Serving/tflite was changed"):
+        run({"int8": (other, True)}, "size")
 
 
 def test_without_a_winner_there_is_no_model_and_no_blessing(run: Any) -> None:

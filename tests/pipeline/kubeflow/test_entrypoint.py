@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from components.common.base.file_hashes import as_property, digests
 from pipeline.kubeflow import entrypoint, executor_input, task_code, task_log
 from pipeline.kubeflow.executor_input import InvalidTask
 from pipeline.kubeflow.outcome import read as read_outcome
@@ -116,8 +117,25 @@ def test_a_task_reads_and_writes_what_is_staged_and_tells_kfp_uris(staged: Path)
     (schema,) = told["artifacts"]["schema"]["artifacts"]
     assert schema["uri"] == "minio://bucket/r/out/schema"
     assert schema["metadata"]["tfx_version"] == "1.16.0"
+    assert json.loads(schema["metadata"]["content"]) == digests(written.parent)
     assert (log[-1]["message"], log[-1]["outcome"]) == ("done", {"version": 1, "code": 0})
     assert {entry["node"] for entry in log} == {"gate"}
+
+
+def test_an_input_that_is_not_as_its_task_made_it_is_refused_by_its_name(staged: Path) -> None:
+    given = gate_input(staged)
+    folder = staged / "minio/bucket/r/schema"
+    (found,) = given["inputs"]["artifacts"]["inferred_schema"]["artifacts"]
+    found["metadata"]["content"] = as_property(digests(folder))
+    path = folder / "schema.pbtxt"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + b" ")
+    code, log = run(given)
+    assert code == 3
+    assert f"ChangedFile: {path} was changed: its SHA-256 is " in log[-1]["message"]
+    assert not (staged / "output_metadata.json").exists()
+    path.write_bytes(content)
+    assert run(given)[0] == 0
 
 
 @pytest.mark.parametrize("blessed", [1, 0])

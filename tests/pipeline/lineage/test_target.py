@@ -85,6 +85,23 @@ def test_a_pushed_folder_its_parent_and_its_file_are_the_push(made: Store) -> No
         assert target.notes[0].text == f"1 file of {made.version} as recorded (SHA-256)"
 
 
+def test_a_push_is_held_against_what_was_judged_not_what_was_pushed(made: Store) -> None:
+    version = made.version.parent / "1700000002"
+    version.mkdir()
+    (version / "tflite").write_bytes(b"another")
+    hashes = {
+        name: json.dumps({"tflite": hashlib.sha256(content).hexdigest()})
+        for name, content in (("files", b"another"), ("judged", CONTENT))
+    }
+    put(made.store, made.url, "PushedModel", made.version.parent / "9",
+        pushed=1, pushed_destination=str(version), **hashes)  # fmt: skip
+    target = made.resolve(version)
+    assert kinds(target) == [TAMPERED]
+    assert f"judged was {hashlib.sha256(CONTENT).hexdigest()[:12]}…" in target.notes[0].text
+    (version / "tflite").write_bytes(CONTENT)
+    assert made.resolve(version).notes[0].text == f"1 file of {version} as judged (SHA-256)"
+
+
 def test_the_newest_version_counts(made: Store) -> None:
     older = made.version.parent / "999"
     older.mkdir()
