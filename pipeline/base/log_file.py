@@ -19,15 +19,15 @@ def output_to(path: Path) -> Iterator[tuple[TextIO, TextIO]]:
     """Sends standard output and standard error, also of C++ code, to a file.
 
     Args:
-        path: The file; it is added to.
+        path: The file; output is appended to it.
 
     Yields:
-        Text streams to what standard output and standard error were.
+        Text streams to the former standard output and standard error.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
-    # TensorFlow's C++ code writes to the descriptors, past sys.stdout, so that these are replaced.
+    # TensorFlow's C++ code writes to the descriptors rather than to sys.stdout.
     saved = os.dup(1), os.dup(2)
     terminal = (
         os.fdopen(saved[0], "w", encoding="utf-8", buffering=1, closefd=False),

@@ -1,4 +1,4 @@
-"""Processes that runs go on in."""
+"""Processes of runs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Process:
-    """The process that a run goes on in.
+    """The process of a run.
 
     Attributes:
         host: Name of the machine.
         pid: Its number there.
-        started: When it began, as that machine's boot and clock ticks since: a number that was given to
-            another process since is told apart.
+        started: When it began, as that machine's boot id and the clock ticks since: this distinguishes it from a
+            later process with the same number.
     """
 
     host: str
@@ -24,21 +24,21 @@ class Process:
     started: str
 
     def is_here(self) -> bool:
-        """Whether it is one of this machine's."""
+        """Whether it is a process of this machine."""
         return self.host == platform.node()
 
     def is_alive(self) -> bool:
-        """Whether it still runs; only asked where it is one of this machine's."""
+        """Whether it still runs. Only meaningful if it is a process of this machine."""
         return bool(self.started) and self.started == _process_start(self.pid)
 
 
 def this_process() -> Process:
-    """The process that asks."""
+    """The current process."""
     return Process(platform.node(), os.getpid(), _process_start(os.getpid()))
 
 
 def _process_start(pid: int) -> str:
-    """Boot and clock tick at which a process began (`man 5 proc`); empty where there is no such process."""
+    """Boot and clock tick at which a process began (`man 5 proc`); empty if there is no such process."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         # The second field, the name in parentheses, may hold blanks; the 22nd is the start.

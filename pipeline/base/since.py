@@ -14,10 +14,10 @@ def parse(text: str, now: datetime | None = None) -> datetime:
     Args:
         text: `2026-11-22`, `2026-11-22T14:00` (local time, or with an offset), or an age: `30m`, `12h`,
             `7d`, `2w`.
-        now: What ages are counted from; the present where it is None.
+        now: What ages are counted back from; the current time if it is None.
 
     Raises:
-        ValueError: Where it is neither.
+        ValueError: If it is neither.
     """
     age = re.fullmatch(r"(\d{1,6})([mhdw])", text.strip())
     if age:

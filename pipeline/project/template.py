@@ -14,18 +14,19 @@ from pathlib import Path
 import jinja2
 
 from components.common.base.errors import ParedownError
+from components.common.base.texts import listed
 from components.common.base.whole_file import umask
 from pipeline.config.config import LONGEST_NAME, check_name
 
 TEMPLATES = {
-    "image": "folders of PNG images, a class each; a small CNN that is trained, pruned, quantized",
+    "image": "folders of PNG images, one for each class; a small CNN is trained, pruned and quantized",
     "tabular": "a CSV file with texts, numbers and gaps; Transform, and a network of dense layers",
-    "import": "a Keras model that exists already; quantized with a calibration set, not trained",
+    "import": "an existing Keras model; it is quantized with a calibration set and not trained",
 }
 
 _FOLDER = Path(__file__).parent / "templates"
 _COMMON = "common"
-# Files that tools would take for this repository's own where they stand.
+# In this repository, tools would read these files as its own if they had their real names.
 _HIDDEN = {"gitignore": ".gitignore", "dockerignore": ".dockerignore"}
 _RENDERED, _UNPACKED = ".j2", ".zip"
 
@@ -38,14 +39,14 @@ def name_of(directory: Path) -> str:
     """A pipeline's name after a folder's: `My Model_2` gives `my-model-2`.
 
     Raises:
-        ProjectError: Where nothing of the folder's name can be used.
+        ProjectError: If no part of the folder's name can be used.
     """
     name = (
         re.sub(r"[^a-z0-9]+", "-", directory.absolute().name.lower()).strip("-")[:LONGEST_NAME].strip("-")
     )
     if not name:
         raise ProjectError(
-            f"{directory.absolute().name!r} has no letter a to z and no digit to name the pipeline after; "
+            f"{directory.absolute().name!r} has no letter a to z and no digit, so it cannot name the pipeline; "
             "write --name NAME"
         )
     return name
@@ -110,20 +111,20 @@ def _refuse_used(directory: Path) -> None:
     if not os.path.lexists(directory):
         return
     if not os.path.isdir(directory):
-        raise ProjectError(f"{directory} is there and is no folder; name another")
+        raise ProjectError(f"{directory} exists and is not a folder; name another")
     try:
         present = sorted(path.name for path in directory.iterdir())
     except OSError as error:
         raise ProjectError(f"{directory} cannot be read: {error.strerror}; name another folder") from error
     if present:
         raise ProjectError(
-            f"{directory} is not empty: it has {', '.join(present[:3])}{' …' if present[3:] else ''}; nothing is "
-            "overwritten, so name a new folder"
+            f"{directory} is not empty: it contains {listed(present, 3)}; name a new folder, because nothing is "
+            "overwritten"
         )
 
 
 def _move_up(made: Path) -> None:
-    """Moves what a folder holds into the one that it is in: this may be the working directory, or a mount."""
+    """Moves the contents of a folder into its parent, which may be the working directory or a mount."""
     moved: list[Path] = []
     try:
         for path in sorted(made.iterdir()):

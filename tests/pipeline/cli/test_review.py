@@ -202,7 +202,7 @@ def test_a_target_that_no_text_names_is_refused(invoke: Invoke, name: str) -> No
 def test_a_page_takes_the_place_of_files_only(invoke: Invoke, tmp_path: Path) -> None:
     pipe, page, link = tmp_path / "pipe", tmp_path / "page.html", tmp_path / "link.html"
     os.mkfifo(pipe)
-    assert f"{pipe} is no file" in invoke("report", "-o", str(pipe), code=2).output
+    assert f"{pipe} is not a file" in invoke("report", "-o", str(pipe), code=2).output
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     page.write_text("older", encoding="utf-8")
     link.symlink_to(page)

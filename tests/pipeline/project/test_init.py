@@ -72,10 +72,13 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     result = init(tmp_path)
     assert result.exit_code == 2
-    assert f"{tmp_path} is not empty: it has notes.txt; nothing is overwritten" in result.output
+    assert (
+        f"{tmp_path} is not empty: it contains notes.txt; name a new folder, because nothing is overwritten"
+        in result.output
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
     result = init(tmp_path / "notes.txt")
-    assert result.exit_code == 2 and "is there and is no folder" in result.output
+    assert result.exit_code == 2 and "exists and is not a folder" in result.output
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     assert init(tmp_path / "link").exit_code == 2
 

@@ -1,4 +1,4 @@
-"""Lets the tests import the project, and sets what has to be set before TensorFlow is imported."""
+"""Lets the tests import the project, and sets what TensorFlow needs before it is imported."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A small CNN for images. Pixels go in as they are, 0 to 255: the first BatchNormalization scales them."""
+"""A small CNN for images. It takes pixels from 0 to 255: the first BatchNormalization scales them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tf_keras
 
 layers = tf_keras.layers
 
-SIZE = (28, 28, 1)  # height, width, channels: as data.image in pipeline.yaml
+SIZE = (28, 28, 1)  # height, width, channels, as in data.image of pipeline.yaml
 CLASSES = 10
 
 
@@ -17,7 +17,7 @@ def build_model(hparams: dict[str, Any]) -> tf_keras.Model:
     image = layers.Input(SIZE, name="image")
     x = image
     for index, filters in enumerate(hparams["filters"]):
-        # Convolution, BatchNormalization, ReLU, in this order, is what quantization folds into one.
+        # Quantization folds convolution, BatchNormalization and ReLU into one if they come in this order.
         x = layers.Conv2D(filters, 3, strides=2, padding="same", use_bias=False, name=f"conv{index}")(x)
         x = layers.BatchNormalization(momentum=0.9, name=f"conv{index}_bn")(x)
         x = layers.ReLU(name=f"conv{index}_relu")(x)

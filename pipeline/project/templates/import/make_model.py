@@ -1,6 +1,6 @@
-"""How digits.h5 was made; put your own model in its place.
+"""How digits.h5 was made. Replace that file with your own model.
 
-python make_model.py mnist.npz     # x_train, y_train: as tf_keras.datasets.mnist has them
+python make_model.py mnist.npz     # with x_train and y_train, as in tf_keras.datasets.mnist
 """
 
 from __future__ import annotations
@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import sys
 
-os.environ["TF_USE_LEGACY_KERAS"] = "1"  # before TensorFlow is imported: tf_keras is what TFMOT optimizes
+os.environ["TF_USE_LEGACY_KERAS"] = (
+    "1"  # set before TensorFlow is imported: TFMOT optimizes tf_keras models
+)
 
 import numpy as np
 import tf_keras
@@ -30,19 +32,19 @@ def build() -> tf_keras.Model:
 
 
 def main(data: str) -> None:
-    """Trains it and writes digits.h5."""
+    """Trains the model and writes digits.h5."""
     tf_keras.utils.set_random_seed(1)
     with np.load(data) as arrays:
         images, labels = arrays["x_train"].reshape(-1, 28, 28, 1).astype(np.float32), arrays["y_train"]
     model = build()
     compile_(model)
     model.fit(images, labels, epochs=4, batch_size=128, verbose=2)
-    compile_(model)  # anew: steps that train go by loss and optimizer, and not by what Adam remembers
+    compile_(model)  # again: later training uses the loss and the optimizer, without Adam's state
     model.save("digits.h5")
 
 
 def compile_(model: tf_keras.Model) -> None:
-    """Says loss, metrics and optimizer."""
+    """Sets loss, metrics and optimizer."""
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
 
 

@@ -1,4 +1,4 @@
-"""Will a taxi trip get a tip of more than a fifth of its fare? Trips of Chicago, some with gaps."""
+"""Predicts whether the tip of a taxi trip is more than a fifth of the fare. Trips in Chicago; some have gaps."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ layers = tf_keras.layers
 
 NUMBERS = ("trip_miles", "trip_seconds", "fare")
 HOURS, DAYS = 24, 8
-# Column → how many of its most frequent texts count by themselves; all others are one more.
+# Column → number of its most frequent texts that are classes; all other texts are one more class.
 TEXTS = {"payment_type": 4, "company": 12}
 
 
 def preprocessing_fn(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Columns as the model takes them: numbers around 0, and a 1 for what a trip is one of.
+    """Columns as the model takes them: standardized numbers, and one-hot vectors of hours, days and texts.
 
-    Whatever is taken from the data (means, most frequent texts) is taken from the training split alone.
+    Means, variances and vocabularies come from the training split alone.
 
     Args:
-        inputs: Column → its values, (batch, 1), sparse: a row may lack one.
+        inputs: Column → its values, (batch, 1), sparse because a row may have none.
     """
     import tensorflow as tf
     import tensorflow_transform as tft
@@ -44,7 +44,7 @@ def preprocessing_fn(inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _filled(values: Any, default: Any) -> Any:
-    """Values (batch, 1), with `default` where a row has none; numbers as float32."""
+    """Values (batch, 1), with `default` for rows that have none; numbers as float32."""
     import tensorflow as tf
 
     if isinstance(values, tf.sparse.SparseTensor):

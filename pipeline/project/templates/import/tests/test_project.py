@@ -1,4 +1,4 @@
-"""Whether the config is right, and the model is what it says. `pytest` in the project's folder."""
+"""Checks that the config is valid and that the model fits it. Run `pytest` in the project's folder."""
 
 from pathlib import Path
 

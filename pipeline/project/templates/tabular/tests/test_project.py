@@ -1,4 +1,4 @@
-"""Whether the config is right, and columns become what the model takes. `pytest` in the project's folder."""
+"""Checks the config and the preprocessing. Run `pytest` in the project's folder."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Tables as people and logs see them."""
+"""Tables and progress of a run as people and logs see them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from rich.console import Console
 
 from components.evaluator.measured import Accuracy, Measured, Size
 from components.evaluator.verdict import Verdict
-from pipeline.base.texts import bytes_text
 from pipeline.config.config_file import load
 from pipeline.plan.plan import make_plan
 from pipeline.run.display import RunDisplay
@@ -84,21 +83,6 @@ def test_an_invariant_that_was_asked_for_has_a_column(
     found = columns([judged(True), judged(True, invariants=invariants)])[7:]
     assert [column.head for column in found] == heads
     assert [column.cells for column in found] == [("", cell) for cell in cells]
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [
-        (None, "–"),
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "1.0 kB"),
-        (653_244, "653.2 kB"),
-        (3_253_528, "3.3 MB"),
-    ],
-)
-def test_bytes_as_people_read_them(count: int | None, text: str) -> None:
-    assert bytes_text(count) == text
 
 
 def test_progress_of_a_run_that_nobody_watches_is_a_line_for_each_node_and_epoch() -> None:
