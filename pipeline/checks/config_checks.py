@@ -26,12 +26,13 @@ def check(file: ConfigFile) -> list[Problem]:
         One problem for each mistake, in the order of the file's sections.
     """
     config = file.config
+    functions = model_module.functions(config, file.path)
     return file.located(
         [
             *data_folder.check(config.data),
             *model_module.check(config, file.path),
-            *import_checks.check(config, model_module.functions(config, file.path)),
-            *pretrained_checks.check(config),
+            *import_checks.check(config, functions),
+            *pretrained_checks.check(config, functions),
             *distribution_checks.check(config),
             *gate_metrics.check(config),
             *output_folders.check(config),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from components.common.base.step_options import TrainingOptions
-from components.common.models import model_format
+from components.common.models import model_format, named_code
 from components.common.models.model_format import ModelFormat, ModelFormatError
 from components.distiller.params import DistillOptions
 from components.model_importer.params import ImportOptions
@@ -38,14 +38,23 @@ def check(config: Config, functions: Iterable[str] | None) -> list[Problem]:
         return [Problem(f"{file} {error}", at)]
     if digest != options.sha256:
         return [Problem(f"is not that of {file}, which is {digest}", ("model", "import", "sha256"))]
-    fault = _unfit(options, found)
+    defined = () if config.model.module is None else functions
+    fault = _unfit(options, found, None if defined is None else set(defined))
     if fault:
         return [Problem(f"{file} {fault[1]}", fault[0])]
     return list(_check_steps(config, options, found, functions))
 
 
-def _unfit(options: ImportOptions, found: ModelFormat) -> tuple[Location, str] | None:
-    """Why the file at a path cannot be what the options say."""
+def _unfit(
+    options: ImportOptions, found: ModelFormat, defined: set[str] | None
+) -> tuple[Location, str] | None:
+    """Why the file at a path cannot be what the options say.
+
+    Args:
+        options: Of the import.
+        found: What the file holds.
+        defined: Names that the user's module defines; None if not all are known.
+    """
     at: Location = ("model", "import", options.key())
     saved_model = found.kind in (model_format.SAVED_MODEL, model_format.KERAS_SAVED_MODEL)
     if options.path is not None and found.kind in model_format.WEIGHTS_ALONE:
@@ -57,11 +66,13 @@ def _unfit(options: ImportOptions, found: ModelFormat) -> tuple[Location, str] |
         return at, "is a SavedModel, which is a whole model; write import: {path: …}"
     if options.signature is not None and not saved_model:
         return ("model", "import", "signature"), "is a Keras file, which has no signatures; remove it"
-    if found.executes and options.safe_mode and options.signature is None and options.path is not None:
-        return at, (
-            "holds a Lambda layer: Python code that runs when it is loaded; write safe_mode: false beside it if you "
-            "trust its origin"
-        )
+    if options.path is None or not options.safe_mode:
+        return None
+    if fault := model_format.code_fault(found, options.signature):
+        return at, fault
+    if options.signature is None and defined is not None:
+        for name in named_code.unresolved(found.foreign, defined):
+            return at, model_format.lacks_code(name, found)
     return None
 
 

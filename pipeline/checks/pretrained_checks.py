@@ -8,20 +8,31 @@ from pathlib import Path
 
 from components.common.base.near_names import nearest
 from components.common.base.step_options import TuningOptions
-from components.common.models import model_format
+from components.common.models import model_format, named_code
 from pipeline.checks import distribution_checks
 from pipeline.config.config import Config
 from pipeline.config.pretrained_options import PretrainedOptions
 from pipeline.config.problem import Location, Problem
 
-
-def check(config: Config) -> list[Problem]:
-    """What is wrong with the file of a pretrained model, and with trainings that freeze layers."""
-    return [*_check_file(config.model.pretrained), *_check_undivided(config)]
+_WITHOUT_CODE = "save the model without, or build it in your module and load its weights there"
 
 
-def _check_file(options: PretrainedOptions | None) -> Iterator[Problem]:
-    """Refuses a file that does not exist or holds something else."""
+def check(config: Config, functions: Iterable[str] | None) -> list[Problem]:
+    """What is wrong with the file of a pretrained model, and with trainings that freeze layers.
+
+    Args:
+        config: The config.
+        functions: Names that the module defines; None if there is no module, or not all of its names are known.
+    """
+    defined = () if config.model.module is None else functions
+    return [
+        *_check_file(config.model.pretrained, None if defined is None else set(defined)),
+        *_check_undivided(config),
+    ]
+
+
+def _check_file(options: PretrainedOptions | None, defined: set[str] | None) -> Iterator[Problem]:
+    """Refuses a file that does not exist, holds something else, or would run code."""
     file = options.file() if options else None
     if options is None or file is None:
         return
@@ -30,10 +41,11 @@ def _check_file(options: PretrainedOptions | None) -> Iterator[Problem]:
         yield Problem(f"there is no file {file}{_beside(file)}", at)
         return
     try:
-        kind = model_format.recognise(file).kind
+        found = model_format.recognise(file)
     except model_format.ModelFormatError as error:
         yield Problem(f"{file} {error}", at)
         return
+    kind = found.kind
     if options.path and kind in model_format.WEIGHTS_ALONE:
         yield Problem(
             f"{file} holds weights without a model; write a file that model.save made, or application: … and "
@@ -46,6 +58,12 @@ def _check_file(options: PretrainedOptions | None) -> Iterator[Problem]:
             "model.save of tf_keras",
             at,
         )
+    elif options.path and (fault := model_format.code_fault(found, advice=_WITHOUT_CODE)):
+        yield Problem(f"{file} {fault}", at)
+    elif (
+        options.path and defined is not None and (missing := named_code.unresolved(found.foreign, defined))
+    ):
+        yield Problem(f"{file} {model_format.lacks_code(missing[0], found)}", at)
     elif not options.path and kind == model_format.SAVED_MODEL:
         yield Problem(f"{file} is a SavedModel, not weights; write a file that model.save_weights made", at)
 

@@ -7,16 +7,16 @@ https://www.tensorflow.org/guide/saved_model.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import re
 import zipfile
-from collections.abc import Iterator
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from components.common.base import file_hashes
-from components.common.base.errors import ParedownError
+from components.common.models import named_code, size_bounds
+from components.common.models.model_format_error import ModelFormatError as ModelFormatError
+from components.common.models.named_code import NamedCode
 
 KERAS = "keras"  # .keras, a zip archive
 HDF5 = "h5"
@@ -30,7 +30,9 @@ WEIGHTS_ALONE = frozenset({WEIGHTS, CHECKPOINT})
 
 _HDF5_START = b"\x89HDF\r\n\x1a\n"
 _LFS_START = b"version https://git-lfs"
-_LAMBDA = re.compile(rb'"class_name":\s*"Lambda"')
+# Bytes of JSON that a Keras file may hold; that of EfficientNetB7 has one million.
+_LARGEST_CONFIG = 16 * size_bounds.MEGABYTE
+_OTHER_SAVED_MODELS = ("saved_model.pbtxt", "saved_model.cpb")
 _ACCEPTED = (
     "a Keras file (.keras or .h5, of tf_keras), the folder of a SavedModel, or weights with a module that has "
     "build_model"
@@ -47,10 +49,6 @@ NOT_COMPILED = (
 )
 
 
-class ModelFormatError(ParedownError):
-    """A file or folder is not a model that can be used; the message continues its name."""
-
-
 @dataclass(frozen=True)
 class ModelFormat:
     """What a model's file or folder is.
@@ -59,17 +57,20 @@ class ModelFormat:
         kind: One of this module's constants.
         root: What names in the digest are relative to.
         files: All the files that it consists of, sorted.
-        executes: Whether it holds a Lambda layer: Python code, which runs when the model is loaded.
+        executes: What runs code that is in the file, or that it chooses, when it is loaded, such as "a Lambda
+            layer"; see `NamedCode`.
         compiled: Whether it says loss and optimizer; None if that is not known before it is loaded.
         foreign: Names of classes and functions in it that are not Keras's own, as far as the file says.
+        forbidden: Operators in a SavedModel's graph that are not to run, such as "ReadFile".
     """
 
     kind: str
     root: Path
     files: tuple[Path, ...]
-    executes: bool = False
+    executes: tuple[str, ...] = ()
     compiled: bool | None = None
     foreign: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
 
 
 def recognise(path: str | os.PathLike[str]) -> ModelFormat:
@@ -110,6 +111,36 @@ def digest(path: str | os.PathLike[str]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
+def code_fault(
+    found: ModelFormat,
+    signature: str | None = None,
+    advice: str = "write safe_mode: false if you trust its source",
+) -> str | None:
+    """Why a model must not be loaded, after its file's name; None if it may.
+
+    Args:
+        found: What the file holds.
+        signature: If the model is taken by one, its Keras layers are not made.
+        advice: What to do.
+    """
+    if found.forbidden:
+        several = len(found.forbidden) > 1
+        return (
+            f"has the operator{'s' * several} {', '.join(found.forbidden)}, which run{'s' * (not several)} Python or "
+            f"read{'s' * (not several)} or write{'s' * (not several)} other files; {advice}"
+        )
+    if found.executes and signature is None:
+        return f"holds {found.executes[0]}: Python code, which loading it runs; {advice}"
+    return None
+
+
+def lacks_code(name: str, found: ModelFormat | None = None) -> str:
+    """Why a model of a class or function that nothing defines cannot be used, after its file's name."""
+    whole = found is not None and found.kind == KERAS_SAVED_MODEL
+    other = ", or write signature: serving_default to take the model as operations" if whole else ""
+    return f"has {name!r}, whose code is not in the file; define it in the module that model.module names{other}"
+
+
 def _folder(folder: Path) -> ModelFormat:
     if not (folder / "saved_model.pb").is_file():
         indexes = sorted(folder.glob("*.index"))
@@ -120,13 +151,32 @@ def _folder(folder: Path) -> ModelFormat:
             raise ModelFormatError(f"holds several checkpoints; name one of them: {names}")
         raise ModelFormatError(f"is a folder without saved_model.pb; write {_ACCEPTED}")
     files = tuple(sorted(path for path in folder.rglob("*") if path.is_file()))
+    if other := next((name for name in _OTHER_SAVED_MODELS if (folder / name).exists()), None):
+        raise ModelFormatError(
+            f"holds {other} beside saved_model.pb, and only one can be the model; remove one"
+        )
     if (folder / "variables").is_dir() and not (folder / "variables" / "variables.index").is_file():
         raise ModelFormatError("is a SavedModel without variables/variables.index; copy the whole folder")
+    from components.common.models import saved_model_file  # protobuf, which only SavedModels need
+
+    graph = saved_model_file.read(folder)
+    if graph.outside_assets:
+        raise ModelFormatError(
+            f"has an asset outside of its folder, {graph.outside_assets[0]!r}; save it again with tf.saved_model.save"
+        )
     metadata = folder / "keras_metadata.pb"
     if not metadata.is_file():
-        return ModelFormat(SAVED_MODEL, folder, files)
-    executes = bool(_LAMBDA.search(metadata.read_bytes()))
-    return ModelFormat(KERAS_SAVED_MODEL, folder, files, executes)
+        return ModelFormat(SAVED_MODEL, folder, files, forbidden=graph.forbidden)
+    described = saved_model_file.keras_metadata(metadata.read_bytes())
+    code = named_code.find(*(named_code.parse(text, "keras_metadata.pb") for _, _, text in described))
+    return ModelFormat(
+        KERAS_SAVED_MODEL,
+        folder,
+        files,
+        code.executes,
+        foreign=code.foreign,
+        forbidden=graph.forbidden,
+    )
 
 
 def _checkpoint(prefix: Path) -> ModelFormat:
@@ -155,6 +205,10 @@ def _file(path: Path) -> ModelFormat:
             "SavedModel that it was made from"
         )
     if start.startswith(_HDF5_START):
+        if zipfile.is_zipfile(
+            path
+        ):  # by its end: Keras would load the archive, of which nothing is known then
+            raise ModelFormatError("is an HDF5 file and a zip archive at once; save it again")
         return _hdf5(path)
     if start.startswith(b"PK"):
         return _archive(path)
@@ -173,24 +227,28 @@ def _file(path: Path) -> ModelFormat:
 def _hdf5(path: Path) -> ModelFormat:
     import h5py  # half a second, and NumPy with it, which only such files need
 
+    from components.common.models import hdf5_bounds
+
     try:
         with h5py.File(path, "r") as file:
-            attributes = {name: _text(file.attrs[name]) for name in file.attrs}
+            hdf5_bounds.check(file, path.stat().st_size)
+            attributes = {name: _text(file.attrs[name]) for name in file.attrs if name in _ATTRIBUTES}
             groups = set(file)
-    except (OSError, RuntimeError, KeyError) as error:  # what h5py raises for damaged files
+    except hdf5_bounds.DAMAGED as error:
         raise ModelFormatError(f"is a damaged HDF5 file ({error}); fetch or save it again") from error
     if "model_config" in attributes:
         _refuse_keras_3(attributes.get("keras_version", ""))
+        parts = [attributes[name] for name in ("model_config", "training_config") if name in attributes]
+        code = named_code.find(*(named_code.parse(part, "model_config") for part in parts))
         return ModelFormat(
-            HDF5,
-            path.parent,
-            (path,),
-            bool(_LAMBDA.search(attributes["model_config"].encode())),
-            "training_config" in attributes,
+            HDF5, path.parent, (path,), code.executes, "training_config" in attributes, code.foreign
         )
     if "layer_names" in attributes or groups & {"layers", "_layer_checkpoint_dependencies"}:
         return ModelFormat(WEIGHTS, path.parent, (path,))
     raise ModelFormatError(f"is an HDF5 file, but not one of Keras; write {_ACCEPTED}")
+
+
+_ATTRIBUTES = ("model_config", "training_config", "keras_version", "layer_names")
 
 
 def _text(value: object) -> str:
@@ -204,34 +262,54 @@ def _archive(path: Path) -> ModelFormat:
             if not {"config.json", "metadata.json"} <= names:
                 kind = "a PyTorch file" if any(n.endswith("data.pkl") for n in names) else "a zip archive"
                 raise ModelFormatError(f"is {kind}, but no Keras file; write {_ACCEPTED}")
+            refuse_bomb(path, archive)
             damaged = archive.testzip()
             if damaged:
                 raise ModelFormatError(f"is damaged ({damaged} in it is); fetch or save it again")
-            config, metadata = archive.read("config.json"), json.loads(archive.read("metadata.json"))
-            whole = json.loads(config)
-            asked = whole.get("compile_config")
-    except (zipfile.BadZipFile, ValueError, EOFError, AttributeError) as error:
+            whole = named_code.parse(archive.read("config.json"), "config.json")
+            metadata = named_code.parse(archive.read("metadata.json"), "metadata.json")
+    except UNZIPPABLE as error:
         raise ModelFormatError(f"is a damaged Keras file ({error}); fetch or save it again") from error
+    if not isinstance(whole, dict) or not isinstance(metadata, dict):
+        raise ModelFormatError("is a damaged Keras file (its JSON holds no model); fetch or save it again")
     _refuse_keras_3(str(metadata.get("keras_version", "")))
     if path.suffix != ".keras":
         raise ModelFormatError(
             f"is a Keras file, which Keras knows by its suffix; name it {path.stem}.keras"
         )
-    foreign = tuple(sorted(set(_foreign(whole.get("config")))))
-    return ModelFormat(KERAS, path.parent, (path,), bool(_LAMBDA.search(config)), bool(asked), foreign)
+    code: NamedCode = named_code.find(whole)
+    return ModelFormat(
+        KERAS, path.parent, (path,), code.executes, bool(whole.get("compile_config")), code.foreign
+    )
 
 
-def _foreign(config: object) -> Iterator[str]:
-    """Names in a model's config that Keras has to be given classes or functions for."""
-    if isinstance(config, dict):
-        name, module = config.get("class_name"), str(config.get("module") or "keras")
-        if name == "function":
-            yield str(config.get("config"))
-        elif name and module.partition(".")[0] not in ("keras", "tf_keras", "builtins"):
-            yield str(name)
-    inner = config.values() if isinstance(config, dict) else config if isinstance(config, list) else ()
-    for value in inner:
-        yield from _foreign(value)
+# What zipfile raises for archives that are damaged, encrypted, or compressed by unknown methods.
+UNZIPPABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    RuntimeError,
+    NotImplementedError,
+    ValueError,
+    KeyError,
+)
+
+
+def refuse_bomb(path: Path, archive: zipfile.ZipFile) -> None:
+    """Raises a ModelFormatError if an archive's entries are far larger than the archive, before one is unpacked.
+
+    zipfile unpacks no more of an entry than its header says.
+    """
+    unpacked = sum(entry.file_size for entry in archive.infolist())
+    if fault := size_bounds.excess(path.stat().st_size, unpacked):
+        raise ModelFormatError(fault)
+    for name in ("config.json", "metadata.json"):
+        size = archive.getinfo(name).file_size
+        if size > _LARGEST_CONFIG:
+            raise ModelFormatError(
+                f"has {path.stat().st_size:,} bytes, and {name} in it would unpack to {size:,}, more than the "
+                f"{_LARGEST_CONFIG:,} that an architecture takes; save it again"
+            )
 
 
 def _refuse_keras_3(version: str) -> None:

@@ -10,13 +10,14 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
+import h5py
 import tensorflow as tf
 import tf_keras
 from google.protobuf.message import DecodeError
 
 from components.common.base.errors import describe
-from components.common.models import model_format
-from components.common.models.model_format import ModelFormat, ModelFormatError
+from components.common.models import hdf5_bounds, model_format
+from components.common.models.model_format import ModelFormat, ModelFormatError, code_fault, lacks_code
 from components.common.models.user_module import UserModuleError
 from components.common.tflite.tflite_file import SIGNATURE
 
@@ -129,7 +130,8 @@ def load(
         custom_objects: Classes and functions that are not Keras's own, by name.
         signature: Takes a SavedModel by this signature, as operations without layers; if it is None, with
             its layers if it has them, else by `serving_default`.
-        safe_mode: Refuses a model that holds Python code of its own, a Lambda layer.
+        safe_mode: Refuses a model that would run code of its file or that the file chooses, or read or write other
+            files; see `model_format.code_fault`.
         compiled: Whether to compile it as it was when it was saved, if it was.
         sha256: What `model_format.digest` has to be; any if it is empty.
 
@@ -176,13 +178,12 @@ def _load(
         model_format.KERAS_SAVED_MODEL,
     ):
         raise SavedModelError(f"{path} is a Keras file, which has no signatures; leave `signature` out")
+    if safe_mode:
+        refuse_code(path, found, signature)
     if signature is not None or found.kind == model_format.SAVED_MODEL:
         return _load_signature(path, local, signature or SIGNATURE)
-    refuse_code(path, found, safe_mode)
-    for name in found.foreign:
-        # Of some, Keras would say no more than that text cannot be called.
-        if name not in custom_objects and not _is_registered(name):
-            raise SavedModelError(f"{path} {_lacks_code(name)}")
+    refuse_large_arrays(path, local, found)
+    custom_objects = _by_registered_name(path, found, custom_objects) if safe_mode else custom_objects
     model = reading(path, lambda: _load_keras(local, custom_objects, safe_mode, compiled))
     if not isinstance(model, tf_keras.Model) or not model.built or not getattr(model, "inputs", None):
         raise SavedModelError(
@@ -192,25 +193,47 @@ def _load(
     for layer in model.layers:
         # Of a class that it does not know, Keras makes one that cannot be saved again.
         if re.match(r"tf_keras\..*\bsaved_model\b", type(layer).__module__):
-            raise SavedModelError(
-                f"{path} {_lacks_code(type(layer).__name__)}, or write signature: {SIGNATURE} to take the model as "
-                "operations"
-            )
+            raise SavedModelError(f"{path} {lacks_code(type(layer).__name__, found)}")
     return model
 
 
-def _is_registered(name: str) -> bool:
-    known = (known.rpartition(">")[2] for known in tf_keras.utils.get_custom_objects())
-    return name in known
+def _by_registered_name(path: str, found: ModelFormat, custom_objects: Mapping[str, Any]) -> dict[str, Any]:
+    """The user's objects, also under the names that the file has for them.
+
+    Keras imports the module that the file names if it does not find a name among the objects that it was given.
+    """
+    known = {**tf_keras.utils.get_custom_objects(), **custom_objects}
+    by_short_name = {name.rpartition(">")[2]: value for name, value in known.items()}
+    named = dict(custom_objects)
+    for name in found.foreign:
+        # Of some, Keras would say no more than that text cannot be called.
+        if name not in known and name.rpartition(">")[2] not in by_short_name:
+            raise SavedModelError(f"{path} {lacks_code(name, found)}")
+        named[name] = known[name] if name in known else by_short_name[name.rpartition(">")[2]]
+    return named
 
 
-def refuse_code(path: str, found: ModelFormat, safe_mode: bool) -> None:
-    """Raises a SavedModelError for a model with Python code in it, if that was not allowed."""
-    if found.executes and safe_mode:
-        raise SavedModelError(
-            f"{path} holds a Lambda layer: Python code, which loading it runs; write safe_mode: false if you "
-            "trust its source"
-        )
+def refuse_code(path: str, found: ModelFormat, signature: str | None = None) -> None:
+    """Raises a SavedModelError for a model that would run code of its file, or reach outside of the model."""
+    if fault := code_fault(found, signature):
+        raise SavedModelError(f"{path} {fault}")
+
+
+def refuse_large_arrays(path: str, local: str, found: ModelFormat) -> None:
+    """Raises a SavedModelError for a .keras file whose weights are not what its size says; see `hdf5_bounds`."""
+    if found.kind != model_format.KERAS:
+        return
+    try:
+        with (
+            zipfile.ZipFile(local) as archive,
+            archive.open("model.weights.h5") as inner,
+            h5py.File(inner, "r") as file,
+        ):
+            hdf5_bounds.check(file, archive.getinfo("model.weights.h5").file_size)
+    except ModelFormatError as error:
+        raise SavedModelError(f"{path} {error}") from error
+    except (*hdf5_bounds.DAMAGED, zipfile.BadZipFile) as error:
+        raise SavedModelError(f"{path} {_why(error)}") from error
 
 
 def _load_keras(
@@ -286,9 +309,5 @@ def unknown_class(error: Exception) -> str:
 def _why(error: Exception) -> str:
     unknown = unknown_class(error)
     if unknown:
-        return _lacks_code(unknown)
+        return lacks_code(unknown)
     return f"does not load ({describe(error)[:LONGEST].rstrip('.')}); save it again"
-
-
-def _lacks_code(name: str) -> str:
-    return f"has {name!r}, whose code is not in the file; define it in the module that model.module names"

@@ -6,6 +6,7 @@ import hashlib
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import h5py
 import pytest
@@ -51,10 +52,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
         file.create_group("layers")
     for folder, extra in (("plain", False), ("layered", True)):
         (tmp_path / folder / "variables").mkdir(parents=True)
-        (tmp_path / folder / "saved_model.pb").write_bytes(b"graph")
+        (tmp_path / folder / "saved_model.pb").write_bytes(b"\x12\0")  # one empty graph
         (tmp_path / folder / "variables/variables.index").write_bytes(b"index")
         if extra:
-            (tmp_path / folder / "keras_metadata.pb").write_bytes(b"layers")
+            (tmp_path / folder / "keras_metadata.pb").write_bytes(b"")
     (tmp_path / "deployed.tflite").write_bytes(b"\x1c\0\0\0TFL3" + bytes(80))
     return made
 
@@ -104,7 +105,7 @@ def test_what_can_be_imported_is_accepted(project: Project, model: str) -> None:
         ),
         (
             "import: lambda.keras",
-            "model.import.path: lambda.keras holds a Lambda layer: Python code that runs",
+            "model.import.path: lambda.keras holds a Lambda layer: Python code, which loading it runs",
         ),
         (
             "import: gs://b/model.keras",
@@ -218,3 +219,130 @@ def test_another_content_under_the_same_path_is_another_plan(project: Project) -
 
     changed = {key for key in before.parameters if before.parameters[key] != after.parameters[key]}
     assert changed == {"model_source"}
+
+
+def layer(class_name: str = "Dense", **fields: Any) -> str:
+    """JSON of a model with one layer."""
+    entry = {"class_name": class_name, "config": {}, **fields}
+    return json.dumps({"class_name": "Functional", "config": {"layers": [entry]}})
+
+
+NESTED = json.dumps({"class_name": "Lambda", "config": {}})
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (layer("Lambda").replace('": "Lambda', '" \t: \n "Lambda'), "holds a Lambda layer"),
+        (layer("Lambda").replace("Lambda", "\\u004cambda"), "holds a Lambda layer"),
+        (layer("keras.layers>Lambda"), "holds a Lambda layer"),
+        (layer("TimeDistributed", config={"layer": {"class_name": "Lambda"}}), "holds a Lambda layer"),
+        (layer("Dense", config={"text": json.dumps([NESTED])}), "holds a Lambda layer"),
+        (layer("Dense", config={"activation": {"class_name": "__lambda__"}}), "holds a lambda function"),
+        (layer("system", module="os", registered_name=None), "holds 'system' of the Python module 'os'"),
+        (
+            layer("func_load", module="keras.src.utils.generic_utils"),
+            "holds 'func_load' of the Python module",
+        ),
+        (layer("TensorFlowOpLayer"), "has 'TensorFlowOpLayer', whose code is not in the file"),
+        (layer("function", module="builtins", config="eval"), "has 'eval', whose code is not in the file"),
+        (
+            layer("TFOpLambda", config={"function": "io.write_file"}),
+            "holds a layer that calls 'io.write_file'",
+        ),
+        (layer("TFOpLambda", config={"function": "py_function"}), "holds a layer that calls 'py_function'"),
+        (layer("Doubled", module="os", registered_name="Mine>Doubled"), "has 'Mine>Doubled', whose code"),
+        (layer(["Dense"]), "holds an object of class"),  # type: ignore[arg-type]
+    ],
+)
+@pytest.mark.parametrize("kind", ["keras", "h5", "saved_model", "pretrained"])
+def test_code_that_a_file_names_is_refused_however_it_is_written(
+    project: Project, tmp_path: Path, kind: str, config: str, reason: str
+) -> None:
+    path = {"keras": "x.keras", "h5": "x.h5", "saved_model": "layered", "pretrained": "x.keras"}[kind]
+    if kind == "h5":
+        with h5py.File(tmp_path / path, "w") as file:
+            file.attrs["model_config"] = config
+    elif kind == "saved_model":
+        content = config.encode()
+        node = b"\x2a" + varint(len(content)) + content  # metadata
+        (tmp_path / path / "keras_metadata.pb").write_bytes(b"\x0a" + varint(len(node)) + node)
+    else:
+        keras_file(tmp_path / path, config=config)
+    section = (
+        "pretrained: {head: {classes: 3}, path: x.keras}" if kind == "pretrained" else f"import: {path}"
+    )
+    (problem,) = problems(project, f"{{{section}}}")
+
+    key = "pretrained" if kind == "pretrained" else "import"
+    assert problem.startswith(f"model.{key}.path: {path} {reason}")
+
+
+def varint(number: int) -> bytes:
+    rest, last = divmod(number, 128)
+    return bytes([last | 128]) + varint(rest) if rest else bytes([last])
+
+
+def test_a_class_of_the_module_is_not_foreign(project: Project, tmp_path: Path) -> None:
+    keras_file(tmp_path / "own.keras", config=layer("Mine", module="train", registered_name="Custom>Mine"))
+    (tmp_path / "own.py").write_text(
+        "class Mine:\n    pass\ndef build_student(hparams):\n    raise TypeError\n"
+    )
+
+    assert problems(project, "{module: own, import: own.keras}") == []
+    (problem,) = problems(project, "{module: student, import: own.keras}")
+    assert "own.keras has 'Custom>Mine', whose code is not in the file; define it in the module" in problem
+
+
+@pytest.mark.parametrize("member", ["config.json", "model.weights.h5", "assets/more"])
+def test_an_archive_that_would_unpack_to_far_more_is_refused_by_its_header(
+    project: Project, tmp_path: Path, member: str
+) -> None:
+    entries = {
+        "config.json": b"{}",
+        "metadata.json": b"{}",
+        "model.weights.h5": b"",
+        member: bytes(80 * 2**20),
+    }
+    with zipfile.ZipFile(tmp_path / "bomb.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    (problem,) = problems(project, "import: bomb.keras")
+
+    stored, unpacked = (tmp_path / "bomb.keras").stat().st_size, sum(map(len, entries.values()))
+    assert f"bomb.keras has {stored:,} bytes and would unpack to {unpacked:,} or more" in problem
+
+
+def test_an_hdf5_file_with_arrays_that_it_does_not_store_is_refused(
+    project: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    with h5py.File(tmp_path / "bomb.h5", "w") as file:
+        file.attrs["model_config"] = layer()
+        file.create_dataset("w", (10**9, 10), "f4", chunks=(1000, 10), compression="gzip")
+    with h5py.File(tmp_path / "link.h5", "w") as file:
+        file.attrs["model_config"] = layer()
+        file["w"] = h5py.ExternalLink("bomb.h5", "w")
+    with h5py.File(tmp_path / "outside.h5", "w") as file:
+        file.attrs["model_config"] = layer()
+        file.create_dataset("w", (6,), "u1", external=[("secret", 0, 6)])
+
+    stored = (tmp_path / "bomb.h5").stat().st_size
+    for name, told in (
+        ("bomb", f"bomb.h5 has {stored:,} bytes and would unpack to {4 * 10**10:,} or more"),
+        ("link", "link.h5 has a link 'w' to another file"),
+        ("outside", "outside.h5 takes the values of 'w' from other files"),
+    ):
+        (problem,) = problems(project, f"import: {name}.h5")
+        assert told in problem
+
+
+def test_a_file_that_is_two_formats_at_once_is_refused(project: Project, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "two.keras", "w") as file:
+        file.attrs["model_config"] = layer()
+    keras_file(tmp_path / "behind.keras", config=LAMBDA)
+    with open(tmp_path / "two.keras", "ab") as both:
+        both.write((tmp_path / "behind.keras").read_bytes())
+
+    (problem,) = problems(project, "import: two.keras")
+    assert "is an HDF5 file and a zip archive at once" in problem

@@ -38,7 +38,7 @@ def test_each_format_is_recognised(
 ) -> None:
     found = recognise(saved_files.path(name))
 
-    assert (found.kind, len(found.files), found.compiled, found.executes) == (kind, files, compiled, False)
+    assert (found.kind, len(found.files), found.compiled, found.executes) == (kind, files, compiled, ())
 
 
 def test_a_format_is_told_by_content_and_not_by_name(saved_files: SavedFiles, tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_classes_that_keras_does_not_have_are_named(saved_files: SavedFiles) -> 
 
 @pytest.mark.parametrize("name", ["lambda.keras", "lambda.h5", "lambda"])
 def test_python_code_in_a_file_is_seen(saved_files: SavedFiles, name: str) -> None:
-    assert recognise(saved_files.path(name)).executes
+    assert recognise(saved_files.path(name)).executes == ("a Lambda layer",)
 
 
 def test_the_digest_of_one_file_is_its_own_and_that_of_a_folder_is_what_sha256sum_says(

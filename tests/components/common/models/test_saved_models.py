@@ -79,7 +79,7 @@ def test_code_in_a_file_runs_only_where_it_is_asked_for(saved_files: SavedFiles,
 @pytest.mark.parametrize(
     ("name", "options", "reason"),
     [
-        ("truncated", {}, "does not load (OSError: Cannot parse file"),
+        ("truncated", {}, "has a damaged saved_model.pb (Error parsing message"),
         ("keras3.keras", {}, "was saved by Keras 3."),
         ("model.weights.h5", {}, "holds weights without a model; write {weights: …} and a module"),
         ("model.keras", {"signature": "x"}, "is a Keras file, which has no signatures; leave"),
