@@ -1,8 +1,8 @@
 # The image of a compiled pipeline's tasks: the locked packages, Paredown, and the project's own files.
 #   make image IMAGE=registry.example.com/team/paredown:1.0
-# docs/kubeflow.md says how to put another project's files into it.
+# docs/kubeflow.md says how to add another project's files.
 
-# An exact version of Python and Debian; who wants it pinned to the byte appends @sha256:… by --build-arg.
+# An exact version of Python and Debian; to pin it to the byte, append @sha256:… with --build-arg.
 ARG BASE=python:3.10.19-slim-bookworm
 
 FROM ${BASE} AS build
@@ -17,8 +17,8 @@ ENV PATH=/opt/paredown/bin:$PATH \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
 COPY requirements.lock ./
-# The build tools come first, so that the source packages are built with the locked ones. What only tests
-# need stays out.
+# Build tools first, so that source packages are built with the locked versions. Packages that only tests need stay
+# out.
 RUN awk '/^[^ #]/ {wanted = /^(pip|setuptools|wheel)==/} wanted' requirements.lock >tools.txt \
     && awk '/^[^ #]/ {wanted = !/^(pytest|ruff|hadolint)/} wanted' requirements.lock >packages.txt \
     && pip install --no-deps --require-hashes -r tools.txt \
@@ -31,13 +31,13 @@ RUN pip install --no-deps --no-index --no-build-isolation . \
 
 FROM ${BASE}
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
-# A numeric user, so that Kubernetes can tell that it is not root. Group 0 may write what the user may: on
-# OpenShift each namespace has users of its own, all of that group. The launcher of KFP before 2.2 brings
-# artifacts to /minio, /s3 and /gcs without a volume there.
+# A numeric user, so that Kubernetes sees that it is not root. Group 0 may write what the user may: OpenShift runs
+# containers as arbitrary users of that group. The launcher of KFP before 2.2 stages artifacts in /minio, /s3 and /gcs
+# without mounting a volume there.
 RUN useradd --uid 10001 --gid 0 --no-create-home --home-dir /home/paredown --shell /usr/sbin/nologin paredown \
     && install --directory --owner=10001 --group=0 --mode=0775 /home/paredown /paredown /minio /s3 /gcs
 COPY --from=build /opt/paredown /opt/paredown
-# USER and LOGNAME: getpass.getuser fails where a user has no name.
+# USER and LOGNAME: getpass.getuser fails for a user without a name.
 ENV PATH=/opt/paredown/bin:$PATH \
     HOME=/home/paredown \
     USER=paredown \
@@ -48,10 +48,10 @@ WORKDIR /paredown
 COPY configs configs
 COPY data data
 USER 10001:0
-# What this image cannot import is told here, and not by a task.
+# The build fails here if the image cannot import what tasks need.
 RUN paredown compile configs/mnist/techniques.yaml --image example.com/check --pipeline-root gs://check/check \
         --output /tmp/check.yaml \
     && paredown image-check /tmp/check.yaml \
     && rm /tmp/check.yaml
-# No ENTRYPOINT: tasks bring their own command.
+# No ENTRYPOINT: tasks have their own command.
 CMD ["paredown", "--help"]

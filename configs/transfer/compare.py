@@ -19,9 +19,9 @@ environment.prepare()
 import numpy as np  # noqa: E402  (nothing may import TensorFlow before prepare)
 import tf_keras  # noqa: E402
 
-from components.common.data.arrays import Arrays  # noqa: E402
+from components.common.data.examples import Arrays  # noqa: E402
 from components.common.models.model_definition import ModelDefinition  # noqa: E402
-from components.common.training import seeding  # noqa: E402
+from components.common.training import training  # noqa: E402
 from components.trainer import stages  # noqa: E402
 from configs.transfer.make_data import MNIST, read  # noqa: E402
 from pipeline.config.config_file import load  # noqa: E402
@@ -52,7 +52,7 @@ def train(config: Path, seed: int) -> tuple[tf_keras.Model, Arrays]:
     definition = ModelDefinition(
         section.module or "", section.hparams, pretrained_source(section.pretrained)
     )
-    seeding.seed_everything(seed)
+    training.seed_everything(seed)
     model = definition.build()
     some = splits["test"].take(np.arange(100))  # measured after each epoch; all of them below
     with tempfile.TemporaryDirectory() as logs:

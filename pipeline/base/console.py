@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import NoReturn, TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from pipeline.base.texts import printable
 
 _PLAIN_WIDTH = 140
 
 
 class _Console(Console):
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Shows control characters of texts as escapes; those of the console itself are in control segments."""
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.isprintable():
+                yield segment
+            else:
+                yield Segment(printable(segment.text, keep="\n"), segment.style)
+
     def on_broken_pipe(self) -> NoReturn:
         """Leaves a closed pipe to the command line; rich would end the program with exit code 1."""
         raise BrokenPipeError

@@ -8,6 +8,8 @@ from contextlib import suppress
 
 import click
 
+from pipeline.base.texts import printable
+
 
 def occupy() -> None:
     """Opens the standard streams that the process was started without.
@@ -28,9 +30,14 @@ def occupy() -> None:
 
 
 def say(message: str) -> None:
-    """Prints a line on standard error; nobody may be there to read it."""
+    """Prints a message as one line on standard error; nobody may be there to read it."""
     with suppress(OSError):
-        click.echo(message, err=True)
+        click.echo(printable(message), err=True)
+
+
+def answer(text: str) -> None:
+    """Prints a text as one line on standard output, whatever is in the names that it contains."""
+    click.echo(printable(text))
 
 
 def output_is_lost() -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.base import streams
 from pipeline.cli import options
 from pipeline.config.kubeflow_options import Target
 from pipeline.kubeflow import compile as compiling
@@ -71,11 +72,11 @@ def compile_(
     if as_json:
         click.echo(json.dumps(summary, indent=2))
         return
-    click.echo(
+    streams.answer(
         f"{file.config.name} compiled to {output}: {len(summary['tasks'])} tasks, up to {summary['width']} "
         "at a time"
     )
     for name, default in summary["parameters"].items():
-        click.echo(f"  {name}: {default}")
+        streams.answer(f"  {name}: {default}")
     for note in compiling.notes(file):
-        click.echo(note)
+        streams.answer(note)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from pipeline import environment
-from pipeline.base import log_file
+from pipeline.base import log_file, streams
 from pipeline.base.console import make_console
 from pipeline.base.exit_code import EXIT_INVALID
 from pipeline.checks.checked_config import load_checked
@@ -49,8 +49,8 @@ def explain(config: Path, overrides: tuple[str, ...], only: tuple[str, ...], as_
     table.show(make_console(), candidates)
     for problem in problems:
         if not (candidates and problem.location[:1] == ("candidates",)):  # those are below the tables
-            click.echo(str(problem), err=True)
+            streams.say(str(problem))
     refused = [candidate.name for candidate in candidates if candidate.refused()]
     if refused:
-        click.echo(f"{config}: cannot be built: {', '.join(refused)}", err=True)
+        streams.say(f"{config}: cannot be built: {', '.join(refused)}")
     return EXIT_INVALID if problems else None

@@ -21,7 +21,6 @@ from click.shell_completion import CompletionItem
 from components.common.base.errors import ParedownError
 from pipeline.base import stopping, streams
 from pipeline.base.exit_code import EXIT_CLOSED_OUTPUT, EXIT_INTERRUPTED, EXIT_INVALID
-from pipeline.base.texts import printable
 from pipeline.cli.options import wants_json
 from pipeline.config.problem import InvalidInput, Problem
 
@@ -135,7 +134,7 @@ def _refused_by_system(error: OSError) -> int:
     if error.filename is None and error.errno in _OF_STREAMS and streams.output_is_lost():
         streams.say(f"standard output cannot be written: {why}")
         return EXIT_CLOSED_OUTPUT
-    streams.say(printable(f"{os.fspath(error.filename)!s}: {why}" if error.filename else why))
+    streams.say(f"{os.fspath(error.filename)!s}: {why}" if error.filename else why)
     return EXIT_INVALID
 
 

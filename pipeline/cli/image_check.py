@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.base import log_file
+from pipeline.base import log_file, streams
 from pipeline.base.exit_code import EXIT_INVALID
 from pipeline.cli import options
 from pipeline.kubeflow import image_check as checking
@@ -37,8 +37,8 @@ def image_check(spec: Path, as_json: bool) -> int | None:
         rows = [{"what": fault.what, "why": fault.why, "tasks": list(fault.tasks)} for fault in faults]
         click.echo(json.dumps({"tasks": len(tasks), "classes": sorted(classes), "faults": rows}, indent=2))
     elif not faults:
-        click.echo(f"{spec} can run here: {len(tasks)} tasks, {len(classes)} executor classes")
+        streams.answer(f"{spec} can run here: {len(tasks)} tasks, {len(classes)} executor classes")
     else:
         for fault in faults:
-            click.echo(str(fault), err=True)
+            streams.say(str(fault))
     return EXIT_INVALID if faults else None

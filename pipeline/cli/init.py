@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.base import streams
 from pipeline.project.template import TEMPLATES, create
 
 
@@ -46,9 +47,11 @@ def init(directory: Path, template: str, name: str | None) -> None:
       paredown init smaller --template import     # a Keras model that you have
     """
     project = create(directory, template, name)
-    click.echo(f"Made {directory} from the template {template!r}; the pipeline is called {project.name!r}:")
+    streams.answer(
+        f"Made {directory} from the template {template!r}; the pipeline is called {project.name!r}:"
+    )
     for file in project.files:
-        click.echo(f"  {file}")
+        streams.answer(f"  {file}")
     click.echo("\nNext:")
     if directory.absolute() != Path.cwd():
         click.echo(f"  cd {shlex.quote(os.fspath(directory))}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from pipeline.base import streams
 from pipeline.base.console import make_console
 from pipeline.base.exit_code import EXIT_CHANGED, EXIT_INVALID
 from pipeline.cli import options
@@ -48,5 +49,5 @@ def lineage(target: str, metadata: str | None, config: str | None, down: bool, f
         click.echo(answer.text(form))
     if form in ("mermaid", "openlineage"):
         for warning in answer.warnings():
-            click.echo(warning, err=True)
+            streams.say(warning)
     return EXIT_CHANGED if answer.target.tampered() else None

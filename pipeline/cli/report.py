@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from pipeline import report as pages
+from pipeline.base import streams
 from pipeline.cli import options
 from pipeline.lineage.store_choice import choose, find_run
 
@@ -45,4 +46,4 @@ def report(run: str, compare: str | None, metadata: str | None, config: str | No
     else:
         _, other_reader, other = find_run(choice, compare)
         pages.write_comparison(other_reader, other, reader, found, output)
-    click.echo(f"Written to {output}")
+    streams.answer(f"Written to {output}")

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from pipeline.base import streams
 from pipeline.base.exit_code import (
     EXIT_INTERRUPTED,
     EXIT_INVALID,
@@ -156,8 +157,8 @@ def submit(source: Path, **given: Any) -> int:
         **{field.name: given.pop(field.name) for field in dataclasses.fields(Connection)}
     )
     report = submitting.submit(submitting.Request(source=source, connection=connection, **given))
-    if report.message:
-        click.echo(report.message, err=True)
+    for line in (report.message or "").splitlines():
+        streams.say(line)
     if given["as_json"]:
         click.echo(json.dumps(report.to_json(), indent=2))
     return report.code

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.base import streams
 from pipeline.base.texts import count_text
 from pipeline.checks.checked_config import load_checked
 from pipeline.cli import options
@@ -33,7 +34,7 @@ def validate(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"valid": True, "problems": []}))
     else:
-        click.echo(f"{config} is valid: {count_text(len(file.config.candidates), 'candidate')}")
+        streams.answer(f"{config} is valid: {count_text(len(file.config.candidates), 'candidate')}")
 
 
 @click.command()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -17,6 +16,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from components.common.base.errors import ParedownError
 from components.common.base.near_names import closest, nearest
+from pipeline.base import secret_file
+from pipeline.base.secret_file import SecretFileError
 
 if TYPE_CHECKING:
     from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig, MetadataStoreClientConfig
@@ -315,18 +316,16 @@ def _conninfo(value: str) -> str:
 
 def _text_in(path: str, url: str) -> str:
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise StoreError(f"{url}: {path} cannot be read: {reason}") from None
+        return secret_file.read(path, private=False)
+    except SecretFileError as error:
+        raise StoreError(f"{url}: {error}") from None
 
 
 def _password_in(path: str, url: str) -> str:
-    text = _text_in(path, url)
-    if stat.S_IMODE(os.stat(path).st_mode) & 0o077:
-        raise StoreError(f"{url}: other users can read the password in {path}; run chmod 600 {path}")
-    password = text.rstrip("\r\n")
+    try:
+        password = secret_file.read(path).rstrip("\r\n")
+    except SecretFileError as error:
+        raise StoreError(f"{url}: {error}") from None
     if not password:
         raise StoreError(f"{url}: {path}, which password_file names, is empty; write the password into it")
     return password

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pipeline.gc import garbage
 from pipeline.gc.needs import GarbageError, KeepRules
 from pipeline.run import lock as run_lock
+from pipeline.run.lock import LockError
 from pipeline.store.reader import Reader
 
 if TYPE_CHECKING:
@@ -55,10 +56,8 @@ def remove(reader: Reader, store: MetadataStore, rules: KeepRules, database: str
         for root in roots:
             try:
                 held = locks.enter_context(run_lock.hold(Path(root)))
-            except OSError as error:  # another user's folder, or a read-only disk
-                raise GarbageError(
-                    f"{error.filename} cannot be written: {error.strerror}; run as a user who is allowed to write there"
-                ) from None
+            except LockError as error:  # another user's folder, or a read-only disk
+                raise GarbageError(str(error)) from None
             if not held:
                 raise GarbageError(f"a run is using {root}; try again when it has ended")
         # Again, as a run may have begun or ended before the locks were held.

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.base.texts import bytes_text, count_text
+from pipeline.base.texts import bytes_text, count_text, printable
 from pipeline.gc.garbage import Item, Plan
 from pipeline.gc.removal import Removal
 
@@ -34,7 +34,12 @@ def show(console: Console, removal: Removal | Plan, each: bool = False) -> None:
         console.print(note, style="dim", markup=False)
     if done is not None:
         for path, why in done.failures.items():
-            console.print(f"{path} could not be removed: {why}", style="red", markup=False, soft_wrap=True)
+            console.print(
+                f"{printable(str(path))} could not be removed: {why}",
+                style="red",
+                markup=False,
+                soft_wrap=True,
+            )
     console.print(_summary(plan, done), markup=False)
 
 

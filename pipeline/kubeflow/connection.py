@@ -1,4 +1,4 @@
-"""How a Kubeflow Pipelines server is reached, and who asks: what `kfp.Client` is given.
+"""How to reach a Kubeflow Pipelines server and sign in: the arguments of `kfp.Client`.
 
 Secrets come from files or the environment, never from the command line, where others can read them.
 Imports nothing heavy before `client`.
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from components.common.base.errors import ParedownError
+from pipeline.base import secret_file
+from pipeline.base.secret_file import SecretFileError
 
 if TYPE_CHECKING:
     import kfp
@@ -28,7 +30,7 @@ HOST_VARIABLE = "KF_PIPELINES_ENDPOINT"
 UI_VARIABLE = "KF_PIPELINES_UI_ENDPOINT"
 SERVICE_ACCOUNT_VARIABLE = "KF_PIPELINES_SA_TOKEN_PATH"
 
-_NO_HOST = "http://localhost"  # which the client asks where nothing is configured
+_NO_HOST = "http://localhost"  # the client's if nothing is configured
 _SERVICE_ACCOUNT_TOKEN = "/var/run/secrets/kubeflow/pipelines/token"
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -43,17 +45,17 @@ class Connection:
 
     Attributes:
         host: Address of the API; None takes that of the cluster that this runs in, or of kubectl's context.
-        ui_host: Address of the user interface, where it is another one.
-        token_file: File with a token; read again when the server refuses the one that was in it.
+        ui_host: Address of the user interface, if it differs.
+        token_file: File with a token; read again if the server refuses the token.
         cookies_file: File with the value of the header `Cookie`.
-        service_account_token: File with a token that Kubernetes keeps fresh; empty for its usual place.
+        service_account_token: File with a token that Kubernetes renews; empty for its usual place.
         client_id: OAuth client id of an Identity-Aware Proxy.
-        other_client_id: OAuth client id of a desktop application, which users authenticate with.
+        other_client_id: OAuth client id of a desktop application, to sign in as a user.
         ca_cert: File with certificates of the authorities to trust.
         verify_tls: False to trust any certificate.
         proxy: URL of an HTTP proxy.
         kube_context: Context of kubectl.
-        timeout: Seconds within which a request has to be answered.
+        timeout: Seconds that one request may take.
     """
 
     host: str | None = None
@@ -73,15 +75,15 @@ class Connection:
         """The token, from its file or the environment.
 
         Raises:
-            ConnectionProblem: Where there is none in the file, or something else.
+            ConnectionProblem: If the file cannot be read, or does not hold a token.
         """
         if self.service_account_token is not None and self.token_file is None:
             return None
-        return _secret(self.token_file, "--token-file", TOKEN_VARIABLE)
+        return _secret(self.token_file, "--token-file", TOKEN_VARIABLE, private=True)
 
     def cookies(self) -> str | None:
         """The cookies, from their file or the environment; raises as `token`."""
-        return _secret(self.cookies_file, "--cookies-file", COOKIES_VARIABLE)
+        return _secret(self.cookies_file, "--cookies-file", COOKIES_VARIABLE, private=True)
 
     def account(self) -> str | None:
         """The file of a service account's token, which is read for each request; raises as `token`."""
@@ -91,34 +93,34 @@ class Connection:
         if self.service_account_token is not None:
             path = self.service_account_token or path or _SERVICE_ACCOUNT_TOKEN
         if path is not None:
-            _secret(path, "--service-account-token", SERVICE_ACCOUNT_VARIABLE)
+            # Kubernetes mounts it, and sets its permissions.
+            _secret(path, "--service-account-token", SERVICE_ACCOUNT_VARIABLE, private=False)
         return path
 
 
-def _secret(path: str | None, option: str, variable: str) -> str | None:
+def _secret(path: str | None, option: str, variable: str, private: bool) -> str | None:
     place = option if path is not None else variable
     try:
-        text = Path(path).read_text(encoding="utf-8") if path is not None else os.environ.get(variable, "")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "is no text"
-        raise ConnectionProblem(f"{option} {path}: cannot be read: {why}") from None
+        text = secret_file.read(path, private) if path is not None else os.environ.get(variable, "")
+    except SecretFileError as error:
+        raise ConnectionProblem(f"{option}: {error}") from None
     text = text.strip()
     if not text and path is None:
         return None
-    # HTTP takes it in one line; the library would show it in its error.
+    # HTTP takes one line of ASCII; the library would show the secret in its error.
     if not text or not text.isascii() or not text.isprintable():
-        raise ConnectionProblem(f"{place}: has to hold one line, without anything but ASCII characters")
+        raise ConnectionProblem(f"{place}: must hold one line of ASCII characters")
     return text
 
 
 def checked_host(host: str) -> str:
-    """The address of an API, from what people copy out of their browser.
+    """The address of an API, from what people copy from their browser.
 
     Args:
-        host: With or without `https://`, a user's name, or what a page's address ends with.
+        host: With or without `https://` and the end of a page's address.
 
     Raises:
-        ConnectionProblem: Where it is no address.
+        ConnectionProblem: If it is not an address.
     """
     text = host.strip()
     try:
@@ -128,13 +130,13 @@ def checked_host(host: str) -> str:
         valid = False
     if not valid or " " in text:
         raise ConnectionProblem(
-            f"--host {without_user(text)}: is no address; write e.g. http://localhost:8080 or "
+            f"--host {without_user(text)}: is not an address; write e.g. http://localhost:8080 or "
             "https://kubeflow.example.com/pipeline"
         )
     if parts.username or parts.password:
         raise ConnectionProblem(
-            f"--host {without_user(text)}: has a user's name in it, which the API does not take; write it without, "
-            "and give --token-file or --cookies-file"
+            f"--host {without_user(text)}: has a user name in it, which the API does not accept; remove it and "
+            "give --token-file or --cookies-file"
         )
     path = parts.path.split("/apis/")[0].rstrip("/")
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
@@ -156,10 +158,10 @@ def pod_namespace() -> str | None:
 
 
 def client(connection: Connection) -> kfp.Client:
-    """A client of KFP; imports it, which takes some seconds. Asks the server nothing.
+    """A client of KFP. Importing it takes some seconds; the server is not asked anything.
 
     Raises:
-        ConnectionProblem: Where nothing says which server, or a sign-in fails.
+        ConnectionProblem: If no server is configured, or a sign-in fails.
     """
     import google.auth.exceptions
     import requests
@@ -172,8 +174,8 @@ def client(connection: Connection) -> kfp.Client:
         from kfp.client.set_volume_credentials import ServiceAccountTokenVolumeCredentials
 
         class Client(kfp.Client):
-            """Its constructor asks for the server's health: five times, with a traceback for each, and
-            without a time-out; and then writes a namespace into the user's settings.
+            """The constructor would ask for the server's health, five times, with a traceback for each and no time-out,
+            and then write a namespace into the user's settings.
             """
 
             def get_kfp_healthz(self, sleep_duration: int = 5) -> kfp_server_api.V2beta1GetHealthzResponse:
@@ -206,16 +208,16 @@ def client(connection: Connection) -> kfp.Client:
                 f"{error.filename or 'a file'} cannot be read: {error.strerror}"
             ) from None
         except ValueError as error:
-            raise ConnectionProblem(f"KFP's client takes no such settings: {error}") from None
+            raise ConnectionProblem(f"KFP's client does not accept these settings: {error}") from None
     address = api_client_of(made).configuration.host
     if host is None and (address == _NO_HOST or "Failed to load" in told.getvalue()):
         raise ConnectionProblem(
-            f"give --host, or set {HOST_VARIABLE}: there is no cluster around, nor a context of kubectl that could be "
-            "used instead"
+            f"give --host or set {HOST_VARIABLE}; this does not run in a cluster, and kubectl has no context to use "
+            "instead"
         )
     return made
 
 
 def api_client_of(made: kfp.Client) -> kfp_server_api.ApiClient:
-    """What a client of KFP sends its requests with."""
+    """The object that a client of KFP sends its requests with."""
     return made.runs.get_run.__self__.api_client

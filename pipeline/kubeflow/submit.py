@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from pipeline.base import streams
 from pipeline.base.console import make_console
 from pipeline.base.exit_code import (
     EXIT_INTERRUPTED,
@@ -171,10 +172,10 @@ def _submit(request: Request, report: Report) -> None:
     report.parameters = {**packages.defaults(package.spec), **values}
     report.data = fingerprint.folder
     if request.as_json:
-        click.echo(f"Run: {run.page}", err=True)
+        streams.say(f"Run: {run.page}")
     else:
-        click.echo(_created(version, experiment), err=True)
-        click.echo(run.page)
+        streams.say(_created(version, experiment))
+        streams.answer(run.page)
     if as_compiled and fingerprint.value is not None:
         click.echo(
             "The run has the data fingerprint from compilation, because data_path is not a folder on this machine. "
@@ -215,7 +216,7 @@ def _compiled(request: Request) -> tuple[Package, str]:
         request.pipeline_root,
     )
     for note in notes(file):
-        click.echo(note, err=True)
+        streams.say(note)
     return packages.read(compiled.text()), file.config.data.path
 
 

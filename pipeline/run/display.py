@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from pipeline.base.texts import clock_text
+from pipeline.base.texts import clock_text, printable
 from pipeline.plan.plan import Plan
 from pipeline.run.launcher import Launched, NodeHook
 from pipeline.store.state import State
@@ -48,12 +48,12 @@ class RunDisplay(NodeHook):
 
     def on_progress(self, node: str, seconds: float, text: str) -> None:
         if self._console.is_terminal:
-            self._progress.update(self._task, text=text)
+            self._progress.update(self._task, text=printable(text))
         # In a log, epochs are of interest, and percentages are not.
         if text.startswith("note: ") or (
             not self._console.is_terminal and re.fullmatch(r"epoch \d+/\d+", text)
         ):
-            self._console.print(f"{'':6}  {node:{self._width}}  {text}", markup=False)
+            self._console.print(f"{'':6}  {node:{self._width}}  {printable(text)}", markup=False)
 
     def after_node(self, node: str, launched: Launched) -> None:
         self._ended += 1

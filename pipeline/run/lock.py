@@ -38,10 +38,10 @@ def hold(root: Path) -> Iterator[bool]:
         descriptor = _open(path)
     except OSError as error:
         raise LockError(
-            f"{path} cannot be opened, and it keeps two runs apart: {error.strerror}; move it away, or set "
-            "run.pipeline_root to a different folder"
+            f"{path}, which keeps two runs apart, cannot be written: {error.strerror}; move it away, set "
+            "run.pipeline_root to a different folder, or run as a user who may write there"
         ) from error
-    with open(descriptor, "rb"):
+    with open(descriptor, "r+b"):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -55,7 +55,7 @@ def _open(path: Path) -> int:
     if path.is_symlink():
         raise OSError(0, "it is a symbolic link")
     # O_NOFOLLOW as well: the link may have been made since. A FIFO would be waited for.
-    flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o666)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

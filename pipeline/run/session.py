@@ -20,6 +20,7 @@ from pipeline import environment
 from pipeline.base import log_file
 from pipeline.base.console import make_console
 from pipeline.base.exit_code import EXIT_INTERRUPTED, EXIT_NODE_FAILED
+from pipeline.base.texts import printable
 from pipeline.config.config_file import ConfigFile
 from pipeline.config.problem import InvalidInput
 from pipeline.plan.plan import Plan
@@ -143,7 +144,7 @@ def show_outcome(console: Console, result: RunResult) -> None:
     console.print("[bold red]No candidate passed the gate; nothing was pushed.[/]")
     for name, verdict in result.report.candidates.items():
         for reason in verdict.reasons:
-            console.print(f"  {name}: {reason}", markup=False)
+            console.print(f"  {name}: {printable(reason)}", markup=False)
 
 
 def _run_logged(

@@ -245,7 +245,7 @@ def test_a_password_file_that_others_may_read_is_refused(tmp_path: Path) -> None
     file.write_text("s3cret", encoding="utf-8")
     for mode in (0o640, 0o604, 0o620):
         file.chmod(mode)
-        with pytest.raises(StoreError, match=f"other users can read the password in {file}; run chmod 600"):
+        with pytest.raises(StoreError, match=f"other users can read the secret in {file}; run chmod 600"):
             parse(f"mysql://u@h/d?password_file={file}").password()
     assert stat.S_IMODE(file.stat().st_mode) == 0o620
 

@@ -627,7 +627,10 @@ def test_a_root_that_cannot_be_written_to_is_refused(lived: Lived) -> None:
     lock = lived.history.root / "run.lock"
     lock.unlink(missing_ok=True)
     lock.mkdir()  # which not even root can open for writing
-    with pytest.raises(GarbageError, match=r"/run.lock cannot be written: Is a directory; run as a user"):
+    with pytest.raises(
+        GarbageError,
+        match=r"/run.lock, which keeps two runs apart, cannot be written: Is a directory; move",
+    ):
         remove(lived.history, LAST_ONE)
     assert files(lived.history.root) == before
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 from datetime import datetime
 from pathlib import Path
@@ -127,6 +128,7 @@ def test_secrets_come_from_files_and_the_environment(
     arguments = []
     if how == "file":
         (tmp_path / what).write_text(TOKEN + "\n")
+        (tmp_path / what).chmod(0o600)
         arguments = [f"--{what}-file", str(tmp_path / what)]
     else:
         monkeypatch.setenv(f"PAREDOWN_KFP_{what.upper()}", TOKEN)
@@ -153,15 +155,28 @@ def test_the_token_of_a_service_account_is_read_by_the_client(
 @pytest.mark.parametrize("option", ["--token-file", "--cookies-file", "--service-account-token"])
 def test_a_secret_whose_file_is_missing_is_named(submit: Submit, tmp_path: Path, option: str) -> None:
     line = refusal(submit(option, str(tmp_path / "none")))
-    assert line == f"{option} {tmp_path / 'none'}: cannot be read: No such file or directory"
+    assert line == f"{option}: {tmp_path / 'none'} cannot be read: No such file or directory"
 
 
 @pytest.mark.parametrize("content", ["", "two\nlines-of-secrets", "smart“quotes”"])
 def test_a_file_without_a_token_is_refused(submit: Submit, tmp_path: Path, content: str) -> None:
     file = tmp_path / "token"
     file.write_text(content)
+    file.chmod(0o600)
     result = submit("--token-file", str(file))
     assert refusal(result) == "--token-file: must hold one line of ASCII characters"
+
+
+@pytest.mark.parametrize("option", ["--token-file", "--cookies-file"])
+def test_a_secret_that_others_can_read_is_refused(submit: Submit, tmp_path: Path, option: str) -> None:
+    file = tmp_path / "secret"
+    file.write_text("a-token")
+    file.chmod(0o640)
+    line = refusal(submit(option, str(file)))
+    assert line == f"{option}: other users can read the secret in {file}; run chmod 600 {file}"
+    file.unlink()
+    os.mkfifo(file, 0o600)
+    assert refusal(submit(option, str(file))) == f"{option}: {file} cannot be read: not a regular file"
 
 
 def test_namespaces_are_used_throughout(submit: Submit, server: ApiServer) -> None:

@@ -107,6 +107,7 @@ def test_who_is_not_known_is_told_how_to_sign_in(submit: Submit, server: ApiServ
     assert "did not accept the sign-in (401)" in refusal(submit())
     file = tmp_path / "token"
     file.write_text(TOKEN + "\n")
+    file.chmod(0o600)
     result = submit("--token-file", str(file))
     line = refusal(result)
     assert "give --token-file, --cookies-file or --service-account-token" in line

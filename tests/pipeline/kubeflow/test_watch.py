@@ -229,6 +229,7 @@ def test_a_token_that_is_renewed_in_its_file_is_read_again(
 ) -> None:
     file = tmp_path / "token"
     file.write_text(TOKEN)
+    file.chmod(0o600)
     server.state.token = TOKEN
     server.state.script = [("RUNNING", {"trainer": "RUNNING"})] * 5 + [("SUCCEEDED", ENDED)]
 
