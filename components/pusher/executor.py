@@ -111,7 +111,7 @@ class Executor(tfx_executor.Executor):
         io_utils.copy_dir(model, pushed.uri)
         judged = judged_files(artifact_utils.get_single_instance(input_dict["model"]))
         digests = file_hashes.digests(pushed.uri)
-        file_hashes.refuse_change(pushed.uri, judged, digests, version_folder.NOT_JUDGED)
+        file_hashes.refuse_change(model, judged, digests, version_folder.NOT_JUDGED)
         pushed.set_string_custom_property(file_hashes.FILES, file_hashes.as_property(digests))
         pushed.set_string_custom_property(file_hashes.JUDGED, file_hashes.as_property(judged))
         version = push(model, destination.filesystem.base_directory, judged)

@@ -72,7 +72,7 @@ def push(model: str | Path, directory: str | Path, judged: Mapping[str, str]) ->
     model, directory = Path(model), Path(directory)
     if not any(path.is_file() for path in model.rglob("*")):
         raise NothingToPushError(
-            f"{model} has no model to push; remove the folder, and the next run makes it again"
+            f"{model} has no model to push; run again, and the node that made it runs again"
         )
     file_hashes.refuse_change(model, judged, file_hashes.digests(model), NOT_JUDGED)
     directory.mkdir(parents=True, exist_ok=True)

@@ -92,13 +92,17 @@ def run(
                 key: recording.outputs(source.node).get(source.key, [])
                 for key, source in plan.node(node).inputs.items()
             }
-            refuse_changed((artifact for found in inputs.values() for artifact in found), hashes)
+            read = [artifact for found in inputs.values() for artifact in found]
+            refuse_changed(read, hashes)
             ids = {key: [artifact.id for artifact in found] for key, found in inputs.items()}
-            cached = cache.outputs(plan.node(node), ids, unusable=progress.report)
+            cached = cache.outputs(plan.node(node), ids, _say_why_it_runs)
             state, execution = nodes.launch(node, use_cache=cached is not None)
             if execution is not None:
                 made = [one for found in reader().outputs(execution).values() for one in found]
                 if state is State.RAN:
+                    refuse_changed(
+                        read, hashes
+                    )  # nobody knows which content the node saw if it changed meanwhile
                     if node == plan.example_gen:
                         _refuse_changed_data(config, provenance)
                     record.contents(made, hashes)
@@ -133,6 +137,10 @@ def _finish(record: RunRecord, recording: Recording, run_id: str) -> RunResult:
         pushed_now=int(pushed_now),
     )
     return RunResult(run_id, report, destination, pushed_now, dict(recording.nodes))
+
+
+def _say_why_it_runs(why: str) -> None:
+    progress.report(f"note: runs again: {why}")
 
 
 def _refuse_changed_data(config: Config, provenance: Provenance) -> None:

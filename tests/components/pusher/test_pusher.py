@@ -102,7 +102,7 @@ def test_what_is_not_blessed_is_not_pushed(pushing: Pushing) -> None:
 @pytest.mark.parametrize(
     ("judged", "says"),
     [
-        ({"Format-Serving/tflite": "0" * 64}, r"tflite was changed: .* judged"),
+        ({"Format-Serving/tflite": "0" * 64}, r"/model/Format-Serving/tflite was changed: .* judged"),
         ({}, "does not say which files were judged"),
         (None, "does not say which files were judged"),
     ],

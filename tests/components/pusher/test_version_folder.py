@@ -206,7 +206,8 @@ def test_nothing_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "empty" / "assets").mkdir(parents=True)
     for folder in ("empty", "missing"):
         with pytest.raises(
-            version_folder.NothingToPushError, match=f"{folder} has no model to push; remove the folder"
+            version_folder.NothingToPushError,
+            match=f"{folder} has no model to push; run again, and the node",
         ):
             push(tmp_path / folder, tmp_path / "serving")
     assert not (tmp_path / "serving").exists()
