@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import zipfile
 from pathlib import Path
 
@@ -26,12 +28,24 @@ def find(path: Path) -> list[Target]:
         InspectionError: If there is none.
     """
     try:
+        _refuse_special(path)
         found = _find_in_folder(path) if path.is_dir() else [_find_file(path)]
     except OSError as error:
         raise InspectionError(f"cannot be read: {error.strerror or error}") from error
     if not found:
         raise InspectionError(f"has no model in it; name {_KNOWN}")
     return found
+
+
+def _refuse_special(path: Path) -> None:
+    """Refuses FIFOs, devices and sockets, which would be waited for or never end."""
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        for below in path.rglob("*"):
+            if os.path.exists(below) and not os.path.isfile(below) and not os.path.isdir(below):
+                raise InspectionError(f"has a FIFO, device or socket in it, {below}; remove it")
+    elif not stat.S_ISREG(mode):
+        raise InspectionError("is not a regular file")
 
 
 def _find_file(path: Path) -> Target:
