@@ -182,6 +182,10 @@ _EXPLANATIONS: list[tuple[str, Callable[..., str]]] = [
             "(grpcs:) or not (grpc:)"
         ),
     ),
+    (
+        r"database or disk is full",
+        lambda url: "the disk is full; free some space, or put the store on another disk",
+    ),
     (r"unable to open database file|disk I/O error", _sqlite_place),
     (
         r"file is not a database|readonly database|disk image is malformed|subset of tables in MLMD instance",

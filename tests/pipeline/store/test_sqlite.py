@@ -163,3 +163,22 @@ def test_reading_an_sqlite_store_imports_no_ml_metadata(url: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=True)
     assert done.stdout == "23 set()\n"
+
+
+@pytest.mark.parametrize("left", [0, 4096, 40_960])
+def test_a_full_disk_is_named_when_a_store_is_opened(tmp_path: Path, left: int) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", disk], capture_output=True
+    ).returncode:
+        pytest.skip("needs to mount a small file system")
+    try:
+        (disk / "other").write_bytes(b"x" * (96 * 1024 - left))
+        with pytest.raises(StoreError) as refused:
+            connect(f"sqlite:///{disk}/metadata.sqlite", write=True)
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    assert str(refused.value) == (
+        f"sqlite:///{disk}/metadata.sqlite: the disk is full; free some space, or put the store on another disk"
+    )
