@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
+from components.common.base import size_bounds
 from components.common.base.errors import ParedownError
 
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
@@ -99,6 +100,8 @@ def _open(content: bytes) -> Image.Image:
         raise ImageFileError(f"is too large ({error}); make it smaller") from error
     except _DAMAGE as error:
         raise _damaged(error) from error
+    if fault := size_bounds.excess(len(content), image.width * image.height * len(image.getbands())):
+        raise ImageFileError(fault)
     if image.format != "PNG":
         _refuse_without_end(content)
     if image.format == "PNG" and getattr(image, "is_animated", False):

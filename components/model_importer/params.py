@@ -56,7 +56,9 @@ class ImportOptions(Options):
         default={}, description="Input of the model → the feature that feeds it, where names differ."
     )
     safe_mode: bool = Field(
-        default=True, description="Refuses a model that holds Python code of its own, in Lambda layers."
+        default=True,
+        description="Refuses a model that would run code of its file, such as Lambda layers, or read or write other "
+        "files.",
     )
 
     @model_validator(mode="after")

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import gzip
+import os
+import struct
 import zlib
 from dataclasses import dataclass
 
 import tensorflow as tf
 
+from components.common.base import size_bounds
 from components.common.base.errors import describe
 from components.common.base.near_names import nearest
 from pipeline.config.data_options import Data
 from pipeline.config.problem import Location, Problem
 from pipeline.plan import data_files
 from pipeline.plan.node import EVALUATED_SPLIT
+
+_HEADER = 12  # bytes before each record: its length, and a checksum of it
 
 
 @dataclass(frozen=True)
@@ -100,8 +105,7 @@ def read_through(path: str, whole: bool = True) -> tuple[int, tf.train.Example]:
     records = tf.data.TFRecordDataset(path, compression_type=compression)
     if not whole:
         records = records.take(1)
-    if compression and whole:
-        _refuse_truncated(path)
+    _check_lengths(path, whole)
     count = int(records.batch(1024).reduce(0, lambda n, batch: n + tf.shape(batch)[0]).numpy())
     example = tf.train.Example()
     for record in records.take(1):
@@ -112,14 +116,25 @@ def read_through(path: str, whole: bool = True) -> tuple[int, tf.train.Example]:
     return count, example
 
 
-def _refuse_truncated(path: str) -> None:
-    """Raises a ValueError if a gzip file is not whole.
+def _check_lengths(path: str, whole: bool) -> None:
+    """Raises a ValueError if a gzip file is not whole, or records are longer than a file of its size can have.
 
-    TensorFlow reads one that was cut off between two records as a shorter one.
+    TensorFlow reads a gzip file that was cut off between two records as a shorter one, and reserves as much memory
+    as a record says.
     """
+    stored, compressed = os.path.getsize(path), path.endswith(".gz")
+    read = 0
     try:
-        with gzip.open(path) as file:
-            while file.read(2**20):
-                pass
+        with gzip.open(path) if compressed else open(path, "rb") as file:
+            while len(header := file.read(_HEADER)) == _HEADER:
+                (length,) = struct.unpack_from("<Q", header)
+                read += _HEADER + length + 4
+                if not compressed and read > stored:
+                    return  # cut off, or not a TFRecord file, as TensorFlow's checksums say
+                if fault := size_bounds.excess(stored, read):
+                    raise ValueError(fault)
+                if not whole:
+                    return
+                file.seek(length + 4, os.SEEK_CUR)
     except (EOFError, OSError, zlib.error) as error:
         raise ValueError(f"its gzip stream is not whole ({error})") from error

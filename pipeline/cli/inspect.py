@@ -16,14 +16,20 @@ from pipeline.inspection import inspection, table
 @click.command(epilog="Exit codes: 0 shown, 2 there is no model that can be read.")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--tensors", is_flag=True, help="List every tensor of a TFLite file with its quantization.")
+@click.option(
+    "--load",
+    is_flag=True,
+    help="Load a Keras file or SavedModel with TensorFlow. This runs the code in it: use it only for files that you "
+    "trust.",
+)
 @options.as_json
-def inspect(path: Path, tensors: bool, as_json: bool) -> None:
+def inspect(path: Path, tensors: bool, load: bool, as_json: bool) -> None:
     """Show what a model file contains.
 
     Shows signatures, operators and, for the weights of each layer, their share of the file, how many are zero,
     and how many distinct values they have. PATH is a TFLite file, a Keras file (.h5, .keras), or the folder of
-    a SavedModel, a pushed model or a Model artifact. A TFLite file is also tried on LiteRT. The other formats
-    need TensorFlow, which takes some seconds to import.
+    a SavedModel, a pushed model or a Model artifact. A TFLite file is also tried on LiteRT. No code
+    in a file runs. What only a loaded model has, such as the shapes of some outputs, is shown with --load.
 
     \b
     Examples:
@@ -31,8 +37,10 @@ def inspect(path: Path, tensors: bool, as_json: bool) -> None:
       paredown inspect model.tflite --tensors          # with the scale and zero point of each tensor
       paredown inspect model.h5 --json | jq '.models[].layers[] | {name, sparsity, unique}'
     """
+    if load:
+        click.echo(f"Warning: --load runs the code that {path} holds.", err=True)
     with about(path):
-        found = inspection.inspect(path)
+        found = inspection.inspect(path, load)
     if as_json:
         click.echo(json.dumps({"models": [model.to_json(tensors) for model in found]}, indent=2))
         return

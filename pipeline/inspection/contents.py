@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import os
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -135,6 +137,8 @@ class Inspection:
         metadata: Names of the metadata entries (TFLite).
         tensors: All tensors (TFLite).
         trial: Whether it loads and runs (TFLite).
+        code: What would run code of the file if it were loaded, such as "a Lambda layer".
+        needs_load: What cannot be known unless the file is loaded.
     """
 
     path: str
@@ -149,6 +153,8 @@ class Inspection:
     metadata: list[str] = field(default_factory=list)
     tensors: list[TensorRow] = field(default_factory=list)
     trial: Trial | None = None
+    code: list[str] = field(default_factory=list)
+    needs_load: list[str] = field(default_factory=list)
 
     def other_bytes(self) -> int:
         """Bytes that are not the weights of a layer: graph, names, metadata, other constants."""
@@ -195,3 +201,24 @@ def sizes(path: Path) -> tuple[int, int]:
         sum(os.path.getsize(file) for file in files),
         sum(len(gzip.compress(file.read_bytes(), compresslevel=9, mtime=0)) for file in files),
     )
+
+
+# Operations that only move values.
+PLUMBING = frozenset(
+    {
+        "Const",
+        "Identity",
+        "IdentityN",
+        "NoOp",
+        "PartitionedCall",
+        "Placeholder",
+        "ReadVariableOp",
+        "StatefulPartitionedCall",
+        "VarHandleOp",
+    }
+)
+
+
+def sorted_counts(names: Iterable[str]) -> dict[str, int]:
+    """Name → how often it is there, the commonest first."""
+    return dict(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))

@@ -1,52 +1,32 @@
-"""Inspecting Keras files and SavedModels."""
+"""Keras files and SavedModels, loaded with TensorFlow: whatever code is in them runs."""
 
 from __future__ import annotations
 
 import contextlib
-import re
 import zipfile
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from components.common.base.layer_names import plain_name
-from components.common.models import layer_weights, saved_models
-from components.common.tflite.kernel import Kernel
+from components.common.models import saved_models
+from pipeline.inspection import weights
 from pipeline.inspection.contents import (
     KERAS,
+    PLUMBING,
     SAVED_MODEL,
     Inspection,
     InspectionError,
-    Layer,
     Port,
     Signature,
     sizes,
+    sorted_counts,
 )
 
-# Variables that TFMOT's wrappers add to a layer, by scope and by their own names.
-_WRAPPER_SCOPE = re.compile(r"(quant_|prune_low_magnitude_|cluster_|quantize_layer)")
-_WRAPPER_VARIABLE = re.compile(
-    r"(optimizer_step|pruning_step|mask|threshold|.*_(min|max)|cluster_centroids_.*|pulling_indices_.*"
-    r"|original_weights_.*)"
-)
-# Operations that only move values.
-_PLUMBING = frozenset(
-    {
-        "Const",
-        "Identity",
-        "IdentityN",
-        "NoOp",
-        "PartitionedCall",
-        "Placeholder",
-        "ReadVariableOp",
-        "StatefulPartitionedCall",
-    }
-)
 Loaded = TypeVar("Loaded")
 
 
@@ -66,18 +46,18 @@ def inspect_keras(path: Path) -> Inspection:
         },
     )
     layers = list(_leaves(model))
+    read = [(name, layer, weights.own(map(_weight, layer.weights))) for name, layer in layers]
+    shared = {id(v): v for _, layer in layers for v in layer.weights}
     return Inspection(
         path=str(path),
         format=KERAS,
         bytes=total,
         gzip_bytes=compressed,
-        parameters=_count({id(v): v for _, layer, _ in layers for v in _own(layer.weights)}.values()),
+        parameters=weights.count(weights.own(map(_weight, shared.values()))),
         signatures={"call": signature},
-        operators=_sorted_counts(type(_inside(layer)).__name__ for _, layer, _ in layers),
+        operators=sorted_counts(type(_inside(layer)).__name__ for _, layer in layers),
         layers=[
-            _layer(name, type(_inside(layer)).__name__, _own(layer.weights), kernel)
-            for name, layer, kernel in layers
-            if _own(layer.weights)
+            weights.layer(name, type(_inside(layer)).__name__, own) for name, layer, own in read if own
         ],
     )
 
@@ -93,23 +73,25 @@ def inspect_saved_model(path: Path) -> Inspection:
     variables = {id(v): v for f in loaded.signatures.values() for v in f.variables}
     if not variables:
         variables = {id(v): v for v in getattr(loaded, "variables", [])}
-    by_layer: dict[str, list[tf.Variable]] = defaultdict(list)
-    for variable in _own(variables.values()):
-        by_layer[variable.name.rpartition("/")[0]].append(variable)
+    by_layer: dict[str, list[weights.Weight]] = defaultdict(list)
+    for weight in weights.own(map(_weight, variables.values())):
+        by_layer[weight.name.rpartition("/")[0]].append(weight)
     return Inspection(
         path=str(path),
         format=SAVED_MODEL,
         bytes=total,
         gzip_bytes=compressed,
-        parameters=_count(v for own in by_layer.values() for v in own),
+        parameters=weights.count(weight for own in by_layer.values() for weight in own),
         signatures={name: _signature(function) for name, function in loaded.signatures.items()},
-        operators=_sorted_counts(
+        operators=sorted_counts(
             operation
             for function in loaded.signatures.values()
             for operation in _operations(function)
-            if operation not in _PLUMBING
+            if operation not in PLUMBING
         ),
-        layers=[_layer(plain_name(name), "", own, None) for name, own in by_layer.items()],
+        layers=[
+            weights.layer(plain_name(name), "", own, with_channels=False) for name, own in by_layer.items()
+        ],
     )
 
 
@@ -157,70 +139,22 @@ def _has_wrappers(path: Path) -> bool:
     return any(name in content for name in names)
 
 
-def _leaves(
-    model: tf_keras.Model, prefix: str = ""
-) -> Iterator[tuple[str, tf_keras.layers.Layer, Kernel | None]]:
-    """Name, layer and kernel of each layer, also of inner models; inputs and models are not layers."""
-    kernels = layer_weights.kernels(model)
+def _leaves(model: tf_keras.Model, prefix: str = "") -> Iterator[tuple[str, tf_keras.layers.Layer]]:
+    """Name and layer of each layer, also of inner models; inputs and models are not layers."""
     for layer in model.layers:
-        name = plain_name(layer.name)
         if isinstance(layer, tf_keras.Model):
-            yield from _leaves(layer, f"{prefix}{name}/")
+            yield from _leaves(layer, f"{prefix}{plain_name(layer.name)}/")
         elif not isinstance(layer, tf_keras.layers.InputLayer):
-            (kernel,) = kernels.get(name, [None])
-            yield prefix + _inside(layer).name, layer, kernel
+            yield prefix + _inside(layer).name, layer
 
 
 def _inside(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
     """The layer in a wrapper of TFMOT; other layers are returned as they are."""
-    return layer.layer if _WRAPPER_SCOPE.match(layer.name) and hasattr(layer, "layer") else layer
+    return layer.layer if weights.WRAPPER_SCOPE.match(layer.name) and hasattr(layer, "layer") else layer
 
 
-def _own(variables: Iterable[tf.Variable]) -> list[tf.Variable]:
-    """The variables without those that TFMOT's wrappers add."""
-    kept = []
-    for variable in variables:
-        *scopes, name = variable.name.split(":")[0].split("/")
-        added = any(_WRAPPER_SCOPE.match(scope) for scope in scopes)
-        if not (added and _WRAPPER_VARIABLE.fullmatch(name)):
-            kept.append(variable)
-    return kept
-
-
-def _layer(name: str, kind: str, variables: list[tf.Variable], kernel: Kernel | None) -> Layer:
-    """A layer's weights.
-
-    Args:
-        name: Of the layer.
-        kind: Its class.
-        variables: Its weights.
-        kernel: Its kernel as in a TFLite file; None if the layer is known by the names of its variables alone.
-    """
-    stored = next(
-        (
-            v
-            for own in layer_weights.KERNEL_NAMES
-            for v in variables
-            if v.name.rpartition("/")[2].split(":")[0] == own
-        ),
-        None,
-    )
-    values = None if stored is None else stored.numpy()
-    return Layer(
-        name=name,
-        kind=kind,
-        shape=None if stored is None else tuple(stored.shape),
-        dtype=(variables[0] if stored is None else stored).dtype.name,
-        parameters=_count(variables),
-        bytes=sum(v.numpy().nbytes for v in variables if v.dtype != tf.string),
-        sparsity=None if values is None else round(float(np.mean(values == 0)), 6),
-        unique=None if values is None else int(np.unique(values).size),
-        unique_per_channel=None if kernel is None else kernel.unique_per_channel(),
-    )
-
-
-def _count(variables: Iterable[tf.Variable]) -> int:
-    return sum(int(np.prod(variable.shape)) for variable in variables)
+def _weight(variable: tf.Variable) -> weights.Weight:
+    return weights.Weight(variable.name, variable.numpy())
 
 
 def _port(tensor: Any) -> Port:
@@ -242,7 +176,3 @@ def _operations(function: Any) -> Iterator[str]:
     yield from (node.op for node in graph.node)
     for called in graph.library.function:
         yield from (node.op for node in called.node_def)
-
-
-def _sorted_counts(names: Iterable[str]) -> dict[str, int]:
-    return dict(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))

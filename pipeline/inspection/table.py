@@ -64,6 +64,10 @@ def _facts(inspection: Inspection) -> Iterator[tuple[str, Text]]:
     yield "operators", _counts(inspection.operators)
     if inspection.activations:
         yield "activations", _counts(inspection.activations)
+    if inspection.code:
+        yield "code", Text(f"loading it would run {', '.join(inspection.code)}", style="red")
+    if inspection.needs_load:
+        yield "needs --load", Text(", ".join(inspection.needs_load))
     trial = inspection.trial
     if trial is not None:
         if trial.error is None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import h5py
 
-from components.common.models import size_bounds
+from components.common.base import size_bounds
 from components.common.models.model_format_error import ModelFormatError
 
-# What h5py raises for damaged files.
-DAMAGED = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, NotImplementedError)
+# What h5py raises for damaged files; a SystemError if it finds out within a visit of HDF5.
+DAMAGED = (
+    *(OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, NotImplementedError),
+    *(SystemError, MemoryError),
+)
 
 
 def check(file: h5py.File, stored: int) -> None:

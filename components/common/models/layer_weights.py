@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from components.common.base.layer_names import plain_name
 from components.common.tflite.kernel import Kernel
@@ -41,16 +42,27 @@ def kernels(model: tf_keras.Model) -> dict[str, list[Kernel]]:
 
 def _laid_out(name: str, layer: tf_keras.layers.Layer) -> Kernel:
     variable = kernel_of(layer)
-    values = variable.numpy()
-    kind = _variable_name(variable)
+    kind = type(getattr(layer, "layer", layer)).__name__
+    return laid_out(name, _variable_name(variable), kind, variable.numpy())
+
+
+def laid_out(name: str, variable: str, layer_class: str, values: npt.NDArray[Any]) -> Kernel:
+    """A kernel as in a TFLite file.
+
+    Args:
+        name: Of the layer.
+        variable: Name of the variable, one of `KERNEL_NAMES`.
+        layer_class: Of the layer, such as Conv2D.
+        values: Of the variable, as Keras has them.
+    """
     operator, output_axis = "", 0
-    if kind == "embeddings":
+    if variable == "embeddings":
         operator, output_axis = "GATHER", -1
-    elif kind == "depthwise_kernel":
+    elif variable == "depthwise_kernel":
         operator, output_axis = "DEPTHWISE_CONV_2D", -1
         values = values.reshape(1, *values.shape[:-2], -1)
     elif values.ndim in _TFLITE_AXES:
-        transposed = "Transpose" in type(getattr(layer, "layer", layer)).__name__
+        transposed = "Transpose" in layer_class
         operator, axes = _TFLITE_AXES[values.ndim]
         if transposed and values.ndim < 5:  # (…, output channels, input channels) in Keras
             operator, axes = "TRANSPOSE_CONV", (axes[-1], *axes[1:-1], axes[0])

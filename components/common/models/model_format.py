@@ -13,8 +13,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.common.base import file_hashes
-from components.common.models import named_code, size_bounds
+from components.common.base import file_hashes, size_bounds
+from components.common.models import named_code
 from components.common.models.model_format_error import ModelFormatError as ModelFormatError
 from components.common.models.named_code import NamedCode
 

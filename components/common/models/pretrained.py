@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from components.common.models.saved_models import SavedModelError
 from components.common.models.user_module import UserModuleError
 
 _LISTED = 6  # layers in a message
+_OUTPUT = "probabilities"  # of the head; the deployed file calls its output by it
 
 
 class PretrainedError(UserModuleError):
@@ -176,16 +178,29 @@ def _with_head(base: tf_keras.Model, classes: int, dropout: float) -> tf_keras.M
             f"the trunk has {len(base.outputs)} outputs, and a head takes one; write cut_at", "cut_at"
         )
     x = base.output
+    taken = {layer.name for layer in base.layers}
     if x.shape.rank == 4:
-        x = layers.GlobalAveragePooling2D(name="head_pool")(x)
+        x = layers.GlobalAveragePooling2D(name=_free("head_pool", taken))(x)
     elif x.shape.rank != 2:
-        x = layers.Flatten(name="head_flatten")(x)
+        x = layers.Flatten(name=_free("head_flatten", taken))(x)
     if dropout:
-        x = layers.Dropout(dropout, name="head_dropout")(x)
-    x = layers.Dense(classes, activation="softmax", name="probabilities")(x)
+        x = layers.Dropout(dropout, name=_free("head_dropout", taken))(x)
+    if _OUTPUT in taken:
+        raise PretrainedError(
+            f"the trunk has a layer {_OUTPUT!r}, which is the name of the head's output; write cut_at: the layer "
+            "before it, or a module whose build_model makes the head instead",
+            "cut_at",
+        )
+    x = layers.Dense(classes, activation="softmax", name=_OUTPUT)(x)
     model = tf_keras.Model(base.inputs, x)
     model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
     return model
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    """A layer's name that the trunk does not have: the name itself, or the first free one with a number."""
+    numbered = (f"{name}_{number}" for number in itertools.count(1))
+    return name if name not in taken else next(other for other in numbered if other not in taken)
 
 
 def _refuse_other_use(model: tf_keras.Model, base: tf_keras.Model) -> None:

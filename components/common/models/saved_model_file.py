@@ -6,6 +6,7 @@ trackable_object_graph.proto), with the few fields that are read here; protobuf 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -239,9 +240,14 @@ def parse(message: str, content: bytes, name: str) -> Any:
         ModelFormatError: If that is not one; the message names the file.
     """
     try:
-        return _classes()[message].FromString(content)
+        with warnings.catch_warnings(record=True) as cut_short:
+            warnings.simplefilter("always")
+            found = _classes()[message].FromString(content)
     except (DecodeError, RuntimeError) as error:
         raise ModelFormatError(f"has a damaged {name} ({error}); fetch or save it again") from error
+    if cut_short:  # protobuf's warning that not all of it was read
+        raise ModelFormatError(f"has a damaged {name} ({cut_short[0].message}); fetch or save it again")
+    return found
 
 
 def text(value: bytes) -> str:

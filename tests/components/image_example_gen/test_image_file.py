@@ -214,3 +214,18 @@ def test_sizes_and_channels() -> None:
     for wrong in ({"size": [24]}, {"size": [0, 3]}, {"size": [8, 8], "channels": 2}):
         with pytest.raises(ValidationError):
             ImageOptions(**wrong)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "P"])
+def test_an_image_that_is_far_larger_than_its_file_is_refused_by_its_header(
+    tmp_path: Path, mode: str
+) -> None:
+    content = encoded(Image.new(mode, (9_000, 9_000)), optimize=False)
+    (tmp_path / "bomb.png").write_bytes(content)
+    unpacked = 81_000_000 * (3 if mode == "RGB" else 1)
+
+    told = f"has {len(content):,} bytes and would unpack to {unpacked:,} or more"
+    with pytest.raises(ImageFileError, match=told):
+        read(content)
+    with pytest.raises(ImageFileError, match=told):
+        image_file.check(tmp_path / "bomb.png")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -122,6 +123,23 @@ def test_gzip_cut_off_anywhere_is_not_read_as_a_shorter_file(project: Project) -
         path.write_bytes(content[:-missing])
         with pytest.raises((ValueError, tf.errors.OpError)):
             records.read_through(str(path))
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize(
+    "lengths", [[70 * 2**20], [2**62], [100] * 650_000], ids=["one", "claimed", "many"]
+)
+def test_a_gzip_file_that_unpacks_to_far_more_is_refused(
+    tmp_path: Path, lengths: list[int], whole: bool
+) -> None:
+    if not whole and len(lengths) > 1:
+        pytest.skip("only the first record is looked at")
+    path = tmp_path / "bomb.tfrecord.gz"
+    with gzip.open(path, "wb") as file:
+        for length in lengths:
+            file.write(struct.pack("<QI", length, 0) + bytes(min(length, 80 * 2**20) + 4))
+    with pytest.raises(ValueError, match=f"has {path.stat().st_size:,} bytes and would unpack to "):
+        records.read_through(str(path), whole)
 
 
 def test_flipped_bit(project: Project) -> None:

@@ -131,7 +131,8 @@ def test_the_keys_are_there_for_scripts(models: Path) -> None:
 
     assert list(found) == [
         *("path", "format", "bytes", "gzip_bytes", "parameters", "signatures", "operators", "layers"),
-        *("activations", "metadata", "tensors", "trial", "other_bytes"),
+        *("activations", "metadata", "tensors", "trial", "code", "needs_load"),
+        "other_bytes",
     ]
     assert set(found["layers"][0]) == {
         *("name", "kind", "shape", "dtype", "parameters", "bytes", "share", "sparsity", "unique"),
@@ -222,7 +223,9 @@ def test_of_pushed_versions_the_newest_is_shown(models: Path, tmp_path: Path) ->
     ]
 
 
-def test_a_keras_model_of_unknown_classes_leaves_the_saved_model(models: Path, tmp_path: Path) -> None:
+def test_a_keras_model_of_unknown_classes_is_shown_but_cannot_be_loaded(
+    models: Path, tmp_path: Path
+) -> None:
     import tf_keras
 
     class Doubling(tf_keras.layers.Layer):
@@ -231,16 +234,83 @@ def test_a_keras_model_of_unknown_classes_leaves_the_saved_model(models: Path, t
 
     artifact = tmp_path / "artifact"
     shutil.copytree(models / "trained", artifact)
-    model = tf_keras.Sequential([tf_keras.layers.Input((2,)), Doubling()])
+    model = tf_keras.Sequential([tf_keras.layers.Input((2,)), Doubling(name="doubling")])
     model.save(artifact / "Format-Keras" / "model.h5")
     saved, keras = inspected(artifact)
 
     assert saved["parameters"] == PARAMETERS
+    assert (keras["operators"], keras["code"]) == ({"Doubling": 1}, [])
+    assert keras["needs_load"] == ["shape of output doubling"]
+    result = CliRunner().invoke(main, ["inspect", str(artifact), "--json", "--load"])
+    assert "Warning: --load runs the code that" in result.stderr
+    saved, keras = json.loads(result.stdout)["models"]
+    assert saved["parameters"] == PARAMETERS
     assert set(keras) == {"path", "format", "error"}
     assert keras["error"].startswith("has the class 'Doubling', whose code is not in the file")
-    shown = CliRunner().invoke(main, ["inspect", str(artifact)])
-    assert shown.exit_code == 0 and "has the class 'Doubling'" in shown.stdout
-    assert "has the class 'Doubling'" in refused(artifact / "Format-Keras" / "model.h5")
+
+
+@pytest.mark.parametrize("name", ["model.keras", "qat.h5", "pruning.h5", "trained/Format-Serving"])
+def test_files_say_what_loading_them_says(models: Path, name: str) -> None:
+    (read,), (loaded,) = inspected(models / name), inspected(models / name, "--load")
+
+    assert read == loaded
+
+
+@pytest.mark.parametrize("suffix", ["h5", "keras", ""])
+@pytest.mark.parametrize("nested", [False, True])
+def test_code_in_a_file_does_not_run(tmp_path: Path, suffix: str, nested: bool) -> None:
+    import tensorflow as tf
+    import tf_keras
+
+    layers, trace = tf_keras.layers, tmp_path / "ran"
+    path = tmp_path / (f"model.{suffix}" if suffix else "model")
+    # The function is saved as code; it writes a file each time that it is called.
+    code = f"lambda x: [open({str(trace)!r}, 'a').close(), x * 2][1]"
+    inner = layers.Lambda(eval(code), name="code")
+    model = tf_keras.Sequential([layers.Input((3, 4)), layers.TimeDistributed(inner) if nested else inner])
+    tf.autograph.experimental.do_not_convert(model.save)(path)
+    trace.unlink()
+    (found,) = inspected(path)
+
+    assert not trace.exists()
+    assert found["code"] == ["a Lambda layer"]
+    if suffix:
+        assert found["operators"] == {"TimeDistributed" if nested else "Lambda": 1}
+    CliRunner().invoke(main, ["inspect", str(path), "--load"])
+    assert trace.exists() == (suffix == "h5")  # Keras itself refuses the code of a .keras file
+
+
+@pytest.mark.parametrize("operator", ["ReadFile", "WriteFile", "PyFunc", "EagerPyFunc", "SaveV2"])
+def test_operators_that_reach_outside_are_refused_by_name(tmp_path: Path, operator: str) -> None:
+    import tensorflow as tf
+
+    module, trace = tf.Module(), str(tmp_path / "ran")
+    calls: dict[str, Callable[[Any], Any]] = {
+        "ReadFile": lambda x: tf.strings.length(tf.io.read_file("/etc/hostname")) + tf.cast(x, tf.int32),
+        "WriteFile": lambda x: [tf.io.write_file(trace, "x"), x][1],
+        "PyFunc": lambda x: tf.numpy_function(lambda v: v, [x], tf.float32),
+        "EagerPyFunc": lambda x: tf.py_function(lambda v: v, [x], tf.float32),
+        "SaveV2": lambda x: [
+            tf.raw_ops.SaveV2(prefix=trace, tensor_names=["x"], shape_and_slices=[""], tensors=[x]),
+            x,
+        ][1],
+    }
+    called = tf.function(calls[operator], autograph=False)
+    module.serve = tf.function(
+        lambda x: {"y": called(x)},
+        autograph=False,
+        input_signature=[tf.TensorSpec([None], tf.float32, "x")],
+    )
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures=module.serve)
+
+    for options in ((), ("--load",)):
+        result = CliRunner().invoke(main, ["inspect", str(tmp_path / "model"), *options])
+        assert result.exit_code == 2
+        assert (
+            f"has the operator {operator}, which runs Python or reads or writes other files"
+            in result.stderr
+        )
+    assert not os.path.exists(trace)
 
 
 def damaged(content: bytes) -> bytes:
@@ -263,14 +333,14 @@ def test_what_is_no_model_is_refused_in_one_line(models: Path, tmp_path: Path) -
     assert "is not a model; name a .tflite, .h5 or .keras file" in refused(write("image.png", png))
     assert "lacks the identifier TFL3" in refused(write("image.tflite", png))
     assert "is a broken TFLite file, cut off or changed" in refused(cut)
-    assert "does not load (OSError: " in refused(write("cut.h5", damaged(h5)))
-    assert "does not load (OSError: " in refused(write("image.h5", png))
+    assert "is a damaged HDF5 file (" in refused(write("cut.h5", damaged(h5)))
+    assert "is not a model; write a Keras file" in refused(write("image.h5", png))
     assert "is a zip archive" in refused(write("m.zip", (models / "model.keras").read_bytes()))
     keras = damaged((models / "model.keras").read_bytes())
-    assert "does not load (" in refused(write("cut.keras", keras))
+    assert "is a damaged Keras file (" in refused(write("cut.keras", keras))
     (tmp_path / "saved").mkdir()
     (tmp_path / "saved" / "saved_model.pb").write_bytes(png)
-    assert "does not load (" in refused(tmp_path / "saved")
+    assert "has a damaged saved_model.pb" in refused(tmp_path / "saved")
     (tmp_path / "folder").mkdir()
     assert "has no model in it; name a .tflite" in refused(tmp_path / "folder")
     assert "has several models, name one: cut.h5, cut.keras, cut.tflite, empty.tflite," in refused(tmp_path)
@@ -286,16 +356,17 @@ def test_refusals_can_be_read_by_scripts(tmp_path: Path) -> None:
     )
 
 
-def test_neither_tensorflow_nor_keras_is_imported_for_a_tflite_file(models: Path) -> None:
+@pytest.mark.parametrize("name", ["int8.tflite", "model.keras", "qat.h5", "trained"])
+def test_neither_tensorflow_nor_keras_is_imported(models: Path, name: str) -> None:
     program = (
         "import sys\nfrom pipeline.cli import main\n"
-        f"try:\n    main(['inspect', {str(models / 'int8.tflite')!r}, '--tensors'])\n"
+        f"try:\n    main(['inspect', {str(models / name)!r}, '--tensors'])\n"
         "except SystemExit as end:\n    assert not end.code\n"
         "print(sorted({'tensorflow', 'tfx', 'keras', 'tf_keras'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
-    assert "FULLY_CONNECTED" in done.stdout
+    assert "scores" in done.stdout
     assert done.stderr == ""
 
 

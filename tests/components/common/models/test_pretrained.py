@@ -317,3 +317,23 @@ def test_a_pattern_that_freezes_or_unfreezes_nothing_is_refused(
     trunk.unfreeze(["conv"])
     with pytest.raises(PretrainedError, match="'conv' matches no layer that is frozen by then"):
         trunk.unfreeze(["conv"])
+
+
+def test_a_head_gives_way_to_layers_of_the_trunk(tmp_path: Path, make_module: MakeModule) -> None:
+    image = layers.Input((8, 8, 1), name="image")
+    x = layers.Conv2D(4, 3, name="head_pool")(image)
+    x = layers.Conv2D(4, 3, name="head_pool_1")(x)
+    trunk = tf_keras.Model(image, layers.Dropout(0.1, name="head_dropout")(x))
+    trunk.save(tmp_path / "named.h5")
+    source = {"pretrained": options(tmp_path / "named.h5", head={"classes": 3, "dropout": 0.2})}
+    model = ModelDefinition("", {}, source).build()
+
+    last = ["head_dropout", "head_pool_2", "head_dropout_1", "probabilities"]
+    assert [layer.name for layer in model.layers][-4:] == last
+    taken = tf_keras.Model(image, layers.ReLU(name="probabilities")(trunk.output))
+    taken.save(tmp_path / "taken.h5")
+    source = {"pretrained": options(tmp_path / "taken.h5", head={"classes": 3, "dropout": 0})}
+    with pytest.raises(
+        PretrainedError, match="the trunk has a layer 'probabilities', which is the name of the"
+    ):
+        ModelDefinition("", {}, source).build()

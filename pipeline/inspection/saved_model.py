@@ -1,0 +1,73 @@
+"""A SavedModel by its files alone: nothing of it is loaded, and TensorFlow is not imported."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from components.common.base.layer_names import plain_name
+from components.common.models import checkpoint_file, model_format, saved_model_file
+from pipeline.inspection import weights
+from pipeline.inspection.contents import (
+    PLUMBING,
+    SAVED_MODEL,
+    Inspection,
+    InspectionError,
+    Port,
+    Signature,
+    sizes,
+    sorted_counts,
+)
+
+
+def inspect_saved_model(path: Path) -> Inspection:
+    """Reads saved_model.pb and the index of the variables.
+
+    Raises:
+        InspectionError: If they are damaged, or hold operators that must not run.
+    """
+    try:
+        found = model_format.recognise(path)
+        refuse_operators(found)
+        graph = saved_model_file.read(path)
+        prefix = path / "variables" / "variables"
+        stored = checkpoint_file.variables(prefix) if prefix.with_suffix(".index").is_file() else []
+    except model_format.ModelFormatError as error:
+        raise InspectionError(str(error)) from error
+    unread = [variable.name for variable in stored if variable.values is None]
+    by_layer: dict[str, list[weights.Weight]] = defaultdict(list)
+    for weight in weights.own(
+        weights.Weight(v.name, np.asarray(v.values)) for v in stored if v.values is not None
+    ):
+        by_layer[weight.name.rpartition("/")[0]].append(weight)
+    total, compressed = sizes(path)
+    return Inspection(
+        path=str(path),
+        format=SAVED_MODEL,
+        bytes=total,
+        gzip_bytes=compressed,
+        parameters=weights.count(weight for own in by_layer.values() for weight in own),
+        signatures={
+            name: Signature(_ports(signature.inputs), _ports(signature.outputs))
+            for name, signature in graph.signatures.items()
+        },
+        operators=sorted_counts(operator for operator in graph.operators if operator not in PLUMBING),
+        layers=[
+            weights.layer(plain_name(name), "", own, with_channels=False) for name, own in by_layer.items()
+        ],
+        code=list(found.executes),
+        needs_load=[f"values of {name}" for name in unread],
+    )
+
+
+def refuse_operators(found: model_format.ModelFormat) -> None:
+    """Raises an InspectionError for a SavedModel with operators that must not run, loaded or not."""
+    if found.forbidden:
+        fault = model_format.code_fault(found, advice="do not load it")
+        raise InspectionError(str(fault))
+
+
+def _ports(tensors: dict[str, saved_model_file.TensorInfo]) -> dict[str, Port]:
+    return {name: Port(tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
