@@ -9,7 +9,7 @@ import numpy as np
 import tf_keras
 
 from components.common.data.arrays import Arrays
-from components.common.models import compilation, model_files
+from components.common.models import compilation, model_files, output_kind
 from components.common.models.model_files import Facts, StepRecord
 from components.common.steps import fine_tuning
 from components.common.steps.step_executor import StepExecutor, StepJob
@@ -111,7 +111,10 @@ def distill(job: StepJob) -> Facts:
     distiller.build({n: t.shape for n, t in zip(student.input_names, student.inputs, strict=True)})
     compilation.compile_like(distiller, reference, options["learning_rate"])
     # The student is another model: what the teacher kept, it need not.
-    record = StepRecord(StepRecord.read(job.base_model).steps).after("distill", options)
+    taught = StepRecord(
+        StepRecord.read(job.base_model).steps, logits=output_kind.logits(student, reference)
+    )
+    record = taught.after("distill", options)
     return fine_tuning.fit_and_save(job, distiller, splits, record, finish=lambda trained: trained.student)
 
 

@@ -10,11 +10,12 @@ import apache_beam as beam
 import tensorflow_model_analysis as tfma
 
 from components.common.base.label import Label
+from components.common.base.metric_facts import METRICS
 from components.common.data.examples import Examples
 from components.evaluator.class_extractor import class_extractor
 from components.evaluator.measured import Side, Slice, SliceValue
 from components.evaluator.params import AccuracyGate
-from components.evaluator.tflite_extractor import tflite_extractor
+from components.evaluator.tflite_extractor import Logits, tflite_extractor
 from components.evaluator.transform_extractor import transform_extractor
 
 CANDIDATE: Side = "candidate"
@@ -56,6 +57,11 @@ def eval_config(figures: Sequence[AccuracyGate], label: Label) -> Any:
                         for figure in figures
                         if figure.output == output
                     ),
+                    *(
+                        _prevalence(figure)
+                        for figure in figures
+                        if figure.output == output and _needs_both(figure)
+                    ),
                     tfma.MetricConfig(class_name="ExampleCount"),
                 ],
                 model_names=[CANDIDATE, BASELINE],
@@ -66,6 +72,23 @@ def eval_config(figures: Sequence[AccuracyGate], label: Label) -> Any:
     )
 
 
+def _needs_both(figure: AccuracyGate) -> bool:
+    facts = METRICS.get(figure.metric)
+    return facts is not None and facts.needs_both
+
+
+def _prevalence(figure: AccuracyGate) -> Any:
+    """The share of positives among the labels that a metric counts."""
+    counted = {name: figure.config[name] for name in ("class_id", "top_k") if name in figure.config}
+    return tfma.MetricConfig(
+        class_name="Prevalence", config=json.dumps({**counted, "name": _prevalence_name(figure)})
+    )
+
+
+def _prevalence_name(figure: AccuracyGate) -> str:
+    return f"prevalence for {figure.name()}"
+
+
 def analyze(
     examples: Examples,
     paths: Mapping[Side, str],
@@ -73,6 +96,7 @@ def analyze(
     output: str,
     beam_args: list[str],
     raw_examples: Examples | None = None,
+    logits: Logits | None = None,
 ) -> None:
     """Runs TFMA on the eval split and writes its result files.
 
@@ -85,6 +109,8 @@ def analyze(
         raw_examples: The same before Transform, if they went through it. They are read instead of
             `examples`, and the transform graph is applied to them as in serving: slices are of raw features,
             the label is a transformed one.
+        logits: `candidate` and `baseline` → output of logits → softmax or sigmoid, which makes probabilities of
+            them before the metrics.
 
     Raises:
         LiteRTError: If a file does not load or run, or a feature is missing.
@@ -108,7 +134,7 @@ def analyze(
         tfma.extractors.LabelsExtractor(config),
         *([class_extractor(classes, str(examples.label))] if classes is not None else []),
         tfma.extractors.ExampleWeightsExtractor(config),
-        tflite_extractor({str(name): path for name, path in paths.items()}, keep),
+        tflite_extractor({str(name): path for name, path in paths.items()}, keep, logits),
         tfma.extractors.UnbatchExtractor(),
         tfma.extractors.SliceKeyExtractor(
             slice_spec=[tfma.slicer.SingleSliceSpec(spec=s) for s in config.slicing_specs]
@@ -137,25 +163,45 @@ def read_metrics(output: str, model: str, figure: AccuracyGate) -> Metrics:
         figure: The metric.
 
     Returns:
-        Slice (empty for all examples) → the metric's value, None if TFMA has none, and the number
-        of examples.
+        Slice (empty for all examples) → the metric's value, None if TFMA has none, NaN if the metric is not
+        defined on the examples, and the number of examples.
     """
     result = tfma.load_eval_result(output, model_name=model)
     found: Metrics = {}
     name = figure.name()
     for slice_key, outputs in result.slicing_metrics:
         of_output = outputs.get(figure.output or "", {})
-        metrics = of_output.get("", {})
-        # A metric of the top k, or of one class, has its own key.
-        found_by_name = (values[name] for values in of_output.values() if name in values)
-        no_metric: dict[str, Any] = {}
-        value = next(found_by_name, no_metric).get("doubleValue")
-        if value == "NaN":
+        value = _number(of_output, name)
+        count = int(_number(of_output, "example_count") or 0)
+        if value is not None and not _is_defined(
+            figure, value, _number(of_output, _prevalence_name(figure))
+        ):
             value = float("nan")
-        count = int(metrics.get("example_count", {}).get("doubleValue", 0))
         # Metrics are float32; the digits past the seventh would be those of the conversion to double.
         found[tuple(slice_key)] = (None if value is None else float(f"{value:.7g}"), count)
     return found
+
+
+def _number(of_output: Mapping[str, Mapping[str, Any]], name: str) -> float | None:
+    """A metric's value; None if TFMA has none. A metric of the top k, or of one class, has its own key."""
+    no_metric: dict[str, Any] = {}
+    found = (values[name] for values in of_output.values() if name in values)
+    value = next(found, no_metric).get("doubleValue")
+    return None if value is None else float(value)
+
+
+def _is_defined(figure: AccuracyGate, value: float, prevalence: float | None) -> bool:
+    """Whether a value is one of the metric's, or what TFMA answers if the data do not define the metric.
+
+    With one class alone, TFMA's area under the curve is 0, and so is a recall at a precision that no threshold
+    reaches; tf_keras replaces 0 / 0 by 0.
+    """
+    facts = METRICS.get(figure.metric)
+    if facts is None:
+        return True
+    if facts.zero_is_undefined and value == 0:
+        return False
+    return not facts.needs_both or (prevalence is not None and 0 < prevalence < 1)
 
 
 def slice_values(key: SliceKey) -> Slice:

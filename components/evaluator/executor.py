@@ -134,6 +134,11 @@ class _Evaluation:
         self._judgements: list[Judgement] = []
         read = self._attempt("reading the candidate's record", lambda: StepRecord.read(candidate))
         self._record = read or StepRecord()
+        of_baseline = self._attempt("reading the baseline's record", lambda: StepRecord.read(baseline))
+        records = {accuracy.CANDIDATE: self._record, accuracy.BASELINE: of_baseline or StepRecord()}
+        self._logits: dict[Side, dict[str, str]] = {
+            side: record.logits for side, record in records.items() if record.logits
+        }
 
     def verdict(self) -> Verdict:
         """Measures everything that can be measured, then concludes."""
@@ -158,6 +163,7 @@ class _Evaluation:
             # The first one is the candidate's accuracy wherever there is room for one alone.
             accuracy=accuracies[0],
             accuracies=accuracies if len(accuracies) > 1 else (),
+            activations=self._logits,
             served=skew,
         )
         return conclude(self._judgements, measured, self._failures)
@@ -381,9 +387,10 @@ class _Evaluation:
             self._failures.append(
                 Failure(
                     FailureKind.METRIC_UNDEFINED,
-                    f"{shown} is {value}: {gate.metric} is not defined for these predictions",
+                    f"{shown} is {value}: {gate.metric} is not defined for these labels and predictions",
                 )
             )
+            value = None  # not measured
         self._judge(
             self._figure(gate, slice_), limits, section, value, reference, gate.ascending(), shown=shown
         )
@@ -412,6 +419,7 @@ class _Evaluation:
             self._output,
             self._beam_args,
             self._raw_examples,
+            {str(side): outputs for side, outputs in self._logits.items()},
         )
         results = [
             (

@@ -244,6 +244,8 @@ class Measured:
         latency: Times of one inference.
         accuracy: The gate's metric; of several, the first one.
         accuracies: All of them, if the gate has several.
+        activations: Side → output whose values are logits → the activation (softmax, sigmoid) that was applied
+            before the metrics.
         served: What differs in serving, if the examples went through Transform.
     """
 
@@ -254,6 +256,7 @@ class Measured:
     latency: Annotated[Latency | None, LEFT_OUT_IF_EMPTY] = None
     accuracy: Annotated[Accuracy | None, LEFT_OUT_IF_EMPTY] = None
     accuracies: Annotated[tuple[Accuracy, ...], LEFT_OUT_IF_EMPTY] = ()
+    activations: Annotated[dict[Side, dict[str, str]], LEFT_OUT_IF_EMPTY] = field(default_factory=dict)
     served: Annotated[Skew | None, LEFT_OUT_IF_EMPTY] = None
 
     @property

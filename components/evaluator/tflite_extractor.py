@@ -12,19 +12,24 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
+import numpy.typing as npt
 import tensorflow_model_analysis as tfma
+from scipy import special
 from tensorflow_model_analysis.constants import TRANSFORMED_FEATURES_KEY
 
 from components.common.tflite.litert import LiteRTError, LiteRTModel
 
 STAGE = "PredictWithLiteRT"
 
+Logits = Mapping[str, Mapping[str, str]]
+
 
 class _Predict(beam.DoFn):
     """Adds predictions of every model to a batch of extracts, and drops inputs no longer needed."""
 
-    def __init__(self, paths: Mapping[str, str], keep: frozenset[str]):
+    def __init__(self, paths: Mapping[str, str], keep: frozenset[str], logits: Logits):
         self._paths = dict(paths)
+        self._logits = {name: dict(outputs) for name, outputs in logits.items()}
         self._keep = keep
         self._models: dict[str, LiteRTModel] = {}
 
@@ -34,7 +39,8 @@ class _Predict(beam.DoFn):
     def process(self, extracts: dict[str, Any]) -> list[dict[str, Any]]:
         features = extracts[tfma.FEATURES_KEY]
         predictions = {
-            name: predict_batch(model, _given(extracts, name), name) for name, model in self._models.items()
+            name: predict_batch(model, _given(extracts, name), name, self._logits.get(name))
+            for name, model in self._models.items()
         }
         extracts = dict(extracts)
         if len(predictions) == 1:  # as TFMA wants it
@@ -57,13 +63,40 @@ def _given(extracts: Mapping[str, Any], model: str) -> Mapping[str, Any]:
     return transformed.get(model, transformed)
 
 
-def predict_batch(model: LiteRTModel, features: Mapping[str, Any], name: str = "the model") -> Any:
+def probabilities(logits: npt.NDArray[Any], activation: str) -> npt.NDArray[Any]:
+    """The probabilities that logits stand for.
+
+    Args:
+        logits: (…, classes).
+        activation: softmax, over the last axis, or sigmoid.
+
+    Returns:
+        Of the same shape, in float32.
+
+    Raises:
+        ValueError: If the activation is another.
+    """
+    values = logits.astype(np.float64)
+    if activation == "sigmoid":
+        return special.expit(values).astype(np.float32)
+    if activation == "softmax":
+        return special.softmax(values, axis=-1).astype(np.float32)
+    raise ValueError(f"{activation!r} is not softmax or sigmoid")
+
+
+def predict_batch(
+    model: LiteRTModel,
+    features: Mapping[str, Any],
+    name: str = "the model",
+    logits: Mapping[str, str] | None = None,
+) -> Any:
     """Predicts a batch of examples, one by one.
 
     Args:
         model: The model.
         features: Feature → values, first axis the examples.
         name: Of the model, for errors.
+        logits: Output of logits → the activation that is applied to them.
 
     Returns:
         (examples, …) for a model with one output, else output → such an array.
@@ -81,15 +114,20 @@ def predict_batch(model: LiteRTModel, features: Mapping[str, Any], name: str = "
         # Metrics such as accuracy take the class of a NaN for 0, and would call this a prediction.
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise LiteRTError(f"{name} predicts values of {output!r} that are not finite")
+    for output, activation in (logits or {}).items():
+        if output not in outputs:
+            raise LiteRTError(f"{name} has no output {output!r}, whose logits its record names")
+        outputs[output] = probabilities(outputs[output], activation)
     return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
 
-def tflite_extractor(paths: Mapping[str, str], keep: frozenset[str]) -> Any:
+def tflite_extractor(paths: Mapping[str, str], keep: frozenset[str], logits: Logits | None = None) -> Any:
     """The extractor to give to TFMA.
 
     Args:
         paths: Model's name in the eval config → its TFLite file.
         keep: Features that later extractors need, for slices.
+        logits: Model's name → output of logits → the activation that is applied before the metrics.
 
     Returns:
         A `tfma.extractors.Extractor`.
@@ -97,6 +135,6 @@ def tflite_extractor(paths: Mapping[str, str], keep: frozenset[str]) -> Any:
 
     @beam.ptransform_fn
     def predict(extracts: beam.PCollection) -> beam.PCollection:
-        return extracts | "Predict" >> beam.ParDo(_Predict(paths, keep))
+        return extracts | "Predict" >> beam.ParDo(_Predict(paths, keep, logits or {}))
 
     return tfma.extractors.Extractor(STAGE, predict())

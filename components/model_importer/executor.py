@@ -13,10 +13,11 @@ from tfx.types import artifact_utils
 from components.common.base import file_hashes
 from components.common.data.arrays import Arrays
 from components.common.data.examples import Examples
-from components.common.models import imported_model, model_files, saved_models
+from components.common.models import imported_model, model_files, output_kind, saved_models
 from components.common.models.model_definition import ModelDefinition
 from components.common.models.model_files import Facts, StepRecord
 from components.common.models.saved_models import SavedModelError
+from components.common.models.user_module import UserModuleError
 from components.common.steps.step_executor import examples_of, set_properties
 
 # Examples that the model is tried on.
@@ -46,17 +47,27 @@ def import_model(definition: ModelDefinition, examples: Examples, output: str) -
         model = definition.build(compiled=False)
         specs = model_files.input_specs(model, list(examples.feature_spec()), examples.label)
         _try(model, examples.load("eval", specs), source["path"])
+        record = StepRecord(logits=_logits(definition, model))
         if saved_models.holds_layers(model):
-            model_files.save(model, output, list(specs), StepRecord())
+            model_files.save(model, output, list(specs), record)
         else:
             model_files.save_serving(model, model_files.serving_dir(output), list(specs))
-            StepRecord().write(output)
+            record.write(output)
     return {
         "format": source["format"],
         "parameters": int(model.count_params()),
         "source_path": source["path"],
         "source_sha256": source["sha256"],
     }
+
+
+def _logits(definition: ModelDefinition, model: tf_keras.Model) -> dict[str, str]:
+    """The outputs that are logits, as far as the model was compiled or the module says how to compile it."""
+    try:
+        compiled = definition.build()
+    except UserModuleError:
+        return {}
+    return output_kind.logits(model, compiled)
 
 
 def _try(model: tf_keras.Model, evaluation: Arrays, path: str) -> None:

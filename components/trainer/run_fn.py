@@ -14,7 +14,7 @@ from components.common.data import class_weights, vocabulary
 from components.common.data.arrays import Arrays
 from components.common.data.examples import Examples
 from components.common.data.model_inputs import ExamplesError
-from components.common.models import model_files, precision
+from components.common.models import model_files, output_kind, precision
 from components.common.models.model_definition import ModelDefinition
 from components.common.models.model_files import StepRecord
 from components.common.models.output_kind import kinds
@@ -142,9 +142,10 @@ def train_baseline(
         seed=seed,
         log_dir=log_dir,
     )
+    record = StepRecord(logits=output_kind.logits(model))
     if used != precision.FLOAT32:
         model = precision.in_float32(model, definition.custom_objects())
-    model_files.save(model, output, list(specs), StepRecord(), definition.custom_objects())
+    model_files.save(model, output, list(specs), record, definition.custom_objects())
     history.write(output)
     if train.class_weights is not None:
         train.class_weights.write(output)

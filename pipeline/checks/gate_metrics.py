@@ -108,6 +108,11 @@ def _check_metric(at: Location, figure: AccuracyGate) -> Iterator[Problem]:
             (*at, "metric"),
         )
         return
+    if figure.config.get("from_logits"):
+        yield Problem(
+            "outputs that are logits, as the loss says, are judged by their probabilities; remove from_logits",
+            (*at, "config", "from_logits"),
+        )
     if not figure.direction_is_known():
         yield Problem(
             f"the name {figure.metric} does not say whether higher is better; write higher_is_better: true or "

@@ -16,7 +16,9 @@ from components.common.base.errors import ParedownError
 Self = TypeVar("Self", bound="Document")
 
 # Leaves a field out of the JSON if it has no value: `Annotated[str | None, LEFT_OUT_IF_EMPTY] = None`.
-LEFT_OUT_IF_EMPTY = Field(exclude_if=lambda value: value is None or value == "" or value == ())
+LEFT_OUT_IF_EMPTY = Field(
+    exclude_if=lambda value: value is None or value == "" or value == () or value == {}
+)
 
 
 class DocumentError(ParedownError):

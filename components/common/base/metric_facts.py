@@ -70,7 +70,7 @@ def _facts() -> dict[str, MetricFacts]:
         ),
         ("BinaryAccuracy", replace(higher, takes=Takes.PROBABILITIES)),
         ("BinaryCrossentropy BinaryCrossEntropy Hinge SquaredHinge", likelihood),
-        ("BinaryIoU FBetaScore", overlap),
+        ("BinaryIoU", overlap),
         ("IoU MeanIoU OneHotIoU OneHotMeanIoU", replace(overlap, takes=Takes.ONE_HOT)),
         (
             "LogCoshError MeanAbsoluteError MeanAbsolutePercentageError MeanRelativeError MeanSquaredError "
@@ -79,8 +79,6 @@ def _facts() -> dict[str, MetricFacts]:
         ),
         ("Poisson", replace(error, low=-math.inf)),
         ("CosineSimilarity", replace(higher, low=-1.0, takes=Takes.VALUES, zero_is_undefined=True)),
-        # tf_keras answers 0 if the labels do not vary.
-        ("R2Score", replace(higher, low=-math.inf, takes=Takes.VALUES, zero_is_undefined=True)),
         ("SquaredPearsonCorrelation", replace(higher, takes=Takes.VALUES)),
         ("AUC", replace(curve, constant=0.5)),
         ("AUCPrecisionRecall", curve),
@@ -129,6 +127,11 @@ _NO_QUALITY = (
     ),
     ("ThresholdAtRecall", "is a threshold, which says nothing about how good a model is"),
     ("MaxRecall", "calls every example positive, as a constant prediction does"),
+    (
+        "R2Score FBetaScore",
+        "has no state before its first batch, and TFMA cannot merge it; SquaredPearsonCorrelation, MeanSquaredError "
+        "and F1Score are close to it",
+    ),
     ("Accuracy", "counts predictions that equal the label, and probabilities hardly ever do"),
     (
         "Bleu Rouge ExactMatch COCOAveragePrecision COCOAverageRecall COCOMeanAveragePrecision "

@@ -46,16 +46,18 @@ class StepRecord:
         steps: Technique and options of each step, in order.
         layers: Layer → what its kernel must keep.
         float_layers: Patterns of layers that quantization-aware training was told to leave in float.
+        logits: Output of logits → the activation that makes probabilities of them, softmax or sigmoid.
     """
 
     steps: list[dict[str, Any]] = field(default_factory=list)
     layers: dict[str, Invariants] = field(default_factory=dict)
     float_layers: list[str] = field(default_factory=list)
+    logits: dict[str, str] = field(default_factory=dict)
 
     def after(self, technique: str, options: dict[str, Any]) -> StepRecord:
         """The record of a model that one more step made."""
         steps = [*self.steps, {"technique": technique, **options}]
-        return StepRecord(steps, dict(self.layers), list(self.float_layers))
+        return StepRecord(steps, dict(self.layers), list(self.float_layers), dict(self.logits))
 
     def ask(self, layer: str, **invariants: Any) -> None:
         """Adds to what a layer must keep."""
@@ -78,7 +80,7 @@ class StepRecord:
         with open(path, encoding="utf-8") as file:
             values = json.load(file)
         layers = {name: Invariants.from_json(asked) for name, asked in values["layers"].items()}
-        return cls(values["steps"], layers, values["float_layers"])
+        return cls(values["steps"], layers, values["float_layers"], values.get("logits", {}))
 
 
 def serving_dir(uri: str) -> str:

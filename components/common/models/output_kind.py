@@ -11,7 +11,7 @@ import tf_keras
 
 from components.common.base.layer_names import plain_name
 from components.common.base.metric_facts import METRICS, Takes
-from components.common.data.losses import MULTICLASS, MULTILABEL, REGRESSION, TASKS, keras_function
+from components.common.data.losses import MULTICLASS, MULTILABEL, REGRESSION, TASKS, keras_function, task_of
 
 PROBABILITIES = {"softmax": MULTICLASS, "sigmoid": MULTILABEL}
 # Layers that hand on what their input went through.
@@ -166,6 +166,27 @@ def losses_of(model: tf_keras.Model) -> list[Any]:
     if isinstance(loss, Mapping):
         return [loss.get(name) for name in names]
     return list(loss) if isinstance(loss, list | tuple) else [loss] * len(names)
+
+
+def logits(model: tf_keras.Model, compiled: tf_keras.Model | None = None) -> dict[str, str]:
+    """The outputs that are logits: the loss takes them, and no layer has made probabilities of them.
+
+    Args:
+        model: Functional or Sequential.
+        compiled: The model whose losses say what the outputs are, if it is another.
+
+    Returns:
+        Output → the activation that makes probabilities of its values, softmax or sigmoid.
+    """
+    found = {}
+    losses = losses_of(compiled or model)
+    if len(losses) != len(model.outputs):
+        return {}
+    for name, tensor, loss in zip(model.output_names, model.outputs, losses, strict=True):
+        task, from_logits = task_of(loss)
+        if from_logits and activation_of(tensor) not in PROBABILITIES:
+            found[plain_name(name)] = "softmax" if task == MULTICLASS else "sigmoid"
+    return found
 
 
 def kinds(model: tf_keras.Model) -> list[OutputKind]:

@@ -19,6 +19,7 @@ from components.common.models.model_files import StepRecord
 from components.common.tflite.litert import LiteRTModel
 from components.evaluator import accuracy
 from components.evaluator.executor import Executor
+from components.evaluator.judgement import FailureKind, Kind
 from components.evaluator.measured import slice_text
 from components.evaluator.params import AccuracyGate
 from components.evaluator.verdict import Verdict
@@ -156,6 +157,38 @@ def test_a_metric_of_zero_is_a_value(binary: dict[str, str], tmp_path: Path) -> 
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "metric", ["AUC", "AUCPrecisionRecall", "SensitivityAtSpecificity", "BalancedAccuracy", "Recall"]
+)
+def test_a_metric_of_one_class_alone_is_not_a_value(
+    binary: dict[str, str], tmp_path: Path, metric: str
+) -> None:
+    """TFMA answers 0 for an area with one class, and so no candidate would be worse than the baseline."""
+    labels = np.where(GROUP == "night", 0, X[:, 0] > 0).astype(np.float32)
+    arguments = {"config": {"specificity": 0.5}} if metric == "SensitivityAtSpecificity" else {}
+    found = measured(
+        examples_with(labels, tmp_path), binary, tmp_path / "out",
+        metric=metric, min=0.1, slices=[{"by": "group", "min": 0.1}], **arguments,
+    )  # fmt: skip
+
+    for model in binary:
+        assert 0 <= found[model][()][0] <= 1
+        assert 0 <= found[model][(("group", "day"),)][0] <= 1
+        value, count = found[model][(("group", "night"),)]
+        assert np.isnan(value) and count == (GROUP == "night").sum()
+
+
+def test_a_recall_at_a_precision_that_no_threshold_reaches_is_not_a_value(
+    binary: dict[str, str], tmp_path: Path
+) -> None:
+    labels = (outputs_of(binary["baseline"]) < 0.5).astype(np.float32)
+    found = measured(
+        examples_with(labels, tmp_path), binary, tmp_path / "out",
+        metric="RecallAtPrecision", config={"precision": 0.9}, max_drop=0.1,
+    )  # fmt: skip
+    assert all(np.isnan(of_model[()][0]) for of_model in found.values())
+
+
 def artifact(kind: Any, uri: Path | str) -> Any:
     made = kind()
     made.uri = str(uri)
@@ -190,6 +223,20 @@ def run(binary: dict[str, str], tmp_path: Path) -> Any:
         return evaluation, blessing
 
     return do
+
+
+def test_an_area_of_one_class_is_not_measured_and_does_not_pass(run: Any) -> None:
+    evaluation, blessing = run(
+        np.zeros(COUNT), accuracy={"metric": "AUC", "max_drop": 0.01}, latency=LATENCY
+    )
+
+    assert files_of(blessing) == ["NOT_BLESSED"]
+    verdict = Verdict.read(Path(evaluation.uri) / "verdict.json")
+    (judgement,) = [one for one in verdict.judgements if one.kind is Kind.ACCURACY]
+    assert (judgement.value, judgement.met, judgement.failure) == (None, False, FailureKind.NOT_MEASURED)
+    assert [one.kind for one in verdict.failures] == [FailureKind.METRIC_UNDEFINED]
+    assert "AUC is not defined for these labels and predictions" in verdict.reasons[0]
+    assert not evaluation.has_custom_property("accuracy")
 
 
 def files_of(artifact: Any) -> list[str]:

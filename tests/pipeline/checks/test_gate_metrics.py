@@ -153,10 +153,10 @@ LOWER_IS_BETTER = """
 """
 HIGHER_IS_BETTER = """
     AUC AUCPrecisionRecall BalancedAccuracy BinaryAccuracy BinaryIoU CategoricalAccuracy
-    CoefficientOfDiscrimination CosineSimilarity DiagnosticOddsRatio F1Score FBetaScore FowlkesMallowsIndex
+    CoefficientOfDiscrimination CosineSimilarity DiagnosticOddsRatio F1Score FowlkesMallowsIndex
     Informedness IoU Markedness MatthewsCorrelationCoefficient MeanIoU ModelCosineSimilarity NDCG NPV
     NegativePredictiveValue OneHotIoU OneHotMeanIoU PPV PositiveLikelihoodRatio Precision PrecisionAtRecall
-    R2Score Recall RecallAtFalsePositiveRate RecallAtPrecision RelativeCoefficientOfDiscrimination
+    Recall RecallAtFalsePositiveRate RecallAtPrecision RelativeCoefficientOfDiscrimination
     SensitivityAtSpecificity SparseCategoricalAccuracy SparseTopKCategoricalAccuracy Specificity
     SpecificityAtSensitivity SquaredPearsonCorrelation TN TNR TP TPR ThreatScore TopKCategoricalAccuracy
     TrueNegatives TruePositives
@@ -197,7 +197,7 @@ def test_a_metric_that_is_no_quality_is_refused(metric: str) -> None:
         ("accuracy", {"metric": "AUC", "min": 0}, "min", "every candidate would meet min: 0"),
         ("accuracy", {"metric": "AUC", "min": 0.5}, "min", "a constant prediction has a AUC of 0.5"),
         ("accuracy", {"metric": "BalancedAccuracy", "min": 0.4}, "min", "a constant prediction"),
-        ("accuracy", {"metric": "R2Score", "min": 1.5}, "min", "at most 1, so no candidate"),
+        ("accuracy", {"metric": "Informedness", "min": 1.5}, "min", "between -1 and 1, so no candidate"),
         ("accuracy", {"metric": "AUC", "max": 0.9}, "max", "write min or max_drop"),
         ("accuracy", {"metric": "FPR", "max": 1}, "max", "every candidate would meet max: 1"),
         ("accuracy", {"metric": "PrevalenceThreshold", "max_drop": 1}, "max_drop", "every candidate"),
@@ -226,6 +226,13 @@ def test_a_limit_that_judges_nothing_is_refused(
     })  # fmt: skip
     assert ".".join(map(str, problem.location)) == f"gate.{section}.{key}"
     assert part in problem.message
+
+
+def test_logits_are_not_turned_into_probabilities_twice() -> None:
+    metric = {"metric": "BinaryCrossentropy", "config": {"from_logits": True}, "max_drop": 0.1}
+    (problem,) = _mistakes({"accuracy": metric})
+    assert problem.location == ("gate", "accuracy", "config", "from_logits")
+    assert "remove from_logits" in problem.message
 
 
 @pytest.mark.parametrize(
