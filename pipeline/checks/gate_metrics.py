@@ -113,6 +113,12 @@ def _check_metric(at: Location, figure: AccuracyGate) -> Iterator[Problem]:
             "outputs that are logits, as the loss says, are judged by their probabilities; remove from_logits",
             (*at, "config", "from_logits"),
         )
+    if figure.metric in ("IoU", "MeanIoU") and figure.config.get("sparse_y_pred", True):
+        yield Problem(
+            f"{figure.metric} takes the index of a class as prediction, and models give probabilities, which it "
+            "would cut to class 0; write config: {…, sparse_y_pred: false}",
+            (*at, "config"),
+        )
     if not figure.direction_is_known():
         yield Problem(
             f"the name {figure.metric} does not say whether higher is better; write higher_is_better: true or "

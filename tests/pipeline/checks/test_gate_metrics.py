@@ -228,6 +228,15 @@ def test_a_limit_that_judges_nothing_is_refused(
     assert part in problem.message
 
 
+def test_an_overlap_of_classes_takes_probabilities() -> None:
+    metric = {"metric": "MeanIoU", "config": {"num_classes": 10}, "max_drop": 0.1}
+    (problem,) = _mistakes({"accuracy": metric})
+    assert problem.location == ("gate", "accuracy", "config")
+    assert "sparse_y_pred: false" in problem.message
+    metric["config"] = {"num_classes": 10, "sparse_y_pred": False}
+    assert _mistakes({"accuracy": metric}) == []
+
+
 def test_logits_are_not_turned_into_probabilities_twice() -> None:
     metric = {"metric": "BinaryCrossentropy", "config": {"from_logits": True}, "max_drop": 0.1}
     (problem,) = _mistakes({"accuracy": metric})
