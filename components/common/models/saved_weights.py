@@ -47,6 +47,7 @@ def _load(path: str, model: tf_keras.Model, sha256: str) -> None:
             prefix = str(found.files[-1].with_suffix(""))
             _fitting(lambda: _restore(path, prefix, model))
         else:
+            saved_models.refuse_large_arrays(path, local, found)
             _refuse_other_weights(path, local, found, model)
             _fitting(lambda: model.load_weights(local))
 

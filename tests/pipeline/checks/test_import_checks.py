@@ -346,3 +346,42 @@ def test_a_file_that_is_two_formats_at_once_is_refused(project: Project, tmp_pat
 
     (problem,) = problems(project, "import: two.keras")
     assert "is an HDF5 file and a zip archive at once" in problem
+
+
+def field(number: int, content: bytes) -> bytes:
+    """A field of a protobuf message, with its length."""
+    return varint(number * 8 + 2) + varint(len(content)) + content
+
+
+def graph_file(node: bytes, where: str) -> bytes:
+    """saved_model.pb with one node, in the graph or in a function of its library."""
+    if where == "function":
+        library = field(1, field(1, field(1, b"f")) + field(3, node))
+        return field(2, field(2, field(2, library)))
+    return field(2, field(2, field(1, node)))
+
+
+@pytest.mark.parametrize("where", ["graph", "function"])
+@pytest.mark.parametrize(
+    "operator", ["ReadFile", "WriteFile", "PyFunc", "EagerPyFunc", "TFRecordDataset", "PrintV2"]
+)
+def test_operators_that_reach_outside_are_refused_by_name(
+    project: Project, tmp_path: Path, operator: str, where: str
+) -> None:
+    stream = field(5, field(1, b"output_stream") + field(2, field(2, b"file:///tmp/x")))
+    node = field(1, b"n") + field(2, operator.encode()) + (stream if operator == "PrintV2" else b"")
+    (tmp_path / "plain/saved_model.pb").write_bytes(graph_file(node, where))
+
+    for options in ("", ", signature: serving_default"):
+        (problem,) = problems(project, f"import: {{path: plain{options}}}")
+        told = f"model.import.path: plain has the operator {operator}, which runs Python or reads or writes"
+        assert problem.startswith(told)
+    (problem,) = problems(project, "import: {path: plain, safe_mode: false}")
+    assert "has no layers that `prune` could change" in problem
+
+
+def test_an_asset_outside_of_the_folder_is_refused(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "plain/saved_model.pb").write_bytes(field(2, field(6, field(2, b"../../etc/passwd"))))
+
+    (problem,) = problems(project, "import: plain")
+    assert "plain has an asset outside of its folder, '../../etc/passwd'" in problem
