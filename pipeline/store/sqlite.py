@@ -81,6 +81,10 @@ def roll_back(path: str) -> None:
         with contextlib.closing(sqlite3.connect(address, timeout=_PATIENCE, uri=True)) as database:
             database.execute("SELECT count(*) FROM sqlite_master").fetchall()
     except sqlite3.OperationalError as error:
+        if "locked" in str(
+            error
+        ):  # the writer is alive, and slow; SQLite has no other sign of it in Python 3.10
+            return
         raise StoreError(
             f"sqlite:///{path}: a program was killed while it wrote to the store, and {journal} is needed to restore "
             f"it ({error}). Run `paredown runs --metadata sqlite:///{path}` once as a user who may write to both files "

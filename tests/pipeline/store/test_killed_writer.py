@@ -77,6 +77,19 @@ def test_who_may_not_write_reads_what_to_do(store: Path, monkeypatch: pytest.Mon
     assert len(Reader.open(f"sqlite:///{store}").runs()) == 12
 
 
+def test_a_writer_that_holds_the_file_is_not_taken_for_killed(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_PATIENCE", 0.1)
+    writer = sqlite3.connect(store, isolation_level=None)
+    writer.execute("BEGIN EXCLUSIVE")
+    writer.execute("UPDATE Context SET name = name || 'x'")
+    assert os.path.exists(f"{store}-journal")
+    with pytest.raises(StoreError, match="database is locked"):
+        sqlite.SqliteStore(str(store))
+    writer.execute("ROLLBACK")
+
+
 def test_the_journal_of_a_writer_that_is_alive_is_left(store: Path) -> None:
     writer = sqlite3.connect(store, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
