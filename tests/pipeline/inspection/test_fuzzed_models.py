@@ -14,7 +14,7 @@ import pytest
 
 from components.common.base.errors import ParedownError
 from components.common.models import model_format
-from pipeline.inspection import keras_file, saved_model
+from pipeline.inspection import keras_file, saved_model, tflite
 
 LAYER = {"class_name": "Dense", "config": {"name": "scores", "units": 3}}
 CONFIG = {"class_name": "Sequential", "config": {"layers": [LAYER]}}
@@ -109,3 +109,27 @@ def test_damaged_saved_models(saved: Path, tmp_path: Path, name: str, count: int
             told.append(str(error))
     assert 0 < len(told) <= count
     assert all(10 < len(message) < 2000 for message in told)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_damaged_tflite_files(tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tensorflow as tf
+
+    # LiteRT reads them in a process of its own, a second each; test_inspect.py has one that breaks down.
+    monkeypatch.setattr(tflite, "attempt", lambda path: None)
+    dense = tf.function(lambda x: x @ tf.ones((4, 3))).get_concrete_function(
+        tf.TensorSpec([1, 4], name="x")
+    )
+    path = tmp_path / "model.tflite"
+    content = tf.lite.TFLiteConverter.from_concrete_functions([dense]).convert()
+    path.write_bytes(content)
+    assert tflite.inspect_tflite(path).operators == {"FULLY_CONNECTED": 1}
+    told = []
+    for seed in range(count):
+        path.write_bytes(change(content, random.Random(seed)))
+        try:
+            tflite.inspect_tflite(path)
+        except ParedownError as error:
+            told.append(str(error))
+    assert 0 < len(told) <= count
+    assert all(len(message) < 2000 for message in told)
