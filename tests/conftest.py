@@ -213,6 +213,7 @@ def mnist_examples(examples_artifact: Path) -> Any:
 def trained(mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A baseline of configs/mnist/model.py, very small."""
     from components.common.models.model_definition import ModelDefinition
+    from components.trainer.params import TrainOptions
     from components.trainer.run_fn import train_baseline
 
     folder = tmp_path_factory.mktemp("baseline")
@@ -221,7 +222,7 @@ def trained(mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory) -> Tr
         output=str(folder),
         log_dir=str(folder / "logs"),
         definition=ModelDefinition(MNIST_MODULE, MNIST_HPARAMS),
-        options=MNIST_TRAINING,
+        options=TrainOptions(**MNIST_TRAINING),
         seed=SEED,
     )
     return Trained(str(folder), history)

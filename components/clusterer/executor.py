@@ -7,9 +7,13 @@ from typing import Any
 import numpy as np
 import tensorflow_model_optimization as tfmot
 import tf_keras
+from numpy.typing import NDArray
 from scipy.cluster import vq
 
+from components.clusterer.invariants import Clusters
+from components.clusterer.params import ClusterOptions
 from components.common.models import batch_norm, compilation, layer_selection, layer_weights
+from components.common.models.invariants import zero_share
 from components.common.models.model_files import Facts, StepRecord
 from components.common.steps import fine_tuning
 from components.common.steps.step_executor import StepExecutor, StepJob
@@ -32,7 +36,7 @@ def select_layers(model: tf_keras.Model, include: list[str], exclude: list[str])
         exclude: Patterns of layers to leave as they are; they win over `include`.
 
     Raises:
-        LayerSelectionError: Where a pattern matches no layer with a kernel that TFMOT can cluster.
+        LayerSelectionError: If a pattern matches no layer with a kernel that TFMOT can cluster.
     """
     return layer_selection.select(model, include, exclude, can_cluster, "clustered", "as it is")
 
@@ -57,7 +61,7 @@ def can_cluster(layer: tf_keras.layers.Layer) -> bool:
     return len(clustered) == 1 and clustered[0] is kernel
 
 
-def share_values(values: np.ndarray, clusters: int, per_channel: bool, seed: int) -> np.ndarray:
+def share_values(values: NDArray[Any], clusters: int, per_channel: bool, seed: int) -> NDArray[Any]:
     """Weights, each replaced by the mean of its cluster (k-means); zeros stay zero, as one of the values.
 
     Args:
@@ -82,14 +86,14 @@ def share_values(values: np.ndarray, clusters: int, per_channel: bool, seed: int
 
 
 def wrap(
-    model: tf_keras.Model, layers: list[str], options: dict[str, Any], record: StepRecord
+    model: tf_keras.Model, layers: list[str], options: ClusterOptions, record: StepRecord
 ) -> tf_keras.Model:
     """A copy of a model whose `layers` are clustered while it trains; weights are taken over.
 
     Args:
         model: The model.
         layers: Names of the layers to cluster.
-        options: As in components.clusterer.params.
+        options: Of the step.
         record: Whose sparse layers keep their zeros as one of the values.
     """
 
@@ -100,13 +104,12 @@ def wrap(
         # Centroids are chosen when the wrapper is built, from the weights that are there then.
         copy.build(layer.get_input_shape_at(0))
         copy.set_weights(layer.get_weights())
-        asked = record.layers.get(layer.name)
         return _clustering.cluster_weights(
             copy,
-            number_of_clusters=options["clusters"],
-            cluster_centroids_init=_INITIALIZATION[options["initialization"]],
+            number_of_clusters=options.clusters,
+            cluster_centroids_init=_INITIALIZATION[options.initialization],
             cluster_per_channel=counts_channels(layer, options),
-            preserve_sparsity=bool(asked and asked.has_zeros()),
+            preserve_sparsity=zero_share(record.asked(layer.name)) > 0,
         )
 
     clustered = tf_keras.models.clone_model(model, clone_function=wrapped)
@@ -116,33 +119,33 @@ def wrap(
     return clustered
 
 
-def cluster(job: StepJob) -> Facts:
+def cluster(job: StepJob[ClusterOptions]) -> Facts:
     """Clusters the weights of the model of a job while it is trained on.
 
     BatchNormalization that follows a clustered layer is folded into it first, as the converter would do
     so afterwards.
 
     Raises:
-        LayerSelectionError: Where the patterns select nothing.
-        LostInvariantError: Where a layer ends with more values than were asked for, or lost zeros.
+        LayerSelectionError: If the patterns select nothing.
+        LostInvariantError: If a layer ends with more values than were asked for, or lost zeros.
     """
     options = job.options
     model = job.load_base_model()
-    layers = select_layers(model, options["include"], options["exclude"])
+    layers = select_layers(model, options.include, options.exclude)
     model = batch_norm.fold(model, layers, job.definition.custom_objects())
     splits = fine_tuning.load_splits(job, model)
-    record = StepRecord.read(job.base_model).after("cluster", options)
+    record = StepRecord.read(job.base_model).after(options)
     by_us = [name for name in layers if _beyond_tfmot(model.get_layer(name), options, record)]
     for name in by_us:
         kernel = layer_weights.kernel_of(model.get_layer(name))
         per_channel = counts_channels(model.get_layer(name), options)
-        kernel.assign(share_values(kernel.numpy(), options["clusters"], per_channel, job.seed))
+        kernel.assign(share_values(kernel.numpy(), options.clusters, per_channel, job.seed))
     by_tfmot = [name for name in layers if name not in by_us]
     clustered = wrap(model, by_tfmot, options, record)
-    compilation.compile_like(clustered, job.reference_model(), options["learning_rate"])
+    compilation.compile_like(clustered, job.reference_model(), options.learning_rate)
     for name in layers:
         per_channel = counts_channels(model.get_layer(name), options)
-        record.ask(name, clusters=options["clusters"], per_channel=per_channel)
+        record.ask(name, Clusters(most=options.clusters, per_channel=per_channel))
     kept = {name: asked for name, asked in record.layers.items() if name not in by_tfmot}
     return fine_tuning.fit_and_save(
         job,
@@ -154,33 +157,34 @@ def cluster(job: StepJob) -> Facts:
     )
 
 
-def counts_channels(layer: tf_keras.layers.Layer, options: dict[str, Any]) -> bool:
+def counts_channels(layer: tf_keras.layers.Layer, options: ClusterOptions) -> bool:
     """Whether a layer's channels have values of their own, which TFMOT offers for Conv2D only.
 
     Of Conv2DTranspose, a subclass, it would take the input channels for those of the output.
     """
     transposed = isinstance(layer, tf_keras.layers.Conv2DTranspose)
-    return options["per_channel"] and isinstance(layer, tf_keras.layers.Conv2D) and not transposed
+    return options.per_channel and isinstance(layer, tf_keras.layers.Conv2D) and not transposed
 
 
-def _beyond_tfmot(layer: tf_keras.layers.Layer, options: dict[str, Any], record: StepRecord) -> bool:
+def _beyond_tfmot(layer: tf_keras.layers.Layer, options: ClusterOptions, record: StepRecord) -> bool:
     """Whether TFMOT cannot choose centroids for a layer, or need not.
 
-    Its k-means++ fails where there are fewer weights than centroids, and its zero-preserving one per
-    channel where a single channel has too few weights that are not zero. Per channel it takes the number
+    Its k-means++ fails if there are fewer weights than centroids, and its zero-preserving one per
+    channel if a single channel has too few weights that are not zero. Per channel it takes the number
     of channels from the bias, and without one silently clusters nothing.
     """
-    asked = record.layers.get(layer.name)
-    sparse = bool(asked and asked.has_zeros())
+    sparse = zero_share(record.asked(layer.name)) > 0
     distinct = np.unique(layer_weights.kernel_of(layer).numpy()).size
-    return distinct <= options["clusters"] or (
+    return distinct <= options.clusters or (
         counts_channels(layer, options) and (sparse or not layer.use_bias)
     )
 
 
-class Executor(StepExecutor):
+class Executor(StepExecutor[ClusterOptions]):
     """Runs `cluster`."""
 
-    def run(self, job: StepJob) -> Facts:
+    OPTIONS = ClusterOptions
+
+    def run(self, job: StepJob[ClusterOptions]) -> Facts:
         """Clusters; see `cluster`."""
         return cluster(job)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from components.clusterer.executor import can_cluster, counts_channels, select_layers
+from components.clusterer.invariants import Clusters
 from components.clusterer.params import ClusterOptions
 from components.common.models import batch_norm, layer_weights
 from components.common.models.layer_selection import LayerSelectionError
@@ -11,21 +12,19 @@ from components.common.steps.explanation import Explanation, Outlook, Refusal
 
 def explain(outlook: Outlook, options: ClusterOptions) -> Explanation:
     """Says which layers are clustered, and which BatchNormalization is folded."""
-    model, values = outlook.model, options.model_dump(mode="json")
+    model = outlook.model
     try:
         layers = select_layers(model, options.include, options.exclude)
     except LayerSelectionError as error:
-        return Explanation({}, [Refusal("", str(error))], outlook.after(options.technique, values))
+        return Explanation({}, [Refusal("", str(error))], outlook.after(options))
     folded = {name: norm for name, norm in batch_norm.followers(model).items() if name in layers}
-    after = outlook.after(
-        options.technique, values, batch_norm.fold(model, layers, outlook.workshop.custom_objects)
-    )
+    after = outlook.after(options, batch_norm.fold(model, layers, outlook.workshop.custom_objects))
     effects = {}
     for layer in model.layers:
         name = layer.name
         if name in layers:
-            per_channel = counts_channels(layer, values)
-            after.record.ask(name, clusters=options.clusters, per_channel=per_channel)
+            per_channel = counts_channels(layer, options)
+            after.record.ask(name, Clusters(most=options.clusters, per_channel=per_channel))
             effects[name] = f"{options.clusters} values" + (" per channel" if per_channel else "")
         elif layer_weights.has_kernel(layer):
             effects[name] = "as it is" + ("" if can_cluster(layer) else " (TFMOT cannot)")

@@ -17,9 +17,6 @@ class ClusterOptions(TuningOptions):
     """
 
     technique: ClassVar[str] = "cluster"
-    component: ClassVar[str] = "components.clusterer.component.Clusterer"
-    stage: ClassVar[int] = 2
-    keeps: ClassVar[str] = "its values would not stay few; write the other step before `cluster`"
 
     clusters: int = Field(
         default=16, ge=3, le=256, description="Distinct values of each layer's weights, 0 included."
@@ -29,7 +26,7 @@ class ClusterOptions(TuningOptions):
     )
     per_channel: bool = Field(
         default=False,
-        description="Whether each output channel of a Conv2D has values of its own: more accurate, and "
+        description="Whether each output channel of a Conv2D has its own values: more accurate, and "
         "larger once compressed.",
     )
     include: list[str] = Field(
@@ -41,3 +38,12 @@ class ClusterOptions(TuningOptions):
         gt=0,
         description="Learning rate of the optimizer that build_model compiles with.",
     )
+
+    def why_one_scale(self) -> str:
+        """One value would become as many as there are channels."""
+        if self.per_channel:
+            return ""
+        return (
+            "the few values of `cluster` would become as many for each; leave it out, or cluster with "
+            "per_channel: true"
+        )

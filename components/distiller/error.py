@@ -1,5 +1,7 @@
 """What `distill` refuses."""
 
+from components.common.base.errors import ParedownError
 
-class DistillationError(Exception):
+
+class DistillationError(ParedownError):
     """Teacher and student do not go together; the message says why."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import tf_keras
 
@@ -17,6 +14,7 @@ from components.distiller.error import DistillationError
 from components.distiller.features import find_pairs, variances
 from components.distiller.model import Distiller, in_order
 from components.distiller.outputs import find_outputs
+from components.distiller.params import DistillOptions
 
 # Examples that the variance of the teacher's features is measured on.
 _SAMPLE = 1024
@@ -25,7 +23,7 @@ _SAMPLE = 1024
 def refuse_mismatch(
     teacher: tf_keras.Model,
     student: tf_keras.Model,
-    options: Mapping[str, Any] | None = None,
+    options: DistillOptions,
     compiled: tf_keras.Model | None = None,
 ) -> None:
     """Refuses a student that its teacher cannot teach, before anything is trained.
@@ -33,13 +31,12 @@ def refuse_mismatch(
     Args:
         teacher: The baseline, trained or as build_model returns it.
         student: As the student's function returns it.
-        options: `task` and `features` as in params; their defaults where left out.
-        compiled: What build_model returns, where `teacher` is not compiled itself.
+        options: Of the step.
+        compiled: What build_model returns, if `teacher` is not compiled itself.
 
     Raises:
-        DistillationError: Where inputs, outputs or the layers to compare do not fit.
+        DistillationError: If inputs, outputs or the layers to compare do not fit.
     """
-    options = options or {}
     if teacher.output_shape != student.output_shape:
         raise DistillationError(
             f"the student gives {student.output_shape} and the baseline {teacher.output_shape}; let the "
@@ -47,8 +44,8 @@ def refuse_mismatch(
         )
     _refuse_other_inputs(teacher, student)
     loss = getattr(teacher if compiled is None else compiled, "loss", None)
-    find_outputs(teacher, student, loss, options.get("task", "auto"))
-    find_pairs(teacher, student, options.get("features", {}))
+    find_outputs(teacher, student, loss, options.task)
+    find_pairs(teacher, student, options.features)
 
 
 def _refuse_other_inputs(teacher: tf_keras.Model, student: tf_keras.Model) -> None:
@@ -66,7 +63,9 @@ def _refuse_other_inputs(teacher: tf_keras.Model, student: tf_keras.Model) -> No
             )
 
 
-def _refuse_other_features(job: StepJob, teacher: tf_keras.Model, student: tf_keras.Model) -> None:
+def _refuse_other_features(
+    job: StepJob[DistillOptions], teacher: tf_keras.Model, student: tf_keras.Model
+) -> None:
     """An only input may have any name, but both models must mean the same feature by it."""
     names, label = list(job.examples.feature_spec()), job.examples.label
     taken = [sorted(model_files.input_specs(model, names, label)) for model in (teacher, student)]
@@ -82,45 +81,47 @@ def _spread(arrays: Arrays, count: int) -> Arrays:
     return arrays.take(np.unique(np.linspace(0, len(arrays) - 1, count).astype(np.int64)))
 
 
-def distill(job: StepJob) -> Facts:
+def distill(job: StepJob[DistillOptions]) -> Facts:
     """Trains the student that a job names on the outputs, and inner layers, of its base model.
 
     Raises:
-        UserModuleError: Where the student's function does not give a tf_keras model.
-        DistillationError: Where teacher and student cannot be compared.
+        UserModuleError: If the student's function does not give a tf_keras model.
+        DistillationError: If teacher and student cannot be compared.
     """
     options = job.options
     teacher = job.load_base_model()
-    student = job.definition.build(options["student"], compiled=False)
+    student = job.definition.build(options.student, compiled=False)
     reference = job.reference_model()
     refuse_mismatch(teacher, student, options, reference)
     _refuse_other_features(job, teacher, student)
     splits = fine_tuning.load_splits(job, student)
-    pairs = find_pairs(teacher, student, options["features"])
+    pairs = find_pairs(teacher, student, options.features)
     sample = list(_spread(splits[0], _SAMPLE).features.values())
     distiller = Distiller(
         student,
         teacher,
-        find_outputs(teacher, student, reference.loss, options["task"]),
-        options["temperature"],
-        options["alpha"],
+        find_outputs(teacher, student, reference.loss, options.task),
+        options.temperature,
+        options.alpha,
         pairs,
         variances(teacher, pairs, in_order(sample, student, teacher)) if pairs else (),
-        options["feature_weight"],
+        options.feature_weight,
     )
     distiller.build({n: t.shape for n, t in zip(student.input_names, student.inputs, strict=True)})
-    compilation.compile_like(distiller, reference, options["learning_rate"])
+    compilation.compile_like(distiller, reference, options.learning_rate)
     # The student is another model: what the teacher kept, it need not.
     taught = StepRecord(
-        StepRecord.read(job.base_model).steps, logits=output_kind.logits(student, reference)
+        steps=StepRecord.read(job.base_model).steps, logits=output_kind.logits(student, reference)
     )
-    record = taught.after("distill", options)
+    record = taught.after(job.options)
     return fine_tuning.fit_and_save(job, distiller, splits, record, finish=lambda trained: trained.student)
 
 
-class Executor(StepExecutor):
+class Executor(StepExecutor[DistillOptions]):
     """Runs `distill`."""
 
-    def run(self, job: StepJob) -> Facts:
+    OPTIONS = DistillOptions
+
+    def run(self, job: StepJob[DistillOptions]) -> Facts:
         """Distills; see `distill`."""
         return distill(job)

@@ -12,16 +12,15 @@ from components.distiller.params import DistillOptions
 
 def explain(outlook: Outlook, options: DistillOptions) -> Explanation:
     """Says which layers learn from which; see components.common.steps.explanation."""
-    values = options.model_dump(mode="json")
     workshop = outlook.workshop
     try:
         student = workshop.build(options.student)
     except UserModuleError as error:
         return Explanation({}, [Refusal("", str(error), "student")], outlook)
-    record = StepRecord(outlook.record.steps).after(options.technique, values)
+    record = StepRecord(steps=outlook.record.steps).after(options)
     after = Outlook(student, record, workshop)
     try:
-        refuse_mismatch(outlook.model, student, values, workshop.build("build_model", True))
+        refuse_mismatch(outlook.model, student, options, workshop.build("build_model", True))
     except DistillationError as error:
         reason = f"{options.student} does not fit build_model: {error}"
         at_fault = "features" if str(error).startswith("features:") else "student"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from numpy.typing import NDArray
 
 from components.common.base.near_names import closest
 from components.distiller.error import DistillationError
@@ -78,7 +79,7 @@ def find_pairs(teacher: tf_keras.Model, student: tf_keras.Model, features: Mappi
         One pair for each, in the order of the teacher's names.
 
     Raises:
-        DistillationError: Where a layer does not exist or cannot be compared, or two differ in height and
+        DistillationError: If a layer does not exist or cannot be compared, or two differ in height and
             width.
     """
     if not features:
@@ -146,7 +147,9 @@ def with_features(model: tf_keras.Model, tensors: Sequence[Any]) -> tf_keras.Mod
     return tf_keras.Model(model.inputs, [model.output, list(tensors), aside])
 
 
-def variances(teacher: tf_keras.Model, pairs: Sequence[Pair], inputs: Sequence[np.ndarray]) -> list[float]:
+def variances(
+    teacher: tf_keras.Model, pairs: Sequence[Pair], inputs: Sequence[NDArray[Any]]
+) -> list[float]:
     """The variance of the teacher's features around the mean of each channel, averaged over channels.
 
     Args:
@@ -158,7 +161,7 @@ def variances(teacher: tf_keras.Model, pairs: Sequence[Pair], inputs: Sequence[n
         One number for each pair.
 
     Raises:
-        DistillationError: Where features hardly vary, so that there is nothing to learn from them.
+        DistillationError: If features hardly vary, so that there is nothing to learn from them.
     """
     model = tf_keras.Model(teacher.inputs, [pair.taught for pair in pairs])
     moments = [_Moments() for _ in pairs]
@@ -181,7 +184,7 @@ class _Moments:
     """Mean and variance of each channel, batch by batch.
 
     Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances"
-    (1979): squares are summed around the mean, as their plain sum cancels where means are large.
+    (1979): squares are summed around the mean, as their plain sum cancels if means are large.
     """
 
     def __init__(self) -> None:
@@ -189,7 +192,7 @@ class _Moments:
         self.mean: Any = 0.0
         self._squares: Any = 0.0
 
-    def add(self, values: np.ndarray) -> None:
+    def add(self, values: NDArray[Any]) -> None:
         """Takes values of shape (batch, …, channels) in."""
         rows = values.reshape(-1, values.shape[-1]).astype(np.float64)
         mean, count = rows.mean(axis=0), self.count + len(rows)

@@ -57,7 +57,7 @@ def distillation_loss(
 
 def mean_squared_error(teacher: tf.Tensor, student: tf.Tensor) -> tf.Tensor:
     """Mean of the squared differences, a scalar; both of one shape."""
-    # Sizes that a model leaves free show only here; where one is 1, it would be broadcast in silence.
+    # Sizes that a model leaves free show only here; a size of 1 would be broadcast in silence.
     tf.debugging.assert_equal(tf.shape(teacher), tf.shape(student), "teacher and student differ in shape")
     return tf.reduce_mean(tf.math.squared_difference(tf.cast(teacher, tf.float32), student))
 

@@ -48,10 +48,10 @@ class Outputs:
 
 
 def last_activation(model: tf_keras.Model) -> str | None:
-    """Name of the activation that a model's output went through; None where its last layer has none.
+    """Name of the activation that a model's output went through; None if its last layer has none.
 
     Raises:
-        DistillationError: Where the model has several outputs.
+        DistillationError: If the model has several outputs.
     """
     if len(model.outputs) != 1:
         raise DistillationError(f"{model.name} has {len(model.outputs)} outputs; `distill` takes one")
@@ -63,7 +63,7 @@ def find_outputs(
 ) -> Outputs:
     """How outputs of teacher and student are to be compared.
 
-    The loss tells a regression from a classification, and logits from probabilities where the last layer
+    The loss tells a regression from a classification, and logits from probabilities if the last layer
     does not say what it gives. With a loss of the user's own the last layer tells: softmax or sigmoid, or
     one unit with neither, which is a regression.
 
@@ -74,7 +74,7 @@ def find_outputs(
         task: The option.
 
     Raises:
-        DistillationError: Where they cannot be compared, or neither loss nor layers tell how.
+        DistillationError: If they cannot be compared, or neither loss nor layers tell how.
     """
     named, takes_logits = task_of(loss)
     ends = (last_activation(teacher), last_activation(student))
@@ -109,7 +109,7 @@ def _task(named: str | None, ends: tuple[str | None, str | None], teacher: tf_ke
     if teacher.output_shape[-1] == 1:
         return REGRESSION
     raise DistillationError(
-        f"{teacher.name} is compiled with a loss of its own and does not end in softmax or sigmoid, so that "
+        f"{teacher.name} is compiled with a custom loss and does not end in softmax or sigmoid, so that "
         "its outputs may be logits or plain values; say which with task: multiclass, multilabel or regression"
     )
 

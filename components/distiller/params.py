@@ -19,9 +19,6 @@ class DistillOptions(TrainingOptions):
     """
 
     technique: ClassVar[str] = "distill"
-    component: ClassVar[str] = "components.distiller.component.Distiller"
-    stage: ClassVar[int] = 0
-    keeps: ClassVar[str] = ""
 
     student: str = Field(
         default="build_student", description="Function of the model module that builds the student."
@@ -44,7 +41,7 @@ class DistillOptions(TrainingOptions):
     features: dict[str, str] = Field(
         default={},
         description="Layer of the baseline → layer of the student that learns to give the same, through a "
-        "1×1 projection where the numbers of channels differ. Height and width must be equal.",
+        "1×1 projection if the numbers of channels differ. Height and width must be equal.",
     )
     feature_weight: float = Field(
         default=1.0,
@@ -53,6 +50,10 @@ class DistillOptions(TrainingOptions):
         "the student's leave unexplained: 1 for a constant, 0 for the same features.",
     )
     epochs: int = Field(default=4, ge=1, description="Passes over the training examples.")
+
+    def functions(self) -> dict[str, str]:
+        """The function that builds the student."""
+        return {"student": self.student}
 
     @model_validator(mode="after")
     def _weighs_something(self) -> DistillOptions:

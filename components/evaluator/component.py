@@ -19,6 +19,7 @@ class EvaluatorSpec(component_spec.ComponentSpec):
         "label": component_spec.ExecutionParameter(type=str),
         "label_options": component_spec.ExecutionParameter(type=str),
         "seed": component_spec.ExecutionParameter(type=int),
+        "code_modules": component_spec.ExecutionParameter(type=str),
         "code_version": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {

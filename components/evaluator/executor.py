@@ -252,15 +252,15 @@ class _Evaluation:
             )
             failed = None if one.met else FailureKind.WRONG_TYPE
             self._judgements.append(Judgement.on(figure, "type", None, None, one.reason, failed))
-        facts = FileFacts.of(invariants.file_facts(file)) if file is not None else None
+        facts = FileFacts.of(invariants.file_facts(file, self._record.layers)) if file is not None else None
         return facts, invariants.headline(checks)
 
     def _types(self, file: TFLiteFile | None) -> list[TypeCheck]:
-        if self._record.techniques()[-1:] != ["convert"]:
-            raise ValueError("the candidate's record does not end with `convert`")
+        if self._record.file is None:
+            raise ValueError("the candidate's record does not say how it was converted")
         if file is None:
             return []  # which has been said
-        return file_types.check(file, self._record.steps[-1], self._record.float_layers)
+        return file_types.check(file, self._record.file, self._record.float_layers)
 
     def _judge_latency(self, loads: bool) -> Latency | None:
         gate = self._gate.latency

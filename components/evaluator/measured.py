@@ -166,12 +166,18 @@ class Layer:
         weights: Number of weights.
         sparsity: Share of zeros, 0 to 1.
         unique: Number of distinct values.
+        figures: Figures of the layer's other invariants, by `Invariant.layer_figure`.
     """
 
     dtype: str
     weights: int
     sparsity: float
     unique: int
+    figures: Annotated[dict[str, float | None], LEFT_OUT_IF_EMPTY] = field(default_factory=dict)
+
+    def figure(self, name: str) -> float | None:
+        """A figure by `Invariant.layer_figure`; None if it was not measured."""
+        return {"sparsity": self.sparsity, "unique": self.unique, **self.figures}.get(name)
 
 
 def layers_from_json(text: str) -> dict[str, Layer]:

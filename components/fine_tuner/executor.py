@@ -6,26 +6,29 @@ from components.common.models import compilation
 from components.common.models.model_files import Facts, StepRecord
 from components.common.steps import fine_tuning
 from components.common.steps.step_executor import StepExecutor, StepJob
+from components.fine_tuner.params import FineTuneOptions
 
 
-def fine_tune(job: StepJob) -> Facts:
+def fine_tune(job: StepJob[FineTuneOptions]) -> Facts:
     """Trains the model of a job on; it keeps what earlier steps achieved.
 
     Raises:
-        LostInvariantError: Where a layer does not.
+        LostInvariantError: If a layer does not.
     """
     model = job.load_base_model()
-    record = StepRecord.read(job.base_model).after("fine_tune", job.options)
+    record = StepRecord.read(job.base_model).after(job.options)
     splits = fine_tuning.load_splits(job, model)
-    compilation.compile_like(model, job.reference_model(), job.options["learning_rate"])
+    compilation.compile_like(model, job.reference_model(), job.options.learning_rate)
     return fine_tuning.fit_and_save(
         job, model, splits, record, callbacks=[fine_tuning.Preserve(record.layers)]
     )
 
 
-class Executor(StepExecutor):
+class Executor(StepExecutor[FineTuneOptions]):
     """Runs `fine_tune`."""
 
-    def run(self, job: StepJob) -> Facts:
+    OPTIONS = FineTuneOptions
+
+    def run(self, job: StepJob[FineTuneOptions]) -> Facts:
         """Trains on; see `fine_tune`."""
         return fine_tune(job)

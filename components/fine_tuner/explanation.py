@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from components.common.models.invariants import kept
 from components.common.steps.explanation import Explanation, Outlook
 from components.fine_tuner.params import FineTuneOptions
 
@@ -9,5 +10,5 @@ from components.fine_tuner.params import FineTuneOptions
 def explain(outlook: Outlook, options: FineTuneOptions) -> Explanation:
     """Says what is kept; see components.common.steps.explanation."""
     layers = sorted(outlook.record.layers.items())
-    effects = {name: f"keeps its {asked.kept()}" for name, asked in layers if asked.kept()}
-    return Explanation(effects, [], outlook.after(options.technique, options.model_dump(mode="json")))
+    effects = {name: f"keeps its {kept(asked)}" for name, asked in layers if asked}
+    return Explanation(effects, [], outlook.after(options))

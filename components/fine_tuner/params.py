@@ -17,9 +17,6 @@ class FineTuneOptions(TuningOptions):
     """
 
     technique: ClassVar[str] = "fine_tune"
-    component: ClassVar[str] = "components.fine_tuner.component.FineTuner"
-    stage: ClassVar[int | None] = None
-    repeatable: ClassVar[bool] = True
 
     learning_rate: float = Field(
         default=1e-4,

@@ -27,10 +27,10 @@ _TRIED = 100
 def import_model(definition: ModelDefinition, examples: Examples, output: str) -> Facts:
     """Writes an existing model into the folder of a `Model` artifact, as the Trainer does its own.
 
-    Of a SavedModel without layers there is no Keras model: steps that train have nothing to load.
+    A SavedModel without layers has no Keras model, so that steps that train have nothing to load.
 
     Args:
-        definition: Its source says which model; its module defines custom layers, and builds the model where
+        definition: Its source says which model; its module defines custom layers, and builds the model if
             weights alone are imported.
         examples: `eval` split, on some of which the model is tried.
         output: The folder.
@@ -39,8 +39,8 @@ def import_model(definition: ModelDefinition, examples: Examples, output: str) -
         Facts for lineage: `format`, `parameters`, `source_path`, and `source_sha256`.
 
     Raises:
-        UserModuleError: Where the model or the module cannot be used.
-        ExamplesError: Where the examples do not fit the model.
+        UserModuleError: If the model or the module cannot be used.
+        ExamplesError: If the examples do not fit the model.
     """
     source = definition.source[imported_model.KEY]
     with tf_keras.utils.custom_object_scope(definition.custom_objects()):
@@ -79,7 +79,7 @@ def _try(model: tf_keras.Model, evaluation: Arrays, path: str) -> None:
     ):
         if not np.all(np.isfinite(np.asarray(values, np.float64))):
             raise SavedModelError(
-                f"{path} gives outputs {name!r} that are no numbers (NaN or infinite) on examples of the eval "
+                f"{path} gives outputs {name!r} that are not numbers (NaN or infinite) on examples of the eval "
                 "split; look whether the features are scaled as they were in its training"
             )
 
@@ -96,7 +96,7 @@ class Executor(base_executor.BaseExecutor):
         """Imports the model.
 
         Args:
-            input_dict: `examples` (Examples), `schema` (Schema) and, where the data were transformed,
+            input_dict: `examples` (Examples), `schema` (Schema) and, if the data were transformed,
                 `transform_graph` (TransformGraph).
             output_dict: `model` (Model); its custom properties are set to the facts, and `files` to the
                 SHA-256 of each of the model's files.

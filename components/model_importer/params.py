@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
-from components.common.base.step_options import Options
+from components.common.base.options import Options
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -15,7 +15,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 def _check_digest(value: str) -> str:
     if not _SHA256.fullmatch(value):
         raise ValueError(
-            f"{value!r} is no SHA-256: write 64 digits of 0-9 and a-f, as sha256sum prints them"
+            f"{value!r} is not a SHA-256; write 64 digits of 0-9 and a-f, as sha256sum prints them"
         )
     return value
 
@@ -45,7 +45,7 @@ class ImportOptions(Options):
     )
     sha256: Annotated[str, AfterValidator(_check_digest)] | None = Field(
         default=None,
-        description="What the model's SHA-256 has to be; any where it is not written.",
+        description="What the model's SHA-256 has to be; any by default.",
     )
     signature: str | None = Field(
         default=None,
@@ -53,7 +53,7 @@ class ImportOptions(Options):
         description="Takes a SavedModel by this signature, as operations without layers.",
     )
     inputs: Annotated[dict[str, str], AfterValidator(_one_feature_each)] = Field(
-        default={}, description="Input of the model → the feature that feeds it, where names differ."
+        default={}, description="Input of the model → the feature that feeds it, if names differ."
     )
     safe_mode: bool = Field(
         default=True,

@@ -1,8 +1,8 @@
 """Block sparsity: blocks of weights that become zero as one.
 
 TFMOT's own pools magnitudes over blocks that are centred on the kernel, and masks blocks that begin at its
-first weight: where sizes are no multiples of the block's, as with 10 outputs and 4 columns, it zeroes others
-than the smallest. It fails where there is only one block in a row or a column. Its threshold and its
+first weight: if sizes are not multiples of the block's, as with 10 outputs and 4 columns, it zeroes others
+than the smallest. It fails if there is only one block in a row or a column. Its threshold and its
 schedules are used; which weights form a block is decided here.
 """
 
@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
-from components.common.models import invariants
+from components.pruner import invariants
 
 
-def areas(shape: Sequence[int], block: Sequence[int]) -> np.ndarray:
+def areas(shape: Sequence[int], block: Sequence[int]) -> NDArray[Any]:
     """Weights in each block of a kernel; those at its last row and column may be smaller.
 
     Args:
@@ -96,7 +97,7 @@ def least_sparsity(shape: Sequence[int], target: float, block: Sequence[int] | N
         block: Rows and columns of a block; None for single weights.
 
     Returns:
-        The target, or what whole weights or blocks give at least where that misses by over
+        The target, or what whole weights or blocks give at least if that misses it by more than
         `invariants.TOLERANCE`.
     """
     if block is None:

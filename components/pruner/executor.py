@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
-from components.common.models import compilation, invariants, layer_weights
+from components.common.models import compilation, layer_weights
 from components.common.models.model_files import Facts, StepRecord
 from components.common.steps import fine_tuning
 from components.common.steps.step_executor import StepExecutor, StepJob
 from components.pruner import blocks
+from components.pruner.invariants import MByN, Sparsity
+from components.pruner.params import PruneOptions
 from components.pruner.schedule import Renewals, first_complete_epoch, renewals, schedule
 from components.pruner.selection import layer_targets
 
 
 def wrap(
-    model: tf_keras.Model, targets: Mapping[str, float], options: Mapping[str, Any], when: Renewals
+    model: tf_keras.Model, targets: Mapping[str, float], options: PruneOptions, when: Renewals
 ) -> tf_keras.Model:
     """A copy of a model of which some layers are pruned while it trains; weights are taken over.
 
     Args:
         model: Not changed.
         targets: Layer → its sparsity in the end.
-        options: As in components.pruner.params, through JSON.
-        when: Steps in which masks are made anew.
+        options: Of the step.
+        when: Steps in which masks are made again.
     """
 
     prune_low_magnitude = tfmot.sparsity.keras.prune_low_magnitude
@@ -35,45 +36,49 @@ def wrap(
         copy = type(layer).from_config(layer.get_config())
         if layer.name not in targets:
             return copy
-        if options["m_by_n"]:
+        if options.m_by_n:
             # TFMOT makes this mask at step 1, and goes by no schedule.
-            return prune_low_magnitude(copy, sparsity_m_by_n=tuple(options["m_by_n"]))
+            return prune_low_magnitude(copy, sparsity_m_by_n=options.m_by_n)
         return prune_low_magnitude(copy, schedule(options, targets[layer.name], when))
 
     pruned = tf_keras.models.clone_model(model, clone_function=wrapped)
     for layer, original in zip(pruned.layers, model.layers, strict=True):
         inner = layer.layer if original.name in targets else layer
         inner.set_weights(original.get_weights())
-        if options["block"] and original.name in targets:
-            blocks.prune_in_blocks(layer, options["block"], options["block_pooling"])
+        if options.block and original.name in targets:
+            blocks.prune_in_blocks(layer, options.block, options.block_pooling)
     return pruned
 
 
-def ask(record: StepRecord, model: tf_keras.Model, targets: Mapping[str, float], options: Any) -> None:
+def ask(
+    record: StepRecord, model: tf_keras.Model, targets: Mapping[str, float], options: PruneOptions
+) -> None:
     """Adds to a record what pruned layers must keep from now on; never less than before.
 
     Args:
         record: Changed.
         model: With the layers.
         targets: Layer → its sparsity.
-        options: As in components.pruner.params, through JSON.
+        options: Of the step.
     """
     for name, target in targets.items():
-        if options["m_by_n"]:
-            record.ask(name, m_by_n=tuple(options["m_by_n"]))
+        if options.m_by_n:
+            m, n = options.m_by_n
+            record.ask(name, MByN(m=m, n=n))
             continue
-        before = record.layers.get(name, invariants.Invariants()).sparsity or 0.0
+        before = [asked.least for asked in record.asked(name) if isinstance(asked, Sparsity)]
         shape = layer_weights.kernel_of(model.get_layer(name)).shape
-        record.ask(name, sparsity=max(before, blocks.least_sparsity(shape, target, options["block"])))
+        least = max([*before, blocks.least_sparsity(shape, target, options.block)])
+        record.ask(name, Sparsity(least=least, block=options.block))
 
 
-def prune(job: StepJob) -> Facts:
+def prune(job: StepJob[PruneOptions]) -> Facts:
     """Prunes the model of a job while it is trained on; what is zero already stays zero.
 
     Raises:
-        LayerSelectionError: Where the patterns select nothing.
-        ScheduleError: Where pruning would not be over when training is.
-        LostInvariantError: Where a layer ends with less sparsity than was asked for.
+        LayerSelectionError: If the patterns select nothing.
+        ScheduleError: If pruning would not be over when training is.
+        LostInvariantError: If a layer ends with less sparsity than was asked for.
     """
     model = job.load_base_model()
     options = job.options
@@ -81,10 +86,10 @@ def prune(job: StepJob) -> Facts:
     splits = fine_tuning.load_splits(job, model)
     when = renewals(options, len(splits[0]))
     pruned = wrap(model, targets, options, when)
-    compilation.compile_like(pruned, job.reference_model(), options["learning_rate"])
-    record = StepRecord.read(job.base_model).after("prune", options)
+    compilation.compile_like(pruned, job.reference_model(), options.learning_rate)
+    record = StepRecord.read(job.base_model).after(options)
     # TFMOT's first masks have few zeros: without this, zeros of an earlier pruning would come to life.
-    preserve = fine_tuning.Preserve(dict(record.layers))
+    preserve = fine_tuning.Preserve({layer: list(asked) for layer, asked in record.layers.items()})
     ask(record, model, targets, options)
     return fine_tuning.fit_and_save(
         job,
@@ -97,9 +102,11 @@ def prune(job: StepJob) -> Facts:
     )
 
 
-class Executor(StepExecutor):
+class Executor(StepExecutor[PruneOptions]):
     """Runs `prune`."""
 
-    def run(self, job: StepJob) -> Facts:
+    OPTIONS = PruneOptions
+
+    def run(self, job: StepJob[PruneOptions]) -> Facts:
         """Prunes; see `prune`."""
         return prune(job)

@@ -13,15 +13,15 @@ from components.pruner.selection import can_prune, layer_targets, obstacle
 
 def explain(outlook: Outlook, options: PruneOptions) -> Explanation:
     """Says which layers are pruned and how far; see components.common.steps.explanation."""
-    model, values = outlook.model, options.model_dump(mode="json")
-    after = outlook.after(options.technique, values)
+    model = outlook.model
+    after = outlook.after(options)
     try:
-        targets = layer_targets(model, values)
+        targets = layer_targets(model, options)
         if outlook.workshop.examples:
-            renewals(values, outlook.workshop.examples)
+            renewals(options, outlook.workshop.examples)
     except (LayerSelectionError, ScheduleError) as error:
         return Explanation({}, [Refusal("", str(error))], after)
-    ask(after.record, model, targets, values)
+    ask(after.record, model, targets, options)
     effects = {}
     for layer in model.layers:
         if layer.name in targets:

@@ -47,13 +47,13 @@ def parse_m_by_n(value: Any) -> tuple[int, int]:
     """(m, n) of [m, n] or the text "m:n".
 
     Raises:
-        ValueError: Where it is neither, or m is not below n.
+        ValueError: If the value is neither, or m >= n.
     """
     match = re.fullmatch(r"\s*([0-9]+)\s*:\s*([0-9]+)\s*", value) if isinstance(value, str) else None
     pair = _pair([int(match[1]), int(match[2])] if match else value)
     if pair is None:
         raise ValueError(
-            f'{value!r} is no m:n sparsity; write [2, 4], or "2:4", for 2 zeros in every 4 weights'
+            f'{value!r} is not an m:n sparsity; write [2, 4] or "2:4" for 2 zeros in every 4 weights'
         )
     if pair[0] >= pair[1]:
         raise ValueError(
@@ -67,11 +67,11 @@ def parse_block(value: Any) -> tuple[int, int]:
     """(rows, columns) of [rows, columns].
 
     Raises:
-        ValueError: Where it is no such list, or holds one weight.
+        ValueError: If it is not such a list, or a block of one weight.
     """
     pair = _pair(value)
     if pair is None:
-        raise ValueError(f"{value!r} is no block; write [rows, columns], e.g. [4, 1]: inputs, outputs")
+        raise ValueError(f"{value!r} is not a block; write [rows, columns], e.g. [4, 1]: inputs, outputs")
     if pair == (1, 1):
         raise ValueError("a block of [1, 1] is a single weight; write a larger one, or leave `block` out")
     return pair
@@ -80,9 +80,14 @@ def parse_block(value: Any) -> tuple[int, int]:
 def _refuse_zero(value: Any) -> Any:
     if value == 0 and not isinstance(value, bool):
         raise ValueError(
-            "a sparsity of 0 leaves layers dense; take the pattern out and write it in exclude"
+            "sparsity 0 would leave these layers unpruned; remove the pattern and list the layers under exclude"
         )
     return value
+
+
+def _from_pairs(value: Any) -> Any:
+    """What JSON holds in place of a mapping."""
+    return dict(value) if isinstance(value, list) and all(len(pair) == 2 for pair in value) else value
 
 
 class PruneOptions(TuningOptions):
@@ -93,9 +98,7 @@ class PruneOptions(TuningOptions):
     """
 
     technique: ClassVar[str] = "prune"
-    component: ClassVar[str] = "components.pruner.component.Pruner"
-    stage: ClassVar[int] = 1
-    repeatable: ClassVar[bool] = True
+    wrappers: ClassVar[tuple[str, ...]] = ("prune_low_magnitude_",)
 
     sparsity: float | None = Field(
         default=None, gt=0, lt=1, description="Share of each layer's weights that become zero."
@@ -103,6 +106,7 @@ class PruneOptions(TuningOptions):
     per_layer: Annotated[
         dict[str, Annotated[float, Field(gt=0, lt=1), BeforeValidator(_refuse_zero)]],
         # The order counts, and the keys of JSON objects are sorted on their way to the executor.
+        BeforeValidator(_from_pairs),
         PlainSerializer(lambda per_layer: list(per_layer.items()), return_type=list[tuple[str, float]]),
     ] = Field(
         default={},
@@ -131,15 +135,16 @@ class PruneOptions(TuningOptions):
         )
     )
     block_pooling: Literal["avg", "max"] = Field(
-        default="avg", description="Which magnitude stands for a block: the mean one, or the greatest."
+        default="avg",
+        description="Magnitude of a block: the mean of its weights' magnitudes, or the greatest.",
     )
     schedule: Literal["polynomial", "constant"] = Field(
         default="polynomial",
-        description="polynomial: sparsity grows from `begin` to `end`, where it has the target; constant: "
+        description="polynomial: sparsity grows from `begin` to `end`, when it reaches the target; constant: "
         "the target holds from `begin` on.",
     )
     initial_sparsity: float = Field(
-        default=0.0, ge=0, lt=1, description="Where the polynomial schedule starts."
+        default=0.0, ge=0, lt=1, description="Sparsity at which the polynomial schedule starts."
     )
     begin: Span | None = Field(
         default=None, description="When pruning begins, e.g. 200 steps or 0.5 epochs; at once by default."
@@ -151,7 +156,7 @@ class PruneOptions(TuningOptions):
     )
     frequency: Span | None = Field(
         default=None,
-        description="How often weights are chosen anew, e.g. 100 steps; by default ten times from `begin` "
+        description="How often weights are chosen again, e.g. 100 steps; by default ten times from `begin` "
         "to `end`, every 100 steps at least.",
     )
     include: list[str] = Field(
@@ -183,7 +188,7 @@ class PruneOptions(TuningOptions):
                 f"m_by_n {_colon(self.m_by_n)} makes no weight zero after the {_colon(before.m_by_n)} of an "
                 "earlier `prune`; leave this step out"
             )
-        # A pattern matches itself, so that it stands for the layers that it matches.
+        # A pattern matches itself, so it represents the layers that it matches.
         for layer in ("", *before.per_layer, *self.per_layer):
             own, earlier = self.target(layer), before.target(layer)
             if own < earlier:
@@ -213,7 +218,7 @@ class PruneOptions(TuningOptions):
         for name in _NOT_WITH_M_BY_N:
             if name in self.model_fields_set and getattr(self, name) is not None:
                 raise ValueError(
-                    f"{name} has no meaning with m_by_n, which is the same for all layers and holds from the "
+                    f"{name} does not go with m_by_n, which is the same for all layers and holds from the "
                     f"first step on; leave {name} out, or write sparsity in place of m_by_n"
                 )
         return self
@@ -221,16 +226,14 @@ class PruneOptions(TuningOptions):
     @model_validator(mode="after")
     def _block_pooling_has_blocks(self) -> PruneOptions:
         if self.block is None and "block_pooling" in self.model_fields_set:
-            raise ValueError(
-                "block_pooling has no meaning without block; write e.g. block: [4, 1], or leave it out"
-            )
+            raise ValueError("block_pooling needs block; write e.g. block: [4, 1], or leave it out")
         return self
 
     @model_validator(mode="after")
     def _initial_below_target(self) -> PruneOptions:
         if self.schedule == "constant" and self.initial_sparsity:
             raise ValueError(
-                f"initial_sparsity ({self.initial_sparsity:g}) has no meaning for schedule: constant; write "
+                f"initial_sparsity ({self.initial_sparsity:g}) does not go with schedule: constant; write "
                 "schedule: polynomial, or leave it out"
             )
         if self.sparsity is not None and self.initial_sparsity >= self.sparsity:
@@ -247,7 +250,7 @@ class PruneOptions(TuningOptions):
 
     @model_validator(mode="after")
     def _schedule_fits_training(self) -> PruneOptions:
-        """As far as the units are the same; the executor sees to the others."""
+        """Checks lengths that have the same unit; the executor checks the others."""
         length, unit = (self.steps, "steps") if self.steps is not None else (self.epochs, "epochs")
         training = span.written(length, unit)
         if self.end is not None and span.amount(self.end)[0] == 0:
@@ -257,7 +260,7 @@ class PruneOptions(TuningOptions):
         if self.end is not None and _ahead(self.end, training) > 0:
             raise ValueError(f"end: {self.end} is after the end of training, which takes {training}")
         if self.frequency is not None and span.amount(self.frequency)[0] == 0:
-            raise ValueError(f"frequency: {self.frequency} is no time; write e.g. 100 steps")
+            raise ValueError(f"frequency: {self.frequency} is not a length of time; write e.g. 100 steps")
         if self.begin is None:
             return self
         if _ahead(self.begin, training) >= 0:
@@ -268,13 +271,13 @@ class PruneOptions(TuningOptions):
         by_default = span.written(0.75 * length, unit) if self.schedule == "polynomial" else None
         end = self.end or by_default
         if end is not None and _ahead(self.begin, end) >= 0:
-            by_itself = "" if self.end else ", three quarters of training where it is not written"
+            by_itself = "" if self.end else ", by default three quarters of training"
             raise ValueError(f"begin: {self.begin} must be before end: {end}{by_itself}")
         return self
 
 
 def _ahead(first: str, second: str) -> float:
-    """By how much a span is longer than another; not a number where their units differ."""
+    """By how much a span is longer than another; not a number if their units differ."""
     (number, unit), (other, other_unit) = span.amount(first), span.amount(second)
     return number - other if unit == other_unit else math.nan
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import tensorflow_model_optimization as tfmot
 import tf_keras
@@ -11,6 +10,7 @@ import tf_keras
 from components.common.base.layer_names import matches
 from components.common.models import layer_selection, layer_weights
 from components.common.models.layer_selection import LayerSelectionError, is_nested
+from components.pruner.params import PruneOptions
 
 _layers = tf_keras.layers
 # Whose kernels have the input channels last but one, in Keras, and last in a TFLite file. By exact class:
@@ -18,54 +18,35 @@ _layers = tf_keras.layers
 _WITH_INPUT_CHANNELS = (_layers.Dense, _layers.Conv2D, _layers.SeparableConv2D)
 
 
-def layer_targets(model: tf_keras.Model, options: Mapping[str, Any]) -> dict[str, float]:
+def layer_targets(model: tf_keras.Model, options: PruneOptions) -> dict[str, float]:
     """Layer → share of its weights that become zero, for all layers that options select.
 
     Args:
         model: Whose layers to choose among.
-        options: As in components.pruner.params, through JSON.
+        options: Of the step.
 
     Raises:
-        LayerSelectionError: As `select_layers`; where a pattern of `per_layer` is of no use.
+        LayerSelectionError: As `select_layers`; if a pattern of `per_layer` decides about no layer.
     """
-    layers = select_layers(
-        model, options["include"], options["exclude"], options["m_by_n"], options["block"]
-    )
-    if options["m_by_n"]:
-        m, n = options["m_by_n"]
-        return dict.fromkeys(layers, m / n)
-    return own_targets(layers, options["sparsity"], options["per_layer"])
+    layers = select_layers(model, options.include, options.exclude, options.m_by_n, options.block)
+    _refuse_unused(list(options.per_layer), layers)
+    return {name: options.target(name) for name in layers}
 
 
-def own_targets(
-    layers: Sequence[str], sparsity: float, per_layer: Iterable[tuple[str, float]]
-) -> dict[str, float]:
-    """Layer → its sparsity: that of the first pattern that matches, or the one for all others.
-
-    Args:
-        layers: Names of the layers to prune.
-        sparsity: Of layers that no pattern matches.
-        per_layer: Pattern and sparsity, in order.
-
-    Raises:
-        LayerSelectionError: Where a pattern decides about no layer.
-    """
-    targets: dict[str, float] = {}
-    earlier: list[str] = []
-    for pattern, own in per_layer:
-        matched = [name for name in layers if matches(name, [pattern])]
+def _refuse_unused(patterns: Sequence[str], layers: Sequence[str]) -> None:
+    decided: set[str] = set()
+    for index, pattern in enumerate(patterns):
+        matched = {name for name in layers if matches(name, [pattern])}
         if not matched:
             raise LayerSelectionError(
                 f"per_layer: pattern {pattern!r} matches no layer that is pruned; those are {list(layers)}"
             )
-        if all(name in targets for name in matched):
+        if matched <= decided:
             raise LayerSelectionError(
-                f"per_layer: pattern {pattern!r} is never used, as {earlier} before it match the same "
-                "layers; write it before them"
+                f"per_layer: pattern {pattern!r} is never used, as {list(patterns[:index])} before it match the "
+                "same layers; write it before them"
             )
-        targets = {**dict.fromkeys(matched, own), **targets}
-        earlier.append(pattern)
-    return {name: targets.get(name, sparsity) for name in layers}
+        decided |= matched
 
 
 def select_layers(
@@ -77,8 +58,8 @@ def select_layers(
 ) -> list[str]:
     """Names of the layers to prune.
 
-    A layer that cannot have the structure that was asked for is left out where a pattern matches others
-    as well, and refused where it is all that a pattern matches, as where it is named.
+    A layer that cannot have the structure that was asked for is left out if a pattern matches others
+    as well, and refused if a pattern matches nothing else, for instance its name.
 
     Args:
         model: Whose layers to choose among.
@@ -88,8 +69,8 @@ def select_layers(
         block: Rows and columns of blocks.
 
     Raises:
-        LayerSelectionError: Where a pattern matches no layer with a kernel that TFMOT can prune, or none
-            that can have the structure; where a model inside the model is selected.
+        LayerSelectionError: If a pattern matches no layer with a kernel that TFMOT can prune, or none
+            that can have the structure; if a model inside the model is selected.
     """
     prunable = [layer for layer in model.layers if can_prune(layer)]
     obstacles = {
@@ -99,7 +80,7 @@ def select_layers(
     choosable = able | {layer.name for layer in model.layers if is_nested(layer)}
 
     def hindered(pattern: str) -> dict[str, str]:
-        """Layer → reason, where those are all that a pattern matches."""
+        """Layer → reason, if a pattern matches only such layers."""
         if any(matches(name, [pattern]) for name in choosable):
             return {}
         return {name: reason for name, reason in obstacles.items() if matches(name, [pattern])}
@@ -126,7 +107,7 @@ def _refusal(pattern: str, reasons: Mapping[str, str], m_by_n: Sequence[int] | N
     kind = f"{m_by_n[0]}:{m_by_n[1]} sparsity" if m_by_n else "block sparsity"
     return (
         f"include: {pattern!r} matches no layer that can have {kind} ({why}); take it out, or prune these "
-        "layers in a `prune` of their own, with `sparsity` alone"
+        "layers in another `prune` step with `sparsity` alone"
     )
 
 
@@ -149,7 +130,7 @@ def can_prune(layer: tf_keras.layers.Layer) -> bool:
 def obstacle(
     layer: tf_keras.layers.Layer, m_by_n: Sequence[int] | None, block: Sequence[int] | None
 ) -> str | None:
-    """Why a layer that can be pruned cannot have a structure among its zeros; None where it can.
+    """Why a layer that can be pruned cannot have a structure among its zeros; None if it can.
 
     Args:
         layer: Built.

@@ -14,7 +14,7 @@ def normalized(value: Any) -> str:
     """A span in the one form that all others of the same length have: "1.50 epoch" → "1.5 epochs".
 
     Raises:
-        ValueError: Where it is no span; a number without unit among them.
+        ValueError: If it is not a span: a number without a unit is not.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise ValueError(
@@ -22,10 +22,10 @@ def normalized(value: Any) -> str:
         )
     match = re.fullmatch(_PATTERN, value.strip()) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(f"{value!r} is no length of training; write e.g. 200 steps, or 1.5 epochs")
+        raise ValueError(f"{value!r} is not a length of training; write e.g. 200 steps, or 1.5 epochs")
     number, unit = float(match[1]), f"{match[2]}s"
     if unit == "steps" and not number.is_integer():
-        raise ValueError(f"{value!r} is no whole number of steps; write e.g. {round(number)} steps")
+        raise ValueError(f"{value!r} is not a whole number of steps; write e.g. {round(number)} steps")
     return written(number, unit)
 
 

@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
+from components.common.base.errors import ParedownError
 from components.common.base.layer_names import matches
 from components.common.models import batch_norm, compilation
+from components.common.models.invariants import one_scale
 from components.common.models.layer_selection import LayerSelectionError
 from components.common.models.layer_weights import has_kernel
 from components.common.models.model_files import Facts, StepRecord
@@ -19,17 +21,18 @@ from components.common.steps.step_executor import StepExecutor, StepJob
 from components.common.tfmot.in_float import InFloat
 from components.common.tfmot.kernel_quantize_config import KernelQuantizeConfig
 from components.quantization_aware_trainer import separable
+from components.quantization_aware_trainer.params import QatOptions
 
 _quantization = tfmot.quantization.keras
 # Of those that a layer with a kernel may have.
 _ACTIVATIONS = ("linear", "relu", "softmax", "sigmoid", "tanh", "swish", "gelu")
 
 
-class QuantizationError(Exception):
+class QuantizationError(ParedownError):
     """TFMOT cannot make a model quantization-aware; the message has its reason."""
 
 
-class _Registry(_quantization.QuantizeRegistry):
+class _Registry(tfmot.quantization.keras.QuantizeRegistry):
     """TFMOT's 8-bit registry, with one scale for the whole kernel of some layers.
 
     With a scale for each channel, one value of a clustered kernel would become as many as it has channels.
@@ -79,7 +82,7 @@ class _Layout:
         return model, layer_quantize_map
 
 
-class _Scheme(_quantization.default_8bit.Default8BitQuantizeScheme):
+class _Scheme(tfmot.quantization.keras.default_8bit.Default8BitQuantizeScheme):
     """TFMOT's 8-bit scheme with the registry and the layout above."""
 
     def __init__(self, one_scale: Collection[str]):
@@ -101,7 +104,7 @@ def prepare(
     """The model in a form that TFMOT quantizes whole; its outputs at inference are the same.
 
     BatchNormalization after Dense is folded into it, as TFMOT would leave both in float, and after a
-    transposed convolution, where TFMOT refuses it. After other convolutions TFMOT keeps it, and the
+    transposed convolution, which TFMOT refuses. After other convolutions TFMOT keeps it, and the
     converter folds it. Separable convolutions are split.
 
     Args:
@@ -110,7 +113,7 @@ def prepare(
         custom_objects: The user's layers and functions, by name.
 
     Raises:
-        QuantizationError: Where the model is subclassed.
+        QuantizationError: If the model is subclassed.
     """
     if not isinstance(model, tf_keras.Sequential) and not model._is_graph_network:
         raise QuantizationError(
@@ -143,8 +146,8 @@ def quantize(
         custom_objects: The user's layers and functions, by name.
 
     Raises:
-        LayerSelectionError: Where a pattern matches no layer, or no layer is left.
-        QuantizationError: Where TFMOT has no way to quantize a layer.
+        LayerSelectionError: If a pattern matches no layer, or no layer is left.
+        QuantizationError: If TFMOT has no way to quantize a layer.
     """
     names = [layer.name for layer in model.layers if not isinstance(layer, tf_keras.layers.InputLayer)]
     for pattern in exclude:
@@ -219,33 +222,40 @@ def _refuse(layer: tf_keras.layers.Layer) -> None:
 
 def with_one_scale(record: StepRecord) -> set[str]:
     """Layers whose kernel must not have a scale for each channel: its values would not stay few."""
-    return {name for name, asked in record.layers.items() if asked.clusters and not asked.per_channel}
+    return {name for name, asked in record.layers.items() if one_scale(asked)}
 
 
-def train_quantization_aware(job: StepJob) -> Facts:
+def after(record: StepRecord, options: QatOptions) -> StepRecord:
+    """The record of a model that the step made."""
+    float_layers = [*record.float_layers, *options.exclude]
+    return record.after(options, quantization_aware=True, float_layers=float_layers)
+
+
+def train_quantization_aware(job: StepJob[QatOptions]) -> Facts:
     """Trains the model of a job on with fake quantization; zeros and clusters stay.
 
     Raises:
-        QuantizationError: Where TFMOT cannot quantize the model.
-        LostInvariantError: Where a layer lost zeros, or has more values than before.
+        QuantizationError: If TFMOT cannot quantize the model.
+        LostInvariantError: If a layer lost zeros, or has more values than before.
     """
     model = job.load_base_model()
-    record = StepRecord.read(job.base_model).after("qat", job.options)
-    exclude = job.options["exclude"]
-    record.float_layers.extend(exclude)
+    record = after(StepRecord.read(job.base_model), job.options)
+    exclude = job.options.exclude
     splits = fine_tuning.load_splits(job, model)
     objects = job.definition.custom_objects()
     prepared = prepare(model, exclude, objects)
     quantized = quantize(prepared, exclude, with_one_scale(record), objects)
-    compilation.compile_like(quantized, job.reference_model(), job.options["learning_rate"])
+    compilation.compile_like(quantized, job.reference_model(), job.options.learning_rate)
     return fine_tuning.fit_and_save(
         job, quantized, splits, record, callbacks=[fine_tuning.Preserve(record.layers)]
     )
 
 
-class Executor(StepExecutor):
+class Executor(StepExecutor[QatOptions]):
     """Runs `train_quantization_aware`."""
 
-    def run(self, job: StepJob) -> Facts:
+    OPTIONS = QatOptions
+
+    def run(self, job: StepJob[QatOptions]) -> Facts:
         """Trains; see `train_quantization_aware`."""
         return train_quantization_aware(job)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import tf_keras
 
+from components.common.base.asked_types import AskedTypes
 from components.common.base.layer_names import matches
 from components.common.models import layer_weights
+from components.common.models.invariants import kept
 from components.common.models.layer_selection import LayerSelectionError
 from components.common.steps.explanation import Explanation, Outlook, Refusal
 from components.common.tflite import file_types
 from components.common.tflite.tflite_file import TFLiteFile
+from components.quantization_aware_trainer import executor
 from components.quantization_aware_trainer.executor import (
     QuantizationError,
     prepare,
@@ -22,8 +27,7 @@ from components.quantization_aware_trainer.support import refusals
 
 def explain(outlook: Outlook, options: QatOptions) -> Explanation:
     """Says which layers become int8, and wraps a copy of the model to see that they do."""
-    after = outlook.after(options.technique, options.model_dump(mode="json"))
-    after.record.float_layers.extend(options.exclude)
+    after = replace(outlook, record=executor.after(outlook.record, options))
     objects = outlook.workshop.custom_objects
     try:
         model = prepare(outlook.model, options.exclude, objects)
@@ -45,18 +49,18 @@ def explain(outlook: Outlook, options: QatOptions) -> Explanation:
             effects[layer.name] = "stays in float"
         elif layer_weights.has_kernel(layer):
             effects[layer.name] = "int8"
-            asked = outlook.record.layers.get(layer.name)
-            if asked and asked.kept():
-                effects[layer.name] += f", keeps its {asked.kept()}"
+            asked = outlook.record.asked(layer.name)
+            if asked:
+                effects[layer.name] += f", keeps its {kept(asked)}"
     return Explanation(effects, [], after)
 
 
 def _beside_exclude(file: TFLiteFile, exclude: list[str]) -> list[Refusal]:
     """Layers that would not have the type in the file that `exclude` says.
 
-    Fake quantization may be missing behind a layer in float, or stand on both sides of it.
+    Fake quantization may be missing behind a layer in float, or be on both sides of it.
     """
-    checks = file_types.check(file, {"quantization": "int8", "io": "float32"}, exclude)
+    checks = file_types.check(file, AskedTypes(quantization="int8"), exclude)
     found = []
     for check in checks:
         if check.met or check.part != "weights":

@@ -1,8 +1,8 @@
-"""Which layers cannot but stay in float where others do.
+"""Which layers have to stay in float if others do.
 
 What has a kernel and reads something without fake quantization stays in float. TFMOT puts fake quantization
 on inputs that an annotated layer reads, behind annotated layers, and behind a layer that is not annotated
-where it knows the layer and an annotated one reads nothing else.
+if it knows the layer and an annotated one reads nothing else.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Wiring:
 
 
 def stay_in_float(wiring: Wiring, names: Iterable[str], known: Callable[[str], bool]) -> set[str]:
-    """Names of layers that stay in float where some are excluded, with those that then have to be as well.
+    """Names of layers that stay in float if some are excluded, with those that then have to be as well.
 
     Args:
         wiring: Of the model, as `prepare` returns it.

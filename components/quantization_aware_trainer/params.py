@@ -18,12 +18,8 @@ class QatOptions(TuningOptions):
     """
 
     technique: ClassVar[str] = "qat"
-    component: ClassVar[str] = "components.quantization_aware_trainer.component.QuantizationAwareTrainer"
-    stage: ClassVar[int] = 3
-    keeps: ClassVar[str] = (
-        "its fake-quantization wrappers cannot be wrapped again; write the other step before `qat`, "
-        "which preserves what it achieved"
-    )
+    wrappers: ClassVar[tuple[str, ...]] = ("quant_",)
+    quantization_aware: ClassVar[bool] = True
 
     exclude: list[str] = Field(
         default=[], description="Patterns of names of layers to leave in float, also in the file."

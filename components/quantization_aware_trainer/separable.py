@@ -24,7 +24,7 @@ def split(
     name, under which its zeros and clusters are known, and the first adds `_depthwise` to it.
 
     Args:
-        model: Functional or Sequential; not changed. Returned itself where it has no such layer.
+        model: Functional or Sequential; not changed. Returned itself if it has no such layer.
         exclude: Patterns of layers that stay as they are.
         custom_objects: The user's layers and functions, by name.
     """

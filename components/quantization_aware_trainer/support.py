@@ -49,7 +49,7 @@ _FOLDED_BY_TFMOT = (_layers.Conv2D, _layers.DepthwiseConv2D)
 
 
 def refusals(model: tf_keras.Model, exclude: Sequence[str]) -> list[Refusal]:
-    """Layers that stand in the way of quantization-aware training; empty where none does.
+    """Layers that prevent quantization-aware training; empty if none does.
 
     Args:
         model: Functional or Sequential, as `prepare` returns it.
@@ -69,7 +69,7 @@ def refusals(model: tf_keras.Model, exclude: Sequence[str]) -> list[Refusal]:
 
 
 def _in_float(wiring: Wiring, left: Collection[str], found: Collection[str]) -> str:
-    """The advice to leave layers in float, with all that cannot but stay so too; empty where that is no way."""
+    """The advice to leave layers in float, with all others that then have to; empty if that is no way."""
     if not all(_can_stay_in_float(wiring.layers[name]) for name in found):
         return ""
     chosen = {*left, *found}
@@ -113,7 +113,7 @@ def _can_stay_in_float(layer: tf_keras.layers.Layer) -> bool:
 
 
 def _obstacle(layer: tf_keras.layers.Layer, wiring: Wiring, left: Collection[str]) -> str | None:
-    """Why a layer cannot be quantization-aware, and what to write instead; None where it can."""
+    """Why a layer cannot be quantization-aware, and what to write instead; None if it can."""
     kind = type(layer).__name__
     if isinstance(layer, tf_keras.Model):
         return (
@@ -150,7 +150,7 @@ def _unknown_activation(layer: tf_keras.layers.Layer) -> str | None:
         return None
     if stock and name in _ON_ITS_OWN:
         return (
-            f"has activation {name}, which TFMOT knows as a layer of its own only; write "
+            f"has activation {name}, which TFMOT knows only as a separate layer; write "
             f"layers.Activation({name!r}) behind it"
         )
     known = ", ".join(_ON_ITS_OWN[1:] if own_layer else _WITHIN[1:])
@@ -165,7 +165,7 @@ def _is_stock(name: str, activation: Any) -> bool:
 
 
 def _not_folded(norm: tf_keras.layers.Layer, wiring: Wiring, left: Collection[str]) -> str | None:
-    """Why BatchNormalization is not folded into what it follows; None where it is, or stays in float with it."""
+    """Why BatchNormalization is not folded into what it follows; None if it is, or stays in float with it."""
     reads = wiring.reads[norm.name]
     before = wiring.layers.get(reads[0]) if len(reads) == 1 else None
     if not isinstance(before, (*_FOLDED_BY_TFMOT, _layers.Dense)):
@@ -179,7 +179,7 @@ def _not_folded(norm: tf_keras.layers.Layer, wiring: Wiring, left: Collection[st
     if before.activation is not tf_keras.activations.linear:
         return (
             f"{what}, which has activation {before.activation.__name__}; write {type(before).__name__}, "
-            "BatchNormalization and then the activation as a layer of its own"
+            "BatchNormalization and then the activation as a separate layer"
         )
     if wiring.calls[before.name] > 1 or wiring.calls[norm.name] > 1:
         return f"{what}, as the model calls these layers twice; write them for each place"

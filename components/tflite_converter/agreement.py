@@ -36,7 +36,7 @@ def measure(saved_model: str, path: str, examples: Arrays) -> Agreement:
         examples: Real ones.
 
     Raises:
-        LiteRTError: Where the file does not load or run.
+        LiteRTError: If the file does not load or run.
     """
     signature = tf.saved_model.load(saved_model).signatures[SIGNATURE]
     expected = signature(**{name: tf.constant(values) for name, values in examples.features.items()})

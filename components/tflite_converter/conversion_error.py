@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from components.common.base.errors import ParedownError
+
 _LONGEST = 300
 
 
-class ConversionError(Exception):
+class ConversionError(ParedownError):
     """A model cannot be converted as asked; the message, one line, has the reason."""
 
 
@@ -67,7 +69,7 @@ def _operator(fault: Any, types: dict[str, str]) -> str:
     """An operator at fault, with the layer that it belongs to: `Erf(tensor<?x3xf32>) of layer gelu`."""
     name = fault.operator.name.removeprefix("tf.")
     shown = f"{name}({types[name]})" if name in types else name
-    # Of `cnn/gelu/Erf@__inference_serve_12`, the layer stands behind the model.
+    # Of `cnn/gelu/Erf@__inference_serve_12`, the layer is behind the model.
     scopes = [call.name.partition("@")[0].split("/") for call in fault.location.call]
     layer = next((parts[1] for parts in scopes if len(parts) > 2), "")
     return f"{shown} of layer {layer}" if layer else shown

@@ -6,7 +6,7 @@ import gzip
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from components.common.data import vocabulary
 from components.common.data.arrays import Arrays
 from components.common.data.model_inputs import InputSpec
 from components.common.models import invariants, model_files, served_model
+from components.common.models.invariants import one_scale
 from components.common.models.model_files import Facts, StepRecord
 from components.common.steps.step_executor import StepExecutor, StepJob
 from components.common.tflite import tflite_file
@@ -38,7 +39,7 @@ def signature_inputs(saved_model: str) -> dict[str, InputSpec]:
 
 
 def _output_shape(saved_model: str) -> Any:
-    """Shape of the output of a SavedModel's `serving_default`; a list where it has several."""
+    """Shape of the output of a SavedModel's `serving_default`; a list if it has several."""
     signature = tf.saved_model.load(saved_model).signatures[SIGNATURE]
     shapes = [tuple(spec.shape) for spec in signature.structured_outputs.values()]
     return shapes[0] if len(shapes) == 1 else shapes
@@ -63,7 +64,7 @@ def representative_dataset(calibration: Arrays) -> Callable[[], Iterator[dict[st
 
 def convert(
     saved_model: str,
-    options: Mapping[str, Any],
+    options: ConvertOptions,
     quantization_aware: bool,
     calibration: Arrays | None,
     clustered: bool = False,
@@ -72,7 +73,7 @@ def convert(
 
     Args:
         saved_model: Its folder; the signature `serving_default` is converted.
-        options: As in components.tflite_converter.params; what is left out has its default.
+        options: Of the conversion.
         quantization_aware: Whether the model holds the ranges that int8 needs.
         calibration: Examples to take ranges from; needed for int8 and int16x8 of other models.
         clustered: Whether kernels have to keep few distinct values, for `granularity: auto`.
@@ -81,35 +82,34 @@ def convert(
         The TFLite file: one file, whose constants are all inside it.
 
     Raises:
-        ConversionError: With the converter's reason, or where the file is not what was asked for.
+        ConversionError: With the converter's reason, or if the file is not what was asked for.
     """
-    asked = ConvertOptions.model_validate(dict(options))
-    granularity = resolve_granularity(asked, clustered)
-    conflict = asked.quantization_aware_conflict() if quantization_aware else None
+    granularity = resolve_granularity(options, clustered)
+    conflict = options.quantization_aware_conflict() if quantization_aware else None
     if conflict:
         raise ConversionError(conflict)
-    if quantization_aware or asked.quantization not in CALIBRATED:
+    if quantization_aware or options.quantization not in CALIBRATED:
         calibration = None
     elif calibration is None:
-        raise ConversionError(f"{asked.quantization} needs examples to take ranges from")
+        raise ConversionError(f"{options.quantization} needs examples to take ranges from")
 
     def run(sparse: bool) -> bytes:
-        converter = _converter(saved_model, asked, granularity, calibration, sparse)
-        if asked.float_ops or asked.float_layers:
-            return float_parts.convert(converter, asked)
+        converter = _converter(saved_model, options, granularity, calibration, sparse)
+        if options.float_ops or options.float_layers:
+            return float_parts.convert(converter, options)
         return converter.convert()
 
     try:
-        content = run(asked.sparse)
-        dense = run(False) if asked.sparse else None
+        content = run(options.sparse)
+        dense = run(False) if options.sparse else None
     except (Interrupted, ConversionError):
         raise
     except Exception as error:  # the converter raises bare Exceptions and its own ConverterError
         raise ConversionError(
-            f"conversion to {asked.quantization} failed: {_reason(error, asked, granularity)}"
+            f"conversion to {options.quantization} failed: {_reason(error, options, granularity)}"
         ) from error
     file = tflite_file.parse(content)
-    _refuse_unasked(file.operators, asked, granularity)
+    _refuse_unasked(file.operators, options, granularity)
     if dense is not None:
         sparse_encoding.refuse_dense(file)
         sparse_encoding.refuse_misread(content, dense, calibration)
@@ -155,7 +155,7 @@ def _reason(error: Exception, options: ConvertOptions, granularity: Granularity)
 
 
 def _refuse_unasked(found: list[Operator], options: ConvertOptions, granularity: Granularity) -> None:
-    """Raises a ConversionError where a file that was written without complaint is not what was asked for."""
+    """Raises a ConversionError if a file that was written without complaint is not what was asked for."""
     quantization = options.quantization
     fake = {"FAKE_QUANT"} if quantization in CALIBRATED else {"FAKE_QUANT", "QUANTIZE"}
     left = [f"{operator.name} ({operator.output})" for operator in found if operator.name in fake]
@@ -187,33 +187,33 @@ def float_operators(found: list[Operator]) -> dict[str, int]:
     return dict(sorted(Counter(operator.name for operator in found if operator.in_float()).items()))
 
 
-def convert_model(job: StepJob) -> Facts:
+def convert_model(job: StepJob[ConvertOptions]) -> Facts:
     """Converts the model of a job and writes the TFLite file, and beside it the classes of a string label.
 
-    Where the examples went through Transform, a SavedModel that takes raw ones is written beside it.
+    If the examples went through Transform, a SavedModel that takes raw ones is written beside it.
 
     Returns:
         Facts for lineage: technique, quantization, bytes and gzip bytes; types, operators and layers as
         `invariants.file_facts` has them, each as JSON; whether it runs on LiteRT, and how far its outputs
         are from the model's (`max_error`, `mean_error`, over `compared_examples` of the eval split); of
-        int8 and int16x8 files, `float_operators`, those that compute in float, where there are any; of
+        int8 and int16x8 files, `float_operators`, those that compute in float, if there are any; of
         sparse ones, `sparse_tensors`, their number.
 
     Raises:
         ConversionError: With the converter's reason.
-        VocabularyError: Where a string label has more or fewer classes than the model outputs.
+        VocabularyError: If a string label has more or fewer classes than the model outputs.
     """
     saved_model = model_files.serving_dir(job.base_model)
     previous = StepRecord.read(job.base_model)
-    quantization_aware = "qat" in previous.techniques()
-    clustered = any(asked.clusters and not asked.per_channel for asked in previous.layers.values())
+    quantization_aware = previous.quantization_aware
+    clustered = any(map(one_scale, previous.layers.values()))
     classes = job.examples.vocabulary()
     if classes is not None:  # the model may come from elsewhere
         vocabulary.refuse_other_outputs(classes.names, _output_shape(saved_model))
     calibration = None
-    if job.options["quantization"] in CALIBRATED and not quantization_aware:
+    if job.options.quantization in CALIBRATED and not quantization_aware:
         train = job.examples.load("train", signature_inputs(saved_model))
-        calibration = draw_calibration(train, job.options["calibration_examples"], job.seed)
+        calibration = draw_calibration(train, job.options.calibration_examples, job.seed)
     content = convert(saved_model, job.options, quantization_aware, calibration, clustered)
     path = model_files.tflite_file(job.output)
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -221,7 +221,7 @@ def convert_model(job: StepJob) -> Facts:
         file.write(content)
     if classes is not None:
         classes.write(os.path.dirname(path))
-    record = previous.after("convert", job.options)
+    record = previous.after(job.options, file=job.options.types())
     record.write(job.output)
     evaluation = job.examples.load("eval", signature_inputs(saved_model))
     if job.examples.transform_uri:
@@ -237,7 +237,7 @@ def convert_model(job: StepJob) -> Facts:
 def _invariants(path: str, record: StepRecord) -> Facts:
     """What is in a file, layer by layer: the gate judges it, ML Metadata keeps it."""
     file = tflite_file.read(path)
-    found = invariants.file_facts(file)
+    found = invariants.file_facts(file, record.layers)
     checks = invariants.check(file.layer_kernels(record.layers), record.layers)
     return {
         **{name: json.dumps(value) for name, value in found.items()},
@@ -245,7 +245,7 @@ def _invariants(path: str, record: StepRecord) -> Facts:
     }
 
 
-def _agreement(job: StepJob, saved_model: str, path: str, evaluation: Arrays) -> Facts:
+def _agreement(job: StepJob[ConvertOptions], saved_model: str, path: str, evaluation: Arrays) -> Facts:
     """Whether a file runs on LiteRT, and how far it is from the model that it was made from."""
     some = draw_calibration(evaluation, _COMPARED, job.seed)
     try:
@@ -264,15 +264,15 @@ def _agreement(job: StepJob, saved_model: str, path: str, evaluation: Arrays) ->
     }
 
 
-def facts_of(content: bytes, options: Mapping[str, Any]) -> Facts:
+def facts_of(content: bytes, options: ConvertOptions) -> Facts:
     """What `convert_model` returns about a file, but for the technique."""
     file = tflite_file.parse(content)
     facts: Facts = {
-        "quantization": options["quantization"],
+        "quantization": options.quantization,
         "bytes": len(content),
         "gzip_bytes": len(gzip.compress(content, compresslevel=9, mtime=0)),
     }
-    if options["quantization"] in CALIBRATED:
+    if options.quantization in CALIBRATED:
         in_float = float_operators(file.operators)
         if in_float:
             facts["float_operators"] = ", ".join(f"{count} × {name}" for name, count in in_float.items())
@@ -281,9 +281,11 @@ def facts_of(content: bytes, options: Mapping[str, Any]) -> Facts:
     return facts
 
 
-class Executor(StepExecutor):
+class Executor(StepExecutor[ConvertOptions]):
     """Runs `convert_model`."""
 
-    def run(self, job: StepJob) -> Facts:
+    OPTIONS = ConvertOptions
+
+    def run(self, job: StepJob[ConvertOptions]) -> Facts:
         """Converts; see `convert_model`."""
         return convert_model(job)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tf_keras
 
+from components.common.models.invariants import one_scale
 from components.common.steps.explanation import Explanation, Outlook, Refusal
 from components.common.tflite.tflite_file import TFLiteFile
 from components.tflite_converter import float_parts, size_prediction
@@ -41,12 +42,12 @@ _NO_INT16 = _NO_INT8 | {
 def explain(outlook: Outlook, options: ConvertOptions) -> Explanation:
     """Says which type each layer will have, and predicts bytes; see components.common.steps.explanation."""
     record = outlook.record
-    after = outlook.after(options.technique, options.model_dump(mode="json"))
+    after = outlook.after(options)
     try:
         file = outlook.workshop.float_file(outlook.model)
     except ConversionError as error:
         return Explanation({}, [Refusal("", f"TFLite cannot hold the model: {reason(error)}")], after)
-    clustered = any(asked.clusters and not asked.per_channel for asked in record.layers.values())
+    clustered = any(map(one_scale, record.layers.values()))
     granularity = resolve_granularity(options, clustered)
     refused = [
         *_unknown_parts(options, file),
@@ -62,11 +63,11 @@ def explain(outlook: Outlook, options: ConvertOptions) -> Explanation:
 
 
 def reason(error: ConversionError) -> str:
-    """Why TFLite cannot hold an untrained model, and what to write instead where that is known."""
-    told = str(error).removeprefix("conversion to float32 failed: ")
-    if "TensorList" in told:
-        told += "; write unroll=True in the recurrent layer"
-    return told
+    """Why TFLite cannot hold an untrained model, and what to write instead if that is known."""
+    text = str(error).removeprefix("conversion to float32 failed: ")
+    if "TensorList" in text:
+        text += "; write unroll=True in the recurrent layer"
+    return text
 
 
 def _unknown_parts(options: ConvertOptions, file: TFLiteFile) -> list[Refusal]:
@@ -82,7 +83,7 @@ def _unknown_parts(options: ConvertOptions, file: TFLiteFile) -> list[Refusal]:
 def _without_kernel(outlook: Outlook, options: ConvertOptions, file: TFLiteFile) -> list[Refusal]:
     """What would stay in float though integers are asked for."""
     mode, model = options.quantization, outlook.model
-    aware = "qat" in outlook.record.techniques()  # which has refused what is not excluded
+    aware = outlook.record.quantization_aware  # which has refused what is not excluded
     if mode not in CALIBRATED or aware or (mode == "int8" and options.supported_ops):
         return []
     grouped = [la.name for la in model.layers if isinstance(la, tf_keras.layers.GroupNormalization)]

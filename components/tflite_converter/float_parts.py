@@ -22,7 +22,7 @@ def chosen(model: list[Operator], options: ConvertOptions) -> list[Operator]:
         options: Of the conversion.
 
     Raises:
-        ConversionError: Where one of them names nothing in the model.
+        ConversionError: If one of them names nothing in the model.
     """
     names = sorted({operator.name for operator in model})
     layers = sorted(set().union(*(operator.layers for operator in model)))
@@ -58,7 +58,7 @@ def convert(converter: Any, options: ConvertOptions) -> bytes:
         The TFLite file.
 
     Raises:
-        ConversionError: Where nothing is left in float or nothing would be quantized.
+        ConversionError: If nothing is left in float or nothing would be quantized.
     """
     debugging = tf.lite.experimental
     debugger = debugging.QuantizationDebugger(converter=converter)
@@ -81,7 +81,7 @@ def convert(converter: Any, options: ConvertOptions) -> bytes:
 
 
 def refuse_quantized(model: list[Operator], left: list[Operator], converted: list[Operator]) -> None:
-    """Raises a ConversionError where an operator that is to stay in float is quantized in the file.
+    """Raises a ConversionError if an operator that is to stay in float is quantized in the file.
 
     Counted by name, as the quantizer gives some tensors new names.
 

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from components.common.base.asked_types import AskedTypes
 from components.common.base.near_names import nearest
 from components.common.base.step_options import StepOptions
 
@@ -13,7 +14,7 @@ Quantization = Literal["float32", "dynamic", "float16", "int8", "int16x8"]
 Granularity = Literal["per-channel", "per-tensor"]
 CALIBRATED: frozenset[str] = frozenset({"int8", "int16x8"})
 
-# Of the operators in the schema, those that stand for no computation.
+# Entries of the schema that are not computations.
 _NO_OPERATOR = frozenset({"CUSTOM", "DELEGATE", "PLACEHOLDER_FOR_GREATER_OP_CODES"})
 _UNSCALED = ("float32", "float16")
 _NOT_SPARSE = {
@@ -31,7 +32,7 @@ def _operator(name: str) -> str:
     known = {n for n, value in vars(BuiltinOperator).items() if isinstance(value, int)} - _NO_OPERATOR
     if name not in known:
         meant = nearest(name, sorted(known)) or "; write names such as SOFTMAX or FULLY_CONNECTED"
-        raise ValueError(f"{name!r} is no operator of TensorFlow Lite{meant}")
+        raise ValueError(f"{name!r} is not an operator of TensorFlow Lite{meant}")
     return name
 
 
@@ -42,9 +43,6 @@ class ConvertOptions(StepOptions):
     """
 
     technique: ClassVar[str] = "convert"
-    component: ClassVar[str] = "components.tflite_converter.component.TFLiteConverter"
-    stage: ClassVar[int] = 4
-    keeps: ClassVar[str] = "it writes the TFLite file that is deployed, which no step can train further"
 
     quantization: Quantization = Field(
         description="float32: as trained; dynamic: int8 weights, activations quantized while running; "
@@ -70,7 +68,7 @@ class ConvertOptions(StepOptions):
     sparse: bool = Field(
         default=False,
         description="Stores only the nonzero weights of pruned layers. Smaller from about 60 % sparsity "
-        "on, not faster. For float32 and float16, and for int8 where no pruned layer is a dense one.",
+        "on, not faster. For float32 and float16, and for int8 if no pruned layer is a dense one.",
     )
     float_ops: list[Annotated[str, AfterValidator(_operator)]] = Field(
         default=[],
@@ -90,14 +88,21 @@ class ConvertOptions(StepOptions):
     def check_after(self, before: StepOptions) -> None:
         """Refuses what a model that was trained for int8 has settled already."""
         conflict = self.quantization_aware_conflict()
-        if before.technique == "qat" and conflict:
+        if before.quantization_aware and conflict:
             raise ValueError(conflict)
-        spreads = self.granularity == "per-channel" and not getattr(before, "per_channel", False)
-        if before.technique == "cluster" and spreads:
-            raise ValueError(
-                "granularity: per-channel gives each channel a scale of its own, and the few values of "
-                "`cluster` would become as many for each; leave it out, or cluster with per_channel: true"
-            )
+        why = before.why_one_scale()
+        if self.granularity == "per-channel" and why:
+            raise ValueError(f"granularity: per-channel gives each channel a scale of its own, and {why}")
+
+    def types(self) -> AskedTypes:
+        """The types that the file is to have."""
+        return AskedTypes(
+            quantization=self.quantization,
+            io=self.io,
+            float_ops=self.float_ops,
+            float_layers=self.float_layers,
+            may_fall_back=not {"TFLITE_BUILTINS", "SELECT_TF_OPS"}.isdisjoint(self.supported_ops),
+        )
 
     def quantization_aware_conflict(self) -> str | None:
         """Why these options cannot work on a quantization-aware model, and what to write; else None."""
@@ -155,7 +160,7 @@ class ConvertOptions(StepOptions):
         for name in ("float_ops", "float_layers"):
             if getattr(self, name):
                 raise ValueError(
-                    f"sparse: true and {name} cannot stand together, as the quantizer that leaves parts in "
+                    f"sparse: true and {name} cannot be combined, as the quantizer that leaves parts in "
                     "float writes no sparse encoding; leave one of the two out"
                 )
         return self

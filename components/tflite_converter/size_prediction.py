@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from components.common.base.layer_names import matches
-from components.common.models.invariants import Invariants
+from components.common.models.invariants import one_scale, zero_share
 from components.common.models.model_files import StepRecord
 from components.common.tflite.kernel import Kernel
 from components.common.tflite.tflite_file import TFLiteFile
@@ -24,7 +24,7 @@ _PER_SPARSE_TENSOR = 225
 _PER_WIDE_BIAS_SCALE = 8
 # Dynamic-range quantization leaves smaller kernels in float.
 DYNAMIC_FROM = 1024
-# The converter stores less sparse kernels densely, and the others sparsely even where that takes more.
+# The converter stores less sparse kernels densely, and the others sparsely even if that takes more.
 SPARSE_FROM = 0.3
 _BLOCK = 4
 _WIDTH = {"float32": 4, "float16": 2, "dynamic": 1, "int8": 1, "int16x8": 1}
@@ -40,7 +40,7 @@ class Prediction:
     Attributes:
         size: Its bytes.
         layers: Layer → bytes of its weights, kernel and bias.
-        kinds: Layer → the quantization that its weights get; float32 where they stay in float.
+        kinds: Layer → the quantization that its weights get; float32 if they stay in float.
     """
 
     size: int
@@ -53,7 +53,7 @@ def predict(
 ) -> Prediction:
     """Predicts the size of a converted model.
 
-    What is no weight (operators, names, shapes) is taken from the untrained model as float32 file; the
+    What is not a weight (operators, names, shapes) is taken from the untrained model as float32 file; the
     weights are counted by their shapes.
 
     Args:
@@ -63,7 +63,7 @@ def predict(
         record: Of the steps before it.
     """
     mode = options.quantization
-    aware = "qat" in record.techniques()
+    aware = record.quantization_aware
     left_in_float = [*record.float_layers, *options.float_layers]
     size = float_file.bytes
     layers: dict[str, int] = {}
@@ -110,7 +110,7 @@ def _operators(count: int) -> int:
 
 
 def _other_constants(float_file: TFLiteFile, weights: set[int]) -> int:
-    """Bytes of float constants that are no kernel or bias of a layer, such as a BatchNormalization's."""
+    """Bytes of float constants that are not a kernel or bias of a layer, such as a BatchNormalization's."""
     constants = {tensor.buffer: tensor for tensor in float_file.tensors if tensor.constant}
     return sum(
         tensor.bytes
@@ -132,15 +132,14 @@ def _scales(kernel: Kernel, kind: str, granularity: Granularity, aware: StepReco
         return 0
     one = granularity == "per-tensor"
     if aware is not None:
-        asked = aware.layers.get(kernel.layer, Invariants())
-        one = asked.clusters is not None and not asked.per_channel
+        one = one_scale(aware.asked(kernel.layer))
     if one or kernel.operator in _ONE_SCALE:
         return 1
     return int(kernel.values.shape[kernel.output_axis])
 
 
 def _kernel_bytes(kernel: Kernel, kind: str, zeros: float, blocked: bool) -> int:
-    """Bytes of a kernel's values, with those of their indices where it is stored sparsely.
+    """Bytes of a kernel's values, with those of their indices if it is stored sparsely.
 
     Of the axes but the last one every row is there, with the number of its nonzero values; of the last one
     the nonzero values are, or blocks of four with one of them, each with its place (CSR).
@@ -162,15 +161,12 @@ def _index(count: int) -> int:
 
 
 def sparsity(kernel: Kernel, record: StepRecord) -> float:
-    """The sparsity that a kernel will have been asked for; 0 where it was not."""
-    asked = record.layers.get(kernel.layer)
-    if asked is None or kernel.operator == "DEPTHWISE_CONV_2D":  # the half of a separable convolution
-        return 0.0
-    m_by_n = asked.m_by_n[0] / asked.m_by_n[1] if asked.m_by_n is not None else 0.0
-    return max(asked.sparsity or 0.0, m_by_n)
+    """The sparsity that a kernel will have been asked for; 0 if it was not."""
+    half = kernel.operator == "DEPTHWISE_CONV_2D"  # of a separable convolution
+    return 0.0 if half else zero_share(record.asked(kernel.layer))
 
 
 def in_blocks(kernel: Kernel, record: StepRecord) -> bool:
     """Whether zeros of a dense layer come in blocks that the sparse encoding can make use of."""
-    blocks = [step["block"] for step in record.steps if step.get("block")]
+    blocks = [block for asked in record.asked(kernel.layer) if (block := asked.zero_block()) is not None]
     return kernel.operator == "FULLY_CONNECTED" and any(rows % _BLOCK == 0 for rows, _ in blocks)

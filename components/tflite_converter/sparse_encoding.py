@@ -24,7 +24,7 @@ _TOLERANCE = 0.02
 
 
 def refuse_dense(file: TFLiteFile) -> None:
-    """Raises a ConversionError where no tensor of a file is sparse-encoded."""
+    """Raises a ConversionError if no tensor of a file is sparse-encoded."""
     if not file.sparse_tensors:
         raise ConversionError(
             "sparse: true stores no layer sparsely, as none has enough zeros; write a `prune` step before "
@@ -44,7 +44,7 @@ def refuse_misread(content: bytes, dense: bytes, calibration: Arrays | None) -> 
         calibration: Examples to predict; without them, random ones are.
 
     Raises:
-        ConversionError: Where the file does not load, or predicts something else.
+        ConversionError: If the file does not load, or predicts something else.
     """
     advice = (
         "leave `sparse` out (zeros then show in gzip_size), write quantization: float32, or leave those "
@@ -74,7 +74,7 @@ def _refuse_other(output: str, expected: npt.NDArray[Any], found: npt.NDArray[An
     if not difference <= _TOLERANCE * max(largest, 1e-6):
         raise ConversionError(
             f"sparse: true gives a file that LiteRT reads wrongly: {output} differs by {difference:.3g} from "
-            f"the same file without it, where values go up to {largest:.3g}; {advice}"
+            f"the same file without it, whose values go up to {largest:.3g}; {advice}"
         )
 
 
@@ -94,12 +94,10 @@ def _examples(inputs: Mapping[str, InputSpec], calibration: Arrays | None) -> li
         count = min(_COMPARED, len(calibration))
         return [{name: values[i] for name, values in calibration.features.items()} for i in range(count)]
     random = np.random.default_rng(0)
-    return [
-        {
-            name: random.normal(size=spec.shape).astype(spec.dtype)
-            if np.issubdtype(spec.dtype, np.floating)
-            else np.zeros(spec.shape, spec.dtype)
-            for name, spec in inputs.items()
-        }
-        for _ in range(_COMPARED)
-    ]
+
+    def made(spec: InputSpec) -> npt.NDArray[Any]:
+        shape, dtype = [size or 1 for size in spec.shape], np.dtype(spec.dtype)
+        real = np.issubdtype(dtype, np.floating)
+        return random.normal(size=shape).astype(dtype) if real else np.zeros(shape, dtype)
+
+    return [{name: made(spec) for name, spec in inputs.items()} for _ in range(_COMPARED)]

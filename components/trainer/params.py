@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from components.common.base.distribution_options import ALONE, Distributed
-from components.common.base.step_options import Options, Training
+from components.common.base.options import Options
+from components.common.base.step_options import Training
 
 
 class Stage(Options):
     """One stage of a training: what trains from then on, for how long, and at which learning rates.
 
-    The optimizer begins anew in each stage; what an earlier stage unfroze stays so.
+    The optimizer starts again in each stage; what an earlier stage unfroze stays so.
     """
 
     epochs: int | None = Field(default=None, ge=1, description="Passes over the training examples.")
@@ -21,12 +22,12 @@ class Stage(Options):
     learning_rate: float | None = Field(
         default=None,
         gt=0,
-        description="Learning rate of the optimizer; what build_model compiles with where it is not written.",
+        description="Learning rate of the optimizer; by default what build_model compiles with.",
     )
     trunk_learning_rate: float | None = Field(
         default=None,
         gt=0,
-        description="That of the layers of model.pretrained; learning_rate where it is not written.",
+        description="That of the layers of model.pretrained; learning_rate by default.",
     )
     unfreeze: list[Annotated[str, Field(min_length=1)]] = Field(
         default=[], description="Patterns of names of frozen layers that train from this stage on."
@@ -47,7 +48,7 @@ class TrainOptions(Training):
     learning_rate: float | None = Field(
         default=None,
         gt=0,
-        description="Learning rate of the optimizer; what build_model compiles with where it is not written.",
+        description="Learning rate of the optimizer; by default what build_model compiles with.",
     )
     distribution: Distributed = Field(
         default=ALONE,
@@ -57,12 +58,12 @@ class TrainOptions(Training):
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = Field(
         default="float32",
         description="What layers compute in: mixed_float16 for GPUs, mixed_bfloat16 for TPUs and newer GPUs; "
-        "float32 where there is none. Weights, and the model that is written, are float32 in any case.",
+        "float32 if there is none. Weights, and the model that is written, are float32 in any case.",
     )
     trunk_learning_rate: float | None = Field(
         default=None,
         gt=0,
-        description="That of the layers of model.pretrained; learning_rate where it is not written.",
+        description="That of the layers of model.pretrained; learning_rate by default.",
     )
     stages: list[Stage] = Field(
         default=[],
@@ -80,8 +81,13 @@ class TrainOptions(Training):
             )
         return self
 
+    def of_stage(self, stage: Stage) -> TrainOptions:
+        """The options of one stage: its length and learning rates, and all else as in the whole training."""
+        own = {name: getattr(stage, name) for name in ("steps", "learning_rate", "trunk_learning_rate")}
+        return self.model_copy(update={**own, "epochs": stage.epochs or self.epochs, "stages": []})
+
     def needs_trunk(self) -> str | None:
-        """The first key that has a meaning for the layers of model.pretrained alone; None where there is none."""
+        """The first key that has a meaning for the layers of model.pretrained alone; None if there is none."""
         if self.trunk_learning_rate is not None:
             return "trunk_learning_rate"
         named = ("unfreeze", "trunk_learning_rate")

@@ -8,8 +8,9 @@ import os
 from typing import Any
 
 from components.common.base import json_file, progress
-from components.common.base.distribution_options import distribution_of, is_chief
+from components.common.base.distribution_options import is_chief
 from components.common.base.label import Label, from_parameter
+from components.common.base.step_options import distribution_of
 from components.common.data import class_weights, vocabulary
 from components.common.data.arrays import Arrays
 from components.common.data.examples import Examples
@@ -21,6 +22,7 @@ from components.common.models.output_kind import kinds
 from components.common.steps.step_executor import label_fields
 from components.common.training import fit_inputs, history, seeding
 from components.trainer import stages
+from components.trainer.params import TrainOptions
 
 # Beside the model: facts for lineage, which a run_fn cannot write.
 FACTS_FILE = "training.json"
@@ -35,13 +37,13 @@ def run_fn(fn_args: Any) -> None:
             `seed`.
 
     Raises:
-        UserModuleError: Where the model module does not give a compiled tf_keras model.
-        ExamplesError: Where the examples do not fit the model.
-        TrainingError: Where training diverges.
-        WorkerError: Where a process that trains with others fails.
+        UserModuleError: If the model module does not give a compiled tf_keras model.
+        ExamplesError: If the examples do not fit the model.
+        TrainingError: If training diverges.
+        WorkerError: If a process that trains with others fails.
     """
     config = fn_args.custom_config
-    options = json.loads(config["params"])
+    options = TrainOptions.from_canonical(config["params"])
     examples = Examples(
         # A file pattern is <uri>/Split-<name>/*.
         uri=os.path.dirname(os.path.dirname(fn_args.train_files[0])),
@@ -76,7 +78,7 @@ def run_fn(fn_args: Any) -> None:
 
 
 def refuse_misfit(model: Any, train: Arrays, label: Label) -> None:
-    """Raises an ExamplesError where labels do not have the shape that a model's outputs and losses take.
+    """Raises an ExamplesError if labels do not have the shape that a model's outputs and losses take.
 
     Keras would broadcast them, and train on something else than was meant.
     """
@@ -94,7 +96,7 @@ def train_baseline(
     output: str,
     log_dir: str,
     definition: ModelDefinition,
-    options: dict[str, Any],
+    options: TrainOptions,
     seed: int,
 ) -> history.History:
     """Builds, trains and writes the baseline.
@@ -104,22 +106,21 @@ def train_baseline(
         output: Folder to write the model into.
         log_dir: Gets the learning curves, in TensorBoard's format.
         definition: Where the model comes from.
-        options: As in components.trainer.params; those that are left out have their defaults, but
-            `batch_size`, and `epochs` or `steps`.
+        options: How to train it.
         seed: Of initialization and shuffling.
 
     Returns:
         Metric → its value after each epoch.
 
     Raises:
-        VocabularyError: Where a string label does not fit the model's outputs.
-        ClassWeightsError: Where weights do not go with the label or the model.
-        UserModuleError: Where the module does not give a compiled model.
-        ExamplesError: Where the examples do not fit it.
-        TrainingError: Where the options do not go with it, or training diverges.
+        VocabularyError: If a string label does not fit the model's outputs.
+        ClassWeightsError: If weights do not go with the label or the model.
+        UserModuleError: If the module does not give a compiled model.
+        ExamplesError: If the examples do not fit it.
+        TrainingError: If the options do not go with it, or training diverges.
     """
     seeding.seed_everything(seed)
-    asked = options.get("precision", precision.FLOAT32)
+    asked = options.precision
     used = precision.usable(asked)
     if used != asked:
         progress.report(f"note: {precision.note(asked, used)}")

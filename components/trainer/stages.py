@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import tf_keras
@@ -16,28 +16,21 @@ from components.common.models.update_rates import UpdateRates
 from components.common.training import fitting
 from components.common.training.error import TrainingError
 from components.common.training.history import History
+from components.trainer.params import TrainOptions
 
-_OF_A_STAGE = ("epochs", "steps", "learning_rate", "trunk_learning_rate")
 
-
-def stages_of(options: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The options of each stage; a training without stages is one.
-
-    Args:
-        options: As in components.trainer.params; those that are left out have their defaults.
-    """
-    stages = options.get("stages") or []
-    if not stages:
-        return [dict(options)]
-    shared = {name: value for name, value in options.items() if name not in _OF_A_STAGE}
-    return [{**shared, **stage} for stage in stages]
+def stages_of(options: TrainOptions) -> list[tuple[TrainOptions, list[str]]]:
+    """The options of each stage, and the patterns that it unfreezes; a training without stages is one."""
+    if not options.stages:
+        return [(options, [])]
+    return [(options.of_stage(stage), stage.unfreeze) for stage in options.stages]
 
 
 def train(
     model: tf_keras.Model,
     trunk: Trunk | None,
     splits: tuple[Arrays, Arrays],
-    options: Mapping[str, Any],
+    options: TrainOptions,
     seed: int,
     log_dir: str,
 ) -> History:
@@ -45,9 +38,9 @@ def train(
 
     Args:
         model: With build_model's loss, metrics and optimizer.
-        trunk: Its pretrained layers, where it has some.
+        trunk: Its pretrained layers, if it has some.
         splits: Train and eval examples.
-        options: As in components.trainer.params; those that are left out have their defaults.
+        options: How to train.
         seed: Of shuffling and dropout in the first stage; that of each later one is one more.
         log_dir: Gets the learning curves; those of several stages a folder each.
 
@@ -55,17 +48,17 @@ def train(
         The metrics of each epoch of all stages.
 
     Raises:
-        TrainingError: Where the options do not go with what build_model compiles, or training diverges.
-        PretrainedError: Where a stage unfreezes nothing.
+        TrainingError: If the options do not go with what build_model compiles, or training diverges.
+        PretrainedError: If a stage unfreezes nothing.
     """
     stages = stages_of(options)
     # Of the optimizer that build_model makes: a number, or a schedule as config.
     compiled_rate = precision.plain_optimizer(model.optimizer).get_config()["learning_rate"]
     histories = []
-    for index, stage in enumerate(stages):
+    for index, (stage, unfreeze) in enumerate(stages):
         if trunk:
-            trunk.unfreeze(stage.get("unfreeze") or [])
-        asked = stage.get("learning_rate")
+            trunk.unfreeze(unfreeze)
+        asked = stage.learning_rate
         if asked is not None or trunk or len(stages) > 1:
             compilation.compile_like(model, model, compiled_rate if asked is None else asked)
         histories.append(
@@ -83,19 +76,19 @@ def train(
     return joined(histories)
 
 
-def check(trunk: Trunk, options: Mapping[str, Any]) -> None:
+def check(trunk: Trunk, options: TrainOptions) -> None:
     """Goes through the stages without training.
 
     Raises:
-        PretrainedError: Where a stage unfreezes nothing, or has a learning rate for what does not train.
+        PretrainedError: If a stage unfreezes nothing, or has a learning rate for what does not train.
     """
-    for index, stage in enumerate(stages_of(options)):
-        where = f"stages[{index}]" if options.get("stages") else ""
+    for index, (stage, unfreeze) in enumerate(stages_of(options)):
+        where = f"stages[{index}]" if options.stages else ""
         try:
-            trunk.unfreeze(stage.get("unfreeze") or [])
+            trunk.unfreeze(unfreeze)
         except PretrainedError as error:
             raise PretrainedError(f"{where}: {error}", error.option) from error
-        if stage.get("trunk_learning_rate") is not None and not trunk.trained():
+        if stage.trunk_learning_rate is not None and not trunk.trained():
             raise PretrainedError(
                 f"{where + ': ' if where else ''}trunk_learning_rate is for layers of the trunk, all of which are "
                 f"frozen; {'unfreeze some, or' if where else 'write pretrained: {freeze: []}, or'} leave it out",
@@ -104,14 +97,14 @@ def check(trunk: Trunk, options: Mapping[str, Any]) -> None:
 
 
 def _rates(
-    model: tf_keras.Model, trunk: Trunk | None, stage: Mapping[str, Any], head: float | dict[str, Any]
+    model: tf_keras.Model, trunk: Trunk | None, stage: TrainOptions, head: float | dict[str, Any]
 ) -> list[tf_keras.callbacks.Callback]:
-    own = stage.get("trunk_learning_rate")
+    own = stage.trunk_learning_rate
     if trunk is None or own is None:
         return []
     if isinstance(head, dict):
         raise TrainingError(
-            "build_model compiles with a learning rate schedule of its own; write learning_rate, for "
+            "build_model compiles with its own learning rate schedule; write learning_rate for "
             "trunk_learning_rate to stand beside, or leave trunk_learning_rate out"
         )
     rate = own / head

@@ -86,7 +86,7 @@ def _refuse_trunk(config: Config, explainer: Explainer, model: Any) -> None:
     if trunk is None:
         return
     try:
-        stages.check(trunk, config.model.train.model_dump(mode="json"))
+        stages.check(trunk, config.model.train)
     finally:
         trunk.release()
 

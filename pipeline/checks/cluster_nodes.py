@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from components.common.base.near_names import nearest
-from components.registry import STEPS
+from components.registry import TECHNIQUES
 from pipeline.config.config import Config
 from pipeline.config.kubeflow_options import unmatched
 from pipeline.config.problem import Problem
@@ -15,7 +15,7 @@ from pipeline.plan.plan import Plan
 
 def technique_of(node: Node) -> str | None:
     """Technique of a node's step; None for a node that is not a step."""
-    found = (name for name, options in STEPS.items() if options.component == node.component)
+    found = (name for name, known in TECHNIQUES.items() if known.component == node.component)
     return next(found, None)
 
 

@@ -8,23 +8,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.clusterer.params import ClusterOptions
 from components.common.base.distribution_options import TF_CONFIG, Distribution, cluster_task
 from components.common.base.step_options import StepOptions, Training, TrainingOptions
-from components.pruner.params import PruneOptions
-from components.quantization_aware_trainer.params import QatOptions
+from components.common.models.invariants import kept
+from components.registry import technique_of
 from pipeline.config.config import Config
 from pipeline.config.problem import Location, Problem
 
 _OWN_WAY = "write distribution: none in this step, or mirrored or multi_worker, which take steps together"
-_NOT_ASYNCHRONOUS = {
-    PruneOptions: "the workers of a parameter server take their steps at any time, and TFMOT counts steps to "
-    "make masks",
-    ClusterOptions: "the workers of a parameter server take their steps at any time, and values stay shared "
-    "only if they are put back after each step",
-    QatOptions: "the workers of a parameter server take their steps at any time, and TFMOT's moving ranges of "
-    "activations are updated by all of them together",
-}
 
 
 @dataclass(frozen=True)
@@ -100,15 +91,15 @@ def _uneven(found: Distributed, parts: int) -> str:
 
 
 def _not_asynchronous(training: Distributed) -> str:
-    for kind, reason in _NOT_ASYNCHRONOUS.items():
-        if isinstance(training.options, kind):
-            return reason
-    kept = {"prune": "zeros", "cluster": "shared values"}
-    found = [kept[step.technique] for step in training.before if step.technique in kept]
+    step = training.options
+    own = technique_of(step).asynchronous if isinstance(step, TrainingOptions) else ""
+    if own:
+        return own
+    found = kept(kind for step in training.before for kind in technique_of(step).invariants)
     if found:
         return (
-            f"the {' and '.join(dict.fromkeys(found))} of earlier steps are put back after each step, and workers "
-            "of a parameter server take theirs at any time"
+            f"the {found} of earlier steps are put back after each step, and workers of a parameter server take "
+            "theirs at any time"
         )
     return ""
 

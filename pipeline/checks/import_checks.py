@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from components.common.base.step_options import TrainingOptions
 from components.common.models import model_format, named_code
 from components.common.models.model_format import ModelFormat, ModelFormatError
-from components.distiller.params import DistillOptions
 from components.model_importer.params import ImportOptions
 from pipeline.config.config import Config
 from pipeline.config.problem import Location, Problem
@@ -90,10 +89,9 @@ def _check_steps(
             if not isinstance(step, TrainingOptions):
                 continue
             at: Location = ("candidates", candidate, index, step.technique)
-            if isinstance(step, DistillOptions) and config.model.module is None:
-                yield Problem(
-                    f"needs a module that defines {step.student}; write module: beside import:", at
-                )
+            functions = ", ".join(step.functions().values())
+            if functions and config.model.module is None:
+                yield Problem(f"needs a module that defines {functions}; write module: beside import:", at)
                 break
             why = None if layers else no_layers(step.technique)
             if why is None and not compiled:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from components.common.base.near_names import nearest
-from components.distiller.params import DistillOptions
 from pipeline.checks.paths import shown
 from pipeline.config.config import Config
 from pipeline.config.problem import Location, Problem
@@ -58,7 +57,7 @@ def _check_functions(config: Config, names: Names, path: Path) -> Iterator[Probl
         if fault:
             yield Problem(fault, ("model", "module"))
     checked = {"build_model"}
-    for location, function in _students(config):
+    for location, function in _of_steps(config):
         # The same name is the same mistake wherever it is.
         fault = None if function in checked else _fault_of(function, names, path)
         checked.add(function)
@@ -92,11 +91,12 @@ def _no_module(name: str, config_path: Path) -> str:
     )
 
 
-def _students(config: Config) -> Iterator[tuple[Location, str]]:
+def _of_steps(config: Config) -> Iterator[tuple[Location, str]]:
+    """Where a step's option names a function of the module, and which."""
     for candidate, chain in config.candidates.items():
         for index, step in enumerate(chain.steps()):
-            if isinstance(step, DistillOptions):
-                yield ("candidates", candidate, index, step.technique, "student"), step.student
+            for option, function in step.functions().items():
+                yield ("candidates", candidate, index, step.technique, option), function
 
 
 def _fault_of(

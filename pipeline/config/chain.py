@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, RootModel, create_model, model_validator
 
+from components import registry
 from components.common.base.options import Options
 from components.common.base.step_options import StepOptions
-from components.registry import STEPS
-from components.tflite_converter.params import ConvertOptions
+from components.common.steps.technique import Technique
+from components.registry import technique_of
 from pipeline.config.refused import refused
 
 
@@ -27,7 +28,7 @@ class _OneTechnique(Options):
     def _exactly_one(self) -> _OneTechnique:
         if len(self.model_fields_set) != 1:
             raise ValueError(
-                f"a step is one of {', '.join(STEPS)}, with its options; begin the next step with '-'"
+                f"a step is one of {', '.join(registry.TECHNIQUES)}, with its options; begin the next step with '-'"
             )
         return self
 
@@ -37,16 +38,19 @@ class _OneTechnique(Options):
 
 
 _techniques: dict[str, Any] = {
-    technique: (options, Field(default=None, description=(options.__doc__ or "").split("\n")[0]))
-    for technique, options in STEPS.items()
+    name: (
+        technique.options,
+        Field(default=None, description=(technique.options.__doc__ or "").split("\n")[0]),
+    )
+    for name, technique in registry.complete().items()
 }
 Step = create_model("Step", __base__=_OneTechnique, **_techniques)
 
 
-def _too_late(step: StepOptions, before: StepOptions) -> bool:
+def _too_late(step: Technique, before: Technique) -> bool:
     """Whether a step cannot follow an earlier one; a step without a stage only has to come before conversion."""
     if step.stage is None or before.stage is None:
-        return isinstance(before, ConvertOptions)
+        return before.converts
     return step.stage < before.stage
 
 
@@ -56,24 +60,24 @@ def _check_chain(steps: list[StepOptions]) -> None:
     Raises:
         PydanticCustomError: With the location of the wrong step.
     """
-    names = [step.technique for step in steps]
-    for index, step in enumerate(steps):
-        if step.technique in names[:index] and not step.repeatable:
-            raise refused(f"`{step.technique}` is in {names} twice; write it once", index)
-        staged = [earlier for earlier in steps[:index] if earlier.stage is not None]
-        if staged and _too_late(step, staged[-1]):
+    techniques = [technique_of(step) for step in steps]
+    names = [technique.name for technique in techniques]
+    for index, (step, technique) in enumerate(zip(steps, techniques, strict=True)):
+        if technique.name in names[:index] and not technique.repeatable:
+            raise refused(f"`{technique.name}` is in {names} twice; write it once", index)
+        staged = [earlier for earlier in techniques[:index] if earlier.stage is not None]
+        if staged and _too_late(technique, staged[-1]):
             before = staged[-1]
-            why = before.keeps or f"`{step.technique}` replaces the model that `{before.technique}` made"
-            if step.technique == "distill":
+            why = before.closes or f"write it before `{before.name}`"
+            if technique.begins_anew:
                 why = "it builds a new model, so the effect of earlier steps would be lost; write it first"
-            raise refused(f"`{step.technique}` cannot follow `{before.technique}`: {why}", index)
+            raise refused(f"`{technique.name}` cannot follow `{before.name}`: {why}", index)
         for earlier in steps[:index]:
             try:
                 step.check_after(earlier)
             except ValueError as error:
                 raise refused(str(error), index) from None
-    last = steps[-1]
-    if not isinstance(last, ConvertOptions):
+    if not techniques[-1].converts:
         raise refused(
             f"the last step is `{names[-1]}`, but only a TFLite file can be judged and pushed; end the chain with "
             "e.g. `- convert: {quantization: int8}`",

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.common.base.step_options import StepOptions, TrainingOptions
+from components.common.base.step_options import StepOptions, TrainingOptions, TuningOptions
 from components.common.models.freezing import FreezingError, layers_matching
 from components.common.models.model_definition import ModelDefinition
 from components.common.models.model_files import StepRecord
 from components.common.steps.explanation import Explanation, Outlook, Refusal, Workshop
-from components.distiller.params import DistillOptions
+from components.registry import technique_of
 from components.tflite_converter.executor import convert
+from components.tflite_converter.params import ConvertOptions
 from pipeline.config.chain import Chain
 from pipeline.config.config import Config
 
@@ -34,7 +35,7 @@ class Candidate:
     Attributes:
         layers: Names of the layers of the models on its way, in their order.
         steps: Those up to the first one that is refused.
-        size: Predicted bytes of its file; None where a step is refused.
+        size: Predicted bytes of its file; None if a step is refused.
         baseline_size: Bytes of the baseline's file.
     """
 
@@ -59,7 +60,7 @@ class Explainer:
 
         Args:
             config: Whose model module can be imported.
-            examples: Number of training examples, where it is known.
+            examples: Number of training examples, if it is known.
             source: As `Plan.source`.
         """
         section = config.model
@@ -78,7 +79,7 @@ class Explainer:
         """The baseline as it is before anything is trained.
 
         Raises:
-            UserModuleError: Where there is none that could be used.
+            UserModuleError: If there is none that could be used.
         """
         return self.workshop.build("build_model", self._compiled)
 
@@ -86,8 +87,8 @@ class Explainer:
         """Explains one candidate.
 
         Raises:
-            UserModuleError: Where build_model gives no model.
-            ConversionError: Where TFLite cannot hold the baseline.
+            UserModuleError: If build_model gives no model.
+            ConversionError: If TFLite cannot hold the baseline.
         """
         chain: Chain = self._config.candidates[name]
         model = self.baseline()
@@ -102,7 +103,7 @@ class Explainer:
                 self._known[prefix] = _explain(outlook, options)
             explanation = self._known[prefix]
             steps.append(Step(options, explanation))
-            if not isinstance(options, DistillOptions):  # which begins anew, with a student
+            if not technique_of(options).begins_anew:
                 layers.update(dict.fromkeys(layer.name for layer in outlook.model.layers))
             outlook = explanation.after
             if explanation.refusals:
@@ -112,14 +113,14 @@ class Explainer:
 
 
 def _explain(outlook: Outlook, options: StepOptions) -> Explanation:
-    package = type(options).component.rsplit(".", 2)[0]
-    explanation = importlib.import_module(f"{package}.explanation").explain(outlook, options)
+    module, _, function = technique_of(options).explanation.rpartition(".")
+    explanation = getattr(importlib.import_module(module), function)(outlook, options)
     return explanation if explanation.refusals else _with_frozen(explanation, options)
 
 
 def _with_frozen(explanation: Explanation, options: StepOptions) -> Explanation:
     """The explanation of a step that freezes layers, which goes by their names as the step leaves them."""
-    patterns = getattr(options, "freeze", [])
+    patterns = options.freeze if isinstance(options, TuningOptions) else []
     try:
         frozen = layers_matching(explanation.after.model, patterns)
     except FreezingError as error:
@@ -131,7 +132,7 @@ def _with_frozen(explanation: Explanation, options: StepOptions) -> Explanation:
 
 
 def _to_tflite(saved_model: str, aware: bool) -> bytes:
-    return convert(saved_model, {"quantization": "int8" if aware else "float32"}, aware, None)
+    return convert(saved_model, ConvertOptions(quantization="int8" if aware else "float32"), aware, None)
 
 
 def to_json(candidate: Candidate) -> dict[str, Any]:

@@ -56,12 +56,12 @@ def _narrow(candidate: Candidate) -> Table:
     table.add_column("layer", overflow="fold")
     table.add_column("what becomes of it")
     for name in _names(candidate):
-        told = Text()
+        found = Text()
         for step in candidate.steps:
             if name in step.explanation.effects:
-                told.append("; " if told else "").append(f"{_name(step)}: ", style="dim")
-                told.append(step.explanation.effects[name])
-        table.add_row(Text(name), told)
+                found.append("; " if found else "").append(f"{_name(step)}: ", style="dim")
+                found.append(step.explanation.effects[name])
+        table.add_row(Text(name), found)
     return table
 
 
@@ -80,7 +80,7 @@ def _name(step: Step) -> str:
 
 
 def _names(candidate: Candidate) -> list[str]:
-    """Layers that something becomes of, in the model's order; what is no layer of it comes last."""
-    told = [name for step in candidate.steps for name in step.explanation.effects]
-    order = dict.fromkeys([*candidate.layers, *told])
-    return [name for name in order if name in set(told)]
+    """Layers that steps change, in the model's order; other names come last."""
+    found = [name for step in candidate.steps for name in step.explanation.effects]
+    order = dict.fromkeys([*candidate.layers, *found])
+    return [name for name in order if name in set(found)]

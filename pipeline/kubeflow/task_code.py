@@ -27,7 +27,8 @@ def refuse_other_code(executor: str, parameters: dict[str, Any]) -> None:
     if wanted is None:
         return
     module = executor.rpartition(".")[0]
-    found = component_version(module, is_distributed(ours.get("params") or "{}"))
+    kept = json.loads(ours.get("code_modules") or "[]")
+    found = component_version(module, is_distributed(ours.get("params") or "{}"), kept=tuple(kept))
     if wanted != found:
         raise InvalidTask(
             f"the image has version {found} of {module}, but the pipeline was compiled with {wanted}; rebuild the "

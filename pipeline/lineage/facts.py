@@ -16,6 +16,7 @@ from components.evaluator.verdict import VERDICT_FILE, Verdict
 
 if TYPE_CHECKING:
     from components.common.base.step_options import StepOptions
+    from components.common.models.invariants import Invariant
     from pipeline.lineage.graph import Graph
     from pipeline.store.records import Artifact, Execution, Run
 
@@ -116,12 +117,19 @@ def _parsed_object(properties: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def step_options(execution: Execution) -> type[StepOptions] | None:
     """The options class of the technique that an execution applied; None if it is not a step."""
-    from components.registry import STEPS
+    from components.registry import TECHNIQUES
 
-    for options in STEPS.values():
-        if options.component.rpartition(".")[2] == execution.type:
-            return options
+    for technique in TECHNIQUES.values():
+        if technique.component.rpartition(".")[2] == execution.type:
+            return technique.options
     return None
+
+
+def headlines() -> dict[str, type[Invariant]]:
+    """Property of a model or evaluation → the kind of invariant whose worst layer it describes."""
+    from components import registry
+
+    return registry.headlines()
 
 
 def parameters(execution: Execution) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 from components.common.base.document import DocumentError
 from components.evaluator.verdict import REASON_LENGTH, Verdict
 from components.selector.report import REPORT_FILE, SelectorReport
+from pipeline.lineage.facts import headlines
 from pipeline.plan.node import EXAMPLE_GENS, SELECTOR
 from pipeline.store.reader import Reader
 from pipeline.store.records import Execution, Run, by_key, decoded
@@ -161,9 +162,7 @@ def _of_properties(facts: dict[str, Any]) -> dict[str, Any]:
         "latency ratio": "latency_ratio",
         "size": "bytes",
         "gzip size": "gzip_bytes",
-        "least layer sparsity": "least_layer_sparsity",
-        "most layer clusters": "most_layer_clusters",
-        "least m by n": "least_m_by_n",
+        **{name.replace("_", " "): name for name in headlines()},
     }
     found = {name: facts[key] for name, key in names.items() if key in facts}
     if "blessed" in facts:

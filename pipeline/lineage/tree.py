@@ -335,11 +335,11 @@ class _Upstream:
             figures.append(f"{properties['parameters']:,} parameters")
         if "bytes" in properties:
             figures.append(_size(artifact))
-        for name in ("least_layer_sparsity", "least_m_by_n"):
-            if name in properties:
-                figures.append(f"{name.replace('_', ' ')} {properties[name]:.1%}")
-        if "most_layer_clusters" in properties:
-            figures.append(f"most layer clusters {properties['most_layer_clusters']}")
+        figures += [
+            f"{name.replace('_', ' ')} {kind.layer_text(properties[name])}"
+            for name, kind in facts.headlines().items()
+            if name in properties
+        ]
         if "max_error" in properties:
             figures.append(
                 f"outputs at most {_value(properties['max_error'])} from the model's "
@@ -676,8 +676,11 @@ def _row(table: Table, *cells: Any) -> None:
 
 
 def _layers(found: Mapping[str, Mapping[str, Any]]) -> Table:
-    table = _table("layer", "type", "weights", "zeros", "distinct values")
+    # Figures of other invariants, of the layers that have to keep one.
+    own = list(dict.fromkeys(figure for layer in found.values() for figure in layer.get("figures", {})))
+    table = _table("layer", "type", "weights", "zeros", "distinct values", *own)
     for name, layer in list(found.items())[:_LAYERS]:
+        figures = layer.get("figures", {})
         _row(
             table,
             name,
@@ -685,6 +688,7 @@ def _layers(found: Mapping[str, Mapping[str, Any]]) -> Table:
             f"{layer['weights']:,}" if "weights" in layer else "",
             f"{layer['sparsity']:.1%}" if "sparsity" in layer else "",
             f"{layer['unique']:,}" if "unique" in layer else "",
+            *(_value(figures[figure]) if figures.get(figure) is not None else "" for figure in own),
         )
     if len(found) > _LAYERS:
         _row(table, _more(len(found) - _LAYERS, "more layers"))

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
-from components.common.base.distribution_options import distribution_of
+from components.common.base.distribution_options import Distribution
 from pipeline.plan.source import Source, read_source, save_cache
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -44,25 +44,28 @@ def package_versions() -> dict[str, str]:
 
 def is_distributed(params: str) -> bool:
     """Whether a node with these options, as JSON, trains with a `distribution`."""
-    return not distribution_of(json.loads(params)).alone()
+    written = json.loads(params).get("distribution")
+    return bool(written) and not Distribution.model_validate(written).alone()
 
 
 @functools.cache
-def component_version(module: str, distributed: bool = False, root: Path = _ROOT) -> str:
-    """Hash of a module of `components` and of all modules there that it imports.
+def component_version(
+    module: str, distributed: bool = False, root: Path = _ROOT, kept: tuple[str, ...] = ()
+) -> str:
+    """Hash of a module of a component and of all modules of `components`, and of its own package, that it imports.
 
     Args:
         module: Dotted name, e.g. `components.pruner.executor`.
         distributed: Whether the node trains with a `distribution`.
         root: Folder of the package `components`, read once in a process.
+        kept: Modules of the techniques whose invariants the node measures and keeps.
 
     Returns:
         Twelve hexadecimal digits.
     """
-    names = [module, *(DISTRIBUTED if distributed else ())]
-    modules = _tree(root).imported(
-        names, within="components", not_called=() if distributed else DISTRIBUTED
-    )
+    names = [module, *kept, *(DISTRIBUTED if distributed else ())]
+    within = {name.partition(".")[0] for name in ("components", *names)}
+    modules = _tree(root).imported(names, within=within, not_called=() if distributed else DISTRIBUTED)
     return _digest(modules, package_versions())
 
 
@@ -109,13 +112,13 @@ class _Tree:
         self._modules: dict[str, _Module] = {}
 
     def imported(
-        self, modules: Iterable[str], within: str = "", not_called: Collection[str] = ()
+        self, modules: Iterable[str], within: Collection[str] = (), not_called: Collection[str] = ()
     ) -> Modules:
         """The modules that importing and calling some modules may execute.
 
         Args:
             modules: Dotted names.
-            within: Package whose modules are wanted; all if empty. TensorFlow may be below the same root.
+            within: Packages whose modules are wanted; all if empty. TensorFlow may be below the same root.
             not_called: Modules that no called function imports.
 
         Returns:
@@ -125,7 +128,7 @@ class _Tree:
         waiting = list(modules)
         while waiting:
             name = waiting.pop()
-            if name in found or (within and name.partition(".")[0] != within):
+            if name in found or (within and name.partition(".")[0] not in within):
                 continue
             module = self._read(name)
             found[name] = module.sources

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from components.common.base import metric_task
 from components.common.base.label import as_parameter
 from components.common.base.step_options import StepOptions, TrainingOptions
+from components.registry import technique_of
 from components.tflite_converter.params import ConvertOptions
 from pipeline.config.config import Config
 from pipeline.plan import data_nodes
@@ -125,11 +127,13 @@ class _Planner:
         models, evaluations = {}, {}
         for name, chain in self.config.candidates.items():
             source, prefix = self.origin, ""
+            modules: dict[str, None] = {}
             for step in chain.steps():
-                source = self._add_step(source, prefix, step, (name,))
+                source = self._add_step(source, prefix, step, (name,), modules)
                 prefix = source
+                modules.update(dict.fromkeys(technique_of(step).modules()))
             models[name] = source
-            evaluations[name] = self._add_evaluator(name, source, baseline)
+            evaluations[name] = self._add_evaluator(name, source, baseline, modules)
         self._add_selector(models, evaluations)
         self._add_pusher()
         nodes = tuple(
@@ -147,7 +151,7 @@ class _Planner:
 
     def _add_trainer(self) -> None:
         model = self.config.model
-        params = model.train.model_dump_json()
+        params = model.train.canonical_json()
         custom_config = {
             "code_version": component_version("components.trainer.executor", is_distributed(params)),
             "hparams": to_json(model.hparams),
@@ -190,29 +194,40 @@ class _Planner:
             )
         )
 
-    def _add_step(self, source: str, prefix: str, step: StepOptions, users: tuple[str, ...]) -> str:
+    def _add_step(
+        self,
+        source: str,
+        prefix: str,
+        step: StepOptions,
+        users: tuple[str, ...],
+        modules: Iterable[str] = (),
+    ) -> str:
+        """Adds a step's node if it is not there; `modules` are those that keep what earlier steps achieved."""
         node_id = bounded(f"{prefix}-{step.slug()}" if prefix else step.slug())
         self.users.setdefault(node_id, []).extend(users)
         if node_id not in self.nodes:
-            package = type(step).component.rsplit(".", 2)[0]
-            params = self._distributed(step).canonical_json()
+            technique = technique_of(step)
+            asked = self._distributed(step)
             parameters: dict[str, Parameter] = {
-                "params": params,
+                "params": asked.canonical_json(),
                 "model_module": self.config.model.module or "",
                 "hparams": to_json(self.config.model.hparams),
                 "model_source": to_json(self.source),
                 "label": as_parameter(self.config.data.label),
                 "label_options": self._label_options(),
                 "seed": self.config.run.seed,
-                "code_version": component_version(f"{package}.executor", is_distributed(params)),
+                "code_modules": to_json(list(modules)),
+                "code_version": component_version(
+                    technique.executor, is_distributed(asked.canonical_json()), kept=tuple(modules)
+                ),
             }
             self._add(
                 Node(
                     node_id,
-                    type(step).component,
+                    technique.component,
                     {"base_model": Output(source, "model"), **self.data},
                     parameters,
-                    trains="epochs" in type(step).model_fields,
+                    trains=technique.trains,
                 )
             )
         return node_id
@@ -223,7 +238,7 @@ class _Planner:
             return step.distributed_as(self.config.model.train.distribution)
         return step
 
-    def _add_evaluator(self, candidate: str, model: str, baseline: str) -> str:
+    def _add_evaluator(self, candidate: str, model: str, baseline: str, modules: Iterable[str]) -> str:
         node_id = f"{model}-evaluate"
         self.users.setdefault(node_id, []).append(candidate)
         self._add(
@@ -241,7 +256,8 @@ class _Planner:
                     "label": as_parameter(self.config.data.label),
                     "label_options": self._label_options(),
                     "seed": self.config.run.seed,
-                    "code_version": component_version("components.evaluator.executor"),
+                    "code_modules": to_json(list(modules)),
+                    "code_version": component_version("components.evaluator.executor", kept=tuple(modules)),
                 },
             )
         )

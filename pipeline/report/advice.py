@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from components.common.steps.technique import Chain, Goal
 from components.evaluator.judgement import Failure, FailureKind, Judgement, Kind
+from components.registry import TECHNIQUES, invariants
 from pipeline.plan.node import EXAMPLE_GENS
 from pipeline.report.data import Candidate, Figure, ReportData
 from pipeline.report.pareto import allowed
 
-Steps = Mapping[str, Mapping[str, Any]]
 # Closer than this, a ratio of latencies misses its limit by its interval, and not by the model.
 _FINE_TUNE = 1e-3
 _OF_GATE = (Kind.ACCURACY, Kind.LATENCY, Kind.SIZE, Kind.GZIP_SIZE)
@@ -123,76 +122,57 @@ def number(value: float | None) -> str:
 
 
 def _change(candidate: Candidate, miss: Judgement, data: ReportData) -> str:
-    """What to change in the chain for a figure."""
-    steps = candidate.measured.by_technique
-    if miss.kind in (Kind.SIZE, Kind.GZIP_SIZE):
-        return _smaller(candidate, steps, data, miss.kind is Kind.GZIP_SIZE)
+    """What to change in the chain for a figure: what techniques offer."""
     if miss.kind is Kind.LATENCY:
-        return _faster(candidate, steps, miss)
-    return _better(steps)
-
-
-def _smaller(candidate: Candidate, steps: Steps, data: ReportData, compressed: bool) -> str:
-    quantization = steps.get("convert", {}).get("quantization")
-    if quantization in ("float32", "float16"):
-        return f"convert with quantization int8 in place of {quantization}"
-    if compressed:
-        if "prune" not in steps:
-            return f"add prune before{_evidence(candidate, data, 'prune')}"
-        if "cluster" not in steps:
-            return f"add cluster after prune{_evidence(candidate, data, 'cluster')}"
-        return "ask for more sparsity, fewer clusters, or distill a smaller student first"
-    if "distill" in steps:
-        return "distill a smaller student"
-    text = "distill a smaller student, as zeros and shared values only make the compressed file smaller"
-    ratio = candidate.size_ratio("gzip")
+        return _more_repetitions(candidate, miss) or _offered(candidate, "latency", data)
+    if miss.kind is Kind.GZIP_SIZE:
+        return _offered(candidate, "gzip_size", data)
+    if miss.kind is Kind.ACCURACY:
+        return _offered(candidate, "accuracy", data)
+    text, ratio = _offered(candidate, "size", data), candidate.size_ratio("gzip")
     if ratio is None:
         return text
     return f"{text}; or judge size: {{of: gzip}}, which is {ratio:.3f} × the baseline's now"
 
 
+def _offered(candidate: Candidate, goal: Goal, data: ReportData) -> str:
+    """What the techniques of lowest rank offer for a goal."""
+    steps = candidate.measured.by_technique
+    quantization = next((step["quantization"] for step in steps.values() if "quantization" in step), "")
+    found: dict[int, list[str]] = {}
+    for technique in TECHNIQUES.values():
+        chain = Chain(steps.get(technique.name), quantization)
+        for advice in technique.advice:
+            text = advice.text(chain) if advice.goal == goal else ""
+            if text:
+                shown = _evidence(candidate, data, technique.name) if advice.shown else ""
+                found.setdefault(advice.rank, []).append(text + shown)
+    return " or ".join(found[min(found)]) if found else ""
+
+
 def _evidence(candidate: Candidate, data: ReportData, technique: str) -> str:
-    """What another candidate of this run reached with the technique, if there is one."""
+    """What another candidate of this run reached with the technique, if one of the same model has it."""
+    other_models = {name for name, known in TECHNIQUES.items() if known.begins_anew}
     ratios = [
         (ratio, other.name)
         for other in data.candidates
         if other.name != candidate.name
         and technique in other.measured.by_technique
-        and "distill" not in other.measured.by_technique
+        and other_models.isdisjoint(other.measured.by_technique)
         and (ratio := other.size_ratio("gzip")) is not None
     ]
     return f" ({min(ratios)[1]} has {min(ratios)[0]:.3f} × in this run)" if ratios else ""
 
 
-def _faster(candidate: Candidate, steps: Steps, miss: Judgement) -> str:
+def _more_repetitions(candidate: Candidate, miss: Judgement) -> str:
+    """What to do if only the interval of the ratio is beyond the limit."""
     measured = candidate.measured.latency
-    if measured and miss.bound == "max_ratio" and measured.ratio <= (miss.limit or 0) + _FINE_TUNE:
-        return (
-            f"raise latency.repetitions above {measured.repetitions}: the ratio itself is {measured.ratio:.3f}, "
-            "and only the upper end of its interval is beyond the limit"
-        )
-    convert = steps.get("convert", {})
-    if convert.get("sparse"):
-        return "leave out sparse: true, as the runtime unpacks such weights"
-    if convert.get("quantization") in ("float32", "float16", "int16x8"):
-        return f"convert with quantization int8 or dynamic in place of {convert['quantization']}"
-    return "distill a smaller student"
-
-
-def _better(steps: Steps) -> str:
-    if "distill" in steps:
-        return f"give the student more layers or units, or distill for more than {steps['distill']['epochs']} epochs"
-    prune, cluster = steps.get("prune", {}), steps.get("cluster", {})
-    if prune.get("sparsity"):
-        return f"prune less than {prune['sparsity']:.0%}, or for more than {prune['epochs']} epochs"
-    if cluster.get("clusters"):
-        return f"use more than {cluster['clusters']} clusters"
-    if steps.get("convert", {}).get("quantization") in ("int8", "dynamic") and "qat" not in steps:
-        return "add qat before convert"
-    for technique in ("qat", "fine_tune"):
-        if technique in steps:
-            return f"train `{technique}` for more than {steps[technique]['epochs']} epochs"
-    return ""
+    if not measured or miss.bound != "max_ratio" or measured.ratio > (miss.limit or 0) + _FINE_TUNE:
+        return ""
+    return (
+        f"raise latency.repetitions above {measured.repetitions}: the ratio itself is {measured.ratio:.3f}, "
+        "and only the upper end of its interval is beyond the limit"
+    )
 
 
 def _served(miss: Judgement) -> str:
@@ -215,7 +195,9 @@ def _unkept(candidate: Candidate, miss: Judgement) -> str:
             "remove the option of `convert` that asks for it, or the layer or operator that cannot have it"
         )
     steps = " → ".join(step["technique"] for step in candidate.measured.steps)
-    return f"a step of {steps} lost what an earlier one had achieved; leave the layer out with `exclude`"
+    kind = next((kind for kind in invariants() if kind.figure == miss.aspect), None)
+    fix = kind.fix if kind else "leave the layer out"
+    return f"a step of {steps} lost what an earlier one had achieved; {fix}"
 
 
 def _after(failure: Failure) -> str:

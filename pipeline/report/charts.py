@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from components.evaluator.measured import PERCENTILES, Layer, Side
 from pipeline.report import palette
 from pipeline.report.advice import gate_range
 from pipeline.report.data import Candidate, Cost, Curve, ReportData
+from pipeline.report.layer_figures import BYTES_AXIS, LayerFigure
 from pipeline.report.numbers import accuracy_text, bytes_text, ratio_text
 from pipeline.report.pareto import Point, front
 
@@ -29,7 +30,6 @@ AXES: dict[Cost, str] = {
     "latency": "latency, × the baseline's",
 }
 # SI prefixes, as in "20 kB" and "300 µs".
-_BYTES = {"tickformat": "~s", "ticksuffix": "B"}
 _SECONDS = {"tickformat": "~s", "ticksuffix": "s"}
 _TIMES = {"tickformat": "~g", "ticksuffix": " ×"}
 
@@ -80,7 +80,7 @@ def _spread(costs: Sequence[float]) -> bool:
 
 
 def _cost_axis(figure: Cost, across: tuple[float, float]) -> dict[str, Any]:
-    units = _TIMES if figure == "latency" else _BYTES
+    units = _TIMES if figure == "latency" else BYTES_AXIS
     return {**_axis(across, _spread(across)), **units}
 
 
@@ -389,48 +389,24 @@ def learning_curve(curve: Curve) -> go.Figure | None:
     return chart
 
 
-def layer_bytes(layer: Layer) -> float:
-    """Bytes of a layer's weights as they are stored, without scales and packing."""
-    bits = "".join(character for character in layer.dtype if character.isdigit())
-    return layer.weights * int(bits or 8) / 8
-
-
-_LAYER_FIGURES: dict[str, tuple[str, Callable[[Layer], float], Callable[[float], str], dict[str, Any]]] = {
-    "size": ("weights, logarithmic", layer_bytes, bytes_text, {"type": "log", "dtick": 1, **_BYTES}),
-    "sparsity": (
-        "zeros among the weights",
-        lambda layer: layer.sparsity,
-        "{:.0%}".format,
-        {"range": [0, 1], "tickformat": ".0%"},
-    ),
-    "unique": (
-        "distinct values, logarithmic",
-        lambda layer: layer.unique,
-        "{:,.0f}".format,
-        {"type": "log", "dtick": 1, "tickformat": "~s"},
-    ),
-}
-
-
-def layers(data: ReportData, figure: str, shown: Iterable[str]) -> go.Figure | None:
+def layers(data: ReportData, figure: LayerFigure, shown: Iterable[str]) -> go.Figure | None:
     """Bars for each layer of each candidate's file, the baseline's with them.
 
     Args:
         data: Of the run.
-        figure: `size`, `sparsity` or `unique`.
+        figure: What to draw.
         shown: Names of what is drawn at first; the page has a box to tick for each of the others.
     """
     files = layer_files(data)
-    names = layer_names(files)[:_MOST_LAYERS]
+    names = layer_names(files, figure)[:_MOST_LAYERS]
     if not names:
         return None
-    title, value, text, axis = _LAYER_FIGURES[figure]
     shown = set(shown)
     chart = _plain(go.Figure(), height=72 + len(names) * (14 + 13 * len(shown)))
     colors = palette.color_of(name for name in files if name != "baseline")
     for name, found in files.items():
         color, cycle = colors.get(name, (palette.BASELINE, 0))
-        values = [value(found[layer]) if layer in found else None for layer in names]
+        values = [figure.value(found[layer]) if layer in found else None for layer in names]
         chart.add_trace(
             go.Bar(
                 x=values,
@@ -443,13 +419,13 @@ def layers(data: ReportData, figure: str, shown: Iterable[str]) -> go.Figure | N
                     "pattern": {"shape": palette.PATTERNS[cycle % len(palette.PATTERNS)]},
                 },
                 hovertext=[
-                    f"{name}<br>{layer}: {'–' if v is None else text(v)}"
+                    f"{name}<br>{layer}: {'–' if v is None else figure.text(v)}"
                     for layer, v in zip(names, values, strict=True)
                 ],
                 hoverinfo="text",
             )
         )
-    chart.update_xaxes(axis, title=title)
+    chart.update_xaxes(figure.axis)
     chart.update_yaxes(autorange="reversed", automargin=True)
     chart.update_layout(barmode="group", bargap=0.25, bargroupgap=0.1, showlegend=False)
     return chart
@@ -461,9 +437,16 @@ def layer_files(data: ReportData) -> dict[str, dict[str, Layer]]:
     return {name: found for name, found in files.items() if found}
 
 
-def layer_names(files: Mapping[str, Mapping[str, Layer]]) -> list[str]:
-    """Every layer, the baseline's in its order first."""
-    return list(dict.fromkeys(layer for found in files.values() for layer in found))
+def layer_names(files: Mapping[str, Mapping[str, Layer]], figure: LayerFigure) -> list[str]:
+    """Every layer that has a figure in one of the files, the baseline's in its order first."""
+    return list(
+        dict.fromkeys(
+            name
+            for found in files.values()
+            for name, layer in found.items()
+            if figure.value(layer) is not None
+        )
+    )
 
 
 def slices(data: ReportData, shown: Iterable[str]) -> go.Figure | None:

@@ -19,7 +19,17 @@ from components.common.base import whole_file
 from components.common.base.errors import ParedownError
 from pipeline.diff import difference
 from pipeline.diff.difference import RunDiff
-from pipeline.report import advice, charts, comparison, node_tree, numbers, palette, tables, usage
+from pipeline.report import (
+    advice,
+    charts,
+    comparison,
+    layer_figures,
+    node_tree,
+    numbers,
+    palette,
+    tables,
+    usage,
+)
 from pipeline.report.collection import collect
 from pipeline.report.data import Cost, Figure, ReportData
 from pipeline.store.reader import Reader, open_reader
@@ -121,8 +131,8 @@ def render(data: ReportData) -> str:
             for curve in data.curves
         ],
         layers=[
-            (title, _chart(charts.layers(data, f, shown(data))), tables.layers(data, f))
-            for f, title in _LAYERS.items()
+            (figure, _chart(charts.layers(data, figure, shown(data))), tables.layers(data, figure))
+            for figure in layer_figures.figures()
         ],
         layer_files=_swatches(data, list(charts.layer_files(data))),
         slices=_chart(charts.slices(data, shown(data))),
@@ -157,7 +167,6 @@ _LEGEND = [
         ("what the gate allows", "M-10,-7H10V7H-10Z", "rgba(42, 138, 92, 0.12)", palette.PASSED, 1, "3 2"),
     )
 ]
-_LAYERS = {"size": "Size", "sparsity": "Sparsity", "unique": "Unique weights"}
 
 
 def render_comparison(one: ReportData, other: ReportData, compared: RunDiff) -> str:

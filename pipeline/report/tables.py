@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ from pipeline.lineage import facts as lineage_facts
 from pipeline.report import charts
 from pipeline.report.advice import number
 from pipeline.report.data import Candidate, Cost, Curve, ReportData
+from pipeline.report.layer_figures import LayerFigure
 from pipeline.report.numbers import accuracy_text, bytes_text, duration_text, ratio_text, time_text
 from pipeline.report.pareto import front
 from pipeline.run import verdict_table
@@ -264,30 +264,19 @@ def learning_curve(curve: Curve) -> Table:
     return _table(f"Epochs of {curve.node}", ["epoch", *names], rows)
 
 
-_LAYER_TEXTS: dict[str, Callable[[Layer], str]] = {
-    "size": lambda layer: bytes_text(charts.layer_bytes(layer)),
-    "sparsity": lambda layer: f"{layer.sparsity:.1%}",
-    "unique": lambda layer: f"{layer.unique:,}",
-}
-
-
-def layers(data: ReportData, figure: str) -> Table | None:
+def layers(data: ReportData, figure: LayerFigure) -> Table | None:
     """A figure of each layer of each file."""
     files = charts.layer_files(data)
-    names = charts.layer_names(files)
+    names = charts.layer_names(files, figure)
     if not names:
         return None
-    text = _LAYER_TEXTS[figure]
-    rows = [
-        [layer, *(text(found[layer]) if layer in found else "–" for found in files.values())]
-        for layer in names
-    ]
-    titles = {
-        "size": "Bytes of weights",
-        "sparsity": "Zeros among the weights",
-        "unique": "Distinct values",
-    }
-    return _table(f"{titles[figure]}, by layer", ["layer", *files], rows)
+
+    def text(layer: Layer | None) -> str:
+        value = None if layer is None else figure.value(layer)
+        return "–" if value is None else figure.text(value)
+
+    rows = [[name, *(text(found.get(name)) for found in files.values())] for name in names]
+    return _table(f"{figure.title}, by layer", ["layer", *files], rows)
 
 
 def slices(data: ReportData) -> Table | None:

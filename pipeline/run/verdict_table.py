@@ -11,12 +11,11 @@ from rich.text import Text
 
 from components.evaluator.measured import Accuracy, Measured, Side
 from components.evaluator.verdict import Verdict
+from components.registry import headlines
 from pipeline.base.texts import bytes_text
 
 # Narrower than this, only what decides is shown.
 _WIDE = 100
-# Invariants that are shown together in a column with this head; each other one has a column of its own.
-_HEADS = {"least_layer_sparsity": "sparsity", "least_m_by_n": "sparsity", "most_layer_clusters": "clusters"}
 
 
 @dataclass(frozen=True)
@@ -62,12 +61,7 @@ def columns(verdicts: Collection[Verdict]) -> list[Column]:
         ),
         Column("ratio", "", tuple(number(m.latency.ratio if m.latency else None, ".2f") for m in found)),
     ]
-    asked = dict.fromkeys(name for measured in found for name in measured.invariants)
-    for head in dict.fromkeys(
-        _HEADS.get(name, name.replace("_", " ")) for name in sorted(asked, key=_order)
-    ):
-        shown.append(Column(head, "", tuple(_invariant(m, head) for m in found), False))
-    return shown
+    return shown + _invariants(found)
 
 
 def title(verdicts: Collection[Verdict]) -> str:
@@ -150,21 +144,26 @@ def _completeness(measured: Measured) -> int:
     return sum(found is not None for found in (measured.size, measured.latency, accuracy))
 
 
-def _order(name: str) -> int:
-    return list(_HEADS).index(name) if name in _HEADS else len(_HEADS)
+def _invariants(found: Sequence[Measured]) -> list[Column]:
+    """A column for each kind of invariant that was asked for: the figure of the layer that is worst off."""
+    asked = dict.fromkeys(name for measured in found for name in measured.invariants)
+    kinds = {name: kind for name, kind in headlines().items() if name in asked}
+    # Of a technique that this program does not have, the figure is shown as it is.
+    heads = {
+        name: kinds[name].column if name in kinds else name.replace("_", " ") for name in [*kinds, *asked]
+    }
 
+    def cell(measured: Measured, head: str) -> str:
+        name = next((name for name in heads if heads[name] == head and name in measured.invariants), None)
+        if name is None:
+            return ""
+        value = measured.invariants[name]
+        return kinds[name].text(value) if name in kinds else f"{value:g}"
 
-def _invariant(measured: Measured, head: str) -> str:
-    """The figure of the layer that is worst off; of a pattern of zeros, its share of blocks."""
-    found = measured.invariants
-    if head == "sparsity":
-        if "least_layer_sparsity" in found:
-            return f"{found['least_layer_sparsity']:.1%}"
-        return f"m:n {found['least_m_by_n']:.0%}" if "least_m_by_n" in found else ""
-    if head == "clusters":
-        return str(found.get("most_layer_clusters", ""))
-    value = found.get(head.replace(" ", "_"))
-    return "" if value is None else f"{value:g}"
+    return [
+        Column(head, "", tuple(cell(measured, head) for measured in found), False)
+        for head in dict.fromkeys(heads.values())
+    ]
 
 
 def _latency(measured: Measured, side: Side) -> str:

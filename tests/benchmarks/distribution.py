@@ -22,6 +22,7 @@ from components.common.base.distribution_options import ALONE, Distribution  # n
 from components.common.data.examples import Examples  # noqa: E402
 from components.common.models.model_definition import ModelDefinition  # noqa: E402
 from components.common.training import distributed  # noqa: E402
+from components.trainer.params import TrainOptions  # noqa: E402
 from components.trainer.run_fn import train_baseline  # noqa: E402
 from tests.conftest import (  # noqa: E402
     DATA,
@@ -58,7 +59,7 @@ def train(
 ) -> dict[str, float]:
     """Accuracy on the eval split, and seconds, the start of processes among them."""
     began = time.monotonic()
-    options = {"epochs": epochs, "batch_size": 64, "distribution": asked.model_dump(mode="json")}
+    options = TrainOptions(epochs=epochs, batch_size=64, distribution=asked)
     arguments = {
         "examples": examples,
         "output": str(output),

@@ -38,12 +38,28 @@ def make_job(
     job = StepJob(
         base_model=str(base_model),
         output=str(output),
-        options=options.model_dump(mode="json"),
+        options=options,
         examples=examples,
         definition=ModelDefinition(MNIST_MODULE, MNIST_HPARAMS),
         seed=SEED,
     )
     return dataclasses.replace(job, **changes)
+
+
+def must_keep(
+    sparsity: float | None = None,
+    m_by_n: tuple[int, int] | None = None,
+    clusters: int | None = None,
+    per_channel: bool = False,
+) -> list[Any]:
+    """What a layer must keep: those invariants that are given."""
+    from components.clusterer.invariants import Clusters
+    from components.pruner.invariants import MByN, Sparsity
+
+    zeros = [] if sparsity is None else [Sparsity(least=sparsity)]
+    blocks = [] if m_by_n is None else [MByN(m=m_by_n[0], n=m_by_n[1])]
+    values = [] if clusters is None else [Clusters(most=clusters, per_channel=per_channel)]
+    return [*zeros, *blocks, *values]
 
 
 def run_step(work: Callable[[Any], Any], job: Any) -> Any:

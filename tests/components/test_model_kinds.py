@@ -32,6 +32,7 @@ from components.quantization_aware_trainer.params import QatOptions
 from components.quantization_aware_trainer.support import refusals
 from components.tflite_converter.executor import convert_model
 from components.tflite_converter.params import ConvertOptions
+from components.trainer.params import TrainOptions
 from components.trainer.run_fn import refuse_misfit, train_baseline
 from tests.components.conftest import make_job, run_step
 from tests.conftest import to_example, write_examples
@@ -104,7 +105,7 @@ def build_model(hparams):
     return globals()[hparams["kind"]](hparams)
 """
 
-TRAINING = {"epochs": 8, "batch_size": 32}
+TRAINING = TrainOptions(epochs=8, batch_size=32)
 
 
 @dataclass
@@ -367,7 +368,7 @@ def test_each_output_is_judged_by_its_own_metric(two: Kind) -> None:
 def test_distillation_of_several_outputs_is_refused(two: Kind) -> None:
     model = two.definition.build()
     with pytest.raises(DistillationError, match="has 2 outputs; `distill` takes one"):
-        refuse_mismatch(model, two.definition.build(), {}, model)
+        refuse_mismatch(model, two.definition.build(), DistillOptions(), model)
 
 
 @pytest.mark.parametrize(

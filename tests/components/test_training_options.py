@@ -10,20 +10,19 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from components.common.base.step_options import TrainingOptions
-from components.registry import STEPS
+from components.registry import TECHNIQUES
 from tests.components.conftest import make_job
 from tests.conftest import Trained
 
 NEEDED = {"prune": {"sparsity": 0.5}}
-TRAINING = [name for name, options in STEPS.items() if issubclass(options, TrainingOptions)]
+TRAINING = [name for name, technique in TECHNIQUES.items() if technique.trains]
 
 
 @pytest.mark.parametrize("technique", TRAINING)
 def test_a_step_takes_its_steps_by_its_schedule(
     technique: str, trained: Trained, mnist_examples: Any, tmp_path: Path
 ) -> None:
-    options = STEPS[technique](
+    options = TECHNIQUES[technique].options(
         **NEEDED.get(technique, {}),
         steps=45,
         batch_size=50,  # 30 steps an epoch
@@ -32,7 +31,7 @@ def test_a_step_takes_its_steps_by_its_schedule(
         early_stopping={"monitor": "val_accuracy", "patience": 5},
         seed=9,
     )
-    module = importlib.import_module(f"{options.component.rpartition('.')[0].rpartition('.')[0]}.executor")
+    module = importlib.import_module(TECHNIQUES[technique].executor)
     job = make_job(trained.uri, tmp_path, options, mnist_examples, seed=9)
     facts = module.Executor().run(job)
 

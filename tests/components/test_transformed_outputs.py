@@ -16,6 +16,7 @@ from components.common.models.model_definition import ModelDefinition
 from components.evaluator import served_skew
 from components.tflite_converter.executor import convert_model
 from components.tflite_converter.params import ConvertOptions
+from components.trainer.params import TrainOptions
 from components.trainer.run_fn import train_baseline
 from tests.components.conftest import make_job, run_step
 from tests.components.transformed import Transformed, features_by_numpy, rows
@@ -43,7 +44,7 @@ def folder(transformed: Transformed, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("outputs")
     examples = replace(transformed.examples(), label=LABEL)
     definition = ModelDefinition(__name__)
-    options = {"epochs": 1, "batch_size": 50}
+    options = TrainOptions(epochs=1, batch_size=50)
     train_baseline(examples, str(folder / "keras"), str(folder / "logs"), definition, options, 3)
     job = make_job(
         folder / "keras",

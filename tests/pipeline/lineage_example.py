@@ -15,7 +15,7 @@ from components.evaluator.judgement import Figure, Judgement, Kind, accuracy_fig
 from components.evaluator.judging import conclude, judge_figure
 from components.evaluator.measured import Accuracy, Measured, SliceValue
 from components.evaluator.verdict import VERDICT_FILE
-from components.registry import STEPS
+from components.registry import TECHNIQUES
 from pipeline.lineage.graph import Graph
 from pipeline.store.records import Artifact, Edge, Execution, Run
 from pipeline.store.state import State
@@ -128,7 +128,7 @@ class GraphBuilder:
 
 def step(technique: str, **options: Any) -> dict[str, Any]:
     """Parameters of a step's execution."""
-    asked = STEPS[technique].model_validate(options)
+    asked = TECHNIQUES[technique].options.model_validate(options)
     return {
         "params": asked.canonical_json(),
         "hparams": json.dumps(HPARAMS),

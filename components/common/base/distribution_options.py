@@ -106,12 +106,6 @@ Distributed = Annotated[Distribution, BeforeValidator(_from_name), _NameOrSectio
 ALONE = Distribution.model_construct(kind="none")
 
 
-def distribution_of(options: Mapping[str, Any]) -> Distribution:
-    """The option of a training, as JSON carries it; `none` if it is not there."""
-    written = options.get("distribution")
-    return Distribution.model_validate(written) if written else ALONE
-
-
 def cluster_task(environment: Mapping[str, str]) -> tuple[str, int] | None:
     """The task of a cluster that TF_CONFIG says this process to be: its type and index.
 

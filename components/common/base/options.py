@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 from pydantic import BaseModel, ConfigDict
+from typing_extensions import Self
 
 
 class Options(BaseModel):
@@ -16,3 +19,22 @@ class Options(BaseModel):
         protected_namespaces=(),
         defer_build=True,  # one validator for the whole config, rather than one for each section
     )
+
+    def canonical_json(self) -> str:
+        """Every option, defaults included, as JSON with sorted keys: what the cache key holds."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
+
+    @classmethod
+    def from_canonical(cls, text: str) -> Self:
+        """The options that `canonical_json` wrote.
+
+        Options at their defaults are left out first: some validators refuse combinations of options that are
+        written, and JSON holds them all.
+
+        Raises:
+            ValidationError: If the text does not hold these options.
+        """
+        values = json.loads(text)
+        defaults = cls.model_construct().model_dump(mode="json")
+        written = {name: value for name, value in values.items() if defaults.get(name, ...) != value}
+        return cls.model_validate_json(json.dumps(written))

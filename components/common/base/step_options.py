@@ -7,9 +7,10 @@ import json
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
+from typing_extensions import Self
 
 from components.common.base import metric_direction
-from components.common.base.distribution_options import Distributed, Distribution
+from components.common.base.distribution_options import ALONE, Distributed, Distribution
 from components.common.base.options import Options
 
 
@@ -18,28 +19,28 @@ class StepOptions(Options):
 
     Attributes:
         technique: The step's name in a config, and in node ids.
-        component: Dotted path of the TFX component; imported only where a pipeline is built.
-        stage: Where in a chain the step may stand: stages never decrease along a chain. None where it may
-            stand anywhere before the conversion.
-        repeatable: Whether a chain may have this step more than once.
-        keeps: In words, why steps of an earlier stage cannot follow this one.
+        wrappers: What the names of layers begin with while, and if the model keeps its wrappers after, the
+            step trains them.
+        quantization_aware: Whether the step leaves a model that has learned the ranges that int8 needs.
     """
 
     technique: ClassVar[str]
-    component: ClassVar[str]
-    stage: ClassVar[int | None]
-    repeatable: ClassVar[bool] = False
-    keeps: ClassVar[str] = ""
+    wrappers: ClassVar[tuple[str, ...]] = ()
+    quantization_aware: ClassVar[bool] = False
 
     def check_after(self, before: StepOptions) -> None:
-        """Raises a ValueError where this step cannot work after an earlier one, though stages allow it."""
+        """Raises a ValueError if this step cannot work after an earlier one, though their stages allow it."""
 
-    def canonical_json(self) -> str:
-        """Every option, defaults included, as JSON with sorted keys: what the cache key holds."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
+    def functions(self) -> dict[str, str]:
+        """Option → the function of the model module that it names."""
+        return {}
+
+    def why_one_scale(self) -> str:
+        """Why kernels must not get a scale for each channel after this step, and the fix; empty if they may."""
+        return ""
 
     def slug(self) -> str:
-        """The step's part of a node id: its name, and a short hash where options are not defaults."""
+        """The step's part of a node id: its name, and a short hash if options are not defaults."""
         changed = self.model_dump(mode="json", exclude_defaults=True, exclude=self._named_in_slug())
         name = self._slug_name()
         if not changed:
@@ -70,14 +71,14 @@ class LearningRateSchedule(Options):
         "(Goyal et al., 2017).",
     )
     end: float = Field(
-        default=0.0, ge=0, lt=1, description="Where it falls to, as a share of the learning rate."
+        default=0.0, ge=0, lt=1, description="What it falls to, as a share of the learning rate."
     )
 
     @model_validator(mode="after")
     def _end_fits_kind(self) -> LearningRateSchedule:
         if self.kind == "constant" and self.end:
             raise ValueError(
-                f"end ({self.end:g}) has no meaning for a constant learning rate; write kind: linear, cosine "
+                f"end ({self.end:g}) does not go with a constant learning rate; write kind: linear, cosine "
                 "or exponential, or leave `end` out"
             )
         if self.kind == "exponential" and not self.end:
@@ -95,7 +96,9 @@ class EarlyStopping(Options):
     patience: int = Field(
         default=2, ge=1, description="Epochs without improvement after which training ends."
     )
-    min_delta: float = Field(default=0.0, ge=0, description="What a smaller change than is no improvement.")
+    min_delta: float = Field(
+        default=0.0, ge=0, description="Smallest change that counts as an improvement."
+    )
     restore_best: bool = Field(
         default=True,
         description="Whether the weights of the best epoch are taken, and not those of the last one.",
@@ -103,7 +106,7 @@ class EarlyStopping(Options):
     higher_is_better: bool | None = Field(
         default=None,
         description="Which way `monitor` improves; taken from its name (loss, error, entropy: lower) "
-        "where it is not written.",
+        "by default.",
     )
 
     @model_validator(mode="after")
@@ -115,13 +118,13 @@ class EarlyStopping(Options):
             )
         if self.ascending() is None:
             raise ValueError(
-                f"whether a higher {self.monitor} is a better one cannot be told from its name; write "
+                f"whether a higher {self.monitor} is better does not follow from its name; write "
                 "higher_is_better: true or higher_is_better: false beside it"
             )
         return self
 
     def ascending(self) -> bool | None:
-        """Whether a higher value of `monitor` is a better one; None where that is not known."""
+        """Whether a higher value of `monitor` is a better one; None if that is not known."""
         if self.higher_is_better is not None:
             return self.higher_is_better
         return metric_direction.higher_is_better(self.monitor.removeprefix("val_"))
@@ -140,19 +143,19 @@ class Training(Options):
     early_stopping: EarlyStopping | None = Field(
         default=None,
         description="Ends training when the eval split shows no improvement, e.g. {patience: 2}; off "
-        "where it is not written.",
+        "by default.",
     )
     seed: int | None = Field(
         default=None,
         ge=0,
         lt=2**31,
-        description="Seeds initialization, shuffling and dropout; run.seed where it is not written.",
+        description="Seeds initialization, shuffling and dropout; run.seed by default.",
     )
 
     distribution: Distributed | None = Field(
         default=None,
         description="none, mirrored, multi_worker, parameter_server or tpu, or {kind: mirrored, devices: 2}; "
-        "as model.train has it where it is not written.",
+        "by default as model.train has it.",
     )
 
     @model_validator(mode="after")
@@ -168,9 +171,14 @@ class Training(Options):
             )
         return self
 
-    def distributed_as(self, other: Distribution) -> Training:
-        """The same options; where they do not say how to distribute, as `other` does."""
+    def distributed_as(self, other: Distribution) -> Self:
+        """The same options; distributed as `other` says if they do not say how."""
         return self if self.distribution else self.model_copy(update={"distribution": other})
+
+
+def distribution_of(options: Options) -> Distribution:
+    """How a node's work is distributed: as its options say, and not at all if it does not train."""
+    return (options.distribution if isinstance(options, Training) else None) or ALONE
 
 
 class TrainingOptions(Training, StepOptions):

@@ -8,9 +8,9 @@ from typing import Any
 import tf_keras
 
 from components.common.base.layer_names import matches, plain_name
+from components.common.models.layer_weights import inner_layer
 from components.common.models.update_rates import UpdateRates
 
-_CLUSTERED = "cluster_"
 # Quantization-aware training splits a separable convolution: its first half has this behind the name.
 _FIRST_HALF = "_depthwise"
 
@@ -70,7 +70,7 @@ def layers_matching(model: tf_keras.Model, patterns: Sequence[str]) -> list[str]
     """
     if not patterns:
         return []
-    plain = {layer.name: plain_name(layer.name.removeprefix(_CLUSTERED)) for layer in model.layers}
+    plain = {layer.name: plain_name(inner_layer(layer).name) for layer in model.layers}
     able = {
         layer.name: _known_as(plain[layer.name], set(plain.values()))
         for layer in model.layers

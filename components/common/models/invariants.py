@@ -1,83 +1,176 @@
-"""What a step achieved in a layer, and has to hold in every later model up to the deployed file."""
+"""What a step achieves in a layer, and every later model keeps, up to the deployed file.
+
+Each technique defines its own kinds in a module of its folder. A model's record holds them by the dotted path
+of their class, so that whatever loads the model can measure them: nothing here lists techniques.
+Imports neither TensorFlow nor NumPy.
+"""
 
 from __future__ import annotations
 
+import abc
+import importlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from components.common.tflite.kernel import Kernel
-from components.common.tflite.tflite_file import TFLiteFile
+from components.common.base.errors import ParedownError
+from components.common.base.options import Options
 
-# Half a point; losing a mask costs far more.
-TOLERANCE = 0.005
+if TYPE_CHECKING:
+    from components.common.tflite.kernel import Kernel
+    from components.common.tflite.tflite_file import TFLiteFile
+
+# Figures of every layer, whether a step was asked for them or not.
+_OF_ALL = ("sparsity", "unique")
+_PATH = "invariant"
 
 
-class LostInvariantError(Exception):
+class LostInvariantError(ParedownError):
     """A model does not keep what it was asked for; the message names the layers."""
 
 
-@dataclass(frozen=True)
-class Invariants:
-    """What holds for the kernel of a layer; None where nothing was asked for.
+class Invariant(Options, abc.ABC):
+    """What holds for the kernel of a layer. A subclass has fields for what was asked for.
 
     Attributes:
-        sparsity: Least share of weights that are zero.
-        m_by_n: (m, n): m of n consecutive weights along the input channels are zero, in every block.
-        clusters: Greatest number of distinct values.
-        per_channel: Whether `clusters` counts the values of each output channel by itself.
+        figure: Name in judgements: `figure[layer]`.
+        bound: Which way `wanted` bounds what is measured.
+        keeps: What later steps keep, in words: "zeros".
+        headline: Name of the fact about the layer that is worst off.
+        column: Head of that fact's column in tables.
+        layer_figure: The fact about each layer that shows the invariant.
+        title: The same in words, as heads of tables and charts have it.
+        projection: Dotted path of a function of the invariant and the values of a Keras kernel that keeps it. It
+            returns a function that takes the kernel after a training step to the nearest one that keeps the same.
+        fix: What to do if a later step or the file lost it.
+        scale: How a chart draws it: a share from 0 to 1, or a number on a logarithmic axis.
     """
 
-    sparsity: float | None = None
-    m_by_n: tuple[int, int] | None = None
-    clusters: int | None = None
-    per_channel: bool = False
+    figure: ClassVar[str]
+    bound: ClassVar[Literal["min", "max"]]
+    keeps: ClassVar[str]
+    headline: ClassVar[str]
+    column: ClassVar[str]
+    layer_figure: ClassVar[str]
+    title: ClassVar[str]
+    projection: ClassVar[str]
+    fix: ClassVar[str] = "leave the layer out with `exclude`"
+    scale: ClassVar[Literal["share", "logarithmic"]] = "share"
+
+    @property
+    @abc.abstractmethod
+    def wanted(self) -> float:
+        """What was asked for."""
+
+    @abc.abstractmethod
+    def measure(self, kernel: Kernel) -> float | None:
+        """What a kernel, in Keras or in a TFLite file, has; None if it cannot be measured."""
+
+    @abc.abstractmethod
+    def shortfall(self, got: float | None) -> tuple[str, str, str]:
+        """In words: the figure, what was asked for, and what was measured; the latter is empty for None."""
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Invariants:
-        """From what `dataclasses.asdict` made, through JSON."""
-        m_by_n = values.get("m_by_n")
-        return cls(**{**values, "m_by_n": tuple(m_by_n) if m_by_n else None})
+    @abc.abstractmethod
+    def text(cls, value: float) -> str:
+        """The headline as tables show it."""
 
-    def has_zeros(self) -> bool:
-        """Whether zeros have to stay zero."""
-        return self.sparsity is not None or self.m_by_n is not None
+    @classmethod
+    def layer_text(cls, value: float) -> str:
+        """The same in a sentence, or of one layer."""
+        return cls.text(value)
 
-    def kept(self) -> str:
-        """What later steps keep, in words: "zeros and values"; empty where nothing was asked for."""
-        kept = ["zeros"] if self.has_zeros() else []
-        return " and ".join([*kept, *(["values"] if self.clusters is not None else [])])
+    def met(self, got: float) -> bool:
+        """Whether a measured value is within the bound."""
+        return got <= self.wanted if self.bound == "max" else got >= self.wanted
+
+    def zero_share(self) -> float:
+        """Least share of the weights that are zero."""
+        return 0.0
+
+    def zero_block(self) -> tuple[int, int] | None:
+        """Rows and columns of the blocks that zeros come in, if they do."""
+        return None
+
+    def one_scale(self) -> bool:
+        """Whether the kernel needs one scale, as equal weights of all channels have to stay equal."""
+        return False
+
+    def to_json(self) -> dict[str, Any]:
+        """The invariant, with the dotted path of its class."""
+        return {_PATH: f"{type(self).__module__}.{type(self).__qualname__}", **self.model_dump(mode="json")}
+
+
+Asked = Mapping[str, Sequence[Invariant]]
+
+
+def named(path: str) -> Any:
+    """What a dotted path names."""
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def from_json(values: Mapping[str, Any]) -> Invariant:
+    """What `Invariant.to_json` wrote.
+
+    Raises:
+        TypeError: If the path is not that of an invariant.
+    """
+    kind = named(values[_PATH])
+    if not (isinstance(kind, type) and issubclass(kind, Invariant)):
+        raise TypeError(f"{values[_PATH]} is not an invariant")
+    return kind.model_validate({key: value for key, value in values.items() if key != _PATH}, strict=False)
+
+
+def kept(asked: Iterable[Invariant | type[Invariant]]) -> str:
+    """What later steps keep, in words: "zeros and shared values"; empty if nothing was asked for."""
+    return " and ".join(dict.fromkeys(invariant.keeps for invariant in asked))
+
+
+def zero_share(asked: Iterable[Invariant]) -> float:
+    """Least share of a layer's weights that are zero."""
+    return max((invariant.zero_share() for invariant in asked), default=0.0)
+
+
+def one_scale(asked: Iterable[Invariant]) -> bool:
+    """Whether a layer's kernel needs one scale in place of one for each channel."""
+    return any(invariant.one_scale() for invariant in asked)
 
 
 @dataclass(frozen=True)
 class Check:
-    """One invariant, held against a kernel.
+    """One invariant, held against the kernels of a layer.
 
     Attributes:
         layer: Name of the Keras layer.
-        figure: `sparsity`, `m_by_n` or `clusters`.
-        bound: `min` or `max`: which way `wanted` bounds.
-        wanted: What was asked for; for `m_by_n` the share of blocks, which is 1.
-        got: What was measured; None where the layer was not found.
-        pattern: For `m_by_n`, as in "2:4".
+        invariant: What was asked for.
+        got: What was measured, of several kernels the worst; None if there is nothing to measure.
     """
 
     layer: str
-    figure: str
-    bound: Literal["min", "max"]
-    wanted: float
+    invariant: Invariant
     got: float | None
-    pattern: str = ""
+
+    @property
+    def figure(self) -> str:
+        """The invariant's name."""
+        return self.invariant.figure
+
+    @property
+    def bound(self) -> Literal["min", "max"]:
+        """Which way `wanted` bounds `got`."""
+        return self.invariant.bound
+
+    @property
+    def wanted(self) -> float:
+        """What was asked for."""
+        return self.invariant.wanted
 
     @property
     def met(self) -> bool:
         """Whether it holds."""
-        if self.got is None:
-            return False
-        if self.bound == "max":
-            return self.got <= self.wanted
-        return self.got >= self.wanted - (TOLERANCE if self.figure == "sparsity" else 0)
+        return self.got is not None and self.invariant.met(self.got)
 
     def reason(self, where: str = "") -> str:
         """Why it does not hold, in words.
@@ -85,110 +178,84 @@ class Check:
         Args:
             where: As in " in the file", behind the figure.
         """
-        if self.figure == "clusters":
-            what, wanted, got = "number of distinct weights", f"at most {self.wanted:.0f}", self.got
-            shown = f"{got:.0f}" if got is not None else ""
-        elif self.figure == "m_by_n":
-            what, wanted = f"{self.pattern} sparsity", "every block"
-            shown = f"kept by {_percent(self.got)} of the blocks" if self.got is not None else ""
-        else:
-            what, wanted = "sparsity", f"{self.wanted:.1%}"
-            shown = _percent(self.got) if self.got is not None else ""
+        what, wanted, shown = self.invariant.shortfall(self.got)
         found = f"is {shown}{where}" if shown else f"was not found{where}"
         return f"{what} of layer {self.layer} {found}, {wanted} was asked for"
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     """A share that is too small, rounded down: 99.99 % of the blocks are not 100.0 %."""
     return f"{math.floor(1000 * share + 1e-6) / 1000:.1%}"
 
 
-def check(found: Mapping[str, Sequence[Kernel]], wanted: Mapping[str, Invariants]) -> list[Check]:
+def _worst(kind: Invariant | type[Invariant], values: Iterable[float]) -> float | None:
+    return max(values, default=None) if kind.bound == "max" else min(values, default=None)
+
+
+def check(found: Mapping[str, Sequence[Kernel]], asked: Asked) -> list[Check]:
     """Holds kernels against what was asked for.
 
     Args:
         found: Layer → its kernels; all of them have to hold it.
-        wanted: Layer → its invariants.
+        asked: Layer → its invariants.
 
     Returns:
         A check for each invariant of each layer, by name of the layer.
     """
-    checks: list[Check] = []
-    for layer, invariants in sorted(wanted.items()):
-        kernels = found.get(layer, [])
-        if invariants.sparsity is not None:
-            got = min((kernel.sparsity() for kernel in kernels), default=None)
-            checks.append(Check(layer, "sparsity", "min", invariants.sparsity, got))
-        if invariants.m_by_n is not None:
-            m, n = invariants.m_by_n
-            shares = [share for kernel in kernels if (share := kernel.m_by_n(m, n)) is not None]
-            checks.append(Check(layer, "m_by_n", "min", 1.0, min(shares, default=None), f"{m}:{n}"))
-        if invariants.clusters is not None:
-            counts = [k.unique_per_channel() if invariants.per_channel else k.unique() for k in kernels]
-            checks.append(Check(layer, "clusters", "max", invariants.clusters, max(counts, default=None)))
+    checks = []
+    for layer, wanted in sorted(asked.items()):
+        for invariant in wanted:
+            measured = [invariant.measure(kernel) for kernel in found.get(layer, [])]
+            got = _worst(invariant, [value for value in measured if value is not None])
+            checks.append(Check(layer, invariant, got))
     return checks
 
 
 def refuse_lost(checks: Iterable[Check]) -> None:
-    """Raises a LostInvariantError where a check does not hold."""
+    """Raises a LostInvariantError if a check does not hold."""
     lost = [found.reason() for found in checks if not found.met]
     if lost:
         raise LostInvariantError("; ".join(lost))
 
 
-def reachable(sparsity: float, weights: int) -> float:
-    """The sparsity to hold a layer to: in one of few weights, whole ones may miss the target by more.
-
-    Args:
-        sparsity: The target.
-        weights: Number of the layer's weights, or of the blocks that become zero as one.
-
-    Returns:
-        The target, or what the next smaller number of zeros gives where that misses by over TOLERANCE.
-    """
-    whole = math.floor(sparsity * weights + 1e-9) / weights
-    return sparsity if whole >= sparsity - TOLERANCE else whole
-
-
-def facts_of(kernels: Mapping[str, Sequence[Kernel]]) -> dict[str, dict[str, Any]]:
-    """Layer → its weights' dtype, number, sparsity and number of distinct values, for lineage.
+def facts_of(
+    kernels: Mapping[str, Sequence[Kernel]], asked: Asked | None = None
+) -> dict[str, dict[str, Any]]:
+    """Layer → its weights' dtype, number, sparsity and number of distinct values; `figures` of other invariants.
 
     Args:
         kernels: Layer → its kernels; the first one stands for the layer.
+        asked: Layer → its invariants.
     """
-    return {
-        layer: {
+    facts: dict[str, dict[str, Any]] = {}
+    for layer, (kernel, *_) in sorted(kernels.items()):
+        own = (asked or {}).get(layer, ())
+        figures = {i.layer_figure: i.measure(kernel) for i in own if i.layer_figure not in _OF_ALL}
+        facts[layer] = {
             "dtype": kernel.dtype,
             "weights": int(kernel.values.size),
             "sparsity": round(kernel.sparsity(), 6),
             "unique": kernel.unique(),
+            **({"figures": figures} if figures else {}),
         }
-        for layer, (kernel, *_) in sorted(kernels.items())
-    }
+    return facts
 
 
 def headline(checks: Iterable[Check]) -> dict[str, int | float]:
     """The figure of the layer that is worst off, for each kind of invariant that was asked for.
 
     Returns:
-        `least_layer_sparsity`, `least_m_by_n` (share of blocks) and `most_layer_clusters`, those that
-        apply.
+        `Invariant.headline` → the figure, of those that were measured.
     """
-    got: dict[str, list[float]] = {}
+    got: dict[str, tuple[Invariant, list[float]]] = {}
     for found in checks:
         if found.got is not None:
-            got.setdefault(found.figure, []).append(found.got)
-    facts: dict[str, int | float] = {}
-    if "sparsity" in got:
-        facts["least_layer_sparsity"] = min(got["sparsity"])
-    if "m_by_n" in got:
-        facts["least_m_by_n"] = min(got["m_by_n"])
-    if "clusters" in got:
-        facts["most_layer_clusters"] = int(max(got["clusters"]))
-    return facts
+            got.setdefault(found.invariant.headline, (found.invariant, []))[1].append(found.got)
+    worst = {name: _worst(kind, values) for name, (kind, values) in got.items()}
+    return {name: value for name, value in worst.items() if value is not None}
 
 
-def file_facts(file: TFLiteFile) -> dict[str, Any]:
+def file_facts(file: TFLiteFile, asked: Asked | None = None) -> dict[str, Any]:
     """What is in a TFLite file, for lineage and the report: types, operators by count, weights by layer."""
     kernels: dict[str, list[Kernel]] = {}
     for kernel in file.kernels:
@@ -198,5 +265,5 @@ def file_facts(file: TFLiteFile) -> dict[str, Any]:
         "outputs": {name: tensor.dtype for name, tensor in file.outputs.items()},
         "activations": file.activation_dtypes,
         "operators": file.operator_counts,
-        "layers": facts_of(kernels),
+        "layers": facts_of(kernels, asked),
     }

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common.base.layer_names import plain_name
 from components.common.tflite.kernel import Kernel
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def kernels(model: tf_keras.Model) -> dict[str, list[Kernel]]:
     found = {}
     for layer in model.layers:
         if has_kernel(layer):
-            name = plain_name(layer.name)
+            name = inner_layer(layer).name
             found[name] = [_laid_out(name, layer)]
     return found
 
@@ -85,6 +84,16 @@ def laid_out(name: str, variable: str, layer_class: str, values: npt.NDArray[Any
 
 def _variable_name(variable: Any) -> str:
     return variable.name.rsplit("/", 1)[-1].split(":")[0]
+
+
+def inner_layer(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
+    """The layer that a technique's wrapper holds; a layer that is not wrapped, or by Keras itself, as it is.
+
+    TFMOT's wrappers have the name of the layer behind a prefix.
+    """
+    inner = getattr(layer, "layer", None)
+    wrapped = inner is not None and layer.name.endswith(f"_{inner.name}")
+    return inner if wrapped and not type(layer).__module__.startswith("tf_keras.") else layer
 
 
 def has_kernel(layer: tf_keras.layers.Layer) -> bool:

@@ -12,22 +12,24 @@ logs/                      the same for TensorBoard
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import tensorflow as tf
 import tf_keras
+from pydantic import BeforeValidator, PlainSerializer
 
-from components.common.base import json_file
+from components.common.base import json_file, layer_names
+from components.common.base.asked_types import AskedTypes
 from components.common.base.file_hashes import MODEL_FOLDERS
 from components.common.base.label import Label
 from components.common.base.layer_names import plain_name
+from components.common.base.options import Options
+from components.common.base.step_options import StepOptions
 from components.common.data.model_inputs import InputSpec, match_features
-from components.common.models import strategy
-from components.common.models.invariants import Invariants
+from components.common.models import invariants, strategy
+from components.common.models.invariants import Invariant
 from components.common.models.stock_layers import without_autograph
 from components.common.tflite.tflite_file import SIGNATURE
 
@@ -36,32 +38,64 @@ TFLITE = "tflite"
 _RECORD = "optimization.json"
 
 Facts = dict[str, str | int | float]
+# In JSON with the path of its class, which tells what it is when it is read.
+SerializedInvariant = Annotated[
+    Invariant,
+    BeforeValidator(lambda value: value if isinstance(value, Invariant) else invariants.from_json(value)),
+    PlainSerializer(Invariant.to_json, return_type=dict[str, Any]),
+]
 
 
-@dataclass(frozen=True)
-class StepRecord:
+class StepRecord(Options):
     """What made a model, and what has to hold for it from then on.
 
     Attributes:
         steps: Technique and options of each step, in order.
-        layers: Layer → what its kernel must keep.
+        layers: Layer → what its kernel must keep, what was asked first first.
         float_layers: Patterns of layers that quantization-aware training was told to leave in float.
         logits: Output of logits → the activation that makes probabilities of them, softmax or sigmoid.
+        quantization_aware: Whether the model computes fake quantization, for which it has learned ranges.
+        wrappers: What the names of its layers may begin with; see `layer_names`.
+        file: The types that the model was converted to; None before it is converted.
     """
 
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    layers: dict[str, Invariants] = field(default_factory=dict)
-    float_layers: list[str] = field(default_factory=list)
-    logits: dict[str, str] = field(default_factory=dict)
+    steps: list[dict[str, Any]] = []
+    layers: dict[str, list[SerializedInvariant]] = {}
+    float_layers: list[str] = []
+    logits: dict[str, str] = {}
+    quantization_aware: bool = False
+    wrappers: list[str] = []
+    file: AskedTypes | None = None
 
-    def after(self, technique: str, options: dict[str, Any]) -> StepRecord:
-        """The record of a model that one more step made."""
-        steps = [*self.steps, {"technique": technique, **options}]
-        return StepRecord(steps, dict(self.layers), list(self.float_layers), dict(self.logits))
+    def after(self, options: StepOptions, **changes: Any) -> StepRecord:
+        """The record of a model that one more step made.
 
-    def ask(self, layer: str, **invariants: Any) -> None:
-        """Adds to what a layer must keep."""
-        self.layers[layer] = replace(self.layers.get(layer, Invariants()), **invariants)
+        Args:
+            options: Of the step.
+            **changes: Fields of the record that the step sets.
+        """
+        layer_names.declare(*options.wrappers)
+        return self.model_copy(
+            update={
+                "steps": [*self.steps, {"technique": options.technique, **options.model_dump(mode="json")}],
+                "layers": {layer: list(asked) for layer, asked in self.layers.items()},
+                "wrappers": list(dict.fromkeys([*self.wrappers, *options.wrappers])),
+                **changes,
+            }
+        )
+
+    def ask(self, layer: str, invariant: Invariant) -> None:
+        """Adds to what a layer must keep, in place of an earlier invariant of the same kind."""
+        asked = self.layers.setdefault(layer, [])
+        kinds = [type(earlier) for earlier in asked]
+        if type(invariant) in kinds:
+            asked[kinds.index(type(invariant))] = invariant
+        else:
+            asked.append(invariant)
+
+    def asked(self, layer: str) -> Sequence[Invariant]:
+        """What a layer must keep."""
+        return self.layers.get(layer, ())
 
     def techniques(self) -> list[str]:
         """Names of the steps, in order."""
@@ -69,7 +103,7 @@ class StepRecord:
 
     def write(self, uri: str) -> None:
         """Writes the record into an artifact's folder."""
-        json_file.write(os.path.join(uri, _RECORD), asdict(self), sort_keys=True)
+        json_file.write(os.path.join(uri, _RECORD), self.model_dump(mode="json"), sort_keys=True)
 
     @classmethod
     def read(cls, uri: str) -> StepRecord:
@@ -78,9 +112,9 @@ class StepRecord:
         if not os.path.exists(path):
             return cls()
         with open(path, encoding="utf-8") as file:
-            values = json.load(file)
-        layers = {name: Invariants.from_json(asked) for name, asked in values["layers"].items()}
-        return cls(values["steps"], layers, values["float_layers"], values.get("logits", {}))
+            record = cls.model_validate_json(file.read())
+        layer_names.declare(*record.wrappers)
+        return record
 
 
 def serving_dir(uri: str) -> str:
@@ -178,7 +212,7 @@ def load(uri: str) -> tf_keras.Model:
     one model object.
     """
     path = os.path.join(uri, KERAS, "model.h5")
-    if "qat" not in StepRecord.read(uri).techniques():
+    if not StepRecord.read(uri).quantization_aware:
         return tf_keras.models.load_model(path, compile=False, safe_mode=False)
     import tensorflow_model_optimization as tfmot
 

@@ -14,6 +14,7 @@ import tf_keras
 
 from components.common.base.errors import describe
 from components.common.base.interruption import Interrupted
+from components.common.base.step_options import StepOptions
 from components.common.models import model_files, saved_models
 from components.common.models.model_definition import ModelDefinition
 from components.common.models.model_files import StepRecord
@@ -33,9 +34,9 @@ class Refusal:
     """Why a step cannot work on a model.
 
     Attributes:
-        layer: Name of the layer at fault; empty where it is the model as a whole.
+        layer: Name of the layer at fault; empty if it is the model as a whole.
         reason: What is wrong, and what to write instead.
-        option: The option that is at fault, where it is one.
+        option: The option that is at fault, if one is.
     """
 
     layer: str
@@ -50,7 +51,7 @@ class Workshop:
     """Builds the user's models, and converts them untrained; each only once.
 
     Attributes:
-        examples: Number of training examples, where it is known.
+        examples: Number of training examples, if it is known.
         custom_objects: What the user's module defines or imports, by name.
     """
 
@@ -69,7 +70,7 @@ class Workshop:
         """The model that a function of the user's module builds.
 
         Raises:
-            UserModuleError: Where it does not, or where the model cannot go from one step to the next.
+            UserModuleError: If it does not, or if the model cannot go from one step to the next.
         """
         model = self._definition.build(function, compiled)
         self._refuse_unsaved(model, function)
@@ -100,7 +101,7 @@ class Workshop:
         """A model as float32 TFLite file; its weights may become others, which mean nothing either.
 
         Raises:
-            ConversionError: Where TFLite cannot hold it.
+            ConversionError: If TFLite cannot hold it.
         """
         if id(model) not in self._files:
             _tell_apart(model)
@@ -112,7 +113,7 @@ class Workshop:
         """A quantization-aware model as int8 TFLite file, for which it needs no examples.
 
         Raises:
-            ConversionError: Where TFLite cannot hold it.
+            ConversionError: If TFLite cannot hold it.
         """
         return self._convert(model, True)
 
@@ -162,11 +163,9 @@ class Outlook:
     record: StepRecord
     workshop: Workshop
 
-    def after(
-        self, technique: str, options: dict[str, Any], model: tf_keras.Model | None = None
-    ) -> Outlook:
+    def after(self, options: StepOptions, model: tf_keras.Model | None = None) -> Outlook:
         """The outlook when a step has been taken, of which the record still lacks what it asks for."""
-        return replace(self, model=model or self.model, record=self.record.after(technique, options))
+        return replace(self, model=model or self.model, record=self.record.after(options))
 
 
 @dataclass(frozen=True)
@@ -175,9 +174,9 @@ class Explanation:
 
     Attributes:
         effects: Layer → what becomes of it, in a few words. Layers that nothing happens to are left out.
-        refusals: Why the step cannot work; empty where it can.
+        refusals: Why the step cannot work; empty if it can.
         after: The outlook for the next step.
-        size: Predicted bytes of the file, where the step writes one.
+        size: Predicted bytes of the file, if the step writes one.
         layer_bytes: Layer → predicted bytes of its weights in that file.
     """
 

@@ -4,78 +4,62 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
-import numpy as np
-import tensorflow as tf
 import tf_keras
 
+from components.common.base.step_options import TrainingOptions, TuningOptions
 from components.common.data import class_weights
 from components.common.data.arrays import Arrays
 from components.common.models import compilation, invariants, layer_weights, model_files
 from components.common.models.freezing import Frozen, layers_matching
-from components.common.models.invariants import Invariants
+from components.common.models.invariants import Asked
 from components.common.models.model_files import Facts, StepRecord
 from components.common.steps.step_executor import StepJob
 from components.common.training import fit_inputs, fitting
 
+Trained = TypeVar("Trained", bound=TrainingOptions)
+
 
 class Preserve(tf_keras.callbacks.Callback):
-    """Puts back, after each batch, what earlier steps achieved: zeros, and weights that share a value.
+    """Puts back, after each batch, what earlier steps achieved: zeros, or weights that share a value.
 
-    Optimizers move every weight by itself. Weights that were zero when training began become zero again;
-    those that shared a value get their mean, so that the value itself is trained: "trained quantization
-    and weight sharing" of Han, Mao and Dally, "Deep Compression" (2016), https://arxiv.org/abs/1510.00149.
-    TFMOT's own schemes mask or cluster a kernel where it is used and let the variable underneath, which a
-    later step loads, drift away; its cluster-preserving one also turns to clusters per channel by itself.
+    Optimizers move every weight by itself. TFMOT's own schemes mask or cluster a kernel when it is used, and let
+    the variable underneath, which a later step loads, drift away; its cluster-preserving one also turns to
+    clusters per channel by itself.
     """
 
-    def __init__(self, layers: Mapping[str, Invariants]):
+    def __init__(self, layers: Asked):
         super().__init__()
         self._layers = layers
         # With parameter servers Keras takes no callback that has to see batches, as this one then need not.
         self._supports_tf_logs = not layers
-        self._kept: list[tuple[Any, Any]] = []
+        self._kept: list[tuple[Any, list[Callable[[Any], Any]]]] = []
 
-    def on_train_begin(self, logs: dict | None = None) -> None:
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._kept = []
         for layer in self.model.layers:
-            asked = self._layers.get(layer_weights.plain_name(layer.name))
-            if asked is not None:
+            asked = self._layers.get(layer_weights.inner_layer(layer).name, ())
+            if asked:
                 kernel = layer_weights.kernel_of(layer)
-                self._kept.append((kernel, _projection(kernel, asked)))
+                values = kernel.numpy()
+                # What was asked first has the last word: zeros stay zero among the values that share a mean.
+                projections = [
+                    invariants.named(invariant.projection)(invariant, values)
+                    for invariant in reversed(asked)
+                ]
+                self._kept.append((kernel, projections))
 
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        for kernel, project in self._kept:
-            kernel.assign(project(kernel))
-
-
-def _projection(kernel: Any, asked: Invariants) -> Callable[[Any], tf.Tensor]:
-    """What takes a kernel back to the nearest one that has today's zeros and today's equal weights."""
-    values = kernel.numpy()
-    mask = (values != 0).astype(values.dtype) if asked.has_zeros() else None
-    if asked.clusters is None:
-        return lambda weights: weights * mask
-    if asked.per_channel:
-        # Output channels come last in the kernels that TFMOT clusters per channel.
-        channels = np.broadcast_to(np.arange(values.shape[-1]), values.shape)
-        pairs = np.stack([channels.ravel(), values.ravel()], axis=1)
-        _, groups = np.unique(pairs, axis=0, return_inverse=True)
-    else:
-        _, groups = np.unique(values, return_inverse=True)
-    groups = tf.constant(groups.ravel(), tf.int32)
-    count = int(tf.reduce_max(groups)) + 1
-
-    def project(weights: Any) -> tf.Tensor:
-        means = tf.math.unsorted_segment_mean(tf.reshape(weights, [-1]), groups, count)
-        shared = tf.reshape(tf.gather(means, groups), weights.shape)
-        return shared if mask is None else shared * mask
-
-    return project
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        for kernel, projections in self._kept:
+            weights = kernel
+            for project in projections:
+                weights = project(weights)
+            kernel.assign(weights)
 
 
-def load_splits(job: StepJob, model: tf_keras.Model) -> tuple[Arrays, Arrays]:
+def load_splits(job: StepJob[Any], model: tf_keras.Model) -> tuple[Arrays, Arrays]:
     """The `train` and `eval` examples as a model takes them."""
     features = list(job.examples.feature_spec())
     specs = model_files.input_specs(model, features, job.examples.label)
@@ -83,7 +67,7 @@ def load_splits(job: StepJob, model: tf_keras.Model) -> tuple[Arrays, Arrays]:
 
 
 def fit_and_save(
-    job: StepJob,
+    job: StepJob[Trained],
     model: tf_keras.Model,
     splits: tuple[Arrays, Arrays],
     record: StepRecord,
@@ -94,7 +78,7 @@ def fit_and_save(
     """Trains a compiled model, checks that it kept what it has to, and writes it.
 
     Args:
-        job: Its options say how to train, as `components.common.base.step_options.Training`.
+        job: Its options say how to train, and which layers to freeze.
         model: Compiled.
         splits: As `load_splits` returns them.
         record: What will have made the model.
@@ -104,15 +88,16 @@ def fit_and_save(
 
     Returns:
         Facts for lineage: technique, final metrics, parameters, and `layers`, JSON of what
-        `invariants.facts_of` says of each layer; `distribution` and `replicas`; where they were asked for,
-        `least_layer_sparsity`, `most_layer_clusters` and `class_weights`.
+        `invariants.facts_of` says of each layer; `distribution` and `replicas`; the headline of each
+        invariant that was asked for; `class_weights` if there are any.
 
     Raises:
-        FreezingError: Where the patterns of layers to freeze do not fit the model.
-        LostInvariantError: Where a layer does not keep what `record` says.
+        FreezingError: If the patterns of layers to freeze do not fit the model.
+        LostInvariantError: If a layer does not keep what `record` says.
     """
     frozen = Frozen(model)
-    frozen.freeze(layers_matching(model, job.options.get("freeze") or []))
+    patterns = job.options.freeze if isinstance(job.options, TuningOptions) else []
+    frozen.freeze(layers_matching(model, patterns))
     if frozen.names():
         compilation.compile_anew(model)
     history = fitting.fit(
@@ -135,7 +120,7 @@ def fit_and_save(
     facts: Facts = {
         "technique": "-".join(record.techniques()),
         "parameters": int(model.count_params()),
-        "layers": json.dumps(invariants.facts_of(kernels)),
+        "layers": json.dumps(invariants.facts_of(kernels, record.layers)),
         **fit_inputs.facts(),
         **invariants.headline(checks),
     }

@@ -7,30 +7,33 @@ import json
 import math
 import os
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
 
 import tf_keras
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
 from components.common.base import file_hashes
-from components.common.base.distribution_options import distribution_of, is_chief, role
+from components.common.base.distribution_options import is_chief, role
 from components.common.base.label import from_parameter
+from components.common.base.step_options import StepOptions, distribution_of
 from components.common.data.examples import Examples
 from components.common.models import model_files
 from components.common.models.model_definition import ModelDefinition
 from components.common.models.model_files import Facts
 from components.common.training import seeding
 
+AnyOptions = TypeVar("AnyOptions", bound=StepOptions)
+
 
 @dataclass(frozen=True)
-class StepJob:
+class StepJob(Generic[AnyOptions]):
     """What a step is to do.
 
     Attributes:
         base_model: Folder of the `Model` artifact to begin with.
         output: Folder of the `Model` artifact to write.
-        options: The step's options, as in its params module.
+        options: The step's options.
         examples: The examples, `train` and `eval` splits.
         definition: Where the config's models come from.
         seed: Of everything random: the step's own, or that of the run.
@@ -38,16 +41,16 @@ class StepJob:
 
     base_model: str
     output: str
-    options: dict[str, Any]
+    options: AnyOptions
     examples: Examples
     definition: ModelDefinition
     seed: int
 
     def load_base_model(self) -> Any:
-        """The model to begin with, loaded anew.
+        """The model to begin with, freshly loaded.
 
-        The user's module comes first: where this process has not built the model itself, nothing has
-        yet registered its custom layers.
+        The user's module comes first: if this process has not built the model itself, nothing has
+        registered its custom layers.
         """
         with tf_keras.utils.custom_object_scope(self.definition.custom_objects()):
             return model_files.load(self.base_model)
@@ -57,11 +60,17 @@ class StepJob:
         return self.definition.build()
 
 
-class StepExecutor(base_executor.BaseExecutor, abc.ABC):
-    """Turns TFX's dictionaries into a `StepJob`, and a step's facts into custom properties."""
+class StepExecutor(base_executor.BaseExecutor, abc.ABC, Generic[AnyOptions]):
+    """Turns TFX's dictionaries into a `StepJob`, and a step's facts into custom properties.
+
+    Attributes:
+        OPTIONS: The model that the node's `params` are read by.
+    """
+
+    OPTIONS: ClassVar[type[StepOptions]]
 
     @abc.abstractmethod
-    def run(self, job: StepJob) -> Facts:
+    def run(self, job: StepJob[AnyOptions]) -> Facts:
         """Does the step's work and returns facts about the model that it wrote."""
 
     def Do(
@@ -73,14 +82,14 @@ class StepExecutor(base_executor.BaseExecutor, abc.ABC):
         """Runs the step.
 
         Args:
-            input_dict: `base_model` (Model), `examples` (Examples), `schema` (Schema) and, where the
+            input_dict: `base_model` (Model), `examples` (Examples), `schema` (Schema) and, if the
                 data were transformed, `transform_graph` (TransformGraph).
             output_dict: `model` (Model); its custom properties are set to the facts, and `files` to the
                 SHA-256 of each of the model's files.
             exec_properties: As `StepSpec.PARAMETERS`.
         """
         output = artifact_utils.get_single_instance(output_dict["model"])
-        options = json.loads(exec_properties["params"])
+        options = self.OPTIONS.from_canonical(exec_properties["params"])
         seed = seeding.seed_of(options, exec_properties["seed"])
         seeding.seed_everything(seed)
         job = StepJob(
@@ -111,13 +120,13 @@ class StepExecutor(base_executor.BaseExecutor, abc.ABC):
         set_properties(output, {**facts, file_hashes.FILES: file_hashes.as_property(digests)})
 
 
-def _run(executor: StepExecutor, job: StepJob) -> Facts:
-    # Layers are made anew from their configs, which may name what the user's module defines.
+def _run(executor: StepExecutor[Any], job: StepJob[Any]) -> Facts:
+    # Layers are made again from their configs, which may name what the user's module defines.
     with tf_keras.utils.custom_object_scope(job.definition.custom_objects()):
         return executor.run(job)
 
 
-def _run_anew(executor: type[StepExecutor], job: StepJob, output: str) -> Facts:
+def _run_anew(executor: type[StepExecutor[Any]], job: StepJob[Any], output: str) -> Facts:
     """Runs a step in what may be another process, which writes to another folder."""
     seeding.seed_everything(job.seed)
     return _run(executor(), replace(job, output=output))
@@ -127,7 +136,7 @@ def examples_of(input_dict: dict[str, list[Any]], label: str, label_options: str
     """The examples among a node's inputs, read by the schema that fits them.
 
     Args:
-        input_dict: `examples`, `schema` and, where the data were transformed, `transform_graph`.
+        input_dict: `examples`, `schema` and, if the data were transformed, `transform_graph`.
         label: The feature that the model predicts.
         label_options: JSON, as `label_fields` takes it.
     """

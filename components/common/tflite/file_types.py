@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from components.common.base.asked_types import AskedTypes
 from components.common.base.layer_names import matches
 from components.common.tflite.kernel import Kernel
 from components.common.tflite.tflite_file import TFLiteFile
@@ -40,28 +40,28 @@ class TypeCheck:
         return f"{self.part}[{self.name}]" if self.name else self.part
 
 
-def check(file: TFLiteFile, options: Mapping[str, Any], float_layers: Sequence[str]) -> list[TypeCheck]:
-    """Holds the types of weights, activations, inputs and outputs against a conversion's options.
+def check(file: TFLiteFile, asked: AskedTypes, float_layers: Sequence[str]) -> list[TypeCheck]:
+    """Holds the types of weights, activations, inputs and outputs against what was asked for.
 
     Args:
         file: As read.
-        options: Of the `convert` step that made it.
+        asked: Of the conversion that made it.
         float_layers: Patterns of the layers that quantization-aware training left in float.
 
     Returns:
         A check for each kernel, input and output, one of the activations and one of the operators.
     """
-    float_layers = [*float_layers, *options.get("float_layers", [])]
-    float_ops = set(options.get("float_ops", []))
-    may_fall_back = bool(float_layers or float_ops) or _allows_float(options)
-    checks = [_weights(kernel, options["quantization"], float_layers, float_ops) for kernel in file.kernels]
-    if _allows_float(options):
+    float_layers = [*float_layers, *asked.float_layers]
+    float_ops = set(asked.float_ops)
+    some_float = bool(float_layers or float_ops) or asked.may_fall_back
+    checks = [_weights(kernel, asked.quantization, float_layers, float_ops) for kernel in file.kernels]
+    if asked.may_fall_back:
         checks = [one for one in checks if one.met]
-    checks += _ends(file, options["io"])
-    if options["quantization"] in _INTEGER and not may_fall_back:
+    checks += _ends(file, asked.io)
+    if asked.quantization in _INTEGER and not some_float:
         checks.append(_activations(file))
     # In a file that is not quantized, QUANTIZE rounds to a grid that some FakeQuant operation had.
-    fake = {"FAKE_QUANT"} if options["quantization"] in _INTEGER else {"FAKE_QUANT", "QUANTIZE"}
+    fake = {"FAKE_QUANT"} if asked.quantization in _INTEGER else {"FAKE_QUANT", "QUANTIZE"}
     left = sorted(fake & set(file.operator_counts))
     checks.append(
         TypeCheck("operators", "", not left, f"the file computes fake quantization ({', '.join(left)})")
@@ -69,12 +69,6 @@ def check(file: TFLiteFile, options: Mapping[str, Any], float_layers: Sequence[s
         else TypeCheck("operators", "", True)
     )
     return checks
-
-
-def _allows_float(options: Mapping[str, Any]) -> bool:
-    """Whether operators without integer kernel may fall back to float."""
-    supported = options.get("supported_ops") or []
-    return "TFLITE_BUILTINS" in supported or "SELECT_TF_OPS" in supported
 
 
 def _weights(

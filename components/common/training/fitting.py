@@ -10,7 +10,7 @@ from typing import Any
 import numpy.typing as npt
 import tf_keras
 
-from components.common.base.step_options import EarlyStopping, LearningRateSchedule
+from components.common.base.step_options import Training
 from components.common.data import label_range
 from components.common.data.arrays import Arrays
 from components.common.models import compilation, strategy
@@ -29,14 +29,14 @@ from components.common.training.learning_rate import schedule_learning_rate
 from components.common.training.seeding import seed_everything
 
 
-def steps_per_epoch(options: Mapping[str, Any], examples: int) -> int:
+def steps_per_epoch(options: Training, examples: int) -> int:
     """Steps of the optimizer in one pass over so many examples; the last one may have fewer of them."""
-    return math.ceil(examples / options["batch_size"])
+    return math.ceil(examples / options.batch_size)
 
 
-def total_steps(options: Mapping[str, Any], examples: int) -> int:
+def total_steps(options: Training, examples: int) -> int:
     """Steps of the optimizer in a whole training on so many examples."""
-    return options.get("steps") or options["epochs"] * steps_per_epoch(options, examples)
+    return options.steps or options.epochs * steps_per_epoch(options, examples)
 
 
 def _step_by_step(model: tf_keras.Model) -> None:
@@ -86,7 +86,7 @@ def fit(
     model: tf_keras.Model,
     train: Arrays,
     evaluation: Arrays,
-    options: Mapping[str, Any],
+    options: Training,
     seed: int,
     log_dir: str,
     callbacks: Sequence[tf_keras.callbacks.Callback] = (),
@@ -98,8 +98,7 @@ def fit(
         model: Takes the features in the order of `train.features`.
         train: Examples to train on, weighed by their classes if they say so; shuffled again for each epoch.
         evaluation: Examples to measure after each epoch.
-        options: As in `components.common.base.step_options.Training`: `batch_size`, `epochs` or `steps`, and
-            optionally `learning_rate_schedule` and `early_stopping`.
+        options: How long, in which batches, at which learning rates, and when to end early.
         seed: Of shuffling and dropout: they do not depend on what this process did before.
         log_dir: Gets the learning curves, in TensorBoard's format.
         callbacks: Further Keras callbacks. Early stopping keeps the weights as these leave them at the end
@@ -120,19 +119,17 @@ def fit(
     model.test_step = without_autograph(model.test_step, model)
     steps = total_steps(options, len(train))
     epochs = math.ceil(steps / steps_per_epoch(options, len(train)))
-    if options.get("early_stopping") is not None:
-        asked_stop = EarlyStopping.model_validate(options["early_stopping"])
-        refuse_unknown_monitor(model, asked_stop.monitor, evaluation)
-    asked = LearningRateSchedule.model_validate(options.get("learning_rate_schedule") or {})
-    schedule_learning_rate(model, asked, steps)
+    if options.early_stopping is not None:
+        refuse_unknown_monitor(model, options.early_stopping.monitor, evaluation)
+    schedule_learning_rate(model, options.learning_rate_schedule, steps)
     _step_by_step(model)
     counter, drawn, stopping = StepCounter(steps), LearningCurves(log_dir), None
     reported = EpochProgress(epochs)
     if strategy.asynchronous():
         # Keras takes no callback that has to see what a batch came to; these only count.
         counter._supports_tf_logs = reported._supports_tf_logs = True
-    if options.get("early_stopping") is not None:
-        stopping = early_stopping(asked_stop, first_epoch_to_stop)
+    if options.early_stopping is not None:
+        stopping = early_stopping(options.early_stopping, first_epoch_to_stop)
     os.makedirs(log_dir, exist_ok=True)
     seed_everything(seed)
     history = model.fit(
@@ -140,7 +137,7 @@ def fit(
             train,
             evaluation,
             model.output_names,
-            options["batch_size"],
+            options.batch_size,
             seed,
             steps_per_epoch(options, len(train)),
         ),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import tensorflow as tf
 import tf_keras
 
+from components.common.base.options import Options
+from components.common.base.step_options import Training
 
-def seed_of(options: Mapping[str, Any], run_seed: int | str) -> int:
-    """The seed that a step's options write, or that of the run."""
-    own = options.get("seed")
+
+def seed_of(options: Options, run_seed: int | str) -> int:
+    """The seed of a training's options, or that of the run."""
+    own = options.seed if isinstance(options, Training) else None
     return int(run_seed if own is None else own)
 
 

@@ -15,11 +15,10 @@ from components.clusterer import executor
 from components.clusterer.executor import cluster, select_layers
 from components.clusterer.params import ClusterOptions
 from components.common.models import layer_weights, model_files
-from components.common.models.invariants import Invariants
 from components.common.models.layer_selection import LayerSelectionError
 from components.common.models.model_definition import ModelDefinition
 from components.common.models.model_files import StepRecord
-from tests.components.conftest import KERNEL_SHAPES, Step, make_job, run_step
+from tests.components.conftest import KERNEL_SHAPES, Step, make_job, must_keep, run_step
 from tests.conftest import Digits, Trained
 
 layers = tf_keras.layers
@@ -49,7 +48,7 @@ def test_every_layer_has_16_values(clustered: Step) -> None:
     assert stated["dense"] == {
         "dtype": "float32", "weights": 6272, "sparsity": 0.0, "unique": counts["dense"],
     }  # fmt: skip
-    wanted = Invariants(clusters=16)
+    wanted = must_keep(clusters=16)
     assert StepRecord.read(clustered.uri).layers == dict.fromkeys(KERNEL_SHAPES, wanted)
 
 
@@ -94,7 +93,7 @@ def test_zeros_of_a_pruned_model_stay_where_they_are(pruned: Step, pruned_cluste
     assert facts["technique"] == "prune-cluster"
     assert facts["least_layer_sparsity"] == min(np.mean(kernel(after, n) == 0) for n in KERNEL_SHAPES)
     record = StepRecord.read(pruned_clustered.uri)
-    assert record.layers["dense"] == Invariants(sparsity=0.8, clusters=16)
+    assert record.layers["dense"] == must_keep(sparsity=0.8, clusters=16)
 
 
 @pytest.mark.parametrize("initialization", ["linear", "density", "random"])
@@ -128,8 +127,8 @@ def test_channels_of_a_pruned_convolution_have_values_of_their_own(
     for name in KERNEL_SHAPES:
         np.testing.assert_array_equal(kernel(before, name) == 0, kernel(after, name) == 0)
     layers_ = StepRecord.read(step.uri).layers
-    assert layers_["conv2"] == Invariants(sparsity=0.8, clusters=4, per_channel=True)
-    assert layers_["dense"] == Invariants(sparsity=0.8, clusters=4)
+    assert layers_["conv2"] == must_keep(sparsity=0.8, clusters=4, per_channel=True)
+    assert layers_["dense"] == must_keep(sparsity=0.8, clusters=4)
 
 
 def test_what_is_excluded_stays_as_it_is_and_channels_have_values_of_their_own(
@@ -153,8 +152,7 @@ def model_of(*parts: Any, shape: tuple[int, ...] = (8, 8, 3)) -> tf_keras.Model:
     return tf_keras.Sequential([layers.Input(shape), *parts])
 
 
-def options(**changes: Any) -> dict[str, Any]:
-    return ClusterOptions(**changes).model_dump(mode="json")
+options = ClusterOptions
 
 
 def shared(model: tf_keras.Model, names: list[str], **changes: Any) -> tf_keras.Model:
@@ -237,7 +235,7 @@ def test_what_tfmot_would_leave_as_it_is(
 
     assert executor._beyond_tfmot(model.get_layer("c"), asked, StepRecord()) is beyond
     if not beyond:
-        after = kernel(shared(model, ["c"], **asked), "c")
+        after = kernel(shared(model, ["c"], per_channel=per_channel, clusters=clusters), "c")
         groups = np.moveaxis(after, -1, 0) if per_channel else [after]
         assert [len(np.unique(group)) for group in groups] == [16] * len(groups)
 
@@ -280,6 +278,6 @@ def test_convolutions_without_bias_and_with_few_weights(
     assert np.any(bare != kernel(before, "bare"))
     assert kernel(after, "few").size == 6
     assert facts["most_layer_clusters"] == 8
-    assert {name: (i.clusters, i.per_channel) for name, i in StepRecord.read(str(output)).layers.items()} == {
+    assert {name: (i.most, i.per_channel) for name, (i,) in StepRecord.read(str(output)).layers.items()} == {
         "first": (8, True), "bare": (8, True), "few": (8, True), "p": (8, False),
     }  # fmt: skip

@@ -213,7 +213,7 @@ def test_a_student_that_does_not_fit_is_refused(
     baseline = job.definition.build()
     student = job.definition.build(given.student, compiled=False)
     with pytest.raises(DistillationError, match=message):
-        refuse_mismatch(baseline, student, given.model_dump(mode="json"))
+        refuse_mismatch(baseline, student, given)
 
 
 TWO_INPUTS = """

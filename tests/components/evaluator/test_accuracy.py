@@ -25,6 +25,7 @@ from components.evaluator.params import AccuracyGate
 from components.evaluator.verdict import Verdict
 from components.selector.executor import figure
 from components.tflite_converter.executor import convert
+from components.tflite_converter.params import ConvertOptions
 from tests.conftest import LABEL_OPTIONS, to_example, write_examples
 
 SCHEMA = """
@@ -48,7 +49,7 @@ def deployed(activation: str, folder: Path) -> dict[str, str]:
     model = tf_keras.Model(x, tf_keras.layers.Dense(1, activation=activation, name="y")(hidden))
     model_files.save(model, str(folder / "keras"), ["x"], StepRecord())
     for name, quantization in (("baseline", "float32"), ("candidate", "int8")):
-        options = {"quantization": quantization, "io": "float32"}
+        options = ConvertOptions.model_validate({"quantization": quantization})
         content = convert(
             model_files.serving_dir(str(folder / "keras")),
             options,
@@ -58,7 +59,7 @@ def deployed(activation: str, folder: Path) -> dict[str, str]:
         path = Path(model_files.tflite_file(str(folder / name)))
         path.parent.mkdir(parents=True)
         path.write_bytes(content)
-        StepRecord().after("convert", options).write(str(folder / name))
+        StepRecord().after(options, file=options.types()).write(str(folder / name))
     return {name: model_files.tflite_file(str(folder / name)) for name in ("candidate", "baseline")}
 
 

@@ -26,7 +26,7 @@ from components.evaluator.judgement import FailureKind, Kind
 from components.evaluator.measured import SliceValue
 from components.evaluator.params import Gate
 from components.evaluator.verdict import Verdict
-from tests.components.conftest import KERNEL_SHAPES, Step, stored_kernels
+from tests.components.conftest import KERNEL_SHAPES, Step, must_keep, stored_kernels
 from tests.conftest import Digits, Trained, to_example, write_examples
 
 LIMITS = {
@@ -183,7 +183,7 @@ def remove_candidate(judge: Judge) -> None:
 
 def claim_sparsity(judge: Judge) -> None:
     record = StepRecord.read(judge.candidate)
-    record.ask("dense", sparsity=0.8)
+    record.ask("dense", *must_keep(sparsity=0.8))
     record.write(judge.candidate)
 
 
@@ -366,7 +366,7 @@ def test_values_that_were_spread_in_the_file_are_told(
 def test_a_block_that_lost_its_zeros_is_told(candidate: Callable[..., Path], mnist_examples: Any) -> None:
     uri = candidate("trained")
     record = StepRecord.read(str(uri))
-    record.ask("conv2", m_by_n=(2, 4))
+    record.ask("conv2", *must_keep(m_by_n=(2, 4)))
     record.write(str(uri))
 
     def two_of_four(values: np.ndarray) -> None:
@@ -410,7 +410,7 @@ def test_a_layer_that_is_not_in_the_file_is_told(
 ) -> None:
     uri = candidate("trained")
     record = StepRecord.read(str(uri))
-    record.ask("gone", sparsity=0.8)
+    record.ask("gone", *must_keep(sparsity=0.8))
     record.write(str(uri))
 
     assert lost(uri, mnist_examples) == (
@@ -439,15 +439,12 @@ def test_a_record_that_does_not_say_how_it_was_converted_fails(
     steps: list[dict[str, Any]], candidate: Callable[..., Path], mnist_examples: Any
 ) -> None:
     uri = candidate("trained")
-    StepRecord(steps).write(str(uri))
+    StepRecord(steps=steps).write(str(uri))
 
     figures, (reason,) = lost(uri, mnist_examples)
     assert figures == []
-    ends = steps[-1:] == [{"technique": "convert"}]
-    assert reason == "checking the file's types failed: " + (
-        "KeyError: 'quantization'"
-        if ends
-        else "ValueError: the candidate's record does not end with `convert`"
+    assert reason == (
+        "checking the file's types failed: ValueError: the candidate's record does not say how it was converted"
     )
 
 

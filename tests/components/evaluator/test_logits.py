@@ -15,7 +15,9 @@ from components.common.models.model_files import StepRecord
 from components.common.tflite.litert import LiteRTModel
 from components.evaluator.executor import evaluate
 from components.evaluator.params import Gate
+from components.pruner.params import PruneOptions
 from components.tflite_converter.executor import convert
+from components.tflite_converter.params import ConvertOptions
 from tests.conftest import to_example, write_examples
 
 COUNT = 200
@@ -63,7 +65,11 @@ def test_the_loss_and_the_last_layer_say_which_outputs_are_logits() -> None:
 
 
 def test_logits_are_carried_by_the_record_of_each_step(tmp_path: Path) -> None:
-    record = StepRecord(logits={"kind": "softmax"}).after("prune", {}).after("convert", {})
+    record = (
+        StepRecord(logits={"kind": "softmax"})
+        .after(PruneOptions(sparsity=0.5))
+        .after(ConvertOptions(quantization="int8"))
+    )
     record.write(str(tmp_path))
     assert StepRecord.read(str(tmp_path)).logits == {"kind": "softmax"}
 
@@ -73,7 +79,7 @@ def test_both_models_are_judged_by_the_probabilities_of_their_logits(tmp_path: P
         model = built(None, None)
         record = StepRecord(logits=output_kind.logits(model))
         model_files.save(model, str(tmp_path / "keras"), ["x"], record)
-        options = {"quantization": quantization, "io": "float32"}
+        options = ConvertOptions.model_validate({"quantization": quantization})
         content = convert(
             model_files.serving_dir(str(tmp_path / "keras")),
             options,
@@ -83,7 +89,7 @@ def test_both_models_are_judged_by_the_probabilities_of_their_logits(tmp_path: P
         path = Path(model_files.tflite_file(str(tmp_path / name)))
         path.parent.mkdir(parents=True)
         path.write_bytes(content)
-        record.after("convert", options).write(str(tmp_path / name))
+        record.after(options, file=options.types()).write(str(tmp_path / name))
     rows = [
         to_example({"x": X[i], "kind": int(KIND[i]), "sign": int(SIGN[i]), "gap": 0.0})
         for i in range(COUNT)

@@ -79,11 +79,12 @@ def narrow(trained: Trained, mnist_arrays: dict[str, Digits], tmp_path_factory: 
     """A folder with an int8-I/O file whose input covers half of the brightness that pixels have."""
     from components.common.models import model_files
     from components.tflite_converter.executor import convert
+    from components.tflite_converter.params import ConvertOptions
 
     dim = (mnist_arrays["train"].images[:50] // 2).astype(np.float32).reshape(-1, 28, 28, 1)
     content = convert(
         model_files.serving_dir(trained.uri),
-        {"quantization": "int8", "io": "int8"},
+        ConvertOptions(quantization="int8", io="int8"),
         quantization_aware=False,
         calibration=Arrays({"image": dim}, np.zeros(50)),
     )

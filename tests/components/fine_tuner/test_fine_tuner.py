@@ -76,7 +76,7 @@ def cross_entropy(uri: str, digits: Digits) -> float:
 
 
 def kernel(model: tf_keras.Model, name: str) -> np.ndarray:
-    (layer,) = [layer for layer in model.layers if layer_weights.plain_name(layer.name) == name]
+    (layer,) = [layer for layer in model.layers if layer_weights.inner_layer(layer).name == name]
     return next(w for w in layer.weights if w.name.endswith("kernel:0")).numpy()
 
 

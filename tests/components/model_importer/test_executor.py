@@ -134,7 +134,7 @@ def test_the_executor_writes_what_lineage_asks_for(
 
 def job(model: Path, output: Path, examples: Examples, given: ModelDefinition, options: Any) -> StepJob:
     output.mkdir()
-    return StepJob(str(model), str(output), options.model_dump(mode="json"), examples, given, 5)
+    return StepJob(str(model), str(output), options, examples, given, 5)
 
 
 def test_a_plain_saved_model_converts_and_the_file_predicts_the_same(

@@ -48,14 +48,14 @@ def test_the_blocks_of_the_smallest_weights_become_zero(
     options = PruneOptions(
         sparsity=(len(magnitudes) // 2) / len(magnitudes), schedule="constant", block=block,
         block_pooling=pooling,
-    ).model_dump(mode="json")  # fmt: skip
+    )  # fmt: skip
     model = tf_keras.Sequential([
         tf_keras.layers.Input(shape[:1]),
         tf_keras.layers.Dense(shape[1], use_bias=False, name="d"),
     ])  # fmt: skip
     model.set_weights([values])
 
-    pruned = wrap(model, {"d": options["sparsity"]}, options, Renewals(1, -1, 1, 1))
+    pruned = wrap(model, {"d": options.sparsity}, options, Renewals(1, -1, 1, 1))
     pruned.compile(tf_keras.optimizers.SGD(0.0), "mse")
     x, y = np.zeros((2, shape[0])), np.zeros((2, shape[1]))
     pruned.fit(x, y, batch_size=2, verbose=0, callbacks=[tfmot.sparsity.keras.UpdatePruningStep()])

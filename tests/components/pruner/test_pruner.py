@@ -15,13 +15,13 @@ import tf_keras
 
 from components.common.data.examples import Examples
 from components.common.models import model_files
-from components.common.models.invariants import Invariants
 from components.common.models.layer_selection import LayerSelectionError
 from components.common.models.model_definition import ModelDefinition
 from components.pruner.executor import prune, wrap
 from components.pruner.params import PruneOptions
 from components.pruner.schedule import Renewals, ScheduleError, renewals
-from tests.components.conftest import MakeModule, Step, make_job, run_step
+from components.trainer.params import TrainOptions
+from tests.components.conftest import MakeModule, Step, make_job, must_keep, run_step
 from tests.conftest import Trained, to_example, write_examples
 
 LAYERS = ["conv1", "conv2", "dense", "probabilities"]
@@ -61,8 +61,10 @@ def test_the_record_says_what_has_to_hold_from_now_on(pruned: Step) -> None:
     record = json.loads((Path(pruned.uri) / "optimization.json").read_text())
 
     # Of conv1's 36 weights, 80 % are no whole number.
-    asked = {name: invariants["sparsity"] for name, invariants in record["layers"].items()}
-    assert asked == {**dict.fromkeys(LAYERS, 0.8), "conv1": 28 / 36}
+    sparsity = {"invariant": "components.pruner.invariants.Sparsity", "block": None}
+    assert record["layers"] == {
+        name: [{**sparsity, "least": 28 / 36 if name == "conv1" else 0.8}] for name in LAYERS
+    }
     assert [step["technique"] for step in record["steps"]] == ["prune"]
     assert record["steps"][0]["sparsity"] == 0.8
 
@@ -117,7 +119,7 @@ def test_a_refused_pattern_leaves_nothing_behind(
 
 def test_wrapping_takes_weights_over_and_leaves_the_model_alone(trained: Trained) -> None:
     model = model_files.load(trained.uri)
-    options = PruneOptions(sparsity=0.5, schedule="constant").model_dump(mode="json")
+    options = PruneOptions(sparsity=0.5, schedule="constant")
     wrapped = wrap(model, {"dense": 0.5}, options, Renewals(1, 10, 1, 10))
     image = np.linspace(0, 255, 784, dtype=np.float32).reshape(1, 28, 28, 1)
 
@@ -159,7 +161,7 @@ def small(make_module: MakeModule, tmp_path: Path) -> Callable[..., Step]:
         if base is None:
             base = str(tmp_path / "base")
             train_baseline(
-                examples, base, base, ModelDefinition(module), {"epochs": 1, "batch_size": 16}, 1
+                examples, base, base, ModelDefinition(module), TrainOptions(epochs=1, batch_size=16), 1
             )
         output = tmp_path / f"pruned{len(list(tmp_path.iterdir()))}"
         job = make_job(
@@ -178,7 +180,7 @@ def zeros(step: Step) -> dict[str, int]:
     }
 
 
-def asked(step: Step) -> dict[str, Invariants]:
+def asked(step: Step) -> dict[str, list[Any]]:
     return model_files.StepRecord.read(step.uri).layers
 
 
@@ -187,7 +189,7 @@ def test_layers_of_a_few_weights_get_as_near_as_whole_weights_can(small: Callabl
 
     # 7.2 of the 9 weights of `y` cannot be zero: 7 are, which is 77.8 %.
     assert zeros(step) == {"hidden": 128, "narrow": 288, "y": 7}
-    assert {name: wanted.sparsity for name, wanted in asked(step).items()} == {
+    assert {name: wanted.least for name, (wanted,) in asked(step).items()} == {
         "hidden": 0.8, "narrow": 0.8, "y": pytest.approx(7 / 9)
     }  # fmt: skip
 
@@ -198,7 +200,7 @@ def test_a_second_pruning_keeps_what_the_first_one_made_zero(small: Callable[...
 
     assert zeros(first)["hidden"] == zeros(second)["hidden"] == 120
     assert zeros(second)["narrow"] == 180
-    assert asked(second) == {"hidden": Invariants(sparsity=0.75), "narrow": Invariants(sparsity=0.5)}
+    assert asked(second) == {"hidden": must_keep(sparsity=0.75), "narrow": must_keep(sparsity=0.5)}
     assert second.facts["technique"] == "prune-prune"
 
 
@@ -215,8 +217,8 @@ def test_a_second_pruning_of_the_same_layer_brings_no_weight_back(small: Callabl
     was_zero = kernel(first, "hidden") == 0
     assert np.all(kernel(second, "hidden")[was_zero] == 0)
     assert zeros(second)["hidden"] == zeros(third)["hidden"] == 128
-    assert asked(third)["hidden"] == Invariants(sparsity=0.8)
-    assert asked(third)["narrow"] == Invariants(sparsity=0.3)
+    assert asked(third)["hidden"] == must_keep(sparsity=0.8)
+    assert asked(third)["narrow"] == must_keep(sparsity=0.3)
 
 
 def test_structure_among_the_zeros_outlives_another_pruning(small: Callable[..., Step]) -> None:
@@ -226,7 +228,7 @@ def test_structure_among_the_zeros_outlives_another_pruning(small: Callable[...,
 
     for step in (second, other_way_round):
         assert np.all((kernel(step, "narrow").reshape(10, 4, 9) == 0).sum(axis=1) >= 2)
-        assert asked(step)["narrow"] == Invariants(sparsity=0.8, m_by_n=(2, 4))
+        assert set(asked(step)["narrow"]) == set(must_keep(sparsity=0.8, m_by_n=(2, 4)))
     assert zeros(second)["narrow"] == 288
     assert zeros(other_way_round)["narrow"] >= 288
 
@@ -235,7 +237,7 @@ def test_each_layer_has_its_own_target(small: Callable[..., Step]) -> None:
     step = small(sparsity=0.5, per_layer={"narrow": 0.9, "[ny]*": 2 / 3})
 
     assert zeros(step) == {"hidden": 80, "narrow": 324, "y": 6}
-    assert {name: wanted.sparsity for name, wanted in asked(step).items()} == {
+    assert {name: wanted.least for name, (wanted,) in asked(step).items()} == {
         "hidden": 0.5, "narrow": 0.9, "y": pytest.approx(2 / 3)
     }  # fmt: skip
     assert step.facts["least_layer_sparsity"] == 0.5
@@ -325,11 +327,11 @@ class Timeline(tf_keras.callbacks.Callback):
     ],
 )  # fmt: skip
 def test_masks_change_in_the_steps_that_were_asked_for(options: dict, expected: list[int]) -> None:
-    options = PruneOptions(**options, epochs=2, batch_size=16).model_dump(mode="json")
+    asked_for = PruneOptions(**options, epochs=2, batch_size=16)
     model = tf_keras.Sequential([layers.Input((10,)), layers.Dense(10, name="d")])
     x = np.random.default_rng(0).normal(size=(64, 10)).astype(np.float32)
-    target = options["sparsity"] or 0.5
-    pruned = wrap(model, {"d": target}, options, renewals(options, len(x)))
+    target = asked_for.sparsity or 0.5
+    pruned = wrap(model, {"d": target}, asked_for, renewals(asked_for, len(x)))
     pruned.compile(tf_keras.optimizers.SGD(0.01), "mse")
     timeline = Timeline()
     update = tfmot.sparsity.keras.UpdatePruningStep()

@@ -12,8 +12,8 @@ from components.pruner.schedule import Renewals, first_complete_epoch, renewals,
 
 def sparsity_over_time(steps: int, **options: Any) -> list[tuple[int, float]]:
     """In which steps masks are made anew, and for which sparsity."""
-    values = PruneOptions(**options, steps=steps, batch_size=1).model_dump(mode="json")
-    plan = schedule(values, values["sparsity"], renewals(values, examples=10))
+    values = PruneOptions(**options, steps=steps, batch_size=1)
+    plan = schedule(values, values.sparsity, renewals(values, examples=10))
     turns = [(step, plan(step)) for step in range(1, steps + 1)]
     return [(step, float(sparsity)) for step, (renew, sparsity) in turns if bool(renew)]
 
@@ -77,11 +77,11 @@ def test_begin_end_and_frequency(options: dict, steps: list[int]) -> None:
     ],
 )
 def test_renewals_in_two_epochs_of_47_steps(options: dict, expected: Renewals) -> None:
-    values = PruneOptions(**options).model_dump(mode="json")
+    values = PruneOptions(**options)
     assert renewals(values, examples=47 * 128 - 5) == expected
 
 
 @pytest.mark.parametrize(("complete", "epoch"), [(1, 0), (47, 0), (48, 1), (94, 1)])
 def test_the_first_epoch_that_ends_with_the_target(complete: int, epoch: int) -> None:
-    values = PruneOptions(sparsity=0.5).model_dump(mode="json")
+    values = PruneOptions(sparsity=0.5)
     assert first_complete_epoch(Renewals(1, complete, 1, complete), values, 47 * 128) == epoch

@@ -24,6 +24,7 @@ from components.fine_tuner.params import FineTuneOptions
 from components.quantization_aware_trainer import separable
 from components.quantization_aware_trainer.executor import (
     QuantizationError,
+    after,
     prepare,
     quantize,
     train_quantization_aware,
@@ -31,6 +32,7 @@ from components.quantization_aware_trainer.executor import (
 )
 from components.quantization_aware_trainer.params import QatOptions
 from components.tflite_converter.executor import convert
+from components.tflite_converter.params import ConvertOptions
 from tests.components.conftest import (
     KERNEL_SHAPES,
     MakeModule,
@@ -184,7 +186,7 @@ def test_a_model_reloads_exactly(
     assert sorted(one_scale) == (sorted(KERNEL_SHAPES) if base == "clustered" else [])
     model = quantize(prepare(model_files.load(uri), exclude), exclude, one_scale)
     model(images, training=True)  # ranges are weights too
-    model_files.save(model, str(tmp_path), ["image"], StepRecord().after("qat", {}))
+    model_files.save(model, str(tmp_path), ["image"], after(StepRecord(), QatOptions()))
 
     loaded = model_files.load(str(tmp_path))
     np.testing.assert_array_equal(loaded(images, training=False), model(images, training=False))
@@ -224,7 +226,7 @@ def int8_file(model: tf_keras.Model, folder: Path) -> tuple[TFLiteFile, np.ndarr
     """A quantization-aware model as a file, and what that predicts for FEATURES."""
     model_files.save_serving(model, str(folder / "saved"), ["x"])
     path = folder / "file.tflite"
-    path.write_bytes(convert(str(folder / "saved"), {"quantization": "int8"}, True, None))
+    path.write_bytes(convert(str(folder / "saved"), ConvertOptions(quantization="int8"), True, None))
     file = LiteRTModel(str(path))
     outputs = [next(iter(file.predict({"x": example}).values())) for example in FEATURES]
     return tflite_file.read(path), np.array(outputs)
@@ -471,7 +473,7 @@ def test_zeros_of_a_separable_convolution_are_held_under_its_name(
     assert facts["least_layer_sparsity"] == pytest.approx(0.8, abs=0.005)
     path = tmp_path / "file.tflite"
     saved = model_files.serving_dir(second.output)
-    path.write_bytes(convert(saved, {"quantization": "int8"}, True, None))
+    path.write_bytes(convert(saved, ConvertOptions(quantization="int8"), True, None))
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(path))

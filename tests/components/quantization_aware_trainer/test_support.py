@@ -17,6 +17,7 @@ from components.quantization_aware_trainer.executor import QuantizationError, pr
 from components.quantization_aware_trainer.float_region import Wiring, stay_in_float
 from components.quantization_aware_trainer.support import refusals
 from components.tflite_converter.executor import convert
+from components.tflite_converter.params import ConvertOptions
 
 layers = tf_keras.layers
 IMAGE, SERIES = (8, 8, 4), (6, 4)
@@ -47,10 +48,10 @@ def met(model: tf_keras.Model, exclude: Sequence[str], folder: Path) -> list[str
     """What is not int8 in the file of a model that is made quantization-aware as it is, untrained."""
     aware = quantize(prepare(model, exclude), exclude)
     model_files.save_serving(aware, str(folder / "saved"), list(model.input_names))
-    options = {"quantization": "int8", "io": "float32"}
+    options = ConvertOptions(quantization="int8")
     path = folder / "tflite"
     path.write_bytes(convert(str(folder / "saved"), options, True, None))
-    checks = file_types.check(tflite_file.read(path), options, exclude)
+    checks = file_types.check(tflite_file.read(path), options.types(), exclude)
     return [check.reason for check in checks if not check.met]
 
 
@@ -146,7 +147,7 @@ FLOAT_WITHOUT_A_WORD: dict[str, tuple[Build, tuple[int, ...], str, str]] = {
         lambda x: conv(x, activation="swish"),
         IMAGE,
         "conv",
-        "has activation swish, which TFMOT knows as a layer of its own only; write "
+        "has activation swish, which TFMOT knows only as a separate layer; write "
         "layers.Activation('swish') behind it",
     ),
     "ReLU with a slope": (
@@ -203,7 +204,7 @@ REFUSED: dict[str, tuple[Build, tuple[int, ...], str, str]] = {
         IMAGE,
         "norm",
         "is BatchNormalization that cannot be folded into conv, which has activation relu; write Conv2D, "
-        "BatchNormalization and then the activation as a layer of its own",
+        "BatchNormalization and then the activation as a separate layer",
     ),
     "BatchNormalization after ReLU": (
         lambda x: norm(layers.ReLU(name="relu")(conv(x))),

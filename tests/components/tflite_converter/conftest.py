@@ -15,6 +15,7 @@ from components.common.data.arrays import Arrays
 from components.common.models import model_files
 from components.common.tflite.litert import LiteRTModel
 from components.tflite_converter.executor import convert
+from components.tflite_converter.params import ConvertOptions
 from tests.conftest import Digits
 
 layers = tf_keras.layers
@@ -36,7 +37,7 @@ class Convertible:
 
     def convert(self, clustered: bool = False, **options: Any) -> bytes:
         """Converts it; options as in a config."""
-        return convert(self.folder, options, False, self.examples, clustered)
+        return convert(self.folder, ConvertOptions(**options), False, self.examples, clustered)
 
     def error_of(self, content: bytes, folder: Path) -> float:
         """Largest difference of a file's predictions on LiteRT, as a share of the largest value."""

@@ -29,7 +29,7 @@ def refused(make: Callable[[tf.Tensor], tf.Tensor], folder: Path, dtype: str = "
     x = layers.Input((3, 3), name="x", dtype=dtype)
     folder = saved(tf_keras.Model(x, make(x), name="net"), folder).folder
     with pytest.raises(ConversionError) as raised:
-        convert(folder, {"quantization": "float32"}, False, None)
+        convert(folder, ConvertOptions(quantization="float32"), False, None)
     message = str(raised.value)
     assert "\n" not in message and "<unknown>" not in message and len(message) < 450
     return message.removeprefix("conversion to float32 failed: ")
@@ -141,7 +141,7 @@ def test_int16x8_falls_back_to_float_only_where_asked_to(tmp_path: Path) -> None
 def test_operators_in_float_are_a_fact_of_int8_files(tmp_path: Path, mixed: Convertible) -> None:
     from components.tflite_converter.executor import facts_of
 
-    options = ConvertOptions(quantization="int8").model_dump()
-    content = cosine(tmp_path / "model").convert(**options)
+    options = ConvertOptions(quantization="int8")
+    content = cosine(tmp_path / "model").convert(quantization="int8")
     assert facts_of(content, options)["float_operators"] == "1 × COS"
-    assert "float_operators" not in facts_of(mixed.convert(**options), options)
+    assert "float_operators" not in facts_of(mixed.convert(quantization="int8"), options)

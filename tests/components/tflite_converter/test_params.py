@@ -97,7 +97,7 @@ def test_sparse_files_that_may_load_are_allowed(quantization: Any) -> None:
 def test_an_unknown_operator_is_told_from_the_nearest_one(written: str, meant: str) -> None:
     said = message(quantization="int8", float_ops=["SOFTMAX", written])
 
-    assert said.startswith(f"{written!r} is no operator of TensorFlow Lite; ")
+    assert said.startswith(f"{written!r} is not an operator of TensorFlow Lite; ")
     assert meant in said or written == "DELEGATE"
 
 
@@ -106,7 +106,7 @@ def test_float_parts_are_of_int8_files(name: str) -> None:
     parts = {name: ["SOFTMAX"]}
 
     assert "int8 file in float (this is dynamic)" in message(quantization="dynamic", **parts)
-    assert f"sparse: true and {name} cannot stand together" in message(
+    assert f"sparse: true and {name} cannot be combined" in message(
         quantization="int8", sparse=True, **parts
     )
     assert f"integers alone, which {name} contradicts" in message(

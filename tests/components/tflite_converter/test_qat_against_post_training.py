@@ -101,7 +101,7 @@ def narrow(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
         output=str(folder),
         log_dir=str(folder / "logs"),
         definition=ModelDefinition(data.module, {}),
-        options=TrainOptions(epochs=4, batch_size=64).model_dump(mode="json"),
+        options=TrainOptions(epochs=4, batch_size=64),
         seed=SEED,
     )
     return folder

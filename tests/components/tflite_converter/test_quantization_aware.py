@@ -15,6 +15,7 @@ from components.common.models import model_files
 from components.common.tflite import tflite_file
 from components.tflite_converter.conversion_error import ConversionError
 from components.tflite_converter.executor import convert
+from components.tflite_converter.params import ConvertOptions
 from tests.components.tflite_converter.conftest import layers, predict
 
 FEATURES = {"x": np.random.default_rng(0).normal(size=(20, 8, 8, 3)).astype(np.float32)}
@@ -41,7 +42,7 @@ def test_int8_has_the_trained_ranges_and_no_fake_quantization(
     aware: tuple[str, np.ndarray], io: str, sets: list[str], tmp_path: Path
 ) -> None:
     folder, expected = aware
-    content = convert(folder, {"quantization": "int8", "io": io, "supported_ops": sets}, True, None)
+    content = convert(folder, ConvertOptions(quantization="int8", io=io, supported_ops=sets), True, None)
 
     found = tflite_file.parse(content).operators
     assert [o.name for o in found if o.quantized()] == ["CONV_2D", "RESHAPE", "FULLY_CONNECTED"]
@@ -54,7 +55,7 @@ def test_int8_has_the_trained_ranges_and_no_fake_quantization(
 @pytest.mark.parametrize("quantization", ["float32", "dynamic", "float16", "int16x8"])
 def test_another_quantization_is_refused(aware: tuple[str, np.ndarray], quantization: str) -> None:
     with pytest.raises(ConversionError, match=rf"`convert` to {quantization} would not keep that; write"):
-        convert(aware[0], {"quantization": quantization}, True, None)
+        convert(aware[0], ConvertOptions(quantization=quantization), True, None)
 
 
 @pytest.mark.parametrize("quantization", ["float32", "dynamic", "float16"])
@@ -63,7 +64,7 @@ def test_fake_quantization_that_nobody_spoke_of_is_found_in_the_file(
 ) -> None:
     """As where build_model itself returns a quantization-aware model."""
     with pytest.raises(ConversionError) as raised:
-        convert(aware[0], {"quantization": quantization}, False, None)
+        convert(aware[0], ConvertOptions(quantization=quantization), False, None)
 
     said = str(raised.value)
     assert said.startswith(f"the {quantization} file would have fake-quantization operators, QUANTIZE (")
@@ -76,7 +77,7 @@ def test_fake_quantization_of_the_models_own_is_named(tmp_path: Path) -> None:
     model_files.save_serving(tf_keras.Model(x, y, name="net"), str(tmp_path), ["x"])
 
     with pytest.raises(ConversionError, match=r"operators, QUANTIZE \(.*FakeQuant\w+\), as the model"):
-        convert(str(tmp_path), {"quantization": "float32"}, False, None)
+        convert(str(tmp_path), ConvertOptions(quantization="float32"), False, None)
 
 
 @pytest.mark.parametrize(
@@ -92,12 +93,13 @@ def test_options_without_effect_are_refused(
     aware: tuple[str, np.ndarray], options: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(ConversionError, match=said):
-        convert(aware[0], {"quantization": "int8", **options}, True, None)
+        convert(aware[0], ConvertOptions(quantization="int8", **options), True, None)
 
 
 def test_granularity_has_no_effect_indeed(aware: tuple[str, np.ndarray]) -> None:
     contents = [
-        convert(aware[0], {"quantization": "int8"}, True, None, clustered) for clustered in (False, True)
+        convert(aware[0], ConvertOptions(quantization="int8"), True, None, clustered)
+        for clustered in (False, True)
     ]
 
     for content in contents:

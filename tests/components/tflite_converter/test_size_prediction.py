@@ -10,17 +10,23 @@ import numpy as np
 import pytest
 import tf_keras
 
+from components.clusterer.params import ClusterOptions
+from components.common.base.step_options import StepOptions
 from components.common.data.arrays import Arrays
 from components.common.models import batch_norm, layer_weights, model_files
 from components.common.models.model_definition import ModelDefinition
 from components.common.models.model_files import StepRecord
 from components.common.tflite import tflite_file
 from components.common.tflite.tflite_file import TFLiteFile
+from components.pruner.invariants import Sparsity
+from components.pruner.params import PruneOptions
 from components.quantization_aware_trainer.executor import prepare, quantize, with_one_scale
+from components.quantization_aware_trainer.params import QatOptions
 from components.tflite_converter import size_prediction
 from components.tflite_converter.executor import convert
 from components.tflite_converter.params import ConvertOptions, resolve_granularity
 from configs.mnist import model as mnist
+from tests.components.conftest import must_keep
 
 layers = tf_keras.layers
 # The issue asks for 10 % on the shipped examples.
@@ -112,6 +118,17 @@ def kernels(model: tf_keras.Model) -> dict[str, Any]:
     }
 
 
+STEPS = {
+    "prune": PruneOptions(sparsity=0.8),
+    "cluster": ClusterOptions(),
+    "qat": QatOptions(),
+}
+
+
+def after(record: StepRecord, options: StepOptions) -> StepRecord:
+    return record.after(options, quantization_aware=record.quantization_aware or options.quantization_aware)
+
+
 class Chain:
     """What a chain would come to, by NumPy in place of training.
 
@@ -129,7 +146,7 @@ class Chain:
         self.explained = self.model
         self.record = StepRecord()
         for step in steps.split():
-            self.record = self.record.after(step, {})
+            self.record = after(self.record, STEPS[step])
             getattr(self, step)()
 
     def prune(self) -> None:
@@ -137,7 +154,7 @@ class Chain:
             values = kernel.numpy()
             values[np.abs(values) <= np.quantile(np.abs(values), 0.8)] = 0
             kernel.assign(values)
-            self.record.ask(name, sparsity=0.8)
+            self.record.ask(name, *must_keep(sparsity=0.8))
 
     def cluster(self) -> None:
         self.model = self.explained = batch_norm.fold(self.model, kernels(self.model))
@@ -145,7 +162,7 @@ class Chain:
             values = kernel.numpy()
             centroids = np.linspace(values.min(), values.max(), 16, dtype=np.float32)
             kernel.assign(centroids[np.abs(values[..., np.newaxis] - centroids).argmin(axis=-1)])
-            self.record.ask(name, clusters=16)
+            self.record.ask(name, *must_keep(clusters=16))
 
     def qat(self) -> None:
         self.explained = prepare(self.model)
@@ -178,7 +195,10 @@ class Sizes:
             folder.mkdir()
             chain = Chain(MODELS[model], steps)
             content = convert(
-                saved(chain.explained, folder / "float"), {"quantization": "float32"}, False, None
+                saved(chain.explained, folder / "float"),
+                ConvertOptions(quantization="float32"),
+                False,
+                None,
             )
             self._chains[model, steps] = (
                 chain,
@@ -191,7 +211,7 @@ class Sizes:
         shape = chain.model.inputs[0].shape[1:]
         examples = np.random.default_rng(0).random((3, *shape), np.float32)
         calibration = Arrays({chain.model.input_names[0].removeprefix("quant_"): examples}, np.zeros(3))
-        content = convert(source, CONVERSIONS[conversion], "qat" in steps, calibration, clustered)
+        content = convert(source, options, "qat" in steps, calibration, clustered)
         prediction = size_prediction.predict(
             float_file, options, resolve_granularity(options, clustered), chain.record
         )
@@ -227,7 +247,7 @@ def test_an_untrained_model_weighs_as_much_as_a_trained_one(tmp_path: Path) -> N
         )
 
     def to_tflite(folder: str, aware: bool) -> bytes:
-        return convert(folder, {"quantization": "float32"}, False, None)
+        return convert(folder, ConvertOptions(quantization="float32"), False, None)
 
     untrained, trained = model(), model()
     spread(trained)
@@ -267,10 +287,12 @@ def test_blocks_of_four_share_an_index(tmp_path: Path, block: int, blocked: bool
     values = kernel.numpy().reshape(-1, block, 8)
     size = np.abs(values).sum(axis=1, keepdims=True)
     kernel.assign(np.where(size <= np.quantile(size, 0.8), 0, values).reshape(kernel.shape))
-    chain.record = chain.record.after("prune", {"block": [block, 1] if block > 1 else None})
-    chain.record.ask("dense", sparsity=0.8)
+    chain.record.ask("dense", Sparsity(least=0.8, block=(block, 1) if block > 1 else None))
     content = convert(
-        saved(chain.model, tmp_path / "saved"), {"quantization": "float32", "sparse": True}, False, None
+        saved(chain.model, tmp_path / "saved"),
+        ConvertOptions(quantization="float32", sparse=True),
+        False,
+        None,
     )
 
     (found, *_) = read(content, tmp_path).kernels
@@ -309,7 +331,7 @@ def test_parts_in_float_are_counted_as_such(sizes: Sizes) -> None:
 
     whole = predict(StepRecord(), quantization="int8")
     part = predict(StepRecord(), quantization="int8", float_layers=["prob*"])
-    aware = predict(StepRecord([{"technique": "qat"}], float_layers=["dense"]), quantization="int8")
+    aware = predict(StepRecord(quantization_aware=True, float_layers=["dense"]), quantization="int8")
 
     assert whole.layers == {"dense": 28 * 28 * 8 + 8 * 4, "probabilities": 8 * 10 + 10 * 4}
     assert part.kinds == {"dense": "int8", "probabilities": "float32"}

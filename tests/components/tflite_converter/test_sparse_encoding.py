@@ -178,7 +178,7 @@ def test_a_pruned_step_is_smaller_by_what_its_facts_say(
     assert facts["sparse_tensors"] == 4 and "sparse_tensors" not in dense.facts
     assert LiteRTModel(path).inputs["image"].shape == (28, 28, 1)
     with pytest.raises(ConversionError, match="stores no layer sparsely"):
-        convert(model_files.serving_dir(trained.uri), options.model_dump(), False, None)
+        convert(model_files.serving_dir(trained.uri), options, False, None)
 
 
 def test_a_pruned_quantization_aware_model_is_checked_without_examples(
@@ -187,4 +187,4 @@ def test_a_pruned_quantization_aware_model_is_checked_without_examples(
     folder = model_files.serving_dir(pruned_quantization_aware.uri)
 
     with pytest.raises(ConversionError, match="the sparse-encoded FULLY_CONNECTED layers cannot run"):
-        convert(folder, {"quantization": "int8", "sparse": True}, True, None)
+        convert(folder, ConvertOptions(quantization="int8", sparse=True), True, None)

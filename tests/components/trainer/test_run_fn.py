@@ -38,7 +38,7 @@ def test_one_seed_gives_one_model_and_another_seed_another(
         str(tmp_path),
         str(tmp_path),
         ModelDefinition(MNIST_MODULE, MNIST_HPARAMS),
-        MNIST_TRAINING,
+        TrainOptions(**MNIST_TRAINING),
         seed,
     )
 
@@ -137,14 +137,14 @@ def test_the_baselines_learning_rate_is_the_one_compiled_or_the_one_written(
     hparams: dict, options: dict, rates: list[float], mnist_examples: Any, make_module: MakeModule,
     tmp_path: Path,
 ) -> None:  # fmt: skip
-    options = TrainOptions(batch_size=50, **options).model_dump(mode="json")
+    options = TrainOptions(batch_size=50, **options)
     module = make_module(TINY)
     history = train_baseline(
         mnist_examples, str(tmp_path), str(tmp_path / "logs"), ModelDefinition(module, hparams), options, 1
     )
 
     assert learning_rates(tmp_path / "logs") == pytest.approx(rates, abs=1e-12)
-    assert history.steps == (options["steps"] or 60)
+    assert history.steps == (options.steps or 60)
     assert sorted(history) == ["accuracy", "loss", "val_accuracy", "val_loss"]
     assert history["val_accuracy"][-1] > 0.3
 
@@ -158,7 +158,7 @@ def test_what_is_written_is_the_best_epoch(
         batch_size=50,
         learning_rate=1e-3,
         early_stopping=EarlyStopping(monitor="val_accuracy", patience=2),
-    ).model_dump(mode="json")
+    )
     history = train_baseline(
         mnist_examples,
         str(tmp_path),
@@ -218,7 +218,7 @@ def test_inputs_reach_the_model_by_name_and_not_by_order(make_module: MakeModule
     examples = Examples(str(folder / "examples"), str(folder / "schema"), None, "label")
     output = tmp_path / "model"
     train_baseline(
-        examples, str(output), str(output), ModelDefinition(module), {"epochs": 1, "batch_size": 4}, 1
+        examples, str(output), str(output), ModelDefinition(module), TrainOptions(epochs=1, batch_size=4), 1
     )
 
     a, b = model_files.load(str(output)).get_layer("y").get_weights()[0].ravel()
@@ -246,7 +246,7 @@ def test_a_feature_that_the_data_lack_is_named(
             str(tmp_path),
             str(tmp_path),
             ModelDefinition(module),
-            {"epochs": 1, "batch_size": 1},
+            TrainOptions(epochs=1, batch_size=1),
             1,
         )
     assert list(tmp_path.glob("Format-*")) == []
@@ -279,7 +279,7 @@ def test_run_fn_understands_tfxs_arguments(
         "output": str(tmp_path / "model"),
         "log_dir": str(tmp_path / "run"),
         "definition": ModelDefinition(MNIST_MODULE, MNIST_HPARAMS),
-        "options": {"epochs": 1, "batch_size": 300, "seed": None},
+        "options": TrainOptions(epochs=1, batch_size=300),
         "seed": 1,
     }
     fn_args.custom_config["params"] = TrainOptions(seed=8).model_dump_json()
@@ -296,7 +296,7 @@ def test_a_module_that_is_no_good_ends_before_anything_is_written(
             str(tmp_path),
             str(tmp_path),
             ModelDefinition(MNIST_MODULE),
-            {"epochs": 1, "batch_size": 1},
+            TrainOptions(epochs=1, batch_size=1),
             1,
         )
     assert list(tmp_path.iterdir()) == []

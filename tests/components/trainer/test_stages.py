@@ -16,7 +16,9 @@ from components.common.models.pretrained import PretrainedError
 from components.common.models.stock_layers import without_autograph
 from components.common.training import history, seeding
 from components.common.training.error import TrainingError
+from components.tflite_converter.params import ConvertOptions
 from components.trainer import stages
+from components.trainer.params import TrainOptions
 from tests.components.conftest import MakeModule
 from tests.conftest import DATA, Digits, read_digits
 
@@ -88,7 +90,9 @@ def train(
     seeding.seed_everything(seed)
     model = definition.build()
     trunk = definition.trunk_of(model)
-    history = stages.train(model, trunk, splits, {"batch_size": 25, **options}, seed, str(folder))
+    history = stages.train(
+        model, trunk, splits, TrainOptions(**{"batch_size": 25, **options}), seed, str(folder)
+    )
     return model, history
 
 
@@ -179,14 +183,14 @@ def test_a_schedule_of_build_models_own_leaves_no_room_for_a_second_rate(
     )
     options = {"epochs": 1, "trunk_learning_rate": 0.0001}
 
-    with pytest.raises(TrainingError, match="a learning rate schedule of its own; write learning_rate"):
+    with pytest.raises(TrainingError, match="its own learning rate schedule; write learning_rate"):
         train(definition_of(saved, module, freeze=["conv1"]), few, options, tmp_path)
 
 
 def test_stages_are_gone_through_before_anything_is_trained(saved: Path) -> None:
     def check(options: dict[str, Any]) -> None:
         definition = definition_of(saved)
-        stages.check(definition.trunk_of(definition.build()), options)
+        stages.check(definition.trunk_of(definition.build()), TrainOptions(**options))
 
     check({"stages": [{"epochs": 1}, {"epochs": 1, "unfreeze": ["*"], "trunk_learning_rate": 0.1}]})
     with pytest.raises(
@@ -239,7 +243,7 @@ def test_an_application_is_built_on_trained_and_quantized(make_module: MakeModul
         assert all(equal(model.get_layer(layer.name).get_weights(), layer.get_weights())), layer.name
     saved_model = str(tmp_path / "saved_model")
     model_files.save_serving(model, saved_model, ["image"])
-    content = convert(saved_model, {"quantization": "int8"}, False, examples)
+    content = convert(saved_model, ConvertOptions(quantization="int8"), False, examples)
     interpreter = Interpreter(model_content=content)
     predict = interpreter.get_signature_runner("serving_default")
     quantized = np.concatenate([predict(image=image[None])["probabilities"] for image in images])

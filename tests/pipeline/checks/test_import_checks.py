@@ -127,7 +127,10 @@ def test_what_can_be_imported_is_accepted(project: Project, model: str) -> None:
             "import: {path: model.keras, sha256: " + "a" * 64 + "}",
             "model.import.sha256: is not that of model.keras, which is ",
         ),
-        ("import: {path: model.keras, sha256: abc}", "model.import.sha256: 'abc' is no SHA-256: write 64 "),
+        (
+            "import: {path: model.keras, sha256: abc}",
+            "model.import.sha256: 'abc' is not a SHA-256; write 64 ",
+        ),
         (
             "import: {inputs: {a: b}}",
             "model.import: path (a whole model) and weights (for build_model's) are ",

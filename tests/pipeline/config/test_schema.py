@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.registry import STEPS
+from components.registry import TECHNIQUES
 from pipeline.config import schema
 from pipeline.config.problem import Location
 
@@ -14,7 +14,7 @@ from pipeline.config.problem import Location
     [
         pytest.param((), ["name", "data", "model", "candidates"], id="whole config"),
         pytest.param(("candidates", "any"), [], id="a list"),
-        pytest.param(("candidates", "any", 3), list(STEPS), id="a step, whatever its index"),
+        pytest.param(("candidates", "any", 3), list(TECHNIQUES), id="a step, whatever its index"),
         pytest.param(("candidates", "any", 0, "convert"), ["quantization", "io"], id="options of a step"),
         pytest.param(("gate", "accuracy"), ["min", "max"], id="one metric"),
         pytest.param(("gate", "accuracy", 1, "slices", 0), ["min", "max"], id="a metric of a list"),

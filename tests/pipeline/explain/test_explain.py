@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 from click.testing import CliRunner
 
+from components.tflite_converter.params import ConvertOptions
 from pipeline import cli
 from pipeline.base.console import make_console
 from pipeline.checks import preflight
@@ -208,7 +209,7 @@ CASES: dict[str, Case] = {
         'y = layers.BatchNormalization(name="norm")(y)',
         "[0].qat",
         "norm: is BatchNormalization that cannot be folded into conv, which has activation relu; write Conv2D, "
-        "BatchNormalization and then the activation as a layer of its own, or keep in float what else cannot "
+        "BatchNormalization and then the activation as a separate layer, or keep in float what else cannot "
         "be int8: exclude: [norm, last]",
     ),
     "BatchNormalization first in qat": Case(
@@ -286,7 +287,7 @@ CASES: dict[str, Case] = {
         QAT,
         'y = layers.Conv2D(4, 3, activation="swish", name="conv")(x)',
         "[0].qat",
-        "conv: has activation swish, which TFMOT knows as a layer of its own only; write "
+        "conv: has activation swish, which TFMOT knows only as a separate layer; write "
         "layers.Activation('swish') behind it",
     ),
     "dilated convolution in qat": Case(
@@ -340,14 +341,14 @@ CASES: dict[str, Case] = {
         'y = layers.Conv2D(4, 3, name="conv")(x[..., :3])',
         "[0].prune",
         "include: 'conv' matches no layer that can have 2:4 sparsity (conv: 3 input channels, fewer than 4); "
-        "take it out, or prune these layers in a `prune` of their own, with `sparsity` alone",
+        "take it out, or prune these layers in another `prune` step with `sparsity` alone",
     ),
     "blocks in a convolution": Case(
         f"[{{prune: {{sparsity: 0.5, block: [4, 1], include: [conv]}}}}, {INT8}]",
         CONV,
         "[0].prune",
         "include: 'conv' matches no layer that can have block sparsity (conv: Conv2D is not Dense); take it "
-        "out, or prune these layers in a `prune` of their own, with `sparsity` alone",
+        "out, or prune these layers in another `prune` step with `sparsity` alone",
     ),
     "per_layer that matches nothing": Case(
         f"[{{prune: {{sparsity: 0.5, per_layer: {{block*: 0.8}}}}}}, {INT8}]",
@@ -610,7 +611,7 @@ def test_whether_an_excluded_layer_stays_in_float_is_seen_in_the_file(project: P
     folder = project.root / "saved"
     model_files.save_serving(model, str(folder), ["x"])
     path = project.root / "tflite"
-    path.write_bytes(convert(str(folder), {"quantization": "int8"}, True, None))
+    path.write_bytes(convert(str(folder), ConvertOptions(quantization="int8"), True, None))
     dtypes = {kernel.layer: kernel.dtype for kernel in tflite_file.read(path).kernels}
     assert (dtypes["conv"], dtypes["third"]) == ("int8", "int8")
     said = [problem.message for problem in problems]
@@ -791,13 +792,15 @@ def test_nothing_is_trained_or_calibrated(project: Project, monkeypatch: pytest.
     (candidate,), problems = project.explain()
 
     assert problems == []
-    assert asked == [({"quantization": "float32"}, False, None)] * 2  # the baseline, and without its norm
+    assert (
+        asked == [(ConvertOptions(quantization="float32"), False, None)] * 2
+    )  # the baseline, and without its norm
     effects = [step.explanation.effects["conv"] for step in candidate.steps]
     assert effects == [
         "50% zeros",
         "8 values",
-        "int8, keeps its zeros and values",
-        "keeps its zeros and values",
+        "int8, keeps its zeros and shared values",
+        "keeps its zeros and shared values",
         f"int8, {3 * 3 * 4 * 4 + 4 * 4} B",
     ]
 
@@ -829,7 +832,7 @@ def test_tables_fit_the_terminal(project: Project, monkeypatch: pytest.MonkeyPat
     words = " ".join(text.split())
     for told in (
         "fine_tune",
-        "keeps its zeros and values",
+        "keeps its zeros and shared values",
         "int8, 160 B",
         "folded into a_rather_long_layer",
     ):

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from components.evaluator.measured import Layer
-from pipeline.report import charts, numbers, palette
+from pipeline.report import charts, layer_figures, numbers, palette
 from pipeline.report.data import Curve, ReportData
+
+SIZE, ZEROS, _ = layer_figures.figures()
 
 
 def trace(figure: object, name: str) -> object:
@@ -43,7 +45,7 @@ def test_nothing_measured_draws_nothing(pushed: ReportData) -> None:
     empty = ReportData(**{**vars(pushed), "candidates": (), "baseline_layers": {}})
     assert charts.tradeoff(empty, "file") is None
     assert charts.latencies(empty) is None
-    assert charts.layers(empty, "size", []) is None
+    assert charts.layers(empty, SIZE, []) is None
     assert charts.slices(empty, []) is None
 
 
@@ -59,12 +61,12 @@ def test_boxes_are_the_quantiles_of_single_times(pushed: ReportData) -> None:
 
 
 def test_layers_have_bytes_by_type(pushed: ReportData) -> None:
-    figure = charts.layers(pushed, "size", ["baseline", "int8"])
+    figure = charts.layers(pushed, SIZE, ["baseline", "int8"])
     assert list(trace(figure, "baseline").x) == [4_800, 800_000]
     assert list(trace(figure, "int8").x) == [1_200, 200_000]
     assert trace(figure, "baseline").visible and not trace(figure, "student").visible
-    assert charts.layer_bytes(Layer("int4", 10, 0.0, 3)) == 5
-    sparsity = charts.layers(pushed, "sparsity", ["baseline"])
+    assert layer_figures.layer_bytes(Layer("int4", 10, 0.0, 3)) == 5
+    sparsity = charts.layers(pushed, ZEROS, ["baseline"])
     assert list(trace(sparsity, "pruned-int8").x) == [0.8, 0.8]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from components.evaluator.measured import Layer
 from pipeline.lineage import run_facts
 from pipeline.report.collection import collect
 from pipeline.report.data import ReportData
@@ -20,7 +21,7 @@ def test_everything_of_a_run_is_found(pushed: ReportData) -> None:
     assert [c.name for c in pushed.candidates] == ["int8", "pruned-int8", "student"]
     assert [c.passed for c in pushed.candidates] == [True, True, False]
     assert pushed.winner is not None and pushed.winner.name == "pruned-int8"
-    assert {name: vars(layer) for name, layer in pushed.baseline_layers.items()} == LAYERS
+    assert pushed.baseline_layers == {name: Layer(**layer) for name, layer in LAYERS.items()}
     assert pushed.baseline("gzip") == BASELINE["gzip"] and pushed.baseline("latency") == BASELINE["ms"]
     assert pushed.config == CONFIG
     assert [curve.node for curve in pushed.curves] == ["Trainer", "prune", "distill"]

@@ -14,15 +14,14 @@ from components.common.base.step_options import (
     EarlyStopping,
     LearningRateSchedule,
     StepOptions,
-    TrainingOptions,
 )
 from components.fine_tuner.params import FineTuneOptions
 from components.pruner.params import PruneOptions
 from components.quantization_aware_trainer.params import QatOptions
-from components.registry import STEPS
+from components.registry import TECHNIQUES
 from components.trainer.params import TrainOptions
 
-TRAINING = [options for options in STEPS.values() if issubclass(options, TrainingOptions)]
+TRAINING = [technique.options for technique in TECHNIQUES.values() if technique.trains]
 
 
 def message(options: type, **written: Any) -> str:
@@ -70,8 +69,8 @@ def test_the_name_in_an_id_comes_from_what_is_no_default(
 
 def test_every_technique_gives_a_name_that_kubernetes_takes() -> None:
     required = {"prune": {"sparsity": 0.5}, "convert": {"quantization": "int8"}}
-    for technique, options in STEPS.items():
-        slug = options(**required.get(technique, {})).slug()
+    for name, technique in TECHNIQUES.items():
+        slug = technique.options(**required.get(name, {})).slug()
         assert re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", slug), slug
 
 
@@ -93,6 +92,8 @@ def test_every_training_takes_the_same_options(options: type) -> None:
     for length in ({"epochs": 7}, {"steps": 100}):
         kept = options(**needed, **common, **length).model_dump(mode="json", exclude_defaults=True)
         assert kept == {**needed, **common, **length}
+        given = options(**needed, **common, **length)
+        assert options.from_canonical(given.canonical_json()) == given
     both = message(options, **needed, epochs=1, steps=100)
     assert both == "epochs (1) and steps (100) both say how long to train; write one of them"
 
@@ -116,7 +117,7 @@ def test_the_baseline_goes_by_what_build_model_compiles_with() -> None:
         pytest.param(
             LearningRateSchedule,
             {"end": 0.1},
-            "end (0.1) has no meaning for a constant learning rate; write kind: linear, cosine or "
+            "end (0.1) does not go with a constant learning rate; write kind: linear, cosine or "
             "exponential, or leave `end` out",
             id="end of a constant",
         ),
@@ -133,7 +134,7 @@ def test_the_baseline_goes_by_what_build_model_compiles_with() -> None:
         pytest.param(
             EarlyStopping,
             {"monitor": "val_quux"},
-            "whether a higher val_quux is a better one cannot be told from its name; write "
+            "whether a higher val_quux is better does not follow from its name; write "
             "higher_is_better: true or higher_is_better: false beside it",
             id="unknown direction",
         ),

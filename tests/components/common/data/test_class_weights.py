@@ -23,6 +23,7 @@ from components.distiller.executor import distill
 from components.distiller.params import DistillOptions
 from components.fine_tuner.executor import fine_tune
 from components.fine_tuner.params import FineTuneOptions
+from components.trainer.params import TrainOptions
 from components.trainer.run_fn import train_baseline
 from tests.components.conftest import MakeModule, make_job, run_step
 from tests.conftest import to_example, write_examples
@@ -176,10 +177,10 @@ def test_weights_raise_the_recall_of_a_rare_class_in_every_step(
         predicted = model_files.load(str(folder)).predict(evaluation.features["x"], verbose=0)
         return float((predicted.argmax(axis=1) == 1)[evaluation.labels == 1].mean())
 
-    options = {"epochs": 4, "batch_size": 40}
+    training = TrainOptions(epochs=4, batch_size=40)
     for name, examples in (("plain", replace(overlapping, class_weights=None)), ("weighed", overlapping)):
         train_baseline(
-            examples, str(tmp_path / name), str(tmp_path / "logs" / name), definition, options, 1
+            examples, str(tmp_path / name), str(tmp_path / "logs" / name), definition, training, 1
         )
     tuned = FineTuneOptions(epochs=4, batch_size=40, learning_rate=0.05)
     taught = DistillOptions(epochs=4, batch_size=40, learning_rate=0.05, alpha=1.0)

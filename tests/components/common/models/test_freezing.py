@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow_model_optimization as tfmot
 import tf_keras
 
 from components.clusterer.executor import cluster
@@ -37,7 +38,7 @@ def weights_by_layer(model: tf_keras.Model) -> dict[str, dict[str, np.ndarray]]:
     found: dict[str, dict[str, np.ndarray]] = {}
     for layer in model.layers:
         values = {weight.name.split("/")[-1].split(":")[0]: weight.numpy() for weight in layer.weights}
-        found[layer_weights.plain_name(layer.name)] = values
+        found[layer_weights.inner_layer(layer).name] = values
     return found
 
 
@@ -79,10 +80,12 @@ def test_what_was_not_trainable_before_stays_so_when_the_others_thaw() -> None:
 
 def test_patterns_that_fit_no_layer_or_all_are_refused() -> None:
     layers = tf_keras.layers
+    cluster_weights = tfmot.clustering.keras.cluster_weights
+    linear = tfmot.clustering.keras.CentroidInitialization.LINEAR
     model = tf_keras.Sequential(
         [
             layers.Input((3,)),
-            layers.Dense(2, name="cluster_a"),
+            cluster_weights(layers.Dense(2, name="a"), 2, linear),
             layers.ReLU(name="r"),
             layers.Dense(2, name="b"),
         ]

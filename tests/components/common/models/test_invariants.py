@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 
 import numpy as np
 import pytest
 
+from components.clusterer.invariants import Clusters
 from components.common.models import invariants
-from components.common.models.invariants import Check, Invariants, LostInvariantError
+from components.common.models.invariants import Check, Invariant, LostInvariantError
 from components.common.tflite.kernel import Kernel
+from components.pruner.invariants import MByN, Sparsity
 
 
 def kernel(values: np.ndarray, operator: str = "FULLY_CONNECTED", zero_point: int = 0) -> Kernel:
@@ -40,9 +41,10 @@ def sparse(zeros: int, size: int = 1000) -> Kernel:
     ("zeros", "met"), [(800, True), (900, True), (795, True), (794, False), (0, False)]
 )
 def test_sparsity_may_miss_half_a_point(zeros: int, met: bool) -> None:
-    (found,) = invariants.check({"d": [sparse(zeros)]}, {"d": Invariants(sparsity=0.8)})
+    (found,) = invariants.check({"d": [sparse(zeros)]}, {"d": [Sparsity(least=0.8)]})
 
-    assert (found.layer, found.figure, found.bound, found.wanted) == ("d", "sparsity", "min", 0.8)
+    kind = found.invariant
+    assert (found.layer, kind.figure, kind.bound, kind.wanted) == ("d", "sparsity", "min", 0.8)
     assert found.got == zeros / 1000
     assert found.met is met
 
@@ -50,7 +52,7 @@ def test_sparsity_may_miss_half_a_point(zeros: int, met: bool) -> None:
 def test_zero_is_what_the_zero_point_says() -> None:
     values = np.full((4, 8), 3, np.int8)
     values[0] = 0
-    (found,) = invariants.check({"d": [kernel(values, zero_point=3)]}, {"d": Invariants(sparsity=0.7)})
+    (found,) = invariants.check({"d": [kernel(values, zero_point=3)]}, {"d": [Sparsity(least=0.7)]})
 
     assert found.got == 0.75
 
@@ -58,24 +60,24 @@ def test_zero_is_what_the_zero_point_says() -> None:
 @pytest.mark.parametrize(("count", "met"), [(15, True), (16, True), (17, False)])
 def test_clusters_are_counted_in_the_whole_kernel(count: int, met: bool) -> None:
     values = np.resize(np.arange(count, dtype=np.float32), (8, 17))
-    (found,) = invariants.check({"d": [kernel(values)]}, {"d": Invariants(clusters=16)})
+    (found,) = invariants.check({"d": [kernel(values)]}, {"d": [Clusters(most=16)]})
 
-    assert (found.got, found.bound, found.met) == (count, "max", met)
+    assert (found.got, found.invariant.bound, found.met) == (count, "max", met)
 
 
 def test_or_in_each_channel() -> None:
     values = np.arange(40, dtype=np.float32).reshape(10, 4)
     one_kernel = {"d": [kernel(values)]}
 
-    assert invariants.check(one_kernel, {"d": Invariants(clusters=4)})[0].got == 40
-    (found,) = invariants.check(one_kernel, {"d": Invariants(clusters=4, per_channel=True)})
+    assert invariants.check(one_kernel, {"d": [Clusters(most=4)]})[0].got == 40
+    (found,) = invariants.check(one_kernel, {"d": [Clusters(most=4, per_channel=True)]})
     assert found.got == 4 and found.met
 
 
 def test_every_block_has_to_have_its_zeros() -> None:
     values = np.ones((5, 8), np.float32)
     values[:, [0, 3, 4, 5]] = 0
-    wanted = {"d": Invariants(m_by_n=(2, 4))}
+    wanted = {"d": [MByN(m=2, n=4)]}
     (found,) = invariants.check({"d": [kernel(values)]}, wanted)
     assert (found.got, found.met) == (1.0, True)
 
@@ -89,23 +91,23 @@ def test_all_kernels_of_a_layer_have_to_hold() -> None:
     values = np.arange(40, dtype=np.float32).reshape(10, 4)
     few = kernel(np.zeros((10, 4), np.float32))
 
-    assert invariants.check(found, {"d": Invariants(sparsity=0.8)})[0].got == 0.3
-    assert invariants.check({"d": [few, kernel(values)]}, {"d": Invariants(clusters=9)})[0].got == 40
+    assert invariants.check(found, {"d": [Sparsity(least=0.8)]})[0].got == 0.3
+    assert invariants.check({"d": [few, kernel(values)]}, {"d": [Clusters(most=9)]})[0].got == 40
 
 
 def test_a_layer_that_is_not_there_holds_nothing() -> None:
-    wanted = {"gone": Invariants(sparsity=0.1, m_by_n=(2, 4), clusters=16)}
+    wanted = {"gone": [Sparsity(least=0.1), MByN(m=2, n=4), Clusters(most=16)]}
     checks = invariants.check({"d": [sparse(900)]}, wanted)
 
-    assert [found.figure for found in checks] == ["sparsity", "m_by_n", "clusters"]
+    assert [found.invariant.figure for found in checks] == ["sparsity", "m_by_n", "clusters"]
     assert [found.got for found in checks] == [None] * 3
     assert not any(found.met for found in checks)
 
 
 def test_layers_come_by_name_and_only_with_what_was_asked_for() -> None:
-    wanted = {"b": Invariants(clusters=2), "a": Invariants(sparsity=0.5), "c": Invariants()}
+    wanted = {"b": [Clusters(most=2)], "a": [Sparsity(least=0.5)], "c": []}
 
-    assert [(c.layer, c.figure) for c in invariants.check({}, wanted)] == [
+    assert [(c.layer, c.invariant.figure) for c in invariants.check({}, wanted)] == [
         ("a", "sparsity"), ("b", "clusters"),
     ]  # fmt: skip
 
@@ -114,23 +116,23 @@ def test_layers_come_by_name_and_only_with_what_was_asked_for() -> None:
     ("check", "reason"),
     [
         (
-            Check("d", "sparsity", "min", 0.8, 0.4125),
+            Check("d", Sparsity(least=0.8), 0.4125),
             "sparsity of layer d is 41.2% in the file, 80.0% was asked for",
         ),
         (
-            Check("d", "sparsity", "min", 0.8, None),
+            Check("d", Sparsity(least=0.8), None),
             "sparsity of layer d was not found in the file, 80.0% was asked for",
         ),
         (
-            Check("d", "clusters", "max", 16, 47),
+            Check("d", Clusters(most=16), 47),
             "number of distinct weights of layer d is 47 in the file, at most 16 was asked for",
         ),
         (
-            Check("d", "clusters", "max", 16, None),
+            Check("d", Clusters(most=16), None),
             "number of distinct weights of layer d was not found in the file, at most 16 was asked for",
         ),
         (
-            Check("d", "m_by_n", "min", 1.0, 0.75, "2:4"),
+            Check("d", MByN(m=2, n=4), 0.75),
             "2:4 sparsity of layer d is kept by 75.0% of the blocks in the file, every block was asked for",
         ),
     ],
@@ -143,9 +145,9 @@ def test_reasons(check: Check, reason: str) -> None:
 @pytest.mark.parametrize(
     ("check", "figures"),
     [
-        (Check("d", "sparsity", "min", 0.57, 0.56), (" 56.0%", "57.0%")),
-        (Check("d", "sparsity", "min", 0.999, 0.99399), (" 99.3%", "99.9%")),
-        (Check("d", "m_by_n", "min", 1.0, 99999 / 100000, "2:4"), (" 99.9% of", "every block")),
+        (Check("d", Sparsity(least=0.57), 0.56), (" 56.0%", "57.0%")),
+        (Check("d", Sparsity(least=0.999), 0.99399), (" 99.3%", "99.9%")),
+        (Check("d", MByN(m=2, n=4), 99999 / 100000), (" 99.9% of", "every block")),
     ],
 )
 def test_a_reason_does_not_contradict_itself(check: Check, figures: tuple[str, str]) -> None:
@@ -154,8 +156,8 @@ def test_a_reason_does_not_contradict_itself(check: Check, figures: tuple[str, s
 
 
 def test_lost_ones_are_refused_all_at_once() -> None:
-    lost = [Check("a", "sparsity", "min", 0.8, 0.5), Check("b", "clusters", "max", 4, 5)]
-    held = Check("c", "sparsity", "min", 0.8, 0.8)
+    lost = [Check("a", Sparsity(least=0.8), 0.5), Check("b", Clusters(most=4), 5)]
+    held = Check("c", Sparsity(least=0.8), 0.8)
     invariants.refuse_lost([held])
 
     with pytest.raises(LostInvariantError) as raised:
@@ -166,33 +168,14 @@ def test_lost_ones_are_refused_all_at_once() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("sparsity", "weights", "reachable"),
-    [
-        (0.8, 1000, 0.8),
-        (0.8, 10, 0.8),
-        (0.8, 36, 28 / 36),  # 0.7778
-        (0.5, 7, 3 / 7),
-        (0.8, 3, 2 / 3),
-        (0.9, 5, 4 / 5),
-        (0.3, 3, 0.0),
-        (0.7, 10, 0.7),  # 0.7 · 10 is 7.000000000000001 or 6.9999…, and 7 either way
-        (0.29, 100, 0.29),
-        (0.8, 201, 0.8),  # 160 of 201 miss by less than half a point
-    ],
-)
-def test_a_sparsity_of_whole_weights(sparsity: float, weights: int, reachable: float) -> None:
-    assert invariants.reachable(sparsity, weights) == pytest.approx(reachable, abs=1e-12)
-
-
 def test_the_worst_layer_is_the_headline() -> None:
     checks = [
-        Check("a", "sparsity", "min", 0.8, 0.81),
-        Check("b", "sparsity", "min", 0.5, 0.55),
-        Check("c", "sparsity", "min", 0.5, None),
-        Check("a", "clusters", "max", 16, 12),
-        Check("b", "clusters", "max", 16, 16),
-        Check("b", "m_by_n", "min", 1.0, 0.5, "2:4"),
+        Check("a", Sparsity(least=0.8), 0.81),
+        Check("b", Sparsity(least=0.5), 0.55),
+        Check("c", Sparsity(least=0.5), None),
+        Check("a", Clusters(most=16), 12),
+        Check("b", Clusters(most=16), 16),
+        Check("b", MByN(m=2, n=4), 0.5),
     ]
 
     assert invariants.headline(checks) == {
@@ -210,14 +193,36 @@ def test_facts_of_layers() -> None:
     }
 
 
-@pytest.mark.parametrize("asked", [Invariants(), Invariants(0.8, (2, 4), 16, True), Invariants(clusters=3)])
-def test_json_and_back(asked: Invariants) -> None:
-    assert Invariants.from_json(json.loads(json.dumps(asdict(asked)))) == asked
+ONE_OF_EACH = [
+    Sparsity(least=0.8),
+    Sparsity(least=0.8, block=(4, 1)),
+    MByN(m=2, n=4),
+    Clusters(most=16, per_channel=True),
+]
+
+
+@pytest.mark.parametrize("asked", ONE_OF_EACH, ids=repr)
+def test_json_and_back(asked: Invariant) -> None:
+    assert invariants.from_json(json.loads(json.dumps(asked.to_json()))) == asked
+
+
+@pytest.mark.parametrize("path", ["components.pruner.params.PruneOptions", "json.loads"])
+def test_what_is_no_invariant_is_not_made(path: str) -> None:
+    with pytest.raises(TypeError, match=f"{path} is not an invariant"):
+        invariants.from_json({"invariant": path, "sparsity": 0.5})
 
 
 @pytest.mark.parametrize(
-    ("asked", "zeros"),
-    [(Invariants(sparsity=0.1), True), (Invariants(m_by_n=(2, 4)), True), (Invariants(clusters=3), False)],
+    ("asked", "zeros", "one_scale", "kept"),
+    [
+        ([], 0.0, False, ""),
+        ([Sparsity(least=0.1)], 0.1, False, "zeros"),
+        ([Sparsity(least=0.1), MByN(m=2, n=4)], 0.5, False, "zeros"),
+        ([Clusters(most=3)], 0.0, True, "shared values"),
+        ([Sparsity(least=0.7), Clusters(most=3, per_channel=True)], 0.7, False, "zeros and shared values"),
+    ],
 )
-def test_which_have_zeros_to_keep(asked: Invariants, zeros: bool) -> None:
-    assert asked.has_zeros() is zeros
+def test_what_other_steps_ask(asked: list[Invariant], zeros: float, one_scale: bool, kept: str) -> None:
+    assert invariants.zero_share(asked) == zeros
+    assert invariants.one_scale(asked) is one_scale
+    assert invariants.kept(asked) == kept

@@ -42,7 +42,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Examples:
 
 
 def train(examples: Examples, output: Path, asked: str) -> history.History:
-    options = TrainOptions(precision=asked, epochs=4, batch_size=16).model_dump(mode="json")
+    options = TrainOptions(precision=asked, epochs=4, batch_size=16)
     return train_baseline(
         examples, str(output), str(output / "logs"), ModelDefinition(problem.MODULE), options, 1
     )

@@ -9,10 +9,11 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from components.common.models import layer_weights
-from components.common.models.invariants import Invariants
+from components.clusterer.invariants import Clusters
+from components.common.models import invariants, layer_weights
 from components.common.models.stock_layers import without_autograph
 from components.common.steps.fine_tuning import Preserve
+from tests.components.conftest import must_keep
 
 layers = tf_keras.layers
 GENERATOR = np.random.default_rng(0)
@@ -41,7 +42,7 @@ def convolution() -> tf_keras.Model:
     return model
 
 
-def fit(model: tf_keras.Model, asked: Invariants | None, optimizer: Any, steps: int) -> np.ndarray:
+def fit(model: tf_keras.Model, asked: list[Any] | None, optimizer: Any, steps: int) -> np.ndarray:
     """Trains for some steps of 8 examples and returns the kernel of `kept`."""
     generator = np.random.default_rng(2)
     inputs = generator.normal(size=(8 * steps, *model.input_shape[1:])).astype(np.float32)
@@ -57,25 +58,29 @@ def kernel(model: tf_keras.Model, name: str) -> np.ndarray:
 
 
 ASKED = {
-    "zeros": Invariants(sparsity=0.2),
-    "zeros in blocks": Invariants(m_by_n=(2, 4)),
-    "values": Invariants(clusters=4),
-    "zeros and values": Invariants(sparsity=0.2, clusters=4),
-    "values per channel": Invariants(clusters=4, per_channel=True),
-    "zeros and values per channel": Invariants(sparsity=0.2, clusters=4, per_channel=True),
+    "zeros": must_keep(sparsity=0.2),
+    "zeros in blocks": must_keep(m_by_n=(2, 4)),
+    "values": must_keep(clusters=4),
+    "zeros and values": must_keep(sparsity=0.2, clusters=4),
+    "values per channel": must_keep(clusters=4, per_channel=True),
+    "zeros and values per channel": must_keep(sparsity=0.2, clusters=4, per_channel=True),
 }
 
 
-def expected(plain: np.ndarray, before: np.ndarray, asked: Invariants) -> np.ndarray:
+def values_of(asked: list[Any]) -> list[Clusters]:
+    return [invariant for invariant in asked if isinstance(invariant, Clusters)]
+
+
+def expected(plain: np.ndarray, before: np.ndarray, asked: list[Any]) -> np.ndarray:
     """What one step of plain training gave, group by group, in NumPy."""
     after = plain.copy()
-    if asked.clusters is not None:
-        channels = range(before.shape[-1]) if asked.per_channel else [slice(None)]
+    for values in values_of(asked):
+        channels = range(before.shape[-1]) if values.per_channel else [slice(None)]
         for channel in channels:
             for value in np.unique(before[..., channel]):
                 group = before[..., channel] == value
                 after[..., channel][group] = plain[..., channel][group].mean(dtype=np.float64)
-    if asked.sparsity or asked.m_by_n:
+    if invariants.zero_share(asked):
         after[before == 0] = 0
     return after
 
@@ -98,20 +103,22 @@ def test_equal_weights_are_equal_after_many_steps(name: str) -> None:
     before = kernel(convolution(), "kept")
     after = fit(convolution(), asked, tf_keras.optimizers.Adam(0.05), steps=6)
 
-    if asked.has_zeros():
+    zeros_stay, values = invariants.zero_share(asked) > 0, values_of(asked)
+    if zeros_stay:
         assert np.all(after[before == 0] == 0)
         assert np.all(after[before != 0] != 0)
     for channel in range(3):
         was, now = before[..., channel], after[..., channel]
         pairs = {(a, b) for a, b in zip(was.ravel(), now.ravel(), strict=True)}
-        if asked.clusters is not None:
+        if values:
             assert len(pairs) == len(np.unique(was))
-    if asked.clusters is not None:
-        expected_values = sum(len(np.unique(before[..., c])) for c in range(3)) if asked.per_channel else 4
+    if values:
+        per_channel = values[0].per_channel
+        expected_values = sum(len(np.unique(before[..., c])) for c in range(3)) if per_channel else 4
         # All channels have the same zero.
-        zeros = 2 if asked.per_channel and asked.has_zeros() else 0
+        zeros = 2 if per_channel and zeros_stay else 0
         assert len(np.unique(after)) == expected_values - zeros
-    moved = before != 0 if asked.has_zeros() else np.full(before.shape, True)
+    moved = before != 0 if zeros_stay else np.full(before.shape, True)
     assert np.all(after[moved] != before[moved])
 
 
@@ -119,7 +126,7 @@ def test_layers_that_nothing_is_asked_of_are_free() -> None:
     model = dense()
     model.get_layer("free").set_weights([np.array([[0.0], [0.5], [0.5], [0.0]]), np.zeros(1)])
     before = kernel(model, "free")
-    fit(model, Invariants(sparsity=0.2, clusters=4), tf_keras.optimizers.Adam(0.1), steps=4)
+    fit(model, must_keep(sparsity=0.2, clusters=4), tf_keras.optimizers.Adam(0.1), steps=4)
 
     after = kernel(model, "free")
     assert np.any(before == 0) and np.all(after != 0)
@@ -128,7 +135,7 @@ def test_layers_that_nothing_is_asked_of_are_free() -> None:
 
 def test_what_is_kept_is_what_there_was_when_training_began() -> None:
     """A second training keeps the zeros that there are then."""
-    preserve = Preserve({"kept": Invariants(sparsity=0.2)})
+    preserve = Preserve({"kept": must_keep(sparsity=0.2)})
     model = dense()
     model.compile(tf_keras.optimizers.Adam(0.05), "mse", run_eagerly=True)
     inputs, labels = GENERATOR.normal(size=(8, 6)), np.ones(8)
@@ -149,7 +156,7 @@ def test_it_goes_on_inside_a_compiled_graph() -> None:
     before = kernel(model, "kept")
     model.compile(tf_keras.optimizers.Adam(0.05), "mse")
     model.train_step = without_autograph(model.train_step, model)
-    asked = Invariants(sparsity=0.2, clusters=4)
+    asked = must_keep(sparsity=0.2, clusters=4)
     data = tf.data.Dataset.from_tensors((GENERATOR.normal(size=(8, 6)), np.ones(8))).repeat(5)
     model.fit(data, verbose=0, callbacks=[Preserve({"kept": asked})])
 

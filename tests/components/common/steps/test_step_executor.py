@@ -15,11 +15,13 @@ from tfx.types import standard_artifacts
 
 from components.common.data.examples import Examples
 from components.common.models import model_files, stock_layers
-from components.common.models.invariants import Invariants
 from components.common.models.model_definition import ModelDefinition
 from components.common.models.model_files import StepRecord
 from components.common.steps.step_executor import StepExecutor, StepJob, set_properties
-from tests.components.conftest import MakeModule, make_job, run_step
+from components.pruner.params import PruneOptions
+from components.quantization_aware_trainer.params import QatOptions
+from components.trainer.params import TrainOptions
+from tests.components.conftest import MakeModule, make_job, must_keep, run_step
 from tests.conftest import LABEL_OPTIONS, MNIST_HPARAMS, MNIST_MODULE, Trained, to_example, write_examples
 
 
@@ -33,8 +35,10 @@ def test_do_hands_over_everything_and_keeps_the_facts(examples_artifact: Path, t
     seen: list[StepJob] = []
     draws: list[float] = []
 
-    class Recorder(StepExecutor):
-        def run(self, job: StepJob) -> dict:
+    class Recorder(StepExecutor[PruneOptions]):
+        OPTIONS = PruneOptions
+
+        def run(self, job: StepJob[PruneOptions]) -> dict:
             seen.append(job)
             draws.append(float(np.random.random()))
             return {"technique": "x", "bytes": 12, "least_layer_sparsity": 0.5}
@@ -46,7 +50,8 @@ def test_do_hands_over_everything_and_keeps_the_facts(examples_artifact: Path, t
         "schema": [artifact(standard_artifacts.Schema, examples_artifact / "schema")],
     }
     properties = {
-        "params": '{"sparsity": 0.8}', "model_module": MNIST_MODULE, "label": "label", "seed": 3,
+        "params": PruneOptions(sparsity=0.8, steps=7).canonical_json(),
+        "model_module": MNIST_MODULE, "label": "label", "seed": 3,
         "label_options": LABEL_OPTIONS,
         "hparams": json.dumps(MNIST_HPARAMS), "model_source": "{}", "code_version": "1",
     }  # fmt: skip
@@ -56,7 +61,7 @@ def test_do_hands_over_everything_and_keeps_the_facts(examples_artifact: Path, t
     assert seen[0] == StepJob(
         base_model=str(tmp_path / "base"),
         output=str(tmp_path / "out"),
-        options={"sparsity": 0.8},
+        options=PruneOptions(sparsity=0.8, steps=7),
         examples=Examples(
             str(examples_artifact / "examples"), str(examples_artifact / "schema"), None, "label"
         ),
@@ -73,41 +78,40 @@ def test_do_hands_over_everything_and_keeps_the_facts(examples_artifact: Path, t
 
 
 def test_a_record_grows_by_a_step_and_survives_writing(tmp_path: Path) -> None:
-    first = StepRecord().after("prune", {"sparsity": 0.8, "include": ["*"]})
-    first.ask("dense", sparsity=0.8)
-    first.ask("conv", m_by_n=(2, 4))
-    second = first.after("qat", {"epochs": 1})
-    second.ask("conv", clusters=16, per_channel=True)
-    second.ask("new", clusters=3)
-    second.float_layers.append("head*")
+    pruning = PruneOptions(sparsity=0.8, include=["*"])
+    first = StepRecord().after(pruning)
+    first.ask("dense", *must_keep(sparsity=0.7))
+    first.ask("dense", *must_keep(sparsity=0.8))
+    first.ask("conv", *must_keep(m_by_n=(2, 4)))
+    second = first.after(QatOptions(epochs=1), quantization_aware=True, float_layers=["head*"])
+    second.ask("conv", *must_keep(clusters=16, per_channel=True))
+    second.ask("new", *must_keep(clusters=3))
     second.write(str(tmp_path))
 
     # What comes later leaves an earlier record as it is.
-    assert first.layers == {"dense": Invariants(sparsity=0.8), "conv": Invariants(m_by_n=(2, 4))}
+    assert first.layers == {"dense": must_keep(sparsity=0.8), "conv": must_keep(m_by_n=(2, 4))}
     assert first.techniques() == ["prune"]
     assert first.float_layers == []
     read = StepRecord.read(str(tmp_path))
     assert read == second
     assert read.layers == {
-        "dense": Invariants(sparsity=0.8),
-        "conv": Invariants(m_by_n=(2, 4), clusters=16, per_channel=True),
-        "new": Invariants(clusters=3),
+        "dense": must_keep(sparsity=0.8),
+        "conv": must_keep(m_by_n=(2, 4), clusters=16, per_channel=True),
+        "new": must_keep(clusters=3),
     }
-    assert isinstance(read.layers["conv"].m_by_n, tuple)
-    assert read.float_layers == ["head*"]
+    assert read.float_layers == ["head*"] and read.quantization_aware
+    assert read.wrappers == ["prune_low_magnitude_", "quant_"]
     assert second.techniques() == ["prune", "qat"]
-    assert second.steps[0] == {"technique": "prune", "sparsity": 0.8, "include": ["*"]}
+    assert second.steps[0] == {"technique": "prune", **pruning.model_dump(mode="json")}
 
 
 def test_a_model_without_record_has_had_no_step(tmp_path: Path) -> None:
-    assert StepRecord.read(str(tmp_path)) == StepRecord([], {}, [])
+    assert StepRecord.read(str(tmp_path)) == StepRecord()
 
 
 def test_a_step_starts_from_a_new_model_each_time(
     trained: Trained, mnist_examples: Any, tmp_path: Path
 ) -> None:
-    from components.pruner.params import PruneOptions
-
     job = make_job(trained.uri, tmp_path, PruneOptions(sparsity=0.5), mnist_examples)
     one, other = job.reference_model(), job.reference_model()
 
@@ -152,7 +156,7 @@ def test_a_process_that_never_built_the_model_knows_its_custom_layers(
     examples = Examples(str(folder / "examples"), str(folder / "schema"), None, "label")
     base = tmp_path / "base"
     train_baseline(
-        examples, str(base), str(base), ModelDefinition(module), {"epochs": 1, "batch_size": 4}, 1
+        examples, str(base), str(base), ModelDefinition(module), TrainOptions(epochs=1, batch_size=4), 1
     )
     # As in a new process, where only the artifact is left.
     del sys.modules[module]
@@ -190,7 +194,6 @@ def test_what_the_module_defines_need_not_be_registered(
     """TFMOT copies layers by their configs, in which a regularizer stands by name."""
     from components.common.models import user_module
     from components.pruner.executor import Executor
-    from components.pruner.params import PruneOptions
 
     module = make_module(CUSTOM_REGULARIZER)
     base, output = tmp_path / "base", artifact(standard_artifacts.Model, tmp_path / "out")

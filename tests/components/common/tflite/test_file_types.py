@@ -11,8 +11,10 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
+from components.common.base.asked_types import AskedTypes
 from components.common.tflite import file_types, tflite_file
 from components.common.tflite.tflite_file import TFLiteFile
+from components.tflite_converter.params import ConvertOptions
 from tests.components.conftest import KERNEL_SHAPES, Step
 from tests.conftest import Trained
 
@@ -62,8 +64,8 @@ def write(tmp_path: Path) -> MakeFile:
 
 def reasons(file: TFLiteFile, *float_layers: str, **options: Any) -> dict[str, str]:
     """Figure → why it is not as it was asked for."""
-    options = {"io": "float32", **options}
-    return {one.figure: one.reason for one in file_types.check(file, options, float_layers) if not one.met}
+    asked = ConvertOptions(**options).types()
+    return {one.figure: one.reason for one in file_types.check(file, asked, float_layers) if not one.met}
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,7 @@ def reasons(file: TFLiteFile, *float_layers: str, **options: Any) -> dict[str, s
 )
 def test_a_file_as_it_was_asked_for_holds(mnist: MakeFile, quantization: str, io: str) -> None:
     file = mnist(quantization, io)
-    checks = file_types.check(file, {"quantization": quantization, "io": io}, [])
+    checks = file_types.check(file, AskedTypes(quantization=quantization, io=io), [])
 
     assert [one for one in checks if not one.met or one.reason] == []
     figures = {f"weights[{layer}]" for layer in KERNEL_SHAPES}

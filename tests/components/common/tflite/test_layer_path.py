@@ -11,6 +11,7 @@ import tf_keras
 from components.common.models import model_files
 from components.common.tflite import layer_path, tflite_file
 from components.tflite_converter.executor import convert
+from components.tflite_converter.params import ConvertOptions
 
 layers = tf_keras.layers
 Stack = Callable[[], list[tf_keras.layers.Layer]]
@@ -95,7 +96,7 @@ def read(
     model: tf_keras.Model, folder: Path, quantization: str, aware: bool = False
 ) -> tflite_file.TFLiteFile:
     model_files.save_serving(model, str(folder), list(model.input_names))
-    return tflite_file.parse(convert(str(folder), {"quantization": quantization}, aware, None))
+    return tflite_file.parse(convert(str(folder), ConvertOptions(quantization=quantization), aware, None))
 
 
 @pytest.mark.parametrize("quantization", ["float32", "dynamic"])

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from components.common.base.step_options import Training
 from components.common.data.arrays import Arrays
 from components.common.training import fitting
 
@@ -93,8 +94,8 @@ def train(log_dir: str, output: str, options: dict[str, Any] | None = None) -> d
     from components.common.training import strategies
 
     model = regression()
-    options = {"epochs": EPOCHS, "batch_size": BATCH, **(options or {})}
-    history = fitting.fit(model, arrays(), arrays(EVALUATED, 1), options, SEED, log_dir)
+    asked = Training(**{"epochs": EPOCHS, "batch_size": BATCH, **(options or {})})
+    history = fitting.fit(model, arrays(), arrays(EVALUATED, 1), asked, SEED, log_dir)
     model_files.save(model, output, ["x"], model_files.StepRecord())
     return {
         "weights": model.get_layer("classes").get_weights(),
@@ -165,13 +166,14 @@ def every_step(folder: str, output: str, left_out: tuple[str, ...] = ()) -> dict
     from components.pruner.params import PruneOptions
     from components.quantization_aware_trainer.executor import train_quantization_aware
     from components.quantization_aware_trainer.params import QatOptions
+    from components.trainer.params import TrainOptions
     from components.trainer.run_fn import train_baseline
     from tests.components.conftest import make_job, run_step
 
     examples = Examples(f"{folder}/examples", f"{folder}/schema", None, "label")
     length = {"steps": 6, "batch_size": WHOLE, "learning_rate": 0.05}
     train_baseline(
-        examples, f"{output}/train", f"{output}/logs", ModelDefinition(MODULE), dict(length), SEED
+        examples, f"{output}/train", f"{output}/logs", ModelDefinition(MODULE), TrainOptions(**length), SEED
     )
     hints = {"hidden": "hidden"}
     steps = [

@@ -26,10 +26,12 @@ from tests.conftest import LABEL_OPTIONS, MNIST_HPARAMS, MNIST_MODULE
     ],
 )
 def test_a_step_is_seeded_with_its_own_or_the_runs(options: Any, seed: int, tmp_path: Path) -> None:
-    seen: list[tuple[StepJob, float, bytes]] = []
+    seen: list[tuple[StepJob[Any], float, bytes]] = []
 
-    class Recorder(StepExecutor):
-        def run(self, job: StepJob) -> dict:
+    class Recorder(StepExecutor[Any]):
+        OPTIONS = type(options)
+
+        def run(self, job: StepJob[Any]) -> dict[str, Any]:
             seen.append((job, float(np.random.random()), tf.random.normal((4,)).numpy().tobytes()))
             return {}
 

@@ -14,7 +14,7 @@ import tf_keras
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from components.common.base import progress
-from components.common.base.step_options import LearningRateSchedule
+from components.common.base.step_options import LearningRateSchedule, Training
 from components.common.data.arrays import Arrays
 from components.common.models import compilation
 from components.common.models.user_module import build
@@ -131,7 +131,7 @@ def fit(
     """Trains on a line by 64 points in batches of 8, where `more` does not say otherwise."""
     given = {"callbacks", "first_epoch_to_stop"} & set(more)
     arguments = {name: more.pop(name) for name in given}
-    options = {"batch_size": 8, **({} if "steps" in more else {"epochs": 3}), **more}
+    options = Training(**{"batch_size": 8, **({} if "steps" in more else {"epochs": 3}), **more})
     train, evaluation = splits or (line(), line(16))
     return fitting.fit(
         model, train, evaluation, options=options, seed=seed, log_dir=str(folder), **arguments
@@ -237,13 +237,13 @@ def test_exactly_so_many_steps_are_taken(
         ({"batch_size": 8, "epochs": 3}, 64, 8, 24),
         ({"batch_size": 8, "epochs": 3}, 65, 9, 27),
         ({"batch_size": 100, "epochs": 2}, 65, 1, 2),
-        ({"batch_size": 8, "epochs": 1, "steps": 50}, 65, 9, 50),
+        ({"batch_size": 8, "steps": 50}, 65, 9, 50),
         ({"batch_size": 8, "epochs": 4, "steps": None}, 65, 9, 36),
     ],
 )
 def test_steps_are_known_before_training(options: dict, examples: int, each: int, total: int) -> None:
-    assert fitting.steps_per_epoch(options, examples) == each
-    assert fitting.total_steps(options, examples) == total
+    assert fitting.steps_per_epoch(Training(**options), examples) == each
+    assert fitting.total_steps(Training(**options), examples) == total
 
 
 def expected_rate(kind: str, warmup: int, end: float, base: float, steps: int) -> np.ndarray:
@@ -317,7 +317,7 @@ def test_a_schedule_of_the_users_own_stays_and_is_not_replaced(tmp_path: Path) -
     with pytest.raises(error.TrainingError) as raised:
         fit(tmp_path, model, learning_rate_schedule={"kind": "linear"})
     assert str(raised.value) == (
-        "build_model compiles with a learning rate schedule of its own; write learning_rate, for "
+        "build_model compiles with its own learning rate schedule; write learning_rate for "
         "learning_rate_schedule to go by, or leave learning_rate_schedule out"
     )
     assert int(model.optimizer.iterations) == 0
@@ -474,4 +474,4 @@ def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
     ("options", "seed"), [({"seed": 7}, 7), ({"seed": 0}, 0), ({"seed": None}, 3), ({}, 3)]
 )
 def test_a_steps_own_seed_goes_before_the_runs(options: dict, seed: int) -> None:
-    assert seeding.seed_of(options, 3) == seeding.seed_of(options, "3") == seed
+    assert seeding.seed_of(Training(**options), 3) == seeding.seed_of(Training(**options), "3") == seed

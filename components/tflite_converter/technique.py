@@ -1,0 +1,33 @@
+"""What others may ask of the `convert` step."""
+
+from components.common.steps.technique import Advice, Chain, Technique
+from components.tflite_converter.params import ConvertOptions
+
+
+def _smaller(chain: Chain) -> str:
+    if chain.quantization not in ("float32", "float16"):
+        return ""
+    return f"convert with quantization int8 in place of {chain.quantization}"
+
+
+def _faster(chain: Chain) -> str:
+    if chain.own and chain.own.get("sparse"):
+        return "leave out sparse: true, as the runtime unpacks such weights"
+    if chain.quantization not in ("float32", "float16", "int16x8"):
+        return ""
+    return f"convert with quantization int8 or dynamic in place of {chain.quantization}"
+
+
+CONVERT = Technique(
+    options=ConvertOptions,
+    component="components.tflite_converter.component.TFLiteConverter",
+    explanation="components.tflite_converter.explanation.explain",
+    stage=4,
+    closes="it writes the TFLite file that is deployed, which no step can train further",
+    converts=True,
+    advice=(
+        Advice("size", 0, _smaller),
+        Advice("gzip_size", 0, _smaller),
+        Advice("latency", 0, _faster),
+    ),
+)
