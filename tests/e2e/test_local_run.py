@@ -253,7 +253,6 @@ def test_rerun_runs_nothing_and_pushes_nothing(
     assert project.would_run() == set()
     again = project.run()
     assert {entry["state"] for entry in again["nodes"].values()} == {"cached"}
-    assert sum(entry["seconds"] for entry in again["nodes"].values()) < 5
     assert again["pushed"] == first["pushed"]
     assert not again["pushed_now"]
     assert again["winner"] == first["winner"]

@@ -152,9 +152,9 @@ def test_the_baselines_learning_rate_is_the_one_compiled_or_the_one_written(
 def test_what_is_written_is_the_best_epoch(
     mnist_examples: Any, mnist_arrays: dict[str, Digits], make_module: MakeModule, tmp_path: Path
 ) -> None:
-    # So high a learning rate that the loss goes up and down.
+    # The learning rate is so high that accuracy goes up and down: it stops long before the last epoch.
     options = TrainOptions(
-        epochs=6,
+        epochs=50,
         batch_size=50,
         learning_rate=1e-3,
         early_stopping=EarlyStopping(monitor="val_accuracy", patience=2),
@@ -172,7 +172,7 @@ def test_what_is_written_is_the_best_epoch(
     accuracy = np.mean(np.argmax(digits.images @ kernel + bias, axis=1) == digits.labels)
 
     assert history.kept == int(np.argmax(history["val_accuracy"]))
-    assert history.kept < len(history["val_accuracy"]) - 1
+    assert history.kept == len(history["val_accuracy"]) - 3 < 47  # two epochs without a better one
     assert accuracy == pytest.approx(max(history["val_accuracy"]), abs=0.0026)
 
 
