@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -129,13 +130,14 @@ class Project:
     @contextmanager
     def restored(self) -> Iterator[Project]:
         """Puts every file back as it was, with its time, when the block ends."""
-        kept = self.root.with_name(f"{self.root.name}-kept")
+        kept = Path(tempfile.mkdtemp(prefix="kept-", dir=self.root.parent)) / self.root.name
         shutil.copytree(self.root, kept, symlinks=True)
         try:
             yield self
         finally:
             shutil.rmtree(self.root)
             kept.rename(self.root)
+            kept.parent.rmdir()
 
 
 def empty_project(root: Path, program: bool = False, columns: int | None = None) -> Project:
