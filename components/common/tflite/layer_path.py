@@ -11,6 +11,7 @@ A layer goes by its path below the model: `conv`, `inner/conv` for a layer of an
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -70,7 +71,15 @@ def _operation(parts: list[str]) -> Operation:
     scopes = parts[:-own]
     # The first is the model, unless an operation has only one: then a layer may have been converted alone.
     layers = scopes[1:] or scopes
-    return Operation(tuple(plain_name(scope) for scope in layers), "/".join(parts[-own:]))
+    return Operation(tuple(_plain_names(layers)), "/".join(parts[-own:]))
+
+
+def _plain_names(scopes: Sequence[str]) -> Iterator[str]:
+    """Names without wrappers: `quant_conv` and `quant_conv/conv` are both the layer `conv`."""
+    for scope, inner in itertools.zip_longest(scopes, scopes[1:]):
+        name = plain_name(scope)
+        if name == scope or name != inner:
+            yield name
 
 
 def layers_of(written: Iterable[Written]) -> frozenset[str]:

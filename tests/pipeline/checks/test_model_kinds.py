@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from pipeline.config.problem import Problem
-from pipeline.run.verdict_table import verdict_table
 from tests.project import Project
 
 SECTIONS = {
@@ -259,43 +258,6 @@ def test_distillation_of_several_outputs(project: Project) -> None:
         "candidates.int8=[{distill: {student: build_model}}, {convert: {quantization: int8}}]"
     )
     assert "outputs; `distill` takes one" in only(problems)[1]
-
-
-def measured(entries: list[dict], blessed: bool = True) -> dict:
-    several = {"accuracies": entries} if len(entries) > 1 else {}
-    return {"blessed": blessed, "reasons": [], "measured": {"accuracy": entries[0], **several}}
-
-
-def test_the_table_heads_an_error_as_an_error() -> None:
-    entry = {
-        "metric": "MeanSquaredError", "higher_is_better": False, "candidate": 0.5, "baseline": 0.4, "examples": 9,
-    }  # fmt: skip
-    table = verdict_table({"winner": None, "candidates": {"int8": measured([entry])}})
-    assert [str(column.header) for column in table.columns][:3] == ["candidate", "error", "rise"]
-    assert "error is MeanSquaredError on 9 examples" in str(table.title)
-    assert [list(column.cells)[1] for column in table.columns][1:3] == ["0.5000", "+0.1000"]
-
-
-def test_the_table_has_columns_for_each_output() -> None:
-    side = {
-        "figure": "AUC of side", "output": "side", "metric": "AUC", "higher_is_better": True,
-        "candidate": 0.9, "baseline": 0.95, "examples": 9,
-    }  # fmt: skip
-    gap = {**side, "figure": "MeanAbsoluteError of gap", "output": "gap", "metric": "MeanAbsoluteError"}
-    gap |= {"higher_is_better": False}
-    failed = {"blessed": False, "reasons": ["does not load"], "measured": {}}
-    table = verdict_table(
-        {"winner": "int8", "candidates": {"int8": measured([side, gap]), "broken": failed}}
-    )
-    heads = [str(column.header) for column in table.columns]
-    assert heads[:5] == ["candidate", "side", "drop", "gap", "rise"]
-    assert [list(column.cells)[1] for column in table.columns][1:5] == [
-        "0.9000",
-        "+0.0500",
-        "0.9000",
-        "-0.0500",
-    ]
-    assert [list(column.cells)[2] for column in table.columns][1:5] == ["–"] * 4
 
 
 def test_a_table_lacks_a_value_of_one_of_several_labels(tmp_path: Path) -> None:

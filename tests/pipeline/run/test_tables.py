@@ -61,6 +61,21 @@ def test_a_candidate_that_could_not_be_measured_has_dashes_and_a_reason() -> Non
     assert len(rendered(verdict_table({"broken": broken}, None))) >= 5
 
 
+def test_each_output_has_columns() -> None:
+    side = Accuracy("AUC", True, 0.9, 0.95, 9, figure="AUC of side", output="side")
+    gap = Accuracy(
+        "MeanAbsoluteError", False, 0.9, 0.95, 9, figure="MeanAbsoluteError of gap", output="gap"
+    )
+    broken = Verdict(False, ("does not load",), ())
+    shown = columns([Verdict(True, (), (), Measured(accuracies=(side, gap))), broken])
+    assert [(column.head, *column.cells) for column in shown[:4]] == [
+        ("side", "0.9000", "–"),
+        ("drop", "+0.0500", "–"),
+        ("gap", "0.9000", "–"),
+        ("rise", "-0.0500", "–"),
+    ]
+
+
 def test_a_drop_of_an_error_is_its_rise() -> None:
     lines = rendered(
         verdict_table({"one": judged(True, accuracy=Accuracy("MAE", False, 0.97, 0.95))}, None)

@@ -168,6 +168,8 @@ def test_wrappers_of_quantization_aware_training_leave_no_trace(tmp_path: Path) 
         ("net/einsum/einsum/Einsum1", "", {"einsum"}, "einsum"),
         ("net/inner/Tensordot/BiasAdd", "", {"inner"}, "inner"),
         ("conv/Conv2D", "", {"conv"}, "conv"),
+        ("net/quant_conv/conv/BiasAdd;net/quant_conv/conv/Conv2D", "", {"conv"}, "conv"),
+        ("net/conv/conv/Conv2D", "", {"conv", "conv/conv"}, "conv/conv"),
         ("MatMul", "", set(), "MatMul"),
         ("", "", set(), ""),
     ],
