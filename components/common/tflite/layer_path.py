@@ -6,7 +6,7 @@ operation, as in `cnn/relu/Relu;cnn/norm/FusedBatchNormV3;cnn/conv/Conv2D`. An o
 path, as in `cnn/dense/Tensordot/MatMul`.
 
 A layer goes by its path below the model: `conv`, `inner/conv` for a layer of an inner model or wrapper, and
-`stage1/conv` for a layer of that name.
+`stage1/conv` for a layer of that name. What holds a layer of its own name counts as that layer.
 """
 
 from __future__ import annotations
@@ -75,10 +75,10 @@ def _operation(parts: list[str]) -> Operation:
 
 
 def _plain_names(scopes: Sequence[str]) -> Iterator[str]:
-    """Names without wrappers: `quant_conv` and `quant_conv/conv` are both the layer `conv`."""
+    """Names without wrappers: `quant_conv`, `quant_conv/conv` and `conv/conv`, of InFloat, are the layer `conv`."""
     for scope, inner in itertools.zip_longest(scopes, scopes[1:]):
         name = plain_name(scope)
-        if name == scope or name != inner:
+        if name != inner:
             yield name
 
 

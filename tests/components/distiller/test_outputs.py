@@ -189,7 +189,7 @@ def test_a_layer_that_does_not_tell_is_taken_for_what_the_other_model_ends_in() 
             own_loss,
             ("linear", "linear"),
             "auto",
-            "teacher is compiled with a loss of its own.*; say which with",
+            "teacher is compiled with a custom loss.*; say which with",
         ),
         (
             own_loss,

@@ -225,5 +225,5 @@ def test_a_model_that_gives_no_numbers_on_the_data_is_refused(
     model.save(tmp_path / "nan.keras")
     given = definition(path=str(tmp_path / "nan.keras"), inputs={"input_1": "measures"})
 
-    with pytest.raises(UserModuleError, match="gives outputs 'probabilities' that are no numbers"):
+    with pytest.raises(UserModuleError, match="gives outputs 'probabilities' that are not numbers"):
         import_model(given, examples, str(tmp_path / "out"))

@@ -125,7 +125,7 @@ def test_one_step_goes_by_the_weighted_loss_and_evaluation_does_not(tmp_path: Pa
     kernel = model.get_weights()[0].astype(np.float64)
     train = Arrays({"x": x}, LABELS, ClassWeights(WEIGHTS, {}))
     evaluation = Arrays({"x": x}, LABELS)
-    history = fitting.fit(model, train, evaluation, {"batch_size": 8, "epochs": 1}, 1, str(tmp_path))
+    history = fitting.fit(model, train, evaluation, TrainOptions(batch_size=8, epochs=1), 1, str(tmp_path))
 
     def probabilities(weights: np.ndarray) -> np.ndarray:
         powers = np.exp(x @ weights)
