@@ -6,6 +6,13 @@ from pipeline.environment import prepare
 
 prepare()
 
+import signal  # noqa: E402
+
+for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    # A shell starts tests in the background with these ignored; what the tests start would ignore them, too.
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _handler)
+
 import gzip  # noqa: E402  (nothing may import TensorFlow before prepare)
 import struct  # noqa: E402
 from collections.abc import Iterator  # noqa: E402

@@ -205,7 +205,9 @@ pipeline.cli.validate.load_checked = check
 main(["validate", "x.yaml"])
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(scratch)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120
+    )
     assert (done.returncode, done.stderr.splitlines()[-1]) == (130, "Interrupted.")
     assert "Traceback" not in done.stderr and list(scratch.iterdir()) == []
 

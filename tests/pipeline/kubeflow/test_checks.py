@@ -94,7 +94,7 @@ def test_what_is_on_this_machine_alone_is_refused() -> None:
 
 
 def test_an_imported_model_has_to_be_where_tasks_find_it(tmp_path: Path) -> None:
-    (tmp_path / "saved_model.pb").write_bytes(b"graph")
+    (tmp_path / "saved_model.pb").write_bytes(b"\x08\x01\x12\x00")  # version 1, one empty graph
     imported = f"model={{module: configs.mnist.model, import: {tmp_path}}}"
 
     assert "kubeflow.model_path: is missing: the imported model, " in problem(imported)

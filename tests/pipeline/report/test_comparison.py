@@ -46,7 +46,7 @@ def test_candidates_are_compared_by_name(
     compared = difference.diff(pushed_run[0].reader, pushed.run, made.reader, other.run)
     differences = [[cell.text for cell in row] for row in made_of_table(compared).rows]
     assert differences == [["config: gate.size.max_ratio", "0.3", "0.2"]]
-    unknown = "Not compared: both runs had uncommitted changes, which the commit does not tell."
+    unknown = "Not compared: both runs had uncommitted changes, which the commit does not show."
     assert unknown in not_known(compared)
 
 
