@@ -125,7 +125,8 @@ class Project:
     def copy(self, target: Path) -> Project:
         """The project with all its results under another path; its store then names the old paths."""
         shutil.copytree(self.root, target)
-        return replace(self, root=target, environment={**self.environment, "PYTHONPATH": str(target)})
+        program = target if (target / "pipeline").is_dir() else REPOSITORY
+        return replace(self, root=target, environment={**self.environment, "PYTHONPATH": str(program)})
 
     @contextmanager
     def restored(self) -> Iterator[Project]:

