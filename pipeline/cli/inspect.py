@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
+from pipeline.base import streams
 from pipeline.base.console import make_console
 from pipeline.cli import options
 from pipeline.config.problem import about
 from pipeline.inspection import inspection, table
 
 
-@click.command(epilog="Exit codes: 0 shown, 2 there is no model that can be read.")
+@click.command(epilog="Exit codes: 0 shown, 2 no model that can be read.")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--tensors", is_flag=True, help="List every tensor of a TFLite file with its quantization.")
 @click.option(
@@ -29,7 +30,7 @@ def inspect(path: Path, tensors: bool, load: bool, as_json: bool) -> None:
     Shows signatures, operators and, for the weights of each layer, their share of the file, how many are zero,
     and how many distinct values they have. PATH is a TFLite file, a Keras file (.h5, .keras), or the folder of
     a SavedModel, a pushed model or a Model artifact. A TFLite file is also tried on LiteRT. No code
-    in a file runs. What only a loaded model has, such as the shapes of some outputs, is shown with --load.
+    in a file runs. --load also shows what only a loaded model has, such as the shapes of some outputs.
 
     \b
     Examples:
@@ -38,7 +39,7 @@ def inspect(path: Path, tensors: bool, load: bool, as_json: bool) -> None:
       paredown inspect model.h5 --json | jq '.models[].layers[] | {name, sparsity, unique}'
     """
     if load:
-        click.echo(f"Warning: --load runs the code that {path} holds.", err=True)
+        streams.say(f"Warning: --load runs the code in {path}.")
     with about(path):
         found = inspection.inspect(path, load)
     if as_json:

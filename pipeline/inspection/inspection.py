@@ -61,12 +61,12 @@ def _inspect(form: str, file: Path) -> Inspection:
 
 def _load(form: str, file: Path) -> Inspection:
     from components.common.models import model_format
-    from pipeline.inspection import keras, saved_model  # the first imports TensorFlow
+    from pipeline.inspection import loaded, saved_model  # the first imports TensorFlow
 
     if form == SAVED_MODEL:
         try:
             saved_model.refuse_operators(model_format.recognise(file))
         except model_format.ModelFormatError as error:
             raise InspectionError(str(error)) from error
-        return keras.inspect_saved_model(file)
-    return keras.inspect_keras(file)
+        return loaded.inspect_saved_model(file)
+    return loaded.inspect_keras(file)

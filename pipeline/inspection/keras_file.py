@@ -1,4 +1,4 @@
-"""A Keras file by its JSON and HDF5 alone: nothing of it is loaded, and TensorFlow is not imported."""
+"""A Keras file, read from its JSON and HDF5 without loading it or importing TensorFlow."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ from pipeline.inspection.contents import (
     sorted_counts,
 )
 
-_MODELS = ("Functional", "Model", "Sequential")
 _Json = dict[str, object]
 _Shape = tuple[int | None, ...] | None
 # Layers whose output has their input's shape.
@@ -99,12 +98,10 @@ def _inspect(path: Path, found: model_format.ModelFormat) -> Inspection:
             read = {leaf: _read_group(file, leaf) for leaf in leaves}
     graph = _Graph(_config(model))
     outputs = graph.outputs()
-    total, compressed = sizes(path)
     return Inspection(
-        path=str(path),
-        format=KERAS,
-        bytes=total,
-        gzip_bytes=compressed,
+        str(path),
+        KERAS,
+        *sizes(path),
         parameters=weights.count(weight for own in read.values() for weight in own),
         signatures={"call": Signature(graph.inputs(), outputs)},
         operators=sorted_counts(leaf.kind for leaf in leaves),
@@ -153,7 +150,7 @@ def _leaves(
         place = f"{group}/{snake}_{number}" if number else f"{group}/{snake}"
         if isinstance(inner.get("layers"), list):
             if len(stored) > 50:
-                raise ModelFormatError("has models in one another, more than 50 deep; save it again")
+                raise ModelFormatError("has models nested more than 50 deep; save it again")
             yield from _leaves(inner, f"{prefix}{plain_name(name)}/", (*stored, name), f"{place}/layers")
         elif kind != "InputLayer":
             own, own_kind = _inside(name, kind, inner)
@@ -253,10 +250,9 @@ class _Graph:
         if kind == "Dense" and before and isinstance(units, int):
             return (*before[:-1], units)
         if kind == "Flatten":
-            sizes_ = (
-                None if before is None or None in before[1:] else [n for n in before[1:] if n is not None]
-            )
-            return (before[0] if before else None, None if sizes_ is None else math.prod(sizes_))
+            known = [size for size in before[1:] if size is not None] if before else []
+            whole = before is not None and len(known) == len(before) - 1
+            return (before[0] if before else None, math.prod(known) if whole else None)
         if re.fullmatch(r"Global(Average|Max)Pooling\dD", kind) and not config.get("keepdims"):
             return (before[0], before[-1]) if before else (None, None)
         return before if _SAME_SHAPE.fullmatch(kind) or kind == "QuantizeLayer" else None
@@ -288,7 +284,7 @@ def _batch_shape(config: _Json) -> _Shape:
 
 
 def _dtype(config: _Json) -> str:
-    """Of what a layer computes in; a policy's name may say another type than its variables have."""
+    """The type that a layer computes in; a mixed policy gives its variables another one."""
     dtype = config.get("dtype")
     if isinstance(dtype, dict):
         inner = dtype.get("config")

@@ -1,13 +1,11 @@
-"""A SavedModel by its files alone: nothing of it is loaded, and TensorFlow is not imported."""
+"""A SavedModel, read from its files without loading it or importing TensorFlow."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
-from components.common.base.layer_names import plain_name
 from components.common.models import checkpoint_file, model_format, saved_model_file
 from pipeline.inspection import weights
 from pipeline.inspection.contents import (
@@ -37,26 +35,19 @@ def inspect_saved_model(path: Path) -> Inspection:
     except model_format.ModelFormatError as error:
         raise InspectionError(str(error)) from error
     unread = [variable.name for variable in stored if variable.values is None]
-    by_layer: dict[str, list[weights.Weight]] = defaultdict(list)
-    for weight in weights.own(
-        weights.Weight(v.name, np.asarray(v.values)) for v in stored if v.values is not None
-    ):
-        by_layer[weight.name.rpartition("/")[0]].append(weight)
-    total, compressed = sizes(path)
+    read = (weights.Weight(v.name, np.asarray(v.values)) for v in stored if v.values is not None)
+    layers = weights.by_scope(read)
     return Inspection(
-        path=str(path),
-        format=SAVED_MODEL,
-        bytes=total,
-        gzip_bytes=compressed,
-        parameters=weights.count(weight for own in by_layer.values() for weight in own),
+        str(path),
+        SAVED_MODEL,
+        *sizes(path),
+        parameters=sum(layer.parameters for layer in layers),
         signatures={
             name: Signature(_ports(signature.inputs), _ports(signature.outputs))
             for name, signature in graph.signatures.items()
         },
         operators=sorted_counts(operator for operator in graph.operators if operator not in PLUMBING),
-        layers=[
-            weights.layer(plain_name(name), "", own, with_channels=False) for name, own in by_layer.items()
-        ],
+        layers=layers,
         code=list(found.executes),
         needs_load=[f"values of {name}" for name in unread],
     )

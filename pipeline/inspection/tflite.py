@@ -33,15 +33,13 @@ def inspect_tflite(path: Path) -> Inspection:
         file = tflite_file.read(path)
     except TFLiteFileError as error:
         raise InspectionError(error.reason) from error
-    total, compressed = sizes(path)
     found = {
         name: (signature.inputs, signature.outputs) for name, signature in file.signatures.items()
     } or {"main": (file.inputs, file.outputs)}
     return Inspection(
-        path=str(path),
-        format=TFLITE,
-        bytes=total,
-        gzip_bytes=compressed,
+        str(path),
+        TFLITE,
+        *sizes(path),
         parameters=_parameters(file),
         signatures={
             name: Signature(*({key: _port(tensor) for key, tensor in side.items()} for side in sides))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from components.common.base.layer_names import plain_name
 from components.common.models import layer_weights
 from components.common.tflite.kernel import Kernel
 from pipeline.inspection.contents import Layer
@@ -42,6 +44,14 @@ def own(weights: Iterable[Weight]) -> list[Weight]:
         if not (any(WRAPPER_SCOPE.match(scope) for scope in scopes) and _WRAPPER_VARIABLE.fullmatch(name)):
             kept.append(weight)
     return kept
+
+
+def by_scope(weights: Iterable[Weight]) -> list[Layer]:
+    """The layers of a model of which only the names of variables are known: a scope is a layer."""
+    scopes: dict[str, list[Weight]] = defaultdict(list)
+    for weight in own(weights):
+        scopes[weight.name.rpartition("/")[0]].append(weight)
+    return [layer(plain_name(scope), "", found, with_channels=False) for scope, found in scopes.items()]
 
 
 def layer(name: str, kind: str, weights: list[Weight], with_channels: bool = True) -> Layer:

@@ -80,16 +80,16 @@ COUNTS = [pytest.param(25, id="few"), pytest.param(1000, marks=pytest.mark.soak,
 def test_damaged_keras_files(tmp_path: Path, make: type, count: int) -> None:
     path = make(tmp_path)
     assert keras_file.inspect_keras(path).parameters == 15
-    content, told = path.read_bytes(), []
+    content, messages = path.read_bytes(), []
     for seed in range(count):
         path.write_bytes(change(content, random.Random(seed)))
         for read in (model_format.recognise, keras_file.inspect_keras):
             try:
                 read(path)
             except ParedownError as error:
-                told.append(str(error))
-    assert count // 2 < len(told) <= 2 * count
-    assert all(10 < len(message) < 2000 for message in told)
+                messages.append(str(error))
+    assert count // 2 < len(messages) <= 2 * count
+    assert all(10 < len(message) < 2000 for message in messages)
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -100,22 +100,22 @@ def test_damaged_saved_models(saved: Path, tmp_path: Path, name: str, count: int
     folder = tmp_path / "model"
     shutil.copytree(saved, folder)
     assert saved_model.inspect_saved_model(folder).parameters == 12
-    content, told = (folder / name).read_bytes(), []
+    content, messages = (folder / name).read_bytes(), []
     for seed in range(count):
         (folder / name).write_bytes(change(content, random.Random(seed)))
         try:
             saved_model.inspect_saved_model(folder)
         except ParedownError as error:
-            told.append(str(error))
-    assert 0 < len(told) <= count
-    assert all(10 < len(message) < 2000 for message in told)
+            messages.append(str(error))
+    assert 0 < len(messages) <= count
+    assert all(10 < len(message) < 2000 for message in messages)
 
 
 @pytest.mark.parametrize("count", COUNTS)
 def test_damaged_tflite_files(tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     import tensorflow as tf
 
-    # LiteRT reads them in a process of its own, a second each; test_inspect.py has one that breaks down.
+    # LiteRT reads them in a separate process, a second each; test_inspect.py has one that crashes.
     monkeypatch.setattr(tflite, "attempt", lambda path: None)
     dense = tf.function(lambda x: x @ tf.ones((4, 3))).get_concrete_function(
         tf.TensorSpec([1, 4], name="x")
@@ -124,12 +124,12 @@ def test_damaged_tflite_files(tmp_path: Path, count: int, monkeypatch: pytest.Mo
     content = tf.lite.TFLiteConverter.from_concrete_functions([dense]).convert()
     path.write_bytes(content)
     assert tflite.inspect_tflite(path).operators == {"FULLY_CONNECTED": 1}
-    told = []
+    messages = []
     for seed in range(count):
         path.write_bytes(change(content, random.Random(seed)))
         try:
             tflite.inspect_tflite(path)
         except ParedownError as error:
-            told.append(str(error))
-    assert 0 < len(told) <= count
-    assert all(len(message) < 2000 for message in told)
+            messages.append(str(error))
+    assert 0 < len(messages) <= count
+    assert all(len(message) < 2000 for message in messages)

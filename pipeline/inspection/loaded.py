@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import zipfile
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,7 +36,6 @@ def inspect_keras(path: Path) -> Inspection:
         InspectionError: If it does not load.
     """
     model = _load(lambda: _load_keras(path))
-    total, compressed = sizes(path)
     signature = Signature(
         {name: _port(tensor) for name, tensor in zip(model.input_names, model.inputs, strict=True)},
         {
@@ -49,10 +47,9 @@ def inspect_keras(path: Path) -> Inspection:
     read = [(name, layer, weights.own(map(_weight, layer.weights))) for name, layer in layers]
     shared = {id(v): v for _, layer in layers for v in layer.weights}
     return Inspection(
-        path=str(path),
-        format=KERAS,
-        bytes=total,
-        gzip_bytes=compressed,
+        str(path),
+        KERAS,
+        *sizes(path),
         parameters=weights.count(weights.own(map(_weight, shared.values()))),
         signatures={"call": signature},
         operators=sorted_counts(type(_inside(layer)).__name__ for _, layer in layers),
@@ -69,19 +66,15 @@ def inspect_saved_model(path: Path) -> Inspection:
         InspectionError: If it does not load.
     """
     loaded = _load(lambda: tf.saved_model.load(str(path)))
-    total, compressed = sizes(path)
     variables = {id(v): v for f in loaded.signatures.values() for v in f.variables}
     if not variables:
         variables = {id(v): v for v in getattr(loaded, "variables", [])}
-    by_layer: dict[str, list[weights.Weight]] = defaultdict(list)
-    for weight in weights.own(map(_weight, variables.values())):
-        by_layer[weight.name.rpartition("/")[0]].append(weight)
+    layers = weights.by_scope(map(_weight, variables.values()))
     return Inspection(
-        path=str(path),
-        format=SAVED_MODEL,
-        bytes=total,
-        gzip_bytes=compressed,
-        parameters=weights.count(weight for own in by_layer.values() for weight in own),
+        str(path),
+        SAVED_MODEL,
+        *sizes(path),
+        parameters=sum(layer.parameters for layer in layers),
         signatures={name: _signature(function) for name, function in loaded.signatures.items()},
         operators=sorted_counts(
             operation
@@ -89,9 +82,7 @@ def inspect_saved_model(path: Path) -> Inspection:
             for operation in _operations(function)
             if operation not in PLUMBING
         ),
-        layers=[
-            weights.layer(plain_name(name), "", own, with_channels=False) for name, own in by_layer.items()
-        ],
+        layers=layers,
     )
 
 
