@@ -1,7 +1,7 @@
 """Makes an SQLite store with very many runs, through ml_metadata's own API.
 
 Each run has the nodes of two candidates. The data change with every twentieth run, and with them
-everything; in between only the candidates are built anew, and what comes before is cached: the events of
+everything; in between only the candidates are built again, and what comes before is cached: the events of
 the data and of the baseline grow long, as they do in the store of a pipeline that runs every night.
 """
 
@@ -73,6 +73,22 @@ _GATE = Gate.model_validate(
 _CACHEABLE = ("ImportExampleGen", "StatisticsGen", "SchemaGen", "AnomalyGate", "Trainer", "convert-float32")
 
 
+def make(root: Path, runs: int, file: str = "metadata.sqlite") -> Maker:
+    """Makes a store with some runs, an hour apart.
+
+    Args:
+        root: The store and the artifacts are below this folder.
+        runs: How many.
+        file: SQLite file, relative to the folder.
+    """
+    path = root / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    maker = Maker(path, root)
+    for number in range(runs):
+        maker.run(number)
+    return maker
+
+
 class Maker:
     """Writes runs into a store, one transaction each."""
 
@@ -81,7 +97,7 @@ class Maker:
 
         Args:
             path: SQLite file.
-            root: Below which the artifacts' folders would stand; none is made.
+            root: Folder above the artifacts' folders, which are not made.
         """
         config = metadata_store_pb2.ConnectionConfig()
         config.sqlite.filename_uri = str(path)

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from pipeline.cli import main
 from pipeline.cli.group import COMMANDS
-from tests.benchmarks.many_runs import Maker
+from tests.benchmarks import many_runs
 
 ROOT = Path(__file__).parents[3]
 MNIST = str(ROOT / "configs/mnist/pipeline.yaml")
@@ -37,11 +37,7 @@ finally:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working directory with a project of each template, MNIST's data, and a store of two runs."""
     root = tmp_path_factory.mktemp("imports")
-    store = root / ".paredown" / "nightly" / "metadata.sqlite"
-    store.parent.mkdir(parents=True)
-    maker = Maker(store, root)
-    for number in range(2):
-        maker.run(number)
+    many_runs.make(root, 2, ".paredown/nightly/metadata.sqlite")
     for template in ("image", "tabular", "import"):
         made = CliRunner().invoke(main, ["init", str(root / template), "--template", template])
         assert made.exit_code == 0, made.output

@@ -22,7 +22,7 @@ from pipeline import cli
 from pipeline.lineage import runs_table
 from pipeline.store.records import Run
 from pipeline.store.state import State
-from tests.benchmarks.many_runs import Maker
+from tests.benchmarks import many_runs
 
 Invoke = Callable[..., Result]
 
@@ -31,11 +31,7 @@ Invoke = Callable[..., Result]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working directory in which `nightly` ran four times, and a pushed file of the last one."""
     root = tmp_path_factory.mktemp("project")
-    store = root / ".paredown" / "nightly" / "metadata.sqlite"
-    store.parent.mkdir(parents=True)
-    maker = Maker(store, root)
-    for number in range(4):
-        maker.run(number)
+    many_runs.make(root, 4, ".paredown/nightly/metadata.sqlite")
     pushed = root / "serving" / "3"
     pushed.mkdir(parents=True)
     (pushed / "tflite").write_text("3-prune-convert-int8", encoding="utf-8")
@@ -93,8 +89,8 @@ def test_a_store_that_is_not_there_is_refused(invoke: Invoke, tmp_path: Path) ->
         invoke("runs", "--metadata", "mysq://a@b/c", code=2).stderr
     )
     os.chdir(tmp_path)
-    told = invoke("lineage", "latest", code=2).stderr
-    assert "no metadata store was found below" in told and "--metadata" in told
+    refused = invoke("lineage", "latest", code=2).stderr
+    assert "no metadata store was found below" in refused and "--metadata" in refused
 
 
 def test_a_config_names_its_store(invoke: Invoke, folder: Path) -> None:
@@ -107,14 +103,14 @@ def test_a_config_names_its_store(invoke: Invoke, folder: Path) -> None:
         "push: {directory: serving}\n",
         encoding="utf-8",
     )
-    told = invoke("runs", "--config", "other.yaml", code=2).stderr
-    assert "other.yaml has not been run here yet" in told
+    refused = invoke("runs", "--config", "other.yaml", code=2).stderr
+    assert "other.yaml has not been run here yet" in refused
     text = (folder / "other.yaml").read_text(encoding="utf-8").replace("name: other", "name: nightly")
     (folder / "nightly.yaml").write_text(text, encoding="utf-8")
     assert len(ids(invoke("runs", "--json", "--config", "nightly.yaml"))) == 4
 
 
-def test_a_time_that_is_none_is_refused(invoke: Invoke) -> None:
+def test_a_text_that_is_not_a_time_is_refused(invoke: Invoke) -> None:
     assert "'soon' is not a time: write 2026-11-22" in invoke("runs", "--since", "soon", code=2).stderr
 
 
@@ -146,7 +142,7 @@ def test_what_the_store_does_not_know_is_refused(invoke: Invoke, tmp_path: Path)
         assert "'2027' is not a path, an artifact id or a run" in invoke(*command, code=2).stderr
 
 
-def test_diff_can_tell_by_its_exit_code(invoke: Invoke) -> None:
+def test_diff_can_report_by_its_exit_code(invoke: Invoke) -> None:
     first, last = "2026-01-01T00", "2026-01-01T03"
     assert "no difference" in invoke("diff", first, last).output
     compared = json.loads(invoke("diff", first, last, "--json").output)
@@ -174,13 +170,13 @@ def test_help_teaches_by_examples(invoke: Invoke, command: str) -> None:
     assert f"paredown {command}" in shown and "Exit codes:" in shown and "--metadata" in shown
 
 
-def test_only_a_record_tells_that_a_version_was_pushed_before() -> None:
+def test_only_a_record_says_that_a_version_was_pushed_before() -> None:
     run = Run("id", "p", 1, datetime.now(timezone.utc), None, State.PUSHED, pushed="/serving/7")
-    told = [
+    shown = [
         Console(width=200).render_str(str(next(iter(runs_table.runs_table([one]).columns[-1].cells))))
         for one in (run, replace(run, pushed_now=True), replace(run, recorded=False))
     ]
-    assert [str(text) for text in told] == ["7 (before)", "7", "7"]
+    assert [str(text) for text in shown] == ["7 (before)", "7", "7"]
 
 
 def test_a_collection_makes_no_store_of_another_database(invoke: Invoke, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from ml_metadata.proto import metadata_store_pb2
 from pipeline.lineage import graph as lineage
 from pipeline.store.reader import MARKS, Reader
 from pipeline.store.state import State
-from tests.benchmarks.many_runs import Maker
+from tests.benchmarks import many_runs
 
 NODES = {
     "ImportExampleGen", "StatisticsGen", "SchemaGen", "AnomalyGate", "Trainer", "convert-float32", "prune",
@@ -22,11 +22,7 @@ NODES = {
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """22 runs: the data of the first 20 differ from those of the last two."""
-    folder = tmp_path_factory.mktemp("many")
-    maker = Maker(folder / "metadata.sqlite", folder)
-    for number in range(22):
-        maker.run(number)
-    return maker.store
+    return many_runs.make(tmp_path_factory.mktemp("many"), 22).store
 
 
 def pushed(store: Any, number: int) -> int:

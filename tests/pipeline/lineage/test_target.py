@@ -15,7 +15,7 @@ from pipeline.lineage.target import OK, TAMPERED, WARNING, Target, TargetError, 
 from pipeline.run import record as run_record
 from pipeline.store.connection import connect
 from pipeline.store.reader import Reader
-from tests.benchmarks.many_runs import Maker
+from tests.benchmarks import many_runs
 from tests.pipeline.store.test_runs import begin
 
 CONTENT = b"TFL3 a model"
@@ -190,11 +190,7 @@ def test_a_push_that_is_named_by_its_id_is_checked_too(made: Store) -> None:
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Reader:
-    folder = tmp_path_factory.mktemp("many")
-    maker = Maker(folder / "metadata.sqlite", folder)
-    for number in range(5):
-        maker.run(number)
-    return Reader(maker.store)
+    return Reader(many_runs.make(tmp_path_factory.mktemp("many"), 5).store)
 
 
 def test_a_run_is_its_id_the_beginning_of_one_or_the_latest(many: Reader) -> None:

@@ -15,7 +15,7 @@ from pipeline.config.metadata_url import StoreError
 from pipeline.store import sqlite
 from pipeline.store.connection import connect
 from pipeline.store.reader import Reader
-from tests.benchmarks.many_runs import Maker
+from tests.benchmarks import many_runs
 
 # Writes pages of an open transaction to the file, as SQLite does if its cache is full, and is killed.
 WRITER = """
@@ -39,10 +39,7 @@ def kill_writer(path: Path) -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    maker = Maker(tmp_path / "metadata.sqlite", tmp_path)
-    for number in range(12):
-        maker.run(number)
-    del maker
+    many_runs.make(tmp_path, 12)
     return tmp_path / "metadata.sqlite"
 
 

@@ -16,7 +16,7 @@ from pipeline.store.connection import connect
 from pipeline.store.reader import Reader
 from pipeline.store.records import NodeRun, Run
 from pipeline.store.state import State
-from tests.benchmarks.many_runs import Maker
+from tests.benchmarks import many_runs
 
 PROVENANCE = Provenance(
     pipeline="small",
@@ -147,11 +147,7 @@ def test_an_execution_is_marked_with_pipeline_node_and_run(url: str) -> None:
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Reader:
     """A store with 25 runs, an hour apart."""
-    folder = tmp_path_factory.mktemp("many")
-    maker = Maker(folder / "metadata.sqlite", folder)
-    for number in range(25):
-        maker.run(number)
-    return Reader(maker.store)
+    return Reader(many_runs.make(tmp_path_factory.mktemp("many"), 25).store)
 
 
 def test_the_newest_come_first_and_no_more_than_asked_for(many: Reader) -> None:

@@ -19,16 +19,14 @@ from pipeline.store.connection import connect, open_tables
 from pipeline.store.reader import RUN, Reader
 from pipeline.store.sqlite import SqliteStore
 from pipeline.store.state import State
-from tests.benchmarks.many_runs import Maker
+from tests.benchmarks import many_runs
 
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     """22 runs that left records, one that left none and has a value of each kind, and one of a notebook."""
     folder = tmp_path_factory.mktemp("many")
-    maker = Maker(folder / "metadata.sqlite", folder)
-    for number in range(22):
-        maker.run(number)
+    maker = many_runs.make(folder, 22)
     store = maker.store
     kind = store.put_artifact_type(
         metadata_store_pb2.ArtifactType(name="Model", properties={"span": 1}), can_add_fields=True
