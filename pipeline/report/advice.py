@@ -11,6 +11,7 @@ from components.registry import TECHNIQUES, invariants
 from pipeline.plan.node import EXAMPLE_GENS
 from pipeline.report.data import Candidate, Figure, ReportData
 from pipeline.report.pareto import allowed
+from pipeline.store.state import State
 
 # Closer than this, a ratio of latencies misses its limit by its interval, and not by the model.
 _FINE_TUNE = 1e-3
@@ -24,7 +25,7 @@ class Advice:
     Attributes:
         name: Of the candidate.
         misses: The limits that it does not meet, the worst one first.
-        failures: What could not be done at all.
+        failures: What could not be measured or loaded.
         sentences: What to try; the nearest thing first.
     """
 
@@ -212,14 +213,14 @@ def _after(failure: Failure) -> str:
 
 
 def after_failure(data: ReportData) -> tuple[str, ...]:
-    """What to try after a run that did not come to its end."""
+    """What to try after a run that did not finish."""
     config = data.run.config_path or "CONFIG"
-    finished = [step for step in data.steps if step.state in ("ran", "cached")]
+    finished = [step for step in data.steps if step.state in (State.RAN, State.CACHED)]
     again = f"`paredown run {config}`"
     cached = f"the {len(finished)} finished nodes are cached"
-    if data.run.status in ("interrupted", "unfinished"):
-        return (f"Run {again} again to go on where this run ended: {cached}.",)
-    if data.run.status == "running":
+    if data.run.status in (State.INTERRUPTED, State.UNFINISHED):
+        return (f"Run {again} again to continue where this run ended: {cached}.",)
+    if data.run.status == State.RUNNING:
         return ("The run is still going on; write the report again when it has ended.",)
     step = next((s for s in data.steps if s.node == data.run.failed_node), None)
     hints = {

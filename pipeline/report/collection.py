@@ -35,11 +35,11 @@ Section = TypeVar("Section", bound=Options)
 
 
 def collect(reader: Reader, run: Run) -> ReportData:
-    """Reads all that there is to say of a run.
+    """Reads what the page of a run shows.
 
     Args:
-        reader: Of the store.
-        run: Of it.
+        reader: Reads the store.
+        run: A run in it.
     """
     return _Collection(reader, run).data()
 
@@ -57,11 +57,11 @@ class _Collection:
         self.config = reader.document(run.config_hash)
 
     def data(self) -> ReportData:
-        """Puts everything together."""
+        """Everything that was found."""
         steps = self._steps()
         report = self._report()
         if self.config is None:
-            self._note("config", "The run left no config: it is from before Paredown recorded it.")
+            self._note("config", "The run has no config, because an older version of Paredown made it.")
         return ReportData(
             run=self.run,
             winner_name=report.winner if report else None,
@@ -82,7 +82,9 @@ class _Collection:
         )
 
     def _note(self, section: str, text: str) -> None:
-        self.notes.setdefault(section, []).append(text)
+        notes = self.notes.setdefault(section, [])
+        if text not in notes:
+            notes.append(text)
 
     def _made(self) -> dict[int, list[int]]:
         """Execution of this run → artifacts that it made, or took from the cache."""
@@ -191,14 +193,10 @@ class _Collection:
     def _latencies(self, uri: str) -> Latencies | None:
         path = Path(uri, "latency.json")
         if not path.exists():
-            self._note_once("latency", "Single repetitions were not kept: percentiles are shown.")
+            self._note("latency", "Single repetitions were not kept: percentiles are shown.")
             return None
         found = self._json(path, "latency", _are_latencies)
         return Latencies(tuple(found["candidate"]), tuple(found["baseline"])) if found else None
-
-    def _note_once(self, section: str, text: str) -> None:
-        if text not in self.notes.get(section, []):
-            self._note(section, text)
 
     def _baseline_layers(self) -> dict[str, Layer]:
         for evaluator in self._of_type("Evaluator"):

@@ -34,6 +34,7 @@ from pipeline.report.collection import collect
 from pipeline.report.data import Cost, Figure, ReportData
 from pipeline.store.reader import Reader, open_reader
 from pipeline.store.records import Run
+from pipeline.store.state import State
 
 _FOLDER = Path(__file__).parent
 
@@ -51,9 +52,9 @@ def write(reader: Reader, run: Run, output: Path) -> None:
     """Writes the report of a run.
 
     Args:
-        reader: Of the store.
-        run: Of it.
-        output: The page. It is written beside and moved into place, so that it is never there in part.
+        reader: Reads the store.
+        run: A run in it.
+        output: The page. It is written beside and moved into place, so it is never incomplete.
 
     Raises:
         ReportError: If it cannot be written; what was there before is left as it was.
@@ -95,7 +96,7 @@ def write_comparison(reader_a: Reader, run_a: Run, reader_b: Reader, run_b: Run,
 
 
 def _save(text: str, output: Path) -> None:
-    # A page that is moved into its place would put an end to a device.
+    # Moving the page into place would replace a device.
     if os.path.exists(output) and not os.path.isfile(output):
         raise ReportError(f"{output} is not a file; name one with -o")
     try:
@@ -198,18 +199,17 @@ def render_comparison(one: ReportData, other: ReportData, compared: RunDiff) -> 
 def headline(data: ReportData) -> str:
     """How the run ended, in one line."""
     run, winner = data.run, data.winner_name
-    if run.status == "pushed":
+    if run.status == State.PUSHED:
         return (
             f"{winner} {'pushed' if run.pushed_now or not run.recorded else 'passed; it was pushed before'}"
         )
-    if run.status == "failed" and run.failed_node:
+    if run.status == State.FAILED and run.failed_node:
         return f"{run.failed_node} failed"
     return {
-        "no candidate passed": "no candidate passed",
-        "failed": "the run failed",
-        "interrupted": "the run was interrupted",
-        "running": "the run goes on",
-        "unfinished": "the run has not said how it ended",
+        State.FAILED: "the run failed",
+        State.INTERRUPTED: "the run was interrupted",
+        State.RUNNING: "the run goes on",
+        State.UNFINISHED: "the run has not said how it ended",
     }.get(run.status, run.status)
 
 
@@ -282,7 +282,7 @@ def _in_script(value: Any) -> str:
 
 
 def _yaml(config: dict[str, Any]) -> str:
-    """A config as YAML, without options that nobody can have set."""
+    """A config as YAML, without options that are not set."""
     from ruamel.yaml import YAML
 
     writer = YAML()

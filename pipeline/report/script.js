@@ -26,7 +26,7 @@
     return update;
   };
 
-  // In small charts names would stand on each other: points keep those that hover shows.
+  // In small charts names would overlap: they show on hovering only.
   const narrow = (element) => element.clientWidth < 330;
 
   const draw = (element, figure) => {

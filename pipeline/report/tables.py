@@ -18,6 +18,7 @@ from pipeline.report.layer_figures import LayerFigure
 from pipeline.report.numbers import accuracy_text, bytes_text, duration_text, ratio_text, time_text
 from pipeline.report.pareto import front
 from pipeline.run import verdict_table
+from pipeline.store.state import State
 
 MET, MISSED = "✓", "✗"
 
@@ -96,7 +97,7 @@ Group = tuple[Any, ...]
 
 
 def limits(data: ReportData) -> Table | None:
-    """Every limit of the gate against every candidate; of slices and layers the one that is worst off."""
+    """Every limit of the gate against every candidate; of slices and layers the worst one."""
     judged = [j for candidate in data.candidates for j in candidate.verdict.judgements]
     several = len({j.title for j in judged if j.kind is Kind.ACCURACY}) > 1
     heads: dict[Group, str] = {}
@@ -129,7 +130,7 @@ def _group(judgement: Judgement, several: bool) -> tuple[Group, str]:
     kind, bound, limit = judgement.kind, judgement.bound, judgement.limit
     if kind is Kind.TYPE:
         return (kind,), "types in the file"
-    if kind is Kind.SERVED:  # each candidate has limits of its own
+    if kind is Kind.SERVED:  # each candidate has its own limits
         return (kind,), "the same when served"
     if kind is Kind.INVARIANT:  # and so has each layer
         return (kind, judgement.aspect), f"{judgement.aspect} asked for"
@@ -246,7 +247,7 @@ def latency_caption(data: ReportData) -> str:
     if times is None:
         return ""
     return (
-        f"{times.repetitions} inferences of each, candidate and baseline by turns in one process, "
+        f"{times.repetitions} inferences of each, alternating between candidate and baseline in one process, "
         f"on {times.threads} thread{'s' if times.threads > 1 else ''} of {times.cpu}"
     )
 
@@ -307,8 +308,8 @@ def steps(data: ReportData) -> Table:
             [
                 Cell(step.node, link=f"#step-{step.execution}"),
                 step.type,
-                Cell(step.state, met=False if step.state == "failed" else None),
-                duration_text(step.seconds) if step.state != "cached" else "",
+                Cell(step.state, met=False if step.state == State.FAILED else None),
+                duration_text(step.seconds) if step.state != State.CACHED else "",
                 ", ".join(reads or dict.fromkeys(step.reads.values())) or "files",
             ]
         )

@@ -85,7 +85,7 @@ def test_runs_that_were_judged_by_other_metrics_share_no_axis(pushed: ReportData
     row = next(row for row in candidates_table(pushed, other).rows if row[0].text == "int8")
     assert [cell.text for cell in row[3:9]] == ["0.9790", "–", "–", "–", "0.9810", "–"]
     text = render_comparison(pushed, other, same(pushed.run))
-    assert "drawn by SparseCategoricalAccuracy and the second by AUC, which do not go on one axis" in text
+    assert "drawn by SparseCategoricalAccuracy and the second by AUC, which cannot share an axis" in text
     assert 'id="comparison-file"' not in text
     assert 'id="comparison-file"' in render_comparison(pushed, pushed, same(pushed.run))
 
