@@ -53,12 +53,12 @@ def cached_nodes(
     """
     if reader is None:
         return set()
-    cache = Cache(plan.name, lambda: reader, hashes, data_hash)
+    cache = Cache(plan.name, hashes, data_hash)
     cached: dict[str, dict[str, list[int]]] = {}
     for node in plan.nodes:
         if all(source.node in cached for source in node.inputs.values()):
             inputs = {key: cached[source.node].get(source.key, []) for key, source in node.inputs.items()}
-            outputs = cache.outputs(node, inputs)
+            outputs = cache.outputs(reader, node, inputs)
             if outputs is not None:
                 cached[node.id] = outputs
     return set(cached)
@@ -72,28 +72,21 @@ class Cache:
     the newest version.
     """
 
-    def __init__(
-        self,
-        pipeline: str,
-        reader: Callable[[], Reader],
-        hashes: FileHashes,
-        data_hash: Callable[[], str],
-    ):
+    def __init__(self, pipeline: str, hashes: FileHashes, data_hash: Callable[[], str]):
         """Reads nothing yet.
 
         Args:
             pipeline: Name of the pipeline.
-            reader: Opens the metadata store.
             hashes: Of files.
             data_hash: Returns the SHA-256 of the data that the pipeline reads.
         """
         self._pipeline = pipeline
-        self._reader = reader
         self._hashes = hashes
         self._data_hash = functools.cache(data_hash)
 
     def outputs(
         self,
+        reader: Reader,
         node: Node,
         inputs: Mapping[str, Sequence[int]],
         unusable: Callable[[str], None] = lambda why: None,
@@ -104,11 +97,11 @@ class Cache:
         and the store also has the execution that made the outputs.
 
         Args:
+            reader: Of the metadata store.
             node: The node.
             inputs: Input key → ids of its artifacts.
             unusable: Is called with the reason if TFX's cache would have taken outputs that must not be used.
         """
-        reader = self._reader()
         for execution in reader.executions_of_node(self._pipeline, node.id):
             known = execution.properties
             if execution.state is not State.RAN or any(

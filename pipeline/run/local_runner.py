@@ -28,6 +28,7 @@ from pipeline.run.record import RunRecord
 from pipeline.run.recording import Recording
 from pipeline.run.tfx_nodes import TfxNodes
 from pipeline.store.reader import Reader
+from pipeline.store.records import Artifact
 from pipeline.store.state import State
 
 
@@ -85,24 +86,28 @@ def run(
         recording = Recording(plan, record, reader)
 
         hashes = FileHashes()
-        cache = Cache(plan.name, reader, hashes, lambda: provenance.data.digest)
+        cache = Cache(plan.name, hashes, lambda: provenance.data.digest)
 
-        def launch(node: str) -> tuple[State, int | None]:
+        def inputs_of(node: str) -> tuple[list[Artifact], bool]:
+            """What a node will read, and whether its outputs are cached."""
+            store = reader()  # is closed before the node runs, which may take hours
             inputs = {
-                key: recording.outputs(source.node).get(source.key, [])
+                key: recording.outputs(source.node, store).get(source.key, [])
                 for key, source in plan.node(node).inputs.items()
             }
             read = [artifact for found in inputs.values() for artifact in found]
             refuse_changed(read, hashes)
             ids = {key: [artifact.id for artifact in found] for key, found in inputs.items()}
-            cached = cache.outputs(plan.node(node), ids, _say_why_it_runs)
-            state, execution = nodes.launch(node, use_cache=cached is not None)
+            return read, cache.outputs(store, plan.node(node), ids, _say_why_it_runs) is not None
+
+        def launch(node: str) -> tuple[State, int | None]:
+            read, is_cached = inputs_of(node)
+            state, execution = nodes.launch(node, use_cache=is_cached)
             if execution is not None:
                 made = [one for found in reader().outputs(execution).values() for one in found]
                 if state is State.RAN:
-                    refuse_changed(
-                        read, hashes
-                    )  # nobody knows which content the node saw if it changed meanwhile
+                    # If they changed meanwhile, it is not known which content the node read.
+                    refuse_changed(read, hashes)
                     if node == plan.example_gen:
                         _refuse_changed_data(config, provenance)
                     record.contents(made, hashes)
@@ -113,7 +118,7 @@ def run(
         try:
             begun(nodes.run_id)
             launch_all(plan.graph(), launch, [hook, push, recording], interruption)
-            return _finish(record, recording, nodes.run_id)
+            return _finish(record, recording, reader(), nodes.run_id)
         except BaseException as error:
             # A store that went away must not hide what happened first.
             with contextlib.suppress(StoreError):
@@ -122,11 +127,11 @@ def run(
             raise
 
 
-def _finish(record: RunRecord, recording: Recording, run_id: str) -> RunResult:
+def _finish(record: RunRecord, recording: Recording, reader: Reader, run_id: str) -> RunResult:
     """Reads the result from what the last nodes wrote, and records it."""
-    report_uri = recording.outputs(SELECTOR)["report"][0].uri
+    report_uri = recording.outputs(SELECTOR, reader)["report"][0].uri
     report = SelectorReport.read(Path(report_uri, REPORT_FILE))
-    pushed = recording.outputs(PUSHER)["pushed_model"][0].properties
+    pushed = recording.outputs(PUSHER, reader)["pushed_model"][0].properties
     destination = str(pushed["pushed_destination"]) if pushed.get("pushed") else None
     pushed_now = destination is not None and recording.nodes[PUSHER].state is State.RAN
     record.finish(

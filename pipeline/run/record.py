@@ -17,9 +17,10 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ml_metadata import errors
+from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 
-from components.common.base.file_hashes import CONTENT, FILES, FileHashes, as_property
+from components.common.base.file_hashes import CONTENT, FILES, FileHashes, as_property, from_property
 from pipeline.base.process import Process, this_process
 from pipeline.run.provenance import Provenance, summary
 from pipeline.store.connection import connect
@@ -52,7 +53,7 @@ class RunRecord:
         for document in provenance.documents():
             _put_named(store, DOCUMENT, document.digest, {"kind": document.kind, "json": document.text})
         self._data_hash = provenance.data.digest
-        self._write(opening(provenance, this_process(), datetime.now(timezone.utc)))
+        self._write(store, opening(provenance, this_process(), datetime.now(timezone.utc)))
 
     def node(self, node_id: str, state: State, seconds: float, execution: int | None) -> None:
         """Records that a node began or ended.
@@ -64,17 +65,17 @@ class RunRecord:
             execution: Id of its execution, if there is one.
         """
         self._nodes[node_id] = {"state": state.value, "seconds": round(seconds, 3), "execution": execution}
-        self._write(node_facts(self._nodes))
+        store = connect(self._url, write=True)
+        self._write(store, node_facts(self._nodes))
         if execution is not None:
-            self._mark(execution, node_id)
+            self._mark(store, execution, node_id)
 
-    def _mark(self, execution_id: int, node_id: str) -> None:
+    def _mark(self, store: MetadataStore, execution_id: int, node_id: str) -> None:
         """Writes on an execution which node and run it belongs to.
 
         Its contexts say so, too, but SQLite has no index from executions to contexts: looking them up scans the
         whole store each time.
         """
-        store = connect(self._url, write=True)
         for execution in store.get_executions_by_id([execution_id]):
             set_facts(execution, execution_facts(self._pipeline, node_id, self._run_id))
             store.put_executions([execution])
@@ -114,10 +115,10 @@ class RunRecord:
             exit_code: Of the command.
             facts: `winner`, `pushed`, `pushed_now`, `failed_node`, `reason`.
         """
-        self._write(closing(status, exit_code, datetime.now(timezone.utc), **facts))
+        ended = closing(status, exit_code, datetime.now(timezone.utc), **facts)
+        self._write(connect(self._url, write=True), ended)
 
-    def _write(self, values: Facts) -> None:
-        store = connect(self._url, write=True)
+    def _write(self, store: MetadataStore, values: Facts) -> None:
         context = store.get_context_by_type_and_name(RUN, self._run_id)
         set_facts(context, values)
         store.put_contexts([context])
@@ -169,12 +170,11 @@ def set_facts(node: Any, values: Facts) -> None:
 def _files(artifact: Artifact) -> dict[str, str]:
     """SHA-256 of an artifact's model files, and of the model that it was made from if there is one."""
     known = artifact.properties
-    text = known.get(FILES)
-    found = json.loads(text) if text else {}
+    found = from_property(known.get(FILES)) or {}
     return {**found, **{name: known[name] for name in SOURCES if known.get(name)}}
 
 
-def _put_named(store: Any, type_name: str, name: str, values: Facts) -> int:
+def _put_named(store: MetadataStore, type_name: str, name: str, values: Facts) -> int:
     """Makes a context unless there is one of that name; returns its id.
 
     Another run may make it at the same time, and databases abort one of two transactions that meet.
@@ -196,7 +196,7 @@ def _put_named(store: Any, type_name: str, name: str, values: Facts) -> int:
     return found.id
 
 
-def _attribute(store: Any, artifact_id: int, context_id: int) -> None:
+def _attribute(store: MetadataStore, artifact_id: int, context_id: int) -> None:
     attribution = metadata_store_pb2.Attribution(artifact_id=artifact_id, context_id=context_id)
     with contextlib.suppress(errors.AlreadyExistsError):  # the Selector's copy has two files of one content
         store.put_attributions_and_associations([attribution], [])

@@ -39,17 +39,17 @@ class Recording(NodeHook):
             execution = self._execution_of_failure(node)
         self._record.node(node, launched.state, launched.seconds, execution)
         if launched.state is State.RAN:
-            artifacts = [artifact for found in self.outputs(node).values() for artifact in found]
+            artifacts = [one for found in self.outputs(node, self._reader()).values() for one in found]
             self._record.outputs(artifacts)
             if node in EXAMPLE_GENS.values():
                 self._record.examples(artifacts)
 
-    def outputs(self, node: str) -> dict[str, list[Artifact]]:
+    def outputs(self, node: str, reader: Reader) -> dict[str, list[Artifact]]:
         """Output key → artifacts, of a node that ran or was cached; empty for other nodes."""
         launched = self.nodes.get(node)
         if launched is None or launched.execution is None:
             return {}
-        return self._reader().outputs(launched.execution)
+        return reader.outputs(launched.execution)
 
     def _execution_of_failure(self, node: str) -> int | None:
         """Id of the execution of a node that raised; None if TFX did not get as far as to make one."""

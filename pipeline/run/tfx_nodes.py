@@ -40,6 +40,7 @@ class TfxNodes:
             url: Of the metadata store, as `run.metadata` has it.
         """
         self.run_id = datetime.datetime.now().isoformat()
+        self._url = url
         self._store = _Store(url)
         self._pipeline = _Compiler().run(built)
         runtime_parameter_utils.substitute_runtime_parameter(
@@ -85,8 +86,7 @@ class TfxNodes:
         ).launch()
         if info is None or info.execution_id is None:
             return State.FAILED, None
-        with self._store as handle:
-            (execution,) = Reader(handle.store).executions([info.execution_id])
+        (execution,) = Reader.open(self._url).executions([info.execution_id])
         ended_well = execution.state in (State.RAN, State.CACHED)
         return execution.state if ended_well else State.FAILED, execution.id
 

@@ -75,8 +75,8 @@ class Made:
     def cached(self, data_hash: Callable[[], str] = lambda: "d") -> tuple[bool, str]:
         """Whether a run would take the output, and why not if that is not TFX's rule."""
         said: list[str] = []
-        cache = Cache(PIPELINE, lambda: Reader.open(self.url), FileHashes(), data_hash)
-        found = cache.outputs(self.node, {}, said.append)
+        cache = Cache(PIPELINE, FileHashes(), data_hash)
+        found = cache.outputs(Reader.open(self.url), self.node, {}, said.append)
         assert found in (None, {"model": [self.artifact]})
         return found is not None, "".join(said)
 
