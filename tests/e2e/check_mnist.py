@@ -1,7 +1,7 @@
 """Checks what `make demo` left behind, without the product's own code: `python tests/e2e/check_mnist.py`.
 
 Counts right answers of the pushed file on the 10,000 test images with a plain interpreter, holds the
-share against the verdict's, and looks at the sizes, speeds and zeros that the demo is meant to reach.
+share against the verdict's, and looks at the sizes and zeros that the demo is meant to reach.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def main() -> int:
     verdict = report["candidates"][report["winner"]]["measured"]["accuracy"]["candidate"]
     failed = 0
     failed += check(f"accuracy {right}/{count} equals the verdict's {verdict}", right / count == verdict)
-    good = [name for name, entry in report["candidates"].items() if is_small_and_fast(entry["measured"])]
-    failed += check(f"int8 ≤ 0.27 × bytes, ≥ 1.5 × as fast, within 0.5 points: {good}", bool(good))
+    good = [name for name, entry in report["candidates"].items() if is_small(entry["measured"])]
+    failed += check(f"int8 ≤ 0.27 × bytes, within 0.5 points: {good}", bool(good))
     pruned = report["candidates"]["pruned-qat-int8"]["measured"]
     size = pruned["size"]
     ratio = size["candidate"]["gzip"] / size["baseline"]["gzip"]
@@ -50,12 +50,11 @@ def newest(folder: Path) -> Path:
     return max(folder.iterdir(), key=lambda path: int(path.name))
 
 
-def is_small_and_fast(measured: dict[str, Any]) -> bool:
+def is_small(measured: dict[str, Any]) -> bool:
     size, accuracy = measured["size"], measured["accuracy"]
     return (
         measured["steps"][-1]["quantization"] == "int8"
         and size["candidate"]["file"] <= 0.27 * size["baseline"]["file"]
-        and measured["latency"]["ratio"] <= 1 / 1.5
         and accuracy["baseline"] - accuracy["candidate"] <= 0.005
     )
 

@@ -51,7 +51,7 @@ gate:
     metric: SparseCategoricalAccuracy
     min: 0.6
     slices: [{by: label, min: 0.3}]
-  latency: {max_ratio: 50, repetitions: 20, warmup: 2}
+  latency: {repetitions: 20, warmup: 2}
 select: {minimize: gzip_size}
 push: {directory: serving}
 run: {seed: 7}

@@ -34,7 +34,7 @@ candidates:
     - convert: {quantization: dynamic}
 gate:
   accuracy: {metric: SparseCategoricalAccuracy, max_drop: 0.03}
-  latency: {max_ratio: 20, repetitions: 60, warmup: 5}
+  latency: {repetitions: 60, warmup: 5}
   size: {max_ratio: 0.4}
 select: {maximize: accuracy}
 push: {directory: serving}

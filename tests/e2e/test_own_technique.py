@@ -22,7 +22,7 @@ candidates:
     - convert: {quantization: int8}
 gate:
   accuracy: {metric: SparseCategoricalAccuracy, min: 0.2}
-  latency: {max_ratio: 20, repetitions: 60, warmup: 5}
+  latency: {repetitions: 60, warmup: 5}
 push: {directory: serving}
 """
 

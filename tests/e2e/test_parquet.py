@@ -45,7 +45,7 @@ candidates:
   float16: [{convert: {quantization: float16}}]
 gate:
   accuracy: {metric: BinaryAccuracy, min: 0.8, slices: [{by: wide, min: 0.5}]}
-  latency: {max_ratio: 20, repetitions: 60, warmup: 5}
+  latency: {repetitions: 60, warmup: 5}
   size: {max_ratio: 20}
 push: {directory: serving}
 run: {seed: 3}

@@ -81,7 +81,7 @@ def finished(
             "min": 0.8,
             "slices": [{"by": "payment_type", "values": ["Credit Card"], "max_drop": 0.2}],
         },
-        "latency": {"max_ratio": 20, "repetitions": 60, "warmup": 5},
+        "latency": {"repetitions": 60, "warmup": 5},
         "size": {"max_ratio": 0.7},
     }
     config["push"] = {"directory": "serving"}
