@@ -23,6 +23,7 @@ MODEL_FOLDERS = ("Format-Serving", "Format-Keras")
 
 _BLOCK = 1 << 20
 _THREADS = min(8, os.cpu_count() or 1)
+_WORTH_THREADS = 16 << 20  # bytes; fewer are read before threads have started
 # Clocks of file systems tick this often or more often: a file may change twice in a tick and keep its times.
 _TICK_NS = 2_000_000_000
 
@@ -83,7 +84,7 @@ def digests(folder: str | os.PathLike[str], of_file: Callable[[Path], str] = dig
 
 def _each(of_file: Callable[[Path], str], files: Iterable[Path]) -> list[str]:
     files = list(files)
-    if len(files) < 2:
+    if len(files) < 2 or sum(path.stat().st_size for path in files) < _WORTH_THREADS:
         return [of_file(path) for path in files]
     with ThreadPoolExecutor(_THREADS) as pool:  # hashlib lets other threads run meanwhile
         return list(pool.map(of_file, files))
