@@ -22,6 +22,7 @@ from components.evaluator.judgement import (
 from components.evaluator.judging import conclude, judge_figure
 from components.evaluator.verdict import Verdict
 from pipeline.lineage import facts
+from pipeline.lineage import lines as lineage_lines
 from pipeline.lineage import tree as lineage_tree
 from pipeline.lineage.graph import Graph
 from pipeline.lineage.target import Note
@@ -108,7 +109,9 @@ def test_every_limit_is_a_row_with_its_whole_name(found: Example) -> None:
 
 def test_a_verdict_of_numbers_that_round_to_the_same_shows_more_digits() -> None:
     (missed,) = judge_figure(accuracy_figure("AUC"), {"min": 0.975}, 0.97499999, None, ascending=True)
-    assert ["accuracy", "min", "0.97499999", "0.975", "no"] in rows(shown(lineage_tree._limits([missed])))
+    assert ["accuracy", "min", "0.97499999", "0.975", "no"] in rows(
+        shown(lineage_lines.limit_table([missed]))
+    )
 
 
 def test_options_that_are_at_their_defaults_are_left_out(found: Example) -> None:
@@ -211,7 +214,7 @@ def test_the_reason_of_a_type_that_is_not_as_asked_is_shown(fresh: Example) -> N
 
 def test_limits_on_bytes_are_shown_in_bytes() -> None:
     limits = [Judgement.on(size_figure(of), "max", 300_000, 254_698) for of in ("file", "gzip")]
-    found = [" ".join(row) for row in rows(shown(lineage_tree._limits(limits)))]
+    found = [" ".join(row) for row in rows(shown(lineage_lines.limit_table(limits)))]
     assert found[-2:] == ["size max 254.7 kB 300.0 kB yes", "gzip size max 254.7 kB 300.0 kB yes"]
 
 
