@@ -27,7 +27,7 @@ from components.common.tflite.file_types import TypeCheck
 from components.common.tflite.kernel import Kernel
 from components.common.tflite.litert import LiteRTModel
 from components.common.tflite.tflite_file import TFLiteFile
-from components.evaluator import accuracy, latency, served_skew, size
+from components.evaluator import accuracy, latency, served_skew, size, train_slices
 from components.evaluator.judgement import (
     Failure,
     FailureKind,
@@ -51,6 +51,7 @@ from components.evaluator.measured import (
     Slice,
     SliceAccuracy,
     SliceValue,
+    UnjudgedSlices,
     slice_text,
 )
 from components.evaluator.params import AccuracyGate, Gate, Limits, SliceLimits
@@ -346,7 +347,13 @@ class _Evaluation:
             ),
             figure=gate.title() if self._several or gate.output else None,
             output=gate.output,
+            unjudged=self._unjudged(gate, candidate) if candidate else (),
         )
+
+    def _unjudged(self, gate: AccuracyGate, candidate: accuracy.Metrics) -> tuple[UnjudgedSlices, ...]:
+        judged = [accuracy.slice_values(key) for key in candidate if key]
+        find = partial(train_slices.unjudged, gate, judged, self._examples, self._raw_examples)
+        return self._attempt("looking for slices that only train has", find) or ()
 
     @property
     def _several(self) -> bool:

@@ -67,6 +67,37 @@ class SliceAccuracy:
 
 
 @dataclass(frozen=True)
+class UnjudgedSlices:
+    """Slices by some features that train has and eval does not, so that no limit holds for them.
+
+    Attributes:
+        features: The features, sorted.
+        slices: Number of slices.
+        examples: Number of train examples in them.
+        most_frequent: The first of the slices, those with most train examples first.
+    """
+
+    features: tuple[str, ...]
+    slices: int
+    examples: int
+    most_frequent: tuple[Slice, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The finding in one sentence."""
+        listed = "; ".join(slice_text(one) for one in self.most_frequent[:5])
+        more = ", …" if self.slices > 5 else ""
+        number, there, them = (
+            ("1 slice", "is", "it") if self.slices == 1 else (f"{self.slices:,} slices", "are", "them")
+        )
+        examples = "1 example" if self.examples == 1 else f"{self.examples:,} examples"
+        return (
+            f"{number} by {'×'.join(self.features)} {there} not judged: train has {examples} of {them} and eval none "
+            f"({listed}{more})"
+        )
+
+
+@dataclass(frozen=True)
 class Accuracy:
     """One metric of the gate on all eval examples, and in each slice.
 
@@ -79,6 +110,7 @@ class Accuracy:
         slices: The same for each slice.
         figure: The metric's title if the gate has several metrics or this one is of an output; else None.
         output: The model's output that the metric is of, if the model has several.
+        unjudged: Slices without `values` in the gate that only train has.
     """
 
     metric: str
@@ -89,6 +121,7 @@ class Accuracy:
     slices: tuple[SliceAccuracy, ...] = ()
     figure: Annotated[str | None, LEFT_OUT_IF_EMPTY] = None
     output: Annotated[str | None, LEFT_OUT_IF_EMPTY] = None
+    unjudged: Annotated[tuple[UnjudgedSlices, ...], LEFT_OUT_IF_EMPTY] = ()
 
     @property
     def title(self) -> str:
@@ -269,6 +302,11 @@ class Measured:
     def metrics(self) -> tuple[Accuracy, ...]:
         """Every metric of the gate that was measured, in the gate's order."""
         return self.accuracies or ((self.accuracy,) if self.accuracy else ())
+
+    @property
+    def unjudged(self) -> tuple[UnjudgedSlices, ...]:
+        """The slices of all metrics that only train has, without repetitions."""
+        return tuple(dict.fromkeys(one for metric in self.metrics for one in metric.unjudged))
 
     @property
     def by_technique(self) -> Mapping[str, dict[str, Any]]:

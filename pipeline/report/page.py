@@ -32,6 +32,7 @@ from pipeline.report import (
 )
 from pipeline.report.collection import collect
 from pipeline.report.data import Cost, Figure, ReportData
+from pipeline.run import verdict_table
 from pipeline.store.reader import Reader, open_reader
 from pipeline.store.records import Run
 from pipeline.store.state import State
@@ -138,6 +139,7 @@ def render(data: ReportData) -> str:
         layer_files=_swatches(data, list(charts.layer_files(data))),
         slices=_chart(charts.slices(data, shown(data))),
         slice_table=tables.slices(data),
+        unjudged=verdict_table.notes(data.verdicts.values()),
         slice_files=_swatches(data, [c.name for c in data.candidates]),
         nodes=node_tree.tree(data),
         steps=tables.steps(data),

@@ -12,7 +12,7 @@ from rich.text import Text
 from components.evaluator.measured import Accuracy, Measured, Side
 from components.evaluator.verdict import Verdict
 from components.registry import headlines
-from pipeline.base.texts import bytes_text
+from pipeline.base.texts import bytes_text, printable
 
 # Narrower than this, only what decides is shown.
 _WIDE = 100
@@ -74,6 +74,12 @@ def title(verdicts: Collection[Verdict]) -> str:
     return f"Candidates against the baseline; {named} on {known[0].examples:,} examples"
 
 
+def notes(verdicts: Collection[Verdict]) -> list[str]:
+    """What the gate could not judge, without repetitions."""
+    found = dict.fromkeys(one for verdict in verdicts for one in verdict.measured.unjudged)
+    return [one.text for one in found]
+
+
 def outcome(verdict: Verdict, selected: bool) -> str:
     """A verdict in a few words: the first reason stands for all."""
     if selected:
@@ -107,6 +113,8 @@ def verdict_table(candidates: Mapping[str, Verdict], winner: str | None, width: 
             *(Text(column.cells[index]) for column in shown),
             Text(outcome(verdict, selected), style=color),
         )
+    if lines := [printable(note) for note in notes(candidates.values())]:
+        table.caption, table.caption_justify = Text("\n".join(lines)), "left"
     return table
 
 

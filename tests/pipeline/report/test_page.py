@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from components.evaluator.judgement import Failure, FailureKind
+from components.evaluator.measured import SliceValue, UnjudgedSlices
 from pipeline.report import write, write_comparison
 from pipeline.report.data import ReportData
 from pipeline.report.page import render
@@ -101,6 +103,20 @@ def test_numbers_are_those_of_the_terminal(page: Path, pushed: ReportData) -> No
             assert f">{plain}<" in text, f"{column.header}: {plain}"
     assert "3.6 × " not in text and "11.2 × smaller" in text, "900 kB / 80 kB"
     assert "1.8 × faster" in text and "4.0 × smaller" in text
+
+
+def test_slices_that_only_train_has_are_named(pushed: ReportData) -> None:
+    candidate = pushed.candidates[0]
+    unjudged = UnjudgedSlices(
+        ("label",), 2, 12, ((SliceValue("label", "<7>"),), (SliceValue("label", "8"),))
+    )
+    accuracy = replace(candidate.measured.accuracy, unjudged=(unjudged,))
+    verdict = replace(candidate.verdict, measured=replace(candidate.measured, accuracy=accuracy))
+    page = render(replace(pushed, candidates=(replace(candidate, verdict=verdict),)))
+    assert (
+        "2 slices by label are not judged: train has 12 examples of them and eval none (label=&lt;7&gt;; label=8)"
+        in page
+    )
 
 
 def test_what_data_say_is_escaped(tmp_path: Path, chromium: Browser) -> None:

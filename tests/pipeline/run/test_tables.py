@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from components.evaluator.measured import Accuracy, Measured, Size
+from components.evaluator.measured import Accuracy, Measured, Size, SliceValue, UnjudgedSlices
 from components.evaluator.verdict import Verdict
 from pipeline.config.config_file import load
 from pipeline.plan.plan import make_plan
@@ -74,6 +74,19 @@ def test_each_output_has_columns() -> None:
         ("gap", "0.9000", "–"),
         ("rise", "-0.0500", "–"),
     ]
+
+
+def test_slices_that_only_train_has_are_named_below_the_table() -> None:
+    unjudged = UnjudgedSlices(("kind",), 1, 7, ((SliceValue("kind", "ca\x1bsh"),),))
+    accuracy = Accuracy("AUC", True, 0.9, 0.95, 1200, unjudged=(unjudged,))
+    lines = rendered(
+        verdict_table(
+            {"one": judged(True, accuracy=accuracy), "two": judged(True, accuracy=accuracy)}, "one"
+        )
+    )
+    named = "1 slice by kind is not judged: train has 7 examples of it and eval none (kind=ca\\x1bsh)"
+    assert [line for line in lines if "slice" in line] == [named]
+    assert not any("slice" in line for line in rendered(verdict_table({"one": judged(True)}, "one")))
 
 
 def test_a_drop_of_an_error_is_its_rise() -> None:
