@@ -13,10 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from components.anomaly_gate.leaks import COMPARED_POSITIONS, Pairings
 from components.common.data.examples import Examples
-
-# Vectors up to this long are compared position by position, longer ones all positions together.
-COMPARED_POSITIONS = 64
 
 _DIGEST_BYTES = 64
 _SAMPLED = _DIGEST_BYTES // 4
@@ -53,6 +51,7 @@ class Contents:
         lengths: Feature → number of values → number of examples with that many, among those that have the feature.
         numbers: Numeric feature → its values.
         labels: Label → value → number of examples with it; only for labels with one value per example.
+        pairings: Label → the other features beside it.
     """
 
     examples: int = 0
@@ -60,6 +59,7 @@ class Contents:
     lengths: dict[str, Counter[int]] = field(default_factory=dict)
     numbers: dict[str, Numbers] = field(default_factory=dict)
     labels: dict[str, Counter[Any]] = field(default_factory=dict)
+    pairings: dict[str, Pairings] = field(default_factory=dict)
 
     def present(self, feature: str) -> int:
         """Examples that have a value of a feature."""
@@ -101,6 +101,13 @@ def gather(records: Iterable[bytes], labels: Iterable[str]) -> Contents:
                 found.labels.setdefault(name, Counter())[value[0]] += 1
             if kind != "bytes_list" and len(value):
                 _add_numbers(found, name, value, positions)
+        features = {name: value for name, (_, value) in values.items() if name not in labels and len(value)}
+        for name in labels & values.keys():
+            label = values[name][1]
+            if len(label):
+                pairings = found.pairings.setdefault(name, Pairings())
+                is_copy = found.twins[digest[:16]] > 1
+                pairings.add(label[0] if len(label) == 1 else tuple(label), features, is_copy)
     return found
 
 

@@ -41,6 +41,20 @@ def find(data: Data) -> Iterator[Finding]:
             yield from _lacking(name, values[TRAIN] + values[EVAL], data.labels)
 
 
+def find_leaks(data: Data) -> Iterator[Finding]:
+    """Features of train that are the label, or go with it one to one: a model would learn nothing else."""
+    for label, pairings in sorted(data.contents[TRAIN].pairings.items()):
+        for leak in pairings.leaks():
+            at = "" if leak.position is None else f"at position {leak.position}, "
+            what = (
+                f"it is equal to label {label!r}"
+                if leak.equal
+                else f"each of its {leak.labels:,} values goes with one value of label {label!r} and no other"
+            )
+            text = f"{at}{what} in all {pairings.examples:,} examples, so it gives the label away"
+            yield Finding(TRAIN, leak.feature, "leak", text, option=allowance(leak.feature, "leak"))
+
+
 def _blank(name: str, split: str, counts: Counter[Any]) -> Iterator[Finding]:
     """Blank text, which would be a class like any other."""
     blank = sum(count for value, count in counts.items() if isinstance(value, bytes) and not value.strip())

@@ -14,6 +14,7 @@ Kind = Literal[
     "fraction",
     "id",
     "infinite",
+    "leak",
     "length",
     "missing",
     "nan",

@@ -70,6 +70,7 @@ def refuse_unknown(options: Validation, data: Data) -> None:
 
 def _all(data: Data, options: Validation) -> Iterator[Finding]:
     yield from labels.find(data)
+    yield from labels.find_leaks(data)
     for name, feature in tfdv_statistics.features_of(data.statistics[TRAIN]).items():
         yield from _useless(name, feature, options, name in data.labels.features)
     schema = tfdv_statistics.constrained(data.schema, data.statistics, options)

@@ -20,7 +20,7 @@ from components.common.base.errors import describe
 from tests.components.anomaly_gate.splits import Row, statistics_of, write_artifacts
 from tests.conftest import to_example
 
-GOOD = [{"fare": [i / 2], "payment": [["cash", "card"][i % 2]], "label": [i % 2]} for i in range(200)]
+GOOD = [{"fare": [i / 2], "payment": [["cash", "card"][i % 2]], "label": [i // 3 % 2]} for i in range(200)]
 CLEAN = [{**row, "fare": [row["fare"][0] + 0.25]} for row in GOOD[::2] + GOOD[1::2]]
 
 _TYPES = {
