@@ -205,12 +205,18 @@ def parse(text: str) -> MetadataUrl:
     Raises:
         ValueError: If it does not name a metadata store, or contains a password; the text says what to write.
     """
-    scheme, separator, _ = text.partition("://")
+    scheme, separator, rest = text.partition("://")
     if scheme in ("sqlite", "") or not separator:
         return _sqlite(text)
     if scheme not in _FORMS:
         raise ValueError(_unknown_scheme(scheme))
     form = _FORMS[scheme]
+    if _has_password(scheme, rest):
+        raise ValueError(
+            f"a URL must not contain a password, because files and logs would keep it; write {form}, and set "
+            f"the environment variable {PASSWORD_VARIABLE}, or name another variable or a file with "
+            "?password_env=NAME or ?password_file=PATH"
+        )
     try:
         parts = urlsplit(text)
         port = _PORTS.get(scheme) if parts.port is None else parts.port
@@ -218,12 +224,6 @@ def parse(text: str) -> MetadataUrl:
         raise ValueError(
             f"the host or the port is not valid; write {form}, with an IPv6 address in brackets"
         ) from None
-    if parts.password is not None:
-        raise ValueError(
-            f"a URL must not contain a password, because files and logs would keep it; write {form}, and set "
-            f"the environment variable {PASSWORD_VARIABLE}, or name another variable or a file with "
-            "?password_env=NAME or ?password_file=PATH"
-        )
     if "#" in text:
         raise ValueError(f"'#' has no meaning in a {scheme}: URL; write %23 if a name contains it")
     options = _options(scheme, parts.query)
@@ -254,6 +254,15 @@ def parse(text: str) -> MetadataUrl:
     return MetadataUrl(text, scheme, None, host, port or 0, user, database, MappingProxyType(options))
 
 
+def _has_password(scheme: str, rest: str) -> bool:
+    """Whether a URL without its scheme has `user:password@`, whatever characters the password has."""
+    before, at, _ = re.sub(r"^\[[^\]]*\]", "", rest).partition("@")
+    _, colon, after = before.partition(":")
+    # A gRPC server has a port and no user: what follows it may have an @.
+    is_port = scheme.startswith("grpc") and re.match(r"\d+[/?#]", after)
+    return bool(at and colon and not is_port)
+
+
 def redacted(text: str) -> str:
     """A text without what may be passwords in URLs, for messages that quote user input."""
     for place in _SECRETS:
@@ -264,8 +273,10 @@ def redacted(text: str) -> str:
 def _sqlite(text: str) -> MetadataUrl:
     path = text.removeprefix("sqlite:///")
     if path in ("", text):
+        # All of the text is the URL: unlike in a log, a password in it may have spaces.
+        shown = redacted(re.sub(r"(?s)(//[^@]*?:).*@", r"\1…@", text))
         raise ValueError(
-            f"{redacted(text)!r} is not a metadata store; write {_FORMS['sqlite']}, {_FORMS['mysql']}, "
+            f"{shown!r} is not a metadata store; write {_FORMS['sqlite']}, {_FORMS['mysql']}, "
             f"{_FORMS['postgresql']} or {_FORMS['grpc']}"
         )
     # Any other '?' belongs to the name of the file or of a folder.
