@@ -44,6 +44,7 @@ class FailureKind(str, Enum):
     MEASUREMENT_FAILED = "measurement_failed"
     METRIC_UNDEFINED = "metric_undefined"
     NOTHING_JUDGED = "nothing_judged"
+    NODE_FAILED = "node_failed"
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,11 @@ class Failure:
     Attributes:
         kind: What it was.
         reason: The same for people, with the cause.
+        node: Id of the node that failed, if that is what happened.
+        traceback: File with its traceback; empty if there is none.
     """
 
     kind: FailureKind
     reason: str
+    node: Annotated[str, LEFT_OUT_IF_EMPTY] = ""
+    traceback: Annotated[str, LEFT_OUT_IF_EMPTY] = ""

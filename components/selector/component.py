@@ -54,7 +54,10 @@ class Selector(base_component.BaseComponent):
             (SelectorSpec,),
             {
                 "INPUTS": {
-                    key: component_spec.ChannelParameter(type=_INPUT_TYPES[key.partition("_")[0]])
+                    # What a node that failed did not make is not there.
+                    key: component_spec.ChannelParameter(
+                        type=_INPUT_TYPES[key.partition("_")[0]], optional=True
+                    )
                     for key in inputs
                 }
             },

@@ -14,6 +14,8 @@ from tfx.types import artifact_utils
 from components.common.base import file_hashes
 from components.common.base.blessing import bless
 from components.common.base.errors import ParedownError
+from components.evaluator.judgement import Failure, FailureKind
+from components.evaluator.judging import conclude
 from components.evaluator.measured import Accuracy
 from components.evaluator.verdict import VERDICT_FILE, Verdict
 from components.selector.params import SelectOptions, named_by
@@ -83,7 +85,8 @@ class Executor(base_executor.BaseExecutor):
 
         Args:
             input_dict: For each candidate `model_<name>` (Model), `blessing_<name>` (ModelBlessing)
-                and `evaluation_<name>` (ModelEvaluation), with `_` for `-` in names.
+                and `evaluation_<name>` (ModelEvaluation), with `_` for `-` in names. A candidate whose evaluation
+                is missing did not pass: a node before it failed.
             output_dict: `model` (Model), a copy of the winner, with the SHA-256 of its files as `files` and
                 `judged`;
                 `blessing` (ModelBlessing), not blessed if there is none; `report` (OptimizationReport).
@@ -93,6 +96,13 @@ class Executor(base_executor.BaseExecutor):
         verdicts, blessed, models = {}, {}, {}
         for name in json.loads(exec_properties["candidates"]):
             key = name.replace("-", "_")
+            if not input_dict.get(f"evaluation_{key}"):
+                failure = Failure(
+                    FailureKind.NODE_FAILED, "it was not judged, because a node before failed"
+                )
+                verdicts[name] = conclude((), failures=[failure])
+                blessed[name] = False
+                continue
             evaluation = artifact_utils.get_single_uri(input_dict[f"evaluation_{key}"])
             verdicts[name] = Verdict.read(os.path.join(evaluation, VERDICT_FILE))
             blessing = artifact_utils.get_single_instance(input_dict[f"blessing_{key}"])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from components.common.base.document import Document, required
+from components.evaluator.judgement import Failure
+from components.evaluator.judging import conclude
 from components.evaluator.verdict import Verdict
 from components.selector.params import SelectOptions
 
@@ -35,6 +39,16 @@ class SelectorReport(Document):
         required(values, "winner", "select", "candidates")
         candidates = {name: Verdict.current(verdict) for name, verdict in values["candidates"].items()}
         return {**values, "candidates": candidates}
+
+    def with_failures(self, failures: Mapping[str, Failure]) -> SelectorReport:
+        """The same with what is known about candidates that were not judged: the Selector only sees that they are not.
+
+        Args:
+            failures: Candidate → why it was not judged.
+        """
+        verdicts = {name: conclude((), failures=[failure]) for name, failure in failures.items()}
+        candidates = {name: verdicts.get(name, verdict) for name, verdict in self.candidates.items()}
+        return dataclasses.replace(self, candidates=candidates)
 
     @property
     def passed(self) -> tuple[str, ...]:

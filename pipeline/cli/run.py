@@ -12,6 +12,7 @@ import click
 from pipeline import report
 from pipeline.base.console import make_console
 from pipeline.base.exit_code import (
+    EXIT_CANDIDATE_FAILED,
     EXIT_INTERRUPTED,
     EXIT_INVALID,
     EXIT_NODE_FAILED,
@@ -30,8 +31,9 @@ from pipeline.run.cache import cached_ids
 Exit codes:
   {EXIT_PUSHED}    the best candidate is pushed
   {EXIT_INVALID}    invalid input, or another run is using the pipeline root; nothing was run
-  {EXIT_NODE_FAILED}    a node failed; its traceback is saved
+  {EXIT_NODE_FAILED}    a node failed, and nothing is pushed; its traceback is saved
   {EXIT_NONE_PASSED}    every node ran, but no candidate passed the gate
+  {EXIT_CANDIDATE_FAILED}    the best candidate is pushed, but a node of another candidate failed
   {EXIT_INTERRUPTED}  interrupted; run again to continue"""
 )
 @options.config
@@ -62,4 +64,4 @@ def run(config: Path, overrides: tuple[str, ...], only: tuple[str, ...], as_json
         click.echo(json.dumps(outcome.to_json(), indent=2))
     else:
         session.show_outcome(make_console(), outcome.result)
-    return EXIT_PUSHED if outcome.result.pushed else EXIT_NONE_PASSED
+    return outcome.result.exit_code

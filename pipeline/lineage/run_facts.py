@@ -17,6 +17,7 @@ from components.evaluator.verdict import REASON_LENGTH, Verdict
 from components.selector.report import REPORT_FILE, SelectorReport
 from pipeline.lineage.facts import headlines
 from pipeline.plan.node import EXAMPLE_GENS, SELECTOR
+from pipeline.store.failures import by_candidate
 from pipeline.store.reader import Reader
 from pipeline.store.records import Execution, Run, by_key, decoded
 from pipeline.store.state import State
@@ -71,7 +72,7 @@ def read(reader: Reader, run: Run) -> RunFacts:
     executions = {found.node: found for found in reader.executions_of_run(run) if found.node}
     nodes = {name: _with_parameters(reader, execution) for name, execution in executions.items()}
     selector = executions.get(SELECTOR)
-    candidates, source = _candidates(reader, selector) if selector else (None, "")
+    candidates, source = _candidates(reader, selector, run) if selector else (None, "")
     return RunFacts(
         run=run,
         config=reader.document(run.config_hash),
@@ -113,12 +114,15 @@ def _fingerprint(nodes: dict[str, Execution]) -> dict[str, dict[str, str]] | Non
     return {split.pop("split", ""): split for split in splits}
 
 
-def _candidates(reader: Reader, selector: Execution) -> tuple[dict[str, dict[str, Any]] | None, str]:
+def _candidates(
+    reader: Reader, selector: Execution, run: Run
+) -> tuple[dict[str, dict[str, Any]] | None, str]:
     edges = reader.edges_of_executions([selector.id])
     inputs, reports = by_key(edges, output=False), by_key(edges, output=True).get("report", [])
     for report in reader.artifacts(reports):
         try:
-            verdicts = SelectorReport.read(Path(report.uri, REPORT_FILE)).candidates
+            written = SelectorReport.read(Path(report.uri, REPORT_FILE))
+            verdicts = written.with_failures(by_candidate(run.failures)).candidates
         except DocumentError:  # removed or damaged; what ML Metadata holds is left
             continue
         return {name: _of_verdict(verdict) for name, verdict in verdicts.items()}, REPORT

@@ -207,6 +207,8 @@ def _after(failure: Failure) -> str:
         hint = "Convert without sparse: true, or with another quantization: this file cannot be deployed"
     elif failure.kind is FailureKind.BASELINE_NOT_LOADED:
         hint = "No candidate can pass without a baseline: `paredown inspect` the float32 file"
+    elif failure.kind is FailureKind.NODE_FAILED:
+        hint = "Fix it and run again: the other nodes are cached. `paredown explain` reports what a step cannot do"
     else:
         return failure.reason
     return f"{failure.reason}. {hint}"

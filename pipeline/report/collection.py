@@ -23,6 +23,7 @@ from components.selector.params import SelectOptions
 from components.selector.report import REPORT_FILE, SelectorReport
 from pipeline.lineage import graph as lineage
 from pipeline.report.data import Candidate, Curve, Latencies, Port, Pushed, ReportData, Step
+from pipeline.store.failures import by_candidate
 from pipeline.store.reader import Reader
 from pipeline.store.records import Artifact, Execution, Run
 
@@ -77,7 +78,7 @@ class _Collection:
             steps=steps,
             graph=self.graph,
             pushed=self._pushed(),
-            traceback=self._traceback(),
+            tracebacks=self._tracebacks(),
             notes=self.notes,
         )
 
@@ -142,7 +143,8 @@ class _Collection:
         """The Selector's report; None if there is none."""
         for selector in self._of_type("Selector"):
             for artifact in self.graph.outputs(selector.id).get("report", []):
-                return self._document(SelectorReport, Path(artifact.uri, REPORT_FILE))
+                found = self._document(SelectorReport, Path(artifact.uri, REPORT_FILE))
+                return found.with_failures(by_candidate(self.run.failures)) if found else None
         return None
 
     def _candidates(self, report: SelectorReport | None) -> tuple[Candidate, ...]:
@@ -256,23 +258,33 @@ class _Collection:
             return Pushed(file)
         return _read_pushed(file, self.notes)
 
-    def _traceback(self) -> str:
-        """The end of the traceback that the command kept beside its log."""
-        if not self.run.failed_node:
-            return ""
+    def _tracebacks(self) -> dict[str, str]:
+        """Node that failed → the end of the traceback that the command kept beside its log."""
+        files: dict[str, Path | None] = {
+            failure.node: Path(failure.traceback) for failure in self.run.failures
+        }
+        if self.run.failed_node:
+            files[self.run.failed_node] = self._traceback_of(self.run.failed_node)
+        found = {}
+        for node, file in files.items():
+            if file is None or not file.exists():
+                self._note("failure", f"The traceback of {node} was not found.")
+            else:
+                lines = file.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
+                found[node] = "\n".join(lines[-_TRACEBACK_LINES:])
+        return found
+
+    def _traceback_of(self, node: str) -> Path | None:
+        """The file that was written when a run ended at a node."""
         earliest = self.run.started.timestamp()
         latest = (self.run.finished or datetime.now(timezone.utc)).timestamp() + _TRACEBACK_DELAY
         found = []
         for root in self._roots():
-            for path in sorted(root.glob(f"logs/*-{self.run.failed_node}-traceback.txt")):
+            for path in sorted(root.glob(f"logs/*-{node}-traceback.txt")):
                 written = path.stat().st_mtime
                 if earliest <= written <= latest:
                     found.append((written, path))
-        if not found:
-            self._note("failure", "The traceback was not found.")
-            return ""
-        lines = max(found)[1].read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
-        return "\n".join(lines[-_TRACEBACK_LINES:])
+        return max(found)[1] if found else None
 
     def _roots(self) -> list[Path]:
         """Folders that may be the pipeline root: above the artifacts, or as the config says."""

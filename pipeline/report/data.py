@@ -175,7 +175,7 @@ class ReportData:
         steps: In the order in which they ran.
         graph: What the run's outputs were made from.
         pushed: None if nothing was pushed.
-        traceback: The end of it, if a node failed.
+        tracebacks: Node that failed → the end of its traceback.
         notes: Section → what is missing there, and why.
     """
 
@@ -193,7 +193,7 @@ class ReportData:
     steps: tuple[Step, ...]
     graph: Graph
     pushed: Pushed | None
-    traceback: str
+    tracebacks: dict[str, str]
     notes: dict[str, list[str]] = field(default_factory=dict)
 
     @property

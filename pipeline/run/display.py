@@ -19,6 +19,7 @@ _STYLES = {
     State.CACHED: "dim",
     State.FAILED: "bold red",
     State.INTERRUPTED: "bold yellow",
+    State.SKIPPED: "yellow",
 }
 
 
@@ -59,12 +60,14 @@ class RunDisplay(NodeHook):
         self._ended += 1
         style = _STYLES[launched.state]
         clock = clock_text(time.monotonic() - self._started)
-        took = "        " if launched.state is State.CACHED else f"{launched.seconds:6.1f} s"
+        took = (
+            "        " if launched.state in (State.CACHED, State.SKIPPED) else f"{launched.seconds:6.1f} s"
+        )
         self._console.print(
             f"{self._ended:3}/{self._total}  {escape(node):{self._width}}  "
-            f"[{style}]{launched.state:6}[/]  {took}  [dim]{clock}[/]"
+            f"[{style}]{launched.state:7}[/]  {took}  [dim]{clock}[/]"
         )
-        if launched.state not in (State.RAN, State.CACHED):
+        if launched.state in (State.FAILED, State.INTERRUPTED):
             self.close()
 
     def close(self) -> None:

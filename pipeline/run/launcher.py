@@ -23,7 +23,7 @@ class Launched:
     """What became of a node.
 
     Attributes:
-        state: RAN, CACHED, FAILED or INTERRUPTED.
+        state: RAN, CACHED, FAILED, INTERRUPTED, or SKIPPED if it was not launched.
         seconds: Wall-clock time.
         execution: Id of its execution in ML Metadata; None if it has none, or if it is not known.
     """
@@ -60,11 +60,14 @@ class NodeHook:
         """A node reports how far it is, some seconds after it began."""
 
     def after_node(self, node: str, launched: Launched) -> None:
-        """A node ended, in whichever state."""
+        """A node ended, in whichever state, or was skipped."""
 
 
 # Launches a node and returns its state and the id of its execution.
 Launch = Callable[[str], tuple[State, int | None]]
+
+# Decides what a failure means: returns the ids of the nodes to skip while the others run, or None to end the run.
+Without = Callable[[NodeFailed], Collection[str] | None]
 
 
 def ready(graph: Graph, done: Collection[str], begun: Collection[str] = ()) -> list[str]:
@@ -82,17 +85,25 @@ def ready(graph: Graph, done: Collection[str], begun: Collection[str] = ()) -> l
     ]
 
 
-def launch_all(graph: Graph, launch: Launch, hooks: Sequence[NodeHook], interruption: Interruption) -> None:
-    """Launches all nodes of a graph, one at a time, until one fails.
+def launch_all(
+    graph: Graph,
+    launch: Launch,
+    hooks: Sequence[NodeHook],
+    interruption: Interruption,
+    without: Without = lambda error: None,
+) -> None:
+    """Launches all nodes of a graph, one at a time, until one fails that the others cannot go on without.
 
     Args:
         graph: The nodes; of those that are ready the first one comes first.
         launch: Launches a node.
         hooks: Are called in their order, around each node.
         interruption: Is looked at before and after each node.
+        without: Is asked after a failure. A node that is neither failed nor skipped runs even if nodes that it reads
+            from are.
 
     Raises:
-        NodeFailed: If a node fails.
+        NodeFailed: If a node fails and `without` does not say how to go on.
         Interrupted: If somebody asked to stop.
         ValueError: If nodes read from each other in a circle, or from a node that is not in the graph.
     """
@@ -103,8 +114,18 @@ def launch_all(graph: Graph, launch: Launch, hooks: Sequence[NodeHook], interrup
             raise ValueError(
                 f"nothing makes what these nodes read: {', '.join(sorted(set(graph) - set(done)))}"
             )
-        _launch_one(nodes[0], launch, hooks, interruption)
         done.append(nodes[0])
+        try:
+            _launch_one(nodes[0], launch, hooks, interruption)
+        except NodeFailed as error:
+            skipped = without(error)
+            if skipped is None:
+                raise
+            for node in graph:
+                if node in skipped and node not in done:
+                    done.append(node)
+                    for hook in hooks:
+                        hook.after_node(node, Launched(State.SKIPPED, 0.0))
 
 
 def _launch_one(node: str, launch: Launch, hooks: Sequence[NodeHook], interruption: Interruption) -> None:

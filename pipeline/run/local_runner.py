@@ -12,13 +12,20 @@ from components.common.base.errors import describe
 from components.common.base.file_hashes import ChangedFile, FileHashes
 from components.common.base.interruption import Interrupted
 from components.selector.report import REPORT_FILE, SelectorReport
-from pipeline.base.exit_code import EXIT_INTERRUPTED, EXIT_NODE_FAILED, EXIT_NONE_PASSED, EXIT_PUSHED
+from pipeline.base.exit_code import (
+    EXIT_CANDIDATE_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_NODE_FAILED,
+    EXIT_NONE_PASSED,
+    EXIT_PUSHED,
+)
 from pipeline.config.config import Config
 from pipeline.config.metadata_url import StoreError
 from pipeline.plan.node import PUSHER, SELECTOR
 from pipeline.plan.plan import Plan
 from pipeline.run import build
 from pipeline.run.cache import Cache
+from pipeline.run.failures import Failures
 from pipeline.run.integrity import refuse_changed
 from pipeline.run.interruption import Interruption
 from pipeline.run.launcher import Launched, NodeFailed, NodeHook, launch_all
@@ -27,8 +34,9 @@ from pipeline.run.push import Push
 from pipeline.run.record import RunRecord
 from pipeline.run.recording import Recording
 from pipeline.run.tfx_nodes import TfxNodes
+from pipeline.store.failures import by_candidate
 from pipeline.store.reader import Reader
-from pipeline.store.records import Artifact
+from pipeline.store.records import Artifact, NodeFailure
 from pipeline.store.state import State
 
 
@@ -41,7 +49,8 @@ class RunResult:
         report: Every verdict, and the winner.
         pushed: Folder of the version that is pushed; None if no candidate passed.
         pushed_now: Whether this run pushed it, rather than an earlier one.
-        nodes: Node id → what became of it: RAN or CACHED, in order.
+        nodes: Node id → what became of it, in order.
+        failures: Nodes that failed, and the candidates that failed by them.
     """
 
     run_id: str
@@ -49,6 +58,14 @@ class RunResult:
     pushed: str | None
     pushed_now: bool
     nodes: dict[str, Launched]
+    failures: tuple[NodeFailure, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """Of the command."""
+        if self.failures:
+            return EXIT_CANDIDATE_FAILED if self.pushed else EXIT_NODE_FAILED
+        return EXIT_PUSHED if self.pushed else EXIT_NONE_PASSED
 
 
 def run(
@@ -56,6 +73,7 @@ def run(
     config: Config,
     provenance: Provenance,
     hook: NodeHook,
+    failed: Callable[[NodeFailed, tuple[str, ...]], NodeFailure],
     begun: Callable[[str], None] = lambda run_id: None,
 ) -> RunResult:
     """Runs a plan. The results of earlier runs are taken from the cache.
@@ -65,10 +83,12 @@ def run(
         config: The config that it was made from.
         provenance: What the run is made of, for its record.
         hook: Is called around each node.
+        failed: Is given the failure of a node that the run goes on without, and the candidates that need it; returns
+            its record.
         begun: Is called with the run's id when ML Metadata has its record.
 
     Raises:
-        NodeFailed: If a node fails.
+        NodeFailed: If a node fails that all candidates need, or the last candidate fails.
         Interrupted: If SIGINT or SIGTERM arrives. In both cases what was pushed before is untouched, and the next
             run continues where this one ended.
         StoreError: If the metadata store cannot be opened.
@@ -92,8 +112,9 @@ def run(
             """What a node will read, and whether its outputs are cached."""
             store = reader()  # is closed before the node runs, which may take hours
             inputs = {
-                key: recording.outputs(source.node, store).get(source.key, [])
+                key: found
                 for key, source in plan.node(node).inputs.items()
+                if (found := recording.outputs(source.node, store).get(source.key, []))
             }
             read = [artifact for found in inputs.values() for artifact in found]
             refuse_changed(read, hashes)
@@ -115,10 +136,16 @@ def run(
                     refuse_changed(made, hashes)
             return state, execution
 
+        def report(error: NodeFailed, candidates: tuple[str, ...]) -> NodeFailure:
+            failure = failed(error, candidates)
+            record.failure(failure)
+            return failure
+
+        failures = Failures(plan, report)
         try:
             begun(nodes.run_id)
-            launch_all(plan.graph(), launch, [hook, push, recording], interruption)
-            return _finish(record, recording, reader(), nodes.run_id)
+            launch_all(plan.graph(), launch, [hook, push, recording], interruption, failures.without)
+            return _finish(record, recording, reader(), nodes.run_id, tuple(failures.found))
         except BaseException as error:
             # A store that went away must not hide what happened first.
             with contextlib.suppress(StoreError):
@@ -127,21 +154,24 @@ def run(
             raise
 
 
-def _finish(record: RunRecord, recording: Recording, reader: Reader, run_id: str) -> RunResult:
+def _finish(
+    record: RunRecord, recording: Recording, reader: Reader, run_id: str, failures: tuple[NodeFailure, ...]
+) -> RunResult:
     """Reads the result from what the last nodes wrote, and records it."""
     report_uri = recording.outputs(SELECTOR, reader)["report"][0].uri
-    report = SelectorReport.read(Path(report_uri, REPORT_FILE))
+    report = SelectorReport.read(Path(report_uri, REPORT_FILE)).with_failures(by_candidate(failures))
     pushed = recording.outputs(PUSHER, reader)["pushed_model"][0].properties
     destination = str(pushed["pushed_destination"]) if pushed.get("pushed") else None
     pushed_now = destination is not None and recording.nodes[PUSHER].state is State.RAN
+    result = RunResult(run_id, report, destination, pushed_now, dict(recording.nodes), failures)
     record.finish(
         State.PUSHED if destination else State.NONE_PASSED,
-        EXIT_PUSHED if destination else EXIT_NONE_PASSED,
+        result.exit_code,
         winner=report.winner or "",
         pushed=destination or "",
         pushed_now=int(pushed_now),
     )
-    return RunResult(run_id, report, destination, pushed_now, dict(recording.nodes))
+    return result
 
 
 def _say_why_it_runs(why: str) -> None:

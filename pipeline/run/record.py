@@ -10,6 +10,7 @@ by its content.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import time
 from collections.abc import Iterable
@@ -25,7 +26,7 @@ from pipeline.base.process import Process, this_process
 from pipeline.run.provenance import Provenance, summary
 from pipeline.store.connection import connect
 from pipeline.store.reader import DOCUMENT, FILE, MARKS, RUN
-from pipeline.store.records import Artifact
+from pipeline.store.records import Artifact, NodeFailure
 from pipeline.store.state import State
 
 # SHA-256 of what a model was imported from, or began its training with.
@@ -49,6 +50,7 @@ class RunRecord:
         self._run_id = run_id
         self._pipeline = provenance.pipeline
         self._nodes: dict[str, dict[str, Any]] = {}
+        self._failures: list[dict[str, Any]] = []
         store = connect(url, write=True)
         for document in provenance.documents():
             _put_named(store, DOCUMENT, document.digest, {"kind": document.kind, "json": document.text})
@@ -89,6 +91,11 @@ class RunRecord:
         for artifact in store.get_artifacts_by_id([found.id for found in artifacts]):
             set_facts(artifact, {CONTENT: as_property(hashes.of_folder(artifact.uri))})
             store.put_artifacts([artifact])
+
+    def failure(self, failure: NodeFailure) -> None:
+        """Records a node that failed while the run goes on."""
+        self._failures.append(dataclasses.asdict(failure))
+        self._write(connect(self._url, write=True), {"failures": json.dumps(self._failures)})
 
     def outputs(self, artifacts: Iterable[Artifact]) -> None:
         """Makes a node's output artifacts findable by the content of their files."""

@@ -35,7 +35,7 @@ class Recording(NodeHook):
     def after_node(self, node: str, launched: Launched) -> None:
         self.nodes[node] = launched
         execution = launched.execution
-        if execution is None:
+        if execution is None and launched.state is not State.SKIPPED:
             execution = self._execution_of_failure(node)
         self._record.node(node, launched.state, launched.seconds, execution)
         if launched.state is State.RAN:

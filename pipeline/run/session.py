@@ -16,6 +16,7 @@ from rich.console import Console
 
 from components.common.base.errors import ParedownError
 from components.common.base.interruption import Interrupted
+from components.common.base.texts import listed
 from pipeline import environment
 from pipeline.base import log_file
 from pipeline.base.console import make_console
@@ -28,6 +29,7 @@ from pipeline.plan.table import plan_summary
 from pipeline.run import lock
 from pipeline.run.launcher import NodeFailed
 from pipeline.run.verdict_table import verdict_table
+from pipeline.store.records import NodeFailure
 
 if TYPE_CHECKING:
     from pipeline.run.local_runner import RunResult
@@ -84,6 +86,7 @@ class Finished:
             "pushed": result.pushed,
             "pushed_now": result.pushed_now,
             "nodes": nodes,
+            "failures": [dataclasses.asdict(failure) for failure in result.failures],
             "run": result.run_id,
             "log": self.log,
             "report": self.report,
@@ -155,18 +158,29 @@ def _run_logged(
     from pipeline.run.display import RunDisplay
 
     display = RunDisplay(console, plan)
-    try:
-        made_of = provenance.collect(file.config, file.path)
-        return local_runner.run(plan, file.config, made_of, display, begun)
-    except NodeFailed as error:
+
+    def report(error: NodeFailed) -> str:
+        """Saves the traceback; returns its file."""
         display.close()
         saved = log.with_name(f"{log.stem}-{error.node}-traceback.txt")
-        saved.write_text(traceback.format_exc(), encoding="utf-8")
+        saved.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
         console.print(f"[bold red]Node {error.node} failed:[/] ", end="")
         console.print(error.reason(), markup=False, soft_wrap=True)
         console.print(f"Traceback: {saved}", markup=False, soft_wrap=True)
+        return str(saved)
+
+    def failed(error: NodeFailed, candidates: tuple[str, ...]) -> NodeFailure:
+        saved = report(error)
+        console.print(f"The run goes on without {listed(candidates)}.", markup=False, soft_wrap=True)
+        return NodeFailure(error.node, candidates, error.reason(), saved)
+
+    try:
+        made_of = provenance.collect(file.config, file.path)
+        return local_runner.run(plan, file.config, made_of, display, failed, begun)
+    except NodeFailed as error:
+        saved = report(error)
         console.print("Nothing was pushed. Fix the problem and run again; finished nodes are cached.")
-        return Stopped(EXIT_NODE_FAILED, error.node, error.reason(), str(saved))
+        return Stopped(EXIT_NODE_FAILED, error.node, error.reason(), saved)
     except (Interrupted, KeyboardInterrupt):
         display.close()
         console.print("Interrupted. Nothing was pushed; run again to continue.")

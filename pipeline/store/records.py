@@ -110,6 +110,23 @@ class NodeRun:
 
 
 @dataclass(frozen=True)
+class NodeFailure:
+    """A node that failed while the run went on without the candidates that need it.
+
+    Attributes:
+        node: Its id.
+        candidates: Those that need it.
+        reason: The first cause, in one line.
+        traceback: File with the traceback.
+    """
+
+    node: str
+    candidates: tuple[str, ...]
+    reason: str
+    traceback: str
+
+
+@dataclass(frozen=True)
 class Run:
     """A run of a pipeline.
 
@@ -127,7 +144,9 @@ class Run:
         pushed: Folder of the version that was pushed at the end, by this run or before.
         pushed_now: Whether this run pushed it.
         ran, cached, failed: Numbers of nodes.
+        failed_node: The node at which the run ended.
         nodes: Node id → how it went, in order; empty if nothing was recorded.
+        failures: Nodes that failed without ending the run, in order.
     """
 
     id: str
@@ -156,3 +175,4 @@ class Run:
     reason: str = ""
     exit_code: int | None = None
     nodes: dict[str, NodeRun] = field(default_factory=dict)
+    failures: tuple[NodeFailure, ...] = ()

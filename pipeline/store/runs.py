@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.base.process import Process
-from pipeline.store.records import Artifact, Execution, NodeRun, Run
+from pipeline.store.records import Artifact, Execution, NodeFailure, NodeRun, Run
 from pipeline.store.state import State
 
 
@@ -53,6 +53,10 @@ def of_record(context_id: int, run_id: str, created: datetime, facts: Mapping[st
             name: NodeRun(_node_state(node["state"], status), node["seconds"], node["execution"])
             for name, node in json.loads(facts.get("nodes", "{}")).items()
         },
+        failures=tuple(
+            NodeFailure(**{**failure, "candidates": tuple(failure["candidates"])})
+            for failure in json.loads(facts.get("failures", "[]"))
+        ),
     )
 
 

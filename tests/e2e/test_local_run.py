@@ -378,14 +378,33 @@ def test_no_candidate_passes(untouched: Project) -> None:
     assert {entry["state"] for entry in again["nodes"].values()} == {"cached"}
 
 
-def test_failed_node_is_named_and_leaves_the_push_alone(untouched: Project) -> None:
-    before = sorted(path.name for path in (untouched.root / "serving").iterdir())
+def test_a_node_that_fails_fails_its_candidates_and_the_others_go_on(untouched: Project) -> None:
     untouched.edit(
         "components/distiller/executor.py",
         "    options = job.options\n",
         '    options = job.options\n    raise RuntimeError("the student is ill")\n',
     )
-    outcome = untouched.cold().paredown("run", "pipeline.yaml")
+    result = untouched.cold().run("pipeline.yaml", code=6)
+    states = {node: entry["state"] for node, entry in result["nodes"].items()}
+    (distilled,) = [node for node, state in states.items() if state == "failed"]
+    skipped = {node for node, state in states.items() if state == "skipped"}
+    assert skipped and all(node.startswith(distilled) for node in skipped)
+    assert states["Selector"] == states["Pusher"] == "ran"
+    assert result["winner"] and Path(result["pushed"], "tflite").is_file()
+    assert [verdict["blessed"] for verdict in result["candidates"].values()].count(False) >= 1
+    reason = f"node {distilled} failed: RuntimeError: the student is ill"
+    (failure,) = result["candidates"]["student"]["failures"]
+    assert (failure["kind"], failure["node"], failure["reason"]) == ("node_failed", distilled, reason)
+    assert "the student is ill" in Path(failure["traceback"]).read_text(encoding="utf-8")
+    page = Path(result["report"]).read_text(encoding="utf-8")
+    assert reason in page and f"End of the traceback of {distilled}" in page
+    newest = untouched.paredown("runs", "--json", "--limit", "1").json()["runs"][0]
+    assert (newest["status"], newest["exit_code"], newest["failed"]) == ("pushed", 6, 1)
+    assert [(one["node"], one["candidates"]) for one in newest["failures"]] == [(distilled, ["student"])]
+
+    # If no candidate is left, the run ends.
+    before = sorted(path.name for path in (untouched.root / "serving").iterdir())
+    outcome = untouched.cold().paredown("run", "pipeline.yaml", "--only", "student")
     assert outcome.code == 3
     assert "Node distill" in outcome.err
     assert "RuntimeError: the student is ill" in outcome.err

@@ -13,6 +13,7 @@ from tfx.types import standard_artifacts
 
 from components.artifacts import OptimizationReport
 from components.common.base.file_hashes import ChangedFile
+from components.evaluator.judgement import Failure, FailureKind
 from components.evaluator.measured import Accuracy
 from components.evaluator.verdict import Verdict
 from components.selector.executor import Executor, select
@@ -96,7 +97,9 @@ def artifact(kind: Any, uri: Path) -> Any:
 def run(tmp_path: Path) -> Any:
     """Runs the executor on candidates given as name → (verdict, blessed), and returns its outputs."""
 
-    def do(candidates: dict[str, tuple[Verdict, bool]], minimize: str) -> dict[str, Any]:
+    def do(
+        candidates: dict[str, tuple[Verdict, bool]], minimize: str, failed: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
         inputs: dict[str, list[Any]] = {}
         for name, (judged, blessed) in candidates.items():
             key = name.replace("-", "_")
@@ -125,7 +128,7 @@ def run(tmp_path: Path) -> Any:
             inputs,
             outputs,
             {
-                "candidates": json.dumps(list(candidates)),
+                "candidates": json.dumps([*candidates, *failed]),
                 "select": json.dumps({"minimize": minimize, "maximize": None}),
                 "code_version": "1",
             },
@@ -181,6 +184,23 @@ def test_without_a_winner_there_is_no_model_and_no_blessing(run: Any) -> None:
     assert made["blessing"].get_int_custom_property("blessed") == 0
     assert SelectorReport.read(Path(made["report"].uri) / "report.json").winner is None
     assert made["report"].get_int_custom_property("passed") == 0
+
+
+def test_a_candidate_that_was_not_judged_does_not_pass_and_the_others_do(run: Any) -> None:
+    made = run({"int8": (verdict(size=20), True)}, "size", failed=("pruned-int8",))
+    report = SelectorReport.read(Path(made["report"].uri) / "report.json")
+    assert (report.winner, report.passed) == ("int8", ("int8",))
+    (failure,) = report.candidates["pruned-int8"].failures
+    assert failure.kind is FailureKind.NODE_FAILED
+    named = report.with_failures(
+        {
+            "pruned-int8": Failure(
+                FailureKind.NODE_FAILED, "node prune failed: no", "prune", "/logs/prune.txt"
+            )
+        }
+    )
+    assert named.candidates["pruned-int8"].reasons == ("node prune failed: no",)
+    assert named.candidates["int8"] == report.candidates["int8"]
 
 
 @pytest.mark.parametrize(

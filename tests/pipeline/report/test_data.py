@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from components.evaluator.judgement import Failure, FailureKind
+from components.evaluator.judging import conclude
 from components.evaluator.measured import Layer
 from pipeline.lineage import run_facts
+from pipeline.report.advice import advise
 from pipeline.report.collection import collect
 from pipeline.report.data import ReportData
 from pipeline.report.page import render
+from pipeline.store.records import NodeFailure
 from pipeline.store.state import State
 from tests.pipeline.report.made_run import BASELINE, CONFIG, LAYERS, MadeRun, passing
 
@@ -81,17 +85,38 @@ def test_a_failed_run_knows_what_was_judged_and_the_end_of_the_traceback(tmp_pat
     os.utime(old, (1_577_836_800, 1_577_836_800))
     data = collect(made.reader, made.finish("failed", 3, failed_node="distill", reason="x < y"))
     assert [c.name for c in data.candidates] == ["pruned-int8"] and not data.selected
-    lines = data.traceback.splitlines()
+    lines = data.tracebacks["distill"].splitlines()
     assert lines[-1] == "ValueError: x < y" and len(lines) == 30 and lines[0] == "  line 61"
     failed = next(step for step in data.steps if step.node == "distill")
     assert failed.state == "failed" and failed.reads["base_model"] == "Trainer"
+
+
+def test_candidates_whose_node_failed_have_its_reason_and_traceback(tmp_path: Path) -> None:
+    made = MadeRun(tmp_path)
+    verdicts = passing()
+    verdicts["student"] = conclude((), failures=[Failure(FailureKind.NODE_FAILED, "it was not judged")])
+    file = tmp_path / "distill-traceback.txt"
+    file.write_text("Traceback\nValueError: ill", encoding="utf-8")
+    assert made.record is not None
+    made.record.failure(NodeFailure("distill", ("student",), "ValueError: ill", str(file)))
+    made.record.failure(NodeFailure("prune-x", ("gone",), "ValueError: no", str(tmp_path / "no.txt")))
+    data = collect(made.reader, made.whole(verdicts, "int8", tmp_path / "gone"))
+    assert data.verdicts["student"].reasons == ("node distill failed: ValueError: ill",)
+    assert data.verdicts["int8"].blessed and list(data.verdicts) == ["int8", "pruned-int8", "student"]
+    assert data.tracebacks == {"distill": "Traceback\nValueError: ill"}
+    assert data.notes["failure"] == ["The traceback of prune-x was not found."]
+    (advice,) = advise(data)
+    assert advice.name == "student" and advice.sentences[0].startswith(
+        "node distill failed: ValueError: ill. Fix it"
+    )
 
 
 def test_a_traceback_that_is_gone_is_a_note(tmp_path: Path) -> None:
     made = MadeRun(tmp_path)
     made.node("ImportExampleGen", "x.ImportExampleGen", {}, {}, state=State.FAILED)
     data = collect(made.reader, made.finish("failed", 3, failed_node="ImportExampleGen", reason="no files"))
-    assert data.traceback == "" and data.notes["failure"] == ["The traceback was not found."]
+    assert data.tracebacks == {}
+    assert data.notes["failure"] == ["The traceback of ImportExampleGen was not found."]
 
 
 def test_a_run_that_has_only_begun_has_no_candidates(tmp_path: Path) -> None:

@@ -84,6 +84,29 @@ def test_nothing_is_launched_after_a_failure() -> None:
     assert log.ended["b"].execution is None
 
 
+@pytest.mark.parametrize(
+    ("skipped", "expected"),
+    [
+        (set(), {"a": "ran", "b": "failed", "c": "ran", "d": "ran"}),
+        ({"b", "c"}, {"a": "ran", "b": "failed", "c": "skipped", "d": "ran"}),
+        ({"d"}, {"a": "ran", "b": "failed", "d": "skipped", "c": "ran"}),
+    ],
+)
+def test_the_others_go_on_without_nodes_that_are_skipped(
+    skipped: set[str], expected: dict[str, str]
+) -> None:
+    log = Log()
+    failed: list[str] = []
+
+    def without(error: NodeFailed) -> set[str]:
+        failed.append(error.node)
+        return skipped
+
+    launch_all(GRAPH, launching({"b": raising(ValueError())}), [log], Interruption(), without)
+    assert failed == ["b"] and log.states() == expected
+    assert ("c", "before") not in log.events or "c" not in skipped
+
+
 def test_inputs_that_tfx_does_not_find_are_a_failure() -> None:
     log = Log()
     with pytest.raises(NodeFailed, match="its inputs were not found in the metadata store") as failed:

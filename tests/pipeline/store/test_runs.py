@@ -14,7 +14,7 @@ from pipeline.run import record as run_record
 from pipeline.run.provenance import Document, Provenance
 from pipeline.store.connection import connect
 from pipeline.store.reader import Reader
-from pipeline.store.records import NodeRun, Run
+from pipeline.store.records import NodeFailure, NodeRun, Run
 from pipeline.store.state import State
 from tests.benchmarks import many_runs
 
@@ -98,6 +98,19 @@ def test_a_failed_run_names_its_node_and_why(url: str) -> None:
         "ValueError: no",
     )
     assert run.winner is run.pushed is None
+
+
+def test_nodes_that_fail_without_ending_the_run_are_recorded_with_their_candidates(url: str) -> None:
+    record = begin(url)
+    failures = (
+        NodeFailure("prune", ("pruned", "pqat"), "ValueError: no", "/logs/prune.txt"),
+        NodeFailure("distill", ("student",), "ValueError: ill", "/logs/distill.txt"),
+    )
+    for failure in failures:
+        record.failure(failure)
+    record.finish(State.PUSHED, 6, winner="int8")
+    run = only_run(url)
+    assert (run.status, run.exit_code, run.failures) == ("pushed", 6, failures)
 
 
 @pytest.mark.parametrize(
