@@ -384,7 +384,7 @@ def test_a_node_that_fails_fails_its_candidates_and_the_others_go_on(untouched: 
         "    options = job.options\n",
         '    options = job.options\n    raise RuntimeError("the student is ill")\n',
     )
-    result = untouched.cold().run("pipeline.yaml", code=6)
+    result = untouched.cold().run(code=6)
     states = {node: entry["state"] for node, entry in result["nodes"].items()}
     (distilled,) = [node for node, state in states.items() if state == "failed"]
     skipped = {node for node, state in states.items() if state == "skipped"}
