@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from pipeline.lineage import formats, graph, open_lineage, tree
+from pipeline.lineage import formats, graph, tree
 from pipeline.lineage.graph import Graph
 from pipeline.lineage.store_choice import Choice, find_target
 from pipeline.lineage.target import Target
@@ -48,7 +48,9 @@ class Answer:
         elif form == "mermaid":
             text = formats.to_mermaid(self.graph, self.target.notes)
         else:
-            text = "\n".join(open_lineage.events(self.graph, self.store, self.runs, self.documents))
+            from pipeline.lineage import open_lineage  # imports the client library
+
+            text = "\n".join(open_lineage.write_events(self.graph, self.store, self.runs, self.documents))
         return text.rstrip("\n")
 
     def warnings(self) -> list[str]:

@@ -5,20 +5,18 @@ https://openlineage.io/docs/spec/object-model
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 import os
-import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from pipeline.lineage import facts
 from pipeline.lineage.formats import artifact_label
+from pipeline.lineage.open_lineage_client import dataset_name, events, facets, serde
+from pipeline.lineage.open_lineage_facets import ArtifactDatasetFacet, ExecutionRunFacet, PipelineRunFacet
 from pipeline.store.state import State
 
 if TYPE_CHECKING:
@@ -39,7 +37,7 @@ _ENDS = {
 }
 
 
-def events(
+def write_events(
     graph: Graph,
     store: str,
     runs: Sequence[Run] = (),
@@ -67,60 +65,12 @@ def events(
     Returns:
         A JSON text in one line for each event: joined by line breaks, newline-delimited JSON.
     """
-    _import_event_classes()
-    from openlineage.client.serde import Serde
-
     writer = _Writer(graph, store, runs, documents or {}, namespace)
     found = [(*key, event) for run in runs for key, event in writer.run_events(run)]
     for _, execution in sorted(graph.executions.items()):
         found += [(*key, event) for key, event in writer.execution_events(execution)]
     found.sort(key=lambda entry: entry[:-1])
-    return [Serde.to_json(entry[-1], allow_nan=False, ensure_ascii=False) for entry in found]
-
-
-def _import_event_classes() -> None:
-    """Imports the client library's event classes and serializer, without the package around them.
-
-    The package imports a client for each way to send events, HTTP libraries among them, which takes longer
-    than all the rest of a command. It stays unimported, so that others can import it.
-    """
-    package = "openlineage.client"
-    if package in sys.modules or f"{package}.serde" in sys.modules:
-        return
-    spec = importlib.util.find_spec(package)
-    if spec is None:
-        raise ModuleNotFoundError(f"No module named {package!r}: install openlineage-python")
-    sys.modules[package] = importlib.util.module_from_spec(spec)
-    try:
-        for name in ("serde", "event_v2", "facet_v2", "naming.dataset"):
-            importlib.import_module(f"{package}.{name}")
-    finally:
-        del sys.modules[package]
-
-
-def dataset_name(uri: str) -> tuple[str, str]:
-    """Namespace and name of a folder or file, as OpenLineage names datasets.
-
-    https://openlineage.io/docs/spec/naming
-
-    Args:
-        uri: A path, or e.g. gs://bucket/path.
-    """
-    _import_event_classes()
-    from openlineage.client.naming import dataset
-
-    parts = urlsplit(uri)
-    key = parts.path.strip("/")
-    named: Any
-    if parts.scheme in ("gs", "gcs") and key:
-        named = dataset.GCS(bucket_name=parts.netloc, object_key=key)
-    elif parts.scheme in ("s3", "s3a") and key:
-        named = dataset.S3(bucket_name=parts.netloc, object_key=key)
-    elif parts.scheme in ("", "file"):
-        named = dataset.LocalFileSystem(path=os.path.abspath(parts.path if parts.scheme else uri))
-    else:
-        return f"{parts.scheme}://{parts.netloc}", parts.path or "/"
-    return named.get_namespace(), named.get_name()
+    return [serde.Serde.to_json(entry[-1], allow_nan=False, ensure_ascii=False) for entry in found]
 
 
 class _Writer:
@@ -144,41 +94,33 @@ class _Writer:
 
     def run_events(self, run: Run) -> list[tuple[tuple[Any, ...], Any]]:
         """Events of a whole run, with what they are sorted by."""
-        from openlineage.client.event_v2 import Job
-        from openlineage.client.event_v2 import Run as LineageRun
-        from openlineage.client.facet_v2 import error_message_run
-
-        job = Job(self._namespace, run.pipeline, facets={"jobType": self._job_type("PIPELINE")})
+        job = events.Job(self._namespace, run.pipeline, facets={"jobType": self._job_type("PIPELINE")})
         found = {"paredown_run": self._run_facet(run), **self._engine(run)}
         end = _ENDS.get(run.status)
         ended = dict(found)
         if end == "FAIL":
-            ended["errorMessage"] = error_message_run.ErrorMessageRunFacet(
+            ended["errorMessage"] = facets.error_message_run.ErrorMessageRunFacet(
                 self._failure(run), "Python", producer=self._producer
             )
         number = self._uuid(f"run/{run.id}")
         entries = [
-            ((run.started, 0, number), self._event("START", run.started, LineageRun(number, found), job))
+            ((run.started, 0, number), self._event("START", run.started, events.Run(number, found), job))
         ]
         if end is not None and run.finished is not None:
-            event = self._event(end, run.finished, LineageRun(number, ended), job)
+            event = self._event(end, run.finished, events.Run(number, ended), job)
             entries.append(((run.finished, 3, number), event))
         return entries
 
     def execution_events(self, execution: Execution) -> list[tuple[tuple[Any, ...], Any]]:
         """Events of one execution, with what they are sorted by."""
-        from openlineage.client.event_v2 import Job
-        from openlineage.client.event_v2 import Run as LineageRun
-        from openlineage.client.facet_v2 import documentation_job, error_message_run
-
         name = f"{execution.pipeline}.{execution.node or execution.type}".lstrip(".")
         job_facets: dict[str, Any] = {"jobType": self._job_type("NODE")}
         options = facts.step_options(execution)
         if options is not None and options.__doc__:
-            job_facets["documentation"] = documentation_job.DocumentationJobFacet(
+            job_facets["documentation"] = facets.documentation_job.DocumentationJobFacet(
                 options.__doc__.splitlines()[0], producer=self._producer
             )
-        job = Job(self._namespace, name, facets=job_facets)
+        job = events.Job(self._namespace, name, facets=job_facets)
         run = facts.run_of(execution, self._runs)
         found = {
             "paredown_execution": self._execution_facet(execution),
@@ -191,17 +133,17 @@ class _Writer:
             message = f"node {execution.node} failed; ML Metadata keeps no message"
             if run is not None and run.failed_node == execution.node and run.reason:
                 message = run.reason
-            ended["errorMessage"] = error_message_run.ErrorMessageRunFacet(
+            ended["errorMessage"] = facets.error_message_run.ErrorMessageRunFacet(
                 message, "Python", producer=self._producer
             )
         number = self._uuid(f"execution/{execution.id}")
         inputs = self._inputs(execution)
-        begun = self._event("START", execution.started, LineageRun(number, found), job, inputs)
+        begun = self._event("START", execution.started, events.Run(number, found), job, inputs)
         entries = [((execution.started, 1, number), begun)]
         if end is not None:
             moment = execution.finished or execution.started
             outputs = self._outputs(execution) if end == "COMPLETE" else []
-            event = self._event(end, moment, LineageRun(number, ended), job, inputs, outputs)
+            event = self._event(end, moment, events.Run(number, ended), job, inputs, outputs)
             entries.append(((moment, 2, number), event))
         return entries
 
@@ -214,10 +156,8 @@ class _Writer:
         inputs: Sequence[Any] = (),
         outputs: Sequence[Any] = (),
     ) -> Any:
-        from openlineage.client.event_v2 import RunEvent, RunState
-
-        return RunEvent(
-            eventType=RunState[kind],
+        return events.RunEvent(
+            eventType=events.RunState[kind],
             eventTime=moment.astimezone(timezone.utc).isoformat(timespec="milliseconds"),
             run=run,
             job=job,
@@ -230,27 +170,21 @@ class _Writer:
         return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self._store}#{name}"))
 
     def _parent(self, execution: Execution) -> dict[str, Any]:
-        from openlineage.client.facet_v2 import parent_run
-
         if not execution.runs:
             return {}
-        run = parent_run.Run(self._uuid(f"run/{execution.runs[0]}"))
-        job = parent_run.Job(self._namespace, execution.pipeline)
-        return {"parent": parent_run.ParentRunFacet(run, job, producer=self._producer)}
+        run = facets.parent_run.Run(self._uuid(f"run/{execution.runs[0]}"))
+        job = facets.parent_run.Job(self._namespace, execution.pipeline)
+        return {"parent": facets.parent_run.ParentRunFacet(run, job, producer=self._producer)}
 
     def _job_type(self, kind: str) -> Any:
-        from openlineage.client.facet_v2 import job_type_job
-
-        return job_type_job.JobTypeJobFacet("BATCH", "PAREDOWN", kind, producer=self._producer)
+        return facets.job_type_job.JobTypeJobFacet("BATCH", "PAREDOWN", kind, producer=self._producer)
 
     def _engine(self, run: Run) -> dict[str, Any]:
-        from openlineage.client.facet_v2 import processing_engine_run
-
         environment = self._documents.get(run.environment_hash) or {}
         version = environment.get("packages", {}).get("tfx")
         if not version:
             return {}
-        facet = processing_engine_run.ProcessingEngineRunFacet(
+        facet = facets.processing_engine_run.ProcessingEngineRunFacet(
             version, "TFX", run.version or None, producer=self._producer
         )
         return {"processing_engine": facet}
@@ -260,8 +194,6 @@ class _Writer:
         return f"{where}: {run.reason}" if run.reason else where
 
     def _run_facet(self, run: Run) -> Any:
-        from pipeline.lineage.open_lineage_facets import PipelineRunFacet
-
         return PipelineRunFacet(
             id=run.id,
             status=run.status.value,
@@ -281,8 +213,6 @@ class _Writer:
         )
 
     def _execution_facet(self, execution: Execution) -> Any:
-        from pipeline.lineage.open_lineage_facets import ExecutionRunFacet
-
         options = facts.step_options(execution)
         return ExecutionRunFacet(
             id=execution.id,
@@ -297,10 +227,8 @@ class _Writer:
         )
 
     def _inputs(self, execution: Execution) -> list[Any]:
-        from openlineage.client.event_v2 import InputDataset
-
         found = [
-            InputDataset(
+            events.InputDataset(
                 *self._name(artifact),
                 facets=self._dataset_facets(artifact),
                 inputFacets=self._assertions(execution) if key == "model" else {},
@@ -323,10 +251,8 @@ class _Writer:
         return [self._dataset(name, trunk["sha256"])]
 
     def _outputs(self, execution: Execution) -> list[Any]:
-        from openlineage.client.event_v2 import OutputDataset
-
         return [
-            OutputDataset(
+            events.OutputDataset(
                 *self._name(artifact),
                 facets=self._dataset_facets(artifact),
                 outputFacets=self._statistics(artifact),
@@ -344,18 +270,16 @@ class _Writer:
         return self._facets[artifact.id]
 
     def _told(self, artifact: Artifact) -> dict[str, Any]:
-        from openlineage.client.facet_v2 import dataset_version_dataset, documentation_dataset
-
-        from pipeline.lineage.open_lineage_facets import ArtifactDatasetFacet
-
         files = facts.files(artifact)
         version = next(iter(files.values())) if len(files) == 1 else str(artifact.id)
         description = ", ".join(artifact_label(artifact))
         return {
-            "documentation": documentation_dataset.DocumentationDatasetFacet(
+            "documentation": facets.documentation_dataset.DocumentationDatasetFacet(
                 description, producer=self._producer
             ),
-            "version": dataset_version_dataset.DatasetVersionDatasetFacet(version, producer=self._producer),
+            "version": facets.dataset_version_dataset.DatasetVersionDatasetFacet(
+                version, producer=self._producer
+            ),
             "paredown_artifact": ArtifactDatasetFacet(
                 id=artifact.id,
                 type=artifact.type,
@@ -369,8 +293,6 @@ class _Writer:
 
     def _schema(self, artifact: Artifact) -> dict[str, Any]:
         """Features: of a schema itself, and of examples that are read by one."""
-        from openlineage.client.facet_v2 import schema_dataset
-
         schemas = [artifact] if artifact.type == "Schema" else []
         if artifact.type == "Examples":
             schemas = [
@@ -379,31 +301,29 @@ class _Writer:
                 for schema in self._graph.inputs(consumer.id).get("schema", [])
             ][:1]
         fields = [
-            schema_dataset.SchemaDatasetFacetFields(name, kind)
+            facets.schema_dataset.SchemaDatasetFacetFields(name, kind)
             for schema in schemas
             for name, kind in facts.features(schema)
         ]
         return (
-            {"schema": schema_dataset.SchemaDatasetFacet(fields, producer=self._producer)} if fields else {}
+            {"schema": facets.schema_dataset.SchemaDatasetFacet(fields, producer=self._producer)}
+            if fields
+            else {}
         )
 
     def _statistics(self, artifact: Artifact) -> dict[str, Any]:
-        from openlineage.client.facet_v2 import output_statistics_output_dataset as statistics
-
         counts = facts.example_counts(self._graph, artifact) if artifact.type == "Examples" else {}
         if not counts:
             return {}
-        facet = statistics.OutputStatisticsOutputDatasetFacet(
+        facet = facets.output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
             rowCount=sum(counts.values()), producer=self._producer
         )
         return {"outputStatistics": facet}
 
     def _assertions(self, execution: Execution) -> dict[str, Any]:
         """The gate's limits, if an execution judged a candidate."""
-        from openlineage.client.facet_v2 import data_quality_assertions_dataset as quality
-
         found = [
-            quality.Assertion(
+            facets.data_quality_assertions_dataset.Assertion(
                 assertion=judgement.bound,
                 success=judgement.met,
                 name=judgement.figure,
@@ -416,7 +336,9 @@ class _Writer:
         ]
         if not found:
             return {}
-        facet = quality.DataQualityAssertionsDatasetFacet(found, producer=self._producer)
+        facet = facets.data_quality_assertions_dataset.DataQualityAssertionsDatasetFacet(
+            found, producer=self._producer
+        )
         return {"dataQualityAssertions": facet}
 
     def _read_files(self, execution: Execution) -> list[Any]:
@@ -439,11 +361,8 @@ class _Writer:
         return self._dataset(dataset_name(path), version)
 
     def _dataset(self, name: tuple[str, str], version: str) -> Any:
-        from openlineage.client.event_v2 import InputDataset
-        from openlineage.client.facet_v2 import dataset_version_dataset
-
-        facet = dataset_version_dataset.DatasetVersionDatasetFacet(version, producer=self._producer)
-        return InputDataset(*name, facets={"version": facet})
+        facet = facets.dataset_version_dataset.DatasetVersionDatasetFacet(version, producer=self._producer)
+        return events.InputDataset(*name, facets={"version": facet})
 
 
 def _canonical(document: Mapping[str, Any] | None) -> str | None:

@@ -108,7 +108,7 @@ def facets_of(event: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
 
 def events(found: Example, **changes: Any) -> list[dict[str, Any]]:
     run = dataclasses.replace(found.run, **changes)
-    lines = open_lineage.events(found.graph, STORE, [run], found.documents)
+    lines = open_lineage.write_events(found.graph, STORE, [run], found.documents)
     assert not any("\n" in line for line in lines)
     return [json.loads(line) for line in lines]
 
@@ -191,17 +191,17 @@ def test_every_execution_begins_and_ends_in_the_order_of_time(found: Example) ->
 
 
 def test_ids_are_made_from_the_store_and_the_ids_in_it(found: Example) -> None:
-    lines = open_lineage.events(found.graph, STORE, [found.run], found.documents)
-    assert lines == open_lineage.events(found.graph, STORE, [found.run], found.documents)
+    lines = open_lineage.write_events(found.graph, STORE, [found.run], found.documents)
+    assert lines == open_lineage.write_events(found.graph, STORE, [found.run], found.documents)
     start = of([json.loads(line) for line in lines], "mnist.Pusher", "START")
     assert start["run"]["runId"] == str(uuid.uuid5(uuid.NAMESPACE_URL, f"{STORE}#execution/14"))
-    other = open_lineage.events(found.graph, STORE + "2", [found.run], found.documents)
+    other = open_lineage.write_events(found.graph, STORE + "2", [found.run], found.documents)
     ids = [{json.loads(line)["run"]["runId"] for line in some} for some in (lines, other)]
     assert len(ids[0]) == 15 and not ids[0] & ids[1]
 
 
 def test_the_store_and_its_password_are_not_written(found: Example) -> None:
-    lines = open_lineage.events(
+    lines = open_lineage.write_events(
         found.graph, "mysql://somebody:secret@host/db", [found.run], found.documents
     )
     assert not any("secret" in line or "somebody" in line for line in lines)
@@ -254,7 +254,7 @@ def test_the_data_files_are_what_everything_begins_with(found: Example) -> None:
 
 
 def test_without_a_list_of_files_the_folder_has_tfx_fingerprint(found: Example) -> None:
-    lines = open_lineage.events(found.graph, STORE)
+    lines = open_lineage.write_events(found.graph, STORE)
     (folder,) = of([json.loads(line) for line in lines], "mnist.ImportExampleGen", "COMPLETE")["inputs"]
     assert folder["name"] == "/data/mnist"
     assert folder["facets"]["version"]["datasetVersion"].startswith("split:train,num_files:1,")
