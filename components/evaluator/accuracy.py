@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import apache_beam as beam
 import tensorflow_model_analysis as tfma
 
+from components.common.base.beam_runner import remote_runner
 from components.common.base.label import Label
 from components.common.base.metric_facts import METRICS
 from components.common.data.examples import Examples
-from components.evaluator.class_extractor import class_extractor
+from components.evaluator import batch_metrics, beam_analysis, result_files
 from components.evaluator.measured import Side, Slice, SliceValue
 from components.evaluator.params import AccuracyGate
-from components.evaluator.tflite_extractor import Logits, tflite_extractor
-from components.evaluator.transform_extractor import transform_extractor
+from components.evaluator.predictions import NotArrays, predict
+from components.evaluator.tflite_extractor import Logits
 
 CANDIDATE: Side = "candidate"
 BASELINE: Side = "baseline"
@@ -98,14 +99,15 @@ def analyze(
     raw_examples: Examples | None = None,
     logits: Logits | None = None,
 ) -> None:
-    """Runs TFMA on the eval split and writes its result files.
+    """Measures the metrics on the eval split and writes them as TFMA's result files.
 
     Args:
         examples: Whose `eval` split to predict.
         paths: `candidate` and `baseline` → TFLite file.
         config: As `eval_config` makes it.
-        output: Folder for TFMA's files, which `tfma.load_eval_result` reads.
-        beam_args: Beam pipeline options.
+        output: Folder for TFMA's files, which `tfma.load_eval_result` reads, and the predictions.
+        beam_args: Beam pipeline options. If they name a runner whose workers are elsewhere, TFMA's own evaluation
+            runs on them; else metrics are computed on arrays in this process.
         raw_examples: The same before Transform, if they went through it. They are read instead of
             `examples`, and the transform graph is applied to them as in serving: slices are of raw features,
             the label is a transformed one.
@@ -116,42 +118,19 @@ def analyze(
         LiteRTError: If a file does not load or run, or a feature is missing.
         VocabularyError: If a string label is not one of its classes.
     """
-    from tfx_bsl.public import tfxio
-
-    keep = frozenset(key for spec in config.slicing_specs for key in spec.feature_keys)
-    read = raw_examples or examples
-    transform = raw_examples is not None and examples.transform_uri
-    source = tfxio.TFExampleRecord(
-        file_pattern=read.files("eval"),
-        schema=read.schema(),
-        raw_record_column_name=tfma.ARROW_INPUT_COLUMN if transform else None,
-        telemetry_descriptors=["paredown", "evaluator"],
-    )
-    classes = examples.vocabulary()
-    extractors = [
-        tfma.extractors.FeaturesExtractor(config, tensor_representations=source.TensorRepresentations()),
-        *([transform_extractor(transform, list(paths))] if transform else []),
-        tfma.extractors.LabelsExtractor(config),
-        *([class_extractor(classes, str(examples.label))] if classes is not None else []),
-        tfma.extractors.ExampleWeightsExtractor(config),
-        tflite_extractor({str(name): path for name, path in paths.items()}, keep, logits),
-        tfma.extractors.UnbatchExtractor(),
-        tfma.extractors.SliceKeyExtractor(
-            slice_spec=[tfma.slicer.SingleSliceSpec(spec=s) for s in config.slicing_specs]
-        ),
-    ]
-    with beam.Pipeline(argv=beam_args) as pipeline:
-        _ = (
-            pipeline
-            | "ReadExamples" >> source.BeamSource()
-            | "Evaluate"
-            >> tfma.ExtractEvaluateAndWriteResults(
-                eval_config=config,
-                output_path=output,
-                extractors=extractors,
-                evaluators=[tfma.evaluators.MetricsPlotsAndValidationsEvaluator(config)],
-            )
-        )
+    files = {str(name): path for name, path in paths.items()}
+    if remote_runner(beam_args) is None:
+        sliced = [name for spec in config.slicing_specs for name in spec.feature_keys]
+        try:
+            predictions = predict(examples, files, sliced, raw_examples, logits)
+        except NotArrays:
+            pass  # TFMA's evaluation takes labels of any length
+        else:
+            os.makedirs(output, exist_ok=True)
+            predictions.write(output)
+            result_files.write(output, config, batch_metrics.evaluate(predictions, config))
+            return
+    beam_analysis.analyze(examples, files, config, output, beam_args, raw_examples, logits)
 
 
 def read_metrics(output: str, model: str, figure: AccuracyGate) -> Metrics:

@@ -107,9 +107,7 @@ def predict_batch(
     for feature in model.inputs:
         if features.get(feature) is None:
             raise LiteRTError(f"{name} needs the feature {feature!r}; the examples have {sorted(features)}")
-    count = len(features[next(iter(model.inputs))])
-    rows = [model.predict({n: features[n][index] for n in model.inputs}) for index in range(count)]
-    outputs = {output: np.stack([row[output] for row in rows]) for output in rows[0]}
+    outputs = model.predict_each({name: features[name] for name in model.inputs})
     for output, values in outputs.items():
         # Metrics such as accuracy take the class of a NaN for 0, and would call this a prediction.
         if values.dtype.kind == "f" and not np.isfinite(values).all():

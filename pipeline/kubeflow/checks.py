@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from components.common.base.beam_runner import remote_runner
 from components.common.base.errors import ParedownError
 from pipeline.checks import distribution_checks
 from pipeline.checks.cluster_nodes import unknown_nodes
@@ -14,7 +15,6 @@ from pipeline.config.config import Config
 from pipeline.config.config_file import ConfigFile
 from pipeline.config.kubeflow_options import NodeOptions, Target
 from pipeline.config.problem import Location, Problem
-from pipeline.kubeflow.beam_runner import remote_runner
 from pipeline.kubeflow.module_folder import hiding, image_module_root
 from pipeline.kubeflow.task_names import task_names
 from pipeline.plan.plan import Plan

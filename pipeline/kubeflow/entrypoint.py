@@ -23,11 +23,11 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TextIO
 
+from components.common.base.beam_runner import remote_runner
 from components.common.base.interruption import Interrupted
 from pipeline import environment
 from pipeline.base.exit_code import EXIT_INTERRUPTED, EXIT_INVALID, EXIT_NODE_FAILED
 from pipeline.kubeflow import contents, executor_input, outcome
-from pipeline.kubeflow.beam_runner import remote_runner
 from pipeline.kubeflow.executor_input import STAGED, InvalidTask, Json
 from pipeline.kubeflow.outcome import TaskOutcome
 from pipeline.kubeflow.task_code import refuse_other_code

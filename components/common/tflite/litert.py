@@ -113,18 +113,39 @@ class LiteRTModel:
             LiteRTError: If an input has no feature, or the interpreter fails.
             ExamplesError: If a feature has another number of elements.
         """
+        one = {name: np.asarray(value)[np.newaxis] for name, value in features.items() if value is not None}
+        return {name: values[0] for name, values in self.predict_each(one).items()}
+
+    def predict_each(self, features: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """Predicts examples, one by one; what can be done on arrays without changing a value is.
+
+        Args:
+            features: Input → (examples, …) values; each example has the input's number of elements.
+
+        Returns:
+            Output → (examples, …) real values.
+
+        Raises:
+            LiteRTError: If an input has no feature, or the interpreter fails.
+            ExamplesError: If a feature has another number of elements.
+        """
+        given = []
         for name, detail in self._inputs.items():
             if features.get(name) is None:
                 raise LiteRTError(f"needs the feature {name!r}, which an example does not have")
-            value = shaped(np.asarray(features[name])[np.newaxis], self.inputs[name], name)
-            scale, zero_point = detail["quantization"]
-            self._interpreter.set_tensor(
-                detail["index"], quantize(value, scale, zero_point, detail["dtype"])
-            )
-        self.invoke()
+            values = shaped(np.asarray(features[name]), self.inputs[name], name)
+            given.append((detail["index"], quantize(values, *detail["quantization"], detail["dtype"])))
+        wanted = [detail["index"] for detail in self._outputs.values()]
+        rows: list[list[npt.NDArray[Any]]] = [[] for _ in wanted]
+        for example in range(len(given[0][1])):
+            for index, values in given:
+                self._interpreter.set_tensor(index, values[example : example + 1])
+            self.invoke()
+            for row, index in zip(rows, wanted, strict=True):
+                row.append(self._interpreter.get_tensor(index)[0])
         return {
-            name: dequantize(self._interpreter.get_tensor(detail["index"])[0], *detail["quantization"])
-            for name, detail in self._outputs.items()
+            name: dequantize(np.stack(row), *detail["quantization"])
+            for (name, detail), row in zip(self._outputs.items(), rows, strict=True)
         }
 
     def invoke(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.kubeflow.beam_runner import remote_runner
+from components.common.base.beam_runner import remote_runner
 from tests.pipeline.kubeflow.conftest import MNIST, ROOT, TARGETS
 from tests.pipeline.kubeflow.test_checks import problem, problems
 from tests.pipeline.kubeflow.test_compile import Compile, container_of, tasks_of

@@ -1,0 +1,370 @@
+"""TFMA's metrics of arrays.
+
+TFMA's evaluation hands each example to each metric as a Python object. Here its metrics are the same, and so are the
+functions that make a value of what they have counted; only the counting is done on arrays:
+
+* metrics of tf_keras are updated by TFMA's own combiner, in batches of as many examples as it gathers;
+* confusion matrices are counted at once, in the buckets or at the thresholds that TFMA asks for;
+* any other metric gets its examples one by one, as in TFMA.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_model_analysis as tfma
+from numpy.typing import NDArray
+from tensorflow_model_analysis.contrib.aggregates.binary_confusion_matrices import Matrix
+from tensorflow_model_analysis.metrics import (
+    binary_confusion_matrices,
+    calibration_histogram,
+    example_count,
+    metric_specs,
+    metric_types,
+    metric_util,
+)
+from tensorflow_model_analysis.metrics.tf_metric_accumulators import TFCompilableMetricsAccumulator
+
+from components.evaluator import slices
+from components.evaluator.predictions import Predictions, Values
+
+# Examples that TFMA's combiner of Keras metrics gathers before it updates them.
+_TOGETHER = 1000
+
+# Metric's key → its value, of TFMA's types.
+MetricValues = dict[Any, Any]
+Chosen = NDArray[np.int64]
+
+
+@tf.autograph.experimental.do_not_convert  # metrics of Keras run eagerly; converting them takes longer
+def evaluate(predictions: Predictions, config: Any) -> dict[Any, MetricValues]:
+    """The metrics of a configuration.
+
+    Args:
+        predictions: Of the models that the configuration names.
+        config: `tfma.EvalConfig`.
+
+    Returns:
+        Slice as TFMA writes it (empty for all examples) → metric's key → value, differences to the baseline among
+        them.
+
+    Raises:
+        ValueError: If labels and predictions do not go with a metric.
+    """
+    computations = list(
+        dict.fromkeys(metric_specs.to_computations(list(config.metrics_specs), eval_config=config))
+    )
+    baseline = next((spec.name for spec in config.model_specs if spec.is_baseline), None)
+    arrays = _Arrays(predictions, config)
+    found = {}
+    for key, chosen in slices.examples_of(predictions, config.slicing_specs).items():
+        values: MetricValues = {}
+        for computation in computations:
+            if isinstance(computation, metric_types.MetricComputation):
+                values |= arrays.computed(computation, chosen)
+        for computation in computations:
+            if isinstance(computation, metric_types.DerivedMetricComputation):
+                values |= computation.result(values)
+        values = {key: value for key, value in values.items() if not _is_private(key)}
+        found[key] = values | _differences(values, baseline)
+    return found
+
+
+def _is_private(key: Any) -> bool:
+    return key.name.startswith("_") and not key.name.startswith("__")
+
+
+def _differences(values: MetricValues, baseline: str | None) -> MetricValues:
+    found = {}
+    for key, value in values.items():
+        if not baseline or key.is_diff or key.model_name == baseline:
+            continue
+        reference = values.get(key.make_baseline_key(baseline))
+        if reference is not None:
+            found[key.make_diff_key()] = value - reference
+    return found
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Labels with predictions, value by value, as TFMA pairs them for confusion matrices.
+
+    Attributes:
+        labels: (pairs,) 0 or 1.
+        predictions: (pairs,).
+        weights: (pairs,): a label between 0 and 1 is a share of both.
+    """
+
+    labels: NDArray[np.float64]
+    predictions: NDArray[np.float64]
+    weights: NDArray[np.float64]
+
+
+class _Batch:
+    """What TFMA's combiner of Keras metrics gathers, filled with arrays."""
+
+    def __init__(self, inside: TFCompilableMetricsAccumulator):
+        self._inside = inside
+        self._inputs: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
+        self.add_weights = inside.add_weights
+        self.get_weights = inside.get_weights
+        self.get_size_estimate = inside.get_size_estimate
+
+    def fill(self, inputs: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]) -> None:
+        """Labels, predictions and weights of each output."""
+        self._inputs = inputs
+
+    def len_inputs(self) -> int:
+        return len(self._inputs[0][0]) if self._inputs else 0
+
+    def get_inputs(self, output: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        return self._inputs[output]
+
+    def clear_inputs(self) -> None:
+        self._inputs = []
+
+
+class _Arrays:
+    """Computes TFMA's computations, each in the fastest way that gives TFMA's values."""
+
+    def __init__(self, predictions: Predictions, config: Any):
+        self._predictions = predictions
+        self._config = config
+        self._models = [spec.name for spec in config.model_specs]
+        self._elements: list[dict[str, Any]] = []
+
+    def computed(self, computation: Any, chosen: Chosen) -> MetricValues:
+        """What a computation comes to on some of the examples."""
+        combiner = computation.combiner
+        combiner.setup()
+        accumulator = self._accumulated(computation, chosen)
+        if accumulator is None:
+            accumulator = self._one_by_one(computation, chosen)
+        return dict(combiner.extract_output(accumulator))
+
+    def _accumulated(self, computation: Any, chosen: Chosen) -> Any:
+        """The combiner's accumulator, made of arrays; None if there is no such way."""
+        combiner, keys = computation.combiner, computation.keys
+        if not len(chosen) or len({key.model_name for key in keys}) != 1:
+            return None
+        if isinstance(combiner.create_accumulator(), TFCompilableMetricsAccumulator):
+            return self._keras(computation, chosen)
+        if len(keys) != 1 or keys[0].example_weighted:
+            return None
+        (key,) = keys
+        if key.name == example_count.EXAMPLE_COUNT_NAME:
+            return float(len(chosen))
+        buckets = _buckets(key.name)
+        if buckets is not None:
+            pairs = self._pairs(key, chosen)
+            return None if pairs is None else histogram(pairs, buckets)
+        empty = next(iter(combiner.extract_output(combiner.create_accumulator()).values()), None)
+        if key.name.startswith(binary_confusion_matrices.BINARY_CONFUSION_MATRICES_NAME) and empty:
+            plain = metric_util.generate_private_name_from_arguments(
+                binary_confusion_matrices.BINARY_CONFUSION_MATRICES_NAME, thresholds=list(empty)
+            )
+            pairs = self._pairs(key, chosen) if key.name == plain else None
+            return None if pairs is None else matrices(pairs, empty)
+        return None
+
+    def _keras(self, computation: Any, chosen: Chosen) -> _Batch | None:
+        keys = computation.keys
+        key = keys[0]
+        if any(one.aggregation_type or one.sub_key != key.sub_key for one in keys):
+            return None
+        if key.sub_key is not None and (key.sub_key.top_k is None or key.sub_key.class_id is not None):
+            return None
+        whole = [
+            self._shaped(key.model_name, output) for output in sorted({one.output_name for one in keys})
+        ]
+        inputs = []
+        for pair in whole:
+            if pair is None:
+                return None
+            labels, predicted = (values[chosen] for values in pair)
+            if key.sub_key is not None and labels.shape != predicted.shape:
+                labels = metric_util.one_hot(labels, predicted)
+            inputs.append((labels, predicted, np.ones((len(chosen), 1), np.float32)))
+        batch = _Batch(computation.combiner.create_accumulator())
+        for start in range(0, len(chosen), _TOGETHER):
+            part = slice(start, start + _TOGETHER)
+            batch.fill([(labels[part], made[part], weights[part]) for labels, made, weights in inputs])
+            computation.combiner.compact(batch)
+        return batch
+
+    def _shaped(self, model: str, output: str) -> tuple[NDArray[Any], NDArray[Any]] | None:
+        """Labels and predictions of all examples, in the shapes in which TFMA hands one to a metric."""
+        labels = _of_output(self._predictions.labels, output)
+        predicted = _of_output(self._predictions.outputs[model], output)
+        if labels is None or predicted is None:
+            return None
+        one = metric_util.to_label_prediction_example_weight(
+            self._element(0), eval_config=self._config, model_name=model, output_name=output, flatten=False
+        )
+        shapes = [np.shape(values) for values in next(iter(one))[:2]]
+        if [int(np.prod(s)) for s in shapes] != [int(np.prod(v.shape[1:])) for v in (labels, predicted)]:
+            return None
+        return labels.reshape(-1, *shapes[0]), predicted.reshape(-1, *shapes[1])
+
+    def _pairs(self, key: Any, chosen: Chosen) -> Pairs | None:
+        shaped = self._shaped(key.model_name, key.output_name)
+        if shaped is None or key.aggregation_type or shaped[1].ndim != 2 or shaped[0].ndim != 2:
+            return None
+        labels, predicted = (values[chosen] for values in shaped)
+        sub_key = key.sub_key
+        if labels.shape != predicted.shape:
+            if labels.shape[1] != 1:
+                return None
+            labels = metric_util.one_hot(labels, predicted)
+        if sub_key is not None:
+            if sub_key.k is not None or (sub_key.top_k is not None and sub_key.class_id is not None):
+                return None
+            if sub_key.top_k is not None:
+                if not 0 < sub_key.top_k <= predicted.shape[1]:
+                    return None
+                indices = metric_util.top_k_indices(sub_key.top_k, predicted)
+                kept = np.full(predicted.shape, -np.inf)
+                kept[indices] = predicted[indices]
+                predicted = kept
+            elif not 0 <= sub_key.class_id < predicted.shape[1]:
+                return None
+            else:
+                labels, predicted = labels[:, sub_key.class_id], predicted[:, sub_key.class_id]
+        return split_labels(labels.ravel(), predicted.ravel())
+
+    def _one_by_one(self, computation: Any, chosen: Chosen) -> Any:
+        accumulator = computation.combiner.create_accumulator()
+        for index in chosen:
+            accumulator = computation.combiner.add_inputs(
+                accumulator, list(_preprocessed(computation.preprocessors, self._element(int(index))))
+            )
+        return accumulator
+
+    def _element(self, index: int) -> Any:
+        """An example as TFMA's metrics take it."""
+        if not self._elements:
+            self._elements = [{} for _ in range(len(self._predictions))]
+        found = self._elements[index]
+        if not found:
+            labels = _example(self._predictions.labels, index)
+            found |= {
+                tfma.LABELS_KEY: dict.fromkeys(self._models, labels),
+                tfma.PREDICTIONS_KEY: {
+                    name: _example(values, index) for name, values in self._predictions.outputs.items()
+                },
+                tfma.FEATURES_KEY: {
+                    name: np.array(column.rows[column.codes[index]])
+                    for name, column in self._predictions.columns.items()
+                    if column.codes[index] >= 0
+                },
+            }
+        return metric_types.StandardMetricInputs(found)
+
+
+def _preprocessed(preprocessors: Sequence[Any], element: Any) -> Iterator[Any]:
+    """What a combiner is given of an example."""
+    if not preprocessors or all(
+        type(one) is metric_types.StandardMetricInputsPreprocessor for one in preprocessors
+    ):
+        yield element
+        return
+    made = [dict(element)]
+    for preprocessor in preprocessors:
+        made = [after for before in made for after in preprocessor.process(before)]
+    yield from made
+
+
+def _of_output(values: Values, output: str) -> NDArray[Any] | None:
+    if isinstance(values, dict):
+        return values.get(output) if output else None
+    return values if not output else None
+
+
+def _example(values: Values, index: int) -> Any:
+    if isinstance(values, dict):
+        return {name: _example(array, index) for name, array in values.items()}
+    return np.atleast_1d(values[index])
+
+
+def split_labels(labels: NDArray[Any], predictions: NDArray[Any]) -> Pairs | None:
+    """Labels between 0 and 1 as shares of 0 and 1, which is how TFMA counts them.
+
+    Args:
+        labels: (pairs,).
+        predictions: (pairs,).
+
+    Returns:
+        None if a label is not between 0 and 1; TFMA then says so.
+    """
+    if ((labels < 0) | (labels > 1)).any():
+        return None
+    shares = np.stack([1 - labels, labels], 1).astype(np.float64)
+    there = shares != 0
+    kinds = np.broadcast_to(np.array([0.0, 1.0]), shares.shape)
+    values = np.broadcast_to(predictions.astype(np.float64)[:, np.newaxis], shares.shape)
+    return Pairs(kinds[there], values[there], shares[there])
+
+
+def _buckets(name: str) -> int | None:
+    """How many buckets a histogram of TFMA has, by its name; None if it is not one that `histogram` makes."""
+    for count in (calibration_histogram.DEFAULT_NUM_BUCKETS, 1):
+        plain = metric_util.generate_private_name_from_arguments(
+            calibration_histogram.CALIBRATION_HISTOGRAM_NAME,
+            num_buckets=count,
+            left=0.0,
+            right=1.0,
+            fractional_labels=True,
+            prediction_based_bucketing=True,
+        )
+        if name == plain:
+            return count
+    return None
+
+
+def bucket_indices(predictions: NDArray[np.float64], buckets: int) -> NDArray[np.int64]:
+    """The bucket of each prediction: 0 below 0, 1 to `buckets` between 0 and 1, then the last one."""
+    scaled = predictions / 1.0 * buckets + 1
+    return np.where(scaled < 0, 0, np.minimum(np.maximum(scaled, 0), buckets + 1)).astype(np.int64)
+
+
+def histogram(pairs: Pairs, buckets: int) -> dict[int, Any]:
+    """TFMA's calibration histogram: bucket → what is in it."""
+    indices = bucket_indices(pairs.predictions, buckets)
+    sums = [
+        np.bincount(indices, weights=values, minlength=buckets + 2)
+        for values in (pairs.labels * pairs.weights, pairs.predictions * pairs.weights, pairs.weights)
+    ]
+    return {
+        index: calibration_histogram.Bucket(index, *(float(column[index]) for column in sums))
+        for index in np.unique(indices).tolist()
+    }
+
+
+def matrices(pairs: Pairs, empty: Mapping[float, Any]) -> dict[float, Any]:
+    """TFMA's binary confusion matrices: threshold → its entry.
+
+    Args:
+        pairs: What to count.
+        empty: Threshold → the entry of no examples.
+    """
+
+    def total(chosen: NDArray[np.bool_]) -> float:
+        return float(pairs.weights[chosen].sum())
+
+    found = {}
+    positive = pairs.labels == 1
+    for threshold, entry in empty.items():
+        above = pairs.predictions > threshold
+        found[threshold] = entry._replace(
+            matrix=Matrix(
+                tp=total(positive & above),
+                tn=total(~positive & ~above),
+                fp=total(~positive & above),
+                fn=total(positive & ~above),
+            )
+        )
+    return found
