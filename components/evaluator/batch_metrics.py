@@ -162,8 +162,8 @@ class _Arrays:
         if buckets is not None:
             pairs = self._pairs(key, chosen)
             return None if pairs is None else histogram(pairs, buckets)
-        empty = next(iter(combiner.extract_output(combiner.create_accumulator()).values()), None)
-        if key.name.startswith(binary_confusion_matrices.BINARY_CONFUSION_MATRICES_NAME) and empty:
+        if key.name.startswith(binary_confusion_matrices.BINARY_CONFUSION_MATRICES_NAME):
+            (empty,) = combiner.extract_output(combiner.create_accumulator()).values()
             plain = metric_util.generate_private_name_from_arguments(
                 binary_confusion_matrices.BINARY_CONFUSION_MATRICES_NAME, thresholds=list(empty)
             )

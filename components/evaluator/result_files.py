@@ -9,7 +9,6 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from google.protobuf import json_format
-from tensorflow_model_analysis.evaluators import metrics_validator
 from tensorflow_model_analysis.proto.config_pb2 import EvalRun
 from tensorflow_model_analysis.version import VERSION
 from tensorflow_model_analysis.writers import eval_config_writer
@@ -27,12 +26,6 @@ def write(folder: str, config: Any, metrics: Mapping[Any, Mapping[Any, Any]]) ->
         metrics: Slice → metric's key → value.
     """
     os.makedirs(folder, exist_ok=True)
-    combiner = tfma_writer.CombineValidations(config)
-    validation = combiner.create_accumulator()
-    for one in metrics.items():
-        validation = combiner.add_input(
-            validation, metrics_validator.validate_metrics((one[0], dict(one[1])), config)
-        )
     slices = metrics.items()
     empty: dict[Any, Any] = {}
     shard = "-00000-of-00001"
@@ -46,7 +39,9 @@ def write(folder: str, config: Any, metrics: Mapping[Any, Mapping[Any, Any]]) ->
         f"{tfma.ATTRIBUTIONS_KEY}{shard}": [
             tfma_writer.convert_slice_attributions_to_proto((key, empty)) for key, _ in slices
         ],
-        tfma.VALIDATIONS_KEY: [combiner.extract_output(validation)],
+        tfma.VALIDATIONS_KEY: [
+            tfma_writer.CombineValidations(config).extract_output(None)
+        ],  # no thresholds: the gate judges,
     }
     for name, protos in files.items():
         _write_records(os.path.join(folder, f"{name}.tfrecord"), protos)

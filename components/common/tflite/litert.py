@@ -134,7 +134,8 @@ class LiteRTModel:
             if features.get(name) is None:
                 raise LiteRTError(f"needs the feature {name!r}, which an example does not have")
             values = shaped(np.asarray(features[name]), self.inputs[name], name)
-            given.append((detail["index"], quantize(values, *detail["quantization"], detail["dtype"])))
+            scale, zero_point = detail["quantization"]
+            given.append((detail["index"], quantize(values, scale, zero_point, detail["dtype"])))
         wanted = [detail["index"] for detail in self._outputs.values()]
         rows: list[list[npt.NDArray[Any]]] = [[] for _ in wanted]
         for example in range(len(given[0][1])):
