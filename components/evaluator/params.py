@@ -33,6 +33,9 @@ def parse_bytes(value: Any) -> Any:
     return float(match[1]) * _SIZE_UNITS[match[2].lower()]
 
 
+Bytes = Annotated[float, BeforeValidator(parse_bytes, json_schema_input_type=float | str)]
+
+
 class Limits(Options):
     """Bounds on one measured figure. A bound that is met exactly is met.
 
@@ -167,9 +170,11 @@ class SizeGate(Limits):
     of: Literal["file", "gzip"] = Field(
         default="file", description="The file as it is, or gzip-compressed (level 9)."
     )
-    min: Annotated[float | None, BeforeValidator(parse_bytes)] = None
-    max: Annotated[float | None, BeforeValidator(parse_bytes)] = None
-    max_drop: Annotated[float | None, BeforeValidator(parse_bytes)] = None
+    min: Bytes | None = Field(default=None, description="At least this many bytes.")
+    max: Bytes | None = Field(default=None, description="At most this many bytes.")
+    max_drop: Bytes | None = Field(
+        default=None, description="At most this many bytes more than the baseline."
+    )
 
 
 def _one_or_several(value: Any) -> str:

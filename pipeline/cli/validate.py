@@ -11,7 +11,8 @@ from pipeline.base import streams
 from pipeline.base.texts import count_text
 from pipeline.checks.checked_config import load_checked
 from pipeline.cli import options
-from pipeline.config.config import Config
+from pipeline.config import reference
+from pipeline.config import schema as json_schema
 
 
 @click.command(epilog="Exit codes: 0 valid, 2 not valid.")
@@ -38,14 +39,20 @@ def validate(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 
 
 @click.command()
-def schema() -> None:
-    """Print the JSON Schema of a config.
+@click.option(
+    "--markdown", is_flag=True, help="Print every option with its default as a page of Markdown instead."
+)
+def schema(markdown: bool) -> None:
+    """Print the JSON Schema of a config, or the option reference.
 
-    Editors use it to complete and check YAML.
+    Editors use the schema to complete and check YAML.
 
     \b
     Example:
       paredown schema > paredown.schema.json
     and in the config's first line: # yaml-language-server: $schema=paredown.schema.json
     """
-    click.echo(json.dumps(Config.model_json_schema(), indent=2))
+    if markdown:
+        click.echo(reference.markdown(), nl=False)
+    else:
+        click.echo(json.dumps(json_schema.whole(), indent=2))

@@ -135,9 +135,14 @@ class Volume(Options):
 class NodeOptions(Options):
     """What a node's task gets on the cluster; the cluster decides what is not written."""
 
-    cpu: Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_check_cpu)] | None = Field(
-        default=None, description="CPU cores, as request and limit, e.g. 4, 0.5 or 500m."
-    )
+    cpu: (
+        Annotated[
+            str,
+            BeforeValidator(_number_as_text, json_schema_input_type=float | str),
+            AfterValidator(_check_cpu),
+        ]
+        | None
+    ) = Field(default=None, description="CPU cores, as request and limit, e.g. 4, 0.5 or 500m.")
     memory: Annotated[str, AfterValidator(_check_memory)] | None = Field(
         default=None, description="Memory, as request and limit, e.g. 16G or 1.5Gi."
     )
