@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-_ARTIFACT_TYPES = frozenset({"OptimizationReport"})
+_ARTIFACT_TYPES = frozenset({"ModelMeasurement", "OptimizationReport"})
 
 
 def __getattr__(name: str) -> Any:

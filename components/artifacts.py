@@ -13,3 +13,12 @@ class OptimizationReport(artifact.Artifact):
     """
 
     TYPE_NAME = "components.OptimizationReport"
+
+
+class ModelMeasurement(artifact.Artifact):
+    """What was measured of a candidate beside the baseline: `components.measurer.measurement` lists the files.
+
+    Custom properties: `cpu`, `cores` and `runtime` (of LiteRT) that it was measured on, `latency_ratio`, `failures`.
+    """
+
+    TYPE_NAME = "components.ModelMeasurement"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from components.evaluator.measured import Accuracy, Latency, Measured, Size, Sizes
 from components.evaluator.verdict import Verdict
+from components.measurer.measured import Accuracy, Latency, Measured, Size, Sizes
 
 
 def latency(

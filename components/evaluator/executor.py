@@ -1,4 +1,4 @@
-"""Judges one candidate against the baseline: accuracy, latency, size, invariants."""
+"""Judges one candidate against the baseline by what was measured: accuracy, latency, size, invariants."""
 
 from __future__ import annotations
 
@@ -7,27 +7,23 @@ import logging
 import math
 import os
 from collections.abc import Callable
-from functools import partial
 from typing import Any, TypeVar
 
-from tfx.dsl.components.base import base_beam_executor
+from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
-from components.common.base import file_hashes, json_file, progress
+from components.common.base import file_hashes
 from components.common.base.blessing import bless
-from components.common.base.errors import describe
+from components.common.base.errors import root_cause
 from components.common.base.interruption import Interrupted
-from components.common.base.label import from_parameter
-from components.common.data.examples import Examples
 from components.common.models import invariants, model_files
 from components.common.models.model_files import StepRecord
-from components.common.steps.step_executor import examples_of, set_properties
+from components.common.steps.step_executor import set_properties
 from components.common.tflite import file_types, tflite_file
 from components.common.tflite.file_types import TypeCheck
 from components.common.tflite.kernel import Kernel
-from components.common.tflite.litert import LiteRTModel
 from components.common.tflite.tflite_file import TFLiteFile
-from components.evaluator import accuracy, latency, served_skew, size, train_slices
+from components.evaluator import served
 from components.evaluator.judgement import (
     Failure,
     FailureKind,
@@ -39,150 +35,111 @@ from components.evaluator.judgement import (
     size_figure,
 )
 from components.evaluator.judging import conclude, judge_figure
-from components.evaluator.measured import (
+from components.evaluator.params import AccuracyGate, Gate, Limits, SliceLimits
+from components.evaluator.verdict import VERDICT_FILE, Verdict
+from components.measurer.measured import (
+    SIDES,
     Accuracy,
     FileFacts,
-    Latency,
     Measured,
     Side,
     Size,
     Sizes,
-    Skew,
     Slice,
     SliceAccuracy,
     SliceValue,
-    UnjudgedSlices,
     slice_text,
 )
-from components.evaluator.params import AccuracyGate, Gate, Limits, SliceLimits
-from components.evaluator.verdict import VERDICT_FILE, Verdict
-
-LATENCY_FILE = "latency.json"
+from components.measurer.measurement import Measurement, MetricValues, SliceValues
 
 Result = TypeVar("Result")
 
 
-def root_cause(error: BaseException) -> str:
-    """An exception in one line; of what Beam wraps, the inside."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return describe(error)
-
-
-def evaluate(
-    candidate: str,
-    baseline: str,
-    examples: Examples,
-    gate: Gate,
-    output: str,
-    seed: int,
-    beam_args: list[str],
-    raw_examples: Examples | None = None,
-) -> Verdict:
-    """Measures and judges a candidate.
+def judge(candidate: str, baseline: str, measurement: str, gate: Gate, output: str) -> Verdict:
+    """Judges a candidate.
 
     Args:
         candidate: Folder of its `Model` artifact.
         baseline: Folder of the baseline's, converted to float32.
-        examples: Whose `eval` split accuracy is measured on.
+        measurement: Folder of what was measured of both.
         gate: The limits.
-        output: Folder for TFMA's files, verdict.json and latency.json, which has every repetition.
-        seed: Of the bootstrap.
-        beam_args: Beam pipeline options for TFMA.
-        raw_examples: The same before Transform, if `examples` went through it.
+        output: Folder for verdict.json.
 
     Returns:
-        The verdict, also written to verdict.json. A measurement that fails is a reason against the
-        candidate, never an exception.
+        The verdict, also written to verdict.json. What was not measured is a reason against the candidate, never
+        an exception.
+
+    Raises:
+        ChangedFile: If a model's file is not the one that was measured, or changes meanwhile.
+        DocumentError: If the measurement cannot be read.
     """
-    files = {folder: file_hashes.model_digests(folder) for folder in (candidate, baseline)}
-    evaluation = _Evaluation(candidate, baseline, examples, gate, output, seed, beam_args, raw_examples)
-    verdict = dataclasses.replace(evaluation.verdict(), judged=files[candidate])
-    for folder, before in files.items():
-        file_hashes.refuse_change(
-            folder, before, file_hashes.model_digests(folder), "it changed while it was judged; run again"
-        )
+    measured = Measurement.of(measurement)
+    folders: dict[Side, str] = {"candidate": candidate, "baseline": baseline}
+    _refuse_others(folders, measured, "another file was measured; measure again: paredown run --remeasure")
+    found = _Judging(candidate, measured, gate).verdict()
+    _refuse_others(folders, measured, "it changed while it was judged; run again")
+    verdict = dataclasses.replace(found, judged=measured.files["candidate"])
     verdict.write(os.path.join(output, VERDICT_FILE))
     return verdict
 
 
-class _Evaluation:
+def _refuse_others(folders: dict[Side, str], measured: Measurement, advice: str) -> None:
+    """Raises a ChangedFile if files in these folders are not those that were measured."""
+    for side, folder in folders.items():
+        file_hashes.refuse_change(
+            folder, measured.files.get(side, {}), file_hashes.model_digests(folder), advice
+        )
+
+
+class _Judging:
     """One candidate's way through the gate."""
 
-    def __init__(
-        self,
-        candidate: str,
-        baseline: str,
-        examples: Examples,
-        gate: Gate,
-        output: str,
-        seed: int,
-        beam_args: list[str],
-        raw_examples: Examples | None = None,
-    ):
-        self._files: dict[Side, str] = {
-            accuracy.CANDIDATE: model_files.tflite_file(candidate),
-            accuracy.BASELINE: model_files.tflite_file(baseline),
-        }
-        self._candidate = candidate
-        self._examples = examples
-        self._raw_examples = raw_examples
+    def __init__(self, candidate: str, measurement: Measurement, gate: Gate):
+        self._file = model_files.tflite_file(candidate)
+        self._measurement = measurement
         self._gate = gate
-        self._output = output
-        self._seed = seed
-        self._beam_args = beam_args
-        self._failures: list[Failure] = []
+        self._failures = [Failure(FailureKind(one.kind), one.reason) for one in measurement.failures]
         self._judgements: list[Judgement] = []
         read = self._attempt("reading the candidate's record", lambda: StepRecord.read(candidate))
         self._record = read or StepRecord()
-        of_baseline = self._attempt("reading the baseline's record", lambda: StepRecord.read(baseline))
-        records = {accuracy.CANDIDATE: self._record, accuracy.BASELINE: of_baseline or StepRecord()}
-        self._logits: dict[Side, dict[str, str]] = {
-            side: record.logits for side, record in records.items() if record.logits
-        }
 
     def verdict(self) -> Verdict:
-        """Measures everything that can be measured, then concludes."""
-        for name, kind in (
-            (accuracy.CANDIDATE, FailureKind.CANDIDATE_NOT_LOADED),
-            (accuracy.BASELINE, FailureKind.BASELINE_NOT_LOADED),
-        ):
-            path = self._files[name]
-            self._attempt(f"loading the {name}", partial(LiteRTModel, path), kind)
-        loads = not self._failures
-        sizes = self._judge_size()
+        """Judges everything, then concludes."""
+        self._judge_size()
         file, invariant = self._judge_invariants()
-        times = self._judge_latency(loads)
-        accuracies = self._judge_accuracy(loads)
-        skew = self._judge_served(loads) if self._examples.transform_uri else None
+        self._judge_latency()
+        accuracies = tuple(
+            self._judge_accuracy(gate, section, self._measurement.metric(gate.title()))
+            for gate, section in zip(self._gate.accuracies(), self._gate.sections(), strict=True)
+        )
+        if self._measurement.transformed:
+            self._judgements += served.judge(self._measurement.served)
+        sizes = self._measurement.sizes
         measured = Measured(
             steps=tuple(self._record.steps),
-            size=sizes,
+            size=Sizes(sizes["candidate"], sizes["baseline"]) if len(sizes) == len(SIDES) else None,
             file=file,
             invariants=invariant,
-            latency=times,
+            latency=self._measurement.latency,
             # The first one is the candidate's accuracy wherever there is room for one alone.
             accuracy=accuracies[0],
             accuracies=accuracies if len(accuracies) > 1 else (),
-            activations=self._logits,
-            served=skew,
+            activations=self._measurement.logits,
+            served=self._measurement.served,
         )
         return conclude(self._judgements, measured, self._failures)
 
-    def _attempt(
-        self,
-        what: str,
-        measure: Callable[[], Result],
-        kind: FailureKind = FailureKind.MEASUREMENT_FAILED,
-    ) -> Result | None:
-        """Runs a measurement; None and a failure if it raises."""
+    def _attempt(self, what: str, work: Callable[[], Result]) -> Result | None:
+        """Does what may fail; None and a failure if it raises."""
         try:
-            return measure()
+            return work()
         except Interrupted:
             raise
         except Exception as error:  # whatever goes wrong has to end in a verdict, not in a crash
             logging.getLogger(__name__).exception("%s failed", what)
-            self._failures.append(Failure(kind, f"{what} failed: {root_cause(error)}"))
+            failure = Failure(FailureKind.MEASUREMENT_FAILED, f"{what} failed: {root_cause(error)}")
+            if failure not in self._failures:  # the Measurer reads the record, too
+                self._failures.append(failure)
             return None
 
     def _judge(
@@ -201,28 +158,23 @@ class _Evaluation:
             figure, limits.bounds(), candidate, baseline, ascending, ratio, unit, shown, section
         )
 
-    def _judge_size(self) -> Sizes | None:
-        def value(found: Size | None) -> float | None:
+    def _judge_size(self) -> None:
+        def value(side: Side) -> float | None:
+            found: Size | None = self._measurement.sizes.get(side)
             return getattr(found, self._gate.size.of) if found else None
 
-        candidate, baseline = (
-            self._attempt(f"sizing the {name}", partial(size.measure, path))
-            for name, path in self._files.items()
-        )
         self._judge(
             size_figure(self._gate.size.of),
             self._gate.size,
             "gate.size",
-            value(candidate),
-            value(baseline),
+            value("candidate"),
+            value("baseline"),
             unit="B",
         )
-        return Sizes(candidate, baseline) if candidate and baseline else None
 
     def _judge_invariants(self) -> tuple[FileFacts | None, dict[str, int | float]]:
         """Compares the file with what each step was asked for, layer by layer, and with its types."""
-        path = self._files[accuracy.CANDIDATE]
-        file = self._attempt("reading the file", lambda: tflite_file.read(path))
+        file = self._attempt("reading the file", lambda: tflite_file.read(self._file))
         found: dict[str, list[Kernel]] = {}
         if file is not None:
             found = file.layer_kernels(self._record.layers)
@@ -263,97 +215,54 @@ class _Evaluation:
             return []  # which has been said
         return file_types.check(file, self._record.file, self._record.float_layers)
 
-    def _judge_latency(self, loads: bool) -> Latency | None:
-        gate = self._gate.latency
-
-        def measure() -> latency.Measurement:
-            progress.report("measuring latency")
-            inputs = LiteRTModel(self._files[accuracy.BASELINE]).inputs
-            examples = self._examples.load("eval", inputs)
-            measured = latency.measure(
-                self._files[accuracy.CANDIDATE],
-                self._files[accuracy.BASELINE],
-                {name: values[0] for name, values in examples.features.items()},
-                gate.percentile,
-                gate.threads,
-                gate.repetitions,
-                gate.warmup,
-                self._seed,
-            )
-            json_file.write(os.path.join(self._output, LATENCY_FILE), measured.samples())
-            return measured
-
-        result = self._attempt("measuring latency", measure) if loads else None
-        figures = result.figures if result else None
+    def _judge_latency(self) -> None:
+        figures = self._measurement.latency
         self._judge(
-            latency_figure(gate.percentile),
-            gate,
+            latency_figure(self._gate.latency.percentile),
+            self._gate.latency,
             "gate.latency",
             figures.at("candidate") if figures else None,
             figures.at("baseline") if figures else None,
             ratio=figures.ratio_high if figures else None,
             unit="ms",
         )
-        return figures
 
-    def _judge_accuracy(self, loads: bool) -> tuple[Accuracy, ...]:
-        measured = self._attempt("measuring accuracy", self._analyze) if loads else None
-        gates = self._gate.accuracies()
-        return tuple(
-            self._judge_accuracy_of(gate, section, *(measured[index] if measured else ({}, {})))
-            for index, (gate, section) in enumerate(zip(gates, self._gate.sections(), strict=True))
-        )
-
-    def _judge_accuracy_of(
-        self,
-        gate: AccuracyGate,
-        section: str,
-        candidate: accuracy.Metrics,
-        baseline: accuracy.Metrics,
-    ) -> Accuracy:
+    def _judge_accuracy(self, gate: AccuracyGate, section: str, found: MetricValues) -> Accuracy:
         """Judges a metric and its slices."""
-        self._judge_metric(gate, section, gate, (), candidate, baseline)
+        values = {one.slice: one for one in found.values}
+        whole = values.get((), SliceValues((), None, None, 0))
+        self._judge_metric(gate, section, gate, whole)
         for index, limits in enumerate(gate.slices):
             place = f"{section}.slices.{index}"
             features = tuple(sorted(limits.features()))
-            keys = [k for k in candidate if k and tuple(sorted(n for n, _ in k)) == features]
+            slices = [one for one in found.values if one.slice and _features(one.slice) == features]
             if limits.values:
-                there = {str(key[0][1]): key for key in keys}
-                keys = [there[str(v)] for v in limits.values if str(v) in there]
-                for wanted in map(str, limits.values):
-                    if wanted not in there:
-                        self._judge_missing(gate, limits, place, (SliceValue(features[0], wanted),))
-            elif not keys:
+                wanted = [str(value) for value in limits.values]
+                slices = [one for one in slices if one.slice[0].value in wanted]
+                for value in wanted:
+                    if value not in {one.slice[0].value for one in slices}:
+                        self._judge_missing(gate, limits, place, (SliceValue(features[0], value),))
+            elif not slices:
                 self._judge_missing(gate, limits, place, tuple(SliceValue(n, None) for n in features))
-            for key in sorted(keys, key=str):
-                self._judge_metric(limits, place, gate, key, candidate, baseline)
-        value, examples = candidate.get((), (None, 0))
+            for one in slices:
+                self._judge_metric(limits, place, gate, one)
+        # Of slices whose values are listed, no more are meant to be judged.
+        whole_features = {tuple(sorted(by.features())) for by in gate.slices if not by.values}
         return Accuracy(
             metric=gate.metric,
             higher_is_better=gate.ascending(),
-            candidate=value,
-            baseline=baseline.get((), (None, 0))[0],
-            examples=examples,
+            candidate=whole.candidate,
+            baseline=whole.baseline,
+            examples=whole.examples,
             slices=tuple(
-                SliceAccuracy(
-                    slice_text(accuracy.slice_values(key)),
-                    value,
-                    baseline.get(key, (None, 0))[0],
-                    count,
-                    accuracy.slice_values(key),
-                )
-                for key, (value, count) in sorted(candidate.items(), key=str)
-                if key
+                SliceAccuracy(slice_text(one.slice), one.candidate, one.baseline, one.examples, one.slice)
+                for one in found.values
+                if one.slice
             ),
             figure=gate.title() if self._several or gate.output else None,
             output=gate.output,
-            unjudged=self._unjudged(gate, candidate) if candidate else (),
+            unjudged=tuple(one for one in found.train_only if one.features in whole_features),
         )
-
-    def _unjudged(self, gate: AccuracyGate, candidate: accuracy.Metrics) -> tuple[UnjudgedSlices, ...]:
-        judged = [accuracy.slice_values(key) for key in candidate if key]
-        find = partial(train_slices.unjudged, gate, judged, self._examples, self._raw_examples)
-        return self._attempt("looking for slices that only train has", find) or ()
 
     @property
     def _several(self) -> bool:
@@ -378,18 +287,11 @@ class _Evaluation:
             for bound, limit in limits.bounds().items()
         ]
 
-    def _judge_metric(
-        self,
-        limits: Limits,
-        section: str,
-        gate: AccuracyGate,
-        key: accuracy.SliceKey,
-        candidate: accuracy.Metrics,
-        baseline: accuracy.Metrics,
-    ) -> None:
-        slice_ = accuracy.slice_values(key)
-        shown = f"{self._shown(gate)}[{slice_text(slice_)}]" if slice_ else self._shown(gate)
-        value, reference = candidate.get(key, (None, 0))[0], baseline.get(key, (None, 0))[0]
+    def _judge_metric(self, limits: Limits, section: str, gate: AccuracyGate, found: SliceValues) -> None:
+        shown = self._shown(gate)
+        if found.slice:
+            shown = f"{shown}[{slice_text(found.slice)}]"
+        value = found.candidate
         if value is not None and not math.isfinite(value):
             self._failures.append(
                 Failure(
@@ -399,50 +301,22 @@ class _Evaluation:
             )
             value = None  # not measured
         self._judge(
-            self._figure(gate, slice_), limits, section, value, reference, gate.ascending(), shown=shown
+            self._figure(gate, found.slice),
+            limits,
+            section,
+            value,
+            found.baseline,
+            gate.ascending(),
+            shown=shown,
         )
 
-    def _judge_served(self, loads: bool) -> Skew | None:
-        """Compares what is served, from raw features on, with what the gate has measured."""
 
-        def measure() -> Skew:
-            progress.report("comparing with the served model")
-            if self._raw_examples is None:
-                raise ValueError("the examples went through Transform, and the raw ones were not given")
-            return served_skew.measure(self._candidate, self._raw_examples, self._examples)
-
-        skew = self._attempt("comparing with the served model", measure) if loads else None
-        self._judgements += served_skew.judge(skew)
-        return skew
-
-    def _analyze(self) -> list[tuple[accuracy.Metrics, accuracy.Metrics]]:
-        """Of each metric of the gate, the candidate's values and the baseline's."""
-        progress.report("measuring accuracy")
-        gates = self._gate.accuracies()
-        accuracy.analyze(
-            self._examples,
-            self._files,
-            accuracy.eval_config(gates, self._examples.label),
-            self._output,
-            self._beam_args,
-            self._raw_examples,
-            {str(side): outputs for side, outputs in self._logits.items()},
-        )
-        results = [
-            (
-                accuracy.read_metrics(self._output, accuracy.CANDIDATE, gate),
-                accuracy.read_metrics(self._output, accuracy.BASELINE, gate),
-            )
-            for gate in gates
-        ]
-        for gate, (candidate, _) in zip(gates, results, strict=True):
-            if candidate.get((), (None, 0))[0] is None:
-                raise ValueError(f"TFMA gave no value for {gate.title()}")
-        return results
+def _features(slice_: Slice) -> tuple[str, ...]:
+    return tuple(sorted(one.feature for one in slice_))
 
 
-class Executor(base_beam_executor.BaseBeamExecutor):
-    """Runs `evaluate` and blesses the candidate, or does not."""
+class Executor(base_executor.BaseExecutor):
+    """Runs `judge` and blesses the candidate, or does not."""
 
     def Do(
         self,
@@ -453,31 +327,19 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """Judges the candidate.
 
         Args:
-            input_dict: `model` and `baseline` (Model), `examples` (Examples), `schema` (Schema) and,
-                if the data were transformed, `transform_graph` (TransformGraph) and `raw_examples`
-                (Examples), those before.
-            output_dict: `evaluation` (ModelEvaluation): TFMA's files, verdict.json and latency.json;
-                `blessing` (ModelBlessing), as TFX's Pusher reads it.
-            exec_properties: `gate` (JSON), `label`, `label_options` (JSON), `seed`.
+            input_dict: `model` and `baseline` (Model), and `measurement` (ModelMeasurement) of both.
+            output_dict: `evaluation` (ModelEvaluation): verdict.json; `blessing` (ModelBlessing), as TFX's Pusher
+                reads it.
+            exec_properties: `gate` (JSON).
         """
         evaluation = artifact_utils.get_single_instance(output_dict["evaluation"])
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
-        label = exec_properties["label"]
-        raw = input_dict.get("raw_examples")
-        schema = artifact_utils.get_single_uri(input_dict["schema"])
-        verdict = evaluate(
+        verdict = judge(
             candidate=artifact_utils.get_single_uri(input_dict["model"]),
             baseline=artifact_utils.get_single_uri(input_dict["baseline"]),
-            examples=examples_of(input_dict, label, exec_properties["label_options"]),
+            measurement=artifact_utils.get_single_uri(input_dict["measurement"]),
             gate=Gate.model_validate_json(exec_properties["gate"]),
             output=evaluation.uri,
-            seed=int(exec_properties["seed"]),
-            beam_args=list(self._beam_pipeline_args or []),
-            raw_examples=(
-                Examples(artifact_utils.get_single_uri(raw), schema, None, from_parameter(label))
-                if raw
-                else None
-            ),
         )
         set_properties(evaluation, verdict.properties())
         for artifact in (evaluation, blessing):

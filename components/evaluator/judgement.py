@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Annotated, Literal, get_args
 
 from components.common.base.document import LEFT_OUT_IF_EMPTY
-from components.evaluator.measured import Slice, slice_text
+from components.measurer.measured import Slice, slice_text
 
 LimitBound = Literal["min", "max", "max_drop", "max_ratio"]
 Bound = Literal["min", "max", "max_drop", "max_ratio", "type"]

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 
 from components.evaluator.judgement import BOUNDS, Failure, FailureKind, Figure, Judgement, LimitBound
-from components.evaluator.measured import Measured
 from components.evaluator.verdict import Verdict
+from components.measurer.measured import Measured
 
 
 def judge_figure(

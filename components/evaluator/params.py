@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Annotated, Any, Literal
 
@@ -11,6 +10,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from components.common.base import metric_direction
 from components.common.base.options import Options
 from components.evaluator.judgement import BOUNDS, LimitBound
+from components.measurer.params import LatencyOptions, MeasureOptions, Metric, Slicing
 
 _SIZE_UNITS = {
     "b": 1,
@@ -67,16 +67,13 @@ class Limits(Options):
         return {bound: value for bound, value in named.items() if value is not None}
 
 
-class SliceLimits(Limits):
+class SliceLimits(Slicing, Limits):
     """Bounds that the accuracy metric must meet in every slice of the eval examples.
 
     Each value of the feature `by` (each combination of values if it is a list) is a slice. If `values` are set,
     only those slices are judged, and each of them must exist.
     """
 
-    by: str | list[str] = Field(
-        min_length=1, description="The feature, or features, that divide the examples."
-    )
     values: list[str | int] = Field(
         default=[],
         description="Values of the feature whose slices are judged; all of them if not set.",
@@ -97,24 +94,10 @@ class SliceLimits(Limits):
             raise ValueError("a slice without limits judges nothing; write min, max, max_drop or max_ratio")
         return self
 
-    def features(self) -> list[str]:
-        """The features that divide the examples."""
-        return [self.by] if isinstance(self.by, str) else list(self.by)
 
-
-class AccuracyGate(Limits):
+class AccuracyGate(Metric, Limits):
     """Bounds on a TFMA metric of the deployed file's predictions on the eval examples."""
 
-    metric: str = Field(
-        description="Any metric of TFMA by class name, e.g. SparseCategoricalAccuracy, AUC, "
-        "MeanSquaredError: https://www.tensorflow.org/tfx/model_analysis/metrics."
-    )
-    output: str | None = Field(
-        default=None,
-        min_length=1,
-        description="The output that the metric is of, as data.label names it, if the model has several.",
-    )
-    config: dict[str, Any] = Field(default={}, description="Arguments of the metric's constructor.")
     higher_is_better: bool | None = Field(
         default=None,
         description="Which way max_drop counts. If not set, it is taken from the metric's name (error, loss, "
@@ -122,20 +105,15 @@ class AccuracyGate(Limits):
     )
     slices: list[SliceLimits] = Field(default=[], description="Bounds per slice.")
 
-    @model_validator(mode="after")
-    def _name_is_ours(self) -> AccuracyGate:
-        if "name" in self.config:
-            raise ValueError("config: Paredown sets name; remove it")
-        return self
-
-    def name(self) -> str:
-        """The metric with its arguments: `Precision(top_k=2)`."""
-        arguments = ", ".join(f"{name}={json.dumps(value)}" for name, value in sorted(self.config.items()))
-        return f"{self.metric}({arguments})" if arguments else self.metric
-
-    def title(self) -> str:
-        """The metric as people read it: `Precision(top_k=2) of tags`."""
-        return f"{self.name()} of {self.output}" if self.output else self.name()
+    def measured(self) -> Metric:
+        """The metric without its limits."""
+        slices = dict.fromkeys(tuple(limits.features()) for limits in self.slices)
+        return Metric(
+            metric=self.metric,
+            output=self.output,
+            config=self.config,
+            slices=[Slicing(by=list(features)) for features in slices],
+        )
 
     def direction_is_known(self) -> bool:
         """Whether it is set, or known from the metric's name."""
@@ -151,17 +129,12 @@ class AccuracyGate(Limits):
         )
 
 
-class LatencyGate(Limits):
+class LatencyGate(LatencyOptions, Limits):
     """Bounds on the time of one inference, candidate and baseline interleaved in one process.
 
     `min`, `max` and `max_drop` are in milliseconds. `max_ratio` is met only if the whole 95 %
     bootstrap interval of the ratio is within it.
     """
-
-    percentile: Literal[50, 90, 99] = Field(default=50, description="Of the measured times.")
-    threads: int = Field(default=1, ge=1, description="Threads of the interpreter.")
-    repetitions: int = Field(default=500, ge=20, description="Timed inferences of each file.")
-    warmup: int = Field(default=50, ge=0, description="Inferences before those that are timed.")
 
 
 class SizeGate(Limits):
@@ -216,6 +189,15 @@ class Gate(Options):
     def accuracies(self) -> list[AccuracyGate]:
         """The metrics, in their order."""
         return list(self.accuracy) if isinstance(self.accuracy, list) else [self.accuracy]
+
+    def measured(self) -> MeasureOptions:
+        """What has to be measured to judge by the gate: the same for every choice of limits."""
+        return MeasureOptions(
+            metrics=[figure.measured() for figure in self.accuracies()],
+            latency=LatencyOptions(
+                **{name: getattr(self.latency, name) for name in LatencyOptions.model_fields}
+            ),
+        )
 
     def sections(self) -> list[str]:
         """The config section of each metric: `gate.accuracy`, or `gate.accuracy.<index>` of a list."""

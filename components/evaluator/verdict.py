@@ -13,7 +13,7 @@ from pydantic import Field
 from components.common.base.document import Document
 from components.evaluator import verdict_upgrade
 from components.evaluator.judgement import Failure, Judgement
-from components.evaluator.measured import Measured
+from components.measurer.measured import Measured
 
 VERDICT_FILE = "verdict.json"
 # Characters of the reasons that ML Metadata keeps.

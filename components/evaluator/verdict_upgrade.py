@@ -17,7 +17,7 @@ from components.evaluator.judgement import (
     latency_figure,
     size_figure,
 )
-from components.evaluator.measured import Slice, SliceValue
+from components.measurer.measured import Slice, SliceValue
 
 _FAILED = {
     "loading the candidate failed": FailureKind.CANDIDATE_NOT_LOADED,

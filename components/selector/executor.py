@@ -16,8 +16,8 @@ from components.common.base.blessing import bless
 from components.common.base.errors import ParedownError
 from components.evaluator.judgement import Failure, FailureKind
 from components.evaluator.judging import conclude
-from components.evaluator.measured import Accuracy
 from components.evaluator.verdict import VERDICT_FILE, Verdict
+from components.measurer.measured import Accuracy
 from components.selector.params import SelectOptions, named_by
 from components.selector.report import REPORT_FILE, SelectorReport
 
@@ -38,7 +38,8 @@ def figure(verdict: Verdict, name: str, of: str | None = None) -> float | None:
         accuracy = accuracy_of(verdict, of)
         return accuracy.candidate if accuracy else None
     if name == "latency":
-        return measured.milliseconds()
+        # Milliseconds of two candidates are from different moments, and the machine's load was another.
+        return measured.latency.ratio if measured.latency else None
     return measured.bytes("gzip" if name == "gzip_size" else "file")
 
 

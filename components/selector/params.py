@@ -11,6 +11,12 @@ from components.common.base.options import Options
 
 Figure = Literal["size", "gzip_size", "latency"]
 
+_MINIMIZED: dict[Figure, str] = {
+    "size": "size",
+    "gzip_size": "gzip size",
+    "latency": "ratio of latency to the baseline's",
+}
+
 
 class SelectOptions(Options):
     """What the winner is best at. Ties go to the higher accuracy, then to the name.
@@ -20,7 +26,8 @@ class SelectOptions(Options):
 
     minimize: Figure | None = Field(
         default=None,
-        description="size: bytes of the file; gzip_size; latency: at the gate's percentile.",
+        description="size: bytes of the file; gzip_size; latency: its ratio to the baseline's, measured by turns, at "
+        "the gate's percentile.",
     )
     maximize: Literal["accuracy"] | None = Field(default=None, description="The gate's metric.")
     of: str | None = Field(
@@ -39,6 +46,11 @@ class SelectOptions(Options):
                 f"of: {self.of} says which metric to maximize; write maximize: accuracy, or remove it"
             )
         return self
+
+    @property
+    def minimized(self) -> str | None:
+        """What is minimized, for people; None if it is the accuracy that counts."""
+        return _MINIMIZED[self.minimize] if self.minimize else None
 
 
 def named_by(metrics: Sequence[tuple[str, str, str | None]], of: str) -> list[int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from components.common.base.near_names import nearest
 from pipeline.checks import config_checks
 from pipeline.checks.cluster_nodes import unknown_nodes
+from pipeline.config.config import Config
 from pipeline.config.config_file import ConfigFile, load
 from pipeline.config.problem import ConfigError, Problem
 from pipeline.plan.plan import make_plan
@@ -26,13 +27,7 @@ def load_checked(path: Path, overrides: Sequence[str] = (), only: Sequence[str] 
         ConfigError: With one problem for each mistake.
     """
     file = load(path, list(overrides))
-    known = list(file.config.candidates)
-    unknown = [
-        Problem(f"no candidate {name!r}{nearest(name, known)}; there are {', '.join(known)}", file="--only")
-        for name in only
-        if name not in known
-    ]
-    problems = unknown or config_checks.check(file)
+    problems = unknown_candidates(file.config, only, "--only") or config_checks.check(file)
     if not problems and file.config.kubeflow.nodes:
         problems = file.located(unknown_nodes(file.config, make_plan(file.config, file.path)))
     if problems:
@@ -40,3 +35,13 @@ def load_checked(path: Path, overrides: Sequence[str] = (), only: Sequence[str] 
     if only:
         file = dataclasses.replace(file, config=file.config.only(list(only)))
     return file
+
+
+def unknown_candidates(config: Config, names: Sequence[str], option: str) -> list[Problem]:
+    """A problem for each of an option's values that is not the name of a candidate."""
+    known = list(config.candidates)
+    return [
+        Problem(f"no candidate {name!r}{nearest(name, known)}; there are {', '.join(known)}", file=option)
+        for name in names
+        if name not in known
+    ]

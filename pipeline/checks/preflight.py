@@ -111,7 +111,7 @@ def _check_metrics(config: Config) -> list[Problem]:
     """Lets TFMA build the metrics."""
     from tensorflow_model_analysis.metrics import metric_specs
 
-    from components.evaluator import accuracy
+    from components.measurer import accuracy
 
     problems = []
     for at, gate in accuracy_gates(config.gate):

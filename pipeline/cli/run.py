@@ -19,11 +19,16 @@ from pipeline.base.exit_code import (
     EXIT_NONE_PASSED,
     EXIT_PUSHED,
 )
-from pipeline.checks.checked_config import load_checked
+from pipeline.checks.checked_config import load_checked, unknown_candidates
 from pipeline.cli import options
+from pipeline.config.config import Config
+from pipeline.config.problem import ConfigError
 from pipeline.plan.plan import make_plan
 from pipeline.run import session
 from pipeline.run.cache import cached_ids
+
+# What `--remeasure` without a name stands for; no candidate has this name.
+_ALL = "*"
 
 
 @click.command(
@@ -39,21 +44,38 @@ Exit codes:
 @options.config
 @options.overrides
 @options.only
+@click.option(
+    "--remeasure",
+    multiple=True,
+    is_flag=False,
+    flag_value=_ALL,
+    metavar="[CANDIDATE]",
+    help="Measure this candidate again even if its measurement is cached; all candidates if no name follows. Can be "
+    "repeated. Write it after CONFIG.",
+)
 @options.as_json
-def run(config: Path, overrides: tuple[str, ...], only: tuple[str, ...], as_json: bool) -> int:
+def run(
+    config: Path,
+    overrides: tuple[str, ...],
+    only: tuple[str, ...],
+    remeasure: tuple[str, ...],
+    as_json: bool,
+) -> int:
     """Train, build, evaluate, and push the best candidate.
 
-    Nodes whose code, options and inputs have not changed since an earlier run are taken from the cache. After
-    a failure or Ctrl-C, the same command continues where the run stopped.
+    Nodes whose code, options and inputs have not changed since an earlier run are taken from the cache;
+    measurements only if they were made with the same CPU and LiteRT. After a failure or Ctrl-C, the same command
+    continues where the run stopped.
 
     \b
     Examples:
       paredown run configs/mnist/pipeline.yaml
       paredown run configs/mnist/pipeline.yaml --only int8 --set gate.accuracy.max_drop=0.01
+      paredown run configs/mnist/pipeline.yaml --remeasure int8
       paredown run configs/mnist/pipeline.yaml --json > result.json
     """
     file = load_checked(config, overrides, only)
-    plan = make_plan(file.config, file.path)
+    plan = make_plan(file.config, file.path).remeasured(_candidates(file.config, remeasure))
     write_page = functools.partial(report.write_run, file.config.metadata_url)
     outcome = session.run(file, plan, cached_ids(file, plan), write_page)
     if isinstance(outcome, session.Stopped):
@@ -65,3 +87,16 @@ def run(config: Path, overrides: tuple[str, ...], only: tuple[str, ...], as_json
     else:
         session.show_outcome(make_console(), outcome.result)
     return outcome.result.exit_code
+
+
+def _candidates(config: Config, remeasure: tuple[str, ...]) -> list[str]:
+    """The candidates that `--remeasure` asks for.
+
+    Raises:
+        ConfigError: If one of them does not exist.
+    """
+    named = [name for name in remeasure if name != _ALL]
+    problems = unknown_candidates(config, named, "--remeasure")
+    if problems:
+        raise ConfigError(problems)
+    return list(config.candidates) if _ALL in remeasure else named

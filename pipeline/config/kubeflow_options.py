@@ -157,7 +157,9 @@ class NodeOptions(Options):
         description="How often to run a failed task again. Default 0.",
     )
     cache: bool | None = Field(
-        default=None, description="Whether the task may reuse the outputs of an earlier one. Default true."
+        default=None,
+        description="Whether the task may reuse the outputs of an earlier one. Default true; false for '*-measure', "
+        "whose machine is not known.",
     )
     env: Annotated[dict[str, str], AfterValidator(_check_environment)] | None = Field(
         default=None, description="Environment variables. Those of several matching entries are merged."
@@ -196,7 +198,7 @@ class KubeflowOptions(Options):
     nodes: dict[str, NodeOptions] = Field(
         default={},
         description="Options of some nodes, by node id (`paredown plan` lists them), technique, or pattern such as "
-        "'*-evaluate'. Later entries win.",
+        "'*-measure'. Later entries win.",
     )
 
     def of_node(self, node_id: str, technique: str | None) -> NodeOptions:

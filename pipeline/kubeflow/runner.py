@@ -17,7 +17,7 @@ from pipeline.kubeflow.compiled import Compiled
 from pipeline.kubeflow.kfp_tasks import KfpTasks
 from pipeline.kubeflow.parameters import RunParameter
 from pipeline.kubeflow.task_names import task_names
-from pipeline.plan.plan import Plan
+from pipeline.plan.plan import MACHINE, Plan
 from pipeline.run import build
 
 ENTRYPOINT = ("python", "-m", "pipeline.kubeflow_entrypoint")
@@ -48,6 +48,7 @@ def compile_plan(
         CompileError: If TFX cannot write a node as a task, or Beam has no such runner.
     """
     _refuse_beam_args(config.run.beam_args)
+    plan = plan.elsewhere()
     names = task_names(plan)
     pipeline = build.build(plan, config, pipeline_root, names)
     _refuse_artifact_types(pipeline)
@@ -68,9 +69,11 @@ def compile_plan(
     beam = {component.id for component in pipeline.components if _uses_beam(component)}
     for node in plan.nodes:
         name = names[node.id]
-        tasks.set_options(
-            name, config.kubeflow.of_node(node.id, technique_of(node)), config.kubeflow.volumes
-        )
+        options = config.kubeflow.of_node(node.id, technique_of(node))
+        if options.cache is None and MACHINE in node.parameters:
+            # Times of another machine would be taken for those of this one.
+            options = options.model_copy(update={"cache": False})
+        tasks.set_options(name, options, config.kubeflow.volumes)
         tasks.set_arguments(name, config.run.beam_args if name not in beam else [], module_root)
     job["pipelineSpec"] = tasks.finished(pipeline_root)
     return Compiled(target, job, tasks.platform(), tuple(parameters))

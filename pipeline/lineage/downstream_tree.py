@@ -54,6 +54,8 @@ class DownstreamTree:
             return "pushed versions"
         if artifact.type in facts.DATA_TYPES:
             return "statistics and schemas"
+        if artifact.type == "components.ModelMeasurement":
+            return "measurements"
         if artifact.type == "ModelEvaluation":
             return "verdicts"
         if maker == "Selector":
@@ -120,6 +122,7 @@ _KINDS = (
     "baselines",
     "optimized models",
     "TFLite models",
+    "measurements",
     "verdicts",
     "selections",
     "pushed versions",

@@ -10,8 +10,8 @@ from rich.text import Text
 from rich.tree import Tree
 
 from components.evaluator.judgement import Kind
-from components.evaluator.measured import Measured
 from components.evaluator.verdict import VERDICT_FILE, Verdict
+from components.measurer.measured import Measured
 from pipeline.base.texts import bytes_text
 from pipeline.lineage import facts
 from pipeline.lineage.data_tree import DataTree
@@ -180,6 +180,9 @@ class UpstreamTree:
         branch = parent.add(head)
         evaluator = self._graph.producer(evaluation.id)
         self._made(branch, evaluator)
+        for measurement in _named(self._graph, evaluator, "measurement"):
+            self._shown.add(measurement.id)
+            self._made(branch, self._graph.producer(measurement.id), "measured by")
         self._measured(branch, evaluation, found.measured)
         for baseline in _named(self._graph, evaluator, "baseline"):
             branch.add(self._compared(baseline))
@@ -334,7 +337,7 @@ class UpstreamTree:
                 self._show(branch, found)
         self._data.add(branch, list(inputs.values()))
 
-    def _made(self, branch: Tree, producer: Execution | None) -> None:
+    def _made(self, branch: Tree, producer: Execution | None, how: str = "made by") -> None:
         if producer is None:
             return
         text = f"{producer.node or producer.type} #{producer.id}, {time_text(producer.finished or producer.started)}"
@@ -346,7 +349,7 @@ class UpstreamTree:
             text += f", in run {', '.join(elsewhere)}"
         if producer.state is not State.RAN:
             text += f" ({producer.state})"
-        branch.add(line("made by", text))
+        branch.add(line(how, text))
 
     def _run(self, branch: Tree, producer: Execution) -> None:
         """The run that made the root, with the decisions behind it."""

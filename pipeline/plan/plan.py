@@ -7,6 +7,7 @@ nodes are already done.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ from typing import Any
 from components.common.base import metric_task
 from components.common.base.label import as_parameter
 from components.common.base.step_options import StepOptions, TrainingOptions
+from components.measurer.machine import this_machine
 from components.registry import technique_of
 from components.tflite_converter.params import ConvertOptions
 from pipeline.config.config import Config
@@ -40,6 +42,9 @@ from pipeline.plan.node import (
 from pipeline.plan.pretrained_source import pretrained_source
 
 _LONGEST_ID = 63 - len("-evaluate")
+# Parameter of nodes whose results depend on the machine that they run on.
+MACHINE = "machine"
+ELSEWHERE = "unknown"
 
 
 @dataclass(frozen=True)
@@ -49,17 +54,21 @@ class Plan:
     Attributes:
         nodes: In an order in which each node comes after what it reads.
         models: Candidate → id of the node that makes its TFLite file.
+        measurements: Candidate → id of the node that measures it.
         evaluations: Candidate → id of the node that judges it.
         baseline: Id of the node that makes the baseline's TFLite file.
         source: What the baseline begins with besides build_model: `ModelDefinition.source`.
+        again: Ids of nodes that run even if their results are cached.
     """
 
     name: str
     nodes: tuple[Node, ...]
     models: dict[str, str]
+    measurements: dict[str, str]
     evaluations: dict[str, str]
     baseline: str
     source: dict[str, Any] = field(default_factory=dict)
+    again: frozenset[str] = frozenset()
 
     @property
     def example_gen(self) -> str:
@@ -69,6 +78,20 @@ class Plan:
     def graph(self) -> dict[str, set[str]]:
         """Node id → ids of the nodes that it reads from, in the order of the nodes."""
         return {node.id: {source.node for source in node.inputs.values()} for node in self.nodes}
+
+    def elsewhere(self) -> Plan:
+        """The same plan for a cluster, where it is not known on which machine a node will run."""
+        nodes = [
+            dataclasses.replace(node, parameters={**node.parameters, MACHINE: ELSEWHERE})
+            if MACHINE in node.parameters
+            else node
+            for node in self.nodes
+        ]
+        return dataclasses.replace(self, nodes=tuple(nodes))
+
+    def remeasured(self, candidates: Iterable[str]) -> Plan:
+        """The same plan, in which these candidates are measured again."""
+        return dataclasses.replace(self, again=frozenset(self.measurements[name] for name in candidates))
 
     def node(self, node_id: str) -> Node:
         """The node of an id."""
@@ -124,7 +147,7 @@ class _Planner:
         else:
             self._add_trainer()
         baseline = self._add_step(self.origin, "", ConvertOptions(quantization="float32"), ())
-        models, evaluations = {}, {}
+        models, measurements, evaluations = {}, {}, {}
         for name, chain in self.config.candidates.items():
             source, prefix = self.origin, ""
             modules: dict[str, None] = {}
@@ -133,14 +156,15 @@ class _Planner:
                 prefix = source
                 modules.update(dict.fromkeys(technique_of(step).modules()))
             models[name] = source
-            evaluations[name] = self._add_evaluator(name, source, baseline, modules)
+            measurements[name] = self._add_measurer(name, source, baseline)
+            evaluations[name] = self._add_evaluator(name, source, baseline, measurements[name], modules)
         self._add_selector(models, evaluations)
         self._add_pusher()
         nodes = tuple(
             Node(**{**vars(node), "candidates": tuple(self.users.get(node.id, ()))})
             for node in self.nodes.values()
         )
-        return Plan(self.config.name, nodes, models, evaluations, baseline, self.source)
+        return Plan(self.config.name, nodes, models, measurements, evaluations, baseline, self.source)
 
     def _label_options(self) -> str:
         data = self.config.data
@@ -238,7 +262,35 @@ class _Planner:
             return step.distributed_as(self.config.model.train.distribution)
         return step
 
-    def _add_evaluator(self, candidate: str, model: str, baseline: str, modules: Iterable[str]) -> str:
+    def _add_measurer(self, candidate: str, model: str, baseline: str) -> str:
+        node_id = f"{model}-measure"
+        self.users.setdefault(node_id, []).append(candidate)
+        self._add(
+            Node(
+                node_id,
+                "components.measurer.component.Measurer",
+                {
+                    "model": Output(model, "model"),
+                    "baseline": Output(baseline, "model"),
+                    **self.data,
+                    **data_nodes.raw_outputs(self.config.data, self.transformation),
+                },
+                {
+                    "measures": self.config.gate.measured().canonical_json(),
+                    "label": as_parameter(self.config.data.label),
+                    "label_options": self._label_options(),
+                    "seed": self.config.run.seed,
+                    # Times of another processor, or of another LiteRT, say nothing about this one.
+                    MACHINE: to_json(dataclasses.asdict(this_machine())),
+                    "code_version": component_version("components.measurer.executor"),
+                },
+            )
+        )
+        return node_id
+
+    def _add_evaluator(
+        self, candidate: str, model: str, baseline: str, measurement: str, modules: Iterable[str]
+    ) -> str:
         node_id = f"{model}-evaluate"
         self.users.setdefault(node_id, []).append(candidate)
         self._add(
@@ -248,14 +300,10 @@ class _Planner:
                 {
                     "model": Output(model, "model"),
                     "baseline": Output(baseline, "model"),
-                    **self.data,
-                    **data_nodes.raw_outputs(self.config.data, self.transformation),
+                    "measurement": Output(measurement, "measurement"),
                 },
                 {
                     "gate": to_json(self.config.gate.model_dump(mode="json")),
-                    "label": as_parameter(self.config.data.label),
-                    "label_options": self._label_options(),
-                    "seed": self.config.run.seed,
                     "code_modules": to_json(list(modules)),
                     "code_version": component_version("components.evaluator.executor", kept=tuple(modules)),
                 },

@@ -16,9 +16,10 @@ from typing import Any, TypeVar
 
 from components.common.base.document import Document, DocumentError
 from components.common.base.options import Options
-from components.evaluator.measured import Layer, layers_from_json
 from components.evaluator.params import Gate
 from components.evaluator.verdict import VERDICT_FILE, Verdict
+from components.measurer.measured import Layer, layers_from_json
+from components.measurer.measurement import LATENCY_FILE
 from components.selector.params import SelectOptions
 from components.selector.report import REPORT_FILE, SelectorReport
 from pipeline.lineage import graph as lineage
@@ -30,6 +31,9 @@ from pipeline.store.records import Artifact, Execution, Run
 # Seconds that a traceback may be written after the run's record says that it ended.
 _TRACEBACK_DELAY = 120
 _TRACEBACK_LINES = 30
+
+# Types of artifacts whose properties a node's details show.
+_WITH_FACTS = ("Model", "components.ModelMeasurement", "ModelEvaluation", "PushedModel")
 
 Read = TypeVar("Read", bound=Document)
 Section = TypeVar("Section", bound=Options)
@@ -115,7 +119,7 @@ class _Collection:
             outputs = [
                 self.graph.artifacts[a] for a in self.made[execution.id] if a in self.graph.artifacts
             ]
-            facts = [o.properties for o in outputs if o.type in ("Model", "ModelEvaluation", "PushedModel")]
+            facts = [o.properties for o in outputs if o.type in _WITH_FACTS]
             steps.append(
                 Step(
                     node=execution.node,
@@ -157,7 +161,9 @@ class _Collection:
             if verdict is not None:
                 name = self._name(verdict) or evaluator.node
                 model = inputs["model"][0].id if "model" in inputs else None
-                judged[evaluation.id] = Candidate(name, verdict, model, self._latencies(evaluation.uri))
+                # Before there were measurements, the Evaluator kept the repetitions.
+                times = inputs.get("measurement", [evaluation])[0].uri
+                judged[evaluation.id] = Candidate(name, verdict, model, self._latencies(times))
         if report is None:
             found = list(judged.values())
             order = list((self.config or {}).get("candidates", {}))
@@ -193,7 +199,7 @@ class _Collection:
         return None
 
     def _latencies(self, uri: str) -> Latencies | None:
-        path = Path(uri, "latency.json")
+        path = Path(uri, LATENCY_FILE)
         if not path.exists():
             self._note("latency", "Single repetitions were not kept: percentiles are shown.")
             return None

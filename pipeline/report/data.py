@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from components.evaluator.judgement import Judgement
-from components.evaluator.measured import Layer, Measured, Side, SliceAccuracy
 from components.evaluator.params import Gate
 from components.evaluator.verdict import Verdict
+from components.measurer.measured import Layer, Measured, Side, SliceAccuracy
 from components.selector.params import SelectOptions
 from pipeline.lineage.graph import Graph
 from pipeline.store.records import Run

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.common.models.invariants import Invariant
-from components.evaluator.measured import Layer
+from components.measurer.measured import Layer
 from components.registry import layer_figures
 from pipeline.base.texts import bytes_text
 

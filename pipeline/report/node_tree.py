@@ -54,14 +54,16 @@ def _parent(step: Step, places: dict[str, int]) -> str | None:
 
 
 def _chosen(data: ReportData, parents: dict[str, str | None]) -> set[str]:
-    """The nodes on the way to the selected candidate's file, its evaluation, and what follows."""
+    """The nodes on the way to the selected candidate's file, its measurement and evaluation, and what follows."""
     winner = data.winner
     maker = data.graph.producer(winner.model) if winner and winner.model in data.graph.artifacts else None
     if maker is None:
         return set()
     chosen = {step.node for step in data.steps if step.type in ("Selector", "Pusher")}
     chosen |= {
-        step.node for step in data.steps if step.type == "Evaluator" and parents[step.node] == maker.node
+        step.node
+        for step in data.steps
+        if step.type in ("Measurer", "Evaluator") and parents[step.node] == maker.node
     }
     node: str | None = maker.node
     while node is not None:

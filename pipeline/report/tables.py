@@ -9,7 +9,7 @@ from typing import Any
 
 from components.anomaly_gate.finding import FINDINGS
 from components.evaluator.judgement import Judgement, Kind
-from components.evaluator.measured import PERCENTILES, SIDES, Layer
+from components.measurer.measured import PERCENTILES, SIDES, Layer
 from pipeline.lineage import facts as lineage_facts
 from pipeline.report import charts
 from pipeline.report.advice import number
@@ -79,7 +79,7 @@ def verdicts(data: ReportData, links: bool = True) -> Table | None:
             ]
         )
     return _table(
-        verdict_table.title(verdicts),
+        verdict_table.title(verdicts, data.select),
         ["candidate", *(column.head for column in columns), "verdict"],
         rows,
         texts=frozenset({0, len(columns) + 1}),

@@ -56,7 +56,7 @@ def cached_nodes(
     cache = Cache(plan.name, hashes, data_hash)
     cached: dict[str, dict[str, list[int]]] = {}
     for node in plan.nodes:
-        if all(source.node in cached for source in node.inputs.values()):
+        if node.id not in plan.again and all(source.node in cached for source in node.inputs.values()):
             inputs = {key: cached[source.node].get(source.key, []) for key, source in node.inputs.items()}
             outputs = cache.outputs(reader, node, inputs)
             if outputs is not None:

@@ -118,6 +118,8 @@ def run(
             }
             read = [artifact for found in inputs.values() for artifact in found]
             refuse_changed(read, hashes)
+            if node in plan.again:
+                return read, False
             ids = {key: [artifact.id for artifact in found] for key, found in inputs.items()}
             return read, cache.outputs(store, plan.node(node), ids, _say_why_it_runs) is not None
 

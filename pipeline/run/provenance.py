@@ -106,7 +106,7 @@ def _document(kind: str, content: dict[str, Any]) -> Document:
 
 def environment() -> dict[str, Any]:
     """Python, platform, CPU and the versions of the packages that train, convert, measure and record."""
-    from components.evaluator.latency import cpu_name
+    from components.measurer.machine import cpu_name
 
     return {
         "python": platform.python_version(),

@@ -138,7 +138,8 @@ def run(
 
 def show_outcome(console: Console, result: RunResult) -> None:
     """Prints the verdicts, and what was pushed or why nothing was."""
-    console.print(verdict_table(result.report.candidates, result.report.winner, console.width))
+    report = result.report
+    console.print(verdict_table(report.candidates, report.winner, console.width, report.select))
     if result.pushed:
         when = "pushed to" if result.pushed_now else "was pushed before, to"
         console.print(result.report.winner, style="bold green", end=" ")

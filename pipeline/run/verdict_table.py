@@ -9,9 +9,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from components.evaluator.measured import Accuracy, Measured, Side
 from components.evaluator.verdict import Verdict
+from components.measurer.measured import Accuracy, Measured, Side
 from components.registry import headlines
+from components.selector.params import SelectOptions
 from pipeline.base.texts import bytes_text, printable
 
 # Narrower than this, only what decides is shown.
@@ -64,14 +65,20 @@ def columns(verdicts: Collection[Verdict]) -> list[Column]:
     return shown + _invariants(found)
 
 
-def title(verdicts: Collection[Verdict]) -> str:
-    """The table's title, which says what the heads of metrics stand for."""
+def title(verdicts: Collection[Verdict], select: SelectOptions | None = None) -> str:
+    """The table's title, which says what the heads of metrics stand for, and which figure of latency selects.
+
+    Args:
+        verdicts: At least one.
+        select: What the winner is best at; None if that is not known.
+    """
+    by_latency = "; selected by the ratio of latency" if select and select.minimize == "latency" else ""
     first = max((verdict.measured for verdict in verdicts), key=_completeness)
     known = [metric for metric in _metrics(first) if metric.examples]
     if not known:
-        return "Candidates against the baseline"
+        return f"Candidates against the baseline{by_latency}"
     named = ", ".join(f"{_head(metric)} is {metric.metric}" for metric in known)
-    return f"Candidates against the baseline; {named} on {known[0].examples:,} examples"
+    return f"Candidates against the baseline; {named} on {known[0].examples:,} examples{by_latency}"
 
 
 def notes(verdicts: Collection[Verdict]) -> list[str]:
@@ -90,16 +97,22 @@ def outcome(verdict: Verdict, selected: bool) -> str:
     return f"failed: {verdict.reasons[0]}" + (f" (and {more} more)" if more else "")
 
 
-def verdict_table(candidates: Mapping[str, Verdict], winner: str | None, width: int = _WIDE) -> Table:
+def verdict_table(
+    candidates: Mapping[str, Verdict],
+    winner: str | None,
+    width: int = _WIDE,
+    select: SelectOptions | None = None,
+) -> Table:
     """The table for a terminal.
 
     Args:
         candidates: Candidate → its verdict; at least one.
         winner: The selected candidate.
+        select: What the winner is best at; None if that is not known.
         width: Columns of the terminal; a narrow one gets ratios only.
     """
     shown = [column for column in columns(candidates.values()) if column.decides or width >= _WIDE]
-    table = Table(title=title(candidates.values()), title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=title(candidates.values(), select), title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("candidate", no_wrap=True)
     for column in shown:
         table.add_column(column.head, justify="right", no_wrap=True)

@@ -22,7 +22,6 @@ from components.common.tflite.litert import LiteRTModel
 from components.distiller.error import DistillationError
 from components.distiller.executor import distill, refuse_mismatch
 from components.distiller.params import DistillOptions
-from components.evaluator.executor import evaluate
 from components.evaluator.params import Gate
 from components.evaluator.verdict import Verdict
 from components.pruner.executor import prune
@@ -35,6 +34,7 @@ from components.tflite_converter.params import ConvertOptions
 from components.trainer.params import TrainOptions
 from components.trainer.run_fn import refuse_misfit, train_baseline
 from tests.components.conftest import make_job, run_step
+from tests.components.evaluating import evaluate
 from tests.conftest import to_example, write_examples
 
 MODELS = """

@@ -13,7 +13,8 @@ import tf_keras
 
 from components.common.models import model_files
 from components.common.models.model_definition import ModelDefinition
-from components.evaluator import served_skew
+from components.evaluator import served
+from components.measurer import served_skew
 from components.tflite_converter.executor import convert_model
 from components.tflite_converter.params import ConvertOptions
 from components.trainer.params import TrainOptions
@@ -75,4 +76,4 @@ def test_what_is_served_is_what_the_file_says(folder: Path, transformed: Transfo
     skew = served_skew.measure(str(folder / "float32"), raw, examples)
 
     assert skew.examples == 120 and skew.differing == 0 and skew.predicted > 0
-    assert all(judgement.met for judgement in served_skew.judge(skew))
+    assert all(judgement.met for judgement in served.judge(skew))

@@ -143,7 +143,7 @@ def test_a_damaged_selected_model_is_selected_again(
 
 @pytest.mark.e2e
 def test_what_is_damaged_is_made_again_from_there_on(project: Project) -> None:
-    """A candidate under another `select`, its labels, the baseline, the examples, a verdict and the data."""
+    """A candidate under another `select`, its labels, the baseline, a verdict, a measurement, the examples and data."""
     other = ("--set", "select={maximize: accuracy}")
 
     def nodes_that_run(*arguments: str) -> set[str]:
@@ -152,19 +152,23 @@ def test_what_is_damaged_is_made_again_from_there_on(project: Project) -> None:
         return {node for node, state in states(result).items() if state == "ran"}
 
     assert nodes_that_run() == set()
-    (float16,) = {node for node in project.states() if "float16" in node and "evaluate" not in node}
-    (float32,) = {node for node in project.states() if "float32" in node and "evaluate" not in node}
-    judging = {node for node in project.states() if node.endswith("-evaluate")}
+    (float16,) = {node for node in project.states() if "float16" in node and node.endswith("-measure")}
+    float16 = float16.removesuffix("-measure")
+    (float32,) = {node for node in project.states() if node.startswith("convert-float32")}
+    judging = {node for node in project.states() if node.endswith(("-measure", "-evaluate"))}
 
     for file in ("tflite", "labels.txt"):
         flip(output(project, float16, "model", f"Format-Serving/{file}"), 3)
-        assert nodes_that_run(*other) >= {float16, f"{float16}-evaluate", "Selector"}
+        assert nodes_that_run(*other) >= {float16, f"{float16}-measure", f"{float16}-evaluate", "Selector"}
         assert nodes_that_run(*other) == set()
     flip(output(project, float32, "model", "Format-Serving/tflite"))
     assert nodes_that_run(*other) >= {float32, *judging, "Selector"}
     verdict = output(project, f"{float16}-evaluate", "evaluation", "verdict.json")
     verdict.write_text(verdict.read_text().replace('"blessed": true', '"blessed": false'), encoding="utf-8")
-    assert nodes_that_run(*other) >= {f"{float16}-evaluate", "Selector"}
+    ran = nodes_that_run(*other)
+    assert ran >= {f"{float16}-evaluate", "Selector"} and f"{float16}-measure" not in ran
+    flip(output(project, f"{float16}-measure", "measurement", "measurement.json"), 3)
+    assert nodes_that_run(*other) >= {f"{float16}-measure", f"{float16}-evaluate"}
     keep_time(cut_examples, output(project, "CsvExampleGen", "examples", "Split-eval/*"))
     assert nodes_that_run(*other) >= {"CsvExampleGen", "Trainer", *judging}
     keep_time(invert, project.root / "data/eval.csv")

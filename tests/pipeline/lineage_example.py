@@ -13,8 +13,8 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from components.evaluator.judgement import Figure, Judgement, Kind, accuracy_figure, size_figure
 from components.evaluator.judging import conclude, judge_figure
-from components.evaluator.measured import Accuracy, Measured, SliceValue
 from components.evaluator.verdict import VERDICT_FILE
+from components.measurer.measured import Accuracy, Measured, SliceValue
 from components.registry import TECHNIQUES
 from pipeline.lineage.graph import Graph
 from pipeline.store.records import Artifact, Edge, Execution, Run
@@ -138,12 +138,13 @@ def step(technique: str, **options: Any) -> dict[str, Any]:
     }
 
 
-def example(folder: Path, winner: str = "pruned-int8") -> Example:
+def example(folder: Path, winner: str = "pruned-int8", measured: bool = False) -> Example:
     """The graph of a run that compared `pruned-int8`, which passed, with `distilled-int8`, which did not.
 
     Args:
         folder: Gets the artifacts' folders, with schema, statistics and verdicts.
         winner: Empty for a run that found none: then pruned-int8 misses the limit on accuracy, too.
+        measured: Whether candidates are measured by nodes of their own; before, the Evaluator measured.
     """
     build = GraphBuilder(folder)
     (examples,) = build.node(
@@ -219,10 +220,21 @@ def example(folder: Path, winner: str = "pruned-int8") -> Example:
     for name, model in compared.items():
         verdict = conclude([*JUDGEMENTS, FAILED] if name != winner else JUDGEMENTS, MEASURED)
         blessed = int(verdict.blessed)
+        models = {"model": model, "baseline": float32}
+        judged = {**models, **data}
+        if measured:
+            (measurement,) = build.node(
+                f"{name}-measure",
+                "Measurer",
+                judged,
+                {"measurement": ("components.ModelMeasurement", {"cpu": "AMD EPYC", "cores": 2})},
+                {"code_version": "0a1b2c3d4e5f"},
+            )
+            judged = {**models, "measurement": measurement}
         evaluation, blessing = build.node(
             f"{name}-evaluate",
             "Evaluator",
-            {"model": model, "baseline": float32, **data},
+            judged,
             {
                 "evaluation": ("ModelEvaluation", {"blessed": blessed, "accuracy": 0.987}),
                 "blessing": ("ModelBlessing", {"blessed": blessed}),

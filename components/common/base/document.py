@@ -33,10 +33,12 @@ class Document:
         TITLE: What the document is, for error messages: "verdict".
         VERSION: The schema version that `write` writes. Raise it if a field is removed or changes its meaning,
             and let `upgraded` turn the previous version into the new one.
+        SPELLS_NAN: Whether NaN and infinity are kept, as texts, rather than null.
     """
 
     TITLE: ClassVar[str]
     VERSION: ClassVar[int]
+    SPELLS_NAN: ClassVar[bool] = False
 
     @classmethod
     def upgraded(cls, values: dict[str, Any], version: int) -> dict[str, Any]:
@@ -86,8 +88,8 @@ class Document:
             raise _not_readable(cls, source, str(error) or type(error).__name__) from error
 
     def to_json(self) -> dict[str, Any]:
-        """The document as JSON values; NaN and infinity are null."""
-        values = json_file.finite(_adapter(type(self)).dump_python(self, mode="json"))
+        """The document as JSON values; NaN and infinity are null, or texts with `SPELLS_NAN`."""
+        values = json_file.finite(_adapter(type(self)).dump_python(self, mode="json"), self.SPELLS_NAN)
         return {"schema_version": self.VERSION, **values}
 
     @classmethod

@@ -29,3 +29,10 @@ def describe(error: BaseException) -> str:
         text = next((line for line in reversed(lines) if not line.startswith("[[")), text)
     name = type(error).__name__
     return text if text.startswith(f"{name}: ") else f"{name}: {text}" if text else name
+
+
+def root_cause(error: BaseException) -> str:
+    """An exception in one line; of what Beam wraps, the inside."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return describe(error)

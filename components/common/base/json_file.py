@@ -10,14 +10,19 @@ from typing import Any
 from components.common.base import whole_file
 
 
-def finite(value: Any) -> Any:
-    """The same value with keys as texts, and null for NaN and infinity, which JSON has no words for."""
+def finite(value: Any, spelled: bool = False) -> Any:
+    """The same value with keys as texts, and without NaN and infinity, which JSON has no words for.
+
+    Args:
+        value: Dictionaries, lists and scalars.
+        spelled: Whether NaN and infinity become the texts `nan`, `inf` and `-inf`, rather than null.
+    """
     if isinstance(value, dict):
-        return {str(key): finite(item) for key, item in value.items()}
+        return {str(key): finite(item, spelled) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
+        return [finite(item, spelled) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
-        return None
+        return str(value) if spelled else None
     return value
 
 

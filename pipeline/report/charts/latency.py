@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import plotly.graph_objects as go
 
-from components.evaluator.measured import PERCENTILES, Side
+from components.measurer.measured import PERCENTILES, Side
 from pipeline.report import palette
 from pipeline.report.charts.layout import plain
 from pipeline.report.data import Candidate, ReportData

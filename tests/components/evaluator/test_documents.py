@@ -12,8 +12,8 @@ import pytest
 from components.common.base.document import Document, DocumentError
 from components.evaluator.judgement import FailureKind, Kind, accuracy_figure
 from components.evaluator.judging import conclude, judge_figure
-from components.evaluator.measured import Accuracy, Measured, SliceAccuracy, SliceValue
 from components.evaluator.verdict import Verdict
+from components.measurer.measured import Accuracy, Measured, SliceAccuracy, SliceValue
 from components.selector.params import SelectOptions
 from components.selector.report import SelectorReport
 from tests.verdicts import latency, sizes

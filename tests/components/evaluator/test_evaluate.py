@@ -20,13 +20,16 @@ from components.common.models import model_files
 from components.common.models.model_files import StepRecord
 from components.common.tflite import file_types
 from components.common.tflite.litert import LiteRTModel
-from components.evaluator import latency
-from components.evaluator.executor import _Evaluation, evaluate
+from components.evaluator.executor import _Judging
 from components.evaluator.judgement import FailureKind, Kind
-from components.evaluator.measured import SliceValue
 from components.evaluator.params import Gate
 from components.evaluator.verdict import Verdict
+from components.measurer import latency
+from components.measurer.machine import this_machine
+from components.measurer.measured import SliceValue
+from components.measurer.measurement import Measurement
 from tests.components.conftest import KERNEL_SHAPES, Step, must_keep, stored_kernels
+from tests.components.evaluating import evaluate
 from tests.conftest import Digits, Trained, to_example, write_examples
 
 LIMITS = {
@@ -248,15 +251,13 @@ def test_fails_closed(judge: Judge, damage: Callable[[Judge], None], reason: str
     assert kind in [failure.kind.value for failure in verdict.failures if reason in failure.reason]
 
 
-def lost(candidate: Path | str, examples: Any) -> tuple[list[str], list[str]]:
+def lost(candidate: Path | str) -> tuple[list[str], list[str]]:
     """Of the judgements that look into the file alone: figures that do not hold, and all reasons."""
-    evaluation = _Evaluation(
-        str(candidate), str(candidate), examples, Gate.model_validate(LIMITS), "", seed=1, beam_args=[]
-    )
-    evaluation._judge_invariants()
-    failed = [j for j in evaluation._judgements if not j.met]
+    judging = _Judging(str(candidate), Measurement(this_machine(), {}), Gate.model_validate(LIMITS))
+    judging._judge_invariants()
+    failed = [j for j in judging._judgements if not j.met]
     return [j.figure for j in failed], [
-        *(f.reason for f in evaluation._failures),
+        *(f.reason for f in judging._failures),
         *(j.reason for j in failed),
     ]
 
@@ -285,11 +286,10 @@ def test_what_was_asked_for_holds_in_the_file(
     quantization: str,
     request: pytest.FixtureRequest,
     converted: Callable[..., Step],
-    mnist_examples: Any,
 ) -> None:
     uri = converted(request.getfixturevalue(base).uri, quantization).uri
 
-    assert lost(uri, mnist_examples) == ([], [])
+    assert lost(uri) == ([], [])
     wanted = StepRecord.read(uri).layers
     assert (sorted(wanted) == sorted(KERNEL_SHAPES)) is ("pruned" in base or "clustered" in base)
 
@@ -325,9 +325,7 @@ def change_kernel(uri: Path, layer: str, change: Callable[[np.ndarray], None]) -
     np.testing.assert_array_equal(stored_kernels(uri)[layer], values)
 
 
-def test_zeros_that_were_lost_in_the_file_are_told(
-    candidate: Callable[..., Path], mnist_examples: Any
-) -> None:
+def test_zeros_that_were_lost_in_the_file_are_told(candidate: Callable[..., Path]) -> None:
     uri = candidate("pruned_clustered")
     sparsity = np.mean(stored_kernels(uri)["dense"] == 0)
 
@@ -338,15 +336,13 @@ def test_zeros_that_were_lost_in_the_file_are_told(
 
     change_kernel(uri, "dense", revive)
     left = sparsity - 63 / 6272
-    assert lost(uri, mnist_examples) == (
+    assert lost(uri) == (
         ["sparsity[dense]"],
         [f"sparsity of layer dense is {rounded_down(left)} in the file, 80.0% was asked for"],
     )
 
 
-def test_values_that_were_spread_in_the_file_are_told(
-    candidate: Callable[..., Path], mnist_examples: Any
-) -> None:
+def test_values_that_were_spread_in_the_file_are_told(candidate: Callable[..., Path]) -> None:
     uri = candidate("clustered_quantization_aware")
 
     def spread(values: np.ndarray) -> None:
@@ -355,7 +351,7 @@ def test_values_that_were_spread_in_the_file_are_told(
     change_kernel(uri, "probabilities", spread)
     count = len(np.unique(stored_kernels(uri)["probabilities"]))
     assert count >= 40
-    assert lost(uri, mnist_examples) == (
+    assert lost(uri) == (
         ["clusters[probabilities]"],
         [
             f"number of distinct weights of layer probabilities is {count} in the file, at most 16 was asked for"
@@ -363,7 +359,7 @@ def test_values_that_were_spread_in_the_file_are_told(
     )
 
 
-def test_a_block_that_lost_its_zeros_is_told(candidate: Callable[..., Path], mnist_examples: Any) -> None:
+def test_a_block_that_lost_its_zeros_is_told(candidate: Callable[..., Path]) -> None:
     uri = candidate("trained")
     record = StepRecord.read(str(uri))
     record.ask("conv2", *must_keep(m_by_n=(2, 4)))
@@ -373,14 +369,14 @@ def test_a_block_that_lost_its_zeros_is_told(candidate: Callable[..., Path], mni
         values[..., [1, 2]] = 0
 
     change_kernel(uri, "conv2", two_of_four)
-    assert lost(uri, mnist_examples) == ([], [])
+    assert lost(uri) == ([], [])
 
     def but_one(values: np.ndarray) -> None:
         two_of_four(values)
         values[5, 1, 1] = [0, 1, 2, 3]
 
     change_kernel(uri, "conv2", but_one)
-    assert lost(uri, mnist_examples) == (
+    assert lost(uri) == (
         ["m_by_n[conv2]"],
         [
             "2:4 sparsity of layer conv2 is kept by 98.6% of the blocks in the file, every block was asked for"
@@ -388,15 +384,13 @@ def test_a_block_that_lost_its_zeros_is_told(candidate: Callable[..., Path], mni
     )  # 71 of 72
 
 
-def test_scales_per_channel_lose_clusters_of_the_layer(
-    candidate: Callable[..., Path], mnist_examples: Any
-) -> None:
+def test_scales_per_channel_lose_clusters_of_the_layer(candidate: Callable[..., Path]) -> None:
     uri = candidate("clustered", granularity="per-channel")
     counts = {name: len(np.unique(values)) for name, values in stored_kernels(uri).items()}
     spread = sorted(name for name, count in counts.items() if count > 16)
     assert spread == ["conv1", "conv2"]
 
-    assert lost(uri, mnist_examples) == (
+    assert lost(uri) == (
         [f"clusters[{name}]" for name in spread],
         [
             f"number of distinct weights of layer {name} is {counts[name]} in the file, at most 16 was asked for"
@@ -405,28 +399,26 @@ def test_scales_per_channel_lose_clusters_of_the_layer(
     )
 
 
-def test_a_layer_that_is_not_in_the_file_is_told(
-    candidate: Callable[..., Path], mnist_examples: Any
-) -> None:
+def test_a_layer_that_is_not_in_the_file_is_told(candidate: Callable[..., Path]) -> None:
     uri = candidate("trained")
     record = StepRecord.read(str(uri))
     record.ask("gone", *must_keep(sparsity=0.8))
     record.write(str(uri))
 
-    assert lost(uri, mnist_examples) == (
+    assert lost(uri) == (
         ["sparsity[gone]"],
         ["sparsity of layer gone was not found in the file, 80.0% was asked for"],
     )
 
 
 def test_a_file_of_another_type_is_told(
-    candidate: Callable[..., Path], converted: Callable[..., Step], trained: Trained, mnist_examples: Any
+    candidate: Callable[..., Path], converted: Callable[..., Step], trained: Trained
 ) -> None:
     uri = candidate("trained", io="int8")
     other = model_files.tflite_file(converted(trained.uri, "float32").uri)
     shutil.copy(other, model_files.tflite_file(str(uri)))
 
-    figures, reasons = lost(uri, mnist_examples)
+    figures, reasons = lost(uri)
     assert sorted(figures) == sorted(
         [*(f"weights[{n}]" for n in KERNEL_SHAPES), "input[image]", "output[probabilities]", "activations"]
     )
@@ -436,12 +428,12 @@ def test_a_file_of_another_type_is_told(
 
 @pytest.mark.parametrize("steps", [[], [{"technique": "qat"}], [{"technique": "convert"}]])
 def test_a_record_that_does_not_say_how_it_was_converted_fails(
-    steps: list[dict[str, Any]], candidate: Callable[..., Path], mnist_examples: Any
+    steps: list[dict[str, Any]], candidate: Callable[..., Path]
 ) -> None:
     uri = candidate("trained")
     StepRecord(steps=steps).write(str(uri))
 
-    figures, (reason,) = lost(uri, mnist_examples)
+    figures, (reason,) = lost(uri)
     assert figures == []
     assert reason == (
         "checking the file's types failed: ValueError: the candidate's record does not say how it was converted"
@@ -456,7 +448,7 @@ def test_interruption_passes_through_every_measurement(
 
     monkeypatch.setattr(file_types, "check", interrupt)
     with pytest.raises(Interrupted):
-        lost(judge.candidate, judge.examples)
+        lost(judge.candidate)
 
 
 @pytest.mark.parametrize("side", ["candidate", "baseline"])

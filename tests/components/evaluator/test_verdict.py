@@ -10,7 +10,7 @@ import pytest
 
 from components.evaluator.judgement import Failure, FailureKind, Figure, Judgement, Kind, size_figure
 from components.evaluator.judging import conclude, judge_figure
-from components.evaluator.measured import Measured, Skew
+from components.measurer.measured import Measured, Skew
 
 
 def judged(bounds: dict[str, float], candidate: Any, baseline: Any = 1.0, **options: Any) -> Judgement:

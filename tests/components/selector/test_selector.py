@@ -14,8 +14,8 @@ from tfx.types import standard_artifacts
 from components.artifacts import OptimizationReport
 from components.common.base.file_hashes import ChangedFile
 from components.evaluator.judgement import Failure, FailureKind
-from components.evaluator.measured import Accuracy
 from components.evaluator.verdict import Verdict
+from components.measurer.measured import Accuracy
 from components.selector.executor import Executor, select
 from components.selector.params import SelectOptions
 from components.selector.report import SelectorReport
@@ -47,6 +47,15 @@ def test_latency_is_taken_at_the_gates_percentile(percentile: int, expected: str
         "b": verdict(times=latency({50: 2.0, 99: 3.0}, percentile=percentile)),
     }
     assert winner(verdicts, minimize="latency") == expected
+
+
+def test_latency_is_taken_in_relation_to_the_baseline_that_was_measured_with_it() -> None:
+    """The machine was twice as slow while `a` was measured: its milliseconds are more, and it is the faster one."""
+    verdicts = {
+        "a": verdict(times=latency(1.0, baseline=4.0)),
+        "b": verdict(times=latency(0.8, baseline=2.0)),
+    }
+    assert winner(verdicts, minimize="latency") == "a"
 
 
 def test_the_most_accurate() -> None:

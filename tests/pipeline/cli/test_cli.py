@@ -6,11 +6,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from pipeline.cli import main
+from pipeline.plan.plan import Plan
+from pipeline.run import session
 
 MNIST = "configs/mnist/pipeline.yaml"
 
@@ -66,7 +69,7 @@ def test_plan_lists_nodes_sharing_and_what_would_run(empty_root: str) -> None:
     result = CliRunner().invoke(main, ["plan", MNIST, "--set", empty_root], env={"COLUMNS": None})
     assert result.exit_code == 0
     assert "shared by 2: pruned-int8," in result.output
-    assert "25 nodes for 6 candidates: 0 cached, 25 would run, 5 of them train" in result.output
+    assert "31 nodes for 6 candidates: 0 cached, 31 would run, 5 of them train" in result.output
 
 
 def test_plan_writes_nothing(tmp_path: Path, empty_root: str) -> None:
@@ -87,12 +90,45 @@ def test_only_refuses_a_candidate_that_is_not_there() -> None:
     assert "no candidate 'in8'; did you mean 'int8'?" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "measured"),
+    [
+        ([], []),
+        (["--remeasure", "int8"], ["int8"]),
+        (["--remeasure", "int8", "--json", "--remeasure", "qat-int8"], ["int8", "qat-int8"]),
+        (["--only", "int8", "--only", "dynamic", "--remeasure"], ["int8", "dynamic"]),
+        (["--remeasure", "int8", "--remeasure", "--only", "int8"], ["int8"]),
+    ],
+)
+def test_remeasure_names_some_candidates_or_all(
+    arguments: list[str], measured: list[str], empty_root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans: list[Plan] = []
+
+    def stop(file: Any, plan: Plan, *_: Any) -> session.Stopped:
+        plans.append(plan)
+        return session.Stopped(3, None, "no further", None)
+
+    monkeypatch.setattr(session, "run", stop)
+    assert CliRunner().invoke(main, ["run", MNIST, *arguments, "--set", empty_root]).exit_code == 3
+    (plan,) = plans
+    assert plan.again == {plan.measurements[name] for name in measured}
+
+
+@pytest.mark.parametrize("options", [["--remeasure", "in8"], ["--only", "dynamic", "--remeasure", "int8"]])
+def test_remeasure_refuses_a_candidate_that_is_not_there(options: list[str], empty_root: str) -> None:
+    result = CliRunner().invoke(main, ["run", MNIST, *options, "--set", empty_root])
+    assert result.exit_code == 2
+    assert f"--remeasure: no candidate {options[-1]!r}" in result.stderr
+    assert ("did you mean 'int8'?" in result.stderr) is (options[-1] == "in8")
+
+
 def test_set_overrides_a_key(empty_root: str) -> None:
     arguments = ["plan", MNIST, "--json", "--set", "candidates.int8.0.convert.quantization=float16"]
     arguments += ["--set", "candidates.int8.0.convert.io=float32", "--set", empty_root]
     nodes = json.loads(CliRunner().invoke(main, arguments).stdout)["nodes"]
-    (node,) = [node for node in nodes if node["candidates"] == ["int8"] and "evaluate" not in node["id"]]
-    assert node["id"] == "convert-float16"
+    found = [node["id"] for node in nodes if node["candidates"] == ["int8"]]
+    assert found == ["convert-float16", "convert-float16-measure", "convert-float16-evaluate"]
 
 
 @pytest.mark.parametrize("command", ["validate", "plan", "run"])

@@ -13,8 +13,8 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 from rich.console import Console
 
-from components.evaluator.measured import Accuracy, Size
 from components.evaluator.verdict import Verdict
+from components.measurer.measured import Accuracy, Size
 from components.selector.params import SelectOptions
 from components.selector.report import SelectorReport
 from pipeline.diff import difference as run_diff

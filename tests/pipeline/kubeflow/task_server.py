@@ -18,6 +18,7 @@ import tf_keras  # noqa: E402, F401
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor  # noqa: E402, F401
 
 import components.evaluator.executor  # noqa: E402
+import components.measurer.executor  # noqa: E402
 import components.tflite_converter.executor  # noqa: E402, F401
 
 

@@ -17,6 +17,7 @@ from kfp import components as kfp_components
 from kfp.pipeline_spec import pipeline_spec_pb2
 from ruamel.yaml import YAML
 
+from components.measurer.machine import cpu_name
 from pipeline.config.config_file import load
 from pipeline.plan.node import EXAMPLE_GENS
 from pipeline.plan.plan import make_plan
@@ -227,7 +228,11 @@ def test_parameters_of_the_run_reach_what_they_set(compiled: Compile, target: st
     assert bound["data_path"] == {("import-example-gen", "input_base")}
     assert bound["data_fingerprint"] == {("import-example-gen", "data_fingerprint")}
     assert bound["push_directory"] == {("pusher", "push_directory")}
-    seeded = {name for name in tasks_of(done) if name.startswith(("convert", "prune", "qat", "distill"))}
+    seeded = {
+        name
+        for name in tasks_of(done)
+        if name.startswith(("convert", "prune", "qat", "distill")) and not name.endswith("-evaluate")
+    }
     assert bound["seed"] == {(name, "seed") for name in seeded | {"trainer"}}
     assert argument(done, "trainer", "--write") == "seed=custom_config.seed"
     # What the run sets stands nowhere else, where it could only be wrong.
@@ -297,10 +302,13 @@ def test_changing_one_candidate_changes_its_own_tasks_alone(compiled: Compile, t
     assert removed == {
         "qat",
         "qat-convert-int8-01556e",
+        "qat-convert-int8-01556e-measure",
         "qat-convert-int8-01556e-evaluate",
     }
-    assert len(added) == 3
-    assert all(re.fullmatch(r"qat-[0-9a-f]{6}(-convert-int8-01556e(-evaluate)?)?", name) for name in added)
+    assert len(added) == 4
+    assert all(
+        re.fullmatch(r"qat-[0-9a-f]{6}(-convert-int8-01556e(-measure|-evaluate)?)?", name) for name in added
+    )
     changed = {name for name in set(before) & set(after) if before[name] != after[name]}
     assert changed == {"selector"}  # which reads the candidate
 
@@ -311,7 +319,11 @@ def test_adding_a_candidate_adds_its_own_tasks_alone(compiled: Compile, target: 
     more = "candidates.more=[{prune: {sparsity: 0.8, epochs: 2}}, {convert: {quantization: dynamic}}]"
     after = parts(compiled(MNIST, target, more))
     added = set(after) - set(before)
-    assert {name.partition("-convert")[2] for name in added} == {"-dynamic", "-dynamic-evaluate"}
+    assert {name.partition("-convert")[2] for name in added} == {
+        "-dynamic",
+        "-dynamic-measure",
+        "-dynamic-evaluate",
+    }
     assert {name for name in before if before[name] != after[name]} == {"selector"}
 
 
@@ -346,7 +358,7 @@ def test_options_of_nodes_are_in_the_specification(compiled: Compile) -> None:
         "kubeflow.defaults={cpu: 500m, memory: 2G, retries: 2, env: {A: one, B: two}}",
         "kubeflow.volumes=[{claim: data, mount: /mnt/data}]",
         "kubeflow.nodes={ImportExampleGen: {cpu: 3}, prune: {accelerator: {type: nvidia.com/gpu}}, "
-        "'*-evaluate': {node_selector: {kind: quiet}, cache: false, retries: 0}, Trainer: {env: {B: three}}}",
+        "'*-measure': {node_selector: {kind: quiet}, retries: 0}, Trainer: {env: {B: three}}}",
     )
     common = {"cpuLimit": 0.5, "cpuRequest": 0.5, "memoryLimit": 2.0, "memoryRequest": 2.0}
     assert container_of(done, "trainer")["resources"] == common
@@ -361,11 +373,12 @@ def test_options_of_nodes_are_in_the_specification(compiled: Compile) -> None:
     assert container_of(done, "trainer")["env"] == environment
     assert container_of(done, "selector")["env"][1] == {"name": "B", "value": "two"}
 
-    judging = {name for name in tasks_of(done) if name.endswith("-evaluate")}
-    assert len(judging) == 6
+    measuring = {name for name in tasks_of(done) if name.endswith("-measure")}
+    assert len(measuring) == 6
     for name, task in tasks_of(done).items():
-        assert task["cachingOptions"] == ({} if name in judging else {"enableCache": True})
-        assert task.get("retryPolicy", {}).get("maxRetryCount") == (None if name in judging else 2)
+        # Which machine measures is not known, so no other's times may be taken.
+        assert task["cachingOptions"] == ({} if name in measuring else {"enableCache": True})
+        assert task.get("retryPolicy", {}).get("maxRetryCount") == (None if name in measuring else 2)
 
     platform = list(yaml.safe_load_all(done.text()))[1]
     json_format.ParseDict(platform, pipeline_spec_pb2.PlatformSpec())
@@ -374,11 +387,18 @@ def test_options_of_nodes_are_in_the_specification(compiled: Compile) -> None:
     mounted = {"pvcMount": [{"constant": "data", "mountPath": "/mnt/data"}]}
     assert executors["trainer_executor"] == mounted
     chosen = {name for name, found in executors.items() if "nodeSelector" in found}
-    assert chosen == {f"{name}_executor" for name in judging}
-    assert executors["convert-dynamic-evaluate_executor"]["nodeSelector"] == {"labels": {"kind": "quiet"}}
+    assert chosen == {f"{name}_executor" for name in measuring}
+    assert executors["convert-dynamic-measure_executor"]["nodeSelector"] == {"labels": {"kind": "quiet"}}
     # The loader of KFP's client reads both documents.
     loaded = kfp_components.load_component_from_text(done.text())
     assert "kubernetes" in loaded.platform_spec.platforms
+
+
+@every_spec
+def test_measurements_of_machines_of_one_kind_may_be_cached(compiled: Compile, target: str) -> None:
+    done = compiled(MNIST, target, "kubeflow.nodes={'*-measure': {cache: true}}", only=["int8"])
+    assert all(task["cachingOptions"] == {"enableCache": True} for task in tasks_of(done).values())
+    assert cpu_name() not in done.text()
 
 
 def test_vertex_takes_limits_alone(compiled: Compile) -> None:

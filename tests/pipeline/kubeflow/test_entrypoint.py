@@ -323,12 +323,12 @@ def test_beam_on_other_machines_gets_uris_and_ours_stays_here(staged: Path) -> N
         everything,
         ["--direct_num_workers=2"],
     )
-    evaluator = "components.evaluator.executor.Executor"
-    assert entrypoint.reachable(evaluator, flink) == (everything, [*flink, "--runner=DirectRunner"])
+    measurer = "components.measurer.executor.Executor"
+    assert entrypoint.reachable(measurer, flink) == (everything, [*flink, "--runner=DirectRunner"])
 
     from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-    chosen = PipelineOptions(entrypoint.reachable(evaluator, flink)[1]).view_as(StandardOptions).runner
+    chosen = PipelineOptions(entrypoint.reachable(measurer, flink)[1]).view_as(StandardOptions).runner
     assert chosen == "DirectRunner"
     code, log = run(gate_input(staged), *flink)
     assert code == 0

@@ -349,3 +349,26 @@ def test_thousands_of_descendants_stay_readable(tmp_path: Path) -> None:
 def test_downstream_of_what_nothing_was_made_from(found: Example) -> None:
     graph = Graph((18,), {18: found.graph.artifacts[18]}, {}, ())
     assert "nothing was made from it" in shown(lineage_tree.tree(graph, down=True))
+
+
+def test_a_verdict_names_the_measurement_that_it_is_on(tmp_path: Path) -> None:
+    found = example(tmp_path, measured=True)
+    old = example(tmp_path / "old")
+    text = upstream(found)
+    (measurement,) = found.graph.inputs(producer_of_winner(found.graph))["measurement"]
+    (by,) = lines_with(text, "measured by")
+    maker = found.graph.producer(measurement.id)
+    assert by.startswith(f"measured by pruned-int8-measure #{maker.id}, ")
+    assert by.endswith(", code 0a1b2c3d4e5f")
+    assert "measured by" not in upstream(old)
+    limits = lines_with(text, " max_ratio ")
+    assert limits and limits == lines_with(upstream(old), " max_ratio ")
+
+    graph = dataclasses.replace(found.graph, roots=(1,))
+    heads = [line.strip("├─└ ") for line in shown(lineage_tree.tree(graph, down=True)).splitlines()]
+    assert "measurements 2" in heads and "verdicts 2: 1 passed, 1 did not" in heads
+
+
+def producer_of_winner(graph: Graph) -> int:
+    """The execution that judged the candidate that is pushed."""
+    return next(e.id for e in graph.executions.values() if e.node == "pruned-int8-evaluate")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from components.measurer.machine import Machine
 from pipeline.config.config_file import load
 from pipeline.plan.data_nodes import data_fingerprint
 from pipeline.plan.node import Output
-from pipeline.plan.plan import Plan, input_key, make_plan
+from pipeline.plan.plan import ELSEWHERE, Plan, input_key, make_plan
 
 MNIST = Path("configs/mnist/pipeline.yaml")
 
@@ -35,7 +38,7 @@ def test_candidates_with_the_same_beginning_share_its_nodes() -> None:
     assert [len(node.candidates) for node in trained if node.id.startswith("prune")] == [2, 1]
     # Baseline, prune, qat, prune-qat and distill: five distinct prefixes of six candidates.
     assert len(trained) == 5
-    assert len(plan.nodes) == 25
+    assert len(plan.nodes) == 31
 
 
 def test_every_node_comes_after_what_it_reads() -> None:
@@ -113,8 +116,8 @@ def test_transform_stands_between_data_and_training_where_the_module_preprocesse
             assert node.inputs["examples"].node == "Transform", node.id
             assert node.inputs["transform_graph"].node == "Transform", node.id
     # The gate applies the transform graph itself, as serving does.
-    judges = [node for node in plan.nodes if node.id.endswith("-evaluate")]
-    assert judges and all(n.inputs["raw_examples"] == raw_examples_of(plan) for n in judges)
+    measurers = [node for node in plan.nodes if node.id.endswith("-measure")]
+    assert measurers and all(n.inputs["raw_examples"] == raw_examples_of(plan) for n in measurers)
     assert not any("raw_examples" in node.inputs for node in make_plan(load(MNIST).config, MNIST).nodes)
 
 
@@ -141,3 +144,71 @@ def test_a_long_chain_has_a_short_id() -> None:
     plan = plan_of(f"candidates.long=[{steps},{{convert: {{quantization: int8}}}}]")
     assert max(len(node.id) for node in plan.nodes) <= 63
     assert len(ids(plan)) == len(plan.nodes)
+
+
+MEASURE, JUDGE = "convert-int8-01556e-measure", "convert-int8-01556e-evaluate"
+
+
+def changed_nodes(*overrides: str) -> set[str]:
+    """Which of a candidate's two nodes has other parameters or inputs than in the config as it is."""
+    before, after = plan_of(), plan_of(*overrides)
+    return {node for node in (MEASURE, JUDGE) if before.node(node) != after.node(node)}
+
+
+@pytest.mark.parametrize(
+    ("override", "changed"),
+    [
+        ("gate.accuracy.max_drop=0.1", {JUDGE}),
+        ("gate.accuracy.min=0.5", {JUDGE}),
+        ("gate.accuracy.higher_is_better=true", {JUDGE}),
+        ("gate.accuracy.slices=[{by: label, max_drop: 0.5, values: [1, 2]}]", {JUDGE}),
+        ("gate.accuracy.slices=[{by: label, min: 0.5}, {by: [label], max_drop: 0.5}]", {JUDGE}),
+        ("gate.latency.max_ratio=3", {JUDGE}),
+        ("gate.size={of: gzip, max: 60 kB}", {JUDGE}),
+        ("select={minimize: latency}", set()),
+        ("gate.accuracy.metric=SparseTopKCategoricalAccuracy", {MEASURE, JUDGE}),
+        ("gate.accuracy.slices=[{by: image, max_drop: 0.5}]", {MEASURE, JUDGE}),
+        ("gate.latency.repetitions=600", {MEASURE, JUDGE}),
+        ("gate.latency.threads=2", {MEASURE, JUDGE}),
+        ("gate.latency.percentile=90", {MEASURE, JUDGE}),
+        ("gate.latency.warmup=51", {MEASURE, JUDGE}),
+        ("run.seed=8", {MEASURE}),
+    ],
+)
+def test_another_limit_is_judged_without_measuring_again(override: str, changed: set[str]) -> None:
+    assert changed_nodes(override) == changed
+
+
+def test_no_limit_is_part_of_what_is_measured() -> None:
+    measures = json.loads(str(plan_of().node(MEASURE).parameters["measures"]))
+    assert measures == {
+        "latency": {"percentile": 50, "repetitions": 500, "threads": 1, "warmup": 50},
+        "metrics": [
+            {
+                "config": {}, "metric": "SparseCategoricalAccuracy", "output": None,
+                "slices": [{"by": ["label"]}],
+            }
+        ],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "other",
+    [Machine("AMD EPYC", 64, "2.3.0"), Machine("Xeon", 2, "2.3.0"), Machine("AMD EPYC", 2, "2.4.0")],
+    ids=["cores", "processor", "runtime"],
+)
+def test_another_machine_measures_again_and_changes_nothing_else(
+    other: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.plan.plan.this_machine", lambda: Machine("AMD EPYC", 2, "2.3.0"))
+    before = plan_of()
+    monkeypatch.setattr("pipeline.plan.plan.this_machine", lambda: other)
+    after = plan_of()
+    assert json.loads(str(after.node(MEASURE).parameters["machine"])) == dataclasses.asdict(other)
+    differing = {node.id for node in before.nodes if node != after.node(node.id)}
+    assert differing == set(before.measurements.values())
+
+
+def test_the_machine_of_a_cluster_is_not_this_one() -> None:
+    plan = plan_of().elsewhere()
+    assert {plan.node(node).parameters["machine"] for node in plan.measurements.values()} == {ELSEWHERE}

@@ -22,7 +22,8 @@ from components.evaluator.judgement import (
     size_figure,
 )
 from components.evaluator.judging import conclude, judge_figure
-from components.evaluator.measured import (
+from components.evaluator.verdict import Verdict
+from components.measurer.measured import (
     SIDES,
     Accuracy,
     FileFacts,
@@ -32,7 +33,6 @@ from components.evaluator.measured import (
     SliceAccuracy,
     SliceValue,
 )
-from components.evaluator.verdict import Verdict
 from components.selector.params import SelectOptions
 from components.selector.report import SelectorReport
 from pipeline.run.provenance import Document, Provenance
@@ -53,6 +53,7 @@ TYPES = {
 CONVERTER = "components.tflite_converter.component.TFLiteConverter"
 PRUNER = "components.pruner.component.Pruner"
 DISTILLER = "components.distiller.component.Distiller"
+MEASURER = "components.measurer.component.Measurer"
 EVALUATOR = "components.evaluator.component.Evaluator"
 
 CONVERT = {"technique": "convert", "quantization": "int8", "io": "int8", "sparse": False}
@@ -374,8 +375,19 @@ class MadeRun:
         return source, self.evaluate(f"{prefix}-evaluate", {**made, "model": source}, found)
 
     def evaluate(self, node: str, made: Mapping[str, int], found: Verdict) -> int:
-        """A judgement; returns its evaluation."""
-        reads = {key: made[key] for key in ("examples", "schema", "model", "baseline")}
+        """A judgement; returns its evaluation. A run of before records has no measurement of its own."""
+        reads = {key: made[key] for key in ("model", "baseline")}
+        data = {key: made[key] for key in ("examples", "schema")}
+        if self.record is not None:
+            facts = {"cpu": "Some CPU", "cores": 2}
+            reads |= self.node(
+                node.replace("-evaluate", "-measure"),
+                MEASURER,
+                {**reads, **data},
+                {"measurement": ("components.ModelMeasurement", facts)},
+            )
+        else:
+            reads |= data
         outputs = {
             "evaluation": ("ModelEvaluation", {"blessed": int(found.blessed)}),
             "blessing": ("ModelBlessing", {}),
@@ -390,6 +402,7 @@ class MadeRun:
                 side: (times.at(side, 50) * random.lognormal(0, 0.1, 200)).round(6).tolist()
                 for side in SIDES
             }
+            folder = self.uri(reads.get("measurement", output["evaluation"]))
             (folder / "latency.json").write_text(json.dumps({"unit": "ms", **both}), encoding="utf-8")
         return output["evaluation"]
 

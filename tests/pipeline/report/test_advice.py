@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from components.evaluator import served_skew
+from components.evaluator import served
 from components.evaluator.judgement import Failure, FailureKind, Figure, Judgement, Kind
 from components.evaluator.judging import conclude, judge_figure
 from components.evaluator.params import Gate
@@ -154,9 +154,9 @@ def test_a_lost_invariant_is_no_limit_to_loosen(pushed: ReportData) -> None:
 @pytest.mark.parametrize(
     ("figure", "cause"),
     [
-        (served_skew.FEATURES, "`preprocessing_fn` gives a raw example other features"),
-        (served_skew.FILE, "`preprocessing_fn` gives a raw example other features"),
-        (served_skew.MODEL, "the SavedModel that is pushed beside the file"),
+        (served.FEATURES, "`preprocessing_fn` gives a raw example other features"),
+        (served.FILE, "`preprocessing_fn` gives a raw example other features"),
+        (served.MODEL, "the SavedModel that is pushed beside the file"),
     ],
 )
 def test_served_skew_is_no_lost_invariant(pushed: ReportData, figure: Figure, cause: str) -> None:

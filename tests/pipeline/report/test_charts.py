@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.evaluator.measured import Layer
+from components.measurer.measured import Layer
 from pipeline.report import charts, layer_figures, numbers, palette
 from pipeline.report.data import Curve, ReportData
 

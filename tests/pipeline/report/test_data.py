@@ -10,7 +10,7 @@ import pytest
 
 from components.evaluator.judgement import Failure, FailureKind
 from components.evaluator.judging import conclude
-from components.evaluator.measured import Layer
+from components.measurer.measured import Layer
 from pipeline.lineage import run_facts
 from pipeline.report.advice import advise
 from pipeline.report.collection import collect
@@ -33,7 +33,7 @@ def test_everything_of_a_run_is_found(pushed: ReportData) -> None:
     latencies = pushed.candidates[0].latencies
     assert latencies is not None and len(latencies.candidate) == len(latencies.baseline) == 200
     steps = {step.node: step for step in pushed.steps}
-    assert len(steps) == 14 and steps["Trainer"].seconds == 75
+    assert len(steps) == 17 and steps["Trainer"].seconds == 75
     assert steps["prune-convert"].reads["base_model"] == "prune"
     assert set(pushed.notes) == {"usage"}, "only the pushed folder is not there"
 
@@ -44,7 +44,7 @@ def test_removed_files_become_notes(tmp_path: Path) -> None:
     shutil.rmtree(made.root / "Selector")
     for name in ("Trainer", "prune"):
         shutil.rmtree(made.root / name)
-    (next(made.root.glob("convert-evaluate/evaluation/*")) / "latency.json").write_text(
+    (next(made.root.glob("convert-measure/measurement/*")) / "latency.json").write_text(
         "{", encoding="utf-8"
     )
     data = collect(made.reader, run)
@@ -63,6 +63,7 @@ def test_a_run_from_before_records_is_read_from_its_artifacts(tmp_path: Path) ->
     data = collect(made.reader, run)
     assert [c.name for c in data.candidates] == ["int8", "pruned-int8", "student"]
     assert data.gate.size.max_ratio == 0.3, "from the Evaluator's parameters"
+    assert all(len(c.latencies.candidate) == 200 for c in data.candidates), "which the Evaluator kept then"
     assert data.config is None and data.notes["config"]
     assert data.run.pushed == str(tmp_path / "gone")
 
@@ -156,7 +157,7 @@ def test_json_of_another_shape_is_a_note(tmp_path: Path, content: str) -> None:
 def test_latencies_that_are_no_numbers_are_a_note(tmp_path: Path, content: str) -> None:
     made = MadeRun(tmp_path)
     run = made.whole(passing(), "int8", tmp_path / "gone")
-    (file,) = made.root.glob("convert-evaluate/evaluation/*/latency.json")
+    (file,) = made.root.glob("convert-measure/measurement/*/latency.json")
     file.write_text(content, encoding="utf-8")
     data = collect(made.reader, run)
     assert data.candidates[0].latencies is None

@@ -22,14 +22,16 @@ def test_every_node_stands_below_the_one_that_it_continues(pushed: ReportData) -
     below = {node: parent for parent, node, _ in found}
     assert below["Trainer"] == "AnomalyGate", "data, as it reads no model"
     assert (below["prune"], below["prune-convert"]) == ("Trainer", "prune")
-    assert below["prune-convert-evaluate"] == "prune-convert", "and not the baseline's converter"
+    for node in ("measure", "evaluate"):
+        assert below[f"prune-convert-{node}"] == "prune-convert", "and not the baseline's converter"
     assert (below["Selector"], below["Pusher"]) == ("", "Selector")
 
 
 def test_the_way_of_the_winner_is_marked(pushed: ReportData) -> None:
     chosen = {node for _, node, marked in pairs(tree(pushed)) if marked}
     assert chosen == {
-        "AnomalyGate", "Trainer", "prune", "prune-convert", "prune-convert-evaluate", "Selector", "Pusher",
+        "AnomalyGate", "Trainer", "prune", "prune-convert", "prune-convert-measure", "prune-convert-evaluate",
+        "Selector", "Pusher",
     }  # fmt: skip
 
 

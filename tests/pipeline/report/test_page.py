@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from components.evaluator.judgement import Failure, FailureKind
-from components.evaluator.measured import SliceValue, UnjudgedSlices
+from components.measurer.measured import SliceValue, UnjudgedSlices
 from pipeline.report import write, write_comparison
 from pipeline.report.data import ReportData
 from pipeline.report.page import render

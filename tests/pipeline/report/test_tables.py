@@ -6,7 +6,7 @@ from typing import Any
 
 from components.evaluator.judgement import accuracy_figure
 from components.evaluator.judging import conclude, judge_figure
-from components.evaluator.served_skew import FEATURES, MODEL
+from components.evaluator.served import FEATURES, MODEL
 from pipeline.report import tables
 from pipeline.report.data import Candidate, ReportData
 from tests.pipeline.report.made_run import CONVERT, verdict

@@ -140,8 +140,8 @@ def models(tmp_path: Path) -> dict[str, str]:
 def test_tfma_measures_the_same(models: dict[str, str], mnist_examples: Any, tmp_path: Path) -> None:
     import tensorflow_model_analysis as tfma
 
-    from components.evaluator import accuracy
     from components.evaluator.params import AccuracyGate, SliceLimits
+    from components.measurer import accuracy
 
     gate = AccuracyGate(metric="SparseCategoricalAccuracy", slices=[SliceLimits(by="label", min=0)])
     config = accuracy.eval_config([gate], "label")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import shutil
 from collections.abc import Callable
@@ -12,8 +13,9 @@ from ml_metadata.proto import metadata_store_pb2
 
 from components.common.base.file_hashes import CONTENT, ChangedFile, FileHashes
 from pipeline.plan.node import Node, Output
+from pipeline.plan.plan import Plan
 from pipeline.run import record as run_record
-from pipeline.run.cache import Cache
+from pipeline.run.cache import Cache, cached_nodes
 from pipeline.run.integrity import refuse_changed
 from pipeline.store.connection import connect
 from pipeline.store.reader import NODE, Reader
@@ -125,3 +127,18 @@ def test_examples_are_cached_for_data_of_the_same_content_alone(tmp_path: Path) 
     made.remember()
     assert made.cached() == (True, "")
     assert made.cached(lambda: "e") == (False, "the content of the data changed")
+
+
+def test_what_is_asked_to_be_measured_again_is_not_cached_nor_is_what_reads_it(tmp_path: Path) -> None:
+    measurer = Node("a-measure", "a.Measurer", {}, {"machine": "one"})
+    made = Made(tmp_path, measurer)
+    made.remember()
+    plan = Plan(PIPELINE, (measurer,), {}, {"a": "a-measure", "b": "b-measure"}, {}, "")
+
+    def cached(plan: Plan) -> set[str]:
+        return cached_nodes(plan, Reader.open(made.url), FileHashes(), lambda: "d")
+
+    assert cached(plan) == cached(plan.remeasured(["b"])) == {"a-measure"}
+    assert cached(plan.remeasured(["a"])) == set()
+    another = dataclasses.replace(measurer, parameters={"machine": "two"})
+    assert cached(dataclasses.replace(plan, nodes=(another,))) == set()

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from components.evaluator.measured import Accuracy, Measured, Size, SliceValue, UnjudgedSlices
 from components.evaluator.verdict import Verdict
+from components.measurer.measured import Accuracy, Measured, Size, SliceValue, UnjudgedSlices
+from components.selector.params import SelectOptions
 from pipeline.config.config_file import load
 from pipeline.plan.plan import make_plan
 from pipeline.run.display import RunDisplay
@@ -49,6 +50,15 @@ def test_verdicts_stand_beside_the_baseline() -> None:
     ]
     (bad,) = [line for line in lines if line.startswith("bad")]
     assert bad.endswith("failed: x (and 1 more)")
+
+
+def test_the_title_says_if_the_ratio_of_latency_selects() -> None:
+    def first(**select: Any) -> str:
+        return rendered(verdict_table({"a": judged(True)}, "a", select=SelectOptions(**select)))[0]
+
+    plain = "Candidates against the baseline; accuracy is AUC on 1,200 examples"
+    assert first(minimize="latency") == f"{plain}; selected by the ratio of latency"
+    assert first(minimize="size") == first(maximize="accuracy") == plain
 
 
 def test_a_candidate_that_could_not_be_measured_has_dashes_and_a_reason() -> None:
@@ -129,6 +139,6 @@ def test_progress_of_a_run_that_nobody_watches_is_a_line_for_each_node_and_epoch
     note, first, second, third, fourth = stream.getvalue().splitlines()
     assert note.split() == ["Trainer", "note:", "distribution:", "mirrored,", "2", "replicas"]
     assert first.split() == ["Trainer", "epoch", "1/4"]
-    assert second.split()[:5] == ["1/25", "Trainer", "ran", "12.3", "s"]
-    assert third.split()[:3] == ["2/25", "qat", "cached"]
-    assert fourth.split()[:5] == ["3/25", "distill", "interrupted", "2.0", "s"]
+    assert second.split()[:5] == ["1/31", "Trainer", "ran", "12.3", "s"]
+    assert third.split()[:3] == ["2/31", "qat", "cached"]
+    assert fourth.split()[:5] == ["3/31", "distill", "interrupted", "2.0", "s"]

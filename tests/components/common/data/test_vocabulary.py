@@ -15,7 +15,7 @@ from components.common.data import vocabulary
 from components.common.data.examples import Examples
 from components.common.data.model_inputs import ExamplesError, InputSpec
 from components.common.data.vocabulary import Vocabulary, VocabularyError
-from components.evaluator.class_extractor import to_indices
+from components.measurer.class_extractor import to_indices
 from components.tflite_converter.executor import convert_model
 from components.tflite_converter.params import ConvertOptions
 from tests.components.conftest import make_job, run_step

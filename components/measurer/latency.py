@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,14 +12,15 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from components.common.tflite.litert import LiteRTModel
-from components.evaluator.measured import PERCENTILES, Latency
+from components.measurer.machine import cpu_name
+from components.measurer.measured import PERCENTILES, Latency
 
 CONFIDENCE = 0.95
 _RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
-class Measurement:
+class Timing:
     """Latency, and the single times that it was computed from.
 
     Attributes:
@@ -51,7 +51,7 @@ def measure(
     repetitions: int,
     warmup: int,
     seed: int,
-) -> Measurement:
+) -> Timing:
     """Times both files by turns, so that both meet the same load of the machine.
 
     Args:
@@ -82,7 +82,7 @@ def measure(
             times[which, turn] = time.perf_counter_ns() - start
     times /= 1e6
     low, high = ratio_interval(times[0], times[1], percentile, seed)
-    return Measurement(
+    return Timing(
         Latency(
             candidate={p: float(np.percentile(times[0], p)) for p in PERCENTILES},
             baseline={p: float(np.percentile(times[1], p)) for p in PERCENTILES},
@@ -129,15 +129,3 @@ def ratio_interval(
         random_state=seed,
     ).confidence_interval
     return float(interval.low), float(interval.high)
-
-
-def cpu_name() -> str:
-    """The processor's name, as the system gives it."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

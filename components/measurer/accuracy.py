@@ -13,11 +13,11 @@ from components.common.base.beam_runner import remote_runner
 from components.common.base.label import Label
 from components.common.base.metric_facts import METRICS
 from components.common.data.examples import Examples
-from components.evaluator import batch_metrics, beam_analysis, result_files
-from components.evaluator.measured import Side, Slice, SliceValue
-from components.evaluator.params import AccuracyGate
-from components.evaluator.predictions import NotArrays, predict
-from components.evaluator.tflite_extractor import Logits
+from components.measurer import batch_metrics, beam_analysis, result_files
+from components.measurer.measured import Side, Slice, SliceValue
+from components.measurer.params import Metric
+from components.measurer.predictions import NotArrays, predict
+from components.measurer.tflite_extractor import Logits
 
 CANDIDATE: Side = "candidate"
 BASELINE: Side = "baseline"
@@ -27,7 +27,7 @@ SliceKey = tuple[tuple[str, Any], ...]
 Metrics = dict[SliceKey, tuple[float | None, int]]
 
 
-def eval_config(figures: Sequence[AccuracyGate], label: Label) -> Any:
+def eval_config(figures: Sequence[Metric], label: Label) -> Any:
     """TFMA's configuration for the metrics of a gate.
 
     Args:
@@ -73,12 +73,12 @@ def eval_config(figures: Sequence[AccuracyGate], label: Label) -> Any:
     )
 
 
-def _needs_both(figure: AccuracyGate) -> bool:
+def _needs_both(figure: Metric) -> bool:
     facts = METRICS.get(figure.metric)
     return facts is not None and facts.needs_both
 
 
-def _prevalence(figure: AccuracyGate) -> Any:
+def _prevalence(figure: Metric) -> Any:
     """The share of positives among the labels that a metric counts."""
     counted = {name: figure.config[name] for name in ("class_id", "top_k") if name in figure.config}
     return tfma.MetricConfig(
@@ -86,7 +86,7 @@ def _prevalence(figure: AccuracyGate) -> Any:
     )
 
 
-def _prevalence_name(figure: AccuracyGate) -> str:
+def _prevalence_name(figure: Metric) -> str:
     return f"prevalence for {figure.name()}"
 
 
@@ -133,7 +133,7 @@ def analyze(
     beam_analysis.analyze(examples, files, config, output, beam_args, raw_examples, logits)
 
 
-def read_metrics(output: str, model: str, figure: AccuracyGate) -> Metrics:
+def read_metrics(output: str, model: str, figure: Metric) -> Metrics:
     """Reads a metric from TFMA's result files.
 
     Args:
@@ -169,7 +169,7 @@ def _number(of_output: Mapping[str, Mapping[str, Any]], name: str) -> float | No
     return None if value is None else float(value)
 
 
-def _is_defined(figure: AccuracyGate, value: float, prevalence: float | None) -> bool:
+def _is_defined(figure: Metric, value: float, prevalence: float | None) -> bool:
     """Whether a value is one of the metric's, or what TFMA answers if the data do not define the metric.
 
     With one class alone, TFMA's area under the curve is 0, and so is a recall at a precision that no threshold

@@ -13,11 +13,11 @@ from components.common.data.examples import Examples
 from components.common.models import model_files, output_kind
 from components.common.models.model_files import StepRecord
 from components.common.tflite.litert import LiteRTModel
-from components.evaluator.executor import evaluate
 from components.evaluator.params import Gate
 from components.pruner.params import PruneOptions
 from components.tflite_converter.executor import convert
 from components.tflite_converter.params import ConvertOptions
+from tests.components.evaluating import evaluate
 from tests.conftest import to_example, write_examples
 
 COUNT = 200

@@ -13,9 +13,9 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.slicer import slicer_lib
 
 from components.common.data.examples import Examples
-from components.evaluator.measured import SliceValue, slice_text
-from components.evaluator.params import AccuracyGate
-from components.evaluator.train_slices import LISTED, count_slices, unjudged
+from components.measurer.measured import SliceValue, slice_text
+from components.measurer.params import Metric
+from components.measurer.train_slices import LISTED, count_slices, unjudged
 from tests.components.transformed import Transformed, rows
 from tests.conftest import to_example, write_examples
 
@@ -46,9 +46,8 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Examples:
     return Examples(str(folder / "examples"), str(folder / "schema"), None, "label")
 
 
-def gate(*by: Any, **limits: Any) -> AccuracyGate:
-    slices = [{"by": features, "min": 0.1, **limits} for features in by]
-    return AccuracyGate.model_validate({"metric": "BinaryAccuracy", "slices": slices})
+def metric(*by: Any) -> Metric:
+    return Metric.model_validate({"metric": "BinaryAccuracy", "slices": [{"by": names} for names in by]})
 
 
 @pytest.mark.parametrize("by", [["word"], ["number"], ["share"], ["pair"], ["number", "word"]])
@@ -74,7 +73,7 @@ def text(value: Any) -> str:
 
 def test_values_that_only_train_has_are_counted_the_most_frequent_ones_first(examples: Examples) -> None:
     judged = list(count_slices(["number"], examples, split="eval"))
-    (found,) = unjudged(gate("number"), judged, examples)
+    (found,) = unjudged(metric("number"), judged, examples)
     assert (found.features, found.slices, found.examples) == (("number",), 2, 3)
     assert found.most_frequent == ((SliceValue("number", "2"),), (SliceValue("number", "3"),))
     assert found.text == (
@@ -82,16 +81,15 @@ def test_values_that_only_train_has_are_counted_the_most_frequent_ones_first(exa
     )
 
 
-def test_what_eval_has_or_the_gate_lists_is_no_finding(examples: Examples) -> None:
+def test_what_eval_has_is_no_finding(examples: Examples) -> None:
     everything = list(count_slices(["number"], examples))
-    assert unjudged(gate("number"), everything, examples) == ()
-    assert unjudged(gate("number", values=[1]), [], examples) == ()
-    assert unjudged(gate(), [], examples) == ()
+    assert unjudged(metric("number"), everything, examples) == ()
+    assert unjudged(metric(), [], examples) == ()
 
 
 def test_a_crossed_slice_is_the_same_in_any_order_of_features(examples: Examples) -> None:
     judged = [(SliceValue("word", "b"), SliceValue("number", "1"))]
-    (found,) = unjudged(gate(["word", "number"]), judged, examples)
+    (found,) = unjudged(metric(["word", "number"]), judged, examples)
     assert found.features == ("number", "word")
     assert [slice_text(slice_) for slice_ in found.most_frequent] == [
         "number=1,word=é",
@@ -105,7 +103,7 @@ def test_a_long_list_is_cut_and_its_number_kept(tmp_path: Path) -> None:
     many = [to_example({**row, "word": f"w{index:03}"}) for index in range(50)]
     folder = write_examples(tmp_path, SCHEMA, train=many, eval=many[:1])
     examples = Examples(str(folder / "examples"), str(folder / "schema"), None, "label")
-    (found,) = unjudged(gate("word"), [(SliceValue("word", "w000"),)], examples)
+    (found,) = unjudged(metric("word"), [(SliceValue("word", "w000"),)], examples)
     assert (found.slices, found.examples, len(found.most_frequent)) == (49, 49, LISTED)
     assert found.text.endswith("(word=w001; word=w002; word=w003; word=w004; word=w005, …)")
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from components.common.models import model_files
-from components.evaluator import latency
+from components.measurer import latency
 from tests.components.conftest import Step
 from tests.conftest import Trained
 

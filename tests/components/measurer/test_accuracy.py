@@ -12,17 +12,19 @@ import tensorflow_model_analysis as tfma
 import tf_keras
 from tfx.types import standard_artifacts
 
+from components.artifacts import ModelMeasurement
 from components.common.data.arrays import Arrays
 from components.common.data.examples import Examples
 from components.common.models import model_files
 from components.common.models.model_files import StepRecord
 from components.common.tflite.litert import LiteRTModel
-from components.evaluator import accuracy
-from components.evaluator.executor import Executor
+from components.evaluator.executor import Executor as Evaluator
 from components.evaluator.judgement import FailureKind, Kind
-from components.evaluator.measured import slice_text
-from components.evaluator.params import AccuracyGate
+from components.evaluator.params import AccuracyGate, Gate
 from components.evaluator.verdict import Verdict
+from components.measurer import accuracy
+from components.measurer.executor import Executor as Measurer
+from components.measurer.measured import slice_text
 from components.selector.executor import figure
 from components.tflite_converter.executor import convert
 from components.tflite_converter.params import ConvertOptions
@@ -204,22 +206,32 @@ def run(binary: dict[str, str], tmp_path: Path) -> Any:
         examples = examples_with(labels, tmp_path)
         evaluation = artifact(standard_artifacts.ModelEvaluation, tmp_path / "evaluation")
         blessing = artifact(standard_artifacts.ModelBlessing, tmp_path / "blessing")
+        measurement = artifact(ModelMeasurement, tmp_path / "measurement")
         folder = Path(binary["candidate"]).parents[2]
-        Executor(Executor.Context(beam_pipeline_args=[], unique_id="1", tmp_dir=str(tmp_path))).Do(
+        models = {
+            "model": [artifact(standard_artifacts.Model, folder / "candidate")],
+            "baseline": [artifact(standard_artifacts.Model, folder / "baseline")],
+        }
+        Measurer(Measurer.Context(beam_pipeline_args=[], unique_id="1", tmp_dir=str(tmp_path))).Do(
             {
-                "model": [artifact(standard_artifacts.Model, folder / "candidate")],
-                "baseline": [artifact(standard_artifacts.Model, folder / "baseline")],
+                **models,
                 "examples": [artifact(standard_artifacts.Examples, examples.uri)],
                 "schema": [artifact(standard_artifacts.Schema, examples.schema_uri)],
             },
-            {"evaluation": [evaluation], "blessing": [blessing]},
+            {"measurement": [measurement]},
             {
-                "gate": json.dumps(gate),
+                "measures": Gate.model_validate(gate).measured().canonical_json(),
                 "label": "label",
                 "label_options": LABEL_OPTIONS,
                 "seed": 1,
+                "machine": "",
                 "code_version": "1",
             },
+        )
+        Evaluator().Do(
+            {**models, "measurement": [measurement]},
+            {"evaluation": [evaluation], "blessing": [blessing]},
+            {"gate": json.dumps(gate), "code_modules": "[]", "code_version": "1"},
         )
         return evaluation, blessing
 
@@ -261,8 +273,12 @@ def test_a_blessing_and_its_figures_are_where_the_pusher_and_lineage_look(run: A
     assert evaluation.get_float_custom_property("latency_ratio") > 0
     # What the selector reads, too.
     figures = verdict.measured.latency
-    assert figure(verdict, "latency") == figures.candidate[99] > figures.candidate[50]
-    assert figures.ratio == pytest.approx(figures.candidate[99] / figures.baseline[99])
+    assert figures.candidate[99] > figures.candidate[50]
+    assert (
+        figure(verdict, "latency")
+        == figures.ratio
+        == pytest.approx(figures.candidate[99] / figures.baseline[99])
+    )
     assert figure(verdict, "size") == evaluation.get_int_custom_property("bytes")
 
 

@@ -26,7 +26,7 @@ from components.common.data.arrays import content_digests
 from components.common.data.examples import Examples
 from components.common.data.transform_graph import TransformGraph
 from components.common.tflite.litert import LiteRTModel
-from components.evaluator.tflite_extractor import Logits, predict_batch
+from components.measurer.tflite_extractor import Logits, predict_batch
 
 PREDICTIONS_FILE = "predictions.npz"
 

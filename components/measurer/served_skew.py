@@ -19,13 +19,8 @@ from components.common.data.examples import Examples
 from components.common.models import model_files, served_model
 from components.common.tflite.litert import LiteRTModel
 from components.common.tflite.tflite_file import SIGNATURE
-from components.evaluator.judgement import Figure, Judgement, Kind
-from components.evaluator.judging import judge_figure
-from components.evaluator.measured import Skew
+from components.measurer.measured import Skew
 
-FEATURES = Figure("served features", Kind.SERVED, aspect="features")
-FILE = Figure("served prediction of the file", Kind.SERVED, aspect="file")
-MODEL = Figure("served prediction of the SavedModel", Kind.SERVED, aspect="model")
 # Kernels of TensorFlow's logarithm, exponential function and others differ in a value's last bits by its place
 # in a batch: 3 of 2^-24 were measured.
 _ROUNDING = 1e-6
@@ -83,20 +78,6 @@ def measure(candidate: str, raw: Examples, examples: Examples) -> Skew:
         tolerance=served_model.TOLERANCE
         * max(1.0, *(float(np.abs(v).max()) for v in by_pipeline.values())),
     )
-
-
-def judge(skew: Skew | None) -> list[Judgement]:
-    """The judgements; if nothing was measured, none of them is met."""
-    bounds: dict[Figure, tuple[float, float | None]] = {
-        FEATURES: (0.0, skew.differing if skew else None),
-        FILE: (0.0, skew.file_error if skew else None),
-        MODEL: (skew.conversion_error + skew.tolerance, skew.model_error) if skew else (0.0, None),
-    }
-    return [
-        judgement
-        for figure, (limit, value) in bounds.items()
-        for judgement in judge_figure(figure, {"max": limit}, value, None, ascending=False)
-    ]
 
 
 _EQUAL, _ROUNDED, _DIFFERS = 0, 1, 2

@@ -29,8 +29,8 @@ from tensorflow_model_analysis.metrics import (
 )
 from tensorflow_model_analysis.metrics.tf_metric_accumulators import TFCompilableMetricsAccumulator
 
-from components.evaluator import slices
-from components.evaluator.predictions import Predictions, Values
+from components.measurer import slices
+from components.measurer.predictions import Predictions, Values
 
 # Examples that TFMA's combiner of Keras metrics gathers before it updates them.
 _TOGETHER = 1000

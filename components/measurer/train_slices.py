@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from components.common.data.examples import Examples
 from components.common.data.transform_graph import TransformGraph
-from components.evaluator.measured import Slice, SliceValue, UnjudgedSlices, slice_text
-from components.evaluator.params import AccuracyGate
+from components.measurer.measured import Slice, SliceValue, UnjudgedSlices, slice_text
+from components.measurer.params import Metric
 
 # Values in a verdict; the number of all of them is there, too.
 LISTED = 20
@@ -23,21 +23,21 @@ _TOGETHER = 4096
 
 
 def unjudged(
-    gate: AccuracyGate, judged: Collection[Slice], examples: Examples, raw_examples: Examples | None = None
+    metric: Metric, judged: Collection[Slice], examples: Examples, raw_examples: Examples | None = None
 ) -> tuple[UnjudgedSlices, ...]:
-    """The slices of train that were not judged, for each `slices` entry that does not list its values.
+    """The slices of train that eval does not have, for each entry of `slices`.
 
     Args:
-        gate: The metric with its slices.
+        metric: The metric with its slices.
         judged: The slices that were measured on eval.
         examples: What the model takes.
         raw_examples: The same before Transform, if they went through it.
 
     Returns:
-        One entry for each entry of `gate.slices` that has such slices.
+        One entry for each entry of `metric.slices` that has such slices.
     """
     known = {frozenset(slice_) for slice_ in judged}
-    by = dict.fromkeys(tuple(sorted(limits.features())) for limits in gate.slices if not limits.values)
+    by = dict.fromkeys(tuple(sorted(slicing.features())) for slicing in metric.slices)
     found = ((features, count_slices(features, examples, raw_examples)) for features in by)
     lacking = (
         (features, {slice_: count for slice_, count in counts.items() if frozenset(slice_) not in known})

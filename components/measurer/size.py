@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 
-from components.evaluator.measured import Size
+from components.measurer.measured import Size
 
 
 def measure(path: str) -> Size:

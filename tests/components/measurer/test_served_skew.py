@@ -13,13 +13,13 @@ import pytest
 
 from components.common.models import model_files
 from components.common.tflite.litert import LiteRTModel
-from components.evaluator import served_skew
-from components.evaluator.executor import evaluate
 from components.evaluator.judgement import Kind
-from components.evaluator.measured import Skew
 from components.evaluator.params import Gate
-from components.evaluator.served_skew import judge, measure, pair
+from components.evaluator.served import FEATURES, FILE, MODEL, judge
 from components.evaluator.verdict import Verdict
+from components.measurer.measured import Skew
+from components.measurer.served_skew import measure, pair
+from tests.components.evaluating import evaluate
 from tests.components.transformed import Served, Transformed, features_by_numpy, rows, serve
 
 GATE = {
@@ -115,7 +115,7 @@ def test_an_altered_vocabulary_is_caught(candidate: Path, transformed: Transform
     assert skew.differing == kinds.count(first) + kinds.count(second)
     reasons = failed(skew)
     assert reasons["served features"] == f"served features {skew.differing} is above 0"
-    assert served_skew.FILE.figure in reasons and skew.file_error > 0
+    assert FILE.figure in reasons and skew.file_error > 0
 
 
 def test_another_model_behind_the_graph_is_caught(
@@ -126,7 +126,7 @@ def test_another_model_behind_the_graph_is_caught(
     shutil.copy(candidate / "conversion.json", other.int8 / "conversion.json")
     skew = skew_of(other.int8, transformed)
     assert skew.differing == 0 and skew.file_error == 0
-    assert list(failed(skew)) == [served_skew.MODEL.figure]
+    assert list(failed(skew)) == [MODEL.figure]
     assert skew.model_error > 10 * skew.conversion_error
 
 
@@ -159,20 +159,20 @@ def evaluated(candidate: Path, served: Served, transformed: Transformed, **chang
 def test_what_is_missing_fails_closed(
     file: str, reason: str, candidate: Path, served: Served, transformed: Transformed, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("components.evaluator.accuracy.analyze", lambda *_: None)
-    monkeypatch.setattr("components.evaluator.accuracy.read_metrics", lambda *_: {(): (0.5, 1)})
+    monkeypatch.setattr("components.measurer.accuracy.analyze", lambda *_: None)
+    monkeypatch.setattr("components.measurer.accuracy.read_metrics", lambda *_: {(): (0.5, 1)})
     (candidate / file).unlink()
     reasons = list(evaluated(candidate, served, transformed))
     assert any(r.startswith("comparing with the served model failed: ") and reason in r for r in reasons)
-    assert f"{served_skew.FEATURES.figure} was not measured" in reasons
+    assert f"{FEATURES.figure} was not measured" in reasons
 
 
 def test_a_named_slice_that_is_not_there_fails(
     candidate: Path, served: Served, transformed: Transformed, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("components.evaluator.accuracy.analyze", lambda *_: None)
+    monkeypatch.setattr("components.measurer.accuracy.analyze", lambda *_: None)
     found = {(): (0.5, 3), (("kind", "cash"),): (0.5, 2), (("kind", "none"),): (0.4, 1)}
-    monkeypatch.setattr("components.evaluator.accuracy.read_metrics", lambda *_: found)
+    monkeypatch.setattr("components.measurer.accuracy.read_metrics", lambda *_: found)
     slices = [{"by": "kind", "values": ["cash", "gold"], "min": 0.5}]
     gate = Gate.model_validate({"accuracy": {"metric": "AUC", "slices": slices}})
     assert list(evaluated(candidate, served, transformed, gate=gate)) == [
@@ -183,8 +183,8 @@ def test_a_named_slice_that_is_not_there_fails(
 def test_transformed_examples_without_the_raw_ones_fail(
     candidate: Path, served: Served, transformed: Transformed, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("components.evaluator.accuracy.analyze", lambda *_: None)
-    monkeypatch.setattr("components.evaluator.accuracy.read_metrics", lambda *_: {(): (0.5, 1)})
+    monkeypatch.setattr("components.measurer.accuracy.analyze", lambda *_: None)
+    monkeypatch.setattr("components.measurer.accuracy.read_metrics", lambda *_: {(): (0.5, 1)})
     reasons = list(evaluated(candidate, served, transformed, raw_examples=None))
     assert any("the raw ones were not given" in reason for reason in reasons)
 
@@ -192,9 +192,9 @@ def test_transformed_examples_without_the_raw_ones_fail(
 def test_examples_that_are_not_a_number_are_not_met() -> None:
     good = Skew(10, 0, 0, 5, 0.0, 0.0, 0.01, 1e-5)
     assert failed(good) == {}
-    assert list(failed(dataclasses.replace(good, model_error=float("nan")))) == [served_skew.MODEL.figure]
-    assert list(failed(dataclasses.replace(good, file_error=float("nan")))) == [served_skew.FILE.figure]
-    assert list(failed(dataclasses.replace(good, model_error=0.02))) == [served_skew.MODEL.figure]
+    assert list(failed(dataclasses.replace(good, model_error=float("nan")))) == [MODEL.figure]
+    assert list(failed(dataclasses.replace(good, file_error=float("nan")))) == [FILE.figure]
+    assert list(failed(dataclasses.replace(good, model_error=0.02))) == [MODEL.figure]
     assert len(failed(None)) == 3
 
 

@@ -10,9 +10,9 @@ import tensorflow_model_analysis as tfma
 from tfx_bsl.public import tfxio
 
 from components.common.data.examples import Examples
-from components.evaluator.class_extractor import class_extractor
-from components.evaluator.tflite_extractor import Logits, tflite_extractor
-from components.evaluator.transform_extractor import transform_extractor
+from components.measurer.class_extractor import class_extractor
+from components.measurer.tflite_extractor import Logits, tflite_extractor
+from components.measurer.transform_extractor import transform_extractor
 
 
 def analyze(

@@ -1,6 +1,6 @@
 """Throughput of the evaluator beside a plain interpreter loop over the same examples.
 
-    python -m tests.benchmarks.evaluator --examples 10000
+    python -m tests.benchmarks.measurer --examples 10000
 
 The loop does what a script would: it sets an image, invokes, and counts right classes, for the candidate and for the
 baseline. The evaluator reads the same images from TFX's files, predicts, computes its metrics and writes TFMA's
@@ -28,8 +28,8 @@ from components.common.data.arrays import Arrays  # noqa: E402
 from components.common.data.examples import Examples  # noqa: E402
 from components.common.models import model_files  # noqa: E402
 from components.common.models.model_definition import ModelDefinition  # noqa: E402
-from components.evaluator import accuracy  # noqa: E402
 from components.evaluator.params import AccuracyGate  # noqa: E402
+from components.measurer import accuracy  # noqa: E402
 from components.tflite_converter.executor import convert  # noqa: E402
 from components.tflite_converter.params import ConvertOptions  # noqa: E402
 from components.trainer.params import TrainOptions  # noqa: E402

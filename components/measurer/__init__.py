@@ -1,0 +1,1 @@
+"""Measures a candidate, as it will be deployed, beside the baseline."""

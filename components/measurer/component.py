@@ -1,0 +1,68 @@
+"""The TFX node that measures a candidate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.types import component_spec, standard_artifacts
+from tfx.types.channel import BaseChannel, Channel
+
+from components.artifacts import ModelMeasurement
+from components.measurer import executor
+
+
+class MeasurerSpec(component_spec.ComponentSpec):
+    """What the measurer reads, writes and is given."""
+
+    PARAMETERS = {
+        "measures": component_spec.ExecutionParameter(type=str),
+        "label": component_spec.ExecutionParameter(type=str),
+        "label_options": component_spec.ExecutionParameter(type=str),
+        "seed": component_spec.ExecutionParameter(type=int),
+        # Not read: it makes the cache of one machine no other's.
+        "machine": component_spec.ExecutionParameter(type=str),
+        "code_version": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
+        "baseline": component_spec.ChannelParameter(type=standard_artifacts.Model),
+        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        "schema": component_spec.ChannelParameter(type=standard_artifacts.Schema),
+        "transform_graph": component_spec.ChannelParameter(
+            type=standard_artifacts.TransformGraph, optional=True
+        ),
+        # What the transform graph is applied to, as serving does; given with it.
+        "raw_examples": component_spec.ChannelParameter(type=standard_artifacts.Examples, optional=True),
+    }
+    OUTPUTS = {"measurement": component_spec.ChannelParameter(type=ModelMeasurement)}
+
+
+class Measurer(base_beam_component.BaseBeamComponent):
+    """Measures a converted candidate beside the converted baseline; see components.measurer.params."""
+
+    SPEC_CLASS = MeasurerSpec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
+
+    def __init__(
+        self,
+        model: BaseChannel,
+        baseline: BaseChannel,
+        examples: BaseChannel,
+        schema: BaseChannel,
+        transform_graph: BaseChannel | None = None,
+        raw_examples: BaseChannel | None = None,
+        **parameters: Any,
+    ):
+        super().__init__(
+            MeasurerSpec(
+                model=model,
+                baseline=baseline,
+                examples=examples,
+                schema=schema,
+                transform_graph=transform_graph,
+                raw_examples=raw_examples,
+                measurement=Channel(type=ModelMeasurement),
+                **parameters,
+            )
+        )

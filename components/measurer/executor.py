@@ -1,0 +1,264 @@
+"""Measures one candidate beside the baseline: size, latency, accuracy, what is served."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from tfx.dsl.components.base import base_beam_executor
+from tfx.types import artifact_utils
+
+from components.common.base import file_hashes, json_file, progress
+from components.common.base.errors import root_cause
+from components.common.base.interruption import Interrupted
+from components.common.base.label import from_parameter
+from components.common.data.examples import Examples
+from components.common.models import model_files
+from components.common.models.model_files import StepRecord
+from components.common.steps.step_executor import examples_of, set_properties
+from components.common.tflite.litert import LiteRTModel
+from components.measurer import accuracy, latency, served_skew, size, train_slices
+from components.measurer.machine import this_machine
+from components.measurer.measured import SIDES, Latency, Side, Skew
+from components.measurer.measurement import (
+    LATENCY_FILE,
+    MEASUREMENT_FILE,
+    Measurement,
+    MetricValues,
+    SliceValues,
+    Unmeasured,
+    UnmeasuredKind,
+)
+from components.measurer.params import MeasureOptions, Metric
+
+Result = TypeVar("Result")
+
+_NOT_LOADED: dict[Side, UnmeasuredKind] = {
+    accuracy.CANDIDATE: "candidate_not_loaded",
+    accuracy.BASELINE: "baseline_not_loaded",
+}
+
+
+def measure(
+    candidate: str,
+    baseline: str,
+    examples: Examples,
+    options: MeasureOptions,
+    output: str,
+    seed: int,
+    beam_args: list[str],
+    raw_examples: Examples | None = None,
+) -> Measurement:
+    """Measures a candidate and the baseline.
+
+    Args:
+        candidate: Folder of its `Model` artifact.
+        baseline: Folder of the baseline's, converted to float32.
+        examples: Whose `eval` split accuracy is measured on.
+        options: What to measure.
+        output: Folder for the files that `components.measurer.measurement` lists.
+        seed: Of the bootstrap.
+        beam_args: Beam pipeline options for TFMA.
+        raw_examples: The same before Transform, if `examples` went through it.
+
+    Returns:
+        The measurement, also written to measurement.json. What fails is one of its failures, never an exception.
+
+    Raises:
+        ChangedFile: If a model's file changes meanwhile.
+    """
+    folders = dict(zip(SIDES, (candidate, baseline), strict=True))
+    files = {side: file_hashes.model_digests(folder) for side, folder in folders.items()}
+    found = _Measuring(folders, examples, options, output, seed, beam_args, raw_examples).measurement(files)
+    for side, folder in folders.items():
+        file_hashes.refuse_change(
+            folder,
+            files[side],
+            file_hashes.model_digests(folder),
+            "it changed while it was measured; run again",
+        )
+    found.write(os.path.join(output, MEASUREMENT_FILE))
+    return found
+
+
+class _Measuring:
+    """The measuring of one candidate, and what failed."""
+
+    def __init__(
+        self,
+        folders: dict[Side, str],
+        examples: Examples,
+        options: MeasureOptions,
+        output: str,
+        seed: int,
+        beam_args: list[str],
+        raw_examples: Examples | None,
+    ):
+        self._folders = folders
+        self._files = {side: model_files.tflite_file(folder) for side, folder in folders.items()}
+        self._examples = examples
+        self._raw_examples = raw_examples
+        self._options = options
+        self._output = output
+        self._seed = seed
+        self._beam_args = beam_args
+        self._failures: list[Unmeasured] = []
+
+    def measurement(self, files: dict[Side, dict[str, str]]) -> Measurement:
+        """Everything that can be measured.
+
+        Args:
+            files: For the document.
+        """
+        logits = self._logits()
+        for side, path in self._files.items():
+            self._attempt(f"loading the {side}", partial(LiteRTModel, path), _NOT_LOADED[side])
+        loads = not self._failures
+        sizes = {
+            side: self._attempt(f"sizing the {side}", partial(size.measure, path))
+            for side, path in self._files.items()
+        }
+        times = self._attempt("measuring latency", self._latency) if loads else None
+        metrics = self._attempt("measuring accuracy", partial(self._metrics, logits)) if loads else None
+        transformed = self._examples.transform_uri is not None
+        served = (
+            self._attempt("comparing with the served model", self._served)
+            if loads and transformed
+            else None
+        )
+        return Measurement(
+            machine=this_machine(),
+            files=files,
+            failures=tuple(self._failures),
+            sizes={side: found for side, found in sizes.items() if found},
+            latency=times,
+            metrics=metrics or (),
+            logits=logits,
+            transformed=transformed,
+            served=served,
+        )
+
+    def _attempt(
+        self, what: str, work: Callable[[], Result], kind: UnmeasuredKind = "measurement_failed"
+    ) -> Result | None:
+        """Measures; None and a failure if it raises."""
+        try:
+            return work()
+        except Interrupted:
+            raise
+        except Exception as error:  # whatever goes wrong has to end in a verdict, not in a crash
+            logging.getLogger(__name__).exception("%s failed", what)
+            self._failures.append(Unmeasured(kind, f"{what} failed: {root_cause(error)}"))
+            return None
+
+    def _logits(self) -> dict[Side, dict[str, str]]:
+        """Side → output whose values are logits → its activation."""
+        records = {
+            side: self._attempt(f"reading the {side}'s record", partial(StepRecord.read, folder))
+            for side, folder in self._folders.items()
+        }
+        return {side: record.logits for side, record in records.items() if record and record.logits}
+
+    def _latency(self) -> Latency:
+        progress.report("measuring latency")
+        inputs = LiteRTModel(self._files[accuracy.BASELINE]).inputs
+        examples = self._examples.load("eval", inputs)
+        how = self._options.latency
+        timed = latency.measure(
+            self._files[accuracy.CANDIDATE],
+            self._files[accuracy.BASELINE],
+            {name: values[0] for name, values in examples.features.items()},
+            how.percentile,
+            how.threads,
+            how.repetitions,
+            how.warmup,
+            self._seed,
+        )
+        json_file.write(os.path.join(self._output, LATENCY_FILE), timed.samples())
+        return timed.figures
+
+    def _metrics(self, logits: dict[Side, dict[str, str]]) -> tuple[MetricValues, ...]:
+        """Every metric's values, candidate and baseline."""
+        progress.report("measuring accuracy")
+        metrics = self._options.metrics
+        accuracy.analyze(
+            self._examples,
+            self._files,
+            accuracy.eval_config(metrics, self._examples.label),
+            self._output,
+            self._beam_args,
+            self._raw_examples,
+            {str(side): outputs for side, outputs in logits.items()},
+        )
+        return tuple(self._values(metric) for metric in metrics)
+
+    def _values(self, metric: Metric) -> MetricValues:
+        candidate, baseline = (
+            accuracy.read_metrics(self._output, side, metric)
+            for side in (accuracy.CANDIDATE, accuracy.BASELINE)
+        )
+        if candidate.get((), (None, 0))[0] is None:
+            raise ValueError(f"TFMA gave no value for {metric.title()}")
+        known = [accuracy.slice_values(key) for key in candidate if key]
+        find = partial(train_slices.unjudged, metric, known, self._examples, self._raw_examples)
+        return MetricValues(
+            metric.title(),
+            tuple(
+                SliceValues(accuracy.slice_values(key), value, baseline.get(key, (None, 0))[0], count)
+                for key, (value, count) in sorted(candidate.items(), key=_all_examples_first)
+            ),
+            self._attempt("looking for slices that only train has", find) or (),
+        )
+
+    def _served(self) -> Skew:
+        """What is served, from raw features on, beside what accuracy was measured on."""
+        progress.report("comparing with the served model")
+        if self._raw_examples is None:
+            raise ValueError("the examples went through Transform, and the raw ones were not given")
+        return served_skew.measure(self._folders[accuracy.CANDIDATE], self._raw_examples, self._examples)
+
+
+def _all_examples_first(item: tuple[accuracy.SliceKey, object]) -> tuple[bool, str]:
+    return bool(item[0]), str(item[0])
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Runs `measure`."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[Any]],
+        output_dict: dict[str, list[Any]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Measures the candidate.
+
+        Args:
+            input_dict: `model` and `baseline` (Model), `examples` (Examples), `schema` (Schema) and,
+                if the data were transformed, `transform_graph` (TransformGraph) and `raw_examples`
+                (Examples), those before.
+            output_dict: `measurement` (ModelMeasurement).
+            exec_properties: `measures` (JSON of a `MeasureOptions`), `label`, `label_options` (JSON), `seed`.
+        """
+        made = artifact_utils.get_single_instance(output_dict["measurement"])
+        label = exec_properties["label"]
+        raw = input_dict.get("raw_examples")
+        schema = artifact_utils.get_single_uri(input_dict["schema"])
+        found = measure(
+            candidate=artifact_utils.get_single_uri(input_dict["model"]),
+            baseline=artifact_utils.get_single_uri(input_dict["baseline"]),
+            examples=examples_of(input_dict, label, exec_properties["label_options"]),
+            options=MeasureOptions.model_validate_json(exec_properties["measures"]),
+            output=made.uri,
+            seed=int(exec_properties["seed"]),
+            beam_args=list(self._beam_pipeline_args or []),
+            raw_examples=(
+                Examples(artifact_utils.get_single_uri(raw), schema, None, from_parameter(label))
+                if raw
+                else None
+            ),
+        )
+        set_properties(made, found.properties())

@@ -1,0 +1,73 @@
+"""What is measured: metrics, slices, and how latency is timed. No limit is part of it. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from components.common.base.options import Options
+
+
+class Slicing(Options):
+    """One or more features of the eval examples, each value (or combination of values) of which is a slice."""
+
+    by: str | list[str] = Field(
+        min_length=1, description="The feature, or features, that divide the examples."
+    )
+
+    def features(self) -> list[str]:
+        """The features that divide the examples."""
+        return [self.by] if isinstance(self.by, str) else list(self.by)
+
+
+class Metric(Options):
+    """A TFMA metric of the deployed file's predictions on the eval examples."""
+
+    metric: str = Field(
+        description="Any metric of TFMA by class name, e.g. SparseCategoricalAccuracy, AUC, "
+        "MeanSquaredError: https://www.tensorflow.org/tfx/model_analysis/metrics."
+    )
+    output: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The output that the metric is of, as data.label names it, if the model has several.",
+    )
+    config: dict[str, Any] = Field(default={}, description="Arguments of the metric's constructor.")
+    slices: Sequence[Slicing] = Field(default=[], description="What divides the examples into slices.")
+
+    @model_validator(mode="after")
+    def _name_is_ours(self) -> Metric:
+        if "name" in self.config:
+            raise ValueError("config: Paredown sets name; remove it")
+        return self
+
+    def name(self) -> str:
+        """The metric with its arguments: `Precision(top_k=2)`."""
+        arguments = ", ".join(f"{name}={json.dumps(value)}" for name, value in sorted(self.config.items()))
+        return f"{self.metric}({arguments})" if arguments else self.metric
+
+    def title(self) -> str:
+        """The metric as people read it: `Precision(top_k=2) of tags`."""
+        return f"{self.name()} of {self.output}" if self.output else self.name()
+
+
+class LatencyOptions(Options):
+    """How the time of one inference is measured."""
+
+    percentile: Literal[50, 90, 99] = Field(default=50, description="Of the measured times.")
+    threads: int = Field(default=1, ge=1, description="Threads of the interpreter.")
+    repetitions: int = Field(default=500, ge=20, description="Timed inferences of each file.")
+    warmup: int = Field(default=50, ge=0, description="Inferences before those that are timed.")
+
+
+class MeasureOptions(Options):
+    """Everything that is measured of a candidate.
+
+    The bytes of the file, as it is and compressed, always are.
+    """
+
+    metrics: list[Metric]
+    latency: LatencyOptions
