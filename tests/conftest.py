@@ -128,6 +128,7 @@ _TOGETHER = {
     "tests/components/common/models/test_served_model.py": "a transform graph",
     "tests/components/common/data/test_transform_graph.py": "a transform graph",
     "tests/components/evaluator/test_served_skew.py": "a transform graph",
+    "tests/components/evaluator/test_train_slices.py": "a transform graph",
     "tests/components/test_transformed_outputs.py": "a transform graph",
     "tests/e2e/test_data.py": "a finished run",
     "tests/e2e/test_local_run.py": "a finished run",

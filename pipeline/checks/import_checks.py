@@ -65,7 +65,12 @@ def _unfit(
         return at, "is a SavedModel, which is a whole model; write import: {path: …}"
     if options.signature is not None and not saved_model:
         return ("model", "import", "signature"), "is a Keras file, which has no signatures; remove it"
-    if options.path is None or not options.safe_mode:
+    if options.path is None:
+        return None
+    default = "serving_default" if saved_model else ""
+    if fault := found.unrepeatable.get(options.signature or default):
+        return at, f"cannot be judged: {fault}"
+    if not options.safe_mode:
         return None
     if fault := model_format.code_fault(found, options.signature):
         return at, fault

@@ -2,68 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import random
-import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.damage import cut, damage, flip, keep_time
-from tests.e2e.project import Project, empty_project
-
-CONFIG = """
-name: damaged
-data: {format: csv, path: data, splits: {train: "train*", eval: "eval*"}, label: kind}
-model: {module: model, train: {epochs: 6, batch_size: 16, learning_rate: 0.02}}
-candidates:
-  float16: [{convert: {quantization: float16}}]
-  int8: [{convert: {quantization: int8, calibration_examples: 50}}]
-gate:
-  accuracy: {metric: SparseCategoricalAccuracy, max_drop: 0.2, min: 0.6}
-  latency: {repetitions: 20, warmup: 2}
-select: {minimize: size}
-push: {directory: serving}
-run: {seed: 7}
-"""
-
-MODEL = """
-import tf_keras
-
-L = tf_keras.layers
-
-
-def build_model(hparams):
-    inputs = [L.Input((1,), name=name) for name in ("x", "y")]
-    hidden = L.Dense(64, activation="relu")(L.Concatenate()(inputs))
-    hidden = L.Dense(64, activation="relu")(hidden)
-    model = tf_keras.Model(inputs, L.Dense(2, activation="softmax", name="kind")(hidden))
-    model.compile("adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
-"""
-
-
-def write_data(path: Path, rows: int, seed: int) -> None:
-    numbers = random.Random(seed)
-    lines = ["x,y,kind"]
-    for _ in range(rows):
-        x, y = numbers.uniform(-1, 1), numbers.uniform(-1, 1)
-        lines.append(f"{x:.4f},{y:.4f},{'more' if x > y else 'less'}")
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+from tests.damage import cut, flip, keep_time
+from tests.e2e.project import Project
+from tests.e2e.small_table import check_push, make_table_project
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = empty_project(tmp_path_factory.mktemp("damaged") / "project")
-    (project.root / "pipeline.yaml").write_text(CONFIG, encoding="utf-8")
-    (project.root / "model.py").write_text(textwrap.dedent(MODEL), encoding="utf-8")
-    (project.root / "data").mkdir()
-    write_data(project.root / "data/train.csv", 400, 1)
-    write_data(project.root / "data/eval.csv", 100, 2)
+    project = make_table_project(tmp_path_factory.mktemp("damaged") / "project")
     check_push(project, project.run())
     return project
 
@@ -74,29 +26,8 @@ def project(finished: Project) -> Iterator[Project]:
         yield finished
 
 
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def states(result: dict[str, Any]) -> dict[str, str]:
     return {node: done["state"] for node, done in result["nodes"].items()}
-
-
-def check_push(project: Project, result: dict[str, Any]) -> None:
-    """What is pushed is, file by file, what the verdict on the winner is on; lineage says so, too."""
-    pushed = Path(result["pushed"])
-    judged = result["candidates"][result["winner"]]["judged"]
-    serving = "Format-Serving/"
-    assert {f"{serving}{path.name}": sha256(path) for path in pushed.iterdir()} == {
-        name: value for name, value in judged.items() if name.startswith(serving)
-    }
-    assert {path.name for path in pushed.iterdir()} == {"tflite", "labels.txt"}
-    lineage = project.paredown("lineage", str(pushed), "--format", "json")
-    assert lineage.code == 0, lineage.err
-    count = len(list(pushed.iterdir()))
-    assert lineage.json()["notes"] == [
-        {"kind": "ok", "text": f"{count} files of {pushed} as judged (SHA-256)"}
-    ]
 
 
 def output(project: Project, node: str, key: str, file: str) -> Path:
@@ -175,31 +106,3 @@ def test_what_is_damaged_is_made_again_from_there_on(project: Project) -> None:
     outcome = project.paredown("run", "pipeline.yaml", "--json", *other)
     assert outcome.code == 4, outcome.err  # no candidate is right about labels that are all wrong
     assert states(outcome.json())["CsvExampleGen"] == "ran"
-
-
-@pytest.mark.soak
-@pytest.mark.e2e
-def test_any_damage_ends_in_what_was_judged_or_in_nothing(finished: Project) -> None:
-    """PAREDOWN_DAMAGES (500) damages, each of a random file of any artifact, or of what was pushed."""
-    numbers = random.Random(20261130)
-    ended: dict[int, int] = {}
-    for number in range(int(os.environ.get("PAREDOWN_DAMAGES", "500"))):
-        stores = {path.parent for path in finished.root.glob("**/metadata.sqlite")}
-        files = [
-            path
-            for store in stores
-            for path in sorted(store.glob("*/*/*/**/*"))
-            if path.is_file() and "logs" not in path.parts and ".system" not in path.parts
-        ]
-        damage(numbers.choice(files), numbers)
-        if number % 2:
-            for path in finished.root.glob("serving/*/tflite"):
-                damage(path, numbers)
-        select = numbers.choice(["minimize: size", "maximize: accuracy"])
-        outcome = finished.paredown("run", "pipeline.yaml", "--json", "--set", f"select={{{select}}}")
-        ended[outcome.code] = ended.get(outcome.code, 0) + 1
-        assert outcome.code in (0, 3, 4), outcome.err
-        assert "Traceback (most recent" not in outcome.err
-        if outcome.code == 0:
-            check_push(finished, outcome.json())
-    print(json.dumps(ended))

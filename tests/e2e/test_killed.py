@@ -113,30 +113,3 @@ def test_a_killed_run_shows_as_interrupted_and_the_next_one_completes(project: P
     states = [run["status"] for run in listed(project)]
     assert states.count("pushed") == completed
     assert states.count("interrupted") == MOMENTS - killed_before_start
-
-
-@pytest.mark.soak
-def test_no_kill_of_a_cached_run_makes_the_store_unusable(project: Project) -> None:
-    """PAREDOWN_KILLS (200) kills at random moments; each leaves a store that the next command reads."""
-    kills = int(os.environ.get("PAREDOWN_KILLS", "200"))
-    for _ in range(2):
-        begin = time.monotonic()
-        complete = project.start(*run_arguments(0))
-        assert complete.code() == 0, complete.err.read_text()
-        whole = time.monotonic() - begin  # of the second, which is cached
-    pushed = versions(project)
-    moments = random.Random(20261130)
-    killed = hot = 0
-    while killed < kills:
-        run = project.start(*run_arguments(0))
-        time.sleep(moments.uniform(0.0, 1.0) * whole)
-        killed += run.kill()
-        hot += bool(list(project.root.glob("**/*.sqlite-journal")))
-        outcome = project.paredown("runs", "--json")
-        assert outcome.code == 0, outcome.err
-        assert not list(project.root.glob("**/*.sqlite-journal"))
-        assert versions(project) == pushed
-    again = project.start(*run_arguments(0))
-    assert again.code() == 0, again.err.read_text()
-    assert versions(project) == pushed
-    print(f"{killed} kills, {hot} of them in a transaction")

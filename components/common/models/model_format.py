@@ -10,11 +10,12 @@ import hashlib
 import os
 import zipfile
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from components.common.base import file_hashes, size_bounds
-from components.common.models import named_code
+from components.common.models import named_code, repeatable
 from components.common.models.model_format_error import ModelFormatError as ModelFormatError
 from components.common.models.named_code import NamedCode
 
@@ -62,6 +63,7 @@ class ModelFormat:
         compiled: Whether it says loss and optimizer; None if that is not known before it is loaded.
         foreign: Names of classes and functions in it that are not Keras's own, as far as the file says.
         forbidden: Operators in a SavedModel's graph that are not to run, such as "ReadFile".
+        unrepeatable: Signature → why it does not predict the same again; of a file without signatures, the key is "".
     """
 
     kind: str
@@ -71,6 +73,7 @@ class ModelFormat:
     compiled: bool | None = None
     foreign: tuple[str, ...] = ()
     forbidden: tuple[str, ...] = ()
+    unrepeatable: Mapping[str, str] = field(default_factory=dict)
 
 
 def recognise(path: str | os.PathLike[str]) -> ModelFormat:
@@ -166,7 +169,9 @@ def _folder(folder: Path) -> ModelFormat:
         )
     metadata = folder / "keras_metadata.pb"
     if not metadata.is_file():
-        return ModelFormat(SAVED_MODEL, folder, files, forbidden=graph.forbidden)
+        return ModelFormat(
+            SAVED_MODEL, folder, files, forbidden=graph.forbidden, unrepeatable=graph.unrepeatable
+        )
     described = saved_model_file.keras_metadata(metadata.read_bytes())
     code = named_code.find(*(named_code.parse(text, "keras_metadata.pb") for _, _, text in described))
     return ModelFormat(
@@ -176,6 +181,7 @@ def _folder(folder: Path) -> ModelFormat:
         code.executes,
         foreign=code.foreign,
         forbidden=graph.forbidden,
+        unrepeatable=graph.unrepeatable,
     )
 
 
@@ -239,9 +245,16 @@ def _hdf5(path: Path) -> ModelFormat:
     if "model_config" in attributes:
         _refuse_keras_3(attributes.get("keras_version", ""))
         parts = [attributes[name] for name in ("model_config", "training_config") if name in attributes]
-        code = named_code.find(*(named_code.parse(part, "model_config") for part in parts))
+        parsed = [named_code.parse(part, "model_config") for part in parts]
+        code = named_code.find(*parsed)
         return ModelFormat(
-            HDF5, path.parent, (path,), code.executes, "training_config" in attributes, code.foreign
+            HDF5,
+            path.parent,
+            (path,),
+            code.executes,
+            "training_config" in attributes,
+            code.foreign,
+            unrepeatable=_without_signature(parsed[0]),
         )
     if "layer_names" in attributes or groups & {"layers", "_layer_checkpoint_dependencies"}:
         return ModelFormat(WEIGHTS, path.parent, (path,))
@@ -279,8 +292,19 @@ def _archive(path: Path) -> ModelFormat:
         )
     code: NamedCode = named_code.find(whole)
     return ModelFormat(
-        KERAS, path.parent, (path,), code.executes, bool(whole.get("compile_config")), code.foreign
+        KERAS,
+        path.parent,
+        (path,),
+        code.executes,
+        bool(whole.get("compile_config")),
+        code.foreign,
+        unrepeatable=_without_signature(whole.get("config")),
     )
+
+
+def _without_signature(config: object) -> dict[str, str]:
+    why = repeatable.in_config(config)
+    return {"": why} if why else {}
 
 
 # What zipfile raises for archives that are damaged, encrypted, or compressed by unknown methods.

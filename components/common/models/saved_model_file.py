@@ -7,8 +7,8 @@ trackable_object_graph.proto), with the few fields that are read here; protobuf 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
+from components.common.models import repeatable
 from components.common.models.model_format_error import ModelFormatError
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
@@ -184,6 +185,8 @@ class SavedGraph:
         signatures: By name, sorted.
         operators: Name of each operator of the functions that the signatures call, as often as it is there.
         forbidden: Names of operators that are not to run, sorted; see `FORBIDDEN`.
+        unrepeatable: Signature → what keeps its predictions from being the same again, if something does; see
+            `components.common.models.repeatable`.
         outside_assets: Assets that are not below the model's folder, as the file names them.
     """
 
@@ -191,6 +194,7 @@ class SavedGraph:
     operators: tuple[str, ...]
     forbidden: tuple[str, ...]
     outside_assets: tuple[str, ...] = ()
+    unrepeatable: Mapping[str, str] = field(default_factory=dict)
 
 
 def read(folder: str | Path) -> SavedGraph:
@@ -207,9 +211,12 @@ def read(folder: str | Path) -> SavedGraph:
     operators: list[str] = []
     forbidden: set[str] = set()
     outside: set[str] = set()
+    unrepeatable: dict[str, str] = {}
     for graph in saved.meta_graphs:
-        called = list(_called(graph))
+        called = [text(node.op) for node in _called(graph, graph.signature_def)]
         operators += called
+        if any(map(repeatable.fault, set(called))):
+            unrepeatable |= _unrepeatable(graph)
         forbidden |= FORBIDDEN.intersection(_all_operators(graph)) | _SAVER.intersection(called)
         forbidden |= _printing_to_files(graph)
         outside |= {name for asset in graph.asset_file_def if not _is_below(name := text(asset.filename))}
@@ -219,7 +226,11 @@ def read(folder: str | Path) -> SavedGraph:
                     _tensors(entry.value.inputs), _tensors(entry.value.outputs)
                 )
     return SavedGraph(
-        dict(sorted(signatures.items())), tuple(operators), tuple(sorted(forbidden)), tuple(sorted(outside))
+        dict(sorted(signatures.items())),
+        tuple(operators),
+        tuple(sorted(forbidden)),
+        tuple(sorted(outside)),
+        unrepeatable,
     )
 
 
@@ -321,11 +332,23 @@ def _printing_to_files(graph: Any) -> set[str]:
     return set()
 
 
-def _called(graph: Any) -> Iterator[str]:
-    """Operators of what the signatures compute, with the functions that they call."""
+def _unrepeatable(graph: Any) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for entry in graph.signature_def:
+        for node in _called(graph, [entry]):
+            if fault := repeatable.fault(operator := text(node.op)):
+                # Of `model/lstm/AssignVariableOp`, the part before the operator names the layer.
+                scope = text(node.name).rpartition("/")[0]
+                found[text(entry.key)] = repeatable.message(scope, fault, operator)
+                break
+    return found
+
+
+def _called(graph: Any, signatures: Iterable[Any]) -> Iterator[Any]:
+    """Nodes of what signatures compute, with the functions that they call."""
     nodes = {node.name: node for node in graph.graph_def.node}
     functions = {function.signature.name: function for function in graph.graph_def.library.function}
-    ends = [entry.value for signature in graph.signature_def for entry in signature.value.outputs]
+    ends = [entry.value for signature in signatures for entry in signature.value.outputs]
     waiting = [_node_name(end.name) for end in ends]
     seen: set[bytes] = set()
     calls: list[bytes] = []
@@ -334,7 +357,7 @@ def _called(graph: Any) -> Iterator[str]:
         if name in seen or name not in nodes:
             continue
         seen.add(name)
-        yield text(nodes[name].op)
+        yield nodes[name]
         calls += _functions_of(nodes[name])
         waiting += [_node_name(entry) for entry in nodes[name].input]
     done: set[bytes] = set()
@@ -344,7 +367,7 @@ def _called(graph: Any) -> Iterator[str]:
             continue
         done.add(name)
         for node in functions[name].node_def:
-            yield text(node.op)
+            yield node
             calls += _functions_of(node)
 
 

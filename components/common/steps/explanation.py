@@ -18,6 +18,7 @@ from components.common.base.step_options import StepOptions
 from components.common.models import model_files, saved_models
 from components.common.models.model_definition import ModelDefinition
 from components.common.models.model_files import StepRecord
+from components.common.models.repeatability import refuse_unrepeatable
 from components.common.models.stock_layers import only_stock_layers
 from components.common.models.user_module import UserModuleError
 from components.common.tflite import tflite_file
@@ -73,6 +74,7 @@ class Workshop:
             UserModuleError: If it does not, or if the model cannot go from one step to the next.
         """
         model = self._definition.build(function, compiled)
+        refuse_unrepeatable(model)
         self._refuse_unsaved(model, function)
         return model
 

@@ -281,6 +281,26 @@ def test_code_that_a_file_names_is_refused_however_it_is_written(
     assert problem.startswith(f"model.{key}.path: {path} {reason}")
 
 
+@pytest.mark.parametrize("options", ["", ", safe_mode: false"])
+@pytest.mark.parametrize(
+    ("class_name", "fields", "why"),
+    [
+        ("LSTM", {"stateful": True}, "keeps values from one prediction to the next (stateful: true)"),
+        ("TFOpLambda", {"function": "random.normal"}, "draws random numbers when it predicts (tf.random.normal)"),
+        ("TFOpLambda", {"function": "nn.dropout"}, "draws random numbers when it predicts (tf.nn.dropout)"),
+    ],
+)  # fmt: skip
+def test_a_model_that_does_not_predict_the_same_again_is_refused_by_its_layer(
+    project: Project, tmp_path: Path, class_name: str, fields: dict[str, Any], why: str, options: str
+) -> None:
+    inner = {"class_name": class_name, "config": {"name": "deep", **fields}}
+    model = {"layers": [{"class_name": "TimeDistributed", "config": {"name": "outer", "layer": inner}}]}
+    keras_file(tmp_path / "odd.keras", config=json.dumps(model))
+
+    (problem,) = problems(project, f"import: {{path: odd.keras{options}}}")
+    assert problem.startswith(f"model.import.path: odd.keras cannot be judged: layer 'deep' {why}")
+
+
 def varint(number: int) -> bytes:
     rest, last = divmod(number, 128)
     return bytes([last | 128]) + varint(rest) if rest else bytes([last])

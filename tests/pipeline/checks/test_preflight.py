@@ -303,6 +303,40 @@ def test_student_of_another_size(project: Project) -> None:
     assert "the student gives (None, 2) and the baseline (None, 3)" in problem.message
 
 
+NOISY = MODEL.replace(
+    "def build_model(hparams):",
+    "class Noise(tf_keras.layers.Layer):\n"
+    "    def call(self, inputs):\n"
+    "        import tensorflow as tf\n"
+    "        return inputs + tf.random.normal(tf.shape(inputs), seed=1)\n\n\n"
+    "def build_model(hparams):",
+)
+
+
+def test_a_model_that_does_not_predict_the_same_again(project: Project) -> None:
+    last = 'tf_keras.layers.Dense(3, name="last")'
+    project.write_model(NOISY.replace(last, f'Noise(name="noise"), {last}'))
+    problem = project.problem()
+    assert (problem.key(), problem.line) == ("model.module", 3)
+    assert problem.message == (
+        "layer 'noise' draws random numbers when it predicts (RandomStandardNormal), so a file would not predict what "
+        "the gate measured; remove it, or let it act only in training"
+    )
+
+
+def test_a_student_that_does_not_predict_the_same_again(project: Project) -> None:
+    project.write_model(
+        NOISY.replace(
+            "    return build_model(hparams)",
+            '    model = build_model(hparams)\n    noise = Noise(name="noise")(model.output)\n'
+            "    return tf_keras.Model(model.input, noise)",
+        )
+    )
+    problem = project.problem()
+    assert problem.key() == "candidates.student[0].distill.student"
+    assert problem.message.startswith("layer 'noise' draws random numbers")
+
+
 def test_a_layer_that_cannot_be_quantization_aware(project: Project) -> None:
     project.write_model(
         MODEL.replace("tf_keras.layers.Dense(3", "tf_keras.layers.Rescaling(2.0), tf_keras.layers.Dense(3")
@@ -390,6 +424,24 @@ def test_inputs_of_an_imported_model_that_are_no_features(project: Project) -> N
         "the model's inputs are ['left', 'right'] and the features of the data ['x']; write which feature feeds "
         "each: inputs: {right: …}"
     )
+
+
+def test_an_imported_model_that_counts_its_predictions(project: Project) -> None:
+    class Counting(tf.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.calls = tf.Variable(0.0)
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float32, "x")])
+        def predict(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"y": x[:, :3] + self.calls.assign_add(1.0)}
+
+    counting = Counting()
+    tf.saved_model.save(counting, str(project.root / "model"), {"serving_default": counting.predict})
+    project.write_config(model="{import: model}", candidates=CONVERTED.partition("=")[2])
+    (problem,) = project.checked()
+    assert problem.key() == "model.import.path"
+    assert "keeps values from one prediction to the next (AssignAddVariableOp)" in problem.message
 
 
 def test_an_imported_model_that_tflite_cannot_hold(project: Project) -> None:
