@@ -68,6 +68,7 @@ def _in_config(config: object) -> Iterator[str]:
         if options.get("stateful") is True:
             yield message(name, fault("AssignVariableOp"), "stateful: true")
         function = options.get("function")
-        called = entry["class_name"] == "TFOpLambda" and isinstance(function, str)
-        if called and _RANDOM_FUNCTIONS.fullmatch(function):
+        if entry["class_name"] != "TFOpLambda" or not isinstance(function, str):
+            continue
+        if _RANDOM_FUNCTIONS.fullmatch(function):
             yield message(name, fault("RandomUniform"), f"tf.{function}")
