@@ -17,6 +17,8 @@ _NOT_A_KEY = re.compile(r"function-\w+\[|arm:")
 
 # Errors that are put into words: looking for the nearest of many names takes its time, and nobody reads more.
 _MOST = 500
+# From here on, of 1, a name is so much like another that it is likely to be meant.
+_ALIKE = 0.7
 
 # pydantic's type of error → what the value must be; {limit} is the bound that it missed.
 _EXPECTED = {
@@ -82,7 +84,7 @@ def _message(error: ErrorDetails, location: Location) -> str:
     if kind == REFUSED:
         return str(context["message"])
     if kind == "extra_forbidden":
-        return _unknown(str(location[-1]), schema.keys(location[:-1]))
+        return _unknown(str(location[-1]), location[:-1])
     if kind == "missing":
         use = schema.description(location)
         return f"is missing: {use}" if use else "is missing"
@@ -100,8 +102,20 @@ def _message(error: ErrorDetails, location: Location) -> str:
     return f"{_EXPECTED.get(kind, error['msg']).replace('{limit}', str(shown))}, but is {value}"
 
 
-def _unknown(name: str, known: list[str]) -> str:
+def _unknown(name: str, section: Location) -> str:
+    known = schema.keys(section)
     if name in known:
         return "is not allowed here"
-    meant = nearest(name, known)
+    meant = _within(name, section, known) or nearest(name, known)
     return f"unknown key{meant + ' Known' if meant else '; known'} here: {', '.join(known)}"
+
+
+def _within(name: str, section: Location, known: list[str]) -> str:
+    """The advice to write a key of an inner section, if one of those is much more like the name than `known` are."""
+    if closest(name, known, cutoff=_ALIKE):
+        return ""
+    for key in known:
+        inner = closest(name, schema.keys((*section, key)), cutoff=_ALIKE)
+        if inner:
+            return f"; did you mean {key}: {{{inner}: …}}?"
+    return ""

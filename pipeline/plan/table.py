@@ -8,6 +8,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.base.texts import count_text
 from pipeline.plan.node import EXAMPLE_GENS
 from pipeline.plan.plan import Plan
 
@@ -43,9 +44,9 @@ def plan_summary(plan: Plan, cached: set[str]) -> str:
     left = sum(node.id not in cached for node in trains)
     shared = sum(len(node.candidates) > 1 for node in plan.nodes)
     return (
-        f"{len(plan.nodes)} nodes for {len(plan.models)} candidates: {len(cached)} cached, "
-        f"{len(plan.nodes) - len(cached)} would run, {left} of them train; {shared} shared by several "
-        "candidates"
+        f"{len(plan.nodes)} nodes for {count_text(len(plan.models), 'candidate')}: {len(cached)} cached, "
+        f"{len(plan.nodes) - len(cached)} would run, {left} of them train"
+        + (f"; {shared} shared by some of the candidates" if shared else "")
     )
 
 

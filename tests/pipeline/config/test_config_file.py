@@ -175,6 +175,13 @@ def test_file_that_is_not_there_is_refused(tmp_path):
         ),
         pytest.param(
             "    - convert",
+            "    - quantize: {}  # here\n    - convert",
+            "candidates.int8[0].quantize",
+            "unknown key; did you mean convert: {quantization: …}? Known here: ",
+            id="option of a step as a step",
+        ),
+        pytest.param(
+            "    - convert",
             "    - prune: {sparsty: 0.5, sparsity: 0.5}  # here\n    - convert",
             "candidates.int8[0].prune.sparsty",
             "unknown key; did you mean 'sparsity'? Known here: ",
