@@ -15,6 +15,8 @@ from pipeline.store.state import State
 
 # Closer than this, a ratio of latencies misses its limit by its interval, and not by the model.
 _FINE_TUNE = 1e-3
+# A limit that is missed by more than this many times itself does what it is for: nobody would loosen it that much.
+_FAR = 2
 _OF_GATE = (Kind.ACCURACY, Kind.LATENCY, Kind.SIZE, Kind.GZIP_SIZE)
 
 
@@ -109,12 +111,13 @@ def _sentence(candidate: Candidate, miss: Judgement, data: ReportData) -> tuple[
         return f"{miss.reason}; a figure that is not measured never passes", ""
     where = miss.key.removeprefix("gate.")
     there = f" at {miss.slice_text}" if miss.slice else ""
+    missed = f"{candidate.name} missed {where} {number(miss.limit)} by {number(by)}{there}"
+    change = _change(candidate, miss, data)
+    if miss.limit and by > _FAR * abs(miss.limit):
+        change = change or "leave this candidate out"
+        return f"{missed}, which is too far for a looser limit: {change}", ""
     verb = "lower" if miss.bound == "min" else "raise"
-    text = (
-        f"{candidate.name} missed {where} {number(miss.limit)} by {number(by)}{there}: "
-        f"{verb} it to {number(loosen(miss.limit, miss.value, miss.bound))}"
-    )
-    return text, _change(candidate, miss, data)
+    return f"{missed}: {verb} it to {number(loosen(miss.limit, miss.value, miss.bound))}", change
 
 
 def number(value: float | None) -> str:

@@ -106,7 +106,7 @@ def test_slow_quantization_is_to_be_replaced(pushed: ReportData) -> None:
     slow = {**CONVERT, "quantization": "int16x8"}
     (found,) = advise(data_of(pushed, gate, slow=verdict([slow], 0.979, 250_000, 220_000, 1.4, gate)))
     assert found.sentences[0].endswith(
-        "raise it to 8, or convert with quantization int8 or dynamic in place of int16x8"
+        "which is too far for a looser limit: convert with quantization int8 or dynamic in place of int16x8"
     )
 
 
