@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -15,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.warm import REPOSITORY, Fork, warm
+from tests.e2e.warm import REPOSITORY, Fork, Outcome, warm
 
 CONFIG = """
 name: small
@@ -56,38 +55,31 @@ run: {seed: 7}
 
 
 @dataclass
-class Outcome:
-    """What a command gave back."""
-
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> dict[str, Any]:
-        return json.loads(self.out)
-
-
-@dataclass
 class Project:
-    """A folder with everything that a run needs, in which files can be edited."""
+    """A folder with everything that a run needs, in which files can be edited.
+
+    Attributes:
+        root: The folder.
+        environment: Of the commands.
+        is_warm: Whether commands are forks of a process that has the imports; otherwise each is a new process.
+        program: Module that a command imports first, or is; `pipeline.cli` if empty.
+    """
 
     root: Path
     environment: dict[str, str]
     is_warm: bool = True
+    program: str = ""
 
     def cold(self) -> Project:
         """The same project, with the program in its own folder, if it has one, started from nothing."""
         return replace(self, is_warm=False)
 
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "pipeline.cli", *arguments]
+        return [sys.executable, "-m", self.program or "pipeline.cli", *arguments]
 
     def paredown(self, *arguments: str, timeout: int = 900) -> Outcome:
         if self.is_warm:
-            fork = self.start(*arguments)
-            code = fork.code(timeout)
-            assert code is not None, "killed"
-            return Outcome(code, *(file.read_text(encoding="utf-8") for file in (fork.out, fork.err)))
+            return self.start(*arguments).outcome(timeout)
         done = subprocess.run(
             self.command(*arguments),
             cwd=self.root,
@@ -100,7 +92,7 @@ class Project:
 
     def start(self, *arguments: str) -> Fork:
         """Starts a command, warm, without waiting for its end."""
-        return warm().start(arguments, self.root, self.environment)
+        return warm(self.program).start(arguments, self.root, self.environment)
 
     def run(self, *arguments: str, code: int = 0) -> dict[str, Any]:
         outcome = self.paredown("run", "pipeline.yaml", "--json", *arguments)

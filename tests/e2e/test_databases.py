@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -16,7 +15,8 @@ from ml_metadata.proto import metadata_store_pb2
 
 from pipeline.config.metadata_url import PASSWORD_VARIABLE
 from pipeline.store.connection import connect
-from tests.e2e.project import Outcome, Project, make_project
+from tests.e2e.project import Project, make_project
+from tests.e2e.warm import Outcome
 from tests.servers.copy_store import copy_store
 from tests.servers.database import Database
 from tests.servers.grpc_store import metadata_server
@@ -61,22 +61,9 @@ def make_tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Project
 
 def run_at_once(*projects: Project) -> list[Outcome]:
     """Runs projects at the same time."""
-    processes = [
-        subprocess.Popen(
-            project.command("run", "pipeline.yaml", "--json"),
-            cwd=project.root,
-            env=project.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for project in projects
+    return [
+        run.outcome() for run in [project.start("run", "pipeline.yaml", "--json") for project in projects]
     ]
-    outcomes = []
-    for process in processes:
-        out, err = process.communicate(timeout=600)
-        outcomes.append(Outcome(process.returncode, out, err))
-    return outcomes
 
 
 def properties(node: Any) -> dict[str, Any]:

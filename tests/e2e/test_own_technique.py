@@ -5,7 +5,6 @@ All of it is in tests/components/dummy_technique; the one thing that it takes is
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 
 import pytest
@@ -27,13 +26,6 @@ push: {directory: serving}
 """
 
 
-class _WithTechnique(Project):
-    """A project whose program registers the technique first."""
-
-    def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "tests.components.dummy_technique.program", *arguments]
-
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made = make_project(tmp_path_factory.mktemp("own") / "project", train=1000, test=300)
@@ -41,18 +33,15 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     text = config.read_text(encoding="utf-8")
     config.write_text(text[: text.index("candidates:")] + CANDIDATES, encoding="utf-8")
     environment = {**made.environment, "COLUMNS": "160"}
-    return replace(_WithTechnique(made.root, environment), is_warm=False)
+    return replace(made, environment=environment, program="tests.components.dummy_technique.program")
 
 
 def test_from_yaml_to_the_verdict_and_the_report(project: Project) -> None:
-    unknown = Project(project.root, project.environment, is_warm=False).paredown(
-        "validate", "pipeline.yaml"
-    )
+    unknown = replace(project, program="").cold().paredown("validate", "pipeline.yaml")
     assert unknown.code == 2 and "mirror" in unknown.err
 
-    nodes = {
-        node["id"]: node for node in project.paredown("plan", "pipeline.yaml", "--json").json()["nodes"]
-    }
+    planned = project.cold().paredown("plan", "pipeline.yaml", "--json").json()
+    nodes = {node["id"]: node for node in planned["nodes"]}
     (step,) = [node for name, node in nodes.items() if name.startswith("mirror-") and name.count("-") == 1]
     assert step["component"] == "tests.components.dummy_technique.component.Mirrorer" and step["trains"]
 

@@ -1,4 +1,4 @@
-"""Runs of `paredown` that spare the imports: forks of one process that has imported what a run needs.
+"""Runs of `paredown` that spare the imports: forks of a process that has imported what a run needs.
 
 Importing takes most of a short run's time. A fork is a process of its own, which can be killed like any other.
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import importlib
 import json
 import os
 import signal
@@ -20,9 +21,21 @@ import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Outcome:
+    """What a command gave back."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> dict[str, Any]:
+        return json.loads(self.out)
 
 
 @dataclass(frozen=True)
@@ -54,6 +67,13 @@ class Fork:
             return False
         return self.code() is None
 
+    def wait_for(self, text: str, timeout: float = 300) -> None:
+        """Waits until it has written a text to its standard error."""
+        end = time.monotonic() + timeout
+        while text not in (written := self.err.read_text(encoding="utf-8")):
+            assert self.alive() and time.monotonic() < end, written
+            time.sleep(0.02)
+
     def code(self, timeout: float = 900) -> int | None:
         """Waits for its end; None if it was killed."""
         end = time.monotonic() + timeout
@@ -65,14 +85,24 @@ class Fork:
         file = _code_file(self.out)
         return int(file.read_text(encoding="utf-8")) if file.exists() else None
 
+    def outcome(self, timeout: float = 900) -> Outcome:
+        """Waits for its end, which is not to be by a signal."""
+        code = self.code(timeout)
+        assert code is not None, "killed"
+        return Outcome(code, *(file.read_text(encoding="utf-8") for file in (self.out, self.err)))
+
 
 class Warm:
-    """The client of a server that it starts."""
+    """The client of a server that it starts.
 
-    def __init__(self) -> None:
+    Args:
+        program: Module that the server imports first, e.g. one that registers a technique; none if empty.
+    """
+
+    def __init__(self, program: str = "") -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="warm-")
         self._server = subprocess.Popen(
-            [sys.executable, "-m", "tests.e2e.warm"],
+            [sys.executable, "-m", "tests.e2e.warm", program],
             cwd=REPOSITORY,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
             stdin=subprocess.PIPE,
@@ -107,9 +137,9 @@ class Warm:
 
 
 @functools.cache
-def warm() -> Warm:
-    """The one server of this process; it ends with it."""
-    started = Warm()
+def warm(program: str = "") -> Warm:
+    """The one server of this process for a program; it ends with it."""
+    started = Warm(program)
     atexit.register(started.stop)
     return started
 
@@ -156,11 +186,16 @@ def _run(request: dict[str, object]) -> None:
 
 
 if __name__ == "__main__":
+    answers = os.dup(1)
+    os.dup2(2, 1)  # what an import prints is no answer
+    if sys.argv[1]:
+        importlib.import_module(
+            sys.argv[1]
+        )  # before anything of `pipeline`, as it may register a technique
+
     from pipeline.environment import prepare
 
     prepare()
-    answers = os.dup(1)
-    os.dup2(2, 1)  # what an import prints is no answer
 
     from pipeline import cli  # noqa: F401
     from pipeline.checks import preflight  # noqa: F401
