@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from components.common.base.file_hashes import ChangedFile
 from pipeline.config.metadata_url import StoreError
 from pipeline.plan.plan import Plan
 from pipeline.run.launcher import NodeFailed
+from pipeline.run.refused_write import RefusedWrite, causes, find
 from pipeline.store.records import NodeFailure
 
-# No other node could write either.
-_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+_OF_THE_MACHINE = (ChangedFile, StoreError, MemoryError, RefusedWrite)
 
 
 class Failures:
@@ -43,7 +42,8 @@ class Failures:
         failed = self._failed.union(users)
         if not users or error.node == self._plan.baseline or failed.issuperset(self._plan.models):
             return None
-        if any(_is_of_the_machine(cause) for cause in _causes(error)):
+        # No other node could write or read either.
+        if any(isinstance(cause, _OF_THE_MACHINE) for cause in causes(error)) or find(error, ""):
             return None
         self.found.append(self._report(error, tuple(name for name in users if name not in self._failed)))
         self._failed = failed
@@ -52,16 +52,3 @@ class Failures:
             for node in self._plan.nodes
             if node.candidates and failed.issuperset(node.candidates) and node.id != self._plan.baseline
         }
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__ or cause.__context__
-
-
-def _is_of_the_machine(cause: BaseException) -> bool:
-    if isinstance(cause, OSError):
-        return cause.errno in _OF_THE_MACHINE
-    return isinstance(cause, ChangedFile | StoreError | MemoryError)

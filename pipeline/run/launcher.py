@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from components.common.base.errors import ParedownError, describe
 from components.common.base.interruption import Interrupted
 from pipeline.base.exit_code import EXIT_NODE_FAILED
 from pipeline.run.interruption import Interruption
+from pipeline.run.refused_write import RefusedWrite
 from pipeline.store.state import State
 
 # Node id → ids of the nodes that it reads from.
@@ -43,10 +45,12 @@ class NodeFailed(ParedownError):
         self.node = node
 
     def reason(self) -> str:
-        """The first cause, in one line."""
+        """The first cause, in one line; what the system refused, as that is said."""
         cause: BaseException = self
         while cause.__cause__ is not None:
             cause = cause.__cause__
+            if isinstance(cause, RefusedWrite):
+                return str(cause)
         return describe(cause) if cause is not self else str(self)
 
 
@@ -117,10 +121,14 @@ def launch_all(
         done.append(nodes[0])
         try:
             _launch_one(nodes[0], launch, hooks, interruption)
-        except NodeFailed as error:
+        except ParedownError as refused:
+            # A hook may fail, too, if the store is full or away.
+            error = refused if isinstance(refused, NodeFailed) else NodeFailed(nodes[0], str(refused))
+            if error is not refused:
+                error.__cause__ = refused
             skipped = without(error)
             if skipped is None:
-                raise
+                raise error from error.__cause__
             for node in graph:
                 if node in skipped and node not in done:
                     done.append(node)
@@ -148,7 +156,8 @@ def _launch_one(node: str, launch: Launch, hooks: Sequence[NodeHook], interrupti
             state, execution = launch(node)
     except BaseException as error:
         stopped = interruption.asked or isinstance(error, (Interrupted, KeyboardInterrupt))
-        end(State.INTERRUPTED if stopped else State.FAILED)
+        with contextlib.suppress(ParedownError):  # of a full store, which must not hide what happened first
+            end(State.INTERRUPTED if stopped else State.FAILED)
         interruption.check()
         if isinstance(error, Interrupted) or not isinstance(error, Exception):
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from pipeline.config.config import Config
 from pipeline.config.metadata_url import StoreError
 from pipeline.plan.node import PUSHER, SELECTOR
 from pipeline.plan.plan import Plan
-from pipeline.run import build
+from pipeline.run import build, refused_write
 from pipeline.run.cache import Cache
 from pipeline.run.failures import Failures
 from pipeline.run.integrity import refuse_changed
@@ -125,7 +126,13 @@ def run(
 
         def launch(node: str) -> tuple[State, int | None]:
             read, is_cached = inputs_of(node)
-            state, execution = nodes.launch(node, use_cache=is_cached)
+            try:
+                state, execution = nodes.launch(node, use_cache=is_cached)
+            except Exception as error:
+                refused = refused_write.find(error, os.path.join(config.pipeline_root, node))
+                if refused is None:
+                    raise
+                raise refused from error
             if execution is not None:
                 made = [one for found in reader().outputs(execution).values() for one in found]
                 if state is State.RAN:

@@ -5,6 +5,7 @@ Nothing here imports TensorFlow or TFX before a run that needs them.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 import traceback
@@ -160,20 +161,24 @@ def _run_logged(
 
     display = RunDisplay(console, plan)
 
-    def report(error: NodeFailed) -> str:
-        """Saves the traceback; returns its file."""
+    def report(error: NodeFailed) -> str | None:
+        """Saves the traceback; returns its file, None if it cannot be written."""
         display.close()
         saved = log.with_name(f"{log.stem}-{error.node}-traceback.txt")
-        saved.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
         console.print(f"[bold red]Node {error.node} failed:[/] ", end="")
         console.print(error.reason(), markup=False, soft_wrap=True)
+        try:
+            saved.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        except OSError as unwritten:
+            console.print(f"{saved} cannot be written: {unwritten.strerror}", markup=False, soft_wrap=True)
+            return None
         console.print(f"Traceback: {saved}", markup=False, soft_wrap=True)
         return str(saved)
 
     def failed(error: NodeFailed, candidates: tuple[str, ...]) -> NodeFailure:
         saved = report(error)
         console.print(f"The run goes on without {listed(candidates)}.", markup=False, soft_wrap=True)
-        return NodeFailure(error.node, candidates, error.reason(), saved)
+        return NodeFailure(error.node, candidates, error.reason(), saved or "")
 
     try:
         made_of = provenance.collect(file.config, file.path)
@@ -197,7 +202,8 @@ def _page(run_id: str, root: Path, console: Console, write_page: Callable[[str, 
         if not write_page(run_id, page):
             return None
     except Exception as error:
-        traceback.print_exc()  # to the log
+        with contextlib.suppress(OSError):
+            traceback.print_exc()  # to the log
         console.print(f"No report was written: {type(error).__name__}: {error}", markup=False)
         return None
     console.print(f"Report: {page}", markup=False, soft_wrap=True)

@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.project import Project
 from tests.e2e.small_table import check_push, make_table_project, sha256
 
-pytestmark = [pytest.mark.soak, pytest.mark.e2e]
+pytestmark = [pytest.mark.soak, pytest.mark.e2e, pytest.mark.timeout(0)]
 
 # Of each kind of run.
 KILLS = int(os.environ.get("PAREDOWN_KILLS", "200")) // 2

@@ -33,9 +33,11 @@ def writing(path: str | Path) -> Iterator[TextIO]:
             yield file
         os.chmod(beside, 0o666 & ~umask())  # mkstemp lets nobody else read it
         os.replace(beside, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(FileNotFoundError):
             os.unlink(beside)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = os.fspath(path)  # writing does not say it
         raise
 
 

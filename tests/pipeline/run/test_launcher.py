@@ -12,6 +12,7 @@ import pytest
 
 from components.common.base import progress
 from components.common.base.interruption import Interrupted
+from pipeline.config.metadata_url import StoreError
 from pipeline.run.interruption import Interruption
 from pipeline.run.launcher import Launched, NodeFailed, NodeHook, launch_all, ready
 from pipeline.store.state import State
@@ -38,6 +39,39 @@ def raising(error: BaseException) -> Callable[[], None]:
         raise error
 
     return action
+
+
+class FullStore(NodeHook):
+    """Cannot record anything any more."""
+
+    def __init__(self, moment: str):
+        self.moment = moment
+
+    def before_node(self, node: str) -> None:
+        if self.moment == "before":
+            raise StoreError("sqlite:///x: the disk is full")
+
+    def after_node(self, node: str, launched: Launched) -> None:
+        if self.moment == "after":
+            raise StoreError("sqlite:///x: the disk is full")
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_store_that_is_full_fails_the_node(moment: str) -> None:
+    log = Log()
+    with pytest.raises(NodeFailed) as failed:
+        launch_all(GRAPH, launching(), [log, FullStore(moment)], Interruption())
+    assert (failed.value.node, failed.value.exit_code) == ("a", 3)
+    assert failed.value.reason() == "StoreError: sqlite:///x: the disk is full"
+
+
+def test_a_store_that_is_full_does_not_hide_why_a_node_failed() -> None:
+    log = Log()
+    actions = {"a": raising(OSError(28, "No space left on device", "/model"))}
+    with pytest.raises(NodeFailed) as failed:
+        launch_all(GRAPH, launching(actions), [log, FullStore("after")], Interruption())
+    assert "/model" in failed.value.reason()
+    assert log.events == [("a", "before"), ("a", "failed")]
 
 
 @pytest.mark.parametrize(
