@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -233,14 +234,15 @@ def test_tfma_reads_its_own_result_files(finished: tuple[Project, dict[str, Any]
     import tensorflow_model_analysis as tfma
 
     project, result = finished
-    folders = list(project.root.glob(".paredown/small/*-evaluate/evaluation/*"))
+    folders = list(project.root.glob(".paredown/small/*-measure/measurement/*"))
     assert len(folders) == 5
     read = set()
     for folder in folders:
-        verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
+        measurement = json.loads((folder / "measurement.json").read_text(encoding="utf-8"))
         metrics = tfma.load_eval_result(str(folder), model_name="candidate").get_metrics_for_slice()
         value = metrics["SparseCategoricalAccuracy"]["doubleValue"]
-        assert value == pytest.approx(verdict["measured"]["accuracy"]["candidate"], abs=1e-6)
+        ((whole, *_),) = (metric["values"] for metric in measurement["metrics"])
+        assert whole["slice"] == [] and value == pytest.approx(whole["candidate"], abs=1e-6)
         read.add(round(value, 6))
     expected = {round(v["measured"]["accuracy"]["candidate"], 6) for v in result["candidates"].values()}
     assert read == expected
@@ -365,6 +367,20 @@ def test_going_back_pushes_the_earlier_winner_again(
     assert {n for n, state in states.items() if state == "ran"} <= {"Pusher"}
 
 
+def test_a_candidate_is_measured_again_if_somebody_asks(
+    finished: tuple[Project, dict[str, Any]], untouched: Project
+) -> None:
+    result = untouched.run("--remeasure", "int8")
+    (measured,) = [node for node in result["nodes"] if re.fullmatch(r"convert-int8-\w+-measure", node)]
+    judged = measured.replace("-measure", "-evaluate")
+    ran = {node for node, entry in result["nodes"].items() if entry["state"] == "ran"}
+    # The winner, its files and what is pushed may be the same.
+    assert {measured, judged, "Selector"} <= ran <= {measured, judged, *END}
+    before, after = (found["candidates"]["int8"]["measured"] for found in (finished[1], result))
+    assert before["accuracy"] == after["accuracy"] and before["latency"] != after["latency"]
+    assert untouched.would_run() == set()
+
+
 def test_no_candidate_passes(untouched: Project) -> None:
     before = sorted(path.name for path in (untouched.root / "serving").iterdir())
     arguments = ("--only", "int8", "--set", "gate.size.max=10")
@@ -376,6 +392,9 @@ def test_no_candidate_passes(untouched: Project) -> None:
     # Nothing to push is a result too, and cached like any other.
     again = untouched.run(*arguments, code=4)
     assert {entry["state"] for entry in again["nodes"].values()} == {"cached"}
+    # It was another limit alone, so that nothing was measured for it.
+    measurements = list(untouched.root.glob(".paredown/small/*-measure/measurement/*"))
+    assert len(measurements) == 5
 
 
 def test_a_node_that_fails_fails_its_candidates_and_the_others_go_on(untouched: Project) -> None:
