@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components.anomaly_gate import statistics as tfdv_statistics
@@ -15,6 +15,8 @@ from components.anomaly_gate.statistics import EVAL, TRAIN
 
 # Whole numbers beyond this are not searched for absent classes.
 _MOST_CLASSES = 10_000
+# Classes in the text that says how to write them.
+_LISTED = 20
 
 
 def find(data: Data) -> Iterator[Finding]:
@@ -37,7 +39,7 @@ def find(data: Data) -> Iterator[Finding]:
         for split, found in values.items():
             yield from _blank(name, split, found)
         if data.labels.classes and all(values.values()):
-            yield from _classes(name, values, data.labels.perhaps_amounts)
+            yield from _classes(name, values, data.labels.perhaps_amounts, data.labels.names)
             yield from _lacking(name, values[TRAIN] + values[EVAL], data.labels)
 
 
@@ -87,9 +89,11 @@ def _finite(counts: Counter[Any] | None) -> Counter[Any]:
     return Counter(kept)
 
 
-def _classes(name: str, values: Mapping[str, Counter[Any]], perhaps_amounts: bool) -> Iterator[Finding]:
+def _classes(
+    name: str, values: Mapping[str, Counter[Any]], perhaps_amounts: bool, names: Sequence[str]
+) -> Iterator[Finding]:
     fractions = {split: [v for v in counts if _is_fraction(v)] for split, counts in values.items()}
-    if not perhaps_amounts:
+    if not perhaps_amounts and not names:
         for split, counts in values.items():
             negative = [value for value in counts if not isinstance(value, bytes) and value < 0]
             yield from _no_class(name, split, counts, "fraction", fractions[split], "not whole")
@@ -104,11 +108,14 @@ def _classes(name: str, values: Mapping[str, Counter[Any]], perhaps_amounts: boo
         )
         yield Finding(EVAL, name, "unseen", text, count / total, 0, allowance(name, "unseen"))
     known = [value for value in values[TRAIN] if not isinstance(value, bytes) and value >= 0]
-    if perhaps_amounts or not known or max(known) >= _MOST_CLASSES:
+    if perhaps_amounts or names or not known or max(known) >= _MOST_CLASSES:
         return
     absent = sorted(set(range(int(max(known)))) - set(known) - set(unseen))
     if absent:
         text = f"there are classes up to {int(max(known))}, but no example of {listed(absent)}"
+        if len(known) <= _LISTED:
+            there = ", ".join(f"{int(value)}" for value in sorted(known))
+            text += f"; if those are all, write data.classes: [{there}]"
         yield Finding(TRAIN, name, "absent", text, len(absent), 0, allowance(name, "absent"))
 
 

@@ -12,7 +12,7 @@ from scipy.cluster import vq
 
 from components.clusterer.invariants import Clusters
 from components.clusterer.params import ClusterOptions
-from components.common.models import batch_norm, compilation, layer_selection, layer_weights
+from components.common.models import batch_norm, layer_selection, layer_weights
 from components.common.models.invariants import zero_share
 from components.common.models.model_files import Facts, StepRecord
 from components.common.steps import fine_tuning
@@ -142,7 +142,7 @@ def cluster(job: StepJob[ClusterOptions]) -> Facts:
         kernel.assign(share_values(kernel.numpy(), options.clusters, per_channel, job.seed))
     by_tfmot = [name for name in layers if name not in by_us]
     clustered = wrap(model, by_tfmot, options, record)
-    compilation.compile_like(clustered, job.reference_model(), options.learning_rate)
+    fine_tuning.compile_model(job, clustered)
     for name in layers:
         per_channel = counts_channels(model.get_layer(name), options)
         record.ask(name, Clusters(most=options.clusters, per_channel=per_channel))

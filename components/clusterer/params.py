@@ -33,11 +33,6 @@ class ClusterOptions(TuningOptions):
         default=["*"], min_length=1, description="Patterns of names of layers to cluster."
     )
     exclude: list[str] = Field(default=[], description="Patterns of names of layers to leave as they are.")
-    learning_rate: float = Field(
-        default=1e-4,
-        gt=0,
-        description="Learning rate of the optimizer that build_model compiles with.",
-    )
 
     def why_one_scale(self) -> str:
         """One value would become as many as there are channels."""

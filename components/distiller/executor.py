@@ -10,6 +10,7 @@ from components.common.models import compilation, model_files, output_kind
 from components.common.models.model_files import Facts, StepRecord
 from components.common.steps import fine_tuning
 from components.common.steps.step_executor import StepExecutor, StepJob
+from components.common.training import fitting
 from components.distiller.error import DistillationError
 from components.distiller.features import find_pairs, variances
 from components.distiller.model import Distiller, in_order
@@ -94,7 +95,11 @@ def distill(job: StepJob[DistillOptions]) -> Facts:
     reference = job.reference_model()
     refuse_mismatch(teacher, student, options, reference)
     _refuse_other_features(job, teacher, student)
-    splits = fine_tuning.load_splits(job, student)
+    train, evaluation = fine_tuning.load_splits(job, student)
+    splits = (
+        fitting.as_losses_take(reference, train, "train"),
+        fitting.as_losses_take(reference, evaluation, "eval"),
+    )
     pairs = find_pairs(teacher, student, options.features)
     sample = list(_spread(splits[0], _SAMPLE).features.values())
     distiller = Distiller(

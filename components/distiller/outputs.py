@@ -10,8 +10,9 @@ import tf_keras
 
 from components.common.data.losses import MULTICLASS, MULTILABEL, REGRESSION, task_of
 from components.common.models.output_kind import PROBABILITIES, activation_of
+from components.common.training.logits import to_logits
 from components.distiller.error import DistillationError
-from components.distiller.losses import distillation_loss, mean_squared_error, to_logits
+from components.distiller.losses import distillation_loss, mean_squared_error
 
 
 @dataclass(frozen=True)

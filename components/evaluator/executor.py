@@ -259,7 +259,7 @@ class _Judging:
                 for one in found.values
                 if one.slice
             ),
-            figure=gate.title() if self._several or gate.output else None,
+            figure=gate.title() if self._several or gate.output or gate.of_baseline else None,
             output=gate.output,
             unjudged=tuple(one for one in found.train_only if one.features in whole_features),
         )
@@ -274,7 +274,7 @@ class _Judging:
 
     def _shown(self, gate: AccuracyGate) -> str:
         """A metric in a reason's text: its title if there are several, or if it is an error."""
-        plain = not self._several and gate.ascending() and not gate.output
+        plain = not self._several and gate.ascending() and not gate.output and not gate.of_baseline
         return "accuracy" if plain else gate.title()
 
     def _judge_missing(self, gate: AccuracyGate, limits: SliceLimits, section: str, missing: Slice) -> None:

@@ -110,6 +110,7 @@ class AccuracyGate(Metric, Limits):
         slices = dict.fromkeys(tuple(limits.features()) for limits in self.slices)
         return Metric(
             metric=self.metric,
+            against=self.against,
             output=self.output,
             config=self.config,
             slices=[Slicing(by=list(features)) for features in slices],

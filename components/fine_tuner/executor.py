@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from components.common.models import compilation
 from components.common.models.model_files import Facts, StepRecord
 from components.common.steps import fine_tuning
 from components.common.steps.step_executor import StepExecutor, StepJob
@@ -18,7 +17,7 @@ def fine_tune(job: StepJob[FineTuneOptions]) -> Facts:
     model = job.load_base_model()
     record = StepRecord.read(job.base_model).after(job.options)
     splits = fine_tuning.load_splits(job, model)
-    compilation.compile_like(model, job.reference_model(), job.options.learning_rate)
+    fine_tuning.compile_model(job, model)
     return fine_tuning.fit_and_save(
         job, model, splits, record, callbacks=[fine_tuning.Preserve(record.layers)]
     )

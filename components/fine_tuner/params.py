@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
-
 from components.common.base.step_options import TuningOptions
 
 
@@ -17,9 +15,3 @@ class FineTuneOptions(TuningOptions):
     """
 
     technique: ClassVar[str] = "fine_tune"
-
-    learning_rate: float = Field(
-        default=1e-4,
-        gt=0,
-        description="Learning rate of the optimizer that build_model compiles with.",
-    )

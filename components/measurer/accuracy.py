@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow_model_analysis as tfma
 
 from components.common.base.beam_runner import remote_runner
-from components.common.base.label import Label
+from components.common.base.label import SAME_AS_INPUT, Label
 from components.common.base.metric_facts import METRICS
 from components.common.data.examples import Examples
 from components.measurer import batch_metrics, beam_analysis, result_files
@@ -119,7 +119,7 @@ def analyze(
         VocabularyError: If a string label is not one of its classes.
     """
     files = {str(name): path for name, path in paths.items()}
-    if remote_runner(beam_args) is None:
+    if remote_runner(beam_args) is None or examples.label == SAME_AS_INPUT:  # which TFMA does not know
         sliced = [name for spec in config.slicing_specs for name in spec.feature_keys]
         try:
             predictions = predict(examples, files, sliced, raw_examples, logits)

@@ -20,7 +20,7 @@ from components.common.models import model_files
 from components.common.models.model_files import StepRecord
 from components.common.steps.step_executor import examples_of, set_properties
 from components.common.tflite.litert import LiteRTModel
-from components.measurer import accuracy, latency, served_skew, size, train_slices
+from components.measurer import accuracy, agreement, latency, served_skew, size, train_slices
 from components.measurer.machine import this_machine
 from components.measurer.measured import SIDES, Latency, Side, Skew
 from components.measurer.measurement import (
@@ -184,16 +184,21 @@ class _Measuring:
         """Every metric's values, candidate and baseline."""
         progress.report("measuring accuracy")
         metrics = self._options.metrics
-        accuracy.analyze(
-            self._examples,
-            self._files,
-            accuracy.eval_config(metrics, self._examples.label),
-            self._output,
-            self._beam_args,
-            self._raw_examples,
-            {str(side): outputs for side, outputs in logits.items()},
-        )
-        return tuple(self._values(metric) for metric in metrics)
+        activations = {str(side): outputs for side, outputs in logits.items()}
+        if of_labels := [metric for metric in metrics if not metric.of_baseline]:
+            accuracy.analyze(
+                self._examples,
+                self._files,
+                accuracy.eval_config(of_labels, self._examples.label),
+                self._output,
+                self._beam_args,
+                self._raw_examples,
+                activations,
+            )
+        compared = [metric for metric in metrics if metric.of_baseline]
+        files = {str(side): path for side, path in self._files.items()}
+        agreements = agreement.measure(self._examples, files, compared, activations) if compared else {}
+        return tuple(agreements.get(metric.title()) or self._values(metric) for metric in metrics)
 
     def _values(self, metric: Metric) -> MetricValues:
         candidate, baseline = (

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from components.common.base.metric_facts import AGREEMENT
 from components.common.base.options import Options
 
 
@@ -28,7 +29,13 @@ class Metric(Options):
 
     metric: str = Field(
         description="Any metric of TFMA by class name, e.g. SparseCategoricalAccuracy, AUC, "
-        "MeanSquaredError: https://www.tensorflow.org/tfx/model_analysis/metrics."
+        "MeanSquaredError: https://www.tensorflow.org/tfx/model_analysis/metrics. Or agreement: the share of the "
+        "baseline's own decisions (the class, or yes and no) that the file makes, which needs no labels."
+    )
+    against: Literal["label", "baseline"] | None = Field(
+        default=None,
+        description="What predictions are compared with: the label, or the baseline's own outputs (metrics of errors "
+        "only). Default: label; baseline for agreement.",
     )
     output: str | None = Field(
         default=None,
@@ -39,6 +46,19 @@ class Metric(Options):
     slices: Sequence[Slicing] = Field(default=[], description="What divides the examples into slices.")
 
     @model_validator(mode="after")
+    def _agreement_is_with_the_baseline(self) -> Metric:
+        if self.metric == AGREEMENT and self.against == "label":
+            raise ValueError("agreement is with the baseline; remove against, or write a metric of labels")
+        if self.metric == AGREEMENT and self.config:
+            raise ValueError("config: agreement takes no arguments; remove config")
+        return self
+
+    @property
+    def of_baseline(self) -> bool:
+        """Whether predictions are compared with the baseline's, and not with labels."""
+        return self.metric == AGREEMENT or self.against == "baseline"
+
+    @model_validator(mode="after")
     def _name_is_ours(self) -> Metric:
         if "name" in self.config:
             raise ValueError("config: Paredown sets name; remove it")
@@ -47,7 +67,9 @@ class Metric(Options):
     def name(self) -> str:
         """The metric with its arguments: `Precision(top_k=2)`."""
         arguments = ", ".join(f"{name}={json.dumps(value)}" for name, value in sorted(self.config.items()))
-        return f"{self.metric}({arguments})" if arguments else self.metric
+        name = f"{self.metric}({arguments})" if arguments else self.metric
+        against = self.against == "baseline" and self.metric != AGREEMENT
+        return f"{name} against the baseline" if against else name
 
     def title(self) -> str:
         """The metric as people read it: `Precision(top_k=2) of tags`."""

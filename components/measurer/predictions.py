@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from tensorflow_model_analysis.utils import util
 from tfx_bsl.public import tfxio
 
+from components.common.base.label import SAME_AS_INPUT
 from components.common.data.arrays import content_digests
 from components.common.data.examples import Examples
 from components.common.data.transform_graph import TransformGraph
@@ -141,7 +142,7 @@ def predict(
         ValueError: If there are no examples.
     """
     models = {name: LiteRTModel(path) for name, path in paths.items()}
-    gathered = _Gathered(examples, slices)
+    gathered = _Gathered(examples, slices, [*next(iter(models.values())).inputs])
     with ExitStack() as stack:
         # A thread for each model, as an interpreter takes one example at a time.
         pools = {name: stack.enter_context(ThreadPoolExecutor(1)) for name in models}
@@ -246,8 +247,9 @@ def _rows(values: Any) -> list[Any]:
 class _Gathered:
     """What was predicted so far."""
 
-    def __init__(self, examples: Examples, slices: Sequence[str]):
+    def __init__(self, examples: Examples, slices: Sequence[str], inputs: Sequence[str] = ()):
         self._label = examples.label
+        self._inputs = inputs
         self._classes = examples.vocabulary()
         self._labels: list[Values] = []
         self._outputs: dict[str, list[Values]] = {}
@@ -268,6 +270,8 @@ class _Gathered:
             self._outputs.setdefault(model, []).append(future.result())
 
     def _labels_of(self, batch: _Batch, name: str) -> NDArray[Any]:
+        if name == SAME_AS_INPUT:
+            (name,) = self._inputs
         found = batch.inputs.get(name, batch.features.get(name))
         if not isinstance(found, np.ndarray) or (found.dtype == object and self._classes is None):
             raise NotArrays(name)
@@ -279,6 +283,7 @@ class _Gathered:
             raise ValueError("split 'eval' has no examples")
         labels = _joined(self._labels)
         outputs = {model: _joined(parts) for model, parts in self._outputs.items()}
+        labels, outputs = _flat_alike(labels, outputs)
         columns = {name: column.whole() for name, column in self._columns.items()}
         content = {**_flat("labels", labels), **{n: c.codes for n, c in columns.items()}}
         for model, values in outputs.items():
@@ -291,6 +296,17 @@ class _Gathered:
             {model: _taken(values, order) for model, values in outputs.items()},
             {name: Column(column.rows, column.codes[order]) for name, column in columns.items()},
         )
+
+
+def _flat_alike(labels: Values, outputs: dict[str, Values]) -> tuple[Values, dict[str, Values]]:
+    """Labels and outputs as (examples, values), if they have as many values in several axes: an autoencoder's."""
+    if isinstance(labels, dict) or any(isinstance(values, dict) for values in outputs.values()):
+        return labels, outputs
+    arrays = [labels, *(_first(values) for values in outputs.values())]
+    if max(array.ndim for array in arrays) < 3 or len({array[:1].size for array in arrays}) > 1:
+        return labels, outputs
+    flat = [array.reshape(len(array), -1) for array in arrays]
+    return flat[0], dict(zip(outputs, flat[1:], strict=True))
 
 
 def _joined(parts: Sequence[Values]) -> Values:

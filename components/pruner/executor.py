@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
-from components.common.models import compilation, layer_weights
+from components.common.models import layer_weights
 from components.common.models.model_files import Facts, StepRecord
 from components.common.steps import fine_tuning
 from components.common.steps.step_executor import StepExecutor, StepJob
 from components.pruner import blocks
 from components.pruner.invariants import MByN, Sparsity
 from components.pruner.params import PruneOptions
-from components.pruner.schedule import Renewals, first_complete_epoch, renewals, schedule
+from components.pruner.schedule import Renewals, first_complete_epoch, renewals, schedule, too_short
 from components.pruner.selection import layer_targets
 
 
@@ -85,8 +86,10 @@ def prune(job: StepJob[PruneOptions]) -> Facts:
     targets = layer_targets(model, options)
     splits = fine_tuning.load_splits(job, model)
     when = renewals(options, len(splits[0]))
+    if short := too_short(options, len(splits[0])):
+        logging.getLogger(__name__).warning("prune: %s", short)
     pruned = wrap(model, targets, options, when)
-    compilation.compile_like(pruned, job.reference_model(), options.learning_rate)
+    fine_tuning.compile_model(job, pruned)
     record = StepRecord.read(job.base_model).after(options)
     # TFMOT's first masks have few zeros: without this, zeros of an earlier pruning would come to life.
     preserve = fine_tuning.Preserve({layer: list(asked) for layer, asked in record.layers.items()})

@@ -7,7 +7,7 @@ from components.common.models.layer_selection import LayerSelectionError
 from components.common.steps.explanation import Explanation, Outlook, Refusal
 from components.pruner.executor import ask
 from components.pruner.params import PruneOptions
-from components.pruner.schedule import ScheduleError, renewals
+from components.pruner.schedule import ScheduleError, renewals, too_short
 from components.pruner.selection import can_prune, layer_targets, obstacle
 
 
@@ -22,6 +22,7 @@ def explain(outlook: Outlook, options: PruneOptions) -> Explanation:
     except (LayerSelectionError, ScheduleError) as error:
         return Explanation({}, [Refusal("", str(error))], after)
     ask(after.record, model, targets, options)
+    short = too_short(options, outlook.workshop.examples) if outlook.workshop.examples else ""
     effects = {}
     for layer in model.layers:
         if layer.name in targets:
@@ -32,4 +33,4 @@ def explain(outlook: Outlook, options: PruneOptions) -> Explanation:
         elif layer_weights.has_kernel(layer):
             why = obstacle(layer, options.m_by_n, options.block) if can_prune(layer) else "TFMOT cannot"
             effects[layer.name] = f"dense ({why})" if why else "dense"
-    return Explanation(effects, [], after)
+    return Explanation(effects, [], after, notes=[short] if short else [])

@@ -31,6 +31,8 @@ _NOT_WITH_M_BY_N = (
     "end",
     "frequency",
 )
+# In fewer steps than these, the weights that are left do not make up for those that went.
+ENOUGH_STEPS = 1000
 _PAIR_SCHEMA = {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2}
 
 
@@ -163,7 +165,15 @@ class PruneOptions(TuningOptions):
         default=["*"], min_length=1, description="Patterns of names of layers to prune."
     )
     exclude: list[str] = Field(default=[], description="Patterns of names of layers to leave dense.")
-    epochs: int = Field(default=2, ge=1, description="Passes over the training examples.")
+    epochs: int | None = Field(
+        default=None,
+        ge=1,
+        description=f"Passes over the training examples. Default: 2, or as many as {ENOUGH_STEPS:,} steps take.",
+    )
+
+    def passes(self, per_epoch: int) -> int:
+        """As many as are written; if none are, enough for the schedule to end and for weights to recover."""
+        return self.epochs or max(2, math.ceil(ENOUGH_STEPS / per_epoch))
 
     def target(self, layer: str) -> float:
         """Share of a layer's weights that become zero; of a whole number of blocks with `m_by_n`."""
@@ -251,7 +261,9 @@ class PruneOptions(TuningOptions):
     @model_validator(mode="after")
     def _schedule_fits_training(self) -> PruneOptions:
         """Checks lengths that have the same unit; the executor checks the others."""
-        length, unit = (self.steps, "steps") if self.steps is not None else (self.epochs, "epochs")
+        length, unit = (
+            (self.steps, "steps") if self.steps is not None else (self.epochs or math.inf, "epochs")
+        )
         training = span.written(length, unit)
         if self.end is not None and span.amount(self.end)[0] == 0:
             raise ValueError(

@@ -11,7 +11,7 @@ import tensorflow_model_optimization as tfmot
 
 from components.common.base.errors import ParedownError
 from components.common.training import fitting
-from components.pruner.params import PruneOptions
+from components.pruner.params import ENOUGH_STEPS, PruneOptions
 from components.pruner.span import to_steps
 
 
@@ -70,6 +70,23 @@ def renewals(options: PruneOptions, examples: int) -> Renewals:
     frequency = in_steps(options.frequency, min(100, math.ceil((last - begin) / 10)))
     end = -1 if constant and options.end is None else last
     return Renewals(begin, end, max(1, frequency), complete=begin if constant else last)
+
+
+def too_short(options: PruneOptions, examples: int) -> str:
+    """Why a training is too short to prune in, and what to write; empty if it is long enough.
+
+    Args:
+        options: Of the step.
+        examples: Number of training examples.
+    """
+    steps = fitting.total_steps(options, examples)
+    if steps >= ENOUGH_STEPS / 10:
+        return ""
+    written = "steps" if options.steps is not None else "epochs"
+    return (
+        f"{steps} steps are too few to prune in: the weights that are left do not make up for those that go; "
+        f"write steps: {ENOUGH_STEPS}, or leave {written} out"
+    )
 
 
 class _PolynomialDecay(tfmot.sparsity.keras.PolynomialDecay):

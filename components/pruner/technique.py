@@ -16,7 +16,8 @@ def _still_smaller(chain: Chain) -> str:
 def _more_accurate(chain: Chain) -> str:
     if not chain.own or not chain.own.get("sparsity"):
         return ""
-    return f"prune less than {chain.own['sparsity']:.0%}, or for more than {chain.own['epochs']} epochs"
+    longer = f"for more than {chain.own['epochs']} epochs" if chain.own["epochs"] else "for more epochs"
+    return f"prune less than {chain.own['sparsity']:.0%}, or {longer}"
 
 
 PRUNE = Technique(

@@ -10,7 +10,7 @@ import tf_keras
 
 from components.common.base.errors import ParedownError
 from components.common.base.layer_names import matches
-from components.common.models import batch_norm, compilation
+from components.common.models import batch_norm
 from components.common.models.invariants import one_scale
 from components.common.models.layer_selection import LayerSelectionError
 from components.common.models.layer_weights import has_kernel
@@ -245,7 +245,7 @@ def train_quantization_aware(job: StepJob[QatOptions]) -> Facts:
     objects = job.definition.custom_objects()
     prepared = prepare(model, exclude, objects)
     quantized = quantize(prepared, exclude, with_one_scale(record), objects)
-    compilation.compile_like(quantized, job.reference_model(), job.options.learning_rate)
+    fine_tuning.compile_model(job, quantized)
     return fine_tuning.fit_and_save(
         job, quantized, splits, record, callbacks=[fine_tuning.Preserve(record.layers)]
     )

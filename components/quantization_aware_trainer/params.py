@@ -24,8 +24,3 @@ class QatOptions(TuningOptions):
     exclude: list[str] = Field(
         default=[], description="Patterns of names of layers to leave in float, also in the file."
     )
-    learning_rate: float = Field(
-        default=1e-4,
-        gt=0,
-        description="Learning rate of the optimizer that build_model compiles with.",
-    )

@@ -45,6 +45,11 @@ class TrainOptions(Training):
     """How the baseline is trained, with the optimizer, loss and metrics that build_model compiles."""
 
     epochs: int = Field(default=5, ge=1, description="Passes over the training examples.")
+    batch_size: int = Field(
+        default=128,
+        ge=1,
+        description="Examples per training step; also of every step that does not say its own.",
+    )
     learning_rate: float | None = Field(
         default=None,
         gt=0,

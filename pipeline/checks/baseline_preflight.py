@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from components.common.base.label import features_of
+from components.common.base.label import SAME_AS_INPUT, features_of
 from components.common.data import class_weights, vocabulary
 from components.common.data.class_weights import ClassWeightsError
 from components.common.data.model_inputs import ExamplesError, match_features, refuse_changed_names
@@ -63,6 +63,8 @@ def check(around: Surroundings, explainer: Explainer) -> list[Problem]:
         refuse_changed_names(model.input_names)
     except ExamplesError as error:
         return [Problem(str(error), around.origin)]
+    if around.config.data.label == SAME_AS_INPUT and (wrong := _not_alike(model)):
+        return [Problem(wrong, ("data", "label"))]
     lengths = list(_check_lengths(around, model))
     if lengths:
         return lengths  # TFLite would only report the same mistake again
@@ -74,6 +76,20 @@ def check(around: Surroundings, explainer: Explainer) -> list[Problem]:
         *output_preflight.check(around.config, model, _label_widths(around), around.origin, made),
         *_check_conversion(around, explainer, model),
     ]
+
+
+def _not_alike(model: Any) -> str:
+    """Why a model cannot learn to give what it gets; empty if it can."""
+    one = len(model.inputs) == len(model.outputs) == 1
+    if one and math.prod(size or 0 for size in model.input_shape[1:]) == math.prod(
+        size or 0 for size in model.output_shape[1:]
+    ):
+        return ""
+    return (
+        "same_as: input is of a model with one input and one output of as many values, and this one has "
+        f"{[tuple(tensor.shape[1:]) for tensor in model.inputs]} and "
+        f"{[tuple(tensor.shape[1:]) for tensor in model.outputs]}; write a feature as label"
+    )
 
 
 def _refuse_trunk(config: Config, explainer: Explainer, model: Any) -> None:
@@ -175,7 +191,7 @@ def _check_label(around: Surroundings, model: Any) -> Iterator[Problem]:
     data = around.config.data
     if len(model.outputs) != 1:  # the config has neither classes nor class weights then
         return
-    names: list[str] = list(data.classes or ())
+    names: list[str] = data.class_names()
     if data.format == "images":
         names = image_nodes.classes(data, data_files.trained_files(data))
     try:

@@ -14,6 +14,7 @@ from pipeline.checks import (
     model_module,
     output_folders,
     pretrained_checks,
+    unlabelled,
 )
 from pipeline.config.config_file import ConfigFile
 from pipeline.config.problem import Problem
@@ -34,6 +35,7 @@ def check(file: ConfigFile) -> list[Problem]:
             *import_checks.check(config, functions),
             *pretrained_checks.check(config, functions),
             *distribution_checks.check(config),
+            *unlabelled.check(config),
             *gate_metrics.check(config),
             *output_folders.check(config),
             *metadata_file.check(config),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.common.base.distribution_options import TF_CONFIG, Distribution, cluster_task
-from components.common.base.step_options import StepOptions, Training, TrainingOptions
+from components.common.base.step_options import StepOptions, Training, TrainingOptions, distribution_of
 from components.common.models.invariants import kept
 from components.registry import technique_of
 from pipeline.config.config import Config
@@ -26,12 +26,14 @@ class Distributed:
         at: Its location.
         options: As written.
         asked: Its distribution: as written, or that of the baseline.
+        batch_size: As written, or that of the baseline.
         before: Steps before it in its chain.
     """
 
     at: Location
     options: Training
     asked: Distribution
+    batch_size: int
     before: list[StepOptions]
 
     def name(self) -> str:
@@ -46,13 +48,16 @@ class Distributed:
 def trainings(config: Config) -> Iterator[Distributed]:
     """Each training of a config: that of the baseline, and those of the steps."""
     train = config.model.train
-    yield Distributed(("model", "train"), train, train.distribution, [])
+    yield Distributed(("model", "train"), train, train.distribution, train.batch_size, [])
     for name, chain in config.candidates.items():
         steps = chain.steps()
         for index, step in enumerate(steps):
             if isinstance(step, TrainingOptions):
-                asked = step.distribution or train.distribution
-                yield Distributed(("candidates", name, index, step.technique), step, asked, steps[:index])
+                asked = step.like(config.model.baseline())
+                at = ("candidates", name, index, step.technique)
+                yield Distributed(
+                    at, step, distribution_of(asked), asked.examples_per_step(), steps[:index]
+                )
 
 
 def check(config: Config, environment: Mapping[str, str] = os.environ) -> Iterator[Problem]:
@@ -66,7 +71,7 @@ def check(config: Config, environment: Mapping[str, str] = os.environ) -> Iterat
         parts = asked.parts()
         if asked.kind == "multi_worker" and cluster_task_or_none(environment):
             parts = None  # the cluster's own number
-        if parts and found.options.batch_size % parts and not _said_of_baseline(found, config):
+        if parts and found.batch_size % parts and not _said_of_baseline(found, config):
             yield Problem(_uneven(found, parts), found.blame("batch_size"))
         reason = _not_asynchronous(found) if asked.kind == "parameter_server" else ""
         if reason:
@@ -80,12 +85,12 @@ def _said_of_baseline(found: Distributed, config: Config) -> bool:
     """Whether a step only repeats a mistake of the baseline's training, whose options it has."""
     own = found.options.model_fields_set & {"batch_size", "distribution"}
     step = found.options is not config.model.train
-    return step and not own and found.options.batch_size == config.model.train.batch_size
+    return step and not own and found.batch_size == config.model.train.batch_size
 
 
 def _uneven(found: Distributed, parts: int) -> str:
     return (
-        f"batch_size ({found.options.batch_size}) cannot be divided evenly among the {parts} replicas of "
+        f"batch_size ({found.batch_size}) cannot be divided evenly among the {parts} replicas of "
         f"distribution: {found.asked.kind}; write a multiple of {parts}"
     )
 
@@ -138,12 +143,7 @@ def check_machine(config: Config) -> Iterator[Problem]:
         named = asked.name or os.environ.get("TPU_NAME")
         if asked.kind == "tpu" and not named and not tf.config.list_physical_devices("TPU"):
             yield Problem(strategies.no_tpu(asked.name), found.blame("distribution"))
-        if (
-            asked.kind == "mirrored"
-            and asked.devices is None
-            and gpus > 1
-            and found.options.batch_size % gpus
-        ):
+        if asked.kind == "mirrored" and asked.devices is None and gpus > 1 and found.batch_size % gpus:
             yield Problem(_uneven(found, gpus), found.blame("batch_size"))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from components.common.base.metric_facts import NO_QUALITY
+from components.common.base.metric_facts import AGREEMENT, METRICS, NO_QUALITY, Takes
 from components.common.base.near_names import nearest
 from components.evaluator.params import AccuracyGate, Gate
 from components.selector.params import named_by
@@ -36,6 +36,8 @@ def check(config: Config) -> list[Problem]:
 
 
 def _check_outputs(config: Config, gates: list[tuple[Location, AccuracyGate]]) -> Iterator[Problem]:
+    if not config.data.label:  # the model's own outputs are known when it is loaded
+        return
     outputs = [] if isinstance(config.data.label, str) else list(config.data.label)
     wrong = [problem for at, figure in gates for problem in _check_output(at, figure, outputs)]
     yield from wrong
@@ -93,6 +95,13 @@ def _check_selection(config: Config, figures: list[AccuracyGate]) -> Iterator[Pr
 
 
 def _check_metric(at: Location, figure: AccuracyGate) -> Iterator[Problem]:
+    if figure.of_baseline and figure.slices:
+        yield Problem(
+            f"slices are of metrics that labels are compared by, and {figure.title()} needs no labels; remove slices",
+            (*at, "slices"),
+        )
+    if figure.metric == AGREEMENT:
+        return
     takes = tfma_metrics.arguments(figure.metric)
     if takes is None:
         known = tfma_metrics.known_metrics() - NO_QUALITY.keys()
@@ -105,6 +114,14 @@ def _check_metric(at: Location, figure: AccuracyGate) -> Iterator[Problem]:
         yield Problem(
             f"{figure.metric} {NO_QUALITY[figure.metric]}; write a metric of quality, e.g. "
             "SparseCategoricalAccuracy, AUC or MeanAbsoluteError",
+            (*at, "metric"),
+        )
+        return
+    takes_values = figure.metric in METRICS and METRICS[figure.metric].takes is Takes.VALUES
+    if figure.of_baseline and not takes_values:
+        yield Problem(
+            f"the baseline's outputs are not labels that {figure.metric} takes; write metric: agreement, or for a "
+            "regression an error, e.g. MeanAbsoluteError",
             (*at, "metric"),
         )
         return

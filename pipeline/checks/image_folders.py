@@ -144,8 +144,8 @@ def _check_classes(data: Data, by_split: Mapping[str, set[str]]) -> Iterator[Pro
             )
     trained = by_split.get(TRAINED_SPLIT) or by_split.get(HASHED_SPLIT) or set()
     if data.classes is not None:
-        unknown = sorted(set().union(*by_split.values()) - set(data.classes))
-        unused = [name for name in data.classes if trained and name not in trained]
+        unknown = sorted(set().union(*by_split.values()) - set(data.class_names()))
+        unused = [name for name in data.class_names() if trained and name not in trained]
         if unknown:
             yield Problem(
                 f"does not list {listed(unknown)}, and there are folders of that name; add what is missing",

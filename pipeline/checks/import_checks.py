@@ -88,6 +88,7 @@ def _check_steps(
     # If not all names are known, preflight looks at what build_model returns.
     builder = functions is None and config.model.module is not None
     compiled = builder or "build_model" in (functions or ()) or found.compiled is not False
+    compiled = compiled or config.model.loss is not None
     reported: set[str] = set()
     for candidate, chain in config.candidates.items():
         for index, step in enumerate(chain.steps()):
@@ -99,7 +100,7 @@ def _check_steps(
                 yield Problem(f"needs a module that defines {functions}; write module: beside import:", at)
                 break
             why = None if layers else no_layers(step.technique)
-            if why is None and not compiled:
+            if why is None and not compiled and step.like(config.model.baseline()).needs_labels():
                 why = f"{options.file()} {model_format.NOT_COMPILED}"
             if why is None:
                 continue

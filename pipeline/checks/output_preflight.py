@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from components.common.base.metric_facts import AGREEMENT
 from components.common.data.arrays import refuse_other_outputs
+from components.common.data.losses import MULTICLASS, MULTILABEL
 from components.common.data.model_inputs import ExamplesError
-from components.common.models.output_kind import OutputKind, kinds
+from components.common.models.output_kind import PROBABILITIES, OutputKind, kinds
+from components.evaluator.params import AccuracyGate
 from pipeline.checks.gate_metrics import accuracy_gates
 from pipeline.config.config import Config
 from pipeline.config.problem import Location, Problem
@@ -39,6 +42,9 @@ def check(
     outputs = kinds(model)
     label = config.data.label
     names = [output.name for output in outputs]
+    if not label:
+        yield from _unlabelled_mistakes(config, outputs)
+        return
     if isinstance(label, str):
         if len(outputs) != 1:
             written = ", ".join(f"{name}: …" for name in names)
@@ -58,6 +64,30 @@ def check(
     for output in outputs:
         at: Location = ("data", "label") if isinstance(label, str) else ("data", "label", output.name)
         yield from _output_mistakes(config, output, features[output.name], at, widths, where)
+
+
+def _unlabelled_mistakes(config: Config, outputs: list[OutputKind]) -> Iterator[Problem]:
+    """Metrics that do not fit the outputs of a model whose baseline is the measure."""
+    names = [output.name for output in outputs]
+    for place, figure in accuracy_gates(config.gate):
+        if figure.output not in (names if len(names) > 1 else [None]):
+            fix = f"write output: {' or '.join(names)}" if len(names) > 1 else "remove output"
+            yield Problem(f"the model's outputs are {names}; {fix}", (*place, "output"))
+            continue
+        for output in outputs:
+            if figure.output in (None, output.name) and (wrong := agreement_misfit(output, figure)):
+                yield Problem(wrong, (*place, "metric"))
+
+
+def agreement_misfit(output: OutputKind, figure: AccuracyGate) -> str:
+    """Why a metric of a model's agreement with the baseline does not go with an output; empty if it does."""
+    decides = output.end in PROBABILITIES or output.task in (MULTICLASS, MULTILABEL)
+    if figure.metric == AGREEMENT and not decides:
+        return (
+            f"agreement counts the same decisions, and output {output.name!r} ends in neither softmax nor sigmoid, and "
+            "no loss says that it is logits; write e.g. {metric: MeanAbsoluteError, against: baseline}"
+        )
+    return ""
 
 
 def _output_mistakes(
@@ -80,8 +110,11 @@ def _output_mistakes(
         return  # what its metrics say would be about the same mistake
     for place, figure in accuracy_gates(config.gate):
         if figure.output in (None, output.name):
-            wrong = output.metric_misfit(figure.metric, width)
-            if wrong is not None:
+            against = figure.of_baseline
+            wrong = (
+                agreement_misfit(output, figure) if against else output.metric_misfit(figure.metric, width)
+            )
+            if wrong:
                 yield Problem(wrong, (*place, "metric"))
                 continue
             argument = output.config_misfit(figure.metric, figure.config)

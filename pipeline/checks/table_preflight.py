@@ -97,13 +97,14 @@ def _classes_of_numbers(data: Data, tables: dict[str, Table], transforms: bool) 
     column = _trained(tables).columns.get(data.label) if isinstance(data.label, str) else None
     if (
         data.classes is not None
+        and not all(isinstance(name, int) for name in data.classes)
         and column is not None
         and column.kind in (INTEGER, FLOAT)
         and not transforms
     ):
         yield Problem(
-            f"are values of a string label, and {data.label!r} holds {column.kind}, which are used as they are; "
-            "remove classes",
+            f"are text, and {data.label!r} holds {column.kind}; remove classes to use them as they are, or write "
+            "classes as numbers, e.g. [1, 2]",
             ("data", "classes"),
         )
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from components.anomaly_gate.params import Validation
+from components.common.base.label import SAME_AS_INPUT
 from components.common.base.options import Options
 from components.image_example_gen.params import IMAGE_FEATURE, ImageOptions
 
@@ -80,8 +81,10 @@ class Range(Options):
         return self
 
 
-def _check_classes(names: list[str]) -> list[str]:
-    for name in names:
+def _check_classes(names: list[str | int]) -> list[str | int]:
+    if len({type(name) for name in names}) > 1:
+        raise ValueError("are text and numbers; write all of them in quotes, or all as whole numbers")
+    for name in map(str, names):
         if not name.strip() or len(name.splitlines()) != 1:
             raise ValueError(f"{name!r} is not the name of a class; write one line of text")
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -102,7 +105,7 @@ def _check_weights(value: Any) -> Any:
     return value
 
 
-Classes = Annotated[list[str], Field(min_length=2), AfterValidator(_check_classes)]
+Classes = Annotated[list[str | int], Field(min_length=2), AfterValidator(_check_classes)]
 Weight = Annotated[float, Field(gt=0)]
 ClassWeights = Annotated[
     Literal["balanced"] | dict[str | int, Weight] | None, BeforeValidator(_check_weights)
@@ -131,6 +134,17 @@ _LabelOfEach = Annotated[
 ]
 
 
+def _same_as_input(value: Any) -> Any:
+    """`{same_as: input}` as a label is written inside; anything else for pydantic."""
+    if not isinstance(value, dict) or set(value) != {"same_as"}:
+        return value
+    if value["same_as"] != "input":
+        raise ValueError(
+            f"same_as: {value['same_as']} is not known; write {{same_as: input}} for a model that gives what it gets"
+        )
+    return SAME_AS_INPUT
+
+
 def _one_or_several(value: Any) -> str:
     return "arm:several" if isinstance(value, dict) else "arm:one"
 
@@ -151,14 +165,19 @@ class Data(Options):
         default=None,
         description="With {SPAN} or a date in the patterns: which spans are read. Default: the latest one.",
     )
-    label: Annotated[_OneLabel | _LabelOfEach, Discriminator(_one_or_several)] = Field(
+    label: Annotated[
+        Annotated[_OneLabel | _LabelOfEach, Discriminator(_one_or_several)],
+        BeforeValidator(_same_as_input, json_schema_input_type=str | dict[str, str]),
+    ] = Field(
+        default={},
         description="The feature that the model predicts; for a model with several outputs a mapping of output → "
-        "feature."
+        "feature; for an autoencoder {same_as: input}. Not needed for an imported model that learns from itself and is "
+        "judged by its agreement with the baseline.",
     )
     classes: Classes | None = Field(
         default=None,
-        description="Values of a string label, in the order of the model's outputs. Default: the values in the train "
-        "split, sorted.",
+        description="Values of the label, in the order of the model's outputs: text, or whole numbers that do not "
+        "begin at 0, e.g. [1, 2]. Default: of text, the values in the train split, sorted; numbers as they are.",
     )
     class_weights: ClassWeights = Field(
         default=None,
@@ -199,7 +218,7 @@ class Data(Options):
 
     @model_validator(mode="after")
     def _several_labels_are_numbers(self) -> Data:
-        if isinstance(self.label, str):
+        if isinstance(self.label, str) and self.label != SAME_AS_INPUT:
             return self
         written = [
             what
@@ -210,6 +229,12 @@ class Data(Options):
             )
             if there
         ]
+        if written and self.label == SAME_AS_INPUT:
+            raise ValueError(f"{written[0]} does not go with label: {{same_as: input}}; remove it")
+        if written and not self.label:
+            raise ValueError(
+                f"{written[0]} needs a label; write label: with the feature that the model predicts"
+            )
         if written:
             raise ValueError(
                 f"{written[0]} needs one label, and label names {len(self.label)}; write one feature as label"
@@ -220,12 +245,16 @@ class Data(Options):
     def _weighed_classes_are_known(self) -> Data:
         weights = self.named_class_weights()
         if self.classes is not None and isinstance(weights, dict):
-            unknown = sorted(set(weights) - set(self.classes))
+            unknown = sorted(set(weights) - set(self.class_names()))
             if unknown:
                 raise ValueError(
                     f"class_weights: {', '.join(map(repr, unknown))} is not one of the classes {self.classes}"
                 )
         return self
+
+    def class_names(self) -> list[str]:
+        """`classes` as text; empty if they are not written."""
+        return [str(name) for name in self.classes or ()]
 
     def named_class_weights(self) -> str | dict[str, float] | None:
         """`class_weights` with numbers written out, as JSON has them."""
@@ -235,4 +264,6 @@ class Data(Options):
 
     def labels(self) -> list[str]:
         """Features that are predicted."""
+        if self.label == SAME_AS_INPUT:
+            return []
         return [self.label] if isinstance(self.label, str) else list(self.label.values())

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from components.common.base.options import Options
+from components.common.base.step_options import BATCH_SIZE, Baseline
 from components.model_importer.params import ImportOptions, path_alone
 from components.trainer.params import TrainOptions
 from pipeline.config.pretrained_options import PretrainedOptions
@@ -49,10 +50,37 @@ class ModelSection(Options):
         description="An existing model to optimize instead of training one: the path of a Keras file or SavedModel, "
         "or {path: …, inputs: {input_1: image}}, or {weights: …}.",
     )
+    loss: str | dict[str, Any] | None = Field(
+        default=None,
+        description="Loss of training, in place of the one that the model or its file is compiled with: a name of "
+        "tf_keras.losses or of the module, {name: CategoricalCrossentropy, from_logits: true}, or output → loss.",
+    )
+    optimizer: str | dict[str, Any] | None = Field(
+        default=None,
+        description="Optimizer of training, in place of the model's: a name of tf_keras.optimizers, or "
+        "{name: SGD, learning_rate: 0.01, momentum: 0.9}.",
+    )
+    metrics: list[str | dict[str, Any]] | dict[str, list[str | dict[str, Any]]] | None = Field(
+        default=None,
+        description="Metrics that training reports, in place of the model's: names of tf_keras.metrics, or output → "
+        "names.",
+    )
     pretrained: PretrainedOptions | None = Field(
         default=None,
         description="A pretrained model to start from; build_model(hparams, pretrained) gets its layers.",
     )
+
+    def compile_source(self) -> dict[str, Any]:
+        """The part of `ModelDefinition.source` that says how to compile the model; empty if none is written."""
+        written = {"loss": self.loss, "optimizer": self.optimizer, "metrics": self.metrics}
+        return {"compile": written} if any(value is not None for value in written.values()) else {}
+
+    def baseline(self) -> Baseline:
+        """What steps that train take from the baseline if they do not say it themselves."""
+        imported = self.imported is not None
+        return Baseline(
+            self.train.distribution, BATCH_SIZE if imported else self.train.batch_size, imported
+        )
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> ModelSection:

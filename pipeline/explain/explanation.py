@@ -18,14 +18,23 @@ from components.tflite_converter.executor import convert
 from components.tflite_converter.params import ConvertOptions
 from pipeline.config.chain import Chain
 from pipeline.config.config import Config
+from pipeline.explain import training
+from pipeline.explain.training import Training
 
 
 @dataclass(frozen=True)
 class Step:
-    """A step and what it will do."""
+    """A step and what it will do.
+
+    Attributes:
+        options: With what the step takes from the baseline in place of what they do not say.
+        explanation: What becomes of the layers.
+        training: How it trains; None if it does not.
+    """
 
     options: StepOptions
     explanation: Explanation
+    training: Training | None = None
 
 
 @dataclass(frozen=True)
@@ -67,12 +76,16 @@ class Explainer:
         self._config = config
         self.definition = ModelDefinition(section.module or "", section.hparams, source or {})
         self.workshop = Workshop(self.definition, _to_tflite, examples)
-        # A model that is only converted needs no loss and no optimizer.
-        self._compiled = section.imported is None or any(
-            isinstance(step, TrainingOptions)
+        like = section.baseline()
+        trains = [
+            step.like(like)
             for chain in config.candidates.values()
             for step in chain.steps()
-        )
+            if isinstance(step, TrainingOptions)
+        ]
+        # A model that is only converted, or learns from itself, needs no loss.
+        self._compiled = section.imported is None or any(step.needs_labels() for step in trains)
+        self._trained = bool(trains)
         self._known: dict[str, Explanation] = {}
 
     def baseline(self) -> Any:
@@ -81,6 +94,8 @@ class Explainer:
         Raises:
             UserModuleError: If there is none that could be used.
         """
+        if self._trained and not self._compiled:
+            return self.workshop.baseline_as_saved
         return self.workshop.build("build_model", self._compiled)
 
     def candidate(self, name: str) -> Candidate:
@@ -99,10 +114,17 @@ class Explainer:
         prefix = ""
         for options in chain.steps():
             prefix += f"|{options.technique}{options.canonical_json()}"
+            if isinstance(options, TrainingOptions):
+                options = options.like(self._config.model.baseline())
+            trained = self._training(options)
             if prefix not in self._known:
-                self._known[prefix] = _explain(outlook, options)
+                found = _explain(outlook, options)
+                if isinstance(options, TrainingOptions) and not found.refusals:
+                    refused = training.refusals(options, self.baseline())
+                    found = dataclasses.replace(found, refusals=refused)
+                self._known[prefix] = found
             explanation = self._known[prefix]
-            steps.append(Step(options, explanation))
+            steps.append(Step(options, explanation, trained))
             if not technique_of(options).begins_anew:
                 layers.update(dict.fromkeys(layer.name for layer in outlook.model.layers))
             outlook = explanation.after
@@ -110,6 +132,11 @@ class Explainer:
                 break
         size = None if steps[-1].explanation.refusals else steps[-1].explanation.size
         return Candidate(name, list(layers), steps, size, baseline_size)
+
+    def _training(self, options: StepOptions) -> Training | None:
+        if not isinstance(options, TrainingOptions):
+            return None
+        return training.describe(options, self.baseline(), self.workshop.examples)
 
 
 def _explain(outlook: Outlook, options: StepOptions) -> Explanation:
@@ -142,7 +169,9 @@ def to_json(candidate: Candidate) -> dict[str, Any]:
             {
                 "technique": step.options.technique,
                 "options": step.options.model_dump(mode="json"),
+                "training": dataclasses.asdict(step.training) if step.training else None,
                 "layers": step.explanation.effects,
+                "notes": step.explanation.notes,
                 "refusals": [
                     {"layer": refusal.layer or None, "reason": refusal.reason}
                     for refusal in step.explanation.refusals

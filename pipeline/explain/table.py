@@ -17,9 +17,9 @@ def show(console: Console, candidates: list[Candidate]) -> None:
         console.print(_title(candidate))
         if any(step.explanation.effects for step in candidate.steps):
             console.print(_layers(console, candidate))
-        refusals = _refusals(candidate)
-        if refusals.row_count:
-            console.print(refusals)
+        for lines in (_trainings(candidate), _refusals(candidate)):
+            if lines.row_count:
+                console.print(lines)
         console.print()
 
 
@@ -62,6 +62,19 @@ def _narrow(candidate: Candidate) -> Table:
                 found.append("; " if found else "").append(f"{_name(step)}: ", style="dim")
                 found.append(step.explanation.effects[name])
         table.add_row(Text(name), found)
+    return table
+
+
+def _trainings(candidate: Candidate) -> Table:
+    """How each step trains, and what may go wrong in it."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    for step in candidate.steps:
+        if step.training and not step.explanation.refusals:
+            table.add_row(Text(f" {_name(step)}:"), Text(step.training.text(), style="dim"))
+        for note in step.explanation.notes:
+            table.add_row(Text(f" {_name(step)}:"), Text(note, style="yellow"))
     return table
 
 

@@ -145,7 +145,7 @@ def _anomaly_gate(data: Data, transformed: bool, classes: bool) -> Node:
     labels = Labels(
         features=data.labels(),
         classes=classes,
-        names=data.classes or [],
+        names=data.class_names(),
         perhaps_amounts=transformed or len(data.labels()) > 1,
     )
     return Node(

@@ -31,4 +31,4 @@ def class_of(path: Path) -> str:
 
 def classes(data: Data, train_files: list[Path]) -> list[str]:
     """Classes of image folders in the order of the model's outputs."""
-    return list(data.classes or sorted({class_of(path) for path in train_files}))
+    return list(data.class_names() or sorted({class_of(path) for path in train_files}))

@@ -130,6 +130,7 @@ class _Planner:
         self.source: dict[str, Any] = {
             **import_source(config.model.imported),
             **pretrained_source(config.model.pretrained),
+            **config.model.compile_source(),
         }
         self.origin = TRAINER if config.model.imported is None else MODEL_IMPORTER
         self.nodes: dict[str, Node] = {}
@@ -231,7 +232,7 @@ class _Planner:
         self.users.setdefault(node_id, []).extend(users)
         if node_id not in self.nodes:
             technique = technique_of(step)
-            asked = self._distributed(step)
+            asked = step.like(self.config.model.baseline()) if isinstance(step, TrainingOptions) else step
             parameters: dict[str, Parameter] = {
                 "params": asked.canonical_json(),
                 "model_module": self.config.model.module or "",
@@ -245,22 +246,20 @@ class _Planner:
                     technique.executor, is_distributed(asked.canonical_json()), kept=tuple(modules)
                 ),
             }
+            taught = (
+                isinstance(asked, TrainingOptions) and not asked.needs_labels() and source != self.origin
+            )
+            teacher = {"teacher": Output(self.origin, "model")} if taught else {}
             self._add(
                 Node(
                     node_id,
                     technique.component,
-                    {"base_model": Output(source, "model"), **self.data},
+                    {"base_model": Output(source, "model"), **teacher, **self.data},
                     parameters,
                     trains=technique.trains,
                 )
             )
         return node_id
-
-    def _distributed(self, step: StepOptions) -> StepOptions:
-        """A step as the baseline is distributed, where it does not say how itself."""
-        if isinstance(step, TrainingOptions):
-            return step.distributed_as(self.config.model.train.distribution)
-        return step
 
     def _add_measurer(self, candidate: str, model: str, baseline: str) -> str:
         node_id = f"{model}-measure"

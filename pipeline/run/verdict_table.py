@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from components.common.base.metric_facts import AGREEMENT
 from components.evaluator.verdict import Verdict
 from components.measurer.measured import Accuracy, Measured, Side
 from components.registry import headlines
@@ -77,7 +78,7 @@ def title(verdicts: Collection[Verdict], select: SelectOptions | None = None) ->
     known = [metric for metric in _metrics(first) if metric.examples]
     if not known:
         return f"Candidates against the baseline{by_latency}"
-    named = ", ".join(f"{_head(metric)} is {metric.metric}" for metric in known)
+    named = ", ".join(_meaning(metric) for metric in known)
     return f"Candidates against the baseline; {named} on {known[0].examples:,} examples{by_latency}"
 
 
@@ -151,6 +152,14 @@ def _accuracy(first: Measured, found: Sequence[Measured], index: int) -> tuple[C
             tuple(number(one.drop if one else None, "+.4f") for one in own),
         ),
     )
+
+
+def _meaning(metric: Accuracy) -> str:
+    """What the head of a metric's column stands for."""
+    head = _head(metric)
+    if metric.metric == AGREEMENT:
+        return f"{head} is the share of the baseline's own decisions"
+    return f"{head} is {metric.metric}"
 
 
 def _head(metric: Accuracy) -> str:

@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-# The feature, or output → feature of a model with several outputs.
+# The feature, or output → feature of a model with several outputs; empty if there are no labels.
 Label = str | Mapping[str, str]
+
+# In place of a feature: the model is to give what it gets, as an autoencoder does.
+SAME_AS_INPUT = "<input>"
 
 
 def features_of(label: Label) -> list[str]:
     """The features, sorted by name."""
+    if label == SAME_AS_INPUT:
+        return []
     return [label] if isinstance(label, str) else sorted(set(label.values()))
 
 
 def places(label: Label) -> dict[tuple[str, ...], str]:
     """Path below `data.label` in a config → feature: the empty path, or the name of the output."""
+    if label == SAME_AS_INPUT:
+        return {}
     return {(): label} if isinstance(label, str) else {(output,): name for output, name in label.items()}
 
 

@@ -9,6 +9,9 @@ import math
 from dataclasses import dataclass, replace
 from enum import Enum
 
+# Not TFMA's: the share of the baseline's own decisions.
+AGREEMENT = "agreement"
+
 
 class Takes(Enum):
     """The labels and predictions that a metric compares."""
@@ -69,6 +72,7 @@ def _facts() -> dict[str, MetricFacts]:
             replace(likelihood, takes=Takes.ONE_HOT),
         ),
         ("BinaryAccuracy", replace(higher, takes=Takes.PROBABILITIES)),
+        (AGREEMENT, replace(higher, takes=Takes.OTHER)),
         ("BinaryCrossentropy BinaryCrossEntropy Hinge SquaredHinge", likelihood),
         ("BinaryIoU", overlap),
         ("IoU MeanIoU OneHotIoU OneHotMeanIoU", replace(overlap, takes=Takes.ONE_HOT)),

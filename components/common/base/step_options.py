@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -12,6 +13,9 @@ from typing_extensions import Self
 from components.common.base import metric_direction
 from components.common.base.distribution_options import ALONE, Distributed, Distribution
 from components.common.base.options import Options
+
+# Of Keras's `fit`.
+BATCH_SIZE = 32
 
 
 class StepOptions(Options):
@@ -133,9 +137,14 @@ class EarlyStopping(Options):
 class Training(Options):
     """How long and how a model is trained."""
 
-    epochs: int = Field(default=1, ge=1, description="Passes over the training examples.")
+    epochs: int | None = Field(default=1, ge=1, description="Passes over the training examples.")
     steps: int | None = Field(default=None, ge=1, description="Steps of the optimizer, in place of epochs.")
-    batch_size: int = Field(default=128, ge=1, description="Examples per training step.")
+    batch_size: int | None = Field(
+        default=None,
+        ge=1,
+        description="Examples per training step. Default: as in model.train; 32 for an imported model, as in "
+        "Keras's fit.",
+    )
     learning_rate_schedule: LearningRateSchedule = Field(
         default=LearningRateSchedule.model_construct(),
         description="How the learning rate changes while training, e.g. {kind: cosine, warmup: 0.1}.",
@@ -171,9 +180,17 @@ class Training(Options):
             )
         return self
 
-    def distributed_as(self, other: Distribution) -> Self:
-        """The same options; distributed as `other` says if they do not say how."""
-        return self if self.distribution else self.model_copy(update={"distribution": other})
+    def passes(self, per_epoch: int) -> int:
+        """Passes over the training examples if `steps` does not say how long training is.
+
+        Args:
+            per_epoch: Steps in one pass.
+        """
+        return self.epochs or 1
+
+    def examples_per_step(self) -> int:
+        """The batch size; Keras's own if neither these options nor the baseline's say one."""
+        return self.batch_size or BATCH_SIZE
 
 
 def distribution_of(options: Options) -> Distribution:
@@ -181,14 +198,42 @@ def distribution_of(options: Options) -> Distribution:
     return (options.distribution if isinstance(options, Training) else None) or ALONE
 
 
+@dataclass(frozen=True)
+class Baseline:
+    """What steps that train take from the baseline if they do not say it themselves.
+
+    Attributes:
+        distribution: How the baseline is trained.
+        batch_size: With which batches; those of Keras's `fit` if it is imported.
+        imported: Whether it is an existing model.
+    """
+
+    distribution: Distribution = ALONE
+    batch_size: int = BATCH_SIZE
+    imported: bool = False
+
+
 class TrainingOptions(Training, StepOptions):
     """Options of a step that trains."""
 
-    learning_rate: float = Field(
-        default=1e-3,
+    learning_rate: float | None = Field(
+        default=None,
         gt=0,
-        description="Learning rate of the optimizer that build_model compiles with.",
+        description="Learning rate of the optimizer. Default: the one that the model is compiled with.",
     )
+
+    def needs_labels(self) -> bool:
+        """Whether it minimizes the loss that the model is compiled with, of labels."""
+        return True
+
+    def like(self, baseline: Baseline) -> Self:
+        """The same options, with what the baseline has in place of what they do not say."""
+        return self.model_copy(
+            update={
+                "distribution": self.distribution or baseline.distribution,
+                "batch_size": self.batch_size or baseline.batch_size,
+            }
+        )
 
 
 class TuningOptions(TrainingOptions):
@@ -199,3 +244,18 @@ class TuningOptions(TrainingOptions):
         description="Patterns of names of layers whose weights training leaves as they are; what the step "
         "itself does to weights, it does to theirs too.",
     )
+    teacher: Literal["self", "labels"] | None = Field(
+        default=None,
+        description="What the model learns from. self: the baseline's own outputs, by the distance of their logits "
+        "if they have any, which needs no labels; labels: the loss that the model is compiled with. Default: self "
+        "for an imported model, labels for others.",
+    )
+
+    def needs_labels(self) -> bool:
+        """Whether labels teach; the baseline's outputs do otherwise."""
+        return self.teacher != "self"
+
+    def like(self, baseline: Baseline) -> Self:
+        """As the base class does, and the teacher that goes with the baseline."""
+        teacher = self.teacher or ("self" if baseline.imported else "labels")
+        return super().like(baseline).model_copy(update={"teacher": teacher})

@@ -25,7 +25,7 @@ class Arrays:
     Attributes:
         features: Feature → array of shape (examples, …) as the model's input of that name takes it.
         labels: Array of shape (examples,) or (examples, width); of a string label, indices of classes. Of a
-            model with several outputs, output → such an array.
+            model with several outputs, output → such an array; empty if the examples have no labels.
         class_weights: How much the examples of each class count in training; None if all count alike.
     """
 
@@ -34,8 +34,7 @@ class Arrays:
     class_weights: ClassWeights | None = None
 
     def __len__(self) -> int:
-        labels = self.labels
-        return len(next(iter(labels.values())) if isinstance(labels, dict) else labels)
+        return len(next(iter(self.features.values())))
 
     def take(self, indices: Sequence[int] | npt.NDArray[Any]) -> Arrays:
         """The examples at `indices`."""
@@ -59,11 +58,16 @@ class Arrays:
         refuse_other_outputs(names, self.labels)
         return [self.labels[name] for name in names]
 
+    def renamed(self, labels: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """Labels of a model's outputs by the names that they have here."""
+        return {plain_name(output): values for output, values in labels.items()}
+
     def weights(self) -> npt.NDArray[Any] | None:
         """How much each example counts in training, (examples,); None if all count alike."""
         if self.class_weights is None or isinstance(self.labels, dict):  # which `Examples` refuses together
             return None
-        return self.class_weights.of(self.labels)
+        # Of one value for each class, the class.
+        return self.class_weights.of(self.labels if self.labels.ndim == 1 else self.labels.argmax(axis=-1))
 
 
 def refuse_other_outputs(outputs: Sequence[str], labelled: Iterable[str]) -> None:

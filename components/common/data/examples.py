@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from components.common.base.label import Label, features_of
+from components.common.base.label import SAME_AS_INPUT, Label, features_of
 from components.common.data import class_weights, vocabulary
 from components.common.data.arrays import Arrays, Labels, content_digests
 from components.common.data.model_inputs import ExamplesError, InputSpec, shaped
@@ -35,7 +35,8 @@ class Examples:
         schema_uri: Folder with schema.pbtxt.
         transform_uri: Folder of the transform graph, if the examples went through Transform.
         label: The feature that the model predicts; output → feature if it has several outputs.
-        classes: Of a string label, in the order of the model's outputs; empty if the schema lists them.
+        classes: Of a string label, or numbers that do not begin at 0, in the order of the model's outputs; empty if
+            the schema lists them, or numbers are indices.
         class_weights: As `components.common.data.class_weights.resolve` takes them; None for none.
     """
 
@@ -43,7 +44,7 @@ class Examples:
     schema_uri: str
     transform_uri: str | None
     label: Label
-    classes: tuple[str, ...] = ()
+    classes: tuple[str | int, ...] = ()
     class_weights: str | Mapping[str, float] | None = None
 
     def files(self, split: str) -> list[str]:
@@ -57,10 +58,10 @@ class Examples:
         return _read_schema(self.schema_uri)
 
     def vocabulary(self) -> Vocabulary | None:
-        """The classes of a string label; None if the label is a number.
+        """The classes of a label; None if it is a number that is taken as it is.
 
         Raises:
-            ExamplesError: If the label is a number and classes are written.
+            ExamplesError: If the label is a number and classes are text.
             VocabularyError: If neither the schema nor `classes` list them.
         """
         if not isinstance(self.label, str):
@@ -69,13 +70,15 @@ class Examples:
         spec = self.feature_spec().get(self.label)
         if spec is None or spec.dtype != tf.string:
             if self.classes and spec is not None:
+                if all(isinstance(name, int) for name in self.classes):
+                    return Vocabulary(tuple(map(str, self.classes)))
                 raise ExamplesError(
-                    f"data.classes are the values of a string label, and label {self.label!r} holds numbers, "
-                    "which are taken as they are; leave classes out"
+                    f"data.classes are text, and label {self.label!r} holds numbers; leave classes out to take them as "
+                    "they are, or write classes as numbers, e.g. [1, 2]"
                 )
             return None
         if self.classes:
-            return Vocabulary(self.classes)
+            return Vocabulary(tuple(map(str, self.classes)))
         return vocabulary.of_schema(_read_schema(self.schema_uri), self.label)
 
     def _refuse_strings(self, label: Mapping[str, str]) -> None:
@@ -136,7 +139,10 @@ class Examples:
         columns = {name: values[order] for name, values in columns.items()}
         labels: Labels
         weights = None
-        if isinstance(self.label, str):
+        features = {name: shaped(columns[name], spec, name) for name, spec in inputs.items()}
+        if self.label == SAME_AS_INPUT:
+            labels = _only(features).astype(np.float32)
+        elif isinstance(self.label, str):
             labels = _flat(columns[self.label])
             if classes is not None:
                 labels = classes.indices(labels, self.label, split)
@@ -145,7 +151,6 @@ class Examples:
                 weights = class_weights.resolve(self.class_weights, labels, self.label, names)
         else:
             labels = {output: _flat(columns[name]) for output, name in sorted(self.label.items())}
-        features = {name: shaped(columns[name], spec, name) for name, spec in inputs.items()}
         return Arrays(features, labels, weights)
 
     def records(self, split: str) -> list[bytes]:
@@ -172,6 +177,15 @@ def _read_schema(folder: str) -> Any:
     from tfx.utils import io_utils
 
     return io_utils.parse_pbtxt_file(os.path.join(folder, "schema.pbtxt"), schema_pb2.Schema())
+
+
+def _only(features: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    if len(features) != 1:
+        raise ExamplesError(
+            f"label: {{same_as: input}} is of a model with one input, and this one has {sorted(features)}; write a "
+            "feature as label"
+        )
+    return next(iter(features.values()))
 
 
 def _flat(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:

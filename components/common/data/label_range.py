@@ -52,7 +52,8 @@ def refuse_outside(loss: Any, outputs: int | None, labels: npt.NDArray[Any], spl
             if outputs is not None:
                 what = (
                     f"has no output: build_model returns a model with {outputs} outputs, for classes 0 to "
-                    f"{outputs - 1}; give it one for each class"
+                    f"{outputs - 1}; give it one for each class, or write data.classes: [1, 2, …] if classes do not "
+                    "begin at 0"
                 )
                 _refuse(labels, (labels >= outputs) & counted, split, what)
         elif name in _OF_PROBABILITIES:

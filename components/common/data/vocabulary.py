@@ -35,7 +35,7 @@ class Vocabulary:
         """Index of each label's class.
 
         Args:
-            values: Strings, bytes or text, of any shape.
+            values: Strings, bytes or text, or numbers, of any shape.
             label: Name of the feature, for the error.
             split: Of the examples, for the error.
 
@@ -65,6 +65,8 @@ class Vocabulary:
 
 
 def _as_bytes(value: Any) -> bytes:
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        value = int(value)
     return value if isinstance(value, bytes) else str(value).encode()
 
 

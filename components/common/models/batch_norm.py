@@ -151,3 +151,9 @@ def _rewired(value: Any, before: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
         return {key: _rewired(item, before) for key, item in value.items()}
     return value
+
+
+def names(model: tf_keras.Model) -> list[str]:
+    """Names of a model's BatchNormalization layers, wrapped or not."""
+    kind = tf_keras.layers.BatchNormalization
+    return [layer.name for layer in model.layers if isinstance(layer_weights.inner_layer(layer), kind)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
 from components.common.base.errors import ParedownError
+from components.common.models import compilation
 
 
 class GraftingError(ParedownError):
@@ -30,13 +32,37 @@ def graft(trunk: tf_keras.Model, inputs: Any) -> Any:
     Raises:
         GraftingError: If the model is subclassed.
     """
-    copies: dict[int, tf_keras.layers.Layer] = {}
-    outputs = _apply(trunk, tf.nest.flatten(inputs), copies)
+    outputs = _apply(trunk, tf.nest.flatten(inputs), _Copies())
     return outputs[0] if len(outputs) == 1 else outputs
+
+
+def flattened(model: tf_keras.Model, custom_objects: Mapping[str, Any]) -> tf_keras.Model:
+    """A model as every step can change it: itself, or `flatten` of it, compiled as it is, if it holds models.
+
+    A model that cannot be taken apart is returned as it is.
+
+    Args:
+        model: As a user's function, or a file, gives it.
+        custom_objects: The user's layers and functions, by name.
+    """
+    ends = any(type(layer).__name__ in ("AddLoss", "AddMetric") for layer in model.layers)
+    if ends or not is_nested(model):
+        return model
+    try:
+        with tf_keras.utils.custom_object_scope(dict(custom_objects)):
+            flat = flatten(model)
+    except GraftingError:
+        return model
+    if model._is_compiled:
+        compilation.compile_like(flat, model)
+    return flat
 
 
 def flatten(model: tf_keras.Model) -> tf_keras.Model:
     """A model whose layers are copies of another's, and none of them is a model.
+
+    Layers, inputs and outputs keep their names; of layers of the same name in several models inside, all but the first
+    get that of their model before it: `encoder_conv`.
 
     Args:
         model: Functional or Sequential; not changed.
@@ -48,7 +74,15 @@ def flatten(model: tf_keras.Model) -> tf_keras.Model:
         tf_keras.layers.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)
         for name, tensor in zip(model.input_names, model.inputs, strict=True)
     ]
-    return tf_keras.Model(inputs, graft(model, inputs), name=model.name)
+    copies = _Copies(set(model.input_names))
+    outputs = [
+        # An output has the name of its layer, which was a model.
+        tensor
+        if tensor.node.layer.name == name or name in copies.names
+        else tf_keras.layers.Activation("linear", name=name, dtype=tensor.dtype)(tensor)
+        for name, tensor in zip(model.output_names, _apply(model, inputs, copies), strict=True)
+    ]
+    return tf_keras.Model(inputs, outputs[0] if len(outputs) == 1 else outputs, name=model.name)
 
 
 def is_nested(model: tf_keras.Model) -> bool:
@@ -56,7 +90,36 @@ def is_nested(model: tf_keras.Model) -> bool:
     return any(isinstance(layer, tf_keras.Model) for layer in model.layers)
 
 
-def _apply(model: tf_keras.Model, tensors: list[Any], copies: dict[int, Any]) -> list[Any]:
+class _Copies:
+    """Copies of layers, one for each, and the names that are taken."""
+
+    def __init__(self, names: Collection[str] = ()):
+        self.names = set(names)
+        self._made: dict[int, tf_keras.layers.Layer] = {}
+
+    def call(self, layer: tf_keras.layers.Layer, within: str, args: Any, kwargs: Any) -> Any:
+        """Calls the copy of a layer, the same one for each time that the layer is used."""
+        first = id(layer) not in self._made
+        if first:
+            config = layer.get_config()
+            if layer.name in self.names and within:
+                config["name"] = f"{within}_{layer.name}"
+            self.names.add(config["name"])
+            self._made[id(layer)] = type(layer).from_config(config)
+        copy = self._made[id(layer)]
+        outputs = copy(*args, **kwargs)
+        if first:
+            copy.set_weights(layer.get_weights())
+        return outputs
+
+
+def _apply(
+    model: tf_keras.Model,
+    tensors: list[Any],
+    copies: _Copies,
+    within: str = "",
+    training: bool | None = None,
+) -> list[Any]:
     if not getattr(model, "_is_graph_network", False):
         raise GraftingError(
             f"{model.name} is a subclassed model, whose layers have no order that could be seen; build it with "
@@ -70,10 +133,14 @@ def _apply(model: tf_keras.Model, tensors: list[Any], copies: dict[int, Any]) ->
         args, kwargs = tf.nest.map_structure(
             lambda value: known.get(id(value), value), (node.call_args, node.call_kwargs)
         )
+        mode = kwargs.get("training", training)
         if isinstance(node.layer, tf_keras.Model):
-            found = _apply(node.layer, _in_order(node.layer, args), copies)
+            found = _apply(node.layer, _in_order(node.layer, args), copies, node.layer.name, mode)
         else:
-            found = tf.nest.flatten(_copy_of(node.layer, copies, args, kwargs))
+            # What a model inside is called with holds for its layers: BatchNormalization goes by it.
+            if mode is not None and node.layer._expects_training_arg:
+                kwargs = {**kwargs, "training": mode}
+            found = tf.nest.flatten(copies.call(node.layer, within, args, kwargs))
         known.update((id(own), new) for own, new in zip(tf.nest.flatten(node.outputs), found, strict=True))
     return [known[id(tensor)] for tensor in model.outputs]
 
@@ -84,14 +151,3 @@ def _in_order(model: tf_keras.Model, args: Any) -> list[Any]:
     return (
         [given[name] for name in model.input_names] if isinstance(given, dict) else tf.nest.flatten(given)
     )
-
-
-def _copy_of(layer: tf_keras.layers.Layer, copies: dict[int, Any], args: Any, kwargs: Any) -> Any:
-    """Calls the copy of a layer, the same one for each time that the layer is used."""
-    first = id(layer) not in copies
-    if first:
-        copies[id(layer)] = type(layer).from_config(layer.get_config())
-    outputs = copies[id(layer)](*args, **kwargs)
-    if first:
-        copies[id(layer)].set_weights(layer.get_weights())
-    return outputs

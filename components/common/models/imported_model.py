@@ -60,7 +60,7 @@ def _load_whole(
     if builds:
         reference = user_module.build(module, "build_model", dict(hparams))
         _refuse_other_outputs(path, model, reference)
-        compilation.compile_like(model, reference, _learning_rate(reference))
+        compilation.compile_like(model, reference)
     elif not model._is_compiled:
         raise SavedModelError(f"{path} {model_format.NOT_COMPILED}")
     return model
@@ -73,11 +73,6 @@ def _refuse_other_outputs(path: str, model: tf_keras.Model, reference: tf_keras.
             f"{path} has outputs of shapes {own}, and the model that build_model compiles {other}; build it as "
             "the file has it"
         )
-
-
-def _learning_rate(model: tf_keras.Model) -> Any:
-    rate = model.optimizer.get_config()["learning_rate"]
-    return tf_keras.optimizers.schedules.deserialize(rate) if isinstance(rate, dict) else float(rate)
 
 
 def rename_inputs(model: tf_keras.Model, names: Mapping[str, str], path: str) -> tf_keras.Model:
@@ -114,5 +109,5 @@ def rename_inputs(model: tf_keras.Model, names: Mapping[str, str], path: str) ->
         layer._name = changed.get(layer.name, layer.name)
     renamed = tf_keras.Model(model.inputs, model.outputs, name=model.name)
     if model._is_compiled:
-        compilation.compile_like(renamed, model, _learning_rate(model))
+        compilation.compile_like(renamed, model)
     return renamed

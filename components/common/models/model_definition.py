@@ -8,7 +8,14 @@ from typing import Any
 
 import tf_keras
 
-from components.common.models import imported_model, pretrained, user_module
+from components.common.models import (
+    compile_options,
+    grafting,
+    imported_model,
+    pretrained,
+    saved_models,
+    user_module,
+)
 from components.common.models.trunk import Trunk
 
 
@@ -36,12 +43,42 @@ class ModelDefinition:
         Raises:
             UserModuleError: If there is no such function, or it returns something else.
         """
+        asked = self.source.get(compile_options.KEY)
+        if asked and compiled and function == "build_model":
+            model = self._as_compiled(asked["loss"] is not None)
+            compile_options.compile_anew(model, asked, self.custom_objects())
+            return model
+        return self._build(function, compiled)
+
+    def _as_compiled(self, has_loss: bool) -> tf_keras.Model:
+        """The baseline, compiled unless its file does not say how and a loss is written."""
+        try:
+            return self._build("build_model", True)
+        except saved_models.SavedModelError:
+            if not has_loss:
+                raise
+            return self._build("build_model", False)
+
+    def _build(self, function: str, compiled: bool) -> tf_keras.Model:
         imported = self.source.get(imported_model.KEY)
         if imported and function == "build_model":
-            return imported_model.load(imported, self.module, self.hparams, compiled)
+            model = imported_model.load(imported, self.module, self.hparams, compiled)
+            return grafting.flattened(model, self.custom_objects())
         if self.source.get("pretrained") and function == "build_model":
             return pretrained.build(self.module, self.hparams, self.source["pretrained"])
-        return user_module.build(self.module, function, dict(self.hparams), compiled)
+        model = user_module.build(self.module, function, dict(self.hparams), compiled)
+        return grafting.flattened(model, self.custom_objects())
+
+    def build_as_saved(self) -> tf_keras.Model:
+        """The baseline, compiled if it can be: an imported file need not say how, if no labels are learned.
+
+        Raises:
+            UserModuleError: If there is no model.
+        """
+        try:
+            return self.build()
+        except saved_models.SavedModelError:
+            return self.build(compiled=False)
 
     def trunk_of(self, model: tf_keras.Model) -> Trunk | None:
         """Finds and freezes the pretrained layers in a model that `build` returned; None if there are none.

@@ -45,8 +45,8 @@ _KERAS_3 = (
 )
 
 NOT_COMPILED = (
-    "was saved without loss and optimizer, which steps that train need; compile the model before saving it, or "
-    "write a module whose build_model returns it compiled"
+    "was saved without loss and optimizer, which learning from labels needs; write loss under model, or teacher: self "
+    "in the step"
 )
 
 

@@ -12,6 +12,7 @@ import tf_keras
 from components.common.base.layer_names import plain_name
 from components.common.base.metric_facts import METRICS, Takes
 from components.common.data.losses import MULTICLASS, MULTILABEL, REGRESSION, TASKS, keras_function, task_of
+from components.common.data.one_hot import OF_PROBABILITIES
 
 PROBABILITIES = {"softmax": MULTICLASS, "sigmoid": MULTILABEL}
 # Layers that hand on what their input went through.
@@ -76,16 +77,11 @@ class OutputKind:
                 "classes can hold at once"
             )
         taken = math.prod(shape)
+        if self.loss in OF_PROBABILITIES and units > 1 and width * units == taken:
+            return None  # the index of a class, which becomes one value for each class
         if width != taken:
             instead = f"let the last layer have {_units(width)}, or the label {_values(taken)}"
-            if width == 1 and self.task == MULTICLASS:
-                instead = f"compile with {_SPARSE_LOSS}"
             return f"{has} has {taken}, which {self.loss} compares value by value; {instead}"
-        if len(self.shape) > 1:
-            return (
-                f"output {self.name!r} has shape {self.shape}, and examples hold labels as flat lists; end the "
-                "model with tf_keras.layers.Flatten"
-            )
         return None
 
     def metric_misfit(self, metric: str, width: int | None) -> str | None:

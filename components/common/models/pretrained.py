@@ -162,7 +162,8 @@ def build(module: str, hparams: Mapping[str, Any], options: Mapping[str, Any]) -
         return trunks[0]
 
     if options["head"] is None:
-        model = user_module.build(module, "build_model", dict(hparams), more=pretrained)
+        built = user_module.build(module, "build_model", dict(hparams), more=pretrained)
+        model = grafting.flattened(built, user_module.custom_objects(module))
     else:
         tf_keras.backend.clear_session()
         model = _with_head(pretrained(), **options["head"])
@@ -207,9 +208,8 @@ def _refuse_other_use(model: tf_keras.Model, base: tf_keras.Model) -> None:
     """Raises a PretrainedError if a model holds the trunk as one layer, not at all, or without its weights."""
     if grafting.is_nested(model):
         raise PretrainedError(
-            "build_model returned a model inside a model, which TFMOT cannot optimize: write "
-            "tf_keras.Model(pretrained.inputs, head(pretrained.output)), or, to call it on tensors of your own, "
-            "components.common.grafting.graft(pretrained, tensors) in place of pretrained(tensors)"
+            "build_model returned a model with a subclassed model inside, which TFMOT cannot optimize: build it with "
+            "the functional API or Sequential"
         )
     names = trunk_layers(model, base)
     if not names:

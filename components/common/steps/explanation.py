@@ -78,6 +78,13 @@ class Workshop:
         self._refuse_unsaved(model, function)
         return model
 
+    @functools.cached_property
+    def baseline_as_saved(self) -> tf_keras.Model:
+        """The baseline, compiled if it can be; see `build`."""
+        model = self._definition.build_as_saved()
+        self._refuse_unsaved(model, "build_model")
+        return model
+
     def _refuse_unsaved(self, model: tf_keras.Model, function: str) -> None:
         """Writes the Keras model and loads it, as is done between steps."""
         if not saved_models.holds_layers(model):
@@ -180,6 +187,7 @@ class Explanation:
         after: The outlook for the next step.
         size: Predicted bytes of the file, if the step writes one.
         layer_bytes: Layer → predicted bytes of its weights in that file.
+        notes: What may go wrong although the step works, and what to write.
     """
 
     effects: dict[str, str]
@@ -187,3 +195,4 @@ class Explanation:
     after: Outlook
     size: int | None = None
     layer_bytes: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)

@@ -12,12 +12,19 @@ import tf_keras
 from components.common.base.step_options import TrainingOptions, TuningOptions
 from components.common.data import class_weights
 from components.common.data.arrays import Arrays
-from components.common.models import compilation, invariants, layer_weights, model_files
+from components.common.models import (
+    batch_norm,
+    compilation,
+    invariants,
+    layer_weights,
+    model_files,
+    strategy,
+)
 from components.common.models.freezing import Frozen, layers_matching
 from components.common.models.invariants import Asked
 from components.common.models.model_files import Facts, StepRecord
 from components.common.steps.step_executor import StepJob
-from components.common.training import fit_inputs, fitting
+from components.common.training import fit_inputs, fitting, self_teaching
 
 Trained = TypeVar("Trained", bound=TrainingOptions)
 
@@ -59,11 +66,48 @@ class Preserve(tf_keras.callbacks.Callback):
             kernel.assign(weights)
 
 
-def load_splits(job: StepJob[Any], model: tf_keras.Model) -> tuple[Arrays, Arrays]:
-    """The `train` and `eval` examples as a model takes them."""
+def load_splits(job: StepJob[Trained], model: tf_keras.Model) -> tuple[Arrays, Arrays]:
+    """The `train` and `eval` examples as a model takes them.
+
+    If the step learns from the baseline, its outputs are their labels.
+    """
     features = list(job.examples.feature_spec())
     specs = model_files.input_specs(model, features, job.examples.label)
-    return job.examples.load("train", specs), job.examples.load("eval", specs)
+    splits = job.examples.load("train", specs), job.examples.load("eval", specs)
+    return splits if job.options.needs_labels() else strategy.outside(_answered, job, splits, features)
+
+
+def _answered(
+    job: StepJob[Any], splits: tuple[Arrays, Arrays], features: list[str]
+) -> tuple[Arrays, Arrays]:
+    baseline = job.load_baseline()
+    fed = list(model_files.input_specs(baseline, features, job.examples.label))
+    train, evaluation = (self_teaching.with_answers(split, baseline, fed) for split in splits)
+    return train, evaluation
+
+
+def compile_model(job: StepJob[Trained], model: tf_keras.Model) -> None:
+    """Compiles a model as the baseline is compiled, or to come near to the baseline's outputs if those teach it.
+
+    Raises:
+        UserModuleError: If the baseline is not compiled, and labels teach.
+    """
+    rate = job.options.learning_rate
+    if job.options.needs_labels():
+        compilation.compile_like(model, job.reference_model(), rate)
+        return
+    baseline = strategy.outside(job.load_baseline)
+    answers = self_teaching.answers_of(baseline, StepRecord.read(job.baseline()).logits)
+    changes = {
+        "loss": [answer.distance() for answer in answers],
+        "metrics": [[answer.metric()] for answer in answers],
+        "weighted_metrics": None,
+    }
+    reference = job.definition.build_as_saved()
+    if reference._is_compiled:
+        compilation.compile_like(model, reference, rate, **changes)
+    else:
+        model.compile(tf_keras.optimizers.Adam(rate or self_teaching.LEARNING_RATE), **changes)
 
 
 def fit_and_save(
@@ -98,6 +142,9 @@ def fit_and_save(
     frozen = Frozen(model)
     patterns = job.options.freeze if isinstance(job.options, TuningOptions) else []
     frozen.freeze(layers_matching(model, patterns))
+    if not job.options.needs_labels() and not job.options.quantization_aware:
+        # A few thousand examples say too little of the statistics of batches; the baseline's are known.
+        frozen.freeze(batch_norm.names(model))
     if frozen.names():
         compilation.compile_anew(model)
     history = fitting.fit(

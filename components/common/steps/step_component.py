@@ -25,6 +25,7 @@ class StepSpec(component_spec.ComponentSpec):
     }
     INPUTS = {
         "base_model": component_spec.ChannelParameter(type=standard_artifacts.Model),
+        "teacher": component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True),
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "schema": component_spec.ChannelParameter(type=standard_artifacts.Schema),
         "transform_graph": component_spec.ChannelParameter(
@@ -45,6 +46,7 @@ class StepComponent(base_component.BaseComponent):
         examples: BaseChannel,
         schema: BaseChannel,
         transform_graph: BaseChannel | None = None,
+        teacher: BaseChannel | None = None,
         **parameters: Any,
     ):
         """Declares the node.
@@ -54,6 +56,7 @@ class StepComponent(base_component.BaseComponent):
             examples: Channel of the `Examples` that it trains or calibrates on.
             schema: Channel of the `Schema` of the data.
             transform_graph: Channel of the `TransformGraph` that made the examples, if one did.
+            teacher: Channel of the `Model` whose outputs it trains on, if that is not `base_model`.
             **parameters: As in `StepSpec.PARAMETERS`, each given explicitly: a default would be left
                 out of the cache key.
         """
@@ -63,6 +66,7 @@ class StepComponent(base_component.BaseComponent):
                 examples=examples,
                 schema=schema,
                 transform_graph=transform_graph,
+                teacher=teacher,
                 model=Channel(type=standard_artifacts.Model),
                 **parameters,
             )

@@ -37,6 +37,7 @@ class StepJob(Generic[AnyOptions]):
         examples: The examples, `train` and `eval` splits.
         definition: Where the config's models come from.
         seed: Of everything random: the step's own, or that of the run.
+        teacher: Folder of the `Model` artifact of the baseline, if the base model is another one.
     """
 
     base_model: str
@@ -45,15 +46,28 @@ class StepJob(Generic[AnyOptions]):
     examples: Examples
     definition: ModelDefinition
     seed: int
+    teacher: str = ""
 
     def load_base_model(self) -> Any:
-        """The model to begin with, freshly loaded.
+        """The model to begin with, freshly loaded."""
+        return self._load(self.base_model)
+
+    def baseline(self) -> str:
+        """Folder of the baseline's `Model` artifact, if the step has a teacher or is the first of its chain."""
+        return self.teacher or self.base_model
+
+    def load_baseline(self) -> Any:
+        """The baseline, freshly loaded."""
+        return self._load(self.baseline())
+
+    def _load(self, uri: str) -> Any:
+        """Loads the Keras model of an artifact.
 
         The user's module comes first: if this process has not built the model itself, nothing has
         registered its custom layers.
         """
         with tf_keras.utils.custom_object_scope(self.definition.custom_objects()):
-            return model_files.load(self.base_model)
+            return model_files.load(uri)
 
     def reference_model(self) -> Any:
         """The user's model, freshly built: whose loss, metrics and optimizer training goes by."""
@@ -83,7 +97,8 @@ class StepExecutor(base_executor.BaseExecutor, abc.ABC, Generic[AnyOptions]):
 
         Args:
             input_dict: `base_model` (Model), `examples` (Examples), `schema` (Schema) and, if the
-                data were transformed, `transform_graph` (TransformGraph).
+                data were transformed, `transform_graph` (TransformGraph); `teacher` (Model), the baseline, if the
+                step learns from it and begins with another model.
             output_dict: `model` (Model); its custom properties are set to the facts, and `files` to the
                 SHA-256 of each of the model's files.
             exec_properties: As `StepSpec.PARAMETERS`.
@@ -103,6 +118,7 @@ class StepExecutor(base_executor.BaseExecutor, abc.ABC, Generic[AnyOptions]):
                 source=json.loads(exec_properties["model_source"]),
             ),
             seed=seed,
+            teacher=artifact_utils.get_single_uri(input_dict["teacher"]) if "teacher" in input_dict else "",
         )
         asked = distribution_of(options)
         if asked.alone():

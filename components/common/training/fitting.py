@@ -11,7 +11,7 @@ import numpy.typing as npt
 import tf_keras
 
 from components.common.base.step_options import Training
-from components.common.data import label_range
+from components.common.data import label_range, one_hot
 from components.common.data.arrays import Arrays
 from components.common.models import compilation, strategy
 from components.common.models.output_kind import losses_of
@@ -31,12 +31,13 @@ from components.common.training.seeding import seed_everything
 
 def steps_per_epoch(options: Training, examples: int) -> int:
     """Steps of the optimizer in one pass over so many examples; the last one may have fewer of them."""
-    return math.ceil(examples / options.batch_size)
+    return math.ceil(examples / options.examples_per_step())
 
 
 def total_steps(options: Training, examples: int) -> int:
     """Steps of the optimizer in a whole training on so many examples."""
-    return options.steps or options.epochs * steps_per_epoch(options, examples)
+    per_epoch = steps_per_epoch(options, examples)
+    return options.steps or options.passes(per_epoch) * per_epoch
 
 
 def _step_by_step(model: tf_keras.Model) -> None:
@@ -82,6 +83,12 @@ def refuse_labels(
                 label_range.refuse_outside(loss, tensor.shape[-1], values, split)
 
 
+def as_losses_take(model: tf_keras.Model, split: Arrays, name: str) -> Arrays:
+    """Examples with labels as a compiled model's losses take them; see `one_hot.as_losses_take`."""
+    shapes = [tuple(tensor.shape[1:]) for tensor in model.outputs]
+    return one_hot.as_losses_take(split, model.output_names, shapes, losses_of(model), name)
+
+
 def fit(
     model: tf_keras.Model,
     train: Arrays,
@@ -113,6 +120,10 @@ def fit(
         TrainingError: If the loss is not finite, or the options do not go with what build_model compiles.
         ExamplesError: If there are labels that the model has no output for.
     """
+    if model.outputs:  # not of the Distiller, whose student is asked by itself
+        train, evaluation = (
+            as_losses_take(model, split, name) for split, name in ((train, "train"), (evaluation, "eval"))
+        )
     taught, asked_of = (split.labels_of(model.output_names) for split in (train, evaluation))
     refuse_labels(model, {"train": taught, "eval": asked_of})
     model.train_step = without_autograph(model.train_step, model)
@@ -137,7 +148,7 @@ def fit(
             train,
             evaluation,
             model.output_names,
-            options.batch_size,
+            options.examples_per_step(),
             seed,
             steps_per_epoch(options, len(train)),
         ),

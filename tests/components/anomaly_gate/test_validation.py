@@ -193,7 +193,9 @@ def test_a_class_between_others_that_train_lacks() -> None:
     gap = lambda i: [[0, 1, 4][i % 3]]  # noqa: E731
     found = findings(rows(150, label=gap), rows(90, 1, label=gap), label="label")
     assert refused(found) == {("train", "label", "absent")}
-    assert found["train", "label", "absent"].text == "there are classes up to 4, but no example of 2, 3"
+    assert found["train", "label", "absent"].text == (
+        "there are classes up to 4, but no example of 2, 3; if those are all, write data.classes: [0, 1, 4]"
+    )
 
 
 def test_a_class_of_the_config_that_train_lacks() -> None:

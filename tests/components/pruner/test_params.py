@@ -59,12 +59,14 @@ def refusal(**written: Any) -> tuple[tuple[str | int, ...], str]:
         ({"sparsity": 0.5, "begin": "1.5 steps"}, ("begin",), "is not a whole number of steps; write e.g. 2 steps"),
         ({"sparsity": 0.5, "frequency": "0 epochs"}, (), "frequency: 0 epochs is not a length of time"),
         ({"sparsity": 0.5, "end": "0 steps"}, (), "end: 0 steps is before the first step"),
-        ({"sparsity": 0.5, "end": "2.5 epochs"}, (), "end: 2.5 epochs is after the end of training, which takes "
-         "2 epochs"),
+        ({"sparsity": 0.5, "epochs": 2, "end": "2.5 epochs"}, (), "end: 2.5 epochs is after the end of training, which "
+         "takes 2 epochs"),
         ({"sparsity": 0.5, "steps": 90, "end": "91 steps"}, (), "which takes 90 steps"),
         ({"sparsity": 0.5, "begin": "1 epoch", "end": "1 epochs"}, (), "begin: 1 epochs must be before end: 1 ep"),
-        ({"sparsity": 0.5, "begin": "1.5 epochs"}, (), "before end: 1.5 epochs, by default three quarters of training"),
-        ({"sparsity": 0.5, "begin": "2 epochs", "schedule": "constant"}, (), "leaves nothing of the training"),
+        ({"sparsity": 0.5, "epochs": 2, "begin": "1.5 epochs"}, (), "before end: 1.5 epochs, by default three "
+         "quarters of training"),
+        ({"sparsity": 0.5, "epochs": 2, "begin": "2 epochs", "schedule": "constant"}, (), "leaves "
+         "nothing of the training"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused_with_the_fix(written: dict, where: tuple, message: str) -> None:
@@ -82,6 +84,8 @@ def test_what_makes_no_sense_is_refused_with_the_fix(written: dict, where: tuple
         {"sparsity": 0.5, "block": [4, 1], "block_pooling": "max", "per_layer": {"d": 0.9}},
         {"sparsity": 0.5, "begin": "1.9 epochs", "schedule": "constant"},
         {"sparsity": 0.5, "end": "2 epochs"},
+        # Nor how many epochs there are by default.
+        {"sparsity": 0.5, "begin": "2 epochs", "end": "3 epochs"},
         # How many steps an epoch has is known only with the data.
         {"sparsity": 0.5, "begin": "900 steps", "end": "1 epochs"},
         {"sparsity": 0.5, "steps": 90, "begin": "8 epochs", "end": "9 epochs"},

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from components.common.training import fitting
 from components.pruner.params import PruneOptions
-from components.pruner.schedule import Renewals, first_complete_epoch, renewals, schedule
+from components.pruner.schedule import Renewals, first_complete_epoch, renewals, schedule, too_short
 
 
 def sparsity_over_time(steps: int, **options: Any) -> list[tuple[int, float]]:
@@ -77,11 +78,41 @@ def test_begin_end_and_frequency(options: dict, steps: list[int]) -> None:
     ],
 )
 def test_renewals_in_two_epochs_of_47_steps(options: dict, expected: Renewals) -> None:
-    values = PruneOptions(**options)
+    values = PruneOptions(**options, epochs=2, batch_size=128)
     assert renewals(values, examples=47 * 128 - 5) == expected
 
 
 @pytest.mark.parametrize(("complete", "epoch"), [(1, 0), (47, 0), (48, 1), (94, 1)])
 def test_the_first_epoch_that_ends_with_the_target(complete: int, epoch: int) -> None:
-    values = PruneOptions(sparsity=0.5)
+    values = PruneOptions(sparsity=0.5, epochs=2, batch_size=128)
     assert first_complete_epoch(Renewals(1, complete, 1, complete), values, 47 * 128) == epoch
+
+
+@pytest.mark.parametrize(
+    ("examples", "batch_size", "steps"),
+    [
+        (2_304, 128, 56 * 18),  # two epochs would be 36 steps
+        (20, 32, 1_000),
+        (60_000, 100, 2 * 600),
+        (3_200, 32, 1_000),
+    ],
+)
+def test_by_default_pruning_has_the_steps_that_it_needs(examples: int, batch_size: int, steps: int) -> None:
+    values = PruneOptions(sparsity=0.5, batch_size=batch_size)
+    assert fitting.total_steps(values, examples) == steps
+    assert renewals(values, examples).complete == steps * 3 // 4
+    assert too_short(values, examples) == ""
+
+
+@pytest.mark.parametrize(
+    ("length", "found"),
+    [
+        ({"epochs": 2}, "36 steps are too few to prune in: the weights that are left do not make up for those that go; "
+         "write steps: 1000, or leave epochs out"),
+        ({"steps": 36}, "36 steps are too few to prune in: the weights that are left do not make up for those that go; "
+         "write steps: 1000, or leave steps out"),
+        ({"epochs": 6}, ""),
+    ],
+)  # fmt: skip
+def test_a_length_that_is_too_short_is_said_with_one_that_is_not(length: dict, found: str) -> None:
+    assert too_short(PruneOptions(sparsity=0.5, batch_size=128, **length), 2_304) == found

@@ -86,11 +86,21 @@ def plan_of(project: Project, model: str) -> Plan:
         "import: layered",
         "{module: whole, hparams: {units: 3}, import: {weights: w.weights.h5}}",
         "{module: whole, import: bare.keras}",
+        "import: bare.keras",  # learns from itself
         "{module: student, import: model.keras}",
     ],
 )
 def test_what_can_be_imported_is_accepted(project: Project, model: str) -> None:
     assert problems(project, model) == []
+
+
+def test_learning_from_labels_needs_a_loss(project: Project) -> None:
+    step = "prune: {sparsity: 0.5, teacher: labels}"
+    (problem,) = problems(project, "import: bare.keras", step)
+    assert problem.startswith(
+        "candidates.pruned.0.prune: bare.keras was saved without loss and optimizer, which learning from labels needs"
+    )
+    assert problems(project, "import: model.keras", step) == []
 
 
 @pytest.mark.parametrize(
@@ -160,10 +170,6 @@ def test_what_can_be_imported_is_accepted(project: Project, model: str) -> None:
         (
             "{module: student, import: {weights: w.weights.h5}}",
             "model.module: student.py has no function 'build_model' at its top level; did you mean",
-        ),
-        (
-            "import: bare.keras",
-            "candidates.pruned.0.prune: bare.keras was saved without loss and optimizer, which steps that train",
         ),
         (
             "import: plain",

@@ -154,12 +154,6 @@ def test_a_label_that_is_no_feature(project: Project) -> None:
             "label 'pair' has 2 values in an example, and output 'gap' has 1, which mean_squared_error compares",
         ),
         (
-            ('"sparse_categorical_crossentropy"', '"categorical_crossentropy"'),
-            "data.label.side=bigger",
-            "data.label.side",
-            "compile with sparse_categorical_crossentropy",
-        ),
-        (
             ('"gap": "mse"', '"gap": "sparse_categorical_crossentropy"'),
             "data.label.gap=bigger",
             "data.label.gap",

@@ -404,11 +404,11 @@ def test_an_imported_model_without_mistakes_has_no_problems(project: Project) ->
     tf_keras.Model(inputs, tf_keras.layers.Dense(3)(inputs)).save(project.root / "model.h5")
 
     assert project.looked_at("model={import: model.h5}", CONVERTED) == []
-    problem = project.problem(
-        "model={import: model.h5}", "candidates={a: [{fine_tune: {}}, {convert: {quantization: int8}}]}"
-    )
+    tuned = "candidates={{a: [{{fine_tune: {{teacher: {}}}}}, {{convert: {{quantization: int8}}}}]}}"
+    assert project.looked_at("model={import: model.h5}", tuned.format("self")) == []
+    problem = project.problem("model={import: model.h5}", tuned.format("labels"))
     assert problem.key() == "model.import"
-    assert "was saved without loss and optimizer, which steps that train need" in problem.message
+    assert "was saved without loss and optimizer, which learning from labels needs" in problem.message
 
 
 def test_inputs_of_an_imported_model_that_are_no_features(project: Project) -> None:

@@ -70,7 +70,7 @@ def test_classes_are_those_of_text(tmp_path: Path) -> None:
     tables = table_preflight.read(data, whole=True)
     (problem,) = table_preflight.check(data, tables, transforms=False)
     assert problem.key() == "data.classes"
-    assert problem.message.startswith("are values of a string label, and 'label' holds integers")
+    assert problem.message.startswith("are text, and 'label' holds integers")
     # preprocessing_fn may make text of it.
     assert list(table_preflight.check(data, tables, transforms=True)) == []
 

@@ -50,6 +50,7 @@ QAT = f"[{{qat: {{}}}}, {INT8}]"
 PRUNE = f"[{{prune: {{sparsity: 0.5}}}}, {INT8}]"
 CLUSTER = f"[{{cluster: {{clusters: 8}}}}, {INT8}]"
 WITHOUT = "leave `qat` out: post-training int8 needs no such support"
+SUBCLASSED = 'y = Net(name="inner")(x)'
 NESTED = 'y = tf_keras.Sequential([layers.Conv2D(4, 3), layers.ReLU()], name="inner")(x)'
 
 CONFIG = """\
@@ -154,29 +155,25 @@ CASES: dict[str, Case] = {
         "float_ops: [CONV_3D], which leaves it in float",
         (4, 4, 4, 2),
     ),
-    "nested model in qat": Case(
-        QAT,
-        NESTED,
-        "[0].qat",
-        "inner: is a model inside the model, which TFMOT cannot quantize; put its layers into the model itself",
-    ),
-    "nested model in prune": Case(
+    "subclassed model inside the model in prune": Case(
         PRUNE,
-        NESTED,
+        SUBCLASSED,
         "[0].prune",
         "inner is a model inside the model, whose layers cannot be pruned one by one: put its layers into the "
         "model itself, or leave it dense with exclude: [inner]",
+        before=OWN_MODEL,
     ),
-    "nested model in cluster": Case(
+    "subclassed model inside the model in cluster": Case(
         CLUSTER,
-        NESTED,
+        SUBCLASSED,
         "[0].cluster",
         "inner is a model inside the model, whose layers cannot be clustered one by one: put its layers into "
         "the model itself, or leave it as it is with exclude: [inner]",
+        before=OWN_MODEL,
     ),
     "subclassed model inside the model in qat": Case(
         QAT,
-        'y = Net(name="inner")(x)',
+        SUBCLASSED,
         "[0].qat",
         "inner: is a model inside the model, which TFMOT cannot quantize; put its layers into the model itself",
         before=OWN_MODEL,
@@ -564,9 +561,15 @@ INSTEAD: dict[str, tuple[str, Case]] = {
             (4, 4, 4, 2),
         ),
     ),
-    "exclude of a nested model in prune": (
-        "nested model in prune",
-        Case(f"[{{prune: {{sparsity: 0.5, exclude: [inner]}}}}, {INT8}]", NESTED, "", ""),
+    "exclude of a subclassed model in prune": (
+        "subclassed model inside the model in prune",
+        Case(
+            f"[{{prune: {{sparsity: 0.5, exclude: [inner]}}}}, {INT8}]",
+            SUBCLASSED,
+            "",
+            "",
+            before=OWN_MODEL,
+        ),
     ),
     "exclude of BatchNormalization after Add": (
         "BatchNormalization after Add in qat",
@@ -676,7 +679,18 @@ def test_json_has_what_scripts_need(mnist: dict[str, Any]) -> None:
     assert set(candidate) == {"steps", "layer_bytes", "predicted_bytes", "predicted_ratio"}
     assert [step["technique"] for step in candidate["steps"]] == ["prune", "qat", "convert"]
     prune, qat, convert = candidate["steps"]
-    assert set(prune) == {"technique", "options", "layers", "refusals"}
+    assert set(prune) == {"technique", "options", "training", "layers", "notes", "refusals"}
+    # Batches as in model.train; learning rate, optimizer and loss as build_model compiles.
+    assert prune["training"] == {
+        "steps": 938,
+        "epochs": 2,
+        "batch_size": 128,
+        "optimizer": "Adam",
+        "learning_rate": 0.001,
+        "loss": ["sparse_categorical_crossentropy"],
+    }
+    assert qat["training"]["learning_rate"] == 0.001 and qat["training"]["steps"] == 469
+    assert convert["training"] is None and prune["notes"] == []
     assert prune["options"]["sparsity"] == 0.8 and prune["refusals"] == []
     kernels = ["conv1", "conv2", "dense", "probabilities"]
     assert prune["layers"] == dict.fromkeys(kernels, "80% zeros")
@@ -805,6 +819,55 @@ def test_nothing_is_trained_or_calibrated(project: Project, monkeypatch: pytest.
     ]
 
 
+def test_a_model_inside_the_model_is_taken_apart_for_every_step(project: Project) -> None:
+    chain = "[{prune: {sparsity: 0.5}}, {cluster: {clusters: 8}}, {qat: {}}, " + INT8 + "]"
+    nested = NESTED.replace("Conv2D(4, 3)", 'Conv2D(4, 3, name="conv")')
+    project.write(Case(chain, nested, "", ""))
+    (candidate,), problems = project.explain()
+
+    assert problems == []
+    effects = [step.explanation.effects["conv"] for step in candidate.steps]
+    assert effects[:3] == ["50% zeros", "8 values", "int8, keeps its zeros and shared values"]
+
+
+def test_how_a_step_trains_and_that_it_is_too_short_for_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write(
+        Case(
+            "[{prune: {sparsity: 0.5, steps: 36, batch_size: 8}}, {fine_tune: {}}, " + INT8 + "]",
+            CONV,
+            "",
+            "",
+        )
+    )
+    (candidate,), problems = project.explain()
+
+    assert problems == []
+    shown = " ".join(" ".join(rendered([candidate], 160, monkeypatch)).split())
+    assert (
+        "prune: 36 steps with batches of 8, SGD, learning rate 0.01, loss sparse_categorical_crossentropy"
+        in shown
+    )
+    assert "prune: 36 steps are too few to prune in" in shown
+    assert "fine_tune: 1 steps with batches of 128, SGD, learning rate 0.01, loss" in shown
+
+
+def test_a_schedule_without_a_learning_rate_to_go_by_is_refused_before_training(project: Project) -> None:
+    chain = "[{fine_tune: {learning_rate_schedule: {kind: cosine}}}, " + INT8 + "]"
+    project.write(Case(chain, CONV, "", ""))
+    module = project.root / f"{project.module}.py"
+    schedule = "tf_keras.optimizers.SGD(tf_keras.optimizers.schedules.CosineDecay(0.1, 9))"
+    module.write_text(module.read_text(encoding="utf-8").replace('"sgd"', schedule), encoding="utf-8")
+    _, problems = project.explain()
+
+    (problem,) = problems
+    assert problem.key() == "candidates.one[0].fine_tune.learning_rate_schedule"
+    assert problem.message.startswith(
+        "the model is compiled with its own learning rate schedule; write learning_rate"
+    )
+
+
 def rendered(candidates: list[Candidate], width: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setenv("COLUMNS", str(width))
     console = make_console()
@@ -840,7 +903,7 @@ def test_tables_fit_the_terminal(project: Project, monkeypatch: pytest.MonkeyPat
 
 
 def test_tables_of_a_candidate_that_is_refused(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    case = CASES["nested model in qat"]
+    case = CASES["subclassed model inside the model in qat"]
     project.write(case)
     candidates, _ = project.explain()
 
@@ -852,13 +915,12 @@ def test_tables_of_a_candidate_that_is_refused(project: Project, monkeypatch: py
 
 
 def test_json_of_a_refused_candidate(project: Project) -> None:
-    project.write(CASES["nested model in prune"])
+    case = CASES["subclassed model inside the model in prune"]
+    project.write(case)
     (candidate,), _ = project.explain()
 
     told = to_json(candidate)
 
     assert told["predicted_bytes"] is None and told["predicted_ratio"] is None
     assert told["layer_bytes"] == {}
-    assert told["steps"][0]["refusals"] == [
-        {"layer": None, "reason": CASES["nested model in prune"].message}
-    ]
+    assert told["steps"][0]["refusals"] == [{"layer": None, "reason": case.message}]

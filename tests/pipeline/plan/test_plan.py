@@ -76,7 +76,7 @@ def test_options_that_differ_give_other_ids() -> None:
 
 
 def test_writing_out_a_default_changes_nothing() -> None:
-    assert ids(plan_of()) == ids(plan_of("candidates.qat-int8.0.qat.learning_rate=0.0001"))
+    assert ids(plan_of()) == ids(plan_of("candidates.qat-int8.0.qat.epochs=1"))
 
 
 def test_parameters_are_primitives() -> None:
@@ -185,7 +185,7 @@ def test_no_limit_is_part_of_what_is_measured() -> None:
         "latency": {"percentile": 50, "repetitions": 500, "threads": 1, "warmup": 50},
         "metrics": [
             {
-                "config": {}, "metric": "SparseCategoricalAccuracy", "output": None,
+                "against": None, "config": {}, "metric": "SparseCategoricalAccuracy", "output": None,
                 "slices": [{"by": ["label"]}],
             }
         ],

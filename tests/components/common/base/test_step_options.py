@@ -10,10 +10,13 @@ import pytest
 from pydantic import ValidationError
 
 from components.common.base import metric_direction
+from components.common.base.distribution_options import ALONE, Distribution
 from components.common.base.step_options import (
+    Baseline,
     EarlyStopping,
     LearningRateSchedule,
     StepOptions,
+    TrainingOptions,
 )
 from components.fine_tuner.params import FineTuneOptions
 from components.pruner.params import PruneOptions
@@ -101,8 +104,21 @@ def test_every_training_takes_the_same_options(options: type) -> None:
 def test_the_baseline_goes_by_what_build_model_compiles_with() -> None:
     assert TrainOptions().learning_rate is None
     assert TrainOptions().epochs == 5
-    assert FineTuneOptions().learning_rate == 1e-4
+    assert FineTuneOptions().learning_rate is None
     assert FineTuneOptions().epochs == 1
+
+
+@pytest.mark.parametrize("options", TRAINING, ids=lambda options: options.technique)
+def test_a_step_takes_from_the_baseline_what_it_does_not_say(options: type[TrainingOptions]) -> None:
+    needed = {"sparsity": 0.5} if options is PruneOptions else {}
+    mirrored = Distribution(kind="mirrored", devices=2)
+    baseline = Baseline(mirrored, batch_size=48)
+
+    taken = options(**needed).like(baseline)
+    assert (taken.batch_size, taken.distribution) == (48, mirrored)
+    own = options(**needed, batch_size=16, distribution="none").like(baseline)
+    assert (own.batch_size, own.distribution) == (16, ALONE)
+    assert options(**needed).examples_per_step() == 32  # as Keras's fit
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -175,13 +176,69 @@ def test_a_head_needs_no_function(saved: Path, make_module: MakeModule) -> None:
     assert model._is_compiled
 
 
+def test_a_trunk_that_is_called_is_taken_apart(saved: Path, make_module: MakeModule) -> None:
+    called = """
+import tf_keras
+
+def build_model(hparams, pretrained):
+    x = tf_keras.layers.Input((8, 8, 1), name="image")
+    y = tf_keras.layers.Dense(3, name="new")(pretrained(x, training=False))
+    model = tf_keras.Model(x, y)
+    model.compile("sgd", "mse")
+    return model
+"""
+    definition = ModelDefinition(make_module(called), {}, {"pretrained": options(saved)})
+
+    model = definition.build()
+
+    assert not grafting.is_nested(model) and model._is_compiled
+    trunk = definition.trunk_of(model)
+    assert trunk is not None and not model.get_layer("conv").trainable
+
+
+def test_models_inside_a_model_are_taken_apart(make_module: MakeModule) -> None:
+    """Names of layers, inputs and outputs stay, and so do outputs; what is not clear is told apart."""
+    source = """
+import tf_keras
+from tf_keras import layers
+
+def encoder(name):
+    x = layers.Input((4,))
+    y = layers.BatchNormalization(name="norm")(layers.Dense(3, activation="relu", name="dense")(x))
+    return tf_keras.Model(x, y, name=name)
+
+def nested():
+    tf_keras.utils.set_random_seed(3)
+    left, right = layers.Input((4,), name="left"), layers.Input((4,), name="right")
+    shared, other = encoder("shared"), encoder("other")
+    joined = layers.Concatenate(name="joined")([shared(left, training=False), shared(right), other(right)])
+    head = tf_keras.Sequential([layers.Dense(2, name="scores")], name="answer")
+    model = tf_keras.Model([right, left], [head(joined), layers.Dense(1, name="amount")(joined)], name="whole")
+    model.compile("sgd", {"answer": "mse", "amount": "mae"}, loss_weights={"answer": 2.0, "amount": 1.0})
+    return model
+
+def build_model(hparams):
+    return nested()
+"""
+    module = make_module(source)
+    flat = ModelDefinition(module).build()
+    nested = importlib.import_module(module).nested()
+
+    found = {layer.name for layer in flat.layers if layer.weights}
+    assert found == {"dense", "norm", "other_dense", "other_norm", "scores", "amount"}
+    assert (flat.input_names, flat.output_names) == (["right", "left"], ["answer", "amount"])
+    values = [np.full((2, 4), value, np.float32) for value in (0.5, -1.5)]
+    for own, other in zip(flat(values), nested(values), strict=True):
+        np.testing.assert_allclose(own, other, atol=1e-6)
+    labels = [np.ones((2, 2), np.float32), np.ones((2, 1), np.float32)]
+    measured, wanted = (m.evaluate(values, labels, verbose=0, return_dict=True) for m in (flat, nested))
+    assert measured == pytest.approx(wanted)
+    # As `shared` is called the first time, its BatchNormalization does not train.
+    modes = [node.call_kwargs.get("training") for node in flat.get_layer("norm").inbound_nodes]
+    assert sorted(map(str, modes)) == ["False", "None"]
+
+
 MISUSE = {
-    "a model inside": (
-        "y = pretrained(tf_keras.layers.Input((8, 8, 1)))\n"
-        "    x = tf_keras.layers.Input((8, 8, 1), name='image')\n"
-        "    y = tf_keras.layers.Dense(3)(pretrained(x))",
-        r"model inside a model.*grafting\.graft\(pretrained, tensors\)",
-    ),
     "not used": (
         "x = tf_keras.layers.Input((8, 8, 1), name='image')\n"
         "    y = tf_keras.layers.Dense(3)(tf_keras.layers.Flatten()(x))",

@@ -1,0 +1,105 @@
+"""Training a model on its baseline's own outputs in place of labels.
+
+What is minimized is the squared distance of logits, if outputs are probabilities or logits (Ba and Caruana, "Do Deep
+Nets Really Need to be Deep?", 2014, https://arxiv.org/abs/1312.6184; Kim et al., "Comparing Kullback-Leibler
+Divergence and Mean Squared Error Loss in Knowledge Distillation", 2021, https://arxiv.org/abs/2105.08919), and that of
+the values themselves if they are neither. It needs no labels, and a few thousand examples say more by all logits than
+by one class each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from components.common.base.layer_names import plain_name
+from components.common.data.arrays import Arrays
+from components.common.models.output_kind import PROBABILITIES, activation_of
+from components.common.training.logits import to_logits
+
+# Of a model that says no learning rate: Keras's Adam's own.
+LEARNING_RATE = 1e-3
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an output of the baseline is.
+
+    Attributes:
+        name: Of the output.
+        of: What makes, or made, probabilities of it: softmax or sigmoid; empty for plain values.
+        logits: Whether it is what goes into that, and not what comes out.
+    """
+
+    name: str
+    of: str = ""
+    logits: bool = False
+
+    def distance(self) -> Callable[[Any, Any], tf.Tensor]:
+        """The loss: of shape (batch, …) for two tensors of shape (batch, …, units)."""
+        went_through = "linear" if self.logits or not self.of else self.of
+
+        def distance_to_baseline(taught: Any, outputs: Any) -> tf.Tensor:
+            difference = to_logits(taught, went_through) - to_logits(outputs, went_through)
+            if self.of == "softmax":  # which does not see what all logits have in common
+                difference -= tf.reduce_mean(difference, axis=-1, keepdims=True)
+            return tf.reduce_mean(tf.square(difference), axis=-1)
+
+        return distance_to_baseline
+
+    def metric(self) -> Callable[[Any, Any], tf.Tensor]:
+        """`agreement`, the share of the same decisions; of plain values, `mean_absolute_error`."""
+
+        def agreement(taught: Any, outputs: Any) -> tf.Tensor:
+            if self.of == "softmax":
+                same = tf.equal(tf.argmax(taught, axis=-1), tf.argmax(outputs, axis=-1))
+                return tf.cast(same, tf.float32)
+            least = 0.0 if self.logits else 0.5
+            return tf.reduce_mean(tf.cast(tf.equal(taught >= least, outputs >= least), tf.float32), axis=-1)
+
+        return agreement if self.of else tf_keras.losses.mean_absolute_error
+
+
+def metrics_of(answers: list[Answer]) -> list[str]:
+    """What early stopping can go by: names of the figures of the eval split."""
+    names = [answer.metric().__name__ for answer in answers]
+    if len(answers) > 1:
+        return ["val_loss", *(f"val_{a.name}_{name}" for a, name in zip(answers, names, strict=True))]
+    return ["val_loss", f"val_{names[0]}"]
+
+
+def answers_of(model: tf_keras.Model, logits: Mapping[str, str]) -> list[Answer]:
+    """What the outputs of a baseline are, in its order.
+
+    Args:
+        model: Functional or Sequential.
+        logits: Outputs that are known to be logits → softmax or sigmoid, as `output_kind.logits` returns them.
+    """
+    found = []
+    for output, tensor in zip(model.output_names, model.outputs, strict=True):
+        name, end = plain_name(output), activation_of(tensor)
+        if end in PROBABILITIES:
+            found.append(Answer(name, str(end)))
+        else:
+            found.append(Answer(name, logits.get(name, ""), logits=name in logits))
+    return found
+
+
+def with_answers(examples: Arrays, baseline: tf_keras.Model, features: list[str]) -> Arrays:
+    """The same examples with the baseline's outputs as labels.
+
+    Args:
+        examples: With or without labels.
+        baseline: Answers as in inference.
+        features: Those that feed its inputs, in their order.
+    """
+    given = baseline.predict([examples.features[name] for name in features], batch_size=_BATCH, verbose=0)
+    if len(baseline.output_names) == 1:
+        return Arrays(examples.features, given)
+    names = [plain_name(name) for name in baseline.output_names]
+    return Arrays(examples.features, dict(zip(names, given, strict=True)))

@@ -1,0 +1,91 @@
+"""Agreement with the baseline, on files, without labels."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from components.common.models import model_files
+from components.common.tflite.litert import LiteRTModel
+from components.evaluator.params import AccuracyGate, Gate
+from components.evaluator.verdict import VERDICT_FILE, Verdict
+from components.measurer import agreement
+from pipeline.run import verdict_table
+from tests.components.conftest import Step
+from tests.components.evaluating import evaluate
+from tests.conftest import SEED, Digits, Trained
+
+AGREEMENT = AccuracyGate(metric="agreement", max_drop=0.4)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "candidate", "share"),
+    [
+        ([[0.7, 0.3], [0.4, 0.6], [0.9, 0.1], [0.2, 0.8]], [[0.6, 0.4], [0.8, 0.2], [1.0, 0.0], [0.5, 0.5]], 0.5),
+        ([[0.7], [0.4], [0.5]], [[0.51], [0.6], [0.5]], 2 / 3),
+        ([[0.9, 0.8], [0.1, 0.2]], [[0.9, 0.1], [0.3, 0.4]], 0.75),  # two sigmoids
+    ],
+)  # fmt: skip
+def test_the_share_of_the_same_decisions(baseline: Any, candidate: Any, share: float) -> None:
+    values = np.array(baseline, np.float32), np.array(candidate, np.float32)
+    assert agreement.share_of_same_decisions(*values) == pytest.approx(share)
+
+
+def test_an_error_against_the_baseline() -> None:
+    gate = AccuracyGate(metric="MeanAbsoluteError", against="baseline", max=2)
+    baseline, candidate = np.array([[1.0], [3.0]], np.float32), np.array([[2.0], [-1.0]], np.float32)
+    assert agreement.figure_of(gate, baseline, candidate) == pytest.approx(2.5)
+    assert agreement.figure_of(gate, baseline, baseline) == 0
+    assert (gate.title(), gate.ascending()) == ("MeanAbsoluteError against the baseline", False)
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ({"against": "label"}, "agreement is with the baseline"),
+        ({"config": {"name": "x"}}, "agreement takes no arguments"),
+    ],
+)
+def test_what_agreement_is_not(written: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        AccuracyGate(metric="agreement", **written)
+
+
+def test_a_verdict_on_examples_without_labels(
+    trained: Trained,
+    pruned: Step,
+    converted: Callable[..., Step],
+    mnist_examples: Any,
+    mnist_arrays: dict[str, Digits],
+    tmp_path: Path,
+) -> None:
+    baseline, candidate = converted(trained.uri, "float32"), converted(pruned.uri, "int8")
+    examples = dataclasses.replace(mnist_examples, label={})
+    errors = AccuracyGate(metric="MeanSquaredError", against="baseline", max=0.0)
+
+    verdict = evaluate(
+        candidate.uri, baseline.uri, examples, Gate(accuracy=[AGREEMENT, errors]), str(tmp_path), SEED, []
+    )
+
+    images = mnist_arrays["eval"].images.reshape(-1, 28, 28, 1).astype(np.float32)
+    outputs = [
+        np.array([next(iter(model.predict({"image": image}).values())) for image in images])
+        for model in (LiteRTModel(model_files.tflite_file(step.uri)) for step in (baseline, candidate))
+    ]
+    same = float(np.mean(outputs[0].argmax(-1) == outputs[1].argmax(-1)))
+    share, error = verdict.measured.accuracies
+    assert 0.3 < same < 1
+    assert (share.candidate, share.baseline, share.examples) == (pytest.approx(same), 1, len(images))
+    assert error.candidate == pytest.approx(np.mean((outputs[0] - outputs[1]) ** 2), rel=1e-4)
+    assert error.baseline == 0 and not verdict.blessed
+    assert any("MeanSquaredError against the baseline" in reason for reason in verdict.reasons)
+    assert Verdict.read(str(tmp_path / VERDICT_FILE)) == verdict
+    assert "agreement is the share of the baseline's own decisions" in verdict_table.title([verdict])
+    heads = [column.head for column in verdict_table.columns([verdict])]
+    assert heads[:4] == ["agreement", "drop", "MeanSquaredError against the baseline", "rise"]
