@@ -28,7 +28,7 @@ DISTILL = Technique(
     component="components.distiller.component.Distiller",
     explanation="components.distiller.explanation.explain",
     stage=0,
-    begins_anew=True,
+    builds_new_model=True,
     advice=(
         Advice("size", 1, _smaller),
         Advice("gzip_size", 3, _first),

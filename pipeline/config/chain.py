@@ -69,7 +69,7 @@ def _check_chain(steps: list[StepOptions]) -> None:
         if staged and _too_late(technique, staged[-1]):
             before = staged[-1]
             why = before.closes or f"write it before `{before.name}`"
-            if technique.begins_anew:
+            if technique.builds_new_model:
                 why = "it builds a new model, so the effect of earlier steps would be lost; write it first"
             raise refused(f"`{technique.name}` cannot follow `{before.name}`: {why}", index)
         for earlier in steps[:index]:

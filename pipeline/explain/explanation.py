@@ -125,7 +125,7 @@ class Explainer:
                 self._known[prefix] = found
             explanation = self._known[prefix]
             steps.append(Step(options, explanation, trained))
-            if not technique_of(options).begins_anew:
+            if not technique_of(options).builds_new_model:
                 layers.update(dict.fromkeys(layer.name for layer in outlook.model.layers))
             outlook = explanation.after
             if explanation.refusals:

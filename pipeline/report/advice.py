@@ -156,7 +156,7 @@ def _offered(candidate: Candidate, goal: Goal, data: ReportData) -> str:
 
 def _evidence(candidate: Candidate, data: ReportData, technique: str) -> str:
     """What another candidate of this run reached with the technique, if one of the same model has it."""
-    other_models = {name for name, known in TECHNIQUES.items() if known.begins_anew}
+    other_models = {name for name, known in TECHNIQUES.items() if known.builds_new_model}
     ratios = [
         (ratio, other.name)
         for other in data.candidates

@@ -66,7 +66,7 @@ def learning_rate_of(
     return schedules.InverseTimeDecay(float(rate), 1, decay) if decay else float(rate)
 
 
-def compile_anew(model: tf_keras.Model, **changes: Any) -> None:
+def recompile(model: tf_keras.Model, **changes: Any) -> None:
     """Compiles a model as it is compiled, with the same optimizer.
 
     Keras trains by the `trainable` that layers had when the model was compiled: what is set later counts only

@@ -15,7 +15,7 @@ from components.common.models.user_module import UserModuleError
 KEY = "compile"
 
 
-def compile_anew(
+def compile_with(
     model: tf_keras.Model, options: Mapping[str, Any], custom_objects: Mapping[str, Any]
 ) -> None:
     """Compiles a model with what a config says, and else as it is compiled.

@@ -46,7 +46,7 @@ class ModelDefinition:
         asked = self.source.get(compile_options.KEY)
         if asked and compiled and function == "build_model":
             model = self._as_compiled(asked["loss"] is not None)
-            compile_options.compile_anew(model, asked, self.custom_objects())
+            compile_options.compile_with(model, asked, self.custom_objects())
             return model
         return self._build(function, compiled)
 

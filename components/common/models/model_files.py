@@ -206,7 +206,7 @@ def _tables(model: tf_keras.Model) -> list[Any]:
 
 
 def load(uri: str) -> tf_keras.Model:
-    """Loads the Keras model of an artifact, not compiled, each time anew.
+    """Loads the Keras model of an artifact, not compiled. Each call gives new layers.
 
     TFMOT's wrappers share layer objects with the model that they wrap, so that no two steps may use
     one model object.

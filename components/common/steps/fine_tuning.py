@@ -146,7 +146,7 @@ def fit_and_save(
         # A few thousand examples say too little of the statistics of batches; the baseline's are known.
         frozen.freeze(batch_norm.names(model))
     if frozen.names():
-        compilation.compile_anew(model)
+        compilation.recompile(model)
     history = fitting.fit(
         model,
         *splits,

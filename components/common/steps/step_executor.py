@@ -128,7 +128,7 @@ class StepExecutor(base_executor.BaseExecutor, abc.ABC, Generic[AnyOptions]):
             from components.common.training import distributed
 
             arguments = {"executor": type(self), "job": job, "output": job.output}
-            facts = distributed.perform(asked, _run_anew, arguments, written=("output",))
+            facts = distributed.perform(asked, _run_in_process, arguments, written=("output",))
             if asked.processes() and not is_chief(os.environ):
                 set_properties(output, {**facts, "cluster_task": role(os.environ)})
                 return
@@ -142,7 +142,7 @@ def _run(executor: StepExecutor[Any], job: StepJob[Any]) -> Facts:
         return executor.run(job)
 
 
-def _run_anew(executor: type[StepExecutor[Any]], job: StepJob[Any], output: str) -> Facts:
+def _run_in_process(executor: type[StepExecutor[Any]], job: StepJob[Any], output: str) -> Facts:
     """Runs a step in what may be another process, which writes to another folder."""
     seeding.seed_everything(job.seed)
     return _run(executor(), replace(job, output=output))

@@ -55,7 +55,7 @@ class Technique:
             conversion.
         repeatable: Whether a chain may have it more than once.
         closes: In words, why techniques of an earlier stage cannot follow it.
-        begins_anew: Whether it builds another model, so that it has to come first.
+        builds_new_model: Whether it builds another model, so that it has to come first.
         converts: Whether it writes the file that is deployed, after which nothing can follow.
         asynchronous: Why the workers of a parameter server cannot train it, each at its own pace; empty if they
             can.
@@ -69,7 +69,7 @@ class Technique:
     stage: int | None
     repeatable: bool = False
     closes: str = ""
-    begins_anew: bool = False
+    builds_new_model: bool = False
     converts: bool = False
     asynchronous: str = ""
     invariants: tuple[type[Invariant], ...] = ()

@@ -46,7 +46,7 @@ def _step_by_step(model: tf_keras.Model) -> None:
     They count steps, and renew masks of weights after each one.
     """
     if model._compile_config.config.get("steps_per_execution") not in (None, 1):
-        compilation.compile_anew(model, steps_per_execution=None)
+        compilation.recompile(model, steps_per_execution=None)
 
 
 def refuse_unknown_monitor(model: tf_keras.Model, monitor: str, evaluation: Arrays) -> None:

@@ -1,4 +1,4 @@
-"""When masks are made anew; steps are counted as TFMOT does, from 1."""
+"""When masks are made again; steps are counted as TFMOT does, from 1."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from components.pruner.schedule import Renewals, first_complete_epoch, renewals,
 
 
 def sparsity_over_time(steps: int, **options: Any) -> list[tuple[int, float]]:
-    """In which steps masks are made anew, and for which sparsity."""
+    """In which steps masks are made again, and for which sparsity."""
     values = PruneOptions(**options, steps=steps, batch_size=1)
     plan = schedule(values, values.sparsity, renewals(values, examples=10))
     turns = [(step, plan(step)) for step in range(1, steps + 1)]

@@ -37,7 +37,7 @@ def files_of(stage: Stage) -> set[str]:
     }
 
 
-def test_the_last_stage_is_built_by_another_and_begins_anew() -> None:
+def test_the_last_stage_is_built_by_another_and_starts_over() -> None:
     assert (BUILD.name, LAST.name) == ("build", "")
     assert BUILD.base == LAST.base == "${BASE}"
     assert [entry.arguments for entry in LAST.all("COPY") if "from" in entry.flags()] == [

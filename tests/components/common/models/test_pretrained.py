@@ -244,7 +244,7 @@ MISUSE = {
         "    y = tf_keras.layers.Dense(3)(tf_keras.layers.Flatten()(x))",
         "does not use the trunk that it gets",
     ),
-    "made anew": (
+    "made again": (
         "x = tf_keras.layers.Input((8, 8, 1), name='image')\n"
         "    y = tf_keras.layers.Dense(3)(tf_keras.models.clone_model(pretrained, x).output)",
         "layer conv of what build_model returns has other weights",

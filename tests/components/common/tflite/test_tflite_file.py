@@ -264,7 +264,7 @@ def test_distinct_values_are_counted_in_all_and_in_each_output_channel() -> None
     assert of_values(depthwise, "DEPTHWISE_CONV_2D", output_axis=0).unique_per_channel() == 5
 
 
-def test_blocks_begin_anew_for_each_row_and_a_short_one_is_left_out() -> None:
+def test_blocks_begin_again_for_each_row_and_a_short_one_is_left_out() -> None:
     rows = np.array([[0, 0, 1, 1, 0, 9], [0, 1, 1, 1, 9, 9]], np.float32)
 
     assert of_values(rows).m_by_n(2, 4) == 1 / 2
