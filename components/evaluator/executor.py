@@ -23,7 +23,7 @@ from components.common.tflite import file_types, tflite_file
 from components.common.tflite.file_types import TypeCheck
 from components.common.tflite.kernel import Kernel
 from components.common.tflite.tflite_file import TFLiteFile
-from components.evaluator import served
+from components.evaluator import served, weak_baseline
 from components.evaluator.judgement import (
     Failure,
     FailureKind,
@@ -34,9 +34,10 @@ from components.evaluator.judgement import (
     latency_figure,
     size_figure,
 )
-from components.evaluator.judging import conclude, judge_figure
-from components.evaluator.params import AccuracyGate, Gate, Limits, SliceLimits
+from components.evaluator.judging import FarEnds, conclude, far_ends, judge_figure
+from components.evaluator.params import AccuracyGate, AccuracyLimits, Gate, Limits, SliceLimits
 from components.evaluator.verdict import VERDICT_FILE, Verdict
+from components.measurer.comparison import ClassBalance
 from components.measurer.measured import (
     SIDES,
     Accuracy,
@@ -153,9 +154,10 @@ class _Judging:
         ratio: float | None = None,
         unit: str = "",
         shown: str = "",
+        far: FarEnds | None = None,
     ) -> None:
         self._judgements += judge_figure(
-            figure, limits.bounds(), candidate, baseline, ascending, ratio, unit, shown, section
+            figure, limits.bounds(), candidate, baseline, ascending, ratio, unit, shown, section, far
         )
 
     def _judge_size(self) -> None:
@@ -231,7 +233,9 @@ class _Judging:
         """Judges a metric and its slices."""
         values = {one.slice: one for one in found.values}
         whole = values.get((), SliceValues((), None, None, 0))
-        self._judge_metric(gate, section, gate, whole)
+        weak = None if whole.baseline is None else weak_baseline.find(gate, whole.baseline, found.chance)
+        self._failures += [weak] if weak else []
+        self._judge_metric(gate, section, gate, whole, found)
         for index, limits in enumerate(gate.slices):
             place = f"{section}.slices.{index}"
             features = tuple(sorted(limits.features()))
@@ -245,7 +249,7 @@ class _Judging:
             elif not slices:
                 self._judge_missing(gate, limits, place, tuple(SliceValue(n, None) for n in features))
             for one in slices:
-                self._judge_metric(limits, place, gate, one)
+                self._judge_metric(limits, place, gate, one, found)
         # Of slices whose values are listed, no more are meant to be judged.
         whole_features = {tuple(sorted(by.features())) for by in gate.slices if not by.values}
         return Accuracy(
@@ -255,13 +259,32 @@ class _Judging:
             baseline=whole.baseline,
             examples=whole.examples,
             slices=tuple(
-                SliceAccuracy(slice_text(one.slice), one.candidate, one.baseline, one.examples, one.slice)
+                SliceAccuracy(
+                    slice_text(one.slice),
+                    one.candidate,
+                    one.baseline,
+                    one.examples,
+                    one.slice,
+                    one.uncertainty,
+                )
                 for one in found.values
                 if one.slice
             ),
             figure=gate.title() if self._several or gate.output or gate.of_baseline else None,
             output=gate.output,
             unjudged=tuple(one for one in found.train_only if one.features in whole_features),
+            uncertainty=whole.uncertainty,
+            not_resampled=found.not_resampled or None,
+            chance=found.chance,
+            classes=found.classes,
+            lost=found.classes.lost if found.classes and not self._looks_at_classes(found.classes) else (),
+        )
+
+    def _looks_at_classes(self, classes: ClassBalance) -> bool:
+        """Whether a limit of the gate is on classes alone."""
+        return any(
+            "class_id" in one.config or any(classes.label in limits.features() for limits in one.slices)
+            for one in self._gate.accuracies()
         )
 
     @property
@@ -287,7 +310,14 @@ class _Judging:
             for bound, limit in limits.bounds().items()
         ]
 
-    def _judge_metric(self, limits: Limits, section: str, gate: AccuracyGate, found: SliceValues) -> None:
+    def _judge_metric(
+        self,
+        limits: AccuracyLimits,
+        section: str,
+        gate: AccuracyGate,
+        found: SliceValues,
+        metric: MetricValues,
+    ) -> None:
         shown = self._shown(gate)
         if found.slice:
             shown = f"{shown}[{slice_text(found.slice)}]"
@@ -300,14 +330,19 @@ class _Judging:
                 )
             )
             value = None  # not measured
+        ascending = gate.ascending()
+        far = None
+        if limits.confidence is not None:
+            far = far_ends(limits.confidence, found.uncertainty, ascending, metric.not_resampled)
         self._judge(
             self._figure(gate, found.slice),
             limits,
             section,
             value,
             found.baseline,
-            gate.ascending(),
+            ascending,
             shown=shown,
+            far=far,
         )
 
 

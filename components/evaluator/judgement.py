@@ -37,12 +37,14 @@ class FailureKind(str, Enum):
     NOT_FINITE = "not_finite"
     NO_BASELINE = "no_baseline"
     NO_SUCH_SLICE = "no_such_slice"
+    NO_INTERVAL = "no_interval"
     WRONG_TYPE = "wrong_type"
     # Of a verdict as a whole.
     CANDIDATE_NOT_LOADED = "candidate_not_loaded"
     BASELINE_NOT_LOADED = "baseline_not_loaded"
     MEASUREMENT_FAILED = "measurement_failed"
     METRIC_UNDEFINED = "metric_undefined"
+    BASELINE_AT_CHANCE = "baseline_at_chance"
     NOTHING_JUDGED = "nothing_judged"
     NODE_FAILED = "node_failed"
 
@@ -124,6 +126,8 @@ class Judgement(Figure):
         key: The config key that sets the limit, `gate.accuracy.1.slices.0.max_drop`; empty if it is not a limit
             of the gate, but what a step was asked for.
         failure: Why it does not hold; None if it does.
+        confidence: Level of the interval whose far end is the value; None if the figure itself is.
+        estimate: The figure itself, if the value is the end of its interval.
     """
 
     bound: Bound
@@ -133,6 +137,8 @@ class Judgement(Figure):
     reason: str = ""
     key: Annotated[str, LEFT_OUT_IF_EMPTY] = ""
     failure: Annotated[FailureKind | None, LEFT_OUT_IF_EMPTY] = None
+    confidence: Annotated[float | None, LEFT_OUT_IF_EMPTY] = None
+    estimate: Annotated[float | None, LEFT_OUT_IF_EMPTY] = None
 
     @classmethod
     def on(
@@ -144,6 +150,8 @@ class Judgement(Figure):
         reason: str = "",
         failure: FailureKind | None = None,
         key: str = "",
+        confidence: float | None = None,
+        estimate: float | None = None,
     ) -> Judgement:
         """A judgement on a figure; it is met if there is no failure."""
         return cls(
@@ -155,6 +163,8 @@ class Judgement(Figure):
             reason=reason if failure else "",
             key=key,
             failure=failure,
+            confidence=confidence,
+            estimate=estimate,
         )
 
 

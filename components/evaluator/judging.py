@@ -4,10 +4,50 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from components.evaluator.judgement import BOUNDS, Failure, FailureKind, Figure, Judgement, LimitBound
 from components.evaluator.verdict import Verdict
+from components.measurer.comparison import Uncertainty
 from components.measurer.measured import Measured
+
+
+@dataclass(frozen=True)
+class FarEnds:
+    """The ends of intervals that limits hold instead of the figure itself.
+
+    Attributes:
+        confidence: The intervals' level.
+        ends: Bound → the end that is nearer to missing it; None if it is not known.
+        why: Why they are not known, for people.
+    """
+
+    confidence: float
+    ends: Mapping[LimitBound, float | None]
+    why: str = ""
+
+
+def far_ends(confidence: float, uncertainty: Uncertainty | None, ascending: bool, why: str = "") -> FarEnds:
+    """The far ends of a metric's intervals.
+
+    Args:
+        confidence: Their level.
+        uncertainty: The intervals; None if there are none.
+        ascending: Whether a higher value of the metric is better.
+        why: Why there are none.
+    """
+    if uncertainty is None or uncertainty.confidence != confidence:
+        return FarEnds(confidence, {}, why or "it was measured without intervals")
+    return FarEnds(
+        confidence,
+        {
+            "min": uncertainty.candidate.low,
+            "max": uncertainty.candidate.high,
+            "max_drop": uncertainty.drop(ascending).high,
+            "max_ratio": uncertainty.ratio.high if uncertainty.ratio else None,
+        },
+        "the metric is not defined on some resamples of the examples",
+    )
 
 
 def judge_figure(
@@ -20,6 +60,7 @@ def judge_figure(
     unit: str = "",
     shown: str = "",
     section: str = "",
+    far: FarEnds | None = None,
 ) -> list[Judgement]:
     """Compares one figure with its limits.
 
@@ -33,6 +74,7 @@ def judge_figure(
         unit: For the reason's text.
         shown: The figure's name in that text, if it is another.
         section: The config section that has the limits, `gate.size`.
+        far: What limits hold instead of the figure itself; None if they hold that.
 
     Returns:
         A judgement for each limit that is set.
@@ -42,15 +84,34 @@ def judge_figure(
         limit = limits.get(bound)
         if limit is None:
             continue
-        value = _value(bound, candidate, baseline, ascending, ratio)
+        value = estimate = _value(bound, candidate, baseline, ascending, ratio)
+        if far is not None and value is not None:
+            end = far.ends.get(bound)
+            value = None if end is None else round(end, 12)
         met = value is not None and (value >= limit if bound == "min" else value <= limit)
-        failure, reason = (
-            (None, "")
-            if met
-            else _failure(shown or figure.figure, bound, limit, value, unit, candidate, baseline)
-        )
+        name = shown or figure.figure
+        failure: FailureKind | None = None
+        reason = ""
+        if not met and far is not None and value is None and estimate is not None:
+            failure, reason = FailureKind.NO_INTERVAL, f"{name} has no interval: {far.why}"
+        elif not met:
+            failure, reason = _failure(name, bound, limit, value, unit, candidate, baseline)
+            if far is not None and value is not None and estimate is not None:
+                reason += f" (the far end of its {far.confidence:.0%} interval; measured {estimate:.4g})"
         key = f"{section}.{bound}" if section else ""
-        judgements.append(Judgement.on(figure, bound, limit, value, reason, failure, key))
+        judgements.append(
+            Judgement.on(
+                figure,
+                bound,
+                limit,
+                value,
+                reason,
+                failure,
+                key,
+                far.confidence if far else None,
+                estimate if far else None,
+            )
+        )
     return judgements
 
 

@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from components.common.base import metric_direction
+from components.common.base.metric_facts import MEANS
 from components.common.base.options import Options
 from components.evaluator.judgement import BOUNDS, LimitBound
+from components.measurer.comparison import CONFIDENCE
 from components.measurer.params import LatencyOptions, MeasureOptions, Metric, Slicing
 
 _SIZE_UNITS = {
@@ -67,7 +69,29 @@ class Limits(Options):
         return {bound: value for bound, value in named.items() if value is not None}
 
 
-class SliceLimits(Slicing, Limits):
+class AccuracyLimits(Limits):
+    """Bounds on an accuracy, or on the far end of its interval."""
+
+    confidence: float | None = Field(
+        default=None,
+        description="0.95: limits hold the far end of the figure's 95 % bootstrap interval, so that what few examples "
+        "cannot show does not pass. If not set, they hold the figure itself.",
+    )
+
+    @model_validator(mode="after")
+    def _confidence_is_measured(self) -> AccuracyLimits:
+        if self.confidence is not None and self.confidence != CONFIDENCE:
+            raise ValueError(
+                f"confidence {self.confidence:g} is not the level of the intervals; write {CONFIDENCE}, or remove it"
+            )
+        if self.confidence is not None and not self.bounds():
+            raise ValueError(
+                "confidence belongs to limits; write min, max, max_drop or max_ratio beside it"
+            )
+        return self
+
+
+class SliceLimits(Slicing, AccuracyLimits):
     """Bounds that the accuracy metric must meet in every slice of the eval examples.
 
     Each value of the feature `by` (each combination of values if it is a list) is a slice. If `values` are set,
@@ -95,7 +119,7 @@ class SliceLimits(Slicing, Limits):
         return self
 
 
-class AccuracyGate(Metric, Limits):
+class AccuracyGate(Metric, AccuracyLimits):
     """Bounds on a TFMA metric of the deployed file's predictions on the eval examples."""
 
     higher_is_better: bool | None = Field(
@@ -104,6 +128,11 @@ class AccuracyGate(Metric, Limits):
         "entropy: lower).",
     )
     slices: list[SliceLimits] = Field(default=[], description="Bounds per slice.")
+    allow_weak_baseline: bool = Field(
+        default=False,
+        description="Judge drops from a baseline that is hardly better than a constant prediction, too. If false, "
+        "no candidate passes then, because nothing could drop from it.",
+    )
 
     def measured(self) -> Metric:
         """The metric without its limits."""
@@ -115,6 +144,11 @@ class AccuracyGate(Metric, Limits):
             config=self.config,
             slices=[Slicing(by=list(features)) for features in slices],
         )
+
+    def needs_resampling(self) -> bool:
+        """Whether a limit holds an interval, and the metric has to be computed for each resample to have one."""
+        confident = any(limits.confidence is not None for limits in (self, *self.slices))
+        return confident and self.metric not in MEANS
 
     def direction_is_known(self) -> bool:
         """Whether it is set, or known from the metric's name."""
@@ -198,6 +232,7 @@ class Gate(Options):
             latency=LatencyOptions(
                 **{name: getattr(self.latency, name) for name in LatencyOptions.model_fields}
             ),
+            resampled=[figure.title() for figure in self.accuracies() if figure.needs_resampling()],
         )
 
     def sections(self) -> list[str]:

@@ -16,7 +16,7 @@ from components.common.data.examples import Examples
 from components.measurer import batch_metrics, beam_analysis, result_files
 from components.measurer.measured import Side, Slice, SliceValue
 from components.measurer.params import Metric
-from components.measurer.predictions import NotArrays, predict
+from components.measurer.predictions import NotArrays, Predictions, predict
 from components.measurer.tflite_extractor import Logits
 
 CANDIDATE: Side = "candidate"
@@ -98,7 +98,7 @@ def analyze(
     beam_args: list[str],
     raw_examples: Examples | None = None,
     logits: Logits | None = None,
-) -> None:
+) -> Predictions | None:
     """Measures the metrics on the eval split and writes them as TFMA's result files.
 
     Args:
@@ -113,6 +113,9 @@ def analyze(
             the label is a transformed one.
         logits: `candidate` and `baseline` → output of logits → softmax or sigmoid, which makes probabilities of
             them before the metrics.
+
+    Returns:
+        What was predicted; None if TFMA's own evaluation ran.
 
     Raises:
         LiteRTError: If a file does not load or run, or a feature is missing.
@@ -129,8 +132,9 @@ def analyze(
             os.makedirs(output, exist_ok=True)
             predictions.write(output)
             result_files.write(output, config, batch_metrics.evaluate(predictions, config))
-            return
+            return predictions
     beam_analysis.analyze(examples, files, config, output, beam_args, raw_examples, logits)
+    return None
 
 
 def read_metrics(output: str, model: str, figure: Metric) -> Metrics:
@@ -159,6 +163,32 @@ def read_metrics(output: str, model: str, figure: Metric) -> Metrics:
         # Metrics are float32; the digits past the seventh would be those of the conversion to double.
         found[tuple(slice_key)] = (None if value is None else float(f"{value:.7g}"), count)
     return found
+
+
+def value_of(values: Mapping[Any, Any], model: str, figure: Metric) -> float | None:
+    """A metric among those that `batch_metrics` computed.
+
+    Args:
+        values: Metric's key → value.
+        model: `candidate` or `baseline`.
+        figure: The metric.
+
+    Returns:
+        None if it is not there, NaN if it is not defined on the examples.
+    """
+    wanted = (figure.name(), _prevalence_name(figure))
+    named = {
+        key.name: float(value)
+        for key, value in values.items()
+        if key.name in wanted
+        and key.model_name == model
+        and key.output_name == (figure.output or "")
+        and not key.is_diff
+    }
+    value = named.get(figure.name())
+    if value is None or _is_defined(figure, value, named.get(_prevalence_name(figure))):
+        return value
+    return float("nan")
 
 
 def _number(of_output: Mapping[str, Mapping[str, Any]], name: str) -> float | None:

@@ -40,7 +40,6 @@ MetricValues = dict[Any, Any]
 Chosen = NDArray[np.int64]
 
 
-@tf.autograph.experimental.do_not_convert  # metrics of Keras run eagerly; converting them takes longer
 def evaluate(predictions: Predictions, config: Any) -> dict[Any, MetricValues]:
     """The metrics of a configuration.
 
@@ -55,23 +54,39 @@ def evaluate(predictions: Predictions, config: Any) -> dict[Any, MetricValues]:
     Raises:
         ValueError: If labels and predictions do not go with a metric.
     """
-    computations = list(
-        dict.fromkeys(metric_specs.to_computations(list(config.metrics_specs), eval_config=config))
-    )
-    baseline = next((spec.name for spec in config.model_specs if spec.is_baseline), None)
-    arrays = _Arrays(predictions, config)
-    found = {}
-    for key, chosen in slices.examples_of(predictions, config.slicing_specs).items():
+    metrics = Metrics(predictions, config)
+    chosen = slices.examples_of(predictions, config.slicing_specs)
+    return {key: metrics.values(examples) for key, examples in chosen.items()}
+
+
+class Metrics:
+    """The metrics of a configuration, of any choice of the examples."""
+
+    def __init__(self, predictions: Predictions, config: Any):
+        computations = list(
+            dict.fromkeys(metric_specs.to_computations(list(config.metrics_specs), eval_config=config))
+        )
+        self._counted = [one for one in computations if isinstance(one, metric_types.MetricComputation)]
+        self._derived = [
+            one for one in computations if isinstance(one, metric_types.DerivedMetricComputation)
+        ]
+        self._baseline = next((spec.name for spec in config.model_specs if spec.is_baseline), None)
+        self._arrays = _Arrays(predictions, config)
+
+    @tf.autograph.experimental.do_not_convert  # metrics of Keras run eagerly; converting them takes longer
+    def values(self, chosen: Chosen) -> MetricValues:
+        """Metric's key → value.
+
+        Args:
+            chosen: Indices of examples; an example may be there more than once.
+        """
         values: MetricValues = {}
-        for computation in computations:
-            if isinstance(computation, metric_types.MetricComputation):
-                values |= arrays.computed(computation, chosen)
-        for computation in computations:
-            if isinstance(computation, metric_types.DerivedMetricComputation):
-                values |= computation.result(values)
+        for computation in self._counted:
+            values |= self._arrays.computed(computation, chosen)
+        for derived in self._derived:
+            values |= derived.result(values)
         values = {key: value for key, value in values.items() if not _is_private(key)}
-        found[key] = values | _differences(values, baseline)
-    return found
+        return values | _differences(values, self._baseline)
 
 
 def _is_private(key: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Callable
 from functools import partial
@@ -20,7 +21,15 @@ from components.common.models import model_files
 from components.common.models.model_files import StepRecord
 from components.common.steps.step_executor import examples_of, set_properties
 from components.common.tflite.litert import LiteRTModel
-from components.measurer import accuracy, agreement, latency, served_skew, size, train_slices
+from components.measurer import (
+    accuracy,
+    agreement,
+    latency,
+    paired_comparison,
+    served_skew,
+    size,
+    train_slices,
+)
 from components.measurer.machine import this_machine
 from components.measurer.measured import SIDES, Latency, Side, Skew
 from components.measurer.measurement import (
@@ -32,7 +41,9 @@ from components.measurer.measurement import (
     Unmeasured,
     UnmeasuredKind,
 )
+from components.measurer.paired_comparison import Comparison
 from components.measurer.params import MeasureOptions, Metric
+from components.measurer.predictions import Predictions
 
 Result = TypeVar("Result")
 
@@ -185,8 +196,9 @@ class _Measuring:
         progress.report("measuring accuracy")
         metrics = self._options.metrics
         activations = {str(side): outputs for side, outputs in logits.items()}
+        predictions = None
         if of_labels := [metric for metric in metrics if not metric.of_baseline]:
-            accuracy.analyze(
+            predictions = accuracy.analyze(
                 self._examples,
                 self._files,
                 accuracy.eval_config(of_labels, self._examples.label),
@@ -198,9 +210,11 @@ class _Measuring:
         compared = [metric for metric in metrics if metric.of_baseline]
         files = {str(side): path for side, path in self._files.items()}
         agreements = agreement.measure(self._examples, files, compared, activations) if compared else {}
-        return tuple(agreements.get(metric.title()) or self._values(metric) for metric in metrics)
+        return tuple(
+            agreements.get(metric.title()) or self._values(metric, predictions) for metric in metrics
+        )
 
-    def _values(self, metric: Metric) -> MetricValues:
+    def _values(self, metric: Metric, predictions: Predictions | None) -> MetricValues:
         candidate, baseline = (
             accuracy.read_metrics(self._output, side, metric)
             for side in (accuracy.CANDIDATE, accuracy.BASELINE)
@@ -209,13 +223,39 @@ class _Measuring:
             raise ValueError(f"TFMA gave no value for {metric.title()}")
         known = [accuracy.slice_values(key) for key in candidate if key]
         find = partial(train_slices.unjudged, metric, known, self._examples, self._raw_examples)
+        compare = partial(self._compared, metric, predictions, baseline.get((), (None, 0))[0])
+        compared = self._attempt(f"comparing {metric.title()} with the baseline's", compare) or Comparison()
+        uncertainty = {accuracy.slice_values(key): found for key, found in compared.uncertainty.items()}
+        values = [
+            (accuracy.slice_values(key), value, baseline.get(key, (None, 0))[0], count)
+            for key, (value, count) in sorted(candidate.items(), key=_all_examples_first)
+        ]
         return MetricValues(
             metric.title(),
-            tuple(
-                SliceValues(accuracy.slice_values(key), value, baseline.get(key, (None, 0))[0], count)
-                for key, (value, count) in sorted(candidate.items(), key=_all_examples_first)
-            ),
+            tuple(SliceValues(*one, uncertainty=uncertainty.get(one[0])) for one in values),
             self._attempt("looking for slices that only train has", find) or (),
+            compared.not_resampled,
+            compared.chance,
+            compared.classes,
+        )
+
+    def _compared(self, metric: Metric, predictions: Predictions | None, value: float | None) -> Comparison:
+        """Candidate and baseline example by example; `value` is the baseline's metric."""
+        if predictions is None:
+            return Comparison(
+                not_resampled="the predictions were made by Beam's workers, which do not keep them"
+            )
+        if value is None or not math.isfinite(value):
+            return Comparison(not_resampled=f"{metric.name()} is not defined for the baseline")
+        classes = self._examples.vocabulary()
+        return paired_comparison.compare(
+            predictions,
+            metric,
+            self._examples.label,
+            value,
+            self._seed,
+            classes.names if classes else (),
+            thorough=metric.title() in self._options.resampled,
         )
 
     def _served(self) -> Skew:

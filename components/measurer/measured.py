@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import TypeAdapter
 
 from components.common.base.document import LEFT_OUT_IF_EMPTY
+from components.measurer.comparison import Chance, ClassBalance, Interval, LostClass, Uncertainty
 
 # Which of the two models a figure is of.
 Side = Literal["candidate", "baseline"]
@@ -50,6 +51,7 @@ class SliceAccuracy:
         baseline: The baseline's.
         examples: Number of examples.
         values: The slice's features and their values.
+        uncertainty: Bootstrap intervals; None if the metric was not resampled.
     """
 
     slice: str
@@ -57,6 +59,7 @@ class SliceAccuracy:
     baseline: float | None
     examples: int
     values: Slice = ()
+    uncertainty: Annotated[Uncertainty | None, LEFT_OUT_IF_EMPTY] = None
 
     @property
     def change(self) -> float | None:
@@ -111,6 +114,11 @@ class Accuracy:
         figure: The metric's title if the gate has several metrics or this one is of an output; else None.
         output: The model's output that the metric is of, if the model has several.
         unjudged: Slices without `values` in the gate that only train has.
+        uncertainty: Bootstrap intervals; None if the metric was not resampled.
+        not_resampled: Why it was not; None if it was.
+        chance: What the metric is without knowledge of an example; None if that says nothing.
+        classes: How common the classes are; None if labels are not of classes that exclude each other.
+        lost: Classes that the candidate has lost while the gate looks at no class alone.
     """
 
     metric: str
@@ -122,6 +130,16 @@ class Accuracy:
     figure: Annotated[str | None, LEFT_OUT_IF_EMPTY] = None
     output: Annotated[str | None, LEFT_OUT_IF_EMPTY] = None
     unjudged: Annotated[tuple[UnjudgedSlices, ...], LEFT_OUT_IF_EMPTY] = ()
+    uncertainty: Annotated[Uncertainty | None, LEFT_OUT_IF_EMPTY] = None
+    not_resampled: Annotated[str | None, LEFT_OUT_IF_EMPTY] = None
+    chance: Annotated[Chance | None, LEFT_OUT_IF_EMPTY] = None
+    classes: Annotated[ClassBalance | None, LEFT_OUT_IF_EMPTY] = None
+    lost: Annotated[tuple[LostClass, ...], LEFT_OUT_IF_EMPTY] = ()
+
+    @property
+    def drop_interval(self) -> Interval | None:
+        """The 95 % interval of the drop; None if the metric was not resampled."""
+        return self.uncertainty.drop(self.higher_is_better) if self.uncertainty else None
 
     @property
     def title(self) -> str:

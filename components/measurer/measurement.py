@@ -4,6 +4,7 @@ An artifact's folder holds
 
 measurement.json   the document
 latency.json       milliseconds of each repetition, candidate and baseline by turns
+predictions.npz    labels and predictions of both, if metrics were computed in this process
 predictions.npz    labels, predictions and slices of the eval split: `predictions.Predictions`
 and what `tfma.load_eval_result` reads: TFMA's metrics and slices.
 
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from components.common.base.document import Document
+from components.measurer.comparison import Chance, ClassBalance, Uncertainty
 from components.measurer.machine import Machine
 from components.measurer.measured import Latency, Side, Size, Skew, Slice, UnjudgedSlices
 
@@ -48,12 +50,14 @@ class SliceValues:
         candidate: The metric's value; None if TFMA has none, NaN if the metric is not defined on the examples.
         baseline: The baseline's.
         examples: Number of examples.
+        uncertainty: Bootstrap intervals; None if the metric was not resampled.
     """
 
     slice: Slice
     candidate: float | None
     baseline: float | None
     examples: int
+    uncertainty: Uncertainty | None = None
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,17 @@ class MetricValues:
         title: As `params.Metric.title` gives it.
         values: All examples first.
         train_only: Slices that train has and eval does not.
+        not_resampled: Why there are no intervals; empty if there are.
+        chance: What the metric is without knowledge of an example; None if that says nothing.
+        classes: How common the classes are; None if labels are not of classes that exclude each other.
     """
 
     title: str
     values: tuple[SliceValues, ...] = ()
     train_only: tuple[UnjudgedSlices, ...] = ()
+    not_resampled: str = ""
+    chance: Chance | None = None
+    classes: ClassBalance | None = None
 
 
 @dataclass(frozen=True)

@@ -93,3 +93,5 @@ class MeasureOptions(Options):
 
     metrics: list[Metric]
     latency: LatencyOptions
+    # Titles of metrics that are not means over examples and are computed for each resample all the same.
+    resampled: list[str] = []

@@ -103,7 +103,10 @@ def _columns(
         values: dict[str, Any] = dict(tf.io.parse_example(batch, spec)) if spec else {}
         if graph is not None:
             values.update({name: v for name, v in graph.transform_all(batch).items() if name in features})
-        yield [_distinct(values[name], len(batch)) for name in features]
+        if all(
+            name in values for name in features
+        ):  # else there are no such slices, which the gate reports
+            yield [_distinct(values[name], len(batch)) for name in features]
 
 
 def _distinct(values: Any, examples: int) -> list[list[Any]]:

@@ -117,7 +117,10 @@ def _sentence(candidate: Candidate, miss: Judgement, data: ReportData) -> tuple[
         change = change or "leave this candidate out"
         return f"{missed}, which is too far for a looser limit: {change}", ""
     verb = "lower" if miss.bound == "min" else "raise"
-    return f"{missed}: {verb} it to {number(loosen(miss.limit, miss.value, miss.bound))}", change
+    text = f"{missed}: {verb} it to {number(loosen(miss.limit, miss.value, miss.bound))}"
+    if miss.confidence is not None:
+        text += ", or add eval examples: the limit holds the far end of an interval"
+    return text, change
 
 
 def number(value: float | None) -> str:
@@ -210,6 +213,11 @@ def _after(failure: Failure) -> str:
         hint = "Convert without sparse: true, or with another quantization: this file cannot be deployed"
     elif failure.kind is FailureKind.BASELINE_NOT_LOADED:
         hint = "No candidate can pass without a baseline: `paredown inspect` the float32 file"
+    elif failure.kind is FailureKind.BASELINE_AT_CHANCE:
+        hint = (
+            "Train the baseline longer, check that labels and the order of classes (data.classes) fit the model, or "
+            "write allow_weak_baseline: true under gate.accuracy"
+        )
     elif failure.kind is FailureKind.NODE_FAILED:
         hint = "Fix it and run again: the other nodes are cached. `paredown explain` reports what a step cannot do"
     else:

@@ -140,6 +140,7 @@ def render(data: ReportData) -> str:
         slices=_chart(charts.slices(data, shown(data))),
         slice_table=tables.slices(data),
         unjudged=verdict_table.notes(data.verdicts.values()),
+        class_notes=verdict_table.class_notes(data.verdicts),
         slice_files=_swatches(data, [c.name for c in data.candidates]),
         nodes=node_tree.tree(data),
         steps=tables.steps(data),

@@ -137,14 +137,16 @@ def _group(judgement: Judgement, several: bool) -> tuple[Group, str]:
     name = judgement.figure
     if kind is Kind.ACCURACY:
         name = f"{judgement.title if several else 'accuracy'}{' by slice' if judgement.slice else ''}"
-    group = (kind, judgement.title, bool(judgement.slice), judgement.percentile, bound, limit)
+    interval = judgement.confidence
+    group = (kind, judgement.title, bool(judgement.slice), judgement.percentile, bound, limit, interval)
     return group, f"{name} {_limit_text(judgement)}"
 
 
 def _limit_text(judgement: Judgement) -> str:
     in_bytes = judgement.kind in _SIZES and judgement.bound != "max_ratio"
     text = bytes_text(judgement.limit) if in_bytes else number(judgement.limit)
-    return _BOUNDS[judgement.bound].format(text)
+    interval = "" if judgement.confidence is None else f" with {judgement.confidence:.0%} confidence"
+    return _BOUNDS[judgement.bound].format(text) + interval
 
 
 def _limit_cell(judgements: list[Judgement] | None) -> Cell:

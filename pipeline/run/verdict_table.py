@@ -11,6 +11,7 @@ from rich.text import Text
 
 from components.common.base.metric_facts import AGREEMENT
 from components.evaluator.verdict import Verdict
+from components.measurer.comparison import Interval
 from components.measurer.measured import Accuracy, Measured, Side
 from components.registry import headlines
 from components.selector.params import SelectOptions
@@ -18,6 +19,8 @@ from pipeline.base.texts import bytes_text, printable
 
 # Narrower than this, only what decides is shown.
 _WIDE = 100
+# From this share of the most common class on, classes are out of balance.
+_UNEVEN = 0.75
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,24 @@ def notes(verdicts: Collection[Verdict]) -> list[str]:
     return [one.text for one in found]
 
 
+def class_notes(candidates: Mapping[str, Verdict]) -> list[str]:
+    """How uneven the classes are, and which ones a candidate has lost.
+
+    Args:
+        candidates: Candidate → its verdict.
+    """
+    metrics = [
+        (name, metric) for name, verdict in candidates.items() for metric in verdict.measured.metrics
+    ]
+    uneven = [m.classes.text for _, m in metrics if m.classes and m.classes.share >= _UNEVEN]
+    lost = [
+        f"{name}: {found.text}, and no limit of the gate is on classes"
+        for name, metric in metrics
+        for found in metric.lost
+    ]
+    return list(dict.fromkeys([*uneven, *lost]))
+
+
 def outcome(verdict: Verdict, selected: bool) -> str:
     """A verdict in a few words: the first reason stands for all."""
     if selected:
@@ -127,7 +148,7 @@ def verdict_table(
             *(Text(column.cells[index]) for column in shown),
             Text(outcome(verdict, selected), style=color),
         )
-    if lines := [printable(note) for note in notes(candidates.values())]:
+    if lines := [printable(note) for note in [*notes(candidates.values()), *class_notes(candidates)]]:
         table.caption, table.caption_justify = Text("\n".join(lines)), "left"
     return table
 
@@ -136,11 +157,11 @@ def _metrics(measured: Measured) -> Sequence[Accuracy]:
     return measured.metrics or (Accuracy("accuracy", True),)
 
 
-def _accuracy(first: Measured, found: Sequence[Measured], index: int) -> tuple[Column, Column]:
-    """A metric, and how much worse than the baseline's it is."""
+def _accuracy(first: Measured, found: Sequence[Measured], index: int) -> list[Column]:
+    """A metric, how much worse than the baseline's it is, and the interval of that if it was measured."""
     metric = _metrics(first)[index]
     own = [m.metrics[index] if index < len(m.metrics) else None for m in found]
-    return (
+    shown = [
         Column(
             _head(metric),
             number(metric.baseline, ".4f"),
@@ -151,7 +172,18 @@ def _accuracy(first: Measured, found: Sequence[Measured], index: int) -> tuple[C
             "",
             tuple(number(one.drop if one else None, "+.4f") for one in own),
         ),
-    )
+    ]
+    if any(one and one.drop_interval for one in own):
+        intervals = tuple(interval_text(one.drop_interval if one else None) for one in own)
+        shown.append(Column("95 % interval", "", intervals, False))
+    return shown
+
+
+def interval_text(interval: Interval | None) -> str:
+    """Both ends of an interval; a dash if there is none."""
+    if interval is None or interval.low is None or interval.high is None:
+        return "–"
+    return f"{interval.low:+.4f} to {interval.high:+.4f}"
 
 
 def _meaning(metric: Accuracy) -> str:

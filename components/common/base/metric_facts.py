@@ -119,6 +119,15 @@ def _facts() -> dict[str, MetricFacts]:
 
 METRICS = _facts()
 
+# Metrics that are means over examples, by definition.
+_MEANS = (
+    "BinaryAccuracy BinaryCrossentropy CategoricalAccuracy CategoricalCrossentropy Hinge KLDivergence "
+    "MeanAbsoluteError MeanAbsolutePercentageError MeanSquaredError MeanSquaredLogarithmicError Poisson "
+    "SparseCategoricalAccuracy SparseCategoricalCrossentropy SparseTopKCategoricalAccuracy SquaredHinge "
+    "TopKCategoricalAccuracy"
+)
+MEANS = frozenset(_MEANS.split())
+
 # Metrics → why a limit on one of them would not judge a model.
 _NO_QUALITY = (
     (

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from components.evaluator.judgement import Failure, FailureKind, Figure, Judgement, Kind, size_figure
-from components.evaluator.judging import conclude, judge_figure
+from components.evaluator.judging import conclude, far_ends, judge_figure
+from components.measurer.comparison import Interval, Uncertainty
 from components.measurer.measured import Measured, Skew
 
 
@@ -72,6 +73,53 @@ def test_a_ratio_on_a_baseline_of_zero_is_not_met() -> None:
 def test_an_uncertain_ratio_is_judged_by_what_is_given() -> None:
     assert not judged({"max_ratio": 1.0}, 0.9, 1.0, ratio=1.02, ascending=False).met
     assert judged({"max_ratio": 1.0}, 0.9, 1.0, ratio=0.95, ascending=False).met
+
+
+UNCERTAINTY = Uncertainty(0.95, 1000, Interval(0.97, 0.99), Interval(-0.012, 0.002), Interval(0.98, 1.01))
+
+
+@pytest.mark.parametrize(
+    ("bounds", "ascending", "value"),
+    [
+        ({"min": 0.975}, True, 0.97),
+        ({"max": 0.985}, False, 0.99),
+        ({"max_drop": 0.01}, True, 0.012),
+        ({"max_drop": 0.001}, False, 0.002),
+        ({"max_ratio": 1.0}, False, 1.01),
+    ],
+)
+def test_a_limit_with_confidence_holds_the_far_end_of_the_interval(
+    bounds: dict[str, float], ascending: bool, value: float
+) -> None:
+    far = far_ends(0.95, UNCERTAINTY, ascending)
+    judgement = judged(bounds, 0.98, 0.985, ascending=ascending, far=far)
+    assert (judgement.value, judgement.confidence) == (value, 0.95)
+    assert not judgement.met and judgement.failure is FailureKind.BEYOND_LIMIT
+    assert "the far end of its 95% interval" in judgement.reason
+    itself = judged(bounds, 0.98, 0.985, ascending=ascending)
+    assert itself.met and itself.confidence is None
+    assert judgement.estimate == itself.value
+    again = Judgement(**vars(judgement))
+    assert again == judgement
+
+
+@pytest.mark.parametrize(
+    ("uncertainty", "why"),
+    [
+        (None, "accuracy has no interval: AUC is too slow"),
+        (
+            Uncertainty(0.95, 200, Interval(None, None), Interval(None, None)),
+            "not defined on some resamples",
+        ),
+    ],
+)
+def test_what_has_no_interval_meets_no_limit_with_confidence(
+    uncertainty: Uncertainty | None, why: str
+) -> None:
+    far = far_ends(0.95, uncertainty, True, "AUC is too slow")
+    judgement = judged({"max_drop": 1.0}, 0.98, 0.985, far=far)
+    assert (judgement.value, judgement.met, judgement.failure) == (None, False, FailureKind.NO_INTERVAL)
+    assert why in judgement.reason
 
 
 def test_a_reason_tells_close_numbers_apart() -> None:

@@ -294,3 +294,45 @@ def test_a_metric_that_is_no_number_is_no_blessing_and_no_crash(run: Any) -> Non
     text = (Path(evaluation.uri) / "verdict.json").read_text()
     assert json.loads(text)["measured"]["accuracy"]["candidate"] is None
     assert "NaN" not in text
+
+
+def test_a_baseline_that_has_learnt_nothing_lets_nothing_pass(run: Any, binary: dict[str, str]) -> None:
+    positive = outputs_of(binary["baseline"]) > 0.5
+    labels = np.empty(COUNT)
+    for side in (positive, ~positive):  # every other prediction is wrong
+        labels[side] = np.arange(side.sum()) % 2
+    evaluation, blessing = run(
+        labels, accuracy={"metric": "BinaryAccuracy", "max_drop": 0.9}, latency=LATENCY
+    )
+
+    assert files_of(blessing) == ["NOT_BLESSED"]
+    verdict = Verdict.read(Path(evaluation.uri) / "verdict.json")
+    assert [one.kind for one in verdict.failures] == [FailureKind.BASELINE_AT_CHANCE]
+    assert all(judgement.met for judgement in verdict.judgements)
+    assert verdict.measured.accuracy.chance.constant == pytest.approx(0.5, abs=0.01)
+    assert verdict.measured.accuracy.chance.perfect == 1
+    assert "and a constant prediction has 0.5" in verdict.reasons[0]
+
+
+def test_the_interval_is_in_the_verdict_and_a_limit_with_confidence_holds_its_end(
+    run: Any, binary: dict[str, str]
+) -> None:
+    # Where the baseline is least sure, the candidate differs.
+    labels = (outputs_of(binary["baseline"]) > 0.5).astype(np.float32)
+    right = (outputs_of(binary["candidate"]) > 0.5) == labels
+    limits = {"max_drop": 0.9, "confidence": 0.95, "slices": [{"by": "group", "min": 0.1}]}
+    accuracy = {"metric": "BinaryAccuracy", **limits}
+    evaluation, blessing = run(labels, accuracy=accuracy, latency=LATENCY)
+
+    assert files_of(blessing) == ["BLESSED"]
+    verdict = Verdict.read(Path(evaluation.uri) / "verdict.json")
+    found = verdict.measured.accuracy
+    interval = found.drop_interval
+    assert interval.low <= found.drop <= interval.high
+    assert found.drop == pytest.approx(1 - right.mean(), abs=1e-6)
+    judgement = next(one for one in verdict.judgements if one.bound == "max_drop")
+    assert (judgement.value, judgement.confidence) == (round(interval.high, 12), 0.95)
+    assert judgement.estimate == pytest.approx(found.drop)
+    assert len(found.slices) == 2 and all(one.uncertainty for one in found.slices)
+    assert found.classes.share == pytest.approx(max(labels.mean(), 1 - labels.mean()))
+    assert (found.classes.label, found.lost) == ("label", ())

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from components.evaluator.verdict import Verdict
+from components.measurer.comparison import ClassBalance, Interval, LostClass, Uncertainty
 from components.measurer.measured import Accuracy, Measured, Size, SliceValue, UnjudgedSlices
 from components.selector.params import SelectOptions
 from pipeline.config.config_file import load
@@ -97,6 +98,25 @@ def test_slices_that_only_train_has_are_named_below_the_table() -> None:
     named = "1 slice by kind is not judged: train has 7 examples of it and eval none (kind=ca\\x1bsh)"
     assert [line for line in lines if "slice" in line] == [named]
     assert not any("slice" in line for line in rendered(verdict_table({"one": judged(True)}, "one")))
+
+
+def test_the_interval_of_the_drop_and_notes_on_classes_are_shown() -> None:
+    uncertainty = Uncertainty(0.95, 1000, Interval(0.88, 0.92), Interval(-0.07, -0.03))
+    lost = LostClass(2, 40, 0.1, 0.9)
+    accuracy = Accuracy(
+        "SparseCategoricalAccuracy", True, 0.9, 0.95, 1200,
+        uncertainty=uncertainty, classes=ClassBalance(0, 0.8, (lost,)), lost=(lost,),
+    )  # fmt: skip
+    lines = rendered(verdict_table({"small": judged(True, accuracy=accuracy)}, None, width=200))
+    text = " ".join(" ".join(lines).split())
+    assert "95 % interval" in text and "+0.0300 to +0.0700" in text
+    assert "80.0% of the examples are of class 0: always predicting it has an accuracy of 0.8000" in text
+    assert (
+        "small: the candidate finds 10% of the 40 examples of class 2, the baseline 90%, and no limit of the gate "
+        "is on classes"
+    ) in text
+    narrow = " ".join(rendered(verdict_table({"small": judged(True, accuracy=accuracy)}, None, width=80)))
+    assert "interval" not in narrow
 
 
 def test_a_drop_of_an_error_is_its_rise() -> None:
