@@ -14,10 +14,9 @@ from components.common.base.document import Document
 from components.evaluator import verdict_upgrade
 from components.evaluator.judgement import Failure, Judgement
 from components.measurer.measured import Measured
+from components.measurer.measurement import REASON_LENGTH
 
 VERDICT_FILE = "verdict.json"
-# Characters of the reasons that ML Metadata keeps.
-REASON_LENGTH = 500
 
 
 @dataclass(frozen=True)

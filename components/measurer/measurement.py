@@ -24,6 +24,8 @@ from components.measurer.measured import Latency, Side, Size, Skew, Slice, Unjud
 
 MEASUREMENT_FILE = "measurement.json"
 LATENCY_FILE = "latency.json"
+# Characters of the reasons that ML Metadata keeps.
+REASON_LENGTH = 500
 # Values of the Evaluator's `FailureKind`.
 UnmeasuredKind = Literal["candidate_not_loaded", "baseline_not_loaded", "measurement_failed"]
 
@@ -127,6 +129,7 @@ class Measurement(Document):
     def properties(self) -> dict[str, int | float | str]:
         """What ML Metadata keeps of it as custom properties of the artifact."""
         ratio = {"latency_ratio": self.latency.ratio} if self.latency else {}
-        failed = {"failures": "; ".join(one.reason for one in self.failures)[:500]} if self.failures else {}
+        reasons = "; ".join(one.reason for one in self.failures)[:REASON_LENGTH]
+        failed = {"failures": reasons} if reasons else {}
         machine = self.machine
         return {"cpu": machine.cpu, "cores": machine.cores, "runtime": machine.runtime, **ratio, **failed}

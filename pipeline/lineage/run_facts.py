@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from components.common.base.document import DocumentError
-from components.evaluator.verdict import REASON_LENGTH, Verdict
+from components.evaluator.verdict import Verdict
+from components.measurer.measurement import REASON_LENGTH
 from components.selector.report import REPORT_FILE, SelectorReport
 from pipeline.lineage.facts import headlines
 from pipeline.plan.node import EXAMPLE_GENS, SELECTOR
