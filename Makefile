@@ -14,10 +14,10 @@ export PYTHON
 # One process for each core; each takes up to 3 GB.
 SPREAD ?= --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
-.PHONY: help setup demo test soak servers lint format lock clean
+.PHONY: help setup demo test test-unit coverage soak servers lint format lock clean
 
 help: ## list the targets
-	@sed -nE 's/^([a-z]+):.*## /  make \1\t/p' Makefile | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## /  make \1\t/p' Makefile | expand -t 18
 	echo
 	echo '  make PYTHON=/path/to/python3.10 setup      the Python to make .venv with'
 	echo "  make PYTEST_ARGS=\"-m 'not e2e'\" test       more arguments for pytest"
@@ -29,6 +29,20 @@ demo: setup ## run the MNIST example from data to pushed model
 
 test: lint servers ## lint, then run the tests
 	@$(BIN)/python -m pytest $(SPREAD) $(PYTEST_ARGS)
+
+COVERAGE := coverage==7.16.2
+coverage: setup servers ## run the tests; show which lines they, and what they start, leave out
+	@$(BIN)/python -c 'import coverage' 2>/dev/null || $(BIN)/python -m pip install -qq --no-deps $(COVERAGE)
+	$(BIN)/coverage erase
+	failed=0
+	$(BIN)/coverage run -m pytest $(SPREAD) $(PYTEST_ARGS) || failed=$$?
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage html -q
+	$(BIN)/coverage report --skip-covered --sort=miss
+	exit $$failed
+
+test-unit: setup ## run the tests that need no TensorFlow (a minute)
+	@$(BIN)/python -m pytest $(SPREAD) -m unit $(PYTEST_ARGS)
 
 soak: setup ## run the tests that are long by nature: fuzzed input, killed runs (hours)
 	@$(BIN)/python -m pytest $(SPREAD) -m soak $(PYTEST_ARGS)

@@ -23,7 +23,9 @@ from typing import Any  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
+from tests import tiers  # noqa: E402
 from tests.project import Project  # noqa: E402
+from tests.shared import Shared  # noqa: E402
 
 DATA = Path(__file__).parent.parent / "data" / "mnist"
 TRAIN_EXAMPLES, EVAL_EXAMPLES = 1500, 400
@@ -127,20 +129,29 @@ def write_examples(folder: Path, schema: str, **splits: list[bytes]) -> Path:
 _TOGETHER = {
     "tests/components/common/models/test_served_model.py": "a transform graph",
     "tests/components/common/data/test_transform_graph.py": "a transform graph",
-    "tests/components/evaluator/test_served_skew.py": "a transform graph",
-    "tests/components/evaluator/test_train_slices.py": "a transform graph",
+    "tests/components/measurer/test_served_skew.py": "a transform graph",
+    "tests/components/measurer/test_train_slices.py": "a transform graph",
     "tests/components/test_transformed_outputs.py": "a transform graph",
     "tests/e2e/test_data.py": "a finished run",
     "tests/e2e/test_local_run.py": "a finished run",
     "tests/e2e/test_review.py": "a finished run",
     "tests/e2e/test_databases.py": "servers",
     "tests/servers/test_servers.py": "servers",
+    "tests/pipeline/store/test_at_once.py": "servers",
+    "tests/pipeline/store/test_connection.py": "servers",
+    "tests/pipeline/store/test_postgresql.py": "servers",
+    "tests/pipeline/store/test_texts.py": "servers",
 }
+# Groups by what they take, the longest first: what begins last should be short. Then come all other whole runs.
 _LONGEST = (
     "a finished run",
-    "tests/e2e/test_killed.py",
-    "tests/pipeline/kubeflow/test_parity.py",
     "servers",
+    "tests/e2e/test_killed.py",
+    "tests/e2e/test_damaged.py",
+    "tests/e2e/test_new_projects.py",
+    "tests/pipeline/kubeflow/test_parity.py",
+    "tests/components/common/training/test_distribution.py",
+    "tests/pipeline/run/test_beam_workers.py",
 )
 
 
@@ -149,17 +160,44 @@ def _group(nodeid: str) -> str:
     return _TOGETHER.get(file, file)
 
 
+def _only_unit(config: pytest.Config) -> bool:
+    return str(config.option.markexpr) == "unit"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if _only_unit(config):
+        tiers.forbid_tensorflow()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Does not even import the others' modules if only unit tests are asked for."""
+    if _only_unit(config):
+        path = collection_path.relative_to(config.rootpath).as_posix()
+        has_unit = tiers.has_unit(path) if collection_path.is_dir() else tiers.is_unit(path)
+        return None if has_unit else True
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out tests marked `soak` unless -m names them; puts what takes longest first.
+    """Marks each test with its tier; leaves out tests marked `soak` unless -m names them; the longest come first.
 
     An option in pyproject.toml would not do: any other -m, as "not e2e", would replace it.
     """
+    for item in items:
+        if not any(item.get_closest_marker(tier) for tier in ("e2e", "tf")):
+            path = item.nodeid.partition("::")[0]
+            item.add_marker("unit" if tiers.is_unit(path) else "e2e" if "tests/e2e/" in path else "tf")
     if "soak" not in config.option.markexpr:
         long = [item for item in items if item.get_closest_marker("soak")]
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
     order = {group: place for place, group in enumerate(_LONGEST)}
-    items.sort(key=lambda item: order.get(_group(item.nodeid), len(order)))
+
+    def place(item: pytest.Item) -> int:
+        return order.get(_group(item.nodeid), len(order) + (item.get_closest_marker("e2e") is None))
+
+    items.sort(key=place)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -183,6 +221,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 @pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """What all processes of this test run have in common."""
+    return Shared.of(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="session")
 def mnist_arrays() -> dict[str, Digits]:
     """`train` and `eval` → a few digits, read without any of the project's code."""
     return {
@@ -192,16 +236,20 @@ def mnist_arrays() -> dict[str, Digits]:
 
 
 @pytest.fixture(scope="session")
-def examples_artifact(mnist_arrays: dict[str, Digits], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def examples_artifact(mnist_arrays: dict[str, Digits], shared: Shared) -> Path:
     """A folder with the artifacts that TFX's first nodes leave: `examples` and `schema`."""
-    splits = {
-        split: [
-            to_example({"image": image, "label": label})
-            for image, label in zip(digits.images, digits.labels, strict=True)
-        ]
-        for split, digits in mnist_arrays.items()
-    }
-    return write_examples(tmp_path_factory.mktemp("mnist"), MNIST_SCHEMA, **splits)
+
+    def write(folder: Path) -> Path:
+        splits = {
+            split: [
+                to_example({"image": image, "label": label})
+                for image, label in zip(digits.images, digits.labels, strict=True)
+            ]
+            for split, digits in mnist_arrays.items()
+        }
+        return write_examples(folder, MNIST_SCHEMA, **splits)
+
+    return shared.make("mnist", write)
 
 
 @pytest.fixture(scope="session")
@@ -218,19 +266,22 @@ def mnist_examples(examples_artifact: Path) -> Any:
 
 
 @pytest.fixture(scope="session")
-def trained(mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def trained(mnist_examples: Any, shared: Shared) -> Trained:
     """A baseline of configs/mnist/model.py, very small."""
-    from components.common.models.model_definition import ModelDefinition
-    from components.trainer.params import TrainOptions
-    from components.trainer.run_fn import train_baseline
 
-    folder = tmp_path_factory.mktemp("baseline")
-    history = train_baseline(
-        examples=mnist_examples,
-        output=str(folder),
-        log_dir=str(folder / "logs"),
-        definition=ModelDefinition(MNIST_MODULE, MNIST_HPARAMS),
-        options=TrainOptions(**MNIST_TRAINING),
-        seed=SEED,
-    )
-    return Trained(str(folder), history)
+    def train(folder: Path) -> Trained:
+        from components.common.models.model_definition import ModelDefinition
+        from components.trainer.params import TrainOptions
+        from components.trainer.run_fn import train_baseline
+
+        history = train_baseline(
+            examples=mnist_examples,
+            output=str(folder),
+            log_dir=str(folder / "logs"),
+            definition=ModelDefinition(MNIST_MODULE, MNIST_HPARAMS),
+            options=TrainOptions(**MNIST_TRAINING),
+            seed=SEED,
+        )
+        return Trained(str(folder), history)
+
+    return shared.make("baseline", train)

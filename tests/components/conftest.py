@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
 import textwrap
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import MNIST_HPARAMS, MNIST_MODULE, SEED, Trained
+from tests.shared import Shared
 
 MakeJob = Callable[..., Any]
 MakeModule = Callable[[str], str]
@@ -124,14 +126,17 @@ def make_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeModule:
 
 
 @pytest.fixture(scope="session")
-def pruned(trained: Trained, mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory) -> Step:
+def pruned(trained: Trained, mnist_examples: Any, shared: Shared) -> Step:
     """The baseline, pruned to 80 % by the polynomial schedule."""
-    from components.pruner.executor import prune
-    from components.pruner.params import PruneOptions
 
-    output = tmp_path_factory.mktemp("pruned")
-    options = PruneOptions(sparsity=0.8, epochs=2, batch_size=50)
-    return Step(str(output), run_step(prune, make_job(trained.uri, output, options, mnist_examples)))
+    def make(output: Path) -> Step:
+        from components.pruner.executor import prune
+        from components.pruner.params import PruneOptions
+
+        options = PruneOptions(sparsity=0.8, epochs=2, batch_size=50)
+        return Step(str(output), run_step(prune, make_job(trained.uri, output, options, mnist_examples)))
+
+    return shared.make("pruned", make)
 
 
 @pytest.fixture(scope="session")
@@ -150,82 +155,83 @@ def served(transformed: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return serve(transformed, tmp_path_factory.mktemp("served"))
 
 
-def _cluster(base: str, examples: Any, output: Path) -> Step:
-    from components.clusterer.executor import cluster
-    from components.clusterer.params import ClusterOptions
+def _cluster(base: str, examples: Any, shared: Shared, name: str) -> Step:
+    def make(output: Path) -> Step:
+        from components.clusterer.executor import cluster
+        from components.clusterer.params import ClusterOptions
 
-    options = ClusterOptions(clusters=16, steps=10, batch_size=50, learning_rate=0.001)
-    return Step(str(output), run_step(cluster, make_job(base, output, options, examples)))
+        options = ClusterOptions(clusters=16, steps=10, batch_size=50, learning_rate=0.001)
+        return Step(str(output), run_step(cluster, make_job(base, output, options, examples)))
+
+    return shared.make(name, make)
 
 
 @pytest.fixture(scope="session")
-def clustered(trained: Trained, mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory) -> Step:
+def clustered(trained: Trained, mnist_examples: Any, shared: Shared) -> Step:
     """The baseline with 16 values for each layer."""
-    return _cluster(trained.uri, mnist_examples, tmp_path_factory.mktemp("clustered"))
+    return _cluster(trained.uri, mnist_examples, shared, "clustered")
 
 
 @pytest.fixture(scope="session")
-def pruned_clustered(pruned: Step, mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory) -> Step:
+def pruned_clustered(pruned: Step, mnist_examples: Any, shared: Shared) -> Step:
     """The pruned baseline with 16 values for each layer, zero among them."""
-    return _cluster(pruned.uri, mnist_examples, tmp_path_factory.mktemp("pruned-clustered"))
+    return _cluster(pruned.uri, mnist_examples, shared, "pruned-clustered")
 
 
-def _qat(base: str, examples: Any, output: Path) -> Step:
-    from components.quantization_aware_trainer.executor import train_quantization_aware
-    from components.quantization_aware_trainer.params import QatOptions
+def _qat(base: str, examples: Any, shared: Shared, name: str) -> Step:
+    def make(output: Path) -> Step:
+        from components.quantization_aware_trainer.executor import train_quantization_aware
+        from components.quantization_aware_trainer.params import QatOptions
 
-    options = QatOptions(epochs=1, batch_size=50, learning_rate=0.001)
-    return Step(str(output), run_step(train_quantization_aware, make_job(base, output, options, examples)))
+        options = QatOptions(epochs=1, batch_size=50, learning_rate=0.001)
+        return Step(
+            str(output), run_step(train_quantization_aware, make_job(base, output, options, examples))
+        )
+
+    return shared.make(name, make)
 
 
 @pytest.fixture(scope="session")
-def quantization_aware(
-    trained: Trained, mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory
-) -> Step:
+def quantization_aware(trained: Trained, mnist_examples: Any, shared: Shared) -> Step:
     """The baseline after quantization-aware training."""
-    return _qat(trained.uri, mnist_examples, tmp_path_factory.mktemp("qat"))
+    return _qat(trained.uri, mnist_examples, shared, "qat")
 
 
 @pytest.fixture(scope="session")
-def pruned_quantization_aware(
-    pruned: Step, mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory
-) -> Step:
+def pruned_quantization_aware(pruned: Step, mnist_examples: Any, shared: Shared) -> Step:
     """The pruned baseline after quantization-aware training."""
-    return _qat(pruned.uri, mnist_examples, tmp_path_factory.mktemp("pqat"))
+    return _qat(pruned.uri, mnist_examples, shared, "pqat")
 
 
 @pytest.fixture(scope="session")
-def clustered_quantization_aware(
-    clustered: Step, mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory
-) -> Step:
+def clustered_quantization_aware(clustered: Step, mnist_examples: Any, shared: Shared) -> Step:
     """The clustered baseline after quantization-aware training."""
-    return _qat(clustered.uri, mnist_examples, tmp_path_factory.mktemp("cqat"))
+    return _qat(clustered.uri, mnist_examples, shared, "cqat")
 
 
 @pytest.fixture(scope="session")
 def pruned_clustered_quantization_aware(
-    pruned_clustered: Step, mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory
+    pruned_clustered: Step, mnist_examples: Any, shared: Shared
 ) -> Step:
     """The pruned and clustered baseline after quantization-aware training."""
-    return _qat(pruned_clustered.uri, mnist_examples, tmp_path_factory.mktemp("pcqat"))
+    return _qat(pruned_clustered.uri, mnist_examples, shared, "pcqat")
 
 
 @pytest.fixture(scope="session")
-def converted(mnist_examples: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Step]:
+def converted(mnist_examples: Any, shared: Shared) -> Callable[..., Step]:
     """Converts an artifact's model; the same options on the same model only once."""
     from components.tflite_converter.executor import convert_model
     from components.tflite_converter.params import ConvertOptions
 
-    done: dict[tuple[str, str], Step] = {}
-
     def convert(base: str, quantization: str, io: str = "float32", **more: Any) -> Step:
         options = ConvertOptions(quantization=quantization, io=io, calibration_examples=50, **more)
-        key = (base, options.canonical_json())
-        if key not in done:
-            output = tmp_path_factory.mktemp(f"{quantization}-{io}")
+
+        def make(output: Path) -> Step:
             job = make_job(base, output, options, mnist_examples)
-            done[key] = Step(str(output), run_step(convert_model, job))
-        return done[key]
+            return Step(str(output), run_step(convert_model, job))
+
+        key = hashlib.sha256(f"{base} {options.canonical_json()}".encode()).hexdigest()[:12]
+        return shared.make(f"{quantization}-{io}-{key}", make)
 
     return convert
 

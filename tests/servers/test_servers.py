@@ -67,7 +67,7 @@ def test_a_database_ends_with_the_tests_that_are_killed() -> None:
         from tests.servers.postgresql import postgresql
         with postgresql() as server:
             print(server.port, server.folder, flush=True)
-            time.sleep(60)
+            time.sleep(1500)
     """
     programs.find("postgresql", "postgres", "initdb", "psql")
     process = subprocess.Popen(
@@ -78,7 +78,7 @@ def test_a_database_ends_with_the_tests_that_are_killed() -> None:
     assert answers(int(port))
     process.send_signal(signal.SIGKILL)
     process.wait()
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while answers(int(port)) and time.monotonic() < until:
         time.sleep(0.1)
     assert not answers(int(port))

@@ -122,6 +122,7 @@ def examples_of_tfx(root: Path, pattern: str) -> list[Any]:
     return found
 
 
+@pytest.mark.tf
 def test_kinds_and_gaps_are_those_of_the_examples_that_tfx_makes(tmp_path: Path) -> None:
     text = (
         "whole,part,long,name,none,spaced\n"

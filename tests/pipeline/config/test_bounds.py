@@ -1,4 +1,4 @@
-"""Hostile configs: each is refused within two seconds, with a line and a key if the file has them."""
+"""Hostile configs: each is refused within two seconds of the processor, with a line and a key if the file has them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.config.problem import ConfigError, Problem
 from pipeline.config.yaml_text import MOST_NODES
 from tests.project import config_text
 
-QUICK = 2.0  # seconds, on a machine that does something else as well
+QUICK = 2.0  # seconds of this thread, whatever else the machine does
 LAUGHS = "\n".join(
     ["  l0: &l0 [1, 2, 3, 4, 5, 6, 7, 8, 9]"]
     + [f"  l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 10)]
@@ -24,10 +24,10 @@ def refused(folder: Path, text: str, *sets: str) -> list[Problem]:
     """The problems of a config, found quickly and each short."""
     path = folder / "pipeline.yaml"
     path.write_text(text, encoding="utf-8")
-    begun = time.monotonic()
+    begun = time.thread_time()
     with pytest.raises(ConfigError) as error:
         load(path, sets)
-    assert time.monotonic() - begun < QUICK
+    assert time.thread_time() - begun < QUICK
     assert all(len(str(problem)) < 4000 for problem in error.value.problems)
     return error.value.problems
 

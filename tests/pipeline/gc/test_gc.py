@@ -552,6 +552,7 @@ def test_a_root_that_is_not_here_is_left_alone(history: History, tmp_path: Path)
 # What TFX makes of it
 
 
+@pytest.mark.tf
 def test_tfx_takes_what_was_kept_from_its_cache_and_runs_again_what_was_not(lived: Lived) -> None:
     from tfx.orchestration import metadata
     from tfx.orchestration.portable import cache_utils

@@ -23,13 +23,12 @@ def test_a_host_that_does_not_exist(submit: Submit) -> None:
 
 
 def test_a_host_where_nothing_listens(submit: Submit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kubeflow_server, "_BACKOFF_SECONDS", 10.0)
+    # Who never answered is not asked again: the pause before that would be longer than a test may take.
+    monkeypatch.setattr(kubeflow_server, "_BACKOFF_SECONDS", 1500.0)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    began = time.monotonic()
     line = refusal(submit("--host", f"http://127.0.0.1:{port}"))
-    assert time.monotonic() - began < 10  # who never answered is not asked again and again
     assert line.startswith(
         f"nothing listens at 127.0.0.1:{port}; is the port-forward running? kubectl port-forward"
     )
@@ -169,10 +168,12 @@ def test_a_run_that_may_have_been_started_is_told(submit: Submit, server: ApiSer
 
 
 def test_a_run_whose_start_takes_long_is_not_started_again(submit: Submit, server: ApiServer) -> None:
-    server.state.faults = [Fault("POST .*/runs$", "slow", seconds=1.0)]
-    result = submit("--request-timeout", "0.3s")
+    server.state.faults = [Fault("POST .*/runs$", "slow", seconds=3.0)]
+    result = submit("--request-timeout", "1.5s")
     assert result.exit_code == 5
-    assert "did not answer within 0.3 s when asked to start a run" in result.stderr
+    assert "did not answer within 1.5 s when asked to start a run" in result.stderr
     assert "It is not known whether the run was started" in result.stderr
-    time.sleep(1.0)
+    end = time.monotonic() + 60
+    while not server.state.runs and time.monotonic() < end:  # the request that nobody waits for
+        time.sleep(0.05)
     assert len(server.state.runs) == 1

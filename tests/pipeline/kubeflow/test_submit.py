@@ -196,7 +196,7 @@ def test_ctrl_c_leaves_the_run_alone(compiled_file: Path, server: ApiServer) -> 
     process = start_process(compiled_file, server, "--wait", "--json")
     assert server.state.looked.wait(60)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 130, err
     page = f"{server.url}/#/runs/details/{run_of(server).run_id}"
     assert f"Interrupted. The run goes on; see {page}" in err

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -188,9 +187,9 @@ def test_a_task_that_failed_without_a_word_names_its_pod(submit: Submit, server:
 
 def test_waiting_ends_after_the_timeout_and_the_run_goes_on(submit: Submit, server: ApiServer) -> None:
     server.state.script = [("RUNNING", {"trainer": "RUNNING"})]
-    began = time.monotonic()
-    result = submit("--wait", "--timeout", "0.2s", "--poll-interval", "1h")
-    assert time.monotonic() - began < 10
+    result = submit(
+        "--wait", "--timeout", "0.2s", "--poll-interval", "1h"
+    )  # an hour is more than a test may take
     assert result.exit_code == 5
     run = run_of(server)
     page = f"{server.url}/#/runs/details/{run.run_id}"

@@ -6,16 +6,23 @@ import dataclasses
 import json
 import re
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from components.measurer.machine import Machine
+from pipeline.config.config import Config
 from pipeline.config.config_file import load
 from pipeline.plan.data_nodes import data_fingerprint
 from pipeline.plan.node import Output
 from pipeline.plan.plan import ELSEWHERE, Plan, input_key, make_plan
 
 MNIST = Path("configs/mnist/pipeline.yaml")
+PLAIN: dict[str, Any] = yaml.safe_load(MNIST.read_text(encoding="utf-8"))
 
 MODEL = """
 def build_model(hparams):
@@ -48,24 +55,53 @@ def test_every_node_comes_after_what_it_reads() -> None:
         seen.add(node.id)
 
 
-def test_ids_are_names_that_argo_takes() -> None:
-    for node_id in ids(plan_of()):
-        assert re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?", node_id)
-        assert len(node_id) <= 63
+STEPS: dict[str, list[dict[str, Any]]] = {
+    "distill": [{}, {"temperature": 2.0}],
+    "prune": [{"sparsity": 0.8}, {"sparsity": 0.37}, {"m_by_n": [2, 4]}],
+    "cluster": [{}, {"clusters": 8}],
+    "qat": [{}, {"epochs": 3}],
+    "fine_tune": [{}],
+    "convert": [{"quantization": "float32"}, {"quantization": "int8"}],
+}
 
 
-def test_ids_stay_when_candidates_are_added_or_reordered() -> None:
-    before = plan_of()
-    added = plan_of("candidates.more=[{prune: {sparsity: 0.5}}, {convert: {quantization: int8}}]")
-    assert ids(before) < ids(added)
-    for name, node_id in before.evaluations.items():
-        assert added.evaluations[name] == node_id
+@st.composite
+def chains(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Some of the steps in their order; only int8 may follow `qat`."""
+    names = [name for name in STEPS if name == "convert" or draw(st.booleans())]
+    chain = [{name: draw(st.sampled_from(STEPS[name]))} for name in names[:-1]]
+    return [*chain, {"convert": draw(st.sampled_from(STEPS["convert"][1 if "qat" in names else 0 :]))}]
 
-    file = load(MNIST)
-    order = list(reversed(file.config.candidates))
-    reordered = make_plan(file.config.only(order), file.path)
-    assert ids(reordered) == ids(before)
-    assert list(reordered.models) == order
+
+names = st.from_regex(r"[a-z]{1,20}(-[a-z0-9]{1,9})?", fullmatch=True)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.lists(
+        st.tuples(names, chains()), min_size=2, max_size=6, unique_by=(lambda c: c[0], lambda c: repr(c[1]))
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_ids_depend_on_content_alone_and_are_names_that_argo_takes(
+    candidates: list[tuple[str, list[dict[str, Any]]]], random: Random
+) -> None:
+    """Also if candidates are added, taken away, put into another order or called something else."""
+
+    def planned(chains: dict[str, list[dict[str, Any]]]) -> Plan:
+        return make_plan(Config.model_validate({**PLAIN, "candidates": chains}), MNIST)
+
+    whole = planned(dict(candidates))
+    assert len(ids(whole)) == len(whole.nodes)
+    for node_id in ids(whole):
+        assert re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?", node_id) and len(node_id) <= 63
+    assert len(set(whole.models.values())) == len(candidates)
+
+    some = random.sample(candidates, random.randint(1, len(candidates)))
+    part = planned({f"other-{number}": chain for number, (_, chain) in enumerate(some)})
+    assert ids(part) <= ids(whole)
+    for number, (name, _) in enumerate(some):
+        assert part.models[f"other-{number}"] == whole.models[name]
 
 
 def test_options_that_differ_give_other_ids() -> None:
@@ -126,6 +162,7 @@ def raw_examples_of(plan: Plan) -> Output:
     return plan.node("Transform").inputs["examples"]
 
 
+@pytest.mark.tf
 def test_fingerprint_of_the_data_is_the_one_that_tfx_records() -> None:
     from tfx.components.example_gen import utils
     from tfx.proto import example_gen_pb2

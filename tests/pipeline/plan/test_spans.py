@@ -32,6 +32,7 @@ SPANS = [
 BOTH = {"train": "span-{SPAN}/v{VERSION}/t*", "eval": "span-{SPAN}/v{VERSION}/e*"}
 
 
+@pytest.mark.tf
 @pytest.mark.parametrize(
     ("files", "options", "wanted"),
     [

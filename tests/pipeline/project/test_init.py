@@ -107,6 +107,7 @@ def test_an_empty_folder_will_do(tmp_path: Path) -> None:
     assert config_file.load(tmp_path / "a/b/deep/pipeline.yaml").config.name == "deep"
 
 
+@pytest.mark.tf
 def test_steps_that_train_can_be_added_to_an_imported_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

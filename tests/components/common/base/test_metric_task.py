@@ -25,6 +25,7 @@ CLASSES = {
 }
 
 
+@pytest.mark.tf
 def test_metrics_that_tfma_has() -> None:
     known = known_metrics()
     assert known >= AMOUNTS | CLASSES

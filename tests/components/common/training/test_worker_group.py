@@ -6,7 +6,6 @@ import json
 import os
 import sys
 import textwrap
-import time
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +51,10 @@ class Programs(WorkerGroup):
 
 
 def test_the_first_workers_answer_is_taken_and_all_are_ended() -> None:
-    group = Programs("answer(task) if task['index'] == 0 else time.sleep(60)")
-    began = time.monotonic()
+    # To wait for the other one would take longer than a test may.
+    group = Programs("answer(task) if task['index'] == 0 else time.sleep(1500)")
 
     assert group.call() == {"type": "worker", "index": 0}
-    assert time.monotonic() - began < 10
     assert len(group.processes()) == 2 and group.alive() == []
     assert not group.folder.exists()
 
