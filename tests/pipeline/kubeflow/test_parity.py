@@ -1,9 +1,14 @@
-"""A compiled pipeline, run task by task, comes to what a run on this machine comes to."""
+"""A compiled pipeline, run task by task, comes to what a run on this machine comes to.
+
+`make soak` adds a candidate that is trained, and the whole of configs/mnist.
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -14,18 +19,17 @@ from typing import Any
 import pytest
 
 from tests.e2e.project import Project, make_project
-from tests.pipeline.kubeflow.conftest import IMAGE
+from tests.pipeline.kubeflow.conftest import IMAGE, ROOT
 from tests.pipeline.kubeflow.launcher import Launcher, TaskFailed, TaskServer, environment_of
 
 pytestmark = pytest.mark.e2e
-
-ONLY = ("--only", "int8", "--only", "pruned")
 
 
 @dataclass
 class Cluster:
     """A compiled project, what runs it, and what `paredown run` prints, which runs meanwhile."""
 
+    candidates: list[str]
     project: Project
     text: str
     server: TaskServer
@@ -43,19 +47,24 @@ class Cluster:
         )
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+@pytest.fixture(
+    scope="module",
+    params=[["int8"], pytest.param(["int8", "pruned"], marks=pytest.mark.soak)],
+    ids="+".join,
+)
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     root = tmp_path_factory.mktemp("cluster") / "project"
-    project = make_project(root, train=1000, test=200, program=True).cold()
+    project = make_project(root, train=1000, test=200, program=True)
+    only = [part for name in request.param for part in ("--only", name)]
     server = TaskServer(root, environment_of(root))
     with ThreadPoolExecutor(1) as pool, closing(server):
-        local = pool.submit(project.run, *ONLY)
-        yield Cluster(project, compile_project(project), server, local)
+        local = pool.submit(project.run, *only)
+        yield Cluster(request.param, project, compile_project(project.cold(), only), server, local)
 
 
-def compile_project(project: Project) -> str:
+def compile_project(project: Project, only: list[str]) -> str:
     root = project.root
-    arguments = ["compile", "pipeline.yaml", *ONLY, "--image", IMAGE, "-o", "-"]
+    arguments = ["compile", "pipeline.yaml", *only, "--image", IMAGE, "-o", "-"]
     arguments += ["--pipeline-root", "minio://bucket/paredown"]
     for setting in (
         f"data_path={root}/data",
@@ -87,15 +96,15 @@ def test_verdicts_winner_and_pushed_file_are_those_of_a_local_run(
 ) -> None:
     local = cluster.local.result()
     report = report_of(finished)
-    assert set(report["candidates"]) == {"int8", "pruned"}
+    assert set(report["candidates"]) == set(cluster.candidates)
     for name, verdict in report["candidates"].items():
         expected = local["candidates"][name]
         assert verdict["blessed"] == expected["blessed"]
         assert verdict["reasons"] == expected["reasons"]
         for figure in ("accuracy", "size", "invariants", "steps", "file"):
             assert verdict["measured"][figure] == expected["measured"][figure], figure
-    assert report["candidates"]["int8"]["blessed"]
-    assert not report["candidates"]["pruned"]["blessed"]  # a float32 file is as large as the baseline's
+    # The pruned one's float32 file is as large as the baseline's.
+    assert [name for name, verdict in report["candidates"].items() if verdict["blessed"]] == ["int8"]
     assert report["winner"] == local["winner"] == "int8"
     (version,) = (cluster.project.root / "volume/serving").iterdir()
     pushed = (version / "tflite").read_bytes()
@@ -103,18 +112,20 @@ def test_verdicts_winner_and_pushed_file_are_those_of_a_local_run(
     assert pushed == (finished.artifact("pusher", "pushed_model") / "tflite").read_bytes()
 
 
-def test_facts_of_artifacts_reach_kubeflow_with_uris_of_its_store(finished: Launcher) -> None:
+def test_facts_of_artifacts_reach_kubeflow_with_uris_of_its_store(
+    cluster: Cluster, finished: Launcher
+) -> None:
     outputs = {name: result.outputs for name, result in finished.results.items()}
     for name, artifacts in outputs.items():
         for key, artifact in artifacts.items():
             assert artifact["uri"] == f"minio://bucket/paredown/run-1/{name}/{key}"
     assert outputs["selector"]["model"]["metadata"]["candidate"] == "int8"
-    assert (
-        outputs["selector"]["report"]["metadata"] | {"passed": 1, "candidates": 2}
-        == (outputs["selector"]["report"]["metadata"])
-    )
-    (pruned,) = [name for name in outputs if name.startswith("prune") and "convert" not in name]
-    assert outputs[pruned]["model"]["metadata"]["least_layer_sparsity"] >= 0.495
+    facts = outputs["selector"]["report"]["metadata"]
+    assert (facts["passed"], facts["candidates"]) == (1, len(cluster.candidates))
+    pruned = [name for name in outputs if name.startswith("prune") and "convert" not in name]
+    assert len(pruned) == len(cluster.candidates) - 1
+    for name in pruned:
+        assert outputs[name]["model"]["metadata"]["least_layer_sparsity"] >= 0.495
     assert outputs["pusher"]["pushed_model"]["metadata"]["pushed"] == 1
 
 
@@ -161,3 +172,14 @@ def test_a_failed_task_ends_with_the_cause(cluster: Cluster, finished: Launcher,
     assert f"{tmp_path}/none" in last["message"]
     entries = [json.loads(line) for line in failed.value.log.splitlines() if line.startswith("{")]
     assert "Traceback (most recent call last)" in entries[-2]["traceback"]
+
+
+@pytest.mark.soak
+def test_the_example_comes_to_the_same() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.pipeline.kubeflow.check_parity"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
