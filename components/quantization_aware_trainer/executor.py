@@ -20,8 +20,9 @@ from components.common.steps import fine_tuning
 from components.common.steps.step_executor import StepExecutor, StepJob
 from components.common.tfmot.in_float import InFloat
 from components.common.tfmot.kernel_quantize_config import KernelQuantizeConfig
-from components.quantization_aware_trainer import separable
+from components.quantization_aware_trainer import one_dimensional, separable
 from components.quantization_aware_trainer.params import QatOptions
+from components.quantization_aware_trainer.support import ACTIVATIONS
 
 _quantization = tfmot.quantization.keras
 # Of those that a layer with a kernel may have.
@@ -45,10 +46,12 @@ class _Registry(tfmot.quantization.keras.QuantizeRegistry):
         self._per_tensor = scheme(disable_per_axis=True).get_quantize_registry()
 
     def supports(self, layer: tf_keras.layers.Layer) -> bool:
-        return isinstance(layer, InFloat) or self._per_channel.supports(layer)
+        return isinstance(layer, (InFloat, *ACTIVATIONS)) or self._per_channel.supports(layer)
 
     def get_quantize_config(self, layer: tf_keras.layers.Layer) -> Any:
-        if isinstance(layer, InFloat):  # asked for what a quantized layer reads: its output
+        # InFloat is asked for what a quantized layer reads: its output. Other weights than kernels the converter
+        # quantizes.
+        if isinstance(layer, (InFloat, *ACTIVATIONS)):
             return self._per_channel.get_quantize_config(tf_keras.layers.ReLU())
         if layer.name not in self._one_scale:
             return self._per_channel.get_quantize_config(layer)
@@ -105,7 +108,7 @@ def prepare(
 
     BatchNormalization after Dense is folded into it, as TFMOT would leave both in float, and after a
     transposed convolution, which TFMOT refuses. After other convolutions TFMOT keeps it, and the
-    converter folds it. Separable convolutions are split.
+    converter folds it. Separable convolutions are split, and those of one dimension are of two.
 
     Args:
         model: Freshly loaded.
@@ -120,15 +123,17 @@ def prepare(
             f"{model.name} is a subclassed model, in which TFMOT sees no layers: build it with the "
             "functional API or Sequential"
         )
-    foldable = tf_keras.layers.Dense, tf_keras.layers.Conv2DTranspose
+    foldable = tf_keras.layers.Dense, tf_keras.layers.Conv2DTranspose, tf_keras.layers.Conv1D
     folded = [
         name
         for name, norm in batch_norm.followers(model).items()
         if isinstance(model.get_layer(name), foldable)
-        and not matches(name, exclude)
+        # What is of one dimension is expanded also if it stays in float, and reshapes come between it and its norm.
+        and (type(model.get_layer(name)) is tf_keras.layers.Conv1D or not matches(name, exclude))
         and not matches(norm, exclude)
     ]
-    return separable.split(batch_norm.fold(model, folded, custom_objects), exclude, custom_objects)
+    flat = one_dimensional.expand(batch_norm.fold(model, folded, custom_objects), custom_objects)
+    return separable.split(flat, exclude, custom_objects)
 
 
 def quantize(

@@ -21,20 +21,20 @@ from components.quantization_aware_trainer.float_region import Wiring, stay_in_f
 _layers = tf_keras.layers
 _WITHOUT = "leave `qat` out: post-training int8 needs no such support"
 _INSTEAD = {
-    "Conv1D": "write Conv2D with a kernel of (size, 1) on an input of shape (steps, 1, channels)",
     "SeparableConv1D": "write SeparableConv2D with a kernel of (size, 1) on an input of shape "
     "(steps, 1, channels)",
     "Rescaling": "scale in preprocessing_fn",
     "Normalization": "scale in preprocessing_fn",
-    "LayerNormalization": "write BatchNormalization behind a convolution or Dense",
+    "LayerNormalization": "LiteRT has no int8 kernel for it, only for its parts; write BatchNormalization behind a "
+    "convolution or Dense",
     "GroupNormalization": "write BatchNormalization behind a convolution or Dense",
-    "Embedding": "look the rows up in preprocessing_fn",
+    "Embedding": "it reads whole numbers, which fake quantization at the input would change; look the rows up in "
+    "preprocessing_fn",
     "Lambda": "write one of Keras's layers",
     "TFOpLambda": "write the Keras layer of that operation, layers.Add in place of +, layers.ReLU in place of "
     "tf.nn.relu",
     "SlicingOpLambda": "write a Keras layer, layers.Cropping2D in place of a slice",
     "ELU": "write layers.LeakyReLU or layers.ReLU",
-    "PReLU": "write layers.LeakyReLU",
     "ActivityRegularization": "leave it out, or regularize kernels",
     "AddLoss": "leave model.add_loss out, or regularize kernels",
 }
@@ -42,6 +42,8 @@ _INSTEAD = {
 _NOT_EVEN_IN_FLOAT = ("Lambda", "SeparableConv1D", "ActivityRegularization", "AddLoss")
 # TFMOT splits these into layers that it knows.
 _SPLIT = ("SeparableConv2D",)
+# Layers that TFMOT does not know, and whose output alone needs fake quantization.
+ACTIVATIONS = (_layers.PReLU,)
 # As the argument of a layer with a kernel, and as layers.Activation.
 _WITHIN = ("linear", "relu", "tanh", "sigmoid", "softmax", "gelu")
 _ON_ITS_OWN = (*_WITHIN, "relu6", "swish")
@@ -100,7 +102,7 @@ def _stays_in_float(layer: tf_keras.layers.Layer, wiring: Wiring, left: Collecti
 def _known(layer: tf_keras.layers.Layer) -> bool:
     """Whether TFMOT has a way to quantize a layer."""
     registry = tfmot.quantization.keras.default_8bit.Default8BitQuantizeScheme().get_quantize_registry()
-    return bool(registry.supports(layer))
+    return type(layer) in ACTIVATIONS or bool(registry.supports(layer))
 
 
 def _can_stay_in_float(layer: tf_keras.layers.Layer) -> bool:

@@ -26,7 +26,7 @@ from components.evaluator.params import Gate
 from components.evaluator.verdict import Verdict
 from components.pruner.executor import prune
 from components.pruner.params import PruneOptions
-from components.quantization_aware_trainer.executor import train_quantization_aware
+from components.quantization_aware_trainer.executor import prepare, train_quantization_aware
 from components.quantization_aware_trainer.params import QatOptions
 from components.quantization_aware_trainer.support import refusals
 from components.tflite_converter.executor import convert_model
@@ -414,13 +414,12 @@ def test_rows_of_a_digit_as_a_sequence(make_kind: Any, kind: str) -> None:
     assert verdict.blessed, verdict.reasons
     right = found.predicted(candidate)["digit"].argmax(axis=1) == found.columns["digit"]
     assert verdict.measured.accuracy.candidate == pytest.approx(right.mean(), abs=1e-6)
-    (refusal,) = refusals(found.definition.build(), [])
-    layer, reason = {
-        "recurrent": ("memory", "GRU has no fake quantization in TFMOT"),
-        "convolutional": ("found", "Conv1D has no fake quantization in TFMOT"),
-    }[kind]
-    assert refusal.layer == layer
-    assert refusal.reason.startswith(reason)
+    refused = [(one.layer, one.reason) for one in refusals(prepare(found.definition.build()), [])]
+    if kind == "convolutional":
+        assert refused == []
+    else:
+        ((layer, reason),) = refused
+        assert layer == "memory" and reason.startswith("GRU has no fake quantization in TFMOT")
 
 
 def test_sequences_of_several_lengths_are_refused_by_name(tmp_path: Path) -> None:

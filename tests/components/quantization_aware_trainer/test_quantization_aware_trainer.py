@@ -500,7 +500,6 @@ def raw_operation() -> tf_keras.Model:
 @pytest.mark.parametrize(
     ("model", "named"),
     [
-        pytest.param(lambda: stack(layers.Conv1D(4, 3, name="c1"), shape=(8, 3)), "c1", id="conv1d"),
         pytest.param(lambda: stack(layers.Rescaling(1 / 255, name="scaled")), "scaled", id="rescaling"),
         pytest.param(lambda: stack(layers.LSTM(3, name="l"), shape=(5, 2)), "Layer l:", id="lstm"),
         pytest.param(lambda: stack(layers.LayerNormalization(name="norm")), "norm", id="layernorm"),

@@ -84,6 +84,13 @@ ACCEPTED: dict[str, Build] = {
     "Dense, BatchNormalization, ReLU": lambda x: layers.ReLU()(
         norm(layers.Dense(6, name="dense")(layers.Flatten()(x)))
     ),
+    "PReLU": lambda x: layers.PReLU(shared_axes=[1, 2], name="prelu")(norm(conv(x))),
+    "Conv1D on three axes": lambda x: layers.ReLU()(norm(layers.Conv1D(6, 3, name="line")(x))),
+    "Conv1D on three axes with all of its own": lambda x: layers.GlobalAveragePooling1D()(
+        layers.MaxPooling1D(2, name="pool")(
+            layers.Add()([x, layers.Conv1D(4, 3, padding="causal", activation="relu", name="line")(x)])
+        )
+    ),
     "Dense on three axes without bias": lambda x: layers.Dense(6, use_bias=False, name="dense")(x),
 }
 
@@ -236,8 +243,8 @@ REFUSED: dict[str, tuple[Build, tuple[int, ...], str, str]] = {
         lambda x: layers.LayerNormalization(name="layer_norm")(conv(x)),
         IMAGE,
         "layer_norm",
-        "LayerNormalization has no fake quantization in TFMOT; write BatchNormalization behind a convolution "
-        "or Dense",
+        "LayerNormalization has no fake quantization in TFMOT; LiteRT has no int8 kernel for it, only for its "
+        "parts; write BatchNormalization behind a convolution or Dense",
     ),
     "slice": (
         lambda x: conv(x)[:, 1:],
@@ -259,18 +266,11 @@ REFUSED: dict[str, tuple[Build, tuple[int, ...], str, str]] = {
         "has activation elu, which TFMOT cannot fake-quantize; write one of relu, tanh, sigmoid, softmax, "
         "gelu, relu6, swish",
     ),
-    "Conv1D": (
-        lambda x: layers.Conv1D(8, 3, name="conv1d")(x),
-        SERIES,
-        "conv1d",
-        "Conv1D has no fake quantization in TFMOT; write Conv2D with a kernel of (size, 1) on an input of "
-        "shape (steps, 1, channels)",
-    ),
 }
 
 
 # Where one layer in float takes all others with it.
-NOT_IN_FLOAT = ("Conv1D", "shared convolution", "swish inside a layer")
+NOT_IN_FLOAT = ("shared convolution", "swish inside a layer")
 
 
 def named(message: str) -> list[str]:
@@ -384,3 +384,16 @@ def test_region_in_float(excluded: list[str], in_float: list[str], tmp_path: Pat
     region = stay_in_float(Wiring(prepare(model_of(build))), excluded, known)
 
     assert region == set(in_float)
+
+
+def test_an_excluded_conv1d_stays_in_float_and_nothing_else_does(tmp_path: Path) -> None:
+    def model() -> tf_keras.Model:
+        found = layers.Conv1D(6, 3, name="first", padding="same")(layers.Input(SERIES, name="x"))
+        y = layers.Conv1D(6, 3, name="second")(layers.ReLU(name="relu")(found))
+        return tf_keras.Model(found.node.parent_nodes[0].layer.output, ends(y))
+
+    assert told(model(), ["first"]) == {}
+    assert met(model(), ["first"], tmp_path) == []
+    file = tflite_file.read(tmp_path / "tflite")
+    (first,), (second,) = (file.layer_kernels([name])[name] for name in ("first", "second"))
+    assert (first.values.dtype, second.values.dtype) == ("float32", "int8")

@@ -132,14 +132,6 @@ y = layers.DepthwiseConv2D(3, name="depthwise")(y)
 """
 
 CASES: dict[str, Case] = {
-    "Conv1D in qat": Case(
-        QAT,
-        'y = layers.Conv1D(8, 3, name="conv1d")(x)',
-        "[0].qat",
-        "conv1d: Conv1D has no fake quantization in TFMOT; write Conv2D with a kernel of (size, 1) on an input "
-        "of shape (steps, 1, channels)",
-        SERIES,
-    ),
     "Conv3D in qat": Case(
         QAT,
         'y = layers.Conv3D(4, 2, name="conv3d")(x)',
@@ -233,7 +225,8 @@ CASES: dict[str, Case] = {
         QAT,
         CONV + 'y = layers.LayerNormalization(name="norm")(y)',
         "[0].qat",
-        "norm: LayerNormalization has no fake quantization in TFMOT; write BatchNormalization behind a "
+        "norm: LayerNormalization has no fake quantization in TFMOT; LiteRT has no int8 kernel for it, only for its "
+        "parts; write BatchNormalization behind a "
         "convolution or Dense, or keep in float what else cannot be int8: exclude: [norm, last]",
     ),
     "MultiHeadAttention in qat": Case(
@@ -247,7 +240,8 @@ CASES: dict[str, Case] = {
         QAT,
         'y = layers.Embedding(20, 4, name="embedding")(x)',
         "[0].qat",
-        "embedding: Embedding has no fake quantization in TFMOT; look the rows up in preprocessing_fn",
+        "embedding: Embedding has no fake quantization in TFMOT; it reads whole numbers, which fake quantization at "
+        "the input would change; look the rows up in preprocessing_fn",
         ROW,
         dtype="int32",
     ),
@@ -516,16 +510,6 @@ def test_layers_that_cannot_be_told_apart_in_a_file_are_refused(project: Project
 
 # What a message says to write instead, and what to write it for.
 INSTEAD: dict[str, tuple[str, Case]] = {
-    "Conv2D for Conv1D": (
-        "Conv1D in qat",
-        Case(
-            QAT,
-            'y = layers.Reshape((6, 1, 4))(x)\ny = layers.Conv2D(8, (3, 1), name="conv1d")(y)',
-            "",
-            "",
-            SERIES,
-        ),
-    ),
     "the activation behind BatchNormalization": (
         "activation before BatchNormalization in qat",
         Case(
