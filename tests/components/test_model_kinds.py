@@ -4,6 +4,7 @@ outputs, sequences. What the gate measures is held against NumPy on plain LiteRT
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from sklearn import datasets, metrics
 
+from components.common.base.label import SAME_AS_INPUT
 from components.common.data.arrays import Arrays
 from components.common.data.examples import Examples
 from components.common.data.model_inputs import ExamplesError
@@ -98,6 +100,15 @@ def convolutional(hparams):
     flat = L.Flatten(name="flat")(found)
     model = tf_keras.Model(rows, L.Dense(10, activation="softmax", name="digit")(flat))
     model.compile(tf_keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", ["accuracy"])
+    return model
+
+
+def autoencoder(hparams):
+    x = L.Input((2, 2, 1), name="x")
+    hidden = L.Dense(3, activation="tanh", name="hidden")(L.Flatten(name="flat")(x))
+    y = L.Reshape((2, 2, 1), name="again")(L.Dense(4, name="values")(hidden))
+    model = tf_keras.Model(x, y)
+    model.compile(tf_keras.optimizers.Adam(0.01), "mse")
     return model
 
 
@@ -241,6 +252,26 @@ def test_a_regression_teaches_a_smaller_one(regression: Kind) -> None:
     errors = regression.by_keras(job.output)["value"][:, 0] - regression.columns["y"]
     assert np.abs(errors).mean() < 0.6
     assert model_files.load(job.output).get_layer("hidden").units == 6
+
+
+def test_an_autoencoder_learns_to_give_what_it_gets_in_every_step(make_kind: Any) -> None:
+    kind = make_kind("autoencoder", SAME_AS_INPUT, {"x": points(600, 1)}, {"x": points(120, 2)})
+    pruned = kind.job("pruned", PruneOptions(sparsity=0.3, epochs=2))
+    facts = run_step(prune, pruned)
+    candidate = kind.converted("pruned-int8", pruned.output, quantization="int8")
+
+    verdict = kind.judged(candidate, {"metric": "MeanSquaredError", "max": 2.0})
+
+    rows = kind.columns["x"]
+    error = np.mean((kind.predicted(candidate)["again"].reshape(rows.shape) - rows) ** 2)
+    assert kind.history["val_loss"][-1] < 0.6 * np.mean(rows**2)
+    assert facts["final_val_loss"] < np.mean(rows**2)
+    assert verdict.blessed, verdict.reasons
+    assert verdict.measured.accuracy.candidate == pytest.approx(error, rel=1e-3)
+    # Numbers that are listed as classes are looked up, whatever the first one is.
+    assert dataclasses.replace(kind.examples, label="x", classes=(1, 2)).vocabulary().names == ("1", "2")
+    with pytest.raises(ExamplesError, match="data.classes are text"):
+        dataclasses.replace(kind.examples, label="x", classes=("a", "b")).vocabulary()
 
 
 def tags_of(x: np.ndarray) -> dict[str, np.ndarray]:
