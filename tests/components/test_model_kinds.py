@@ -270,7 +270,7 @@ def test_an_autoencoder_learns_to_give_what_it_gets_in_every_step(make_kind: Any
     assert verdict.measured.accuracy.candidate == pytest.approx(error, rel=1e-3)
     # Numbers that are listed as classes are looked up, whatever the first one is.
     assert dataclasses.replace(kind.examples, label="x", classes=(1, 2)).vocabulary().names == ("1", "2")
-    with pytest.raises(ExamplesError, match="data.classes are text"):
+    with pytest.raises(ExamplesError, match=r"data\.classes are text"):
         dataclasses.replace(kind.examples, label="x", classes=("a", "b")).vocabulary()
 
 
