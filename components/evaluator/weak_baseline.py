@@ -6,9 +6,6 @@ from components.evaluator.judgement import Failure, FailureKind
 from components.evaluator.params import AccuracyGate
 from components.measurer.comparison import Chance
 
-# Share of the way from a constant prediction to a perfect one that a baseline must have gone.
-MARGIN = 0.02
-
 
 def find(gate: AccuracyGate, value: float, chance: Chance | None) -> Failure | None:
     """Why limits on a drop judge nothing.
@@ -30,10 +27,10 @@ def find(gate: AccuracyGate, value: float, chance: Chance | None) -> Failure | N
         refused = gate.min is not None and gate.min > chance.constant
     else:
         refused = gate.max is not None and gate.max < chance.constant
-    if refused or not chance.skill(value) < MARGIN:
+    if refused or not chance.skill(value) < chance.margin:
         return None
     return Failure(
         FailureKind.BASELINE_AT_CHANCE,
         f"the baseline has learnt nothing, so nothing can drop from it: its {gate.title()} is {value:.4g}, and a "
-        f"constant prediction has {chance.constant:.4g}",
+        f"constant prediction has {chance.constant:.4g} ({chance.margin:.1%} of the way to a perfect one may be luck)",
     )

@@ -62,10 +62,13 @@ class Chance:
         constant: The metric of a constant prediction (the most common class, the mean); if one of them is as good as
             a perfect prediction, of the worst of them.
         perfect: The metric of predictions that are all right.
+        margin: Share of the way from the constant prediction to the perfect one that a model has to go. What it
+            reaches by luck on so few examples is less.
     """
 
     constant: float
     perfect: float
+    margin: float
 
     def skill(self, value: float) -> float:
         """How far a value is on the way from the constant prediction (0) to the perfect one (1)."""

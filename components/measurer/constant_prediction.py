@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from components.measurer.comparison import Chance
 
+_MARGIN = 0.02
+
 
 def constants(labels: NDArray[np.float64], classes: bool) -> list[NDArray[np.float64]]:
     """Constant predictions, the one that most metrics are best at first.
@@ -56,5 +58,17 @@ def chance(
     best, worst = (max, min) if ascending else (min, max)
     for chosen in (best(found), worst(found)):
         if not np.isclose(chosen, perfect, rtol=0, atol=1e-6):
-            return Chance(chosen, perfect)
+            return Chance(chosen, perfect, _margin(labels, classes))
     return None
+
+
+def _margin(labels: NDArray[np.float64], classes: bool) -> float:
+    """Two standard errors of an accuracy, or of an area under the curve, by chance: 2 / √n of two even classes.
+
+    Of two uneven ones, as many examples count as two even ones would need for the same variance.
+    """
+    if not classes:
+        return _MARGIN
+    shares = labels.mean(axis=0)
+    even = 4 * float(shares[0] * (1 - shares[0])) if labels.shape[1] == 1 else 1.0
+    return min(0.5, max(_MARGIN, 2 / np.sqrt(max(1.0, len(labels) * even))))

@@ -12,7 +12,7 @@ from components.evaluator.judgement import FailureKind
 from components.evaluator.params import AccuracyGate, Gate
 from components.measurer.comparison import Chance
 
-TEN_CLASSES = Chance(0.1135, 1.0)
+TEN_CLASSES = Chance(0.1135, 1.0, 0.02)
 
 
 def found(value: float, chance: Chance | None = TEN_CLASSES, **limits: Any) -> FailureKind | None:
@@ -29,7 +29,8 @@ def test_a_baseline_below_the_margin_is_a_failure() -> None:
     assert found(0.1135 + 0.019 * 0.8865, max_drop=0.01) is AT_CHANCE
     assert found(0.1135 + 0.021 * 0.8865, max_drop=0.01) is None
     assert found(0.092, slices=[{"by": "label", "max_drop": 0.1}]) is AT_CHANCE
-    assert found(0.3, Chance(0.0, 1.0), max_drop=0.01) is None
+    assert found(0.09, Chance(0.0, 1.0, 0.1), max_drop=0.01) is AT_CHANCE
+    assert found(0.3, Chance(0.0, 1.0, 0.1), max_drop=0.01) is None
     assert found(0.092, max_drop=0.01, allow_weak_baseline=True) is None
     assert found(0.092, None, max_drop=0.01) is None
     assert found(float("nan"), max_drop=0.01) is None
@@ -42,7 +43,7 @@ def test_a_limit_that_a_constant_prediction_misses_is_enough() -> None:
 
 
 def test_of_errors_lower_is_better() -> None:
-    variance = Chance(4.0, 0.0)
+    variance = Chance(4.0, 0.0, 0.02)
     error = {"metric": "MeanSquaredError"}
     assert found(3.99, variance, max_ratio=1.1, **error) is AT_CHANCE
     assert found(3.0, variance, max_ratio=1.1, **error) is None
@@ -51,11 +52,11 @@ def test_of_errors_lower_is_better() -> None:
 
 def test_the_reason_has_both_numbers() -> None:
     gate = AccuracyGate.model_validate({"metric": "AUC", "max_drop": 0.1})
-    failure = weak_baseline.find(gate, 0.5, Chance(0.5, 1.0))
+    failure = weak_baseline.find(gate, 0.5, Chance(0.5, 1.0, 0.1))
     assert failure is not None
     assert failure.reason == (
         "the baseline has learnt nothing, so nothing can drop from it: its AUC is 0.5, and a constant prediction "
-        "has 0.5"
+        "has 0.5 (10.0% of the way to a perfect one may be luck)"
     )
 
 

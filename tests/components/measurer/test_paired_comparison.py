@@ -138,6 +138,8 @@ def test_a_constant_prediction_of_a_binary_label_and_of_an_amount() -> None:
         chance = compared(model, model, labels, metric).chance
         assert chance is not None and chance.constant == pytest.approx(constant, abs=1e-6)
         assert chance.skill(chance.constant) == 0 and chance.skill(chance.perfect) == 1
+    share = labels.mean()
+    assert chance.margin == pytest.approx(2 / np.sqrt(COUNT * 4 * share * (1 - share)))
     amounts = RNG.exponential(size=COUNT).astype(np.float32)
     model = amounts[:, np.newaxis] + 0.1
     for metric, wanted in (
@@ -146,7 +148,7 @@ def test_a_constant_prediction_of_a_binary_label_and_of_an_amount() -> None:
     ):
         chance = compared(model, model, amounts, metric).chance
         assert chance is not None and chance.constant == pytest.approx(wanted, rel=1e-4)
-        assert chance.perfect == 0
+        assert (chance.perfect, chance.margin) == (0, 0.02)
 
 
 def test_a_class_that_the_candidate_has_lost() -> None:

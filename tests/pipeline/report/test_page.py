@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from components.evaluator.judgement import Failure, FailureKind
+from components.measurer.comparison import ClassBalance, LostClass
 from components.measurer.measured import SliceValue, UnjudgedSlices
 from pipeline.report import write, write_comparison
 from pipeline.report.data import ReportData
@@ -115,6 +116,20 @@ def test_slices_that_only_train_has_are_named(pushed: ReportData) -> None:
     page = render(replace(pushed, candidates=(replace(candidate, verdict=verdict),)))
     assert (
         "2 slices by label are not judged: train has 12 examples of them and eval none (label=&lt;7&gt;; label=8)"
+        in page
+    )
+
+
+def test_uneven_classes_and_lost_ones_are_named_below_the_candidates(pushed: ReportData) -> None:
+    candidate = pushed.candidates[0]
+    lost = LostClass(2, 40, 0.1, 0.9, "<cat>")
+    classes = ClassBalance(0, 0.8, (lost,))
+    accuracy = replace(candidate.measured.accuracy, classes=classes, lost=(lost,))
+    verdict = replace(candidate.verdict, measured=replace(candidate.measured, accuracy=accuracy))
+    page = render(replace(pushed, candidates=(replace(candidate, verdict=verdict),)))
+    assert "80.0% of the examples are of class 0" in page
+    assert (
+        f"{candidate.name}: the candidate finds 10% of the 40 examples of class &lt;cat&gt;, the baseline 90%"
         in page
     )
 
