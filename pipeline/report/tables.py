@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.anomaly_gate.finding import FINDINGS
+from components.common.base.metric_facts import AGREEMENT, METRICS
 from components.evaluator.judgement import Judgement, Kind
 from components.measurer.measured import PERCENTILES, SIDES, Layer
 from pipeline.lineage import facts as lineage_facts
@@ -136,7 +137,9 @@ def _group(judgement: Judgement, several: bool) -> tuple[Group, str]:
         return (kind, judgement.aspect), f"{judgement.aspect} asked for"
     name = judgement.figure
     if kind is Kind.ACCURACY:
-        name = f"{judgement.title if several else 'accuracy'}{' by slice' if judgement.slice else ''}"
+        # Agreement with the baseline is not an accuracy.
+        named = several or judgement.metric == AGREEMENT or judgement.metric not in (None, *METRICS)
+        name = f"{judgement.title if named else 'accuracy'}{' by slice' if judgement.slice else ''}"
     interval = judgement.confidence
     group = (kind, judgement.title, bool(judgement.slice), judgement.percentile, bound, limit, interval)
     return group, f"{name} {_limit_text(judgement)}"

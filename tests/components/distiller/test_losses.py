@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.distiller.losses import distillation_loss, feature_loss, mean_squared_error, to_logits
+from components.common.training.logits import to_logits
+from components.distiller.losses import distillation_loss, feature_loss, mean_squared_error
 from tests.components.distiller.expected import (
     STUDENT,
     TEACHER,

@@ -49,3 +49,15 @@ def test_each_of_several_metrics_stands_first(pushed: ReportData) -> None:
     columns = judged(pushed, one=metrics).columns
     assert {"AUC of side ≤ 0.9", "MeanAbsoluteError of gap ≤ 0.9"} < set(columns[:5])
     assert columns.index("MeanAbsoluteError of gap ≤ 0.9") < columns.index("types in the file")
+
+
+def test_agreement_with_the_baseline_is_not_called_accuracy(pushed: ReportData) -> None:
+    found = [
+        judgement
+        for metric in ("agreement", "MeanSquaredError against the baseline", "AUC")
+        for judgement in judge_figure(accuracy_figure(metric), {"max_drop": 0.5}, 0.9, 1.0, ascending=True)
+    ]
+    for judgement, head in zip(
+        found, ("agreement", "MeanSquaredError against the baseline", "accuracy"), strict=True
+    ):
+        assert tables._group(judgement, several=False)[1].startswith(head)
