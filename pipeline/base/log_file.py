@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -9,9 +10,19 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from pipeline.base.console import make_console
+
+
+class _LossyFile(io.FileIO):
+    """A file that loses what a full disk does not take: a log must not end what it is about."""
+
+    def write(self, content: Any) -> int:
+        try:
+            return super().write(content)
+        except OSError:
+            return len(content)
 
 
 @contextmanager
@@ -34,7 +45,9 @@ def output_to(path: Path) -> Iterator[tuple[TextIO, TextIO]]:
         os.fdopen(saved[1], "w", encoding="utf-8", buffering=1, closefd=False),
     )
     python_streams = sys.stdout, sys.stderr
-    log = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 (closed below)
+    log = io.TextIOWrapper(
+        io.BufferedWriter(_LossyFile(path, "a")), "utf-8", "backslashreplace", line_buffering=True
+    )
     handler = logging.StreamHandler(log)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from pipeline.checks.table import EMPTY, FLOAT, INTEGER, MOST_FAULTS, TEXT, Column, Table
 
-_GZIP = b"\x1f\x8b"
+# How gzip, bzip2, xz, zstd and zip files begin. Beam would unpack some of them, by their suffix and without a bound.
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"PK\3\4")
 _LEAST, _MOST = -(2**63), 2**63 - 1
 _RANK = {EMPTY: 0, INTEGER: 1, FLOAT: 2, TEXT: 3}
 # Rows that are looked at together, column by column.
@@ -72,7 +73,7 @@ def read(paths: Iterable[Path], folder: Path, whole: bool) -> Table:
 def _header(path: Path) -> list[str]:
     with open(path, "rb") as file:
         line = file.readline()
-    if line.startswith(_GZIP):
+    if line.startswith(_COMPRESSED):
         raise _Fault("is compressed, and TFX reads CSV as plain text; unpack it")
     try:
         text = line.decode("utf-8")

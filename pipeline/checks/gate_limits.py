@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from components.common.base.metric_facts import METRICS, MetricFacts
+from components.common.base.metric_facts import BEST_BY_CONSTANT, METRICS, MetricFacts
 from components.evaluator.judgement import BOUNDS
 from components.evaluator.params import AccuracyGate, Gate, Limits
 from pipeline.config.problem import Location, Problem
@@ -25,14 +25,44 @@ def check(gate: Gate, figures: list[tuple[Location, AccuracyGate]]) -> Iterator[
         gate: The gate.
         figures: Its metrics, each with its place in the config.
     """
-    for at, figure in figures:
-        facts = _facts_of(figure)
-        yield from _direction(at, figure)
-        yield from _check(at, figure, figure.name(), facts)
-        for index, limits in enumerate(figure.slices):
-            yield from _check((*at, "slices", index), limits, figure.name(), facts)
+    found = [problem for at, figure in figures for problem in _of_metric(at, figure)]
+    yield from found or _one_sided(figures)
     yield from _check(("gate", "latency"), gate.latency, "a latency", _COST)
     yield from _check(("gate", "size"), gate.size, "a size", _COST)
+
+
+def _of_metric(at: Location, figure: AccuracyGate) -> Iterator[Problem]:
+    facts = _facts_of(figure)
+    yield from _direction(at, figure)
+    yield from _check(at, figure, figure.name(), facts)
+    for index, limits in enumerate(figure.slices):
+        yield from _check((*at, "slices", index), limits, figure.name(), facts)
+
+
+def _one_sided(figures: list[tuple[Location, AccuracyGate]]) -> Iterator[Problem]:
+    """Refuses limits all of which a model meets that predicts one class for every example."""
+    for output in dict.fromkeys(figure.output for _, figure in figures):
+        limited = [
+            (at, figure)
+            for at, figure in figures
+            if figure.output == output and (figure.bounds() or any(one.bounds() for one in figure.slices))
+        ]
+        classes = {
+            None if "top_k" in figure.config else BEST_BY_CONSTANT.get(figure.metric)
+            for _, figure in limited
+        }
+        if not limited or None in classes or len(classes) > 1:
+            continue
+        at, figure = limited[0]
+        positive = classes == {True}
+        others = "Specificity, Precision" if positive else "Recall, NPV"
+        several = len(limited) > 1
+        yield Problem(
+            f"a model that always predicts the {'positive' if positive else 'negative'} class has the best "
+            f"{figure.name()} there is, and so meets {'these limits' if several else 'any limit on it'}; add a limit "
+            f"on {others}, AUC or BinaryAccuracy",
+            (*at, "metric"),
+        )
 
 
 def _facts_of(figure: AccuracyGate) -> MetricFacts | None:

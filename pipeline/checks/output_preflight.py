@@ -110,10 +110,12 @@ def _output_mistakes(
         return  # what its metrics say would be about the same mistake
     for place, figure in accuracy_gates(config.gate):
         if figure.output in (None, output.name):
-            against = figure.of_baseline
-            wrong = (
-                agreement_misfit(output, figure) if against else output.metric_misfit(figure.metric, width)
-            )
+            if figure.of_baseline:
+                wrong: str | None = agreement_misfit(output, figure)
+            else:
+                wrong = output.metric_misfit(figure.metric, width) or output.activation_misfit(
+                    figure.metric, figure.config
+                )
             if wrong:
                 yield Problem(wrong, (*place, "metric"))
                 continue

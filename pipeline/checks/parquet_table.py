@@ -10,9 +10,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import types
 
+from components.common.base import size_bounds
 from pipeline.checks.table import EMPTY, FLOAT, INTEGER, MOST_FAULTS, TEXT, Column, Table
 
 _MOST = 2**63 - 1
+# Bytes of a value in memory.
+_WIDTH = 8
 
 
 class _Fault(Exception):
@@ -33,6 +36,7 @@ def read(paths: Iterable[Path], folder: Path, whole: bool) -> Table:
         name = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
         try:
             with pq.ParquetFile(path) as file:
+                _refuse_bomb(path, file.metadata)
                 columns = _columns(file.schema_arrow)
                 if not first:
                     first, table.columns = name, columns
@@ -50,6 +54,18 @@ def read(paths: Iterable[Path], folder: Path, whole: bool) -> Table:
     if whole:
         table.refuse_no_rows()
     return table
+
+
+def _refuse_bomb(path: Path, metadata: pq.FileMetaData) -> None:
+    """Refuses a file whose footer says that it unpacks to far more, before a row is read.
+
+    Pages say what they unpack to. A column of one value repeated takes no page to speak of, however many rows it has.
+    """
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    pages = sum(group.total_byte_size for group in groups)
+    values = metadata.num_rows * metadata.num_columns * _WIDTH
+    if fault := size_bounds.excess(path.stat().st_size, max(pages, values)):
+        raise _Fault(fault)
 
 
 def _columns(schema: pa.Schema) -> dict[str, Column]:

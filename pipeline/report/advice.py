@@ -11,6 +11,7 @@ from components.registry import TECHNIQUES, invariants
 from pipeline.plan.node import EXAMPLE_GENS
 from pipeline.report.data import Candidate, Figure, ReportData
 from pipeline.report.pareto import allowed
+from pipeline.store.records import FailureCause
 from pipeline.store.state import State
 
 # Closer than this, a ratio of latencies misses its limit by its interval, and not by the model.
@@ -247,6 +248,14 @@ def after_failure(data: ReportData) -> tuple[str, ...]:
         "ModelImporter": f"`paredown validate {config}` and `paredown inspect` say whether the imported file is whole.",
         "Pusher": f"Nothing but this run should write to the folder that `push` names in {config}.",
     }
+    of_causes = {
+        FailureCause.CHANGED_FILE: "A file is not as it was recorded, which the reason names: what made it makes it "
+        "again. If that happens again, look for a program that writes there, and for a failing disk.",
+        FailureCause.REFUSED_WRITE: "No step is at fault: the reason names the file or folder that could not be "
+        f"written. `paredown gc {config}` removes what no run needs any more.",
+    }
+    if data.run.cause is not None:
+        return of_causes[data.run.cause], f"Then run {again} again: {cached}."
     kind = step.type if step else (data.run.failed_node or "")
     hint = hints.get(
         kind,

@@ -35,9 +35,10 @@ from pipeline.run.push import Push
 from pipeline.run.record import RunRecord
 from pipeline.run.recording import Recording
 from pipeline.run.tfx_nodes import TfxNodes
+from pipeline.store.connection import reporting
 from pipeline.store.failures import by_candidate
 from pipeline.store.reader import Reader
-from pipeline.store.records import Artifact, NodeFailure
+from pipeline.store.records import Artifact, FailureCause, NodeFailure
 from pipeline.store.state import State
 
 
@@ -127,7 +128,8 @@ def run(
         def launch(node: str) -> tuple[State, int | None]:
             read, is_cached = inputs_of(node)
             try:
-                state, execution = nodes.launch(node, use_cache=is_cached)
+                with reporting(config.metadata_url):
+                    state, execution = nodes.launch(node, use_cache=is_cached)
             except Exception as error:
                 refused = refused_write.find(error, os.path.join(config.pipeline_root, node))
                 if refused is None:
@@ -196,8 +198,20 @@ def _refuse_changed_data(config: Config, provenance: Provenance) -> None:
 def _stop(record: RunRecord, error: BaseException) -> None:
     """Records that the run did not come to its end."""
     if isinstance(error, NodeFailed):
-        record.finish(State.FAILED, EXIT_NODE_FAILED, failed_node=error.node, reason=error.reason())
+        cause = next(filter(None, map(_cause, refused_write.causes(error))), None)
+        facts = {
+            "failed_node": error.node,
+            "reason": error.reason(),
+            **({"cause": cause.value} if cause else {}),
+        }
+        record.finish(State.FAILED, EXIT_NODE_FAILED, **facts)
     elif isinstance(error, Interrupted | KeyboardInterrupt):
         record.finish(State.INTERRUPTED, EXIT_INTERRUPTED)
     else:
         record.finish(State.FAILED, EXIT_NODE_FAILED, reason=describe(error))
+
+
+def _cause(error: BaseException) -> FailureCause | None:
+    if isinstance(error, ChangedFile):
+        return FailureCause.CHANGED_FILE
+    return FailureCause.REFUSED_WRITE if isinstance(error, refused_write.RefusedWrite) else None

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from ml_metadata import errors
 from ml_metadata.metadata_store import MetadataStore
@@ -24,7 +25,7 @@ from ml_metadata.proto import metadata_store_pb2
 from components.common.base.file_hashes import CONTENT, FILES, FileHashes, as_property, from_property
 from pipeline.base.process import Process, this_process
 from pipeline.run.provenance import Provenance, summary
-from pipeline.store.connection import connect
+from pipeline.store.connection import connect, reporting
 from pipeline.store.reader import DOCUMENT, FILE, MARKS, RUN
 from pipeline.store.records import Artifact, NodeFailure
 from pipeline.store.state import State
@@ -33,6 +34,20 @@ from pipeline.store.state import State
 SOURCES = ("source_sha256", "pretrained_sha256")
 
 Facts = dict[str, str | int | float]
+
+
+Method = TypeVar("Method", bound=Callable[..., None])
+
+
+def _reported(method: Method) -> Method:
+    """Says in one sentence why a store cannot be written to; see `reporting`."""
+
+    @functools.wraps(method)
+    def call(record: RunRecord, *arguments: Any, **named: Any) -> None:
+        with reporting(record.url):
+            method(record, *arguments, **named)
+
+    return cast(Method, call)
 
 
 class RunRecord:
@@ -46,7 +61,7 @@ class RunRecord:
             run_id: Name of the run's context, which TFX has made.
             provenance: What the run is made of.
         """
-        self._url = url
+        self.url = url
         self._run_id = run_id
         self._pipeline = provenance.pipeline
         self._nodes: dict[str, dict[str, Any]] = {}
@@ -57,6 +72,7 @@ class RunRecord:
         self._data_hash = provenance.data.digest
         self._write(store, opening(provenance, this_process(), datetime.now(timezone.utc)))
 
+    @_reported
     def node(self, node_id: str, state: State, seconds: float, execution: int | None) -> None:
         """Records that a node began or ended.
 
@@ -67,7 +83,7 @@ class RunRecord:
             execution: Id of its execution, if there is one.
         """
         self._nodes[node_id] = {"state": state.value, "seconds": round(seconds, 3), "execution": execution}
-        store = connect(self._url, write=True)
+        store = connect(self.url, write=True)
         self._write(store, node_facts(self._nodes))
         if execution is not None:
             self._mark(store, execution, node_id)
@@ -82,48 +98,53 @@ class RunRecord:
             set_facts(execution, execution_facts(self._pipeline, node_id, self._run_id))
             store.put_executions([execution])
 
+    @_reported
     def contents(self, artifacts: Iterable[Artifact], hashes: FileHashes) -> None:
         """Records what a node's output artifacts hold, which is what they are later held against.
 
         It is part of TFX's cache key of the nodes that read them: write it before one does, and never again.
         """
-        store = connect(self._url, write=True)
+        store = connect(self.url, write=True)
         for artifact in store.get_artifacts_by_id([found.id for found in artifacts]):
             set_facts(artifact, {CONTENT: as_property(hashes.of_folder(artifact.uri))})
             store.put_artifacts([artifact])
 
+    @_reported
     def failure(self, failure: NodeFailure) -> None:
         """Records a node that failed while the run goes on."""
         self._failures.append(dataclasses.asdict(failure))
-        self._write(connect(self._url, write=True), {"failures": json.dumps(self._failures)})
+        self._write(connect(self.url, write=True), {"failures": json.dumps(self._failures)})
 
+    @_reported
     def outputs(self, artifacts: Iterable[Artifact]) -> None:
         """Makes a node's output artifacts findable by the content of their files."""
-        store = connect(self._url, write=True)
+        store = connect(self.url, write=True)
         for artifact in artifacts:
             for digest in sorted(set(_files(artifact).values())):
                 context = _put_named(store, FILE, digest, {})
                 _attribute(store, artifact.id, context)
 
+    @_reported
     def examples(self, artifacts: Iterable[Artifact]) -> None:
         """Links examples to the data files that they were read from."""
-        store = connect(self._url, write=True)
+        store = connect(self.url, write=True)
         for artifact in store.get_artifacts_by_id([found.id for found in artifacts]):
             artifact.custom_properties["data_hash"].string_value = self._data_hash
             store.put_artifacts([artifact])
             context = store.get_context_by_type_and_name(DOCUMENT, self._data_hash)
             _attribute(store, artifact.id, context.id)
 
+    @_reported
     def finish(self, status: State, exit_code: int, **facts: str | int) -> None:
         """Records how the run ended.
 
         Args:
             status: PUSHED, NONE_PASSED, FAILED or INTERRUPTED.
             exit_code: Of the command.
-            facts: `winner`, `pushed`, `pushed_now`, `failed_node`, `reason`.
+            facts: `winner`, `pushed`, `pushed_now`, `failed_node`, `reason`, `cause`.
         """
         ended = closing(status, exit_code, datetime.now(timezone.utc), **facts)
-        self._write(connect(self._url, write=True), ended)
+        self._write(connect(self.url, write=True), ended)
 
     def _write(self, store: MetadataStore, values: Facts) -> None:
         context = store.get_context_by_type_and_name(RUN, self._run_id)

@@ -57,6 +57,8 @@ def find(error: BaseException, folder: str) -> RefusedWrite | None:
 def _code(cause: BaseException) -> int | None:
     if isinstance(cause, OSError) and cause.errno:
         return cause.errno if cause.errno in _FIX else None
+    if "attempt to write a readonly database" in str(cause):
+        return errno.EROFS
     return next((code for code in _FIX if os.strerror(code) in str(cause)), None)
 
 

@@ -30,6 +30,9 @@ _RACE = re.compile(
     r"|tuple concurrently updated"
 )
 
+# What SQLite says if the system refuses a write.
+_REFUSED = re.compile(r"database or disk is full|disk I/O error|unable to open database file")
+
 _NO_DATABASE = r"Unknown database|database \"[^\"]*\" does not exist"
 
 
@@ -87,6 +90,23 @@ def connect(url: MetadataUrl | str, write: bool = False) -> MetadataStore:
 
         return cast("MetadataStore", PostgresqlStore(store))
     return store
+
+
+@contextmanager
+def reporting(url: str) -> Iterator[None]:
+    """Makes a StoreError of what ml_metadata raises if a store that is open cannot be written to any more.
+
+    Raises:
+        StoreError: If the disk is full or broken.
+    """
+    from ml_metadata import errors
+
+    try:
+        yield
+    except errors.StatusError as error:
+        if not _REFUSED.search(str(error)):
+            raise
+        raise StoreError(connect_error(url, error)) from None
 
 
 def open_tables(url: MetadataUrl | str) -> SqliteStore | None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 from typing import Any
 
 from pipeline.store.state import State
@@ -126,6 +127,13 @@ class NodeFailure:
     traceback: str
 
 
+class FailureCause(str, Enum):
+    """What ended a run that is not the fault of the node at which it ended."""
+
+    CHANGED_FILE = "changed_file"
+    REFUSED_WRITE = "refused_write"
+
+
 @dataclass(frozen=True)
 class Run:
     """A run of a pipeline.
@@ -145,6 +153,7 @@ class Run:
         pushed_now: Whether this run pushed it.
         ran, cached, failed: Numbers of nodes.
         failed_node: The node at which the run ended.
+        cause: What ended it, if that is known and not the node itself.
         nodes: Node id → how it went, in order; empty if nothing was recorded.
         failures: Nodes that failed without ending the run, in order.
     """
@@ -173,6 +182,7 @@ class Run:
     failed: int = 0
     failed_node: str | None = None
     reason: str = ""
+    cause: FailureCause | None = None
     exit_code: int | None = None
     nodes: dict[str, NodeRun] = field(default_factory=dict)
     failures: tuple[NodeFailure, ...] = ()

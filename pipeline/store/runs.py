@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.base.process import Process
-from pipeline.store.records import Artifact, Execution, NodeFailure, NodeRun, Run
+from pipeline.store.records import Artifact, Execution, FailureCause, NodeFailure, NodeRun, Run
 from pipeline.store.state import State
 
 
@@ -48,6 +48,7 @@ def of_record(context_id: int, run_id: str, created: datetime, facts: Mapping[st
         failed=facts["nodes_failed"],
         failed_node=facts.get("failed_node"),
         reason=facts.get("reason", ""),
+        cause=next((cause for cause in FailureCause if cause.value == facts.get("cause")), None),
         exit_code=facts.get("exit_code"),
         nodes={
             name: NodeRun(_node_state(node["state"], status), node["seconds"], node["execution"])

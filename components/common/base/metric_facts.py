@@ -128,6 +128,14 @@ _MEANS = (
 )
 MEANS = frozenset(_MEANS.split())
 
+# Metrics of a binary classification whose best value a constant prediction has, by the class that it predicts.
+BEST_BY_CONSTANT = {
+    **dict.fromkeys(("Recall", "TPR", "FNR", "MissRate"), True),
+    **dict.fromkeys(("TP", "TruePositives", "FN", "FalseNegatives"), True),
+    **dict.fromkeys(("Specificity", "TNR", "FPR", "FallOut"), False),
+    **dict.fromkeys(("TN", "TrueNegatives", "FP", "FalsePositives"), False),
+}
+
 # Metrics → why a limit on one of them would not judge a model.
 _NO_QUALITY = (
     (

@@ -21,6 +21,8 @@ _PASSING = ("Reshape", "Flatten", "Permute", "Dropout")
 _SPARSE_LOSS = "sparse_categorical_crossentropy"
 # Metric of the k most probable classes → its default k.
 TOP_K_METRICS = {"SparseTopKCategoricalAccuracy": 5, "TopKCategoricalAccuracy": 5}
+# Metrics that take values of any size, though labels are classes.
+_OF_MARGINS = ("Hinge", "SquaredHinge", "CategoricalHinge")
 # What compares value by value; Keras broadcasts: a label of one value would be held against each of ten outputs.
 _BY_VALUE = (Takes.ONE_HOT, Takes.PROBABILITIES, Takes.VALUES)
 
@@ -118,6 +120,24 @@ class OutputKind:
                 f"{_values(width)}; write SparseCategoricalAccuracy"
             )
         return None
+
+    def activation_misfit(self, metric: str, config: Mapping[str, Any]) -> str | None:
+        """Why a metric of probabilities cannot be trusted to get some; None if it does, or does not need them.
+
+        Of a loss that is not one of Keras's it is not known whether it takes logits, and a last layer without
+        activation may give any numbers: a metric would then count thresholds that no output reaches.
+        """
+        facts = METRICS.get(metric)
+        if self.loss or not self.trained or self.end != "linear" or facts is None or metric in _OF_MARGINS:
+            return None
+        likelihood = facts.takes in (Takes.INDEX, Takes.ONE_HOT) and not facts.higher_is_better
+        by_threshold = facts.takes in (Takes.PROBABILITIES, Takes.CONFUSION) and "top_k" not in config
+        if not (likelihood or by_threshold):
+            return None
+        return (
+            f"{metric} takes probabilities, and the last layer of output {self.name!r} has no activation; its loss "
+            "is not one of Keras's, so whether its values are logits is not known. End the model in softmax or sigmoid"
+        )
 
     def config_misfit(self, metric: str, config: Mapping[str, Any]) -> tuple[str, str] | None:
         """Which argument of a metric does not fit the number of classes.

@@ -11,12 +11,17 @@ import tf_keras
 from components.common.data.arrays import Arrays
 from components.common.data.examples import Examples
 from components.common.models import model_files, output_kind
+from components.common.models.model_definition import ModelDefinition
 from components.common.models.model_files import StepRecord
 from components.common.tflite.litert import LiteRTModel
 from components.evaluator.params import Gate
+from components.measurer.measured import SIDES
 from components.pruner.params import PruneOptions
-from components.tflite_converter.executor import convert
+from components.tflite_converter.executor import convert, convert_model
 from components.tflite_converter.params import ConvertOptions
+from components.trainer.params import TrainOptions
+from components.trainer.run_fn import train_baseline
+from tests.components.conftest import MakeModule, make_job, run_step
 from tests.components.evaluating import evaluate
 from tests.conftest import to_example, write_examples
 
@@ -137,3 +142,55 @@ def test_both_models_are_judged_by_the_probabilities_of_their_logits(tmp_path: P
         assert found == pytest.approx(expected, rel=1e-3)
         # What the logits themselves would give, taken for probabilities.
         assert ((sign[:, 0] > 0.5) == SIGN).mean() != pytest.approx(expected[3])
+
+
+MODULE = """
+import tf_keras
+
+def build_model(hparams):
+    x = tf_keras.layers.Input((4,), name="x")
+    model = tf_keras.Model(x, tf_keras.layers.Dense(1, name="sign")(x))
+    model.compile(tf_keras.optimizers.Adam(0.05), tf_keras.losses.BinaryCrossentropy(from_logits=True))
+    return model
+"""
+
+
+def test_logits_from_the_trainer_to_the_verdict(tmp_path: Path, make_module: MakeModule) -> None:
+    """Trained, converted and judged by the functions of the nodes; each hands on what its record says."""
+    rows = [to_example({"x": X[i], "kind": 0, "sign": int(SIGN[i]), "gap": 0.0}) for i in range(COUNT)]
+    data = write_examples(tmp_path / "data", SCHEMA, train=rows, eval=rows)
+    examples = Examples(str(data / "examples"), str(data / "schema"), None, "sign")
+    definition = ModelDefinition(make_module(MODULE), {})
+    trained = tmp_path / "trained"
+    train_baseline(
+        examples, str(trained), str(tmp_path / "logs"), definition, TrainOptions(epochs=8, batch_size=20), 1
+    )
+    assert StepRecord.read(str(trained)).logits == {"sign": "sigmoid"}
+    for name, quantization in (("baseline", "float32"), ("candidate", "float16")):
+        options = ConvertOptions(quantization=quantization)
+        run_step(
+            convert_model, make_job(trained, tmp_path / name, options, examples, definition=definition)
+        )
+    (tmp_path / "out").mkdir()
+    accuracy = [
+        {"metric": "BinaryCrossentropy", "max": 5},
+        {"metric": "AUC", "config": {"num_thresholds": 10000}, "min": 0.8},
+    ]
+    verdict = evaluate(
+        str(tmp_path / "candidate"),
+        str(tmp_path / "baseline"),
+        examples,
+        Gate.model_validate({"accuracy": accuracy, "latency": {"repetitions": 20, "warmup": 0}}),
+        str(tmp_path / "out"),
+        1,
+        [],
+    )
+    assert verdict.blessed, verdict.reasons
+    assert verdict.measured.activations == {side: {"sign": "sigmoid"} for side in SIDES}
+    model = LiteRTModel(model_files.tflite_file(str(tmp_path / "candidate")))
+    logits = np.array([model.predict({"x": row})["sign"][0] for row in X], np.float64)
+    assert logits.min() < 0 and logits.max() > 1
+    positive = 1 / (1 + np.exp(-logits))
+    pairs = positive[SIGN == 1][:, np.newaxis] - positive[SIGN == 0]
+    expected = [-np.log(np.where(SIGN == 1, positive, 1 - positive)).mean(), (pairs > 0).mean()]
+    assert [metric.candidate for metric in verdict.measured.accuracies] == pytest.approx(expected, rel=2e-3)

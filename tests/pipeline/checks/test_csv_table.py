@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import lzma
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,8 @@ def test_rows_kinds_and_gaps(tmp_path: Path) -> None:
         ("id,x\n1,2\n".encode("utf-16-le"), "part-0.csv:1: has bytes of 0, as UTF-16 does"),
         ("id,x\n\n", "its files have no rows; write some"),
         (b"\x1f\x8b\x08\x00", "part-0.csv:1: is compressed"),
+        (bz2.compress(b"a,b\n1,2\n"), "part-0.csv:1: is compressed"),
+        (lzma.compress(b"a,b\n1,2\n"), "part-0.csv:1: is compressed"),
         (b"caf\xe9,x\n", "part-0.csv:1: is not UTF-8 at byte 4"),
     ],
 )

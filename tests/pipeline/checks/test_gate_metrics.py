@@ -228,6 +228,37 @@ def test_a_limit_that_judges_nothing_is_refused(
     assert part in problem.message
 
 
+@pytest.mark.parametrize(
+    ("metrics", "part"),
+    [
+        ([{"metric": "Recall", "min": 0.9}], "always predicts the positive class has the best Recall"),
+        ([{"metric": "Recall", "max_drop": 0.01}, {"metric": "FNR", "max": 0.1}], "so meets these limits"),
+        ([{"metric": "Specificity", "min": 0.9}], "always predicts the negative class has the best Specificity"),
+        ([{"metric": "FPR", "max": 0.1}, {"metric": "Precision"}], "a limit on Recall, NPV, AUC"),
+        ([{"metric": "Recall", "config": {"class_id": 2}, "slices": [{"by": "x", "min": 0.5}]}], "positive class"),
+    ],
+)  # fmt: skip
+def test_limits_that_a_constant_prediction_meets_are_refused(
+    metrics: list[dict[str, Any]], part: str
+) -> None:
+    (problem,) = _mistakes({"accuracy": metrics, "size": {"max_ratio": 0.3}})
+    assert problem.location == ("gate", "accuracy", 0, "metric")
+    assert part in problem.message
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        [{"metric": "Recall", "min": 0.9}, {"metric": "Precision", "min": 0.5}],
+        [{"metric": "Recall", "min": 0.9}, {"metric": "Specificity", "max_drop": 0.1}],
+        [{"metric": "Recall", "config": {"top_k": 2}, "min": 0.9}],
+        [{"metric": "Recall"}, {"metric": "AUC", "min": 0.9}],
+    ],
+)
+def test_limits_on_both_sides_are_accepted(metrics: list[dict[str, Any]]) -> None:
+    assert _mistakes({"accuracy": metrics, "size": {"max_ratio": 0.3}}) == []
+
+
 def test_an_overlap_of_classes_takes_probabilities() -> None:
     metric = {"metric": "MeanIoU", "config": {"num_classes": 10}, "max_drop": 0.1}
     (problem,) = _mistakes({"accuracy": metric})
@@ -253,7 +284,6 @@ def test_logits_are_not_turned_into_probabilities_twice() -> None:
         {"metric": "AUC", "min": 0.9, "max": 0.99},
         {"metric": "MatthewsCorrelationCoefficient", "max_drop": 1.5},
         {"metric": "MeanSquaredError", "max_ratio": 1.1, "max_drop": 3},
-        {"metric": "FPR", "max": 0},
         {"metric": "Calibration", "higher_is_better": True, "min": 0.9, "max": 1.1},
         {"metric": "Poisson", "max": -2},
     ],

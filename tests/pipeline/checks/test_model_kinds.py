@@ -266,3 +266,32 @@ def test_a_table_lacks_a_value_of_one_of_several_labels(tmp_path: Path) -> None:
     (problem,) = table_preflight.check(data, table_preflight.read(data, True), False)
     assert problem.key() == "data.label.gap"
     assert problem.message.startswith("'difference' has no value in 1 of 3 rows")
+
+
+OWN_LOSS = MODEL.replace('"sparse_categorical_crossentropy"', "own").replace(
+    "def build_model", "def own(labels, outputs):\n    return (labels - outputs) ** 2\n\n\ndef build_model"
+)
+
+
+@pytest.mark.parametrize(
+    ("activation", "metric", "refused"),
+    [
+        ("None", "AUC, min: 0.6", True),
+        ("None", "SparseCategoricalCrossentropy, max: 1", True),
+        ("None", "SparseCategoricalAccuracy, min: 0.5", False),
+        ('"softmax"', "AUC, min: 0.6", False),
+    ],
+)
+def test_outputs_of_an_own_loss_may_be_logits(
+    project: Project, activation: str, metric: str, refused: bool
+) -> None:
+    project.write_model(OWN_LOSS.replace('"softmax"', activation))
+    problems = project.looked_at(f"gate.accuracy.0={{output: side, metric: {metric}}}")
+    if not refused:
+        assert problems == []
+        return
+    (problem,) = problems
+    assert problem.key() == "gate.accuracy[0].metric"
+    assert (
+        "its loss is not one of Keras's, so whether its values are logits is not known" in problem.message
+    )

@@ -107,3 +107,30 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     assert parquet_table.read([path], tmp_path, False).faults == []  # only the footer is looked at
     (fault,) = parquet_table.read([path], tmp_path, True).faults
     assert fault.startswith("part-0.parquet cannot be read as Parquet: ")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize(
+    "values",
+    [np.zeros(20_000_000, np.int8), pa.array(["x" * 1_000_000] * 200)],
+    ids=["one value repeated", "long texts"],
+)
+def test_a_file_that_unpacks_to_far_more_is_refused_by_its_footer(
+    tmp_path: Path, values: object, whole: bool
+) -> None:
+    path = tmp_path / "bomb.parquet"
+    pq.write_table(
+        pa.table({"a": values}), path, compression="zstd", use_dictionary=isinstance(values, np.ndarray)
+    )
+    assert path.stat().st_size < 200_000
+    table = parquet_table.read([path], tmp_path, whole)
+    (fault,) = table.faults[:1]
+    assert fault.startswith(f"bomb.parquet: has {path.stat().st_size:,} bytes and would unpack to ")
+    assert table.rows == 0
+
+
+def test_a_large_table_that_compresses_well_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.parquet"
+    pq.write_table(pa.table({"a": np.arange(2_000_000) % 7, "b": np.zeros(2_000_000)}), path)
+    table = parquet_table.read([path], tmp_path, True)
+    assert (table.faults, table.rows) == ([], 2_000_000)

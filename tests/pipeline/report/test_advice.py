@@ -18,6 +18,7 @@ from components.evaluator.verdict import Verdict
 from pipeline.report.advice import advise, after_failure, gate_range, loosen
 from pipeline.report.collection import collect
 from pipeline.report.data import Candidate, ReportData
+from pipeline.store.records import FailureCause
 from pipeline.store.state import State
 from tests.pipeline.report.made_run import BASELINE, CONVERT, DISTILL, GATE, PRUNE, MadeRun, verdict
 
@@ -187,3 +188,24 @@ def test_a_failed_run_says_what_is_cached(tmp_path: Path) -> None:
     assert sentences[1] == (
         "Fix the problem and run `paredown run /configs/small.yaml` again: the 4 finished nodes are cached."
     )
+
+
+@pytest.mark.parametrize(
+    ("cause", "part"),
+    [
+        ("changed_file", "what made it makes it again"),
+        ("refused_write", "`paredown gc /configs/small.yaml`"),
+    ],
+)
+def test_a_run_that_a_damaged_file_or_a_full_disk_ended_says_so(
+    tmp_path: Path, cause: str, part: str
+) -> None:
+    made = MadeRun(tmp_path)
+    first = made.prepare()
+    reads = {"base_model": first["trained"], "examples": first["examples"]}
+    made.node("prune", "components.pruner.component.Pruner", reads, {}, state=State.FAILED)
+    run = made.finish("failed", 3, failed_node="prune", reason="a was changed", cause=cause)
+    assert run.cause == FailureCause(cause)
+    hint, again = after_failure(collect(made.reader, run))
+    assert part in hint and "explain" not in hint
+    assert again.startswith("Then run `paredown run /configs/small.yaml` again: the 4 finished nodes")

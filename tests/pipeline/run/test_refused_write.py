@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from ml_metadata.errors import AlreadyExistsError
+from ml_metadata.proto import metadata_store_pb2
 from tfx.utils import io_utils
 
 from components.common.base import json_file
@@ -21,6 +23,7 @@ from components.pusher import version_folder
 from pipeline.config.metadata_url import StoreError
 from pipeline.run.launcher import NodeFailed
 from pipeline.run.refused_write import find
+from pipeline.store.connection import connect, reporting
 
 
 @pytest.fixture
@@ -96,6 +99,26 @@ def test_a_full_disk_is_one_message_that_names_the_file(
     assert str(refused).endswith(
         ": No space left on device; free space there and run again, finished nodes are cached"
     )
+
+
+def test_a_store_that_cannot_grow_any_more_says_so(small_disk: Path) -> None:
+    url = f"sqlite:///{small_disk}/metadata.sqlite"
+    store = connect(url, write=True)
+    kind = store.put_context_type(metadata_store_pb2.ContextType(name="kind"))
+
+    def put(name: str) -> None:
+        with reporting(url):
+            store.put_contexts([metadata_store_pb2.Context(type_id=kind, name=name)])
+
+    def fill() -> None:
+        for index in range(1, 1000):
+            put(f"{index}" * 1000)
+
+    put("0")
+    with pytest.raises(AlreadyExistsError):
+        put("0")
+    with pytest.raises(StoreError, match=r"metadata\.sqlite: the disk is full; free some space"):
+        fill()
 
 
 def wrapped(cause: BaseException) -> BaseException:
