@@ -1,7 +1,7 @@
 """Projects that `paredown init` makes, with the program installed from its wheel and without this repository.
 
 The environment is a new one: the wheel, and links to the packages of this one; nothing in it, and nothing in
-what it runs, leads back here.
+what it runs, leads back here. One template is run there; `make soak` runs all of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.e2e.project import REPOSITORY, Outcome
+from tests.e2e.project import empty_project
+from tests.e2e.warm import REPOSITORY, Outcome
 
 pytestmark = pytest.mark.e2e
 
@@ -158,6 +159,26 @@ def test_images(installed: Installation, tmp_path: Path) -> None:
     assert "3 passed" in tests.out
 
 
+@pytest.mark.parametrize("template", ["tabular", "import"])
+def test_what_a_template_will_do_is_explained_and_compiled(template: str, tmp_path: Path) -> None:
+    made = empty_project(tmp_path).paredown("init", "made", "--template", template)
+    assert made.code == 0, made.err
+    project = empty_project(tmp_path / "made")
+    explained = project.paredown("explain", "pipeline.yaml", "--json")
+    assert explained.code == 0, explained.err
+    candidates = explained.json()["candidates"]
+    assert set(candidates) == {"int8", "pruned-int8" if template == "tabular" else "dynamic"}
+    config = yaml.safe_load((project.root / "pipeline.yaml").read_text(encoding="utf-8"))
+    for candidate in candidates.values():  # the limit on size is no surprise at the end of the first run
+        assert candidate["predicted_ratio"] < config["gate"]["size"]["max_ratio"]
+    arguments = ["--image", "example.com/image:1", "--pipeline-root", "gs://bucket/root", "-o", "-"]
+    compiled = project.paredown("compile", "pipeline.yaml", *arguments)
+    assert compiled.code == 0, compiled.err
+    tasks = yaml.safe_load(compiled.out)["root"]["dag"]["tasks"]
+    assert ("trainer" in tasks) == (template == "tabular") and "pusher" in tasks
+
+
+@pytest.mark.soak
 def test_a_table(installed: Installation, tmp_path: Path) -> None:
     project = new_project(installed, tmp_path, "tabular")
     result = finish(installed, project)
@@ -171,6 +192,7 @@ def test_a_table(installed: Installation, tmp_path: Path) -> None:
     assert (Path(result["pushed"]) / "saved_model.pb").is_file()
 
 
+@pytest.mark.soak
 def test_an_existing_model(installed: Installation, tmp_path: Path) -> None:
     project = new_project(installed, tmp_path, "import")
     result = finish(installed, project)
