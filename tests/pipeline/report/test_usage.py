@@ -46,6 +46,7 @@ def run(code: str) -> str:
     return done.stdout
 
 
+@pytest.mark.tf
 def test_code_of_a_quantized_file_runs_and_gives_what_zeros_give(quantized: Path) -> None:
     pushed = _read_pushed(str(quantized), {})
     assert pushed.inputs is not None and pushed.inputs[0].dtype == "int8"
@@ -55,6 +56,7 @@ def test_code_of_a_quantized_file_runs_and_gives_what_zeros_give(quantized: Path
     np.testing.assert_allclose(scores, 0, atol=0.05)
 
 
+@pytest.mark.tf
 def test_code_asks_the_interpreter_where_the_file_was_not_read(quantized: Path) -> None:
     assert "'scores': array" in run(usage.code(Pushed(str(quantized))))
 
