@@ -148,7 +148,7 @@ class AccuracyGate(Metric, AccuracyLimits):
     def needs_resampling(self) -> bool:
         """Whether a limit holds an interval, and the metric has to be computed for each resample to have one."""
         confident = any(limits.confidence is not None for limits in (self, *self.slices))
-        return confident and self.metric not in MEANS
+        return confident and self.metric not in MEANS and not self.of_baseline
 
     def direction_is_known(self) -> bool:
         """Whether it is set, or known from the metric's name."""

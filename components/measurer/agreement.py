@@ -16,6 +16,8 @@ import tf_keras
 from components.common.base.metric_facts import AGREEMENT
 from components.common.data.examples import Examples
 from components.common.tflite.litert import LiteRTModel
+from components.measurer import bootstrap, example_values
+from components.measurer.comparison import Uncertainty
 from components.measurer.measurement import MetricValues, SliceValues
 from components.measurer.params import Metric
 from components.measurer.tflite_extractor import Logits, predict_batch
@@ -31,9 +33,13 @@ def share_of_same_decisions(baseline: Floats, candidate: Floats) -> float:
             sigmoids, each a decision.
         candidate: The same of the other model.
     """
+    return float(np.mean(_same_decisions(baseline, candidate)))
+
+
+def _same_decisions(baseline: Floats, candidate: Floats) -> Floats:
     if _excludes(baseline):
-        return float(np.mean(baseline.argmax(axis=-1) == candidate.argmax(axis=-1)))
-    return float(np.mean((baseline >= 0.5) == (candidate >= 0.5)))
+        return baseline.argmax(axis=-1) == candidate.argmax(axis=-1)
+    return (baseline >= 0.5) == (candidate >= 0.5)
 
 
 def _excludes(probabilities: Floats) -> bool:
@@ -58,11 +64,33 @@ def figure_of(asked: Metric, baseline: Floats, candidate: Floats) -> float:
     return float(f"{float(metric.result()):.7g}")  # as accuracy.read_metrics
 
 
+def uncertainty_of(asked: Metric, baseline: Floats, candidate: Floats, seed: int) -> Uncertainty | None:
+    """The intervals of a metric of the candidate's predictions; None if it is not a mean over examples.
+
+    Args:
+        asked: A metric `of_baseline`.
+        baseline: Predictions of the baseline, (examples, …).
+        candidate: As many, in the same order.
+        seed: Of the bootstrap.
+    """
+    count = len(baseline)
+    if asked.metric == AGREEMENT:
+        same = _same_decisions(baseline, candidate).reshape(count, -1).mean(axis=1)
+        return bootstrap.of_means(same, np.ones(count), seed)
+    labels, given = baseline.reshape(count, -1), candidate.reshape(count, -1)
+    value = figure_of(asked, baseline, candidate)
+    values = example_values.of_metric(asked.metric, asked.config, labels, given, value)
+    if values is None:
+        return None
+    return bootstrap.of_means(values(labels, given), values(labels, labels), seed)
+
+
 def measure(
     examples: Examples,
     paths: Mapping[str, str],
     metrics: Sequence[Metric],
     logits: Logits | None = None,
+    seed: int = 0,
 ) -> dict[str, MetricValues]:
     """Predicts the eval split by both files, and compares.
 
@@ -71,6 +99,7 @@ def measure(
         paths: `candidate` and `baseline` → TFLite file.
         metrics: Metrics `of_baseline`.
         logits: `candidate` and `baseline` → output of logits → the activation that makes probabilities of them.
+        seed: Of the bootstrap.
 
     Returns:
         Title of each metric → its values, on all examples.
@@ -88,10 +117,16 @@ def measure(
     found = {}
     for asked in metrics:
         baseline, candidate = (_of_output(predictions[name], asked) for name in ("baseline", "candidate"))
+        uncertainty = uncertainty_of(asked, baseline, candidate, seed)
         values = SliceValues(
-            (), figure_of(asked, baseline, candidate), figure_of(asked, baseline, baseline), len(arrays)
+            (),
+            figure_of(asked, baseline, candidate),
+            figure_of(asked, baseline, baseline),
+            len(arrays),
+            uncertainty,
         )
-        found[asked.title()] = MetricValues(asked.title(), (values,))
+        why = "" if uncertainty else f"{asked.name()} is not a mean over examples"
+        found[asked.title()] = MetricValues(asked.title(), (values,), not_resampled=why)
     return found
 
 

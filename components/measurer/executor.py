@@ -209,7 +209,9 @@ class _Measuring:
             )
         compared = [metric for metric in metrics if metric.of_baseline]
         files = {str(side): path for side, path in self._files.items()}
-        agreements = agreement.measure(self._examples, files, compared, activations) if compared else {}
+        agreements = (
+            agreement.measure(self._examples, files, compared, activations, self._seed) if compared else {}
+        )
         return tuple(
             agreements.get(metric.title()) or self._values(metric, predictions) for metric in metrics
         )

@@ -45,6 +45,21 @@ def test_an_error_against_the_baseline() -> None:
     assert (gate.title(), gate.ascending()) == ("MeanAbsoluteError against the baseline", False)
 
 
+def test_agreement_has_an_interval_for_a_limit_with_confidence() -> None:
+    baseline = np.tile(np.array([[0.9, 0.1]], np.float32), (400, 1))
+    candidate = baseline.copy()
+    candidate[:40] = candidate[:40, ::-1]
+    gate = AccuracyGate(metric="agreement", max_drop=0.12, confidence=0.95)
+    found = agreement.uncertainty_of(gate, baseline, candidate, seed=1)
+    assert found is not None
+    drop = found.drop(gate.ascending())
+    # 0.1 ± 1.96 standard errors of 400 draws.
+    assert [drop.low, drop.high] == pytest.approx([0.1 - 0.0294, 0.1 + 0.0294], abs=0.005)
+    assert not gate.needs_resampling()
+    root = AccuracyGate(metric="RootMeanSquaredError", against="baseline", max=1)
+    assert agreement.uncertainty_of(root, baseline, candidate, seed=1) is None
+
+
 @pytest.mark.parametrize(
     ("written", "message"),
     [
@@ -88,4 +103,5 @@ def test_a_verdict_on_examples_without_labels(
     assert Verdict.read(str(tmp_path / VERDICT_FILE)) == verdict
     assert "agreement is the share of the baseline's own decisions" in verdict_table.title([verdict])
     heads = [column.head for column in verdict_table.columns([verdict])]
-    assert heads[:4] == ["agreement", "drop", "MeanSquaredError against the baseline", "rise"]
+    error = "MeanSquaredError against the baseline"
+    assert heads[:6] == ["agreement", "drop", "95 % interval", error, "rise", "95 % interval"]
