@@ -22,7 +22,7 @@ from components.evaluator.executor import Executor as Evaluator
 from components.evaluator.judgement import FailureKind, Kind
 from components.evaluator.params import AccuracyGate, Gate
 from components.evaluator.verdict import Verdict
-from components.measurer import accuracy
+from components.measurer import accuracy, beam_analysis
 from components.measurer.executor import Executor as Measurer
 from components.measurer.measured import slice_text
 from components.selector.executor import figure
@@ -93,10 +93,9 @@ def test_an_error_overall_and_in_slices_of_one_and_of_two_features(tmp_path: Pat
     paths = deployed("linear", tmp_path)
     labels = X.sum(axis=1).round(3).astype(np.float32)
     slices = [{"by": "group", "max": 1e9}, {"by": ["group", "hour"], "max": 1e9}]
-    found = measured(
-        examples_with(labels, tmp_path), paths, tmp_path / "out",
-        metric="MeanSquaredError", max=1e9, slices=slices,
-    )  # fmt: skip
+    examples = examples_with(labels, tmp_path)
+    gate = {"metric": "MeanSquaredError", "max": 1e9, "slices": slices}
+    found = measured(examples, paths, tmp_path / "out", **gate)
 
     for model, path in paths.items():
         squares = (outputs_of(path) - labels) ** 2
@@ -117,6 +116,15 @@ def test_an_error_overall_and_in_slices_of_one_and_of_two_features(tmp_path: Pat
     assert found["candidate"][()] != found["baseline"][()]
     result = tfma.load_eval_result(str(tmp_path / "out"), model_name="candidate")
     assert result.get_metrics_for_slice()["example_count"]["doubleValue"] == COUNT
+    # TFMA's own evaluation, which workers elsewhere share.
+    metric = AccuracyGate.model_validate(gate)
+    config = accuracy.eval_config([metric], examples.label)
+    beam_analysis.analyze(examples, paths, config, str(tmp_path / "beam"), [])
+    for model, values in found.items():
+        again = accuracy.read_metrics(str(tmp_path / "beam"), model, metric)
+        assert again == {
+            key: (pytest.approx(value, rel=2e-7), count) for key, (value, count) in values.items()
+        }
 
 
 def area_under_curve(scores: np.ndarray, labels: np.ndarray) -> float:

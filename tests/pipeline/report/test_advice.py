@@ -138,6 +138,14 @@ def test_the_nearest_candidate_comes_first_and_what_failed_comes_last(pushed: Re
     )
 
 
+def test_a_baseline_at_chance_is_trained_again_or_allowed(pushed: ReportData) -> None:
+    failure = Failure(FailureKind.BASELINE_AT_CHANCE, "the baseline has learnt nothing")
+    found = verdict([CONVERT], 0.979, 1, 1, 0.1, gate_with(), failures=[failure])
+    (advice,) = advise(data_of(pushed, gate_with(), weak=found))
+    assert advice.sentences[0].startswith("the baseline has learnt nothing. Train the baseline longer")
+    assert "allow_weak_baseline: true under gate.accuracy" in advice.sentences[0]
+
+
 def test_a_lost_invariant_is_no_limit_to_loosen(pushed: ReportData) -> None:
     lost = verdict([PRUNE, CONVERT], 0.979, 250_000, 220_000, 0.1)
     reason = "sparsity of dense is 0.4 in the file, 0.8 asked for"
