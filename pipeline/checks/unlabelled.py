@@ -14,9 +14,9 @@ from pipeline.config.problem import Location, Problem
 
 
 def check(config: Config) -> list[Problem]:
-    """What a config without data.label cannot do."""
+    """What a config without data.label cannot do, and weights of labels that no step reads."""
     if config.data.label:
-        return []
+        return list(_check_weights(config))
     if config.model.imported is None:
         message = (
             "is missing: the feature that the model predicts; only an imported model can be tuned and judged without "
@@ -24,6 +24,20 @@ def check(config: Config) -> list[Problem]:
         )
         return [Problem(message, ("data", "label"))]
     return [*_check_steps(config), *_check_metrics(config)]
+
+
+def _check_weights(config: Config) -> Iterator[Problem]:
+    if config.data.class_weights is None:
+        return
+    for candidate, chain in config.candidates.items():
+        for index, step in enumerate(chain.steps()):
+            if isinstance(step, TrainingOptions) and not step.like(config.model.baseline()).needs_labels():
+                yield Problem(
+                    f"{step.technique} learns from the baseline's outputs, and data.class_weights weigh labels; write "
+                    "teacher: labels, or remove class_weights",
+                    ("candidates", candidate, index, step.technique),
+                )
+                return
 
 
 def _check_steps(config: Config) -> Iterator[Problem]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tf_keras
 
-from components.common.models import compilation, layer_selection, layer_weights
+from components.common.models import layer_selection, layer_weights
 from components.common.models.model_files import Facts, StepRecord
 from components.common.steps import fine_tuning
 from components.common.steps.step_executor import StepExecutor, StepJob
@@ -36,7 +36,7 @@ def mirror(job: StepJob[MirrorOptions]) -> Facts:
         kernel.assign(keep_symmetry()(kernel))
         record.ask(name, Mirrored())
     splits = fine_tuning.load_splits(job, model)
-    compilation.compile_like(model, job.reference_model(), job.options.learning_rate)
+    fine_tuning.compile_model(job, model)
     return fine_tuning.fit_and_save(
         job, model, splits, record, callbacks=[fine_tuning.Preserve(record.layers)]
     )
