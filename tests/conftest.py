@@ -14,10 +14,12 @@ for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.S
         signal.signal(_number, _handler)
 
 import gzip  # noqa: E402  (nothing may import TensorFlow before prepare)
+import os  # noqa: E402
 import struct  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
 from dataclasses import dataclass  # noqa: E402
 from pathlib import Path  # noqa: E402
+from random import Random  # noqa: E402
 from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
@@ -197,7 +199,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     def place(item: pytest.Item) -> int:
         return order.get(_group(item.nodeid), len(order) + (item.get_closest_marker("e2e") is None))
 
-    items.sort(key=place)
+    if seed := os.environ.get("PAREDOWN_TEST_ORDER"):
+        _shuffle(items, seed)
+    else:
+        items.sort(key=place)
+
+
+def _shuffle(items: list[pytest.Item], seed: str) -> None:
+    """Puts files, and the tests in each, into an order of its own for each seed."""
+    random = Random(seed)
+    files: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.nodeid.partition("::")[0], []).append(item)
+    order = list(files)
+    random.shuffle(order)
+    for tests in files.values():
+        random.shuffle(tests)
+    items[:] = [item for file in order for item in files[file]]
 
 
 @pytest.hookimpl(optionalhook=True)

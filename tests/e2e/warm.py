@@ -70,7 +70,7 @@ class Fork:
     def wait_for(self, text: str, timeout: float = 300) -> None:
         """Waits until it has written a text to its standard error."""
         end = time.monotonic() + timeout
-        while text not in (written := self.err.read_text(encoding="utf-8")):
+        while text not in (written := self.err.read_text(encoding="utf-8") if self.err.exists() else ""):
             assert self.alive() and time.monotonic() < end, written
             time.sleep(0.02)
 
