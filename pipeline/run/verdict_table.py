@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich import box
+from rich.cells import cell_len
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -17,8 +19,9 @@ from components.registry import headlines
 from components.selector.params import SelectOptions
 from pipeline.base.texts import bytes_text, printable
 
-# Narrower than this, only what decides is shown.
-_WIDE = 100
+# A verdict gets this many columns of the terminal before figures are stacked.
+_OUTCOME = 24
+_BASELINE = "baseline (float32)"
 # From this share of the most common class on, classes are out of balance.
 _UNEVEN = 0.75
 
@@ -31,13 +34,13 @@ class Column:
         head: Its name.
         baseline: The baseline's value.
         cells: Each candidate's, in their order.
-        decides: Whether a narrow terminal shows it, too.
+        under: Whether it is about the column before, and a narrow terminal shows it below that one.
     """
 
     head: str
     baseline: str
     cells: tuple[str, ...]
-    decides: bool = True
+    under: bool = False
 
 
 def columns(verdicts: Collection[Verdict]) -> list[Column]:
@@ -52,19 +55,25 @@ def columns(verdicts: Collection[Verdict]) -> list[Column]:
             "size",
             bytes_text(size.file if size else None),
             tuple(bytes_text(m.bytes("file")) for m in found),
-            False,
         ),
-        Column("ratio", "", tuple(number(m.size.ratio("file") if m.size else None, ".3f") for m in found)),
+        Column(
+            "size ratio",
+            "",
+            tuple(number(m.size.ratio("file") if m.size else None, ".3f") for m in found),
+            under=True,
+        ),
         Column(
             "gzip",
             bytes_text(size.gzip if size else None),
             tuple(bytes_text(m.bytes("gzip")) for m in found),
-            False,
         ),
+        Column("latency", _latency(first, "baseline"), tuple(_latency(m, "candidate") for m in found)),
         Column(
-            "latency", _latency(first, "baseline"), tuple(_latency(m, "candidate") for m in found), False
+            "latency ratio",
+            "",
+            tuple(number(m.latency.ratio if m.latency else None, ".2f") for m in found),
+            under=True,
         ),
-        Column("ratio", "", tuple(number(m.latency.ratio if m.latency else None, ".2f") for m in found)),
     ]
     return shown + _invariants(found)
 
@@ -122,35 +131,126 @@ def outcome(verdict: Verdict, selected: bool) -> str:
 def verdict_table(
     candidates: Mapping[str, Verdict],
     winner: str | None,
-    width: int = _WIDE,
+    width: int = 200,
     select: SelectOptions | None = None,
-) -> Table:
-    """The table for a terminal.
+) -> RenderableType:
+    """The table for a terminal. A narrow one gets the same figures, stacked or as text.
 
     Args:
         candidates: Candidate → its verdict; at least one.
         winner: The selected candidate.
+        width: Columns of the terminal.
         select: What the winner is best at; None if that is not known.
-        width: Columns of the terminal; a narrow one gets ratios only.
     """
-    shown = [column for column in columns(candidates.values()) if column.decides or width >= _WIDE]
-    table = Table(title=title(candidates.values(), select), title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("candidate", no_wrap=True)
+    shown = columns(candidates.values())
+    names = [
+        _Name(name, outcome(verdict, name == winner), verdict.blessed, name == winner)
+        for name, verdict in candidates.items()
+    ]
+    lines = [printable(note) for note in [*notes(candidates.values()), *class_notes(candidates)]]
+    figures = _wide(shown, names, width) or _stacked(shown, names, width) or _as_text(shown, names)
+    heading = Text(title(candidates.values(), select), style="italic")
+    return Group(heading, figures, *(Text(line, style="dim italic") for line in lines))
+
+
+@dataclass(frozen=True)
+class _Name:
+    """A candidate's name and verdict, as rows begin and end with them."""
+
+    name: str
+    outcome: str
+    blessed: bool
+    selected: bool
+
+    def name_text(self) -> Text:
+        return Text(self.name, style="bold" if self.selected else "")
+
+    def outcome_text(self) -> Text:
+        color = "bold green" if self.selected else "green" if self.blessed else "red"
+        return Text(self.outcome, style=color)
+
+
+def _table(
+    heads: Sequence[str], rows: Sequence[Sequence[Text]], least: Mapping[int, int], width: int
+) -> Table | None:
+    """A table whose figures stay in one line; None if it is wider than the terminal.
+
+    Args:
+        heads: Of the columns.
+        rows: Of texts; the first row is the baseline's.
+        least: Column whose texts may be folded → its least width.
+        width: Of the terminal.
+    """
+    lines = max(head.count("\n") for head in heads)
+    table = Table(box=box.SIMPLE_HEAD, leading=int(any("\n" in cell.plain for row in rows for cell in row)))
+    needed = 3 * len(heads) + 1  # the table's own lines and spaces
+    for index, head in enumerate(heads):
+        texts = [head, *(row[index].plain for row in rows)]
+        natural = max(cell_len(line) for text in texts for line in text.split("\n"))
+        needed += min(natural, least.get(index, natural))
+        head = "\n" * (lines - head.count("\n")) + head
+        if index in least:
+            table.add_column(head, overflow="fold", min_width=min(natural, least[index]))
+        else:
+            table.add_column(head, justify="right" if index else "left", no_wrap=True)
+    for index, row in enumerate(rows):
+        table.add_row(*row, style="" if index else "dim")
+    return table if needed <= width else None
+
+
+def _wide(shown: Sequence[Column], names: Sequence[_Name], width: int) -> Table | None:
+    """A line for each candidate."""
+    heads = ["candidate", *(column.head.replace(" ", "\n") for column in shown), "verdict"]
+    rows = [[Text(_BASELINE), *(Text(column.baseline) for column in shown), Text("")]]
+    rows += [
+        [name.name_text(), *(Text(column.cells[index]) for column in shown), name.outcome_text()]
+        for index, name in enumerate(names)
+    ]
+    return _table(heads, rows, {len(heads) - 1: _OUTCOME}, width)
+
+
+def _stacked(shown: Sequence[Column], names: Sequence[_Name], width: int) -> Table | None:
+    """What belongs together one below the other, and each verdict below its candidate."""
+    stacks: list[list[Column]] = []
     for column in shown:
-        table.add_column(column.head, justify="right", no_wrap=True)
-    table.add_column("verdict", overflow="fold", min_width=12)
-    table.add_row("baseline (float32)", *(column.baseline for column in shown), "", style="dim")
-    for index, (name, verdict) in enumerate(candidates.items()):
-        selected = name == winner
-        color = "bold green" if selected else "green" if verdict.blessed else "red"
-        table.add_row(
-            Text(name, style="bold" if selected else ""),
-            *(Text(column.cells[index]) for column in shown),
-            Text(outcome(verdict, selected), style=color),
+        if column.under:
+            stacks[-1].append(column)
+        else:
+            stacks.append([column])
+    heads = [
+        "candidate\nverdict",
+        *(
+            "\n".join(_lines(column.head.removeprefix(f"{stack[0].head} ")) for column in stack)
+            for stack in stacks
+        ),
+    ]
+    rows = [[Text(_BASELINE), *(Text(stack[0].baseline) for stack in stacks)]]
+    rows += [
+        [
+            Text("\n").join([name.name_text(), name.outcome_text()]),
+            *(Text("\n".join(_lines(column.cells[index]) for column in stack)) for stack in stacks),
+        ]
+        for index, name in enumerate(names)
+    ]
+    return _table(heads, rows, {0: max(len(_BASELINE), *(cell_len(name.name) for name in names))}, width)
+
+
+def _lines(text: str) -> str:
+    """A head or cell of a stack; an interval takes two lines."""
+    return text.replace(" interval", "\ninterval").replace(" to ", "\nto ")
+
+
+def _as_text(shown: Sequence[Column], names: Sequence[_Name]) -> Group:
+    """A paragraph for each candidate."""
+    baseline = [f"{column.head} {column.baseline}" for column in shown if column.baseline]
+    paragraphs = [Text(f"\n{_BASELINE}: {', '.join(baseline)}", style="dim")]
+    for index, name in enumerate(names):
+        figures = [f"{column.head} {column.cells[index]}" for column in shown if column.cells[index]]
+        paragraphs.append(
+            Text("\n").append_text(name.name_text()).append(": ").append_text(name.outcome_text())
         )
-    if lines := [printable(note) for note in [*notes(candidates.values()), *class_notes(candidates)]]:
-        table.caption, table.caption_justify = Text("\n".join(lines)), "left"
-    return table
+        paragraphs.append(Text(", ".join(figures)))
+    return Group(*paragraphs)
 
 
 def _metrics(measured: Measured) -> Sequence[Accuracy]:
@@ -171,11 +271,12 @@ def _accuracy(first: Measured, found: Sequence[Measured], index: int) -> list[Co
             "drop" if metric.higher_is_better else "rise",
             "",
             tuple(number(one.drop if one else None, "+.4f") for one in own),
+            under=True,
         ),
     ]
     if any(one and one.drop_interval for one in own):
         intervals = tuple(interval_text(one.drop_interval if one else None) for one in own)
-        shown.append(Column("95 % interval", "", intervals, False))
+        shown.append(Column("95% interval", "", intervals, under=True))
     return shown
 
 
@@ -223,7 +324,7 @@ def _invariants(found: Sequence[Measured]) -> list[Column]:
         return kinds[name].text(value) if name in kinds else f"{value:g}"
 
     return [
-        Column(head, "", tuple(cell(measured, head) for measured in found), False)
+        Column(head, "", tuple(cell(measured, head) for measured in found))
         for head in dict.fromkeys(heads.values())
     ]
 

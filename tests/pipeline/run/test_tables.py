@@ -109,14 +109,68 @@ def test_the_interval_of_the_drop_and_notes_on_classes_are_shown() -> None:
     )  # fmt: skip
     lines = rendered(verdict_table({"small": judged(True, accuracy=accuracy)}, None, width=200))
     text = " ".join(" ".join(lines).split())
-    assert "95 % interval" in text and "+0.0300 to +0.0700" in text
+    assert " 95% " in text and " interval " in text and "+0.0300 to +0.0700" in text
     assert "80.0% of the examples are of class 0: always predicting it has an accuracy of 0.8000" in text
     assert (
         "small: the candidate finds 10% of the 40 examples of class 2, the baseline 90%, and no limit of the gate "
         "is on classes"
     ) in text
-    narrow = " ".join(rendered(verdict_table({"small": judged(True, accuracy=accuracy)}, None, width=80)))
-    assert "interval" not in narrow
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("width", [60, 70, 80, 90, 100, 110, 120, 140, 200])
+def test_every_figure_is_whole_at_every_width(width: int, several: bool) -> None:
+    uncertainty = Uncertainty(0.95, 1000, Interval(0.88, 0.92), Interval(-0.07, -0.03))
+    accuracy = Accuracy("SparseCategoricalAccuracy", True, 0.91, 0.95, 1200, uncertainty=uncertainty)
+    more = tuple(
+        Accuracy("AUC", True, 0.871 + i, 0.95, 9, figure=f"AUC of output_{i}", output=f"output_{i}")
+        for i in range(3)
+    )
+    measured = {"accuracies": more} if several else {}
+    reasons = ("accuracy 0.9678 is below 0.975", "x")
+    candidates = {
+        "pruned-clustered-int8": judged(
+            True, accuracy=accuracy, invariants={"least_layer_sparsity": 0.8}, **measured
+        ),
+        "distilled-int8": judged(False, reasons, accuracy=accuracy, **measured),
+    }
+    stream = io.StringIO()
+    Console(file=stream, width=width, color_system=None).print(
+        verdict_table(candidates, "pruned-clustered-int8", width)
+    )
+    lines = stream.getvalue().splitlines()
+    assert max(map(len, lines)) <= width and "…" not in stream.getvalue()
+    words = stream.getvalue().split()
+    figures = ["0.8710", "1.8710", "2.8710"] if several else ["0.9100", "+0.0400", "+0.0300", "+0.0700"]
+    for figure in [
+        *figures,
+        "0.250",
+        "0.03",
+        "250.0",
+        "900",
+        "80.0%",
+        "1.50",
+        "pruned-clustered-int8",
+        "distilled-int8",
+    ]:
+        assert any(figure == word.strip(",:") for word in words), figure
+    heads = ["output_0", "output_1", "output_2"] if several else ["accuracy", "interval"]
+    for head in [*heads, "drop", "size", "gzip", "latency", "ratio", "sparsity"]:
+        assert any(head == word.strip(",:") for word in words), head
+    for word in [
+        "passed,",
+        "selected",
+        "failed:",
+        "accuracy",
+        "0.9678",
+        "is",
+        "below",
+        "0.975",
+        "(and",
+        "1",
+        "more)",
+    ]:
+        assert word.strip("(),:") in {one.strip("(),:") for one in words}, word
 
 
 def test_a_drop_of_an_error_is_its_rise() -> None:
