@@ -226,7 +226,10 @@ class Gate(Options):
         return list(self.accuracy) if isinstance(self.accuracy, list) else [self.accuracy]
 
     def measured(self) -> MeasureOptions:
-        """What has to be measured to judge by the gate: the same for every choice of limits."""
+        """What has to be measured to judge by the gate, whatever its limits are.
+
+        Only an interval that takes long to compute is measured if a limit asks for it: `needs_resampling`.
+        """
         return MeasureOptions(
             metrics=[figure.measured() for figure in self.accuracies()],
             latency=LatencyOptions(

@@ -200,6 +200,7 @@ def changed_nodes(*overrides: str) -> set[str]:
         ("gate.accuracy.higher_is_better=true", {JUDGE}),
         ("gate.accuracy.slices=[{by: label, max_drop: 0.5, values: [1, 2]}]", {JUDGE}),
         ("gate.accuracy.slices=[{by: label, min: 0.5}, {by: [label], max_drop: 0.5}]", {JUDGE}),
+        ("gate.accuracy.confidence=0.95", {JUDGE}),
         ("gate.latency.max_ratio=3", {JUDGE}),
         ("gate.size={of: gzip, max: 60 kB}", {JUDGE}),
         ("select={minimize: latency}", set()),
@@ -226,6 +227,7 @@ def test_no_limit_is_part_of_what_is_measured() -> None:
                 "slices": [{"by": ["label"]}],
             }
         ],
+        "resampled": [],
     }  # fmt: skip
 
 
