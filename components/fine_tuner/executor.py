@@ -5,6 +5,7 @@ from __future__ import annotations
 from components.common.models.model_files import Facts, StepRecord
 from components.common.steps import fine_tuning
 from components.common.steps.step_executor import StepExecutor, StepJob
+from components.common.tfmot.range_keeper import RangeKeeper
 from components.fine_tuner.params import FineTuneOptions
 
 
@@ -18,9 +19,10 @@ def fine_tune(job: StepJob[FineTuneOptions]) -> Facts:
     record = StepRecord.read(job.base_model).after(job.options)
     splits = fine_tuning.load_splits(job, model)
     fine_tuning.compile_model(job, model)
-    return fine_tuning.fit_and_save(
-        job, model, splits, record, callbacks=[fine_tuning.Preserve(record.layers)]
-    )
+    callbacks = [fine_tuning.Preserve(record.layers)]
+    if record.quantization_aware:
+        callbacks.append(RangeKeeper())
+    return fine_tuning.fit_and_save(job, model, splits, record, callbacks=callbacks)
 
 
 class Executor(StepExecutor[FineTuneOptions]):

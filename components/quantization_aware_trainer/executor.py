@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from typing import Any, ClassVar
 
 import tensorflow_model_optimization as tfmot
@@ -10,6 +12,7 @@ import tf_keras
 
 from components.common.base.errors import ParedownError
 from components.common.base.layer_names import matches
+from components.common.data.arrays import Arrays
 from components.common.models import batch_norm
 from components.common.models.invariants import one_scale
 from components.common.models.layer_selection import LayerSelectionError
@@ -18,8 +21,12 @@ from components.common.models.model_files import Facts, StepRecord
 from components.common.models.stock_layers import only_stock_layers, without_autograph
 from components.common.steps import fine_tuning
 from components.common.steps.step_executor import StepExecutor, StepJob
+from components.common.tfmot import normalization
+from components.common.tfmot.calibration import calibrate
 from components.common.tfmot.in_float import InFloat
 from components.common.tfmot.kernel_quantize_config import KernelQuantizeConfig
+from components.common.tfmot.range_keeper import RangeKeeper
+from components.common.training import fitting
 from components.quantization_aware_trainer import one_dimensional, separable
 from components.quantization_aware_trainer.params import QatOptions
 from components.quantization_aware_trainer.support import ACTIVATIONS
@@ -61,8 +68,24 @@ class _Registry(tfmot.quantization.keras.QuantizeRegistry):
         return self._per_tensor.get_quantize_config(layer)
 
 
+def _concatenations(model: tf_keras.Model, layer_quantize_map: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of TFMOT's map that is on Concatenate, which its changes of the layout must not find.
+
+    They put its inputs into another order, so that the model computes something else. They also take the fake
+    quantization of these tensors away, which others may read: https://github.com/tensorflow/model-optimization/issues/1053.
+    """
+    return {
+        layer.name: layer_quantize_map[layer.name]
+        for layer in model.layers
+        if isinstance(layer, tf_keras.layers.Concatenate) and layer.name in layer_quantize_map
+    }
+
+
 class _Layout:
-    """TFMOT's changes of the layout, after which kernels before a ReLU are quantized nevertheless."""
+    """TFMOT's changes of the layout, after which kernels before a ReLU are quantized nevertheless.
+
+    What a Concatenate reads keeps its fake quantization; see `shared_ranges`.
+    """
 
     _KERNELS: ClassVar = {
         tf_keras.layers.Conv2D: "kernel",
@@ -75,7 +98,10 @@ class _Layout:
         self._one_scale = one_scale
 
     def apply(self, model: tf_keras.Model, layer_quantize_map: dict[str, Any]) -> tuple[Any, Any]:
-        model, layer_quantize_map = self._transform.apply(model, layer_quantize_map)
+        hidden = _concatenations(model, layer_quantize_map)
+        shown = {name: settings for name, settings in layer_quantize_map.items() if name not in hidden}
+        model, layer_quantize_map = self._transform.apply(model, shown)
+        layer_quantize_map.update(hidden)
         for layer in model.layers:
             kernel = self._KERNELS.get(type(layer))
             settings = layer_quantize_map.get(layer.name, {})
@@ -233,7 +259,9 @@ def with_one_scale(record: StepRecord) -> set[str]:
 def after(record: StepRecord, options: QatOptions) -> StepRecord:
     """The record of a model that the step made."""
     float_layers = [*record.float_layers, *options.exclude]
-    return record.after(options, quantization_aware=True, float_layers=float_layers)
+    return record.after(
+        options, quantization_aware=True, float_layers=float_layers, calibration=options.calibration
+    )
 
 
 def train_quantization_aware(job: StepJob[QatOptions]) -> Facts:
@@ -251,9 +279,34 @@ def train_quantization_aware(job: StepJob[QatOptions]) -> Facts:
     prepared = prepare(model, exclude, objects)
     quantized = quantize(prepared, exclude, with_one_scale(record), objects)
     fine_tuning.compile_model(job, quantized)
-    return fine_tuning.fit_and_save(
-        job, quantized, splits, record, callbacks=[fine_tuning.Preserve(record.layers)]
-    )
+    some = splits[0].draw(job.options.calibration.examples, job.seed)
+    calibrate(quantized, some.features, job.options.calibration)
+    keeper = RangeKeeper(_freeze_after(job.options, len(splits[0])))
+    with ExitStack() as training:
+        if job.options.batch_norm == "frozen":
+            training.enter_context(normalization.frozen_statistics(quantized))
+        if not job.options.dropout:
+            training.enter_context(normalization.without_dropout(quantized))
+        return fine_tuning.fit_and_save(
+            job,
+            quantized,
+            splits,
+            record,
+            finish=partial(_finish, job=job, train=splits[0]),
+            callbacks=[fine_tuning.Preserve(record.layers), keeper],
+        )
+
+
+def _freeze_after(options: QatOptions, examples: int) -> int | None:
+    """Steps after which ranges stay as they are; None for never."""
+    share = options.freeze_ranges_after
+    return None if share == 1 else round(share * fitting.total_steps(options, examples))
+
+
+def _finish(model: tf_keras.Model, job: StepJob[QatOptions], train: Arrays) -> tf_keras.Model:
+    if job.options.batch_norm == "re-estimated":
+        normalization.estimate_statistics(model, train.features, job.options.examples_per_step())
+    return model
 
 
 class Executor(StepExecutor[QatOptions]):

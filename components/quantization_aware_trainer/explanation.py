@@ -52,7 +52,35 @@ def explain(outlook: Outlook, options: QatOptions) -> Explanation:
             asked = outlook.record.asked(layer.name)
             if asked:
                 effects[layer.name] += f", keeps its {kept(asked)}"
-    return Explanation(effects, [], after)
+    return Explanation(effects, [], after, remarks=_remarks(model, options))
+
+
+_METHODS = {
+    "minmax": "least and greatest values",
+    "percentile": "least and greatest values without the most extreme ones",
+    "mse": "ranges with the least squared error",
+}
+_STATISTICS = {
+    "frozen": "keep the statistics that they have",
+    "moving": "normalize by each batch, and the file by the moving averages",
+    "re-estimated": "normalize by each batch, and the file by the means over the training examples",
+}
+
+
+def _remarks(model: tf_keras.Model, options: QatOptions) -> list[str]:
+    asked, share = options.calibration, options.freeze_ranges_after
+    follow = f"then follow the batches in the first {share:.0%} of the steps"
+    if share in (0, 1):
+        follow = "then follow the batches" if share else "stay as they are"
+    remarks = [
+        f"Ranges of activations are set from {asked.examples} training examples ({_METHODS[asked.method]}) and "
+        f"{follow}."
+    ]
+    if any(isinstance(layer, tf_keras.layers.BatchNormalization) for layer in model.layers):
+        remarks.append(f"Layers of BatchNormalization {_STATISTICS[options.batch_norm]}.")
+    if not options.dropout and any(isinstance(layer, tf_keras.layers.Dropout) for layer in model.layers):
+        remarks.append("Layers of Dropout drop nothing while it trains.")
+    return remarks
 
 
 def _beside_exclude(file: TFLiteFile, exclude: list[str]) -> list[Refusal]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from components.common.base.calibration import Calibration
 from components.common.base.step_options import TuningOptions
 
 
@@ -23,4 +24,26 @@ class QatOptions(TuningOptions):
 
     exclude: list[str] = Field(
         default=[], description="Patterns of names of layers to leave in float, also in the file."
+    )
+    calibration: Calibration = Field(
+        default=Calibration.model_construct(),
+        description="How the ranges of activations are set before training, e.g. {method: mse, examples: 500}.",
+    )
+    freeze_ranges_after: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of the steps after which ranges of activations no longer follow the batches "
+        "(Krishnamoorthi, 2018); 0 keeps the calibrated ones, 1 never freezes them.",
+    )
+    batch_norm: Literal["frozen", "moving", "re-estimated"] = Field(
+        default="frozen",
+        description="Statistics of BatchNormalization. frozen: those of the model, also while training; moving: of "
+        "each batch, and their moving average in the file; re-estimated: of each batch, and their mean over the "
+        "training examples in the file.",
+    )
+    dropout: bool = Field(
+        default=False,
+        description="Whether layers of Dropout drop units while training. In a few steps that changes the model more "
+        "than int8 does.",
     )

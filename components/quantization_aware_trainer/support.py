@@ -16,7 +16,8 @@ from components.common.base.layer_names import matches
 from components.common.models.layer_weights import has_kernel
 from components.common.models.stock_layers import only_stock_layers
 from components.common.steps.explanation import Refusal
-from components.quantization_aware_trainer.float_region import Wiring, stay_in_float
+from components.common.tfmot.wiring import Wiring
+from components.quantization_aware_trainer.float_region import stay_in_float
 
 _layers = tf_keras.layers
 _WITHOUT = "leave `qat` out: post-training int8 needs no such support"

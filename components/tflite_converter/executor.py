@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
@@ -43,13 +42,6 @@ def _output_shape(saved_model: str) -> Any:
     signature = tf.saved_model.load(saved_model).signatures[SIGNATURE]
     shapes = [tuple(spec.shape) for spec in signature.structured_outputs.values()]
     return shapes[0] if len(shapes) == 1 else shapes
-
-
-def draw_calibration(train: Arrays, count: int, seed: int) -> Arrays:
-    """Examples to take ranges from: drawn without replacement, the same ones for the same seed."""
-    count = min(count, len(train))
-    chosen = np.random.default_rng(seed).choice(len(train), size=count, replace=False)
-    return train.take(np.sort(chosen))
 
 
 def representative_dataset(calibration: Arrays) -> Callable[[], Iterator[dict[str, npt.NDArray[Any]]]]:
@@ -213,7 +205,7 @@ def convert_model(job: StepJob[ConvertOptions]) -> Facts:
     calibration = None
     if job.options.quantization in CALIBRATED and not quantization_aware:
         train = job.examples.load("train", signature_inputs(saved_model))
-        calibration = draw_calibration(train, job.options.calibration_examples, job.seed)
+        calibration = train.draw(job.options.calibration_examples, job.seed)
     content = convert(saved_model, job.options, quantization_aware, calibration, clustered)
     path = model_files.tflite_file(job.output)
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -247,7 +239,7 @@ def _invariants(path: str, record: StepRecord) -> Facts:
 
 def _agreement(job: StepJob[ConvertOptions], saved_model: str, path: str, evaluation: Arrays) -> Facts:
     """Whether a file runs on LiteRT, and how far it is from the model that it was made from."""
-    some = draw_calibration(evaluation, _COMPARED, job.seed)
+    some = evaluation.draw(_COMPARED, job.seed)
     try:
         found = agreement.measure(saved_model, path, some)
         if job.examples.transform_uri:

@@ -12,7 +12,7 @@ from pipeline.explain.explanation import Candidate, Step
 
 
 def show(console: Console, candidates: list[Candidate]) -> None:
-    """Prints for each candidate what becomes of its layers, step by step, then what is refused."""
+    """Prints for each candidate what becomes of its layers, then of all of it, and what is refused."""
     for candidate in candidates:
         console.print(_title(candidate))
         if any(step.explanation.effects for step in candidate.steps):
@@ -73,6 +73,8 @@ def _trainings(candidate: Candidate) -> Table:
     for step in candidate.steps:
         if step.training and not step.explanation.refusals:
             table.add_row(Text(f" {_name(step)}:"), Text(step.training.text(), style="dim"))
+        for remark in step.explanation.remarks:
+            table.add_row(Text(f" {_name(step)}:"), Text(remark, style="dim"))
         for note in step.explanation.notes:
             table.add_row(Text(f" {_name(step)}:"), Text(note, style="yellow"))
     return table

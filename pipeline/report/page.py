@@ -136,6 +136,7 @@ def render(data: ReportData) -> str:
             (figure, _chart(charts.layers(data, figure, shown(data))), tables.layers(data, figure))
             for figure in layer_figures.figures()
         ],
+        ranges=tables.ranges(data),
         layer_files=_swatches(data, list(charts.layer_files(data))),
         slices=_chart(charts.slices(data, shown(data))),
         slice_table=tables.slices(data),

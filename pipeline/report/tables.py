@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.anomaly_gate.finding import FINDINGS
+from components.common.base import activation_ranges
 from components.common.base.metric_facts import AGREEMENT, METRICS
 from components.evaluator.judgement import Judgement, Kind
 from components.measurer.measured import PERCENTILES, SIDES, Layer
@@ -352,6 +353,30 @@ def findings(data: ReportData) -> Table | None:
     ]
     columns = ["feature", "split", "kind", "finding", "what became of it"]
     return _table("Found in the data", columns, rows, texts=frozenset(range(5)))
+
+
+def ranges(data: ReportData) -> Table | None:
+    """Of each step that learned ranges the one that clips most, and those that do not fit; None if none did."""
+    rows = []
+    for step in data.steps:
+        found = activation_ranges.from_property(str(step.facts.get(activation_ranges.RANGES, "{}")))
+        worst = max(found, key=lambda tensor: found[tensor].clipped, default="")
+        rows += [
+            [
+                step.node,
+                tensor,
+                f"{one.low:.4g} to {one.high:.4g}",
+                f"{one.clipped:.2%}",
+                f"{one.unsettled:.2f}",
+                Cell("does not fit" if one.wrong() else "fits", met=not one.wrong()),
+            ]
+            for tensor, one in found.items()
+            if tensor == worst or one.wrong()
+        ]
+    if not rows:
+        return None
+    columns = ["step", "tensor", "range", "clipped", "off by × its range", "finding"]
+    return _table("Ranges of activations", columns, rows, texts=frozenset({0, 1, 2, 5}))
 
 
 def data_files(data: ReportData) -> Table | None:

@@ -43,6 +43,11 @@ class Arrays:
         features = {n: v[indices] for n, v in self.features.items()}
         return Arrays(features, taken, self.class_weights)
 
+    def draw(self, count: int, seed: int) -> Arrays:
+        """So many examples at most, drawn without replacement: the same ones for the same seed, in their order."""
+        chosen = np.random.default_rng(seed).choice(len(self), size=min(count, len(self)), replace=False)
+        return self.take(np.sort(chosen))
+
     def labels_of(self, outputs: Sequence[str]) -> npt.NDArray[Any] | list[npt.NDArray[Any]]:
         """Labels as Keras takes them: one array, or a list in the order of a model's outputs.
 

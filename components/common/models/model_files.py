@@ -21,7 +21,9 @@ import tf_keras
 from pydantic import BeforeValidator, PlainSerializer
 
 from components.common.base import json_file, layer_names
+from components.common.base.activation_ranges import ActivationRange
 from components.common.base.asked_types import AskedTypes
+from components.common.base.calibration import Calibration
 from components.common.base.file_hashes import MODEL_FOLDERS
 from components.common.base.label import Label
 from components.common.base.layer_names import plain_name
@@ -55,6 +57,8 @@ class StepRecord(Options):
         float_layers: Patterns of layers that quantization-aware training was told to leave in float.
         logits: Output of logits → the activation that makes probabilities of them, softmax or sigmoid.
         quantization_aware: Whether the model computes fake quantization, for which it has learned ranges.
+        calibration: How these ranges were set before training; None if there are none.
+        ranges: Tensor of activations → its range after the last training.
         wrappers: What the names of its layers may begin with; see `layer_names`.
         file: The types that the model was converted to; None before it is converted.
     """
@@ -64,6 +68,8 @@ class StepRecord(Options):
     float_layers: list[str] = []
     logits: dict[str, str] = {}
     quantization_aware: bool = False
+    calibration: Calibration | None = None
+    ranges: dict[str, ActivationRange] = {}
     wrappers: list[str] = []
     file: AskedTypes | None = None
 

@@ -188,6 +188,7 @@ class Explanation:
         size: Predicted bytes of the file, if the step writes one.
         layer_bytes: Layer → predicted bytes of its weights in that file.
         notes: What may go wrong although the step works, and what to write.
+        remarks: What the step does to the model as a whole, a sentence each.
     """
 
     effects: dict[str, str]

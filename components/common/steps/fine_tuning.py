@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import tf_keras
 
+from components.common.base import activation_ranges
+from components.common.base.calibration import Calibration
 from components.common.base.step_options import TrainingOptions, TuningOptions
 from components.common.data import class_weights
 from components.common.data.arrays import Arrays
@@ -24,7 +27,11 @@ from components.common.models.freezing import Frozen, layers_matching
 from components.common.models.invariants import Asked
 from components.common.models.model_files import Facts, StepRecord
 from components.common.steps.step_executor import StepJob
+from components.common.tfmot import calibration
 from components.common.training import fit_inputs, fitting, self_teaching
+
+# Eval examples that clipped values are counted on, at most.
+_MEASURED = 1000
 
 Trained = TypeVar("Trained", bound=TrainingOptions)
 
@@ -133,11 +140,13 @@ def fit_and_save(
     Returns:
         Facts for lineage: technique, final metrics, parameters, and `layers`, JSON of what
         `invariants.facts_of` says of each layer; `distribution` and `replicas`; the headline of each
-        invariant that was asked for; `class_weights` if there are any.
+        invariant that was asked for; `class_weights` if there are any; of quantization-aware models
+        `ranges`, JSON of what `ActivationRange` says of each tensor, and `most_clipped`, the largest share.
 
     Raises:
         FreezingError: If the patterns of layers to freeze do not fit the model.
         LostInvariantError: If a layer does not keep what `record` says.
+        RangeError: If ranges of activations do not fit the values.
     """
     frozen = Frozen(model)
     patterns = job.options.freeze if isinstance(job.options, TuningOptions) else []
@@ -161,6 +170,8 @@ def fit_and_save(
     kernels = layer_weights.kernels(model)
     checks = invariants.check(kernels, record.layers)
     invariants.refuse_lost(checks)
+    if record.calibration is not None:
+        record = _with_ranges(job, model, splits, record, record.calibration)
     objects = job.definition.custom_objects()
     model_files.save(model, job.output, list(splits[0].features), record, objects)
     history.write(job.output)
@@ -173,5 +184,29 @@ def fit_and_save(
     }
     if splits[0].class_weights is not None:
         facts[class_weights.PROPERTY] = splits[0].class_weights.fact()
+    if record.ranges:
+        facts[activation_ranges.RANGES] = activation_ranges.as_property(record.ranges)
+        facts["most_clipped"] = max(one.clipped for one in record.ranges.values())
     facts.update(history.facts())
     return facts
+
+
+def _with_ranges(
+    job: StepJob[Any],
+    model: tf_keras.Model,
+    splits: tuple[Arrays, Arrays],
+    record: StepRecord,
+    options: Calibration,
+) -> StepRecord:
+    """The record with what became of the model's ranges."""
+    train, evaluation = splits
+    ranges = calibration.measure_ranges(
+        model,
+        train.draw(options.examples, job.seed).features,
+        evaluation.draw(_MEASURED, job.seed).features,
+        options,
+    )
+    activation_ranges.refuse_wrong(ranges, options.max_clipped)
+    for tensor, what in activation_ranges.findings(ranges).items():
+        logging.getLogger(__name__).warning("activations of %s: %s", tensor, what)
+    return record.model_copy(update={"ranges": ranges})

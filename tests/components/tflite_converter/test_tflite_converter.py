@@ -25,7 +25,6 @@ from components.tflite_converter.executor import (
     ConversionError,
     convert,
     convert_model,
-    draw_calibration,
     signature_inputs,
 )
 from components.tflite_converter.params import ConvertOptions
@@ -205,18 +204,18 @@ def numbered(count: int) -> Arrays:
 
 
 def test_calibration_examples_are_drawn_by_the_seed() -> None:
-    drawn = draw_calibration(numbered(1000), 40, seed=3)
+    drawn = numbered(1000).draw(40, seed=3)
 
     assert len(drawn) == 40 == len(set(drawn.labels.tolist()))
-    assert drawn.labels.tolist() == draw_calibration(numbered(1000), 40, seed=3).labels.tolist()
-    assert drawn.labels.tolist() != draw_calibration(numbered(1000), 40, seed=4).labels.tolist()
+    assert drawn.labels.tolist() == numbered(1000).draw(40, seed=3).labels.tolist()
+    assert drawn.labels.tolist() != numbered(1000).draw(40, seed=4).labels.tolist()
     np.testing.assert_array_equal(drawn.features["x"][:, 0], drawn.labels)
     # From all of them: not the first ones, which may all be alike.
     assert drawn.labels.min() < 200 and drawn.labels.max() > 800
 
 
 def test_no_more_calibration_examples_than_there_are() -> None:
-    assert draw_calibration(numbered(7), 200, seed=1).labels.tolist() == list(range(7))
+    assert numbered(7).draw(200, seed=1).labels.tolist() == list(range(7))
 
 
 def test_ranges_come_from_the_training_split(

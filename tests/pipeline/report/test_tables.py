@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
+from components.common.base.activation_ranges import RANGES, ActivationRange, as_property
 from components.evaluator.judgement import accuracy_figure
 from components.evaluator.judging import conclude, judge_figure
 from components.evaluator.served import FEATURES, MODEL
@@ -22,6 +24,25 @@ def judged(pushed: ReportData, **more: list[Any]) -> tables.Table:
     table = tables.limits(ReportData(**{**vars(pushed), "candidates": tuple(candidates)}))
     assert table is not None
     return table
+
+
+def test_ranges_that_do_not_fit_are_shown_with_the_one_that_clips_most(pushed: ReportData) -> None:
+    ranges = {
+        "conv": ActivationRange(low=0, high=6, clipped=0.002, unsettled=0.1),
+        "dense": ActivationRange(low=-1, high=2, clipped=0.001, unsettled=0.7),
+        "pool": ActivationRange(low=0, high=6, clipped=0.0, unsettled=0.1),
+    }
+    step = dataclasses.replace(pushed.steps[0], node="qat", facts={RANGES: as_property(ranges)})
+    table = tables.ranges(dataclasses.replace(pushed, steps=(*pushed.steps, step)))
+
+    assert table is not None
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["qat", "conv", "0 to 6", "0.20%", "0.10", "fits"],
+        ["qat", "dense", "-1 to 2", "0.10%", "0.70", "does not fit"],
+    ]
+    assert tables.ranges(pushed) is None
+    other = dataclasses.replace(step, facts={RANGES: "[1]"})
+    assert tables.ranges(dataclasses.replace(pushed, steps=(other,))) is None
 
 
 def served(limit: float, value: float) -> list[Any]:

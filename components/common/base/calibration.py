@@ -1,0 +1,39 @@
+"""How the ranges of activations are set for int8. Imports neither TensorFlow nor NumPy."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from components.common.base.options import Options
+
+Method = Literal["minmax", "percentile", "mse"]
+
+
+class Calibration(Options):
+    """How the ranges of activations are set before training, and what they may clip after it."""
+
+    method: Method = Field(
+        default="minmax",
+        description="minmax: from the least to the greatest value; percentile: without the most extreme values; "
+        "mse: the range with the least squared error of rounding and clipping together.",
+    )
+    examples: int = Field(
+        default=200,
+        ge=1,
+        description="Training examples to set ranges from; the same ones that `convert` takes for as many.",
+    )
+    percentile: float = Field(
+        default=99.99,
+        gt=50,
+        le=100,
+        description="Of method: percentile: percent of the values that are within the range, at each end.",
+    )
+    max_clipped: float = Field(
+        default=0.05,
+        gt=0,
+        le=1,
+        description="Largest share of a tensor's values on eval examples that its range may clip after training; the "
+        "step fails if a range clips more. More than 1 % is reported.",
+    )
