@@ -172,6 +172,7 @@ def to_json(candidate: Candidate) -> dict[str, Any]:
                 "training": dataclasses.asdict(step.training) if step.training else None,
                 "layers": step.explanation.effects,
                 "notes": step.explanation.notes,
+                "remarks": step.explanation.remarks,
                 "refusals": [
                     {"layer": refusal.layer or None, "reason": refusal.reason}
                     for refusal in step.explanation.refusals

@@ -197,3 +197,4 @@ class Explanation:
     size: int | None = None
     layer_bytes: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
