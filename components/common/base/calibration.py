@@ -35,5 +35,5 @@ class Calibration(Options):
         gt=0,
         le=1,
         description="Largest share of a tensor's values on eval examples that its range may clip after training; the "
-        "step fails if a range clips more. More than 1 % is reported.",
+        "step fails if a range clips more. More than 3 % is reported.",
     )

@@ -149,7 +149,7 @@ def test_a_regression_is_as_exact_as_after_plain_int8(regression: Case, tmp_path
     ranges = from_property(facts[RANGES])
     assert sorted(ranges) == ["a_relu", "b", "x", "y"]
     assert ranges["y"].high > 80
-    assert facts["most_clipped"] == max(one.clipped for one in ranges.values()) < 0.01
+    assert facts["most_clipped"] == max(one.clipped for one in ranges.values()) < 0.03
     assert StepRecord.read(str(tmp_path / "qat")).ranges["y"].high == pytest.approx(
         ranges["y"].high, abs=1e-4
     )
