@@ -47,3 +47,9 @@ class QatOptions(TuningOptions):
         description="Whether layers of Dropout drop units while training. In a few steps that changes the model more "
         "than int8 does.",
     )
+    learning_rate: float | None = Field(
+        default=1e-4,
+        gt=0,
+        description="Learning rate of the optimizer; null: the one that the model is compiled with, which in a few "
+        "steps moves a trained model further than int8 does.",
+    )
