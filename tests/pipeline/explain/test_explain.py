@@ -663,7 +663,7 @@ def test_json_has_what_scripts_need(mnist: dict[str, Any]) -> None:
     assert set(candidate) == {"steps", "layer_bytes", "predicted_bytes", "predicted_ratio"}
     assert [step["technique"] for step in candidate["steps"]] == ["prune", "qat", "convert"]
     prune, qat, convert = candidate["steps"]
-    assert set(prune) == {"technique", "options", "training", "layers", "notes", "refusals"}
+    assert set(prune) == {"technique", "options", "training", "layers", "notes", "remarks", "refusals"}
     # Batches as in model.train; learning rate, optimizer and loss as build_model compiles.
     assert prune["training"] == {
         "steps": 938,
@@ -673,8 +673,13 @@ def test_json_has_what_scripts_need(mnist: dict[str, Any]) -> None:
         "learning_rate": 0.001,
         "loss": ["sparse_categorical_crossentropy"],
     }
-    assert qat["training"]["learning_rate"] == 0.001 and qat["training"]["steps"] == 469
-    assert convert["training"] is None and prune["notes"] == []
+    assert qat["training"]["learning_rate"] == 0.0001 and qat["training"]["steps"] == 469
+    assert convert["training"] is None and prune["notes"] == prune["remarks"] == []
+    assert qat["remarks"] == [
+        "Ranges of activations are set from 200 training examples (least and greatest values) and then follow the "
+        "batches.",
+        "Layers of BatchNormalization keep the statistics that they have.",
+    ]
     assert prune["options"]["sparsity"] == 0.8 and prune["refusals"] == []
     kernels = ["conv1", "conv2", "dense", "probabilities"]
     assert prune["layers"] == dict.fromkeys(kernels, "80% zeros")
