@@ -103,8 +103,9 @@ def run(
     push = Push(plan, reader)
     interruption = Interruption()
     with interruption.by_signals():
-        nodes.register_run()
-        record = RunRecord(config.metadata_url, nodes.run_id, provenance)
+        with reporting(config.metadata_url):
+            nodes.register_run()
+            record = RunRecord(config.metadata_url, nodes.run_id, provenance)
         recording = Recording(plan, record, reader)
 
         hashes = FileHashes()
