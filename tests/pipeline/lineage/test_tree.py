@@ -123,7 +123,7 @@ def test_options_that_are_at_their_defaults_are_left_out(found: Example) -> None
 
 def test_options_that_a_step_does_not_have_any_more_are_shown(tmp_path: Path) -> None:
     build = GraphBuilder(tmp_path)
-    params = json.dumps({"sparsity": 0.5, "epochs": 2, "obsolete": True})
+    params = json.dumps({"sparsity": 0.5, "epochs": None, "obsolete": True})
     build.node("prune", "Pruner", {}, {"model": ("Model", {})}, {"params": params})
     changed = facts.changed_parameters(build.executions[1])
     assert changed == {"sparsity": 0.5, "obsolete": True}
