@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ def preprocessing_fn(inputs):
 '''
 
 
+@pytest.mark.soak  # test_taxi.py has a run with Transform
 def test_transformed_examples_are_what_training_and_the_gate_read(tmp_path: Path) -> None:
     project = make_project(tmp_path, train=1500, test=300)
     with open(project.root / "model.py", "a", encoding="utf-8") as file:
@@ -104,18 +106,35 @@ def test_every_mistake_in_the_data_is_named_before_anything_is_trained(tmp_path:
     assert "3 of 300 values are not numbers" in page and "classes that train does not have: 4" in page
 
 
+@pytest.mark.parametrize(
+    "only", [["pruned-qat"], pytest.param([], marks=pytest.mark.soak)], ids=["one", "all"]
+)
 def test_two_runs_of_one_config_give_the_same_files_and_verdicts(
-    finished: tuple[Project, dict], tmp_path: Path
+    finished: tuple[Project, dict[str, Any]], tmp_path: Path, only: list[str]
 ) -> None:
-    _, first = finished
-    second = make_project(tmp_path, train=3000, test=600).run()
-    assert set(second["candidates"]) == set(first["candidates"])
+    project, first = finished
+    other = make_project(tmp_path, train=3000, test=600)
+    second = other.run(*(part for name in only for part in ("--only", name)))
+    assert set(second["candidates"]) == set(only or first["candidates"])
     for name, verdict in second["candidates"].items():
         expected = first["candidates"][name]
         assert verdict["blessed"] == expected["blessed"], name
         assert verdict["measured"]["accuracy"] == expected["measured"]["accuracy"], name
         assert verdict["measured"]["size"] == expected["measured"]["size"], name
         assert verdict["measured"].get("sparsity") == expected["measured"].get("sparsity"), name
-    assert second["winner"] == first["winner"]
-    pushed = [Path(result["pushed"]) / "tflite" for result in (first, second)]
-    assert pushed[0].read_bytes() == pushed[1].read_bytes()
+    models = {
+        node
+        for node in second["nodes"]
+        if "convert" in node and not node.endswith(("-measure", "-evaluate"))
+    }
+    files = {node: [file(one, node) for one in (project, other)] for node in models}
+    assert len(files) == 1 + len(second["candidates"])
+    for node, (one, two) in files.items():
+        assert one.read_bytes() == two.read_bytes(), node
+    assert only or second["winner"] == first["winner"]
+
+
+def file(project: Project, node: str) -> Path:
+    """The TFLite file that a node's first run made."""
+    folders = (project.root / ".paredown/small" / node / "model").iterdir()
+    return min(folders, key=lambda path: int(path.name)) / "Format-Serving/tflite"

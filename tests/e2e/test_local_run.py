@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -248,31 +247,49 @@ def test_tfma_reads_its_own_result_files(finished: tuple[Project, dict[str, Any]
     assert read == expected
 
 
-def test_rerun_runs_nothing_and_pushes_nothing(
+def test_what_is_done_is_not_done_again(
     finished: tuple[Project, dict[str, Any]], untouched: Project
 ) -> None:
+    """A rerun, one after the pushed version was emptied, another winner, back to the first, a measurement again."""
     project, first = untouched, finished[1]
     assert project.would_run() == set()
     again = project.run()
     assert {entry["state"] for entry in again["nodes"].values()} == {"cached"}
-    assert again["pushed"] == first["pushed"]
-    assert not again["pushed_now"]
+    assert (again["pushed"], again["pushed_now"]) == (first["pushed"], False)
     assert again["winner"] == first["winner"]
     assert len(list((project.root / "serving").iterdir())) == 1
+    compared = project.paredown("diff", first["run"], again["run"], "--json").json()["sections"]
+    for name in ("config", "environment", "data", "seeds", "nodes", "metrics"):
+        assert compared[name]["state"] == "equal", compared
 
-
-def test_a_pushed_version_that_was_emptied_is_pushed_again(
-    finished: tuple[Project, dict[str, Any]], untouched: Project
-) -> None:
-    project, first = untouched, finished[1]
     (Path(first["pushed"]) / "tflite").unlink()
     assert project.would_run() == {"Pusher"}
-    again = project.run()
-    assert again["pushed_now"]
-    assert {node for node, entry in again["nodes"].items() if entry["state"] == "ran"} == {"Pusher"}
-    assert (Path(again["pushed"]) / "tflite").stat().st_size > 1000
+    refilled = project.run()
+    assert refilled["pushed_now"] and ran(refilled) == {"Pusher"}
+    assert (Path(refilled["pushed"]) / "tflite").stat().st_size > 1000
     Path(first["pushed"]).rmdir()
     assert project.would_run() == set()
+
+    other = project.run("--only", "int8", "--set", "select={maximize: accuracy}")
+    assert other["winner"] == "int8" and (other["pushed_now"] or first["winner"] == "int8")
+    back = project.run()
+    assert back["winner"] == first["winner"]
+    newest = max(int(path.name) for path in (project.root / "serving").iterdir())
+    assert Path(back["pushed"]).name == str(newest)
+    assert ran(back) <= {"Pusher"}
+
+    again = project.run("--remeasure", "int8")
+    (measured,) = [node for node in again["nodes"] if re.fullmatch(r"convert-int8-\w+-measure", node)]
+    judged = measured.replace("-measure", "-evaluate")
+    # The winner, its files and what is pushed may be the same.
+    assert {measured, judged, "Selector"} <= ran(again) <= {measured, judged, *END}
+    before, after = (found["candidates"]["int8"]["measured"] for found in (first, again))
+    assert before["accuracy"] == after["accuracy"] and before["latency"] != after["latency"]
+    assert project.would_run() == set()
+
+
+def ran(result: dict[str, Any]) -> set[str]:
+    return {node for node, entry in result["nodes"].items() if entry["state"] == "ran"}
 
 
 @pytest.mark.parametrize(
@@ -317,7 +334,7 @@ def test_comments_docstrings_and_layout_rerun_nothing(untouched: Project) -> Non
     untouched.edit("components/distiller/executor.py", '"""Knowledge distillation."""', '"""Distills."""')
     untouched.edit("components/common/training/fitting.py", "import math\n", "import math  # edited\n")
     untouched.edit("model.py", "layers.Dense(10,", "layers.Dense(10, ")
-    assert untouched.would_run() == set()
+    assert untouched.cold().would_run() == set()  # by the edited copy of the program
 
 
 def test_plan_names_what_changed_data_rerun(untouched: Project) -> None:
@@ -326,158 +343,105 @@ def test_plan_names_what_changed_data_rerun(untouched: Project) -> None:
     assert untouched.would_run() == set(untouched.states())
 
 
-def test_run_reruns_exactly_what_plan_said(untouched: Project) -> None:
-    """Three edits, each followed by a real run: the plan's word is kept, node by node."""
-    untouched.edit(
-        "components/distiller/executor.py", "import tf_keras\n", "import tf_keras\n\nEDITED = True\n"
-    )
-    untouched.edit("pipeline.yaml", "sparsity: 0.5, epochs: 2", "sparsity: 0.6, epochs: 1")
-    expected = untouched.cold().would_run()
-    assert any(node.startswith("distill") for node in expected)
-    assert any(node.startswith("prune") for node in expected)
-    assert not any(node.startswith("convert") for node in expected)
-    result = untouched.cold().run()
-    assert {n for n, entry in result["nodes"].items() if entry["state"] == "ran"} == expected
-    for name in ("pruned-qat", "pcqat"):
-        for layer in result["candidates"][name]["measured"]["file"]["layers"].values():
-            assert layer["sparsity"] == pytest.approx(0.6, abs=0.03)
-
-
 def test_a_model_edit_reruns_the_trainer_and_what_follows(untouched: Project) -> None:
     untouched.edit("model.py", "import tf_keras\n", "import tf_keras\n\nEDITED = True\n")
     expected = untouched.would_run()
     result = untouched.run("--only", "int8")
-    ran = {n for n, entry in result["nodes"].items() if entry["state"] == "ran"}
-    assert ran == {n for n in expected if n in result["nodes"]}
-    assert not ran & DATA
-    assert "Trainer" in ran
+    assert ran(result) == expected & set(result["nodes"])
+    assert not ran(result) & DATA
+    assert "Trainer" in ran(result)
 
 
-def test_going_back_pushes_the_earlier_winner_again(
-    finished: tuple[Project, dict[str, Any]], untouched: Project
-) -> None:
-    _, first = finished
-    other = untouched.run("--only", "int8", "--set", "select={maximize: accuracy}")
-    assert other["winner"] == "int8" and other["pushed_now"] == (first["winner"] != "int8")
-    back = untouched.run()
-    assert back["winner"] == first["winner"]
-    newest = max(int(path.name) for path in (untouched.root / "serving").iterdir())
-    assert Path(back["pushed"]).name == str(newest)
-    states = {n: entry["state"] for n, entry in back["nodes"].items()}
-    assert {n for n, state in states.items() if state == "ran"} <= {"Pusher"}
-
-
-def test_a_candidate_is_measured_again_if_somebody_asks(
-    finished: tuple[Project, dict[str, Any]], untouched: Project
-) -> None:
-    result = untouched.run("--remeasure", "int8")
-    (measured,) = [node for node in result["nodes"] if re.fullmatch(r"convert-int8-\w+-measure", node)]
-    judged = measured.replace("-measure", "-evaluate")
-    ran = {node for node, entry in result["nodes"].items() if entry["state"] == "ran"}
-    # The winner, its files and what is pushed may be the same.
-    assert {measured, judged, "Selector"} <= ran <= {measured, judged, *END}
-    before, after = (found["candidates"]["int8"]["measured"] for found in (finished[1], result))
-    assert before["accuracy"] == after["accuracy"] and before["latency"] != after["latency"]
-    assert untouched.would_run() == set()
-
-
-def test_no_candidate_passes(untouched: Project) -> None:
-    before = sorted(path.name for path in (untouched.root / "serving").iterdir())
-    arguments = ("--only", "int8", "--set", "gate.size.max=10")
-    outcome = untouched.paredown("run", "pipeline.yaml", *arguments)
-    assert outcome.code == 4, outcome.err
-    assert "No candidate passed the gate; nothing was pushed." in outcome.out
-    assert "above 10 B" in outcome.out
-    assert sorted(path.name for path in (untouched.root / "serving").iterdir()) == before
-    # Nothing to push is a result too, and cached like any other.
-    again = untouched.run(*arguments, code=4)
-    assert {entry["state"] for entry in again["nodes"].values()} == {"cached"}
-    # It was another limit alone, so that nothing was measured for it.
-    measurements = list(untouched.root.glob(".paredown/small/*-measure/measurement/*"))
-    assert len(measurements) == 5
-
-
-def test_a_node_that_fails_fails_its_candidates_and_the_others_go_on(untouched: Project) -> None:
-    untouched.edit(
+def test_a_node_that_fails_fails_its_candidates_and_the_rest_is_what_plan_said(untouched: Project) -> None:
+    """Edits of options and of code, one of which fails: real runs in new processes."""
+    project, only = untouched.cold(), ("--only", "pruned-qat", "--only", "student")
+    project.edit("pipeline.yaml", "sparsity: 0.5, epochs: 2", "sparsity: 0.6, epochs: 1")
+    project.edit(
         "components/distiller/executor.py",
         "    options = job.options\n",
         '    options = job.options\n    raise RuntimeError("the student is ill")\n',
     )
-    result = untouched.cold().run(code=6)
+    expected = would_run(project, *only)
+    assert not expected & {*DATA, "Trainer"}
+    assert not any(node.startswith("convert") for node in expected)
+    result = project.run(*only, code=6)
     states = {node: entry["state"] for node, entry in result["nodes"].items()}
     (distilled,) = [node for node, state in states.items() if state == "failed"]
     skipped = {node for node, state in states.items() if state == "skipped"}
     assert skipped and all(node.startswith(distilled) for node in skipped)
+    assert {distilled} | skipped | ran(result) == expected
+    assert any(node.startswith("prune") for node in ran(result))
+    for layer in result["candidates"]["pruned-qat"]["measured"]["file"]["layers"].values():
+        assert layer["sparsity"] == pytest.approx(0.6, abs=0.03)
     assert states["Selector"] == states["Pusher"] == "ran"
-    assert result["winner"] and Path(result["pushed"], "tflite").is_file()
-    assert [verdict["blessed"] for verdict in result["candidates"].values()].count(False) >= 1
+    assert result["winner"] == "pruned-qat" and Path(result["pushed"], "tflite").is_file()
     reason = f"node {distilled} failed: RuntimeError: the student is ill"
     (failure,) = result["candidates"]["student"]["failures"]
     assert (failure["kind"], failure["node"], failure["reason"]) == ("node_failed", distilled, reason)
     assert "the student is ill" in Path(failure["traceback"]).read_text(encoding="utf-8")
     page = Path(result["report"]).read_text(encoding="utf-8")
     assert reason in page and f"End of the traceback of {distilled}" in page
-    newest = untouched.paredown("runs", "--json", "--limit", "1").json()["runs"][0]
+    newest = project.paredown("runs", "--json", "--limit", "1").json()["runs"][0]
     assert (newest["status"], newest["exit_code"], newest["failed"]) == ("pushed", 6, 1)
     assert [(one["node"], one["candidates"]) for one in newest["failures"]] == [(distilled, ["student"])]
 
     # If no candidate is left, the run ends.
-    before = sorted(path.name for path in (untouched.root / "serving").iterdir())
-    outcome = untouched.cold().paredown("run", "pipeline.yaml", "--only", "student")
+    before = sorted(path.name for path in (project.root / "serving").iterdir())
+    outcome = project.paredown("run", "pipeline.yaml", "--only", "student")
     assert outcome.code == 3
     assert "Node distill" in outcome.err
     assert "RuntimeError: the student is ill" in outcome.err
-    (saved,) = [line for line in outcome.err.splitlines() if line.startswith("Traceback: ")]
-    assert "the student is ill" in Path(saved.removeprefix("Traceback: ")).read_text(encoding="utf-8")
-    (page,) = [line for line in outcome.err.splitlines() if line.startswith("Report: ")]
-    assert "the student is ill" in Path(page.removeprefix("Report: ")).read_text(encoding="utf-8")
-    newest = untouched.paredown("runs", "--json", "--limit", "1").json()["runs"][0]
+    for begin in ("Traceback: ", "Report: "):
+        (saved,) = [line for line in outcome.err.splitlines() if line.startswith(begin)]
+        assert "the student is ill" in Path(saved.removeprefix(begin)).read_text(encoding="utf-8")
+    newest = project.paredown("runs", "--json", "--limit", "1").json()["runs"][0]
     assert (newest["status"], newest["exit_code"], newest["failed"]) == ("failed", 3, 1)
     assert newest["failed_node"].startswith("distill")
     assert newest["reason"] == "RuntimeError: the student is ill"
-    assert sorted(path.name for path in (untouched.root / "serving").iterdir()) == before
+    assert sorted(path.name for path in (project.root / "serving").iterdir()) == before
+
+    # After the fix, only what failed and what follows from it is left.
+    project.edit(
+        "components/distiller/executor.py",
+        '    raise RuntimeError("the student is ill")\n',
+        "    assert options.temperature > 0\n",
+    )
+    assert would_run(project, *only) - {"Selector", "Pusher"} == {distilled, *skipped}
+
+
+def would_run(project: Project, *only: str) -> set[str]:
+    nodes = project.paredown("plan", "pipeline.yaml", "--json", *only).json()["nodes"]
+    return {node["id"] for node in nodes if not node["cached"]}
 
 
 def test_interrupted_run_ends_cleanly_and_is_resumed(untouched: Project) -> None:
-    untouched.edit("pipeline.yaml", "distill: {epochs: 1,", "distill: {epochs: 400,")
-    before = sorted(path.name for path in (untouched.root / "serving").iterdir())
-    process = subprocess.Popen(
-        untouched.command("run", "pipeline.yaml", "--only", "student"),
-        cwd=untouched.root,
-        env=untouched.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    seen = []
-    for line in process.stderr:
-        seen.append(line)
-        if "Trainer" in line or "convert-float32" in line:
-            break
-    time.sleep(8)
-    somebody_elses = untouched.root / "serving/9999999999/tflite"
+    project = untouched
+    project.edit("pipeline.yaml", "distill: {epochs: 1,", "distill: {epochs: 4000,")
+    before = sorted(path.name for path in (project.root / "serving").iterdir())
+    run = project.start("run", "pipeline.yaml", "--only", "student")
+    run.wait_for("epoch 2/4000")
+    somebody_elses = project.root / "serving/9999999999/tflite"
     somebody_elses.parent.mkdir()
     somebody_elses.write_bytes(b"not this run's")
-    second = untouched.paredown("run", "pipeline.yaml", "--only", "student")
+    second = project.paredown("run", "pipeline.yaml", "--only", "student")
     assert second.code == 2
     assert "Another run is using" in second.err
-    assert untouched.paredown("runs", "--json", "--limit", "1").json()["runs"][0]["status"] == "running"
-    process.send_signal(signal.SIGINT)
-    rest = process.stderr.read()
-    assert process.wait(timeout=120) == 130, "".join(seen) + rest
-    assert "Interrupted. Nothing was pushed" in rest
+    assert project.paredown("runs", "--json", "--limit", "1").json()["runs"][0]["status"] == "running"
+    os.kill(run.pid, signal.SIGINT)
+    outcome = run.outcome()
+    assert outcome.code == 130, outcome.err
+    assert "Interrupted. Nothing was pushed" in outcome.err
     assert somebody_elses.read_bytes() == b"not this run's"
     shutil.rmtree(somebody_elses.parent)
-    assert sorted(path.name for path in (untouched.root / "serving").iterdir()) == before
+    assert sorted(path.name for path in (project.root / "serving").iterdir()) == before
     leftovers = [
         path
-        for path in untouched.root.glob(".paredown/small/distill*/model/*")
+        for path in project.root.glob(".paredown/small/distill*/model/*")
         if not (path / "optimization.json").exists()
     ]
     assert leftovers == []
-    newest = untouched.paredown("runs", "--json", "--limit", "1").json()["runs"][0]
+    newest = project.paredown("runs", "--json", "--limit", "1").json()["runs"][0]
     assert (newest["status"], newest["exit_code"]) == ("interrupted", 130)
-    states = untouched.states()
+    states = project.states()
     assert states["Trainer"]
     assert not any(cached for node, cached in states.items() if node.startswith("distill"))

@@ -148,21 +148,24 @@ def test_open_lineage_events_are_valid(finished: Finished) -> None:
     assert jobs == {"small", *(f"small.{node}" for node in result["nodes"])}
 
 
-def test_a_run_that_changes_nothing_differs_in_nothing_but_the_push(
-    finished: Finished, untouched: Project
-) -> None:
-    project, result = untouched, finished[1]
-    again = project.run()
-    sections = ask(project, "diff", result["run"], again["run"], "--json").json()["sections"]
-    for name in ("config", "environment", "data", "seeds", "nodes", "metrics"):
-        assert sections[name]["state"] == "equal", sections
-
-
 @pytest.fixture(scope="module")
 def refused(finished: Finished) -> Iterator[dict[str, Any]]:
-    """A run whose only candidate is too large."""
+    """A run whose only candidate is too large, after one that said so to a person."""
     with finished[0].restored() as project:
-        yield project.run("--set", "gate.size.max_ratio=0.0001", "--only", "int8", code=4)
+        before = sorted(path.name for path in (project.root / "serving").iterdir())
+        arguments = ("--set", "gate.size.max_ratio=0.0001", "--only", "int8")
+        outcome = ask(project, "run", "pipeline.yaml", *arguments, code=4)
+        assert "No candidate passed the gate; nothing was pushed." in outcome.out
+        assert "× the baseline's, 0.0001 × allowed" in " ".join(outcome.out.split())
+        yield project.run(*arguments, code=4)
+        # It was another limit alone, so that nothing was measured for it.
+        assert len(list(project.root.glob(".paredown/small/*-measure/measurement/*"))) == 5
+        assert sorted(path.name for path in (project.root / "serving").iterdir()) == before
+
+
+def test_nothing_to_push_is_a_result_and_cached(refused: dict[str, Any]) -> None:
+    assert {entry["state"] for entry in refused["nodes"].values()} == {"cached"}
+    assert not refused["pushed"]
 
 
 def test_diff_names_the_key_that_was_changed(finished: Finished, refused: dict[str, Any]) -> None:
