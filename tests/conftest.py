@@ -136,6 +136,7 @@ _TOGETHER = {
     "tests/components/test_transformed_outputs.py": "a transform graph",
     "tests/e2e/test_data.py": "a finished run",
     "tests/e2e/test_local_run.py": "a finished run",
+    "tests/e2e/test_reruns.py": "a finished run",
     "tests/e2e/test_review.py": "a finished run",
     "tests/e2e/test_databases.py": "servers",
     "tests/servers/test_servers.py": "servers",
