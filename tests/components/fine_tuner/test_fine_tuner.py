@@ -87,7 +87,9 @@ def test_training_on_fits_the_data_better(
     before, after = request.getfixturevalue(base).uri, tuned(base)
 
     loss = cross_entropy(after.uri, mnist_arrays["train"])
-    assert loss < 0.95 * cross_entropy(before, mnist_arrays["train"])
+    # Statistics of BatchNormalization stay as they are after qat, which leaves less to learn.
+    most = 0.99 if base.endswith("quantization_aware") else 0.95
+    assert loss < most * cross_entropy(before, mnist_arrays["train"])
     assert after.facts["technique"] == CHAINS[base]
     assert (after.facts["trained_epochs"], after.facts["trained_steps"]) == (1, 30)
     # Facts are those of the file.

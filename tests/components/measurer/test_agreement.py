@@ -104,4 +104,4 @@ def test_a_verdict_on_examples_without_labels(
     assert "agreement is the share of the baseline's own decisions" in verdict_table.title([verdict])
     heads = [column.head for column in verdict_table.columns([verdict])]
     error = "MeanSquaredError against the baseline"
-    assert heads[:6] == ["agreement", "drop", "95 % interval", error, "rise", "95 % interval"]
+    assert heads[:6] == ["agreement", "drop", "95% interval", error, "rise", "95% interval"]

@@ -52,9 +52,10 @@ def test_without_dropout_training_computes_with_all_units() -> None:
     model, inputs = conv_net(), images()["x"]
     calibrate(model, {"x": inputs}, Calibration())
     with frozen_statistics(model), without_dropout(model):
-        np.testing.assert_array_equal(model(inputs, training=True), model(inputs, training=True))
+        # Ranges move a little with each batch.
+        np.testing.assert_allclose(model(inputs, training=True), model(inputs, training=True), rtol=1e-4)
     with frozen_statistics(model):
-        assert np.any(model(inputs, training=True) != model(inputs, training=True))
+        assert np.max(np.abs(model(inputs, training=True) - model(inputs, training=True))) > 0.1
 
 
 def test_estimated_statistics_are_the_means_over_batches() -> None:
