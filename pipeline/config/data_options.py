@@ -214,6 +214,8 @@ class Data(Options):
             raise ValueError(
                 f"label: {IMAGE_FEATURE} is the feature that holds the pixels; write label: label"
             )
+        if self.format == "images" and any(isinstance(name, int) for name in self.classes or ()):
+            raise ValueError("classes are names of folders, and so text; write each in quotes")
         return self
 
     @model_validator(mode="after")

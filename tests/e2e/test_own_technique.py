@@ -65,7 +65,7 @@ def test_from_yaml_to_the_verdict_and_the_report(project: Project) -> None:
 
     again = project.paredown("run", "pipeline.yaml")
     assert again.code == 0, again.err
-    head, row = (_line(again.out, text) for text in ("latency", "passed, selected"))
+    head, row = (_line(again.out, text) for text in ("candidate  ", "passed, selected"))
     assert "mirrored" in head and "sparsity" not in head  # a column for what was asked for
     assert "100.0%" in row
 

@@ -236,7 +236,7 @@ def test_more_classes_than_a_schema_lists_have_to_be_written(folder: Folder) -> 
      ("data.classes=[a, a]", "data.classes", "'a' is listed twice"),
      ("data.classes=[a, '']", "data.classes", "'' is not the name of a class"),
      ('data.classes=["a\\nb", c]', "data.classes", "is not the name of a class; write one line of text"),
-     ("data.classes=[1, 2]", "data.classes[0]", "must be text"),
+     ("data.classes=[1, 2]", "data", "classes are names of folders, and so text; write each in quotes"),
      ("data.class_weights={cat: 0}", "data.class_weights", "the weight of 'cat' is 0; write a number above 0"),
      ("data.class_weights=even", "data.class_weights", "'even' is not balanced or {class: weight, …}")],
 )  # fmt: skip
@@ -340,7 +340,7 @@ def test_what_trains_and_what_judges_know_classes_and_weights(folder: Folder) ->
     wanted = '{"class_weights": {"dog": 2.0}, "classes": ["dog", "cat"]}'
 
     assert plan.node("convert-int8").parameters["label_options"] == wanted
-    assert plan.node("convert-int8-evaluate").parameters["label_options"] == wanted
+    assert plan.node("convert-int8-measure").parameters["label_options"] == wanted
     assert wanted.replace('"', '\\"') in str(plan.node("Trainer").parameters["custom_config"])
 
 
