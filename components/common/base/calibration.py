@@ -31,7 +31,7 @@ class Calibration(Options):
         description="Of method: percentile: percent of the values that are within the range, at each end.",
     )
     max_clipped: float = Field(
-        default=0.05,
+        default=0.25,
         gt=0,
         le=1,
         description="Largest share of a tensor's values on eval examples that its range may clip after training; the "

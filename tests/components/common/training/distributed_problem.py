@@ -157,7 +157,6 @@ def every_step(folder: str, output: str, left_out: tuple[str, ...] = ()) -> dict
     """
     from components.clusterer.executor import cluster
     from components.clusterer.params import ClusterOptions
-    from components.common.base.calibration import Calibration
     from components.common.data.examples import Examples
     from components.common.models import model_files
     from components.common.models.model_definition import ModelDefinition
@@ -180,13 +179,7 @@ def every_step(folder: str, output: str, left_out: tuple[str, ...] = ()) -> dict
     steps = [
         ("prune", "train", prune, PruneOptions(sparsity=0.5, frequency="1 steps", **length)),
         ("cluster", "train", cluster, ClusterOptions(clusters=4, **length)),
-        # The eval split lies elsewhere.
-        (
-            "qat",
-            "prune",
-            train_quantization_aware,
-            QatOptions(calibration=Calibration(max_clipped=1.0), **length),
-        ),
+        ("qat", "prune", train_quantization_aware, QatOptions(**length)),
         ("distill", "train", distill, DistillOptions(features=hints, alpha=0.3, **length)),
     ]
     found: dict[str, Any] = {"train": {"weights": model_files.load(f"{output}/train").get_weights()}}
