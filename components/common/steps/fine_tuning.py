@@ -198,14 +198,18 @@ def _with_ranges(
     record: StepRecord,
     options: Calibration,
 ) -> StepRecord:
-    """The record with what became of the model's ranges."""
-    train, evaluation = splits
-    ranges = calibration.measure_ranges(
-        model,
-        train.draw(options.examples, job.seed).features,
-        evaluation.draw(_MEASURED, job.seed).features,
-        options,
+    """The record with what became of the model's ranges.
+
+    Ranges move slowly: after a training that changed the activations much, they are set once more, as they were before.
+    """
+    train, evaluation = (
+        split.draw(count, job.seed).features
+        for split, count in zip(splits, (options.examples, _MEASURED), strict=True)
     )
+    ranges = calibration.measure_ranges(model, train, evaluation, options)
+    if activation_ranges.findings(ranges):
+        calibration.calibrate(model, train, options)
+        ranges = calibration.measure_ranges(model, train, evaluation, options)
     activation_ranges.refuse_wrong(ranges, options.max_clipped)
     for tensor, what in activation_ranges.findings(ranges).items():
         logging.getLogger(__name__).warning("activations of %s: %s", tensor, what)
