@@ -162,7 +162,7 @@ class _Arrays:
         return dict(combiner.extract_output(accumulator))
 
     def _accumulated(self, computation: Any, chosen: Chosen) -> Any:
-        """The combiner's accumulator, made of arrays; None if there is no such way."""
+        """The combiner's accumulator, made of arrays; None if it has to get its examples one by one."""
         combiner, keys = computation.combiner, computation.keys
         if not len(chosen) or len({key.model_name for key in keys}) != 1:
             return None

@@ -4,8 +4,8 @@ An artifact's folder holds
 
 measurement.json   the document
 latency.json       milliseconds of each repetition, candidate and baseline by turns
-predictions.npz    labels and predictions of both, if metrics were computed in this process
-predictions.npz    labels, predictions and slices of the eval split: `predictions.Predictions`
+predictions.npz    labels, predictions and slices of the eval split, if metrics were computed in this process:
+                   `predictions.Predictions`
 and what `tfma.load_eval_result` reads: TFMA's metrics and slices.
 
 Imports neither TensorFlow nor TFX.

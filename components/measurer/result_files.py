@@ -39,9 +39,8 @@ def write(folder: str, config: Any, metrics: Mapping[Any, Mapping[Any, Any]]) ->
         f"{tfma.ATTRIBUTIONS_KEY}{shard}": [
             tfma_writer.convert_slice_attributions_to_proto((key, empty)) for key, _ in slices
         ],
-        tfma.VALIDATIONS_KEY: [
-            tfma_writer.CombineValidations(config).extract_output(None)
-        ],  # no thresholds: the gate judges,
+        # Without thresholds: the gate judges.
+        tfma.VALIDATIONS_KEY: [tfma_writer.CombineValidations(config).extract_output(None)],
     }
     for name, protos in files.items():
         _write_records(os.path.join(folder, f"{name}.tfrecord"), protos)

@@ -10,9 +10,8 @@ from components.common.base.options import Options
 
 # Name of the custom property of a `Model` artifact that records them.
 RANGES = "ranges"
-# The least and the greatest of 200 values leave out one in a hundred others: that much is no fault.
 # Findings: more than this share of a tensor's values is clipped, or its range is off by more than this multiple of its
-# values' own.
+# values' own. The extremes of 200 values leave out 1 % of others by chance.
 CLIPPED_FINDING = 0.03
 UNSETTLED_FINDING = 0.5
 # A step fails beyond this: of 8 bits, such a range leaves its values 6 at most.

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from components.common.base.errors import ParedownError
 from components.common.data.model_inputs import InputSpec
-
-# Raw examples that are transformed at a time.
-_TOGETHER = 1024
 
 
 class TransformError(ParedownError):
@@ -88,22 +83,6 @@ class TransformGraph:
         """
         made = self._layer(dict(raw))
         return {name: _as_input(made[name], spec) for name, spec in inputs.items()}
-
-    def transform_records(
-        self, records: list[bytes], inputs: Mapping[str, InputSpec]
-    ) -> dict[str, npt.NDArray[Any]]:
-        """The same of serialized raw examples, as arrays in the order of `records`."""
-        spec = self.raw_spec(inputs)
-
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
-        def transform(examples: Any) -> dict[str, Any]:
-            return self.transform(tf.io.parse_example(examples, spec), inputs)
-
-        parts = [
-            transform(tf.constant(records[start : start + _TOGETHER]))
-            for start in range(0, len(records), _TOGETHER)
-        ]
-        return {name: np.concatenate([part[name].numpy() for part in parts]) for name in inputs}
 
     def transform_all(self, records: Any) -> dict[str, Any]:
         """Every transformed feature, the label among them, of serialized raw examples.

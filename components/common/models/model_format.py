@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from components.common.base import file_hashes, size_bounds
-from components.common.models import named_code, repeatable
+from components.common.models import named_code, operator_faults
 from components.common.models.model_format_error import ModelFormatError as ModelFormatError
 from components.common.models.named_code import NamedCode
 
@@ -303,7 +303,7 @@ def _archive(path: Path) -> ModelFormat:
 
 
 def _without_signature(config: object) -> dict[str, str]:
-    why = repeatable.in_config(config)
+    why = operator_faults.in_config(config)
     return {"": why} if why else {}
 
 

@@ -10,7 +10,7 @@ import tf_keras
 
 from components.common.base.errors import describe
 from components.common.base.interruption import Interrupted
-from components.common.models import repeatable
+from components.common.models import operator_faults
 from components.common.models.user_module import UserModuleError
 
 
@@ -35,8 +35,8 @@ def refuse_unrepeatable(model: tf_keras.Model) -> None:
     except Exception as error:  # the user's layers may raise anything
         raise UserModuleError(f"the model cannot predict: {describe(error)}") from error
     for node, path in _operations(graph):
-        if fault := repeatable.fault(node.op):
-            raise UserModuleError(repeatable.message(_layer(model, path.split("/")), fault, node.op))
+        if fault := operator_faults.fault(node.op):
+            raise UserModuleError(operator_faults.message(_layer(model, path.split("/")), fault, node.op))
 
 
 def _operations(graph: Any) -> Iterator[tuple[Any, str]]:

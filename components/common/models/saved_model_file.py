@@ -16,7 +16,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-from components.common.models import repeatable
+from components.common.models import operator_faults
 from components.common.models.model_format_error import ModelFormatError
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
@@ -215,7 +215,7 @@ def read(folder: str | Path) -> SavedGraph:
     for graph in saved.meta_graphs:
         called = [text(node.op) for node in _called(graph, graph.signature_def)]
         operators += called
-        if any(map(repeatable.fault, set(called))):
+        if any(map(operator_faults.fault, set(called))):
             unrepeatable |= _unrepeatable(graph)
         forbidden |= FORBIDDEN.intersection(_all_operators(graph)) | _SAVER.intersection(called)
         forbidden |= _printing_to_files(graph)
@@ -336,10 +336,10 @@ def _unrepeatable(graph: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     for entry in graph.signature_def:
         for node in _called(graph, [entry]):
-            if fault := repeatable.fault(operator := text(node.op)):
+            if fault := operator_faults.fault(operator := text(node.op)):
                 # Of `model/lstm/AssignVariableOp`, the part before the operator names the layer.
                 scope = text(node.name).rpartition("/")[0]
-                found[text(entry.key)] = repeatable.message(scope, fault, operator)
+                found[text(entry.key)] = operator_faults.message(scope, fault, operator)
                 break
     return found
 

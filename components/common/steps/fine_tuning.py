@@ -207,10 +207,14 @@ def _with_ranges(
         for split, count in zip(splits, (options.examples, _MEASURED), strict=True)
     )
     ranges = calibration.measure_ranges(model, train, evaluation, options)
-    if activation_ranges.findings(ranges):
+    log = logging.getLogger(__name__)
+    if before := activation_ranges.findings(ranges):
+        log.warning(
+            "ranges no longer fitted after training and were set again: %s", "; ".join(sorted(before))
+        )
         calibration.calibrate(model, train, options)
         ranges = calibration.measure_ranges(model, train, evaluation, options)
     activation_ranges.refuse_wrong(ranges, options.max_clipped)
     for tensor, what in activation_ranges.findings(ranges).items():
-        logging.getLogger(__name__).warning("activations of %s: %s", tensor, what)
+        log.warning("activations of %s: %s", tensor, what)
     return record.model_copy(update={"ranges": ranges})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from components.common.data.model_inputs import InputSpec
 from components.common.data.transform_graph import TransformError, TransformGraph
@@ -25,7 +26,8 @@ def test_raw_features_are_those_that_the_model_s_are_made_of(transformed: Transf
 def test_records_become_what_numpy_makes_of_them(transformed: Transformed) -> None:
     given = rows("eval")
     graph = TransformGraph(str(transformed.graph))
-    found = graph.transform_records([to_example(row) for row in given], INPUTS)
+    raw = tf.io.parse_example([to_example(row) for row in given], graph.raw_spec(INPUTS))
+    found = {name: value.numpy() for name, value in graph.transform(raw, INPUTS).items()}
     for name, expected in features_by_numpy(given).items():
         assert found[name].dtype == np.float32
         np.testing.assert_allclose(found[name], expected, rtol=1e-5, atol=1e-6)

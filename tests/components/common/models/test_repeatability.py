@@ -13,7 +13,7 @@ import tf_keras
 from tensorflow.core.framework import op_def_pb2
 from tensorflow.python.client import pywrap_tf_session
 
-from components.common.models import model_format, repeatable
+from components.common.models import model_format, operator_faults
 from components.common.models.repeatability import refuse_unrepeatable
 from components.common.models.user_module import UserModuleError
 
@@ -125,7 +125,7 @@ def test_operators_by_name() -> None:
     """All of TensorFlow's operators are looked at; most of what is stateful only reads."""
     buffer = pywrap_tf_session.TF_GetBuffer(pywrap_tf_session.TF_GetAllOpList())
     known = {operator.name for operator in op_def_pb2.OpList.FromString(buffer).op}
-    found = {name: repeatable.fault(name) for name in known}
+    found = {name: operator_faults.fault(name) for name in known}
     random = {name for name, fault in found.items() if RANDOM in fault}
     assert random >= {
         *("RandomUniform", "RandomUniformInt", "RandomStandardNormal", "RandomShuffle", "RandomPoissonV2"),
@@ -180,4 +180,4 @@ def test_a_config_may_hold_anything() -> None:
     odd: Any = json.loads(
         '{"class_name": "TFOpLambda", "config": {"function": 3, "stateful": "true", "name": []}}'
     )
-    assert repeatable.in_config(odd, [], None, {"class_name": "LSTM"}) == ""
+    assert operator_faults.in_config(odd, [], None, {"class_name": "LSTM"}) == ""
