@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 from collections.abc import Iterable
 from typing import Any
 
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
+from tfx.utils import io_utils
 
-from components.anomaly_gate import contents, validation
+from components.anomaly_gate import contents, text_labels, validation
 from components.anomaly_gate import statistics as tfdv_statistics
 from components.anomaly_gate.data import Data
 from components.anomaly_gate.finding import FINDINGS, Finding, as_property
@@ -51,17 +51,18 @@ def read_data(examples: str, statistics: str, schema: str, anomalies: str, label
     """
     read = Examples(examples, schema, None, "")
     found = tfdv_statistics.load(statistics)
+    within = {split: contents.read(read, split, labels.features) for split in (TRAIN, EVAL)}
     return Data(
-        schema=read.schema(),
+        schema=text_labels.list_values(read.schema(), within[TRAIN].labels),
         statistics=found,
-        contents={split: contents.read(read, split, labels.features) for split in (TRAIN, EVAL)},
+        contents=within,
         anomalies=tfdv_statistics.read_anomalies(anomalies),
         labels=labels,
     )
 
 
 class Executor(base_executor.BaseExecutor):
-    """Validates the data, then copies the schema."""
+    """Validates the data, then writes the schema, with the values of text labels."""
 
     def Do(
         self,
@@ -96,5 +97,5 @@ class Executor(base_executor.BaseExecutor):
         refuse(findings)
         output = artifact_utils.get_single_instance(output_dict["schema"])
         os.makedirs(output.uri, exist_ok=True)
-        shutil.copytree(schema, output.uri, dirs_exist_ok=True)
+        io_utils.write_pbtxt_file(os.path.join(output.uri, "schema.pbtxt"), data.schema)
         output.set_string_custom_property(FINDINGS, as_property(findings))

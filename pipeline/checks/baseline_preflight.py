@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.common.base.label import SAME_AS_INPUT, features_of
+from components.common.base.texts import listed
 from components.common.data import class_weights, vocabulary
 from components.common.data.class_weights import ClassWeightsError
 from components.common.data.model_inputs import ExamplesError, match_features, refuse_changed_names
@@ -194,6 +195,13 @@ def _check_label(around: Surroundings, model: Any) -> Iterator[Problem]:
     names: list[str] = data.class_names()
     if data.format == "images":
         names = image_nodes.classes(data, data_files.trained_files(data))
+    if around.config.model.imported and data.classes is None and names != sorted(names):
+        yield Problem(
+            f"is missing: folders {listed(names)} could be in this order or, as text, in the order "
+            f"{listed(sorted(names))}, and only you know the order of the imported model's outputs; write classes: "
+            "[...] with each name in quotes",
+            ("data", "classes"),
+        )
     try:
         if names:
             vocabulary.refuse_other_outputs(names, model.output_shape)

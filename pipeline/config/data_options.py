@@ -81,6 +81,15 @@ class Range(Options):
         return self
 
 
+def _refuse_booleans(names: Any) -> Any:
+    """Refuses `true` and `false` without quotes, of which YAML makes booleans."""
+    for name in names if isinstance(names, list | dict) else ():
+        if isinstance(name, bool):
+            text = str(name).lower()
+            raise ValueError(f'has {text}, a boolean in YAML; write classes in quotes: "{text}"')
+    return names
+
+
 def _check_classes(names: list[str | int]) -> list[str | int]:
     if len({type(name) for name in names}) > 1:
         raise ValueError("are text and numbers; write all of them in quotes, or all as whole numbers")
@@ -99,13 +108,15 @@ def _check_weights(value: Any) -> Any:
         return value
     if not isinstance(value, dict) or not value:
         raise ValueError(f"{value!r} is not balanced or {{class: weight, …}}")
-    for name, weight in value.items():
+    for name, weight in _refuse_booleans(value).items():
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
             raise ValueError(f"the weight of {name!r} is {weight!r}; write a number above 0")
     return value
 
 
-Classes = Annotated[list[str | int], Field(min_length=2), AfterValidator(_check_classes)]
+Classes = Annotated[
+    list[str | int], Field(min_length=2), BeforeValidator(_refuse_booleans), AfterValidator(_check_classes)
+]
 Weight = Annotated[float, Field(gt=0)]
 ClassWeights = Annotated[
     Literal["balanced"] | dict[str | int, Weight] | None, BeforeValidator(_check_weights)

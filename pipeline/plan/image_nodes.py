@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import metadata
 from pathlib import Path
 
+from components.common.base.class_order import in_order
 from pipeline.config.data_options import Data
 from pipeline.plan.code_version import component_version
 from pipeline.plan.node import Parameter, to_json
@@ -31,4 +32,4 @@ def class_of(path: Path) -> str:
 
 def classes(data: Data, train_files: list[Path]) -> list[str]:
     """Classes of image folders in the order of the model's outputs."""
-    return list(data.class_names() or sorted({class_of(path) for path in train_files}))
+    return list(data.class_names() or in_order({class_of(path) for path in train_files}))

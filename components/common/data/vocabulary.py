@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from components.common.base.class_order import in_order
 from components.common.base.errors import ParedownError
 from components.common.base.texts import listed
 
@@ -71,7 +72,7 @@ def _as_bytes(value: Any) -> bytes:
 
 
 def of_schema(schema: Any, label: str) -> Vocabulary:
-    """The values of a label's string domain, sorted.
+    """The values of a label's string domain, in the order of `in_order`.
 
     Args:
         schema: Of the data as they were read, inferred from the train split.
@@ -89,7 +90,7 @@ def of_schema(schema: Any, label: str) -> Vocabulary:
         domain = feature.string_domain if kind == "string_domain" else shared.get(feature.domain)
         if domain is not None and domain.value:
             _refuse_other_than_lines(domain.value, label)
-            return Vocabulary(tuple(sorted(domain.value)))
+            return Vocabulary(tuple(in_order(domain.value)))
     raise VocabularyError(
         f"label {label!r} is a string, and the schema of the data does not list its values (it lists 100 at "
         "most, of features that Transform did not make); write data.classes: [...] with every class, in the "

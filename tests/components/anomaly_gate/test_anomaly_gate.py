@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2
@@ -17,6 +18,8 @@ from components.anomaly_gate.params import Kind, Labels, Validation
 from components.anomaly_gate.statistics import anomalies_in, read_anomalies
 from components.anomaly_gate.validation import AllowanceError
 from components.common.base.errors import describe
+from components.common.data.examples import Examples
+from components.common.data.model_inputs import InputSpec
 from tests.components.anomaly_gate.splits import Row, statistics_of, write_artifacts
 from tests.conftest import to_example
 
@@ -31,9 +34,9 @@ _TYPES = {
 }
 
 
-def execute(folder: Path, evaluation: list[Row], **options: Any) -> Any:
-    """Runs the gate on GOOD and an eval split; returns its output."""
-    uris = write_artifacts(folder, GOOD, evaluation)
+def execute(folder: Path, evaluation: list[Row], train: list[Row] = GOOD, **options: Any) -> Any:
+    """Runs the gate on a train split and an eval split; returns its output."""
+    uris = write_artifacts(folder, train, evaluation)
     inputs = {}
     for key, uri in uris.items():
         inputs[key] = [_TYPES[key]()]
@@ -55,6 +58,38 @@ def test_the_schema_of_clean_data_is_handed_on(tmp_path: Path) -> None:
     written = (tmp_path / "out" / "schema.pbtxt").read_text(encoding="utf-8")
     assert written == (tmp_path / "schema" / "schema.pbtxt").read_text(encoding="utf-8")
     assert output.get_string_custom_property(FINDINGS) == "[]"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["0", "1", "2", "10"],
+        ["0", "1"],
+        ["false", "true"],
+        ["-1", "1"],
+        ["01", "02"],
+        ["no", "yes"],
+        ["1.5", "b"],
+    ],
+    ids=" ".join,
+)
+def test_text_labels_are_classes_whatever_they_look_like(tmp_path: Path, names: list[str]) -> None:
+    def rows(shift: float) -> list[Row]:
+        return [{"x": [i * 1.0 + shift], "label": [names[i % len(names)]]} for i in range(120)]
+
+    output = execute(tmp_path, rows(0.5), train=rows(0), max_skew=None)
+    examples = Examples(str(tmp_path / "examples"), output.uri, None, "label")
+    vocabulary = examples.vocabulary()
+    assert vocabulary is not None and list(vocabulary.names) == names
+    arrays = examples.load("train", {"x": InputSpec((1,), np.float32)})
+    assert [int(x) % len(names) for x in arrays.features["x"][:, 0]] == list(arrays.labels)
+
+
+def test_a_text_label_of_numbers_that_train_does_not_have_is_refused(tmp_path: Path) -> None:
+    rows: list[Row] = [{"x": [i * 1.0], "label": [["0", "1"][i % 2]]} for i in range(120)]
+    other = [*rows[1:], {"x": [0.5], "label": ["10"]}]
+    with pytest.raises(DataAnomalyError, match="1 of 120 labels are classes that train does not have: 10;"):
+        execute(tmp_path, other, train=rows, max_duplicates=1.0)
 
 
 def test_everything_is_refused_at_once_a_line_each(tmp_path: Path) -> None:

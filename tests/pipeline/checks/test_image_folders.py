@@ -17,6 +17,7 @@ from pipeline.checks import preflight
 from pipeline.checks.config_checks import check
 from pipeline.config.config_file import load
 from pipeline.config.problem import ConfigError, Problem
+from pipeline.plan import data_files, image_nodes
 from pipeline.plan.data_nodes import data_fingerprint
 from pipeline.plan.plan import make_plan
 
@@ -377,3 +378,36 @@ def test_random_bytes_are_not_taken_for_an_image(folder: Folder) -> None:
     messages = [problem.message for problem in folder.preflight()]
     assert [message.split(" ")[0] for message in messages] == ["train/cat/2.png", "train/cat/3.jpg"]
     assert all(" is damaged (" in message for message in messages)
+
+
+def numbered(folder: Folder, names: list[str]) -> None:
+    """Replaces the class folders."""
+    for split in ("train", "eval"):
+        shutil.rmtree(folder.root / "data" / split)
+        for name in names:
+            folder.write(f"{split}/{name}/1.png", PNG)
+
+
+def test_folders_of_numbers_are_classes_in_the_order_of_their_values(folder: Folder) -> None:
+    numbered(folder, ["0", "1", "2", "10"])
+    assert folder.check() == []
+    data = load(folder.root / "pipeline.yaml").config.data
+    assert image_nodes.classes(data, data_files.trained_files(data)) == ["0", "1", "2", "10"]
+    numbered(folder, ["c1", "c10", "c2"])
+    assert image_nodes.classes(data, data_files.trained_files(data)) == ["c1", "c10", "c2"]
+
+
+def test_an_imported_model_of_numbered_folders_needs_their_order(folder: Folder) -> None:
+    numbered(folder, ["0", "1", "2", "10"])
+    namespace: dict[str, Any] = {}
+    exec(MODEL.replace("Dense(2", "Dense(4"), namespace)
+    namespace["build_model"]({}).save(folder.root / "model.keras")
+    (problem,) = folder.preflight("model={import: {path: model.keras}}")
+    assert problem.key() == "data.classes"
+    assert (
+        "folders 0, 1, 2, 10 could be in this order or, as text, in the order 0, 1, 10, 2"
+        in problem.message
+    )
+    assert (
+        folder.preflight("model={import: {path: model.keras}}", "data.classes=['0', '1', '10', '2']") == []
+    )

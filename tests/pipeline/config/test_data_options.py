@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pipeline.config.data_options import Range, Splits
+from pipeline.config.data_options import Data, Range, Splits
 from pipeline.plan.data_nodes import hash_buckets
 
 
@@ -62,3 +62,11 @@ def test_range_is_one_of_two_forms(options: dict[str, int]) -> None:
 def test_range_that_ends_before_it_begins() -> None:
     with pytest.raises(ValidationError, match="first: 3 is after last: 1"):
         Range(first=3, last=1)
+
+
+@pytest.mark.parametrize("option", [{"classes": [True, False]}, {"class_weights": {True: 2.0, False: 1.0}}])
+def test_classes_that_yaml_reads_as_booleans_are_refused(option: dict[str, Any]) -> None:
+    with pytest.raises(
+        ValidationError, match='has true, a boolean in YAML; write classes in quotes: "true"'
+    ):
+        Data(path="data", label="label", **option)
