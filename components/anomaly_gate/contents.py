@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from array import array
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,13 +9,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
+import pyarrow as pa
+from tfx_bsl.public import tfxio
 
+from components.anomaly_gate import column
+from components.anomaly_gate.column import Column, Fingerprints
 from components.anomaly_gate.leaks import COMPARED_POSITIONS, Pairings
 from components.common.data.examples import Examples
 
-_DIGEST_BYTES = 64
-_SAMPLED = _DIGEST_BYTES // 4
+_TOGETHER = 1024
+_SAMPLED = 16
+# The increment and the factors of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number
+# generators", 2014).
+_INCREMENT, _FIRST, _SECOND = map(np.uint64, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 
 
 @dataclass
@@ -26,19 +30,40 @@ class Numbers:
 
     Attributes:
         width: Number of values in an example; None if examples differ.
-        every: All values of vectors up to COMPARED_POSITIONS long.
+        every: All values of vectors up to COMPARED_POSITIONS long, in parts.
         sampled: Some values of each example, chosen by the example's content, so that order does not matter.
     """
 
     width: int | None
-    every: array[float] = field(default_factory=lambda: array("d"))
-    sampled: array[float] = field(default_factory=lambda: array("d"))
+    every: list[npt.NDArray[Any]] = field(default_factory=list)
+    sampled: list[npt.NDArray[Any]] = field(default_factory=list)
 
     def columns(self) -> npt.NDArray[np.float64]:
         """The values to compare, (examples, positions), or (values, 1) for all positions together."""
         if self.width is not None and self.width <= COMPARED_POSITIONS:
-            return np.asarray(self.every).reshape(-1, self.width)
-        return np.asarray(self.sampled).reshape(-1, 1)
+            return np.concatenate(self.every).astype(np.float64).reshape(-1, self.width)
+        return self.samples()
+
+    def samples(self) -> npt.NDArray[np.float64]:
+        """The sampled values, (values, 1)."""
+        return np.concatenate(self.sampled).astype(np.float64).reshape(-1, 1)
+
+    def add(self, values: npt.NDArray[Any], drawn: Fingerprints) -> None:
+        """Takes examples.
+
+        Args:
+            values: (examples, values), at least one of each.
+            drawn: (examples, _SAMPLED) random numbers.
+        """
+        width = values.shape[1]
+        if self.width != width:
+            self.width = None
+        # One value of each example in case lengths differ: those of one example depend on each other.
+        draws = 1 if width <= COMPARED_POSITIONS else _SAMPLED
+        chosen = (drawn[:, :draws] % np.uint64(width)).astype(np.int64)
+        self.sampled.append(np.take_along_axis(values, chosen, axis=1).ravel())
+        if width <= COMPARED_POSITIONS:
+            self.every.append(values.ravel())
 
 
 @dataclass
@@ -47,7 +72,8 @@ class Contents:
 
     Attributes:
         examples: Their number.
-        twins: Digest of an example's features, without labels → number of examples that have it.
+        twins: Distinct fingerprints of the features without labels, ascending.
+        copies: Number of examples of each of them.
         lengths: Feature → number of values → number of examples with that many, among those that have the feature.
         numbers: Numeric feature → its values.
         labels: Label → value → number of examples with it; only for labels with one value per example.
@@ -55,7 +81,8 @@ class Contents:
     """
 
     examples: int = 0
-    twins: Counter[bytes] = field(default_factory=Counter)
+    twins: Fingerprints = field(default_factory=lambda: np.empty(0, np.uint64))
+    copies: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     lengths: dict[str, Counter[int]] = field(default_factory=dict)
     numbers: dict[str, Numbers] = field(default_factory=dict)
     labels: dict[str, Counter[Any]] = field(default_factory=dict)
@@ -67,7 +94,11 @@ class Contents:
 
     def twin_share(self) -> float:
         """Share of the examples that occur more than once."""
-        return sum(count for count in self.twins.values() if count > 1) / self.examples
+        return int(self.copies[self.copies > 1].sum()) / self.examples
+
+    def twins_in(self, other: Contents) -> int:
+        """Number of examples that have the same features as one of another split."""
+        return int(self.copies[np.isin(self.twins, other.twins)].sum())
 
 
 def read(examples: Examples, split: str, labels: Iterable[str]) -> Contents:
@@ -78,62 +109,66 @@ def read(examples: Examples, split: str, labels: Iterable[str]) -> Contents:
         split: Its name.
         labels: Features that are labels.
     """
-    records = tf.data.TFRecordDataset(examples.files(split), compression_type="GZIP")
-    return gather(records.as_numpy_iterator(), labels)
+    # Without a schema, so that features are found that train does not have.
+    source = tfxio.TFExampleRecord(
+        file_pattern=examples.files(split), telemetry_descriptors=["paredown", "anomaly_gate"]
+    )
+    options = tfxio.RecordBatchesOptions(batch_size=_TOGETHER, num_epochs=1, shuffle=False)
+    return gather(source.RecordBatches(options), labels)
 
 
-def gather(records: Iterable[bytes], labels: Iterable[str]) -> Contents:
-    """The contents of serialized `tf.train.Example`s."""
+def gather(batches: Iterable[pa.RecordBatch], labels: Iterable[str]) -> Contents:
+    """The contents of examples as tfx-bsl decodes them."""
     found, labels = Contents(), frozenset(labels)
-    for record in records:
-        values = {
-            name: (kind, getattr(feature, kind).value)
-            for name, feature in tf.train.Example.FromString(record).features.feature.items()
-            if (kind := feature.WhichOneof("kind"))
-        }
-        digest = _digest(values, labels)
-        found.examples += 1
-        found.twins[digest[:16]] += 1
-        positions = np.frombuffer(digest, np.uint32)
-        for name, (kind, value) in values.items():
-            found.lengths.setdefault(name, Counter())[len(value)] += 1
-            if name in labels and len(value) == 1:
-                found.labels.setdefault(name, Counter())[value[0]] += 1
-            if kind != "bytes_list" and len(value):
-                _add_numbers(found, name, value, positions)
-        features = {name: value for name, (_, value) in values.items() if name not in labels and len(value)}
-        for name in labels & values.keys():
-            label = values[name][1]
-            if len(label):
-                pairings = found.pairings.setdefault(name, Pairings())
-                is_copy = found.twins[digest[:16]] > 1
-                pairings.add(label[0] if len(label) == 1 else tuple(label), features, is_copy)
+    digests: list[Fingerprints] = []
+    for batch in batches:
+        columns = column.columns(batch)
+        # A sum, as features come in any order, and one that no example of a batch has is not in it.
+        digest = np.zeros(batch.num_rows, np.uint64)
+        for name, values in columns.items():
+            if name not in labels:
+                digest += values.fingerprints(name)
+        digests.append(digest)
+        drawn = _random_numbers(digest)
+        for name, values in columns.items():
+            _count_lengths(found, name, values)
+            if values.kind != "bytes":
+                for rows, numbers in values.by_length():
+                    made = found.numbers.setdefault(name, Numbers(numbers.shape[1]))
+                    made.add(numbers, drawn[rows])
+        features = {name: values for name, values in columns.items() if name not in labels}
+        for name in labels & columns.keys():
+            _add_label(found, name, columns[name], features)
+        found.examples += batch.num_rows
+    every = np.concatenate([np.empty(0, np.uint64), *digests])
+    found.twins, first, found.copies = np.unique(every, return_index=True, return_counts=True)
+    for pairings in found.pairings.values():
+        pairings.finish(first)
     return found
 
 
-def _digest(values: dict[str, tuple[str, Any]], labels: frozenset[str]) -> bytes:
-    """Hash of an example's features by content: protocol buffers write features in any order."""
-    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
-    for name, (kind, value) in sorted(values.items()):
-        if name in labels:
-            continue
-        digest.update(f"{len(name)} {name} {kind} {len(value)}".encode())
-        if kind == "bytes_list":
-            for item in value:
-                digest.update(str(len(item)).encode())
-                digest.update(item)
-        else:
-            digest.update(array("d" if kind == "float_list" else "q", value).tobytes())
-    return digest.digest()
+def _random_numbers(seeds: Fingerprints) -> Fingerprints:
+    """(examples, _SAMPLED) numbers that an example's content decides, by SplitMix64."""
+    state = seeds[:, np.newaxis] + np.arange(1, _SAMPLED + 1, dtype=np.uint64) * _INCREMENT
+    state = (state ^ (state >> np.uint64(30))) * _FIRST
+    state = (state ^ (state >> np.uint64(27))) * _SECOND
+    return state ^ (state >> np.uint64(31))
 
 
-def _add_numbers(found: Contents, name: str, value: Any, positions: npt.NDArray[np.uint32]) -> None:
-    numbers = found.numbers.setdefault(name, Numbers(len(value)))
-    if numbers.width != len(value):
-        numbers.width = None
-    if len(value) <= COMPARED_POSITIONS:
-        numbers.every.extend(value)
-        # One value of each example in case lengths differ: those of one example depend on each other.
-        numbers.sampled.append(value[int(positions[0]) % len(value)])
-    else:
-        numbers.sampled.extend(value[int(position) % len(value)] for position in positions)
+def _count_lengths(found: Contents, name: str, values: Column) -> None:
+    lengths, counts = np.unique(values.lengths[values.lengths >= 0], return_counts=True)
+    counter = found.lengths.setdefault(name, Counter())
+    counter.update(dict(zip(lengths.tolist(), counts.tolist(), strict=True)))
+
+
+def _add_label(found: Contents, name: str, label: Column, features: dict[str, Column]) -> None:
+    single = label.take(np.flatnonzero(label.lengths == 1))
+    for _, values in single.by_length():
+        classes, counts = np.unique(values, return_counts=True)
+        counter = found.labels.setdefault(name, Counter())
+        counter.update(dict(zip(classes.tolist(), counts.tolist(), strict=True)))
+    rows = np.flatnonzero(label.present)
+    if len(rows):
+        pairings = found.pairings.setdefault(name, Pairings())
+        taken = {feature: values.take(rows) for feature, values in features.items()}
+        pairings.add(label.take(rows), taken, found.examples + rows)

@@ -91,7 +91,7 @@ def _values(
 ) -> Iterator[Finding]:
     columns = [found.columns() for found in numbers]
     if columns[0].shape[1] != columns[1].shape[1]:
-        columns = [np.asarray(found.sampled).reshape(-1, 1) for found in numbers]
+        columns = [found.samples() for found in numbers]
     width = columns[0].shape[1]
     distances = {}
     for position in range(width):
@@ -120,7 +120,7 @@ def find_twins(data: Data, max_duplicates: float) -> Iterator[Finding]:
         max_duplicates: The largest share that is allowed, unless chance alone could exceed it.
     """
     train, evaluation = data.contents[TRAIN], data.contents[EVAL]
-    count = sum(number for twin, number in evaluation.twins.items() if twin in train.twins)
+    count = evaluation.twins_in(train)
     share, own = count / evaluation.examples, train.twin_share()
     limit = max(max_duplicates, chance_of_twins(own, train.examples, evaluation.examples))
     if share > limit:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import gammaln
+
+from components.anomaly_gate.column import ABSENT, Column, Fingerprints
 
 # Vectors up to this long are compared position by position, too.
 COMPARED_POSITIONS = 64
@@ -15,8 +18,8 @@ COMPARED_POSITIONS = 64
 _MOST_VALUES = 10_000
 # Largest chance that an independent feature would go with the label as well, for all features together.
 _CHANCE = 1e-3
-
-_ABSENT = ()
+# The first examples of a batch are looked at first: they rule most features out.
+_ENDS = (16, 256)
 
 
 @dataclass
@@ -25,23 +28,34 @@ class Pairing:
 
     Attributes:
         equal: Whether each example has had the label's own value.
-        labels: Value → the label that it always had; None if the two do not go together one to one.
+        pairs: (pairs, 2) fingerprints of value and label that went together; None if they do not go together one to
+            one.
     """
 
     equal: bool = True
-    labels: dict[Hashable, Hashable] | None = field(default_factory=dict)
-    _values: dict[Hashable, Hashable] = field(default_factory=dict)
+    pairs: Fingerprints | None = field(default_factory=lambda: np.empty((0, 2), np.uint64))
 
-    def add(self, value: Hashable, label: Hashable) -> bool:
-        """Takes an example; returns whether value and label may still be one thing."""
-        self.equal = self.equal and value == label
-        if self.labels is not None and (
-            self.labels.setdefault(value, label) != label
-            or self._values.setdefault(label, value) != value
-            or len(self.labels) > _MOST_VALUES
-        ):
-            self.labels, self._values = None, {}
-        return self.equal or self.labels is not None
+    @property
+    def may_be_one(self) -> bool:
+        """Whether value and label may still be one thing."""
+        return self.equal or self.pairs is not None
+
+    def add(self, values: Column, label: Column) -> None:
+        """Takes examples: the feature's values, and the label's."""
+        self.equal = self.equal and values.equals(label)
+        if self.pairs is None:
+            return
+        if values.has_nan() or label.has_nan():  # which is not equal to itself
+            self.pairs = None
+        else:
+            self.add_pairs(np.stack([values.fingerprints(), label.fingerprints()], axis=1))
+
+    def add_pairs(self, pairs: Fingerprints) -> None:
+        """Takes (examples, 2) fingerprints of value and label."""
+        assert self.pairs is not None
+        known = np.unique(np.concatenate([self.pairs, pairs]), axis=0)
+        one_to_one = all(len(np.unique(side)) == len(known) for side in known.T)
+        self.pairs = known if one_to_one and len(known) <= _MOST_VALUES else None
 
 
 @dataclass(frozen=True)
@@ -69,58 +83,76 @@ class Pairings:
         self._pairs: dict[tuple[str, int | None], Pairing] = {}
         self._seen: set[str] = set()
         self._compared = 0
-        self._first_label: Hashable = None
+        self._first_label = ABSENT
+        self._several_labels = False
+        self._labels: list[Fingerprints] = []
+        self._rows: list[npt.NDArray[np.int64]] = []
         # Copies of an example say nothing more: each label is counted once for each distinct example.
-        self._labels: Counter[Hashable] = Counter()
+        self._counts = np.empty(0, np.int64)
 
-    def add(self, label: Hashable, features: Mapping[str, Sequence[Any]], is_copy: bool) -> None:
-        """Takes an example.
+    def add(self, label: Column, features: Mapping[str, Column], rows: npt.NDArray[np.int64]) -> None:
+        """Takes examples that have a label.
 
         Args:
-            label: Its label.
-            features: Feature → its values; without labels.
-            is_copy: Whether an earlier example has the same features.
+            label: The label.
+            features: Feature → its values, of the same examples; without labels.
+            rows: (examples,) numbers of the examples in the split.
         """
-        for name in features.keys() - self._seen:
-            self._start(name, features[name])
-        for key, pairing in list(self._pairs.items()):
-            if not pairing.add(_value(features.get(key[0], _ABSENT), key[1]), label):
-                del self._pairs[key]
-        if not self._labels:
-            self._first_label = label
-        if not is_copy or label not in self._labels:
-            self._labels[label] += 1
-        self.examples += 1
-
-    def _start(self, name: str, values: Sequence[Any]) -> None:
-        self._seen.add(name)
-        positions = range(len(values)) if 1 < len(values) <= COMPARED_POSITIONS else ()
-        self._compared += 1 + len(positions)
+        for name in sorted(features.keys() - self._seen):
+            if features[name].present.any():
+                self._start(name, features[name])
+        absent = Column(
+            "int", np.empty(0, np.int64), np.full(len(label), -1), np.zeros(len(label), np.int64)
+        )
+        for chosen in np.split(np.arange(len(label)), [end for end in _ENDS if end < len(label)]):
+            labels = label.take(chosen)
+            for (name, position), pairing in list(self._pairs.items()):
+                values = features.get(name, absent).take(chosen)
+                pairing.add(values if position is None else values.single(position), labels)
+                if not pairing.may_be_one:
+                    del self._pairs[name, position]
+        found = label.fingerprints()
         if not self.examples:
+            self._first_label = found[0]
+        self._several_labels = self._several_labels or bool((found != self._first_label).any())
+        self._labels.append(found)
+        self._rows.append(rows)
+        self.examples += len(label)
+
+    def _start(self, name: str, values: Column) -> None:
+        self._seen.add(name)
+        length = int(values.lengths[np.argmax(values.present)])
+        positions = range(length) if 1 < length <= COMPARED_POSITIONS else ()
+        self._compared += 1 + len(positions)
+        if not self.examples and values.present[0]:
             self._pairs.update({(name, position): Pairing() for position in positions})
-        if len(self._labels) < 2:
+        if not self.examples:
             self._pairs[name, None] = Pairing()
-            if self.examples:  # which had no value, and all the same label
-                self._pairs[name, None].add(_ABSENT, self._first_label)
+        elif not self._several_labels:  # no example had a value, and all had the same label
+            pairing = self._pairs[name, None] = Pairing(equal=False)
+            pairing.add_pairs(np.array([[ABSENT, self._first_label]]))
+
+    def finish(self, first: npt.NDArray[np.int64]) -> None:
+        """Counts labels after the last example.
+
+        Args:
+            first: Numbers of the examples that are not copies of an earlier one: the features are others.
+        """
+        every, rows = np.concatenate(self._labels), np.concatenate(self._rows)
+        _, first_of_label, of = np.unique(every, return_index=True, return_inverse=True)
+        counted = np.isin(rows, first)
+        counted[first_of_label] = True
+        self._counts = np.bincount(of[counted])
 
     def leaks(self) -> Iterator[Leak]:
         """The features that go with the label in every example, more than chance explains."""
-        count = len(self._labels)
+        count = len(self._counts)
         if count < 2:
             return
         # A shuffled feature would be equal to the label in 1 of n! / (n1! n2! …) orders, and go with it one to one
         # in k! times as many: nothing follows if all k labels differ.
-        examples = sum(self._labels.values())
-        chance = sum(math.lgamma(of_label + 1) for of_label in self._labels.values()) - math.lgamma(
-            examples + 1
-        )
-        limit = math.log(_CHANCE / self._compared)
+        chance = gammaln(self._counts + 1).sum() - gammaln(self._counts.sum() + 1)
+        limit = np.log(_CHANCE / self._compared)
         for (name, position), pairing in self._pairs.items():
-            if chance + (0 if pairing.equal else math.lgamma(count + 1)) < limit:
+            if chance + (0 if pairing.equal else gammaln(count + 1)) < limit:
                 yield Leak(name, position, pairing.equal, count)
-
-
-def _value(values: Sequence[Any], position: int | None) -> Hashable:
-    if position is not None:
-        return values[position] if position < len(values) else _ABSENT
-    return values[0] if len(values) == 1 else tuple(values)

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.anomaly_gate.leaks import Leak, Pairings
-from tests.components.anomaly_gate.splits import Row, findings
+from components.anomaly_gate import contents
+from components.anomaly_gate.leaks import Leak
+from tests.components.anomaly_gate.splits import Row, batches, findings
+from tests.conftest import to_example
 
 KEY = ("train", "copy", "leak")
 
@@ -84,12 +86,8 @@ def test_the_finding_can_be_allowed() -> None:
 
 
 def leaks_of(examples: list[tuple[Any, dict[str, list[Any]]]], copies: int = 0) -> list[Leak]:
-    pairings = Pairings()
-    for label, features in examples:
-        pairings.add(label, features, is_copy=False)
-    for label, features in examples * copies:
-        pairings.add(label, features, is_copy=True)
-    return list(pairings.leaks())
+    records = [to_example({**features, "label": [label]}) for label, features in examples * (1 + copies)]
+    return list(contents.gather(batches(records), ["label"]).pairings["label"].leaks())
 
 
 def test_copies_of_examples_are_no_evidence() -> None:
@@ -100,8 +98,10 @@ def test_copies_of_examples_are_no_evidence() -> None:
 
 def test_few_examples_of_a_rare_class_are_chance() -> None:
     """One feature in twenty that is set once is set at the one positive."""
-    assert leaks_of([(int(i == 5), {"x": [i == 5]}) for i in range(20)]) == []
-    assert leaks_of([(int(i < 6), {"x": [i < 6]}) for i in range(20)]) == [Leak("x", None, True, 2)]
+    assert leaks_of([(int(i == 5), {"x": [i == 5], "index": [i]}) for i in range(20)]) == []
+    assert leaks_of([(int(i < 6), {"x": [i < 6], "index": [i]}) for i in range(20)]) == [
+        Leak("x", None, True, 2)
+    ]
 
 
 def test_one_label_alone_has_no_leak() -> None:
