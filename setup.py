@@ -12,10 +12,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=find_packages(include=["pipeline", "pipeline.*", "components", "components.*"]),
-    # Spelled out so that an editable install puts this folder on sys.path: a package added later is
-    # then found without installing again.
-    package_dir={"": "."},
+    packages=[*find_packages(include=["pipeline", "pipeline.*", "components", "components.*"]), "paredown"],
+    # `import paredown` is the Python API. An editable install maps the three top-level packages to their folders:
+    # a package that is added below one of them is found without installing again.
+    package_dir={"": ".", "paredown": "pipeline/api"},
     package_data={
         "": ["*.j2", "*.html", "*.css", "*.js", "*.json", "*.yaml", "py.typed"],
         "pipeline.project": ["templates/**/*"],

@@ -24,6 +24,7 @@ UNIT = (
     "tests/components/pusher/test_version_folder.py",
     "tests/components/test_imports.py",
     "tests/components/test_registry.py",
+    "tests/pipeline/api/",
     "tests/pipeline/base/",
     "tests/pipeline/checks/test_csv_table.py",
     "tests/pipeline/checks/test_distribution_checks.py",

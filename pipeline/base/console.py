@@ -30,8 +30,19 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-def make_console(stream: TextIO | None = None, stderr: bool = False) -> Console:
-    """A console that is plain and wide if no terminal shows it, and obeys NO_COLOR."""
+def make_console(
+    stream: TextIO | None = None, stderr: bool = False, width: int | None = None, record: bool = False
+) -> Console:
+    """A console that is plain and wide if no terminal shows it, and obeys NO_COLOR.
+
+    Args:
+        stream: What it prints to; standard output if not given.
+        stderr: Whether that is standard error.
+        width: Its columns; those of the terminal if not given.
+        record: Whether what is printed can be exported.
+    """
+    if width is not None:
+        return _Console(file=stream, stderr=stderr, highlight=False, width=width, record=record)
     console = _Console(file=stream, stderr=stderr, highlight=False, soft_wrap=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console = _Console(file=stream, stderr=stderr, highlight=False, width=_PLAIN_WIDTH)

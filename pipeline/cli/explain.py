@@ -7,13 +7,11 @@ from pathlib import Path
 
 import click
 
-from pipeline import environment
-from pipeline.base import log_file, streams
+from pipeline.api import configs, explaining
+from pipeline.base import streams
 from pipeline.base.console import make_console
 from pipeline.base.exit_code import EXIT_INVALID
-from pipeline.checks.checked_config import load_checked
 from pipeline.cli import options
-from pipeline.plan.plan import make_plan
 
 
 @click.command(epilog="Exit codes: 0 explained, 2 invalid input, or a step that cannot work.")
@@ -34,23 +32,14 @@ def explain(config: Path, overrides: tuple[str, ...], only: tuple[str, ...], as_
       paredown explain configs/mnist/pipeline.yaml --only pruned-qat-int8
       paredown explain my.yaml --json | jq '.candidates[] | .predicted_bytes'
     """
-    file = load_checked(config, overrides, only)
-    environment.prepare_for(file)
-    with log_file.quiet("Importing TensorFlow, building the models …"):
-        from pipeline.checks import preflight  # imports TensorFlow
-        from pipeline.explain import explanation, table
-
-        candidates, problems = preflight.explain(file, make_plan(file.config, file.path))
+    explained = explaining.explain(configs.load(config, overrides, only))
     if as_json:
-        rows = {candidate.name: explanation.to_json(candidate) for candidate in candidates}
-        texts = [problem.to_json() for problem in problems]
-        click.echo(json.dumps({"candidates": rows, "problems": texts}, indent=2))
-        return EXIT_INVALID if problems else None
-    table.show(make_console(), candidates)
-    for problem in problems:
-        if not (candidates and problem.location[:1] == ("candidates",)):  # those are below the tables
-            streams.say(str(problem))
-    refused = [candidate.name for candidate in candidates if candidate.refused()]
+        click.echo(json.dumps(explained.to_json(), indent=2))
+        return EXIT_INVALID if explained.problems else None
+    explained.show_candidates(make_console())
+    for problem in explained.other_problems():
+        streams.say(str(problem))
+    refused = [candidate.name for candidate in explained.candidates if candidate.refused()]
     if refused:
         streams.say(f"{config}: cannot be built: {', '.join(refused)}")
-    return EXIT_INVALID if problems else None
+    return EXIT_INVALID if explained.problems else None

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import click
 
+from pipeline.api import inspecting
 from pipeline.base import streams
 from pipeline.base.console import make_console
 from pipeline.cli import options
-from pipeline.config.problem import about
-from pipeline.inspection import inspection, table
 
 
 @click.command(epilog="Exit codes: 0 shown, 2 no model that can be read.")
@@ -40,11 +39,8 @@ def inspect(path: Path, tensors: bool, load: bool, as_json: bool) -> None:
     """
     if load:
         streams.say(f"Warning: --load runs the code in {path}.")
-    with about(path):
-        found = inspection.inspect(path, load)
+    found = inspecting.inspect(path, load)
     if as_json:
-        click.echo(json.dumps({"models": [model.to_json(tensors) for model in found]}, indent=2))
-        return
-    console = make_console()
-    for model in found:
-        table.show(model, console, tensors)
+        click.echo(json.dumps(found.to_json(tensors), indent=2))
+    else:
+        found.show(make_console(), tensors)

@@ -7,13 +7,9 @@ from pathlib import Path
 
 import click
 
+from pipeline.api import configs, planning
 from pipeline.base.console import make_console
-from pipeline.checks.checked_config import load_checked
 from pipeline.cli import options
-from pipeline.plan import data_files
-from pipeline.plan.plan import make_plan
-from pipeline.plan.table import plan_json, plan_summary, plan_table
-from pipeline.run.cache import cached_ids
 
 
 @click.command(epilog="Exit codes: 0 shown, 2 invalid input.")
@@ -33,17 +29,8 @@ def plan(config: Path, overrides: tuple[str, ...], only: tuple[str, ...], as_jso
       paredown plan configs/mnist/pipeline.yaml --only int8 --only qat-int8
       paredown plan configs/mnist/pipeline.yaml --json | jq '.nodes[] | select(.cached | not) | .id'
     """
-    file = load_checked(config, overrides, only)
-    planned = make_plan(file.config, file.path)
-    cached = cached_ids(file, planned)
-    data = file.config.data
+    planned = planning.plan(configs.load(config, overrides, only))
     if as_json:
-        click.echo(json.dumps(plan_json(planned, cached, data_files.choice(data)), indent=2))
-        return
-    console = make_console()
-    console.print(plan_table(planned, cached))
-    console.print(plan_summary(planned, cached))
-    span = data_files.chosen_span(data)
-    if span is not None:
-        patterns = ", ".join(data_files.patterns(data).values())
-        console.print(f"Data: {span}: {patterns}", markup=False, highlight=False, soft_wrap=True)
+        click.echo(json.dumps(planned.to_json(), indent=2))
+    else:
+        planned.show(make_console())

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 
-from pipeline import report as pages
+from pipeline.api import reviewing
 from pipeline.base import streams
 from pipeline.cli import options
-from pipeline.lineage.store_choice import choose, find_run
 
 
 @click.command(epilog="Exit codes: 0 written, 2 no such run, or the page cannot be written.")
@@ -39,11 +38,5 @@ def report(run: str, compare: str | None, metadata: str | None, config: str | No
       paredown report 2026-11-22T08 -o morning.html
       paredown report --compare 2026-11-22T08 latest -o difference.html
     """
-    choice = choose(metadata, config)
-    _, reader, found = find_run(choice, run)
-    if compare is None:
-        pages.write(reader, found, output)
-    else:
-        _, other_reader, other = find_run(choice, compare)
-        pages.write_comparison(other_reader, other, reader, found, output)
+    reviewing.write_report(output, run, compare, config, metadata)
     streams.answer(f"Written to {output}")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 from pathlib import Path
 
 import click
 
-from pipeline import report
+from pipeline.api import configs, running
 from pipeline.base.console import make_console
 from pipeline.base.exit_code import (
     EXIT_CANDIDATE_FAILED,
@@ -19,13 +18,7 @@ from pipeline.base.exit_code import (
     EXIT_NONE_PASSED,
     EXIT_PUSHED,
 )
-from pipeline.checks.checked_config import load_checked, unknown_candidates
 from pipeline.cli import options
-from pipeline.config.config import Config
-from pipeline.config.problem import ConfigError
-from pipeline.plan.plan import make_plan
-from pipeline.run import session
-from pipeline.run.cache import cached_ids
 
 # What `--remeasure` without a name stands for; no candidate has this name.
 _ALL = "*"
@@ -74,29 +67,16 @@ def run(
       paredown run configs/mnist/pipeline.yaml --remeasure int8
       paredown run configs/mnist/pipeline.yaml --json > result.json
     """
-    file = load_checked(config, overrides, only)
-    plan = make_plan(file.config, file.path).remeasured(_candidates(file.config, remeasure))
-    write_page = functools.partial(report.write_run, file.config.metadata_url)
-    outcome = session.run(file, plan, cached_ids(file, plan), write_page)
-    if isinstance(outcome, session.Stopped):
+    file = configs.load(config, overrides, only)
+    named = [name for name in remeasure if name != _ALL]
+    try:
+        outcome = running.run(file, [*file.config.candidates, *named] if _ALL in remeasure else named)
+    except running.RunStopped as error:  # which the run has said
         if as_json:
-            click.echo(json.dumps({"error": dataclasses.asdict(outcome)}, indent=2))
-        return outcome.code
+            click.echo(json.dumps({"error": dataclasses.asdict(error.stopped)}, indent=2))
+        return error.exit_code
     if as_json:
         click.echo(json.dumps(outcome.to_json(), indent=2))
     else:
-        session.show_outcome(make_console(), outcome.result)
+        outcome.show(make_console())
     return outcome.result.exit_code
-
-
-def _candidates(config: Config, remeasure: tuple[str, ...]) -> list[str]:
-    """The candidates that `--remeasure` asks for.
-
-    Raises:
-        ConfigError: If one of them does not exist.
-    """
-    named = [name for name in remeasure if name != _ALL]
-    problems = unknown_candidates(config, named, "--remeasure")
-    if problems:
-        raise ConfigError(problems)
-    return list(config.candidates) if _ALL in remeasure else named

@@ -7,10 +7,9 @@ from datetime import datetime
 
 import click
 
+from pipeline.api import reviewing
 from pipeline.base.console import make_console
 from pipeline.cli import options
-from pipeline.lineage import runs_table
-from pipeline.lineage.store_choice import choose, list_all
 from pipeline.store.state import RUN_STATES
 
 _STATUSES = [state.value for state in RUN_STATES]
@@ -51,13 +50,13 @@ def runs(
       paredown runs --config mnist --since 7d
       paredown runs --status failed --json | jq -r '.runs[].id'
     """
-    found = list_all(choose(metadata, config), status, since, limit or None)
+    found = reviewing.runs(config, metadata, status, since, limit or None)
     if as_json:
-        click.echo(json.dumps({"runs": [runs_table.to_json(run) for run in found]}, indent=2))
+        click.echo(json.dumps(found.to_json(), indent=2))
         return
     if not found:
         click.echo("No such run." if status or since or config else "No run yet.")
         return
-    make_console().print(runs_table.runs_table(found))
+    found.show(make_console())
     if limit and len(found) == limit:
         click.echo(f"The newest {limit} runs; --limit 0 shows all.")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
+from pipeline.api import configs
 from pipeline.base import streams
 from pipeline.base.texts import count_text
-from pipeline.checks.checked_config import load_checked
 from pipeline.cli import options
 from pipeline.config import reference
 from pipeline.config import schema as json_schema
@@ -31,7 +31,7 @@ def validate(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
       paredown validate configs/mnist/pipeline.yaml --set gate.latency.max_ratio=0.5
       paredown validate my.yaml --json | jq '.problems[].message'
     """
-    file = load_checked(config, overrides)
+    file = configs.load(config, overrides)
     if as_json:
         click.echo(json.dumps({"valid": True, "problems": []}))
     else:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from rich.console import Console
+
 from components.evaluator.judgement import Judgement
 from components.evaluator.params import Gate
 from components.evaluator.verdict import Verdict
 from components.measurer.measured import Layer, Measured, Side, SliceAccuracy
 from components.selector.params import SelectOptions
+from pipeline.base.shown import Shown
 from pipeline.lineage.graph import Graph
+from pipeline.run.verdict_table import verdict_table
 from pipeline.store.records import Run
 from pipeline.store.state import State
 
@@ -159,7 +163,7 @@ class Pushed:
 
 
 @dataclass(frozen=True)
-class ReportData:
+class ReportData(Shown):
     """All that a report shows.
 
     Attributes:
@@ -195,6 +199,14 @@ class ReportData:
     pushed: Pushed | None
     tracebacks: dict[str, str]
     notes: dict[str, list[str]] = field(default_factory=dict)
+
+    def show(self, console: Console) -> None:
+        """Prints how the run went, and the candidates beside the baseline."""
+        run = self.run
+        went = f"{run.pipeline}, run {run.id}: {run.status}"
+        console.print(f"{went} at {run.failed_node}" if run.failed_node else went, markup=False)
+        if self.verdicts:
+            console.print(verdict_table(self.verdicts, self.winner_name, console.width, self.select))
 
     @property
     def verdicts(self) -> dict[str, Verdict]:

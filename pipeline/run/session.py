@@ -18,10 +18,12 @@ from rich.console import Console
 from components.common.base.errors import ParedownError
 from components.common.base.interruption import Interrupted
 from components.common.base.texts import listed
+from components.evaluator.verdict import Verdict
 from pipeline import environment
 from pipeline.base import log_file
 from pipeline.base.console import make_console
 from pipeline.base.exit_code import EXIT_INTERRUPTED, EXIT_NODE_FAILED
+from pipeline.base.shown import Shown
 from pipeline.base.texts import printable
 from pipeline.config.config_file import ConfigFile
 from pipeline.config.problem import InvalidInput
@@ -62,7 +64,7 @@ class Stopped:
 
 
 @dataclasses.dataclass(frozen=True)
-class Finished:
+class Finished(Shown):
     """What a run that came to its end made.
 
     Attributes:
@@ -74,6 +76,29 @@ class Finished:
     result: RunResult
     log: str
     report: str | None
+
+    @property
+    def verdicts(self) -> dict[str, Verdict]:
+        """Candidate → its verdict, in the order of the config."""
+        return self.result.report.candidates
+
+    @property
+    def winner(self) -> str | None:
+        """The selected candidate; None if no candidate passed."""
+        return self.result.report.winner
+
+    @property
+    def pushed(self) -> str | None:
+        """Folder of the version that is pushed; None if no candidate passed."""
+        return self.result.pushed
+
+    @property
+    def run(self) -> str:
+        """Id of the run."""
+        return self.result.run_id
+
+    def show(self, console: Console) -> None:
+        show_outcome(console, self.result)
 
     def to_json(self) -> dict[str, Any]:
         """The outcome as JSON values."""

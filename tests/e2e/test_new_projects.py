@@ -117,11 +117,12 @@ def finish(installed: Installation, project: Path) -> dict[str, Any]:
 
 def test_the_program_is_the_installed_one(installed: Installation, tmp_path: Path) -> None:
     code = (
-        "import components, pipeline, sys; print(components.__path__[0], pipeline.__path__[0], *sys.path)"
+        "import components, paredown, pipeline, sys; paredown.load; "
+        "print(components.__path__[0], pipeline.__path__[0], paredown.__path__[0], *sys.path)"
     )
     places = installed.run(tmp_path, "python", "-c", code).out.split()
-    assert len(places) > 2
-    assert all(place.startswith(str(installed.root)) for place in places[:2])
+    assert len(places) > 3
+    assert all(place.startswith(str(installed.root)) for place in places[:3])
     assert not [place for place in places if Path(place) == REPOSITORY]
     with zipfile.ZipFile(installed.wheel) as archive:
         names = archive.namelist()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.project import Outcome, Project
+from tests.e2e.warm import REPOSITORY, warm
 from tests.pipeline.lineage.test_open_lineage import validate
 from tests.pipeline.report.browser import browser
 
@@ -177,6 +178,30 @@ def test_diff_names_the_key_that_was_changed(finished: Finished, refused: dict[s
     keys = {change["key"]: (change["before"], change["after"]) for change in changes}
     assert keys["gate.size.max_ratio"] == (0.9, 0.0001)
     assert compared["sections"]["data"]["state"] == "equal"
+
+
+def test_a_notebook_goes_from_the_config_to_the_verdict(finished: Finished, untouched: Project) -> None:
+    _, result = finished
+    script = str(REPOSITORY / "docs/notebook.py")
+    started = warm(untouched.program).start(
+        ("pipeline.yaml",), untouched.root, untouched.environment, script
+    )
+    outcome = started.outcome()
+    assert outcome.code == 0, outcome.out + outcome.err
+    nodes = len(result["nodes"])
+    assert f"{nodes} nodes for 5 candidates: {nodes} cached, 0 would run" in outcome.out
+    for name, verdict in result["candidates"].items():
+        met, limits = sum(one["met"] for one in verdict["judgements"]), len(verdict["judgements"])
+        assert (
+            f"{name}: {'passed' if verdict['blessed'] else 'failed'}, {met} of {limits} limits met"
+            in outcome.out
+        )
+        sizes, accuracy = verdict["measured"]["size"]["candidate"], verdict["measured"]["accuracy"]
+        assert (
+            f"{name}: {sizes['file']} bytes, {accuracy['metric']} {accuracy['candidate']}\n" in outcome.out
+        )
+    assert f"{result['winner']}: " in outcome.out.rpartition("bytes, ")[2]
+    assert re.search(r"^  \S+: \w+, \d+ parameters, 0\.\d+ zeros$", outcome.out, re.MULTILINE)
 
 
 def test_the_report_of_a_run_has_the_verdicts_numbers(finished: Finished) -> None:

@@ -2,8 +2,8 @@
 
 Importing takes most of a short run's time. A fork is a process of its own, which can be killed like any other.
 
-Each line of the server's standard input is a request, `{"arguments", "folder", "environment", "out", "err"}`; the
-answer is the process's number. The exit code is in a file beside `out`.
+Each line of the server's standard input is a request, `{"arguments", "script", "folder", "environment", "out",
+"err"}`; the answer is the process's number. The exit code is in a file beside `out`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import functools
 import importlib
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -22,6 +23,8 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+
+from tests.tree import map_paredown
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -112,12 +115,15 @@ class Warm:
         )
         self._count = 0
 
-    def start(self, arguments: tuple[str, ...], folder: Path, environment: dict[str, str]) -> Fork:
-        """Starts `paredown` with these arguments in a folder."""
+    def start(
+        self, arguments: tuple[str, ...], folder: Path, environment: dict[str, str], script: str = ""
+    ) -> Fork:
+        """Starts `paredown`, or a Python script instead of it, with these arguments in a folder."""
         self._count += 1
         out, err = (Path(self._folder.name) / f"{self._count}.{name}" for name in ("out", "err"))
         request = {
             "arguments": arguments,
+            "script": script,
             "folder": str(folder),
             "environment": environment,
             "out": str(out),
@@ -172,7 +178,13 @@ def _run(request: dict[str, object]) -> None:
         os.environ.clear()
         os.environ.update(request["environment"])  # type: ignore[call-overload]
         sys.path[0] = str(request["folder"])
-        cli.main(list(request["arguments"]), prog_name="paredown")  # type: ignore[call-overload]
+        arguments = list(request["arguments"])  # type: ignore[call-overload]
+        if request["script"]:
+            sys.argv = [str(request["script"]), *arguments]
+            map_paredown()
+            runpy.run_path(sys.argv[0], run_name="__main__")
+        else:
+            cli.main(arguments, prog_name="paredown")
         code = 0
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)

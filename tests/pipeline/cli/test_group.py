@@ -84,7 +84,7 @@ def run_with(monkeypatch: pytest.MonkeyPatch, error: BaseException, *arguments: 
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("pipeline.cli.validate.load_checked", fail)
+    monkeypatch.setattr("pipeline.api.configs.load_checked", fail)
     return CliRunner().invoke(main, ["validate", "x.yaml", *arguments])
 
 
@@ -196,12 +196,12 @@ import os, signal, sys
 from pipeline.base import log_file
 from pipeline.base import stopping
 from pipeline.cli import main
-import pipeline.cli.validate
+import pipeline.api.configs
 def check(*_):
     with log_file.quiet("Checking …"):
         os.kill(os.getpid(), {int(number)})
         signal.pause()
-pipeline.cli.validate.load_checked = check
+pipeline.api.configs.load_checked = check
 main(["validate", "x.yaml"])
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(scratch)}

@@ -1,0 +1,68 @@
+"""What a run would do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+
+from pipeline.base.shown import Shown
+from pipeline.checks.checked_config import unknown_candidates
+from pipeline.config.config_file import ConfigFile
+from pipeline.config.problem import ConfigError
+from pipeline.plan import data_files
+from pipeline.plan.plan import Plan, make_plan
+from pipeline.plan.table import plan_json, plan_summary, plan_table
+from pipeline.run.cache import cached_ids
+
+
+@dataclass(frozen=True, eq=False)
+class Planned(Shown):
+    """A plan, and what of it is done.
+
+    Attributes:
+        file: The config.
+        plan: Its nodes are `plan.nodes`.
+        cached: Ids of the nodes that would not run.
+    """
+
+    file: ConfigFile
+    plan: Plan
+    cached: frozenset[str]
+
+    @property
+    def summary(self) -> str:
+        """The plan in one sentence."""
+        return plan_summary(self.plan, set(self.cached))
+
+    def show(self, console: Console) -> None:
+        console.print(plan_table(self.plan, set(self.cached)))
+        console.print(self.summary)
+        data = self.file.config.data
+        span = data_files.chosen_span(data)
+        if span is not None:
+            patterns = ", ".join(data_files.patterns(data).values())
+            console.print(f"Data: {span}: {patterns}", markup=False, highlight=False, soft_wrap=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as JSON values."""
+        return plan_json(self.plan, set(self.cached), data_files.choice(self.file.config.data))
+
+
+def plan(file: ConfigFile, remeasure: Sequence[str] = ()) -> Planned:
+    """Finds out what a run would do and what is cached: `paredown plan`.
+
+    Args:
+        file: The config.
+        remeasure: Candidates to measure again even if their measurement is cached.
+
+    Raises:
+        ConfigError: If `remeasure` names a candidate that does not exist.
+    """
+    problems = unknown_candidates(file.config, list(remeasure), "--remeasure")
+    if problems:
+        raise ConfigError(problems)
+    made = make_plan(file.config, file.path).remeasured(list(remeasure))
+    return Planned(file, made, frozenset(cached_ids(file, made)))
