@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from components.common.base.document import LEFT_OUT_IF_EMPTY
 from components.measurer.measured import Slice, slice_text
 
-LimitBound = Literal["min", "max", "max_drop", "max_ratio"]
 Bound = Literal["min", "max", "max_drop", "max_ratio", "type"]
-BOUNDS: tuple[LimitBound, ...] = get_args(LimitBound)
 
 
 class Kind(str, Enum):

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from components.evaluator.judgement import BOUNDS, Failure, FailureKind, Figure, Judgement, LimitBound
+from components.evaluator.judgement import Failure, FailureKind, Figure, Judgement
+from components.evaluator.params import BOUNDS, LimitBound
 from components.evaluator.verdict import Verdict
 from components.measurer.comparison import Uncertainty
 from components.measurer.measured import Measured

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from components.common.base import metric_direction
 from components.common.base.metric_facts import MEANS
 from components.common.base.options import Options
-from components.evaluator.judgement import BOUNDS, LimitBound
-from components.measurer.comparison import CONFIDENCE
-from components.measurer.params import LatencyOptions, MeasureOptions, Metric, Slicing
+from components.measurer.params import CONFIDENCE, LatencyOptions, MeasureOptions, Metric, Slicing
 
+LimitBound = Literal["min", "max", "max_drop", "max_ratio"]
+BOUNDS: tuple[LimitBound, ...] = get_args(LimitBound)
 _SIZE_UNITS = {
     "b": 1,
     "kb": 10**3,

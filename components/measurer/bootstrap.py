@@ -12,7 +12,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from components.measurer.comparison import CONFIDENCE, Interval, Uncertainty
+from components.measurer.comparison import Interval, Uncertainty
+from components.measurer.params import CONFIDENCE
 
 # Resamples of metrics that are means over examples, which are drawn all at once …
 _RESAMPLES = 1000

@@ -7,9 +7,6 @@ from typing import Annotated
 
 from components.common.base.document import LEFT_OUT_IF_EMPTY
 
-# The level of all intervals.
-CONFIDENCE = 0.95
-
 
 @dataclass(frozen=True)
 class Interval:

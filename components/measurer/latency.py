@@ -14,8 +14,8 @@ from scipy import stats
 from components.common.tflite.litert import LiteRTModel
 from components.measurer.machine import cpu_name
 from components.measurer.measured import PERCENTILES, Latency
+from components.measurer.params import CONFIDENCE
 
-CONFIDENCE = 0.95
 _RESAMPLES = 1000
 
 

@@ -11,6 +11,9 @@ from pydantic import Field, model_validator
 from components.common.base.metric_facts import AGREEMENT
 from components.common.base.options import Options
 
+# The level of all intervals.
+CONFIDENCE = 0.95
+
 
 class Slicing(Options):
     """One or more features of the eval examples, each value (or combination of values) of which is a slice."""

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from components.common.base.metric_facts import BEST_BY_CONSTANT, METRICS, MetricFacts
-from components.evaluator.judgement import BOUNDS
-from components.evaluator.params import AccuracyGate, Gate, Limits
+from components.evaluator.params import BOUNDS, AccuracyGate, Gate, Limits
 from pipeline.config.problem import Location, Problem
 
 # Bytes and milliseconds.

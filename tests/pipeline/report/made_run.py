@@ -12,7 +12,6 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as pb
 
 from components.evaluator.judgement import (
-    BOUNDS,
     Failure,
     Figure,
     Judgement,
@@ -22,6 +21,7 @@ from components.evaluator.judgement import (
     size_figure,
 )
 from components.evaluator.judging import conclude, judge_figure
+from components.evaluator.params import BOUNDS
 from components.evaluator.verdict import Verdict
 from components.measurer.measured import (
     SIDES,
