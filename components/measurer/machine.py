@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 from dataclasses import dataclass
@@ -29,11 +30,13 @@ class Machine:
         return f"{self.cpu}, {cores}, LiteRT {self.runtime}"
 
 
+@functools.cache
 def this_machine() -> Machine:
     """The machine that this process runs on."""
     return Machine(cpu_name(), os.cpu_count() or 1, metadata.version(RUNTIME))
 
 
+@functools.cache
 def cpu_name() -> str:
     """The processor's name, as the system gives it."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from pipeline.plan import data_files
 from pipeline.plan.plan import Plan, make_plan
 from pipeline.plan.table import plan_json, plan_summary, plan_table
 from pipeline.run.cache import cached_ids
+from pipeline.run.remembered_hashes import remembered
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,4 +67,5 @@ def plan(file: ConfigFile, remeasure: Sequence[str] = ()) -> Planned:
     if problems:
         raise ConfigError(problems)
     made = make_plan(file.config, file.path).remeasured(list(remeasure))
-    return Planned(file, made, frozenset(cached_ids(file, made)))
+    with remembered(os.path.abspath(file.config.pipeline_root)) as hashes:
+        return Planned(file, made, frozenset(cached_ids(file, made, hashes)))

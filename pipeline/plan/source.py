@@ -7,16 +7,15 @@ the user's cache folder, under the SHA-256 of the file's content: an entry can b
 from __future__ import annotations
 
 import ast
-import contextlib
 import functools
 import hashlib
-import json
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+
+from pipeline.base import user_cache
+from pipeline.base.user_cache import UserCache
 
 # A file that names one of these may read docstrings or source text, its own or another's.
 _READ_TEXT = (b"__doc__", b"getdoc", b"getsource")
@@ -134,22 +133,17 @@ def _imports(body: list[ast.stmt], inner: bool) -> Iterator[Import]:
 
 
 class _Cache:
-    """Sources by the SHA-256 of their content, in one file whose first line is the SHA-256 of the rest."""
+    """Sources by the SHA-256 of their content."""
 
     def __init__(self, path: Path):
-        self._path = path
-        self._rows: dict[str, Any] = {}
+        self._kept = UserCache(path)
         self._used: dict[str, Source] = {}
         self._added = False
-        with contextlib.suppress(OSError, ValueError):
-            digest, _, text = path.read_bytes().partition(b"\n")
-            if hashlib.sha256(text).hexdigest().encode() == digest:
-                self._rows = json.loads(text)
 
     def get(self, content: str) -> Source | None:
         """The source with this SHA-256, if it is known."""
-        if content not in self._used and content in self._rows:
-            digest, reads_text, imports = self._rows[content]
+        if content not in self._used and content in self._kept.rows:
+            digest, reads_text, imports = self._kept.rows[content]
             self._used[content] = Source(
                 content, digest, tuple(Import(*row) for row in imports), reads_text
             )
@@ -163,28 +157,20 @@ class _Cache:
         """Writes the file if sources were added; of those that this process did not use, the newest are kept."""
         if not self._added:
             return
-        unused = [(key, row) for key, row in self._rows.items() if key not in self._used]
+        unused = [(key, row) for key, row in self._kept.rows.items() if key not in self._used]
         rows = dict(unused[len(self._used) - _MOST_ENTRIES :] if len(self._used) < _MOST_ENTRIES else ())
         for key, source in self._used.items():
             rows[key] = [source.digest, source.reads_text, [astuple(found) for found in source.imports]]
-        text = json.dumps(rows, separators=(",", ":")).encode()
-        beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        with contextlib.suppress(OSError):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                beside.write_bytes(hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
-                beside.replace(self._path)
-            finally:
-                beside.unlink(missing_ok=True)
+        self._kept.save(rows)
         self._added = False
 
 
 def _cache() -> _Cache:
-    return _opened(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    return _opened(user_cache.folder())
 
 
 @functools.cache
-def _opened(folder: str) -> _Cache:
+def _opened(folder: Path) -> _Cache:
     # What a file says depends on this module and on Python's grammar as well.
     reader = hashlib.sha256(Path(__file__).read_bytes() + sys.version.encode()).hexdigest()[:16]
-    return _Cache(Path(folder, "paredown", f"sources-{reader}.json"))
+    return _Cache(folder / f"sources-{reader}.json")

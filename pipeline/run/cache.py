@@ -21,8 +21,13 @@ from pipeline.store.records import Artifact, by_key
 from pipeline.store.state import State
 
 
-def cached_ids(file: ConfigFile, plan: Plan) -> set[str]:
+def cached_ids(file: ConfigFile, plan: Plan, hashes: FileHashes | None = None) -> set[str]:
     """Ids of the nodes whose results a run would take from the cache.
+
+    Args:
+        file: The config.
+        plan: What would be run.
+        hashes: What is known of files; nothing by default.
 
     Raises:
         ConfigError: If the metadata store cannot be opened.
@@ -31,8 +36,8 @@ def cached_ids(file: ConfigFile, plan: Plan) -> set[str]:
         reader = open_reader(file.config.metadata_url)
     except StoreError as error:
         raise ConfigError([file.problem(("run", "metadata"), str(error))]) from error
-    hashes = FileHashes()
-    return cached_nodes(plan, reader, hashes, lambda: data_document(file.config, hashes).digest)
+    found = hashes or FileHashes()
+    return cached_nodes(plan, reader, found, lambda: data_document(file.config, found).digest)
 
 
 def cached_nodes(

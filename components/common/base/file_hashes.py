@@ -40,8 +40,10 @@ class FileHashes:
     Make one for each run or command, and keep none longer: whoever can write a file can also set its times.
     """
 
-    def __init__(self) -> None:
-        self._known: dict[_Identity, str] = {}
+    def __init__(self, known: Mapping[_Identity, str] | None = None) -> None:
+        """Begins with what is `known`: nothing by default, so that every file is read once."""
+        self._known: dict[_Identity, str] = dict(known or {})
+        self._used: dict[_Identity, str] = {}
 
     def digest(self, path: str | os.PathLike[str]) -> str:
         """SHA-256 of a file's content, in hexadecimal digits."""
@@ -50,9 +52,14 @@ class FileHashes:
         known = self._known.get(identity)
         if known is None:
             known = digest(path)
-            if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > _TICK_NS:
-                self._known[identity] = known
+            if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) <= _TICK_NS:
+                return known
+        self._known[identity] = self._used[identity] = known
         return known
+
+    def used(self) -> dict[_Identity, str]:
+        """What was asked for and can be remembered."""
+        return dict(self._used)
 
     def of_folder(self, folder: str | os.PathLike[str]) -> dict[str, str]:
         """As `digests`."""
