@@ -1,7 +1,7 @@
 """Hashes of files that one command left for the next: what a plan shows as cached need not be read each time.
 
-What a run takes from the cache is decided by fresh ones. They count for a file only as long as its inode, size and times, that of its last change
-too, are the same.
+What a run takes from the cache is decided by fresh ones. They count for a file only as long as its inode, size and
+times, that of its last change too, are the same.
 """
 
 from __future__ import annotations
