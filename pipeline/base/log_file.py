@@ -7,10 +7,14 @@ import logging
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
+
+from rich.live import Live
+from rich.spinner import Spinner
 
 from pipeline.base.console import make_console
 
@@ -58,7 +62,10 @@ def output_to(path: Path) -> Iterator[tuple[TextIO, TextIO]]:
         sys.stdout = sys.stderr = log
         root.addHandler(handler)
         root.setLevel(logging.INFO)
-        yield terminal
+        with warnings.catch_warnings():
+            if not sys.warnoptions:
+                warnings.simplefilter("default")  # the log has what the terminal is spared
+            yield terminal
     finally:
         root.removeHandler(handler)
         root.setLevel(previous_level)
@@ -73,15 +80,27 @@ def output_to(path: Path) -> Iterator[tuple[TextIO, TextIO]]:
 
 
 @contextmanager
-def quiet(doing: str) -> Iterator[None]:
+def quiet(doing: str) -> Iterator[Path]:
     """Keeps what libraries print off the terminal, and says there what is going on.
 
     Args:
         doing: As "Importing TensorFlow …".
+
+    Yields:
+        A file with what they print, which is gone at the end of the block.
     """
-    with (
-        tempfile.TemporaryDirectory(prefix="paredown-") as folder,
-        output_to(Path(folder) / "libraries.log") as (_, err),
-        make_console(err).status(doing),
-    ):
-        yield
+    with tempfile.TemporaryDirectory(prefix="paredown-") as folder:
+        path = Path(folder) / "libraries.log"
+        with (
+            output_to(path) as (_, err),
+            # Rich would redirect Python's streams, which lead to the file, back to the terminal.
+            Live(
+                Spinner("dots", doing, style="status.spinner"),
+                console=make_console(err),
+                transient=True,
+                refresh_per_second=12.5,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            ),
+        ):
+            yield path

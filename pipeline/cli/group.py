@@ -13,6 +13,7 @@ import io
 import json
 import os
 import sys
+import warnings
 from typing import Any
 
 import click
@@ -93,6 +94,9 @@ class _Commands(click.Group):
         gc.set_threshold(50_000, 20, 20)
         # When it ends, the interpreter would look through all of them once more.
         atexit.register(gc.freeze)
+        if not sys.warnoptions:
+            # Of libraries about each other; a log has them. See pipeline.base.log_file.
+            warnings.simplefilter("ignore")
         try:
             with stopping.as_ctrl_c():
                 _check_working_directory()

@@ -39,6 +39,9 @@ class RunDisplay(NodeHook):
             TimeElapsedColumn(),
             console=console,
             transient=True,
+            # They lead to the log; Rich would lead them back to the terminal.
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         self._task = self._progress.add_task("", total=None, node="", text="")
 

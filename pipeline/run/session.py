@@ -136,10 +136,11 @@ def run(
         AnotherRun: If the pipeline root is in use.
     """
     environment.prepare_for(file)
-    with log_file.quiet("Importing TensorFlow and TFX, checking data and models …"):
+    with log_file.quiet("Importing TensorFlow and TFX, checking data and models …") as said:
         from pipeline.checks import preflight
 
         problems = preflight.check(file, plan, cached)
+        before = said.read_bytes()
     if problems:
         raise InvalidInput(problems)
 
@@ -151,6 +152,7 @@ def run(
                 f"Another run is using {root}. Wait for it, or set run.pipeline_root to a different folder."
             )
         with log_file.output_to(log) as (_, err):
+            print(before.decode("utf-8", "replace"), end="")  # which begins the log
             console = make_console(err)
             console.print(f"Running {file.config.name}: {plan_summary(plan, cached)}")
             console.print(f"Libraries log to {log}", style="dim", markup=False, soft_wrap=True)
