@@ -14,7 +14,7 @@ from tfx.types import artifact_utils
 
 from components.common.base import file_hashes
 from components.common.base.blessing import bless
-from components.common.base.errors import root_cause
+from components.common.base.errors import reason_of
 from components.common.base.interruption import Interrupted
 from components.common.models import invariants, model_files
 from components.common.models.model_files import StepRecord
@@ -138,7 +138,7 @@ class _Judging:
             raise
         except Exception as error:  # whatever goes wrong has to end in a verdict, not in a crash
             logging.getLogger(__name__).exception("%s failed", what)
-            failure = Failure(FailureKind.MEASUREMENT_FAILED, f"{what} failed: {root_cause(error)}")
+            failure = Failure(FailureKind.MEASUREMENT_FAILED, f"{what} failed: {reason_of(error)}")
             if failure not in self._failures:  # the Measurer reads the record, too
                 self._failures.append(failure)
             return None

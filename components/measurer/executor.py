@@ -13,7 +13,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 
 from components.common.base import file_hashes, json_file, progress
-from components.common.base.errors import root_cause
+from components.common.base.errors import reason_of
 from components.common.base.interruption import Interrupted
 from components.common.base.label import from_parameter
 from components.common.data.examples import Examples
@@ -162,7 +162,7 @@ class _Measuring:
             raise
         except Exception as error:  # whatever goes wrong has to end in a verdict, not in a crash
             logging.getLogger(__name__).exception("%s failed", what)
-            self._failures.append(Unmeasured(kind, f"{what} failed: {root_cause(error)}"))
+            self._failures.append(Unmeasured(kind, f"{what} failed: {reason_of(error)}"))
             return None
 
     def _logits(self) -> dict[Side, dict[str, str]]:

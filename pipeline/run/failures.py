@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from components.common.base.errors import causes
 from components.common.base.file_hashes import ChangedFile
 from pipeline.config.metadata_url import StoreError
 from pipeline.plan.plan import Plan
 from pipeline.run.launcher import NodeFailed
-from pipeline.run.refused_write import RefusedWrite, causes, find
+from pipeline.run.refused_write import RefusedWrite, find
 from pipeline.store.records import NodeFailure
 
 _OF_THE_MACHINE = (ChangedFile, StoreError, MemoryError, RefusedWrite)

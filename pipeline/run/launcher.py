@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from components.common.base import progress
-from components.common.base.errors import ParedownError, describe
+from components.common.base.errors import ParedownError, causes, reason_of
 from components.common.base.interruption import Interrupted
 from pipeline.base.exit_code import EXIT_NODE_FAILED
 from pipeline.run.interruption import Interruption
@@ -45,13 +45,11 @@ class NodeFailed(ParedownError):
         self.node = node
 
     def reason(self) -> str:
-        """The first cause, in one line; what the system refused, as that is said."""
-        cause: BaseException = self
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
-            if isinstance(cause, RefusedWrite):
-                return str(cause)
-        return describe(cause) if cause is not self else str(self)
+        """Why, in one line, as it is written for people; what the system refused, as that is said."""
+        refused = next((cause for cause in causes(self) if isinstance(cause, RefusedWrite)), None)
+        if refused is not None:
+            return str(refused)
+        return str(self) if self.__cause__ is None else reason_of(self.__cause__)
 
 
 class NodeHook:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.common.base import progress
-from components.common.base.errors import describe
+from components.common.base.errors import causes, describe
 from components.common.base.file_hashes import ChangedFile, FileHashes
 from components.common.base.interruption import Interrupted
 from components.selector.report import REPORT_FILE, SelectorReport
@@ -199,7 +199,7 @@ def _refuse_changed_data(config: Config, provenance: Provenance) -> None:
 def _stop(record: RunRecord, error: BaseException) -> None:
     """Records that the run did not come to its end."""
     if isinstance(error, NodeFailed):
-        cause = next(filter(None, map(_cause, refused_write.causes(error))), None)
+        cause = next(filter(None, map(_cause, causes(error))), None)
         facts = {
             "failed_node": error.node,
             "reason": error.reason(),

@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
 
-from components.common.base.errors import ParedownError
+from components.common.base.errors import ParedownError, causes
 from pipeline.config.metadata_url import StoreError
 
 _FIX = {
@@ -23,14 +22,6 @@ _NODE = re.compile(r"\{\{.*?\}\}")
 
 class RefusedWrite(ParedownError):
     """The system refused it; the text names the file or folder, and says what to do."""
-
-
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """An exception and what it came from, the outermost first."""
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__ or cause.__context__
 
 
 def find(error: BaseException, folder: str) -> RefusedWrite | None:

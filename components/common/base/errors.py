@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -31,8 +32,27 @@ def describe(error: BaseException) -> str:
     return text if text.startswith(f"{name}: ") else f"{name}: {text}" if text else name
 
 
-def root_cause(error: BaseException) -> str:
-    """An exception in one line; of what Beam wraps, the inside."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return describe(error)
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An exception and what it came from, the outermost first."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def reason_of(error: BaseException) -> str:
+    """Why something failed, in one line: the exception of its chain that is written for people.
+
+    That is the outermost ParedownError, which says what to do about what it came from. If there is none, it is the
+    first cause: libraries wrap it, and what they add is about themselves.
+    """
+    found = next((cause for cause in causes(error) if isinstance(cause, ParedownError)), None)
+    if found is None:
+        found = error
+        while found.__cause__ is not None:
+            found = found.__cause__
+    # Beam raises a copy with " [while running 'step']" after the text.
+    before = found.__context__
+    while type(before) is type(found) and str(found).startswith(f"{before} [while running "):
+        found, before = before, before.__context__
+    return describe(found)
