@@ -123,7 +123,7 @@ def train_baseline(
     asked = options.precision
     used = precision.usable(asked)
     if used != asked:
-        progress.report(f"note: {precision.note(asked, used)}")
+        progress.note(precision.note(asked, used))
     with precision.policy(used):
         model = definition.build()
         trunk = definition.trunk_of(model)

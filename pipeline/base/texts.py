@@ -54,6 +54,16 @@ def duration_text(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min {rest:02} s"
 
 
+def left_text(seconds: float) -> str:
+    """How long something will still take, as roughly as it is known: `40 s left`, `12 min left`."""
+    if seconds < 10:
+        return "a few seconds left"
+    if seconds < 100:
+        return f"{5 * round(seconds / 5)} s left"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02} min left" if minutes >= 60 else f"{minutes} min left"
+
+
 def clock_text(seconds: float) -> str:
     """Time since a start as a clock shows it: `12:07`."""
     minutes, rest = divmod(int(seconds), 60)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import time
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from pipeline.base.texts import clock_text, printable
+from components.common.base.progress import Kind, Report
+from pipeline.base.texts import clock_text, left_text, printable
 from pipeline.plan.plan import Plan
 from pipeline.run.launcher import Launched, NodeHook
 from pipeline.store.state import State
@@ -22,6 +22,10 @@ _STYLES = {
     State.SKIPPED: "yellow",
 }
 
+# In a log: seconds between lines about epochs that ended, and about steps of an epoch.
+_EPOCHS_SECONDS = 10
+_STEPS_SECONDS = 60
+
 
 class RunDisplay(NodeHook):
     """Shows a run while it goes: a line for each node that ended, and a moving one for the current node."""
@@ -31,6 +35,8 @@ class RunDisplay(NodeHook):
         self._width = max(len(node.id) for node in plan.nodes)
         self._total = len(plan.nodes)
         self._ended = 0
+        # Of this node, the seconds at which a line was last printed.
+        self._printed: float | None = None
         self._started = time.monotonic()
         self._progress = Progress(
             SpinnerColumn(),
@@ -46,18 +52,29 @@ class RunDisplay(NodeHook):
         self._task = self._progress.add_task("", total=None, node="", text="")
 
     def before_node(self, node: str) -> None:
+        self._printed = None
         if self._console.is_terminal:
             self._progress.reset(self._task, node=f"{node:{self._width}}", text="")
             self._progress.start()
 
-    def on_progress(self, node: str, seconds: float, text: str) -> None:
-        if self._console.is_terminal:
-            self._progress.update(self._task, text=printable(text))
-        # In a log, epochs are of interest, and percentages are not.
-        if text.startswith("note: ") or (
-            not self._console.is_terminal and re.fullmatch(r"epoch \d+/\d+", text)
-        ):
-            self._console.print(f"{'':6}  {node:{self._width}}  {printable(text)}", markup=False)
+    def on_progress(self, node: str, seconds: float, said: Report) -> None:
+        left = "" if said.left is None else f", {left_text(said.left)}"
+        if said.kind is Kind.NOTE:
+            self._line(node, f"note: {said.text}")
+        elif self._console.is_terminal:
+            self._progress.update(self._task, text=printable(said.text + left))
+        elif said.kind is Kind.LAST_EPOCH or self._due(said.kind, seconds):
+            self._printed = seconds
+            self._line(node, said.text + left)
+
+    def _due(self, kind: Kind, seconds: float) -> bool:
+        """Whether a log has a line for this: for each epoch, and for what lies between if it takes long."""
+        if kind is Kind.EPOCH:
+            return self._printed is None or seconds - self._printed >= _EPOCHS_SECONDS
+        return seconds - (self._printed or 0.0) >= _STEPS_SECONDS
+
+    def _line(self, node: str, text: str) -> None:
+        self._console.print(f"{'':6}  {node:{self._width}}  {printable(text)}", markup=False)
 
     def after_node(self, node: str, launched: Launched) -> None:
         self._ended += 1

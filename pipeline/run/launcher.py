@@ -11,6 +11,7 @@ from typing import ClassVar
 from components.common.base import progress
 from components.common.base.errors import ParedownError, causes, reason_of
 from components.common.base.interruption import Interrupted
+from components.common.base.progress import Report
 from pipeline.base.exit_code import EXIT_NODE_FAILED
 from pipeline.run.interruption import Interruption
 from pipeline.run.refused_write import RefusedWrite
@@ -58,7 +59,7 @@ class NodeHook:
     def before_node(self, node: str) -> None:
         """A node is about to be launched."""
 
-    def on_progress(self, node: str, seconds: float, text: str) -> None:
+    def on_progress(self, node: str, seconds: float, said: Report) -> None:
         """A node reports how far it is, some seconds after it began."""
 
     def after_node(self, node: str, launched: Launched) -> None:
@@ -140,9 +141,9 @@ def _launch_one(node: str, launch: Launch, hooks: Sequence[NodeHook], interrupti
         hook.before_node(node)
     start = time.monotonic()
 
-    def report(text: str) -> None:
+    def report(said: Report) -> None:
         for hook in hooks:
-            hook.on_progress(node, time.monotonic() - start, text)
+            hook.on_progress(node, time.monotonic() - start, said)
 
     def end(state: State, execution: int | None = None) -> None:
         launched = Launched(state, time.monotonic() - start, execution)

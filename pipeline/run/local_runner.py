@@ -187,7 +187,7 @@ def _finish(
 
 
 def _say_why_it_runs(why: str) -> None:
-    progress.report(f"note: runs again: {why}")
+    progress.note(f"runs again: {why}")
 
 
 def _refuse_changed_data(config: Config, provenance: Provenance) -> None:

@@ -46,11 +46,10 @@ def reason_of(error: BaseException) -> str:
     That is the outermost ParedownError, which says what to do about what it came from. If there is none, it is the
     first cause: libraries wrap it, and what they add is about themselves.
     """
-    found = next((cause for cause in causes(error) if isinstance(cause, ParedownError)), None)
-    if found is None:
-        found = error
-        while found.__cause__ is not None:
-            found = found.__cause__
+    found = error
+    while found.__cause__ is not None:
+        found = found.__cause__
+    found = next((cause for cause in causes(error) if isinstance(cause, ParedownError)), found)
     # Beam raises a copy with " [while running 'step']" after the text.
     before = found.__context__
     while type(before) is type(found) and str(found).startswith(f"{before} [while running "):

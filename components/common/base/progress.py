@@ -9,18 +9,55 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
 
-Listener = Callable[[str], None]
+
+class Kind(str, Enum):
+    """What a report is about, by which a listener decides where to show it."""
+
+    STEP = "step"  # how far it is, until the next report
+    EPOCH = "epoch"  # an epoch ended
+    LAST_EPOCH = "last_epoch"  # training ended
+    NOTE = "note"  # something to know, however far it is
+
+
+@dataclass(frozen=True)
+class Report:
+    """How far the work has come.
+
+    Attributes:
+        text: For people, as `epoch 2/4, loss 0.051`.
+        kind: What it is about.
+        left: Seconds until the training ends, by the epochs before; None if that is not known.
+    """
+
+    text: str
+    kind: Kind = Kind.STEP
+    left: float | None = None
+
+
+Listener = Callable[[Report], None]
 
 _listeners: list[Listener] = []
 
 
-def report(text: str) -> None:
-    """Says how far the work has come, e.g. `epoch 2/4, loss 0.051`."""
+def report(text: str, kind: Kind = Kind.STEP, left: float | None = None) -> None:
+    """Says how far the work has come; see `Report`."""
+    pass_on(Report(text, kind, left))
+
+
+def note(text: str) -> None:
+    """Says something that people should know about the work."""
+    pass_on(Report(text, Kind.NOTE))
+
+
+def pass_on(said: Report) -> None:
+    """Gives a report, which another process may have made, to the listeners."""
     for listener in _listeners:
-        listener(text)
+        listener(said)
     if not _listeners:
-        logging.getLogger(__name__).info(text)
+        logging.getLogger(__name__).info(said.text)
 
 
 @contextmanager

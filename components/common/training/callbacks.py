@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import tf_keras
 
-from components.common.base import progress
 from components.common.base.step_options import EarlyStopping
-from components.common.training.error import TrainingError
 from components.common.training.learning_rate import next_learning_rate
 
 
@@ -29,32 +26,6 @@ class StepCounter(tf_keras.callbacks.Callback):
         self.taken = self._before + batch + 1
         if self.taken >= self._total:
             self.model.stop_training = True
-
-
-class EpochProgress(tf_keras.callbacks.Callback):
-    """Reports epochs, and stops a training whose loss is not a number."""
-
-    def __init__(self, epochs: int):
-        super().__init__()
-        self._epochs = epochs
-        self._epoch = 0
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._epoch = epoch + 1
-        progress.report(f"epoch {self._epoch}/{self._epochs}")
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        steps = self.params.get("steps") or 0
-        if steps and (batch + 1) % max(1, steps // 20) == 0:
-            progress.report(f"epoch {self._epoch}/{self._epochs}, {100 * (batch + 1) // steps} %")
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        loss = (logs or {}).get("loss")
-        if loss is not None and not np.isfinite(loss):
-            raise TrainingError(
-                f"the training loss became {loss} in epoch {epoch + 1}; lower the learning rate, or look "
-                "for features that are not scaled"
-            )
 
 
 class LearningCurves(tf_keras.callbacks.TensorBoard):

@@ -42,7 +42,7 @@ def perform(
         return function(**arguments)
     if asked.devices is None and not asked.processes():
         strategy = strategies.strategy_of(asked)
-        progress.report(summary(asked, strategy.num_replicas_in_sync))
+        progress.note(summary(asked, strategy.num_replicas_in_sync))
         with strategy.scope():
             return function(**arguments)
     with WorkerGroup(asked, os.environ) as group:
@@ -52,5 +52,5 @@ def perform(
 def summary(asked: Distribution, replicas: int) -> str:
     """How the training is distributed, in a few words."""
     if asked.kind == "mirrored" and replicas == 1:
-        return "note: distribution: mirrored finds one device and trains on it as a single replica"
-    return f"note: distribution: {asked.kind}, {replicas} replicas"
+        return "distribution: mirrored finds one device and trains on it as a single replica"
+    return f"distribution: {asked.kind}, {replicas} replicas"

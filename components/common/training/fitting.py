@@ -18,11 +18,11 @@ from components.common.models.output_kind import losses_of
 from components.common.models.stock_layers import without_autograph
 from components.common.training import fit_inputs
 from components.common.training.callbacks import (
-    EpochProgress,
     LearningCurves,
     StepCounter,
     early_stopping,
 )
+from components.common.training.epoch_progress import EpochProgress
 from components.common.training.error import TrainingError
 from components.common.training.history import History
 from components.common.training.learning_rate import schedule_learning_rate
@@ -135,10 +135,11 @@ def fit(
     schedule_learning_rate(model, options.learning_rate_schedule, steps)
     _step_by_step(model)
     counter, drawn, stopping = StepCounter(steps), LearningCurves(log_dir), None
-    reported = EpochProgress(epochs)
+    passes = steps / steps_per_epoch(options, len(train))
+    reported = EpochProgress(epochs, passes, batches_have_logs=not strategy.asynchronous())
     if strategy.asynchronous():
-        # Keras takes no callback that has to see what a batch came to; these only count.
-        counter._supports_tf_logs = reported._supports_tf_logs = True
+        # Keras takes no callback that has to see what a batch came to; this one only counts.
+        counter._supports_tf_logs = True
     if options.early_stopping is not None:
         stopping = early_stopping(options.early_stopping, first_epoch_to_stop)
     os.makedirs(log_dir, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pickle
@@ -45,9 +46,9 @@ def main(group: Path, name: str) -> None:
         arguments.update({argument: str(folder / argument) for argument in written})
     with (
         open(folder / PROGRESS, "a", encoding="utf-8", buffering=1) as reports,
-        progress.listening(lambda text: _write_line(reports, text)),
+        progress.listening(lambda said: _write_line(reports, said)),
     ):
-        progress.report(summary(asked, strategies.workers(strategy)))
+        progress.note(summary(asked, strategies.workers(strategy)))
         with strategy.scope():
             result = function(**arguments)
     unfinished = folder / f"{RESULT}.unfinished"
@@ -55,8 +56,8 @@ def main(group: Path, name: str) -> None:
     unfinished.replace(folder / RESULT)
 
 
-def _write_line(stream: Any, text: str) -> None:
-    stream.write(json.dumps(text) + "\n")
+def _write_line(stream: Any, said: progress.Report) -> None:
+    stream.write(json.dumps(dataclasses.asdict(said)) + "\n")
 
 
 def _serve(kind: str, index: int) -> None:

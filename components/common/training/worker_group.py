@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from components.common.base import progress
 from components.common.base.distribution_options import TF_CONFIG, Distribution, cluster_task, is_chief
 from components.common.base.errors import ParedownError
@@ -165,7 +167,7 @@ class WorkerGroup:
         with contextlib.suppress(FileNotFoundError):
             lines = (chief.folder / PROGRESS).read_text(encoding="utf-8").split("\n")[:-1]
             for line in lines[self._told :]:
-                progress.report(json.loads(line))
+                progress.pass_on(TypeAdapter(progress.Report).validate_json(line))
             self._told = len(lines)
 
     def _refuse_ended(self, chief: _Worker) -> None:

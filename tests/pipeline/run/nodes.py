@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from components.common.base.progress import Report
 from pipeline.config.config import Config
 from pipeline.config.config_file import load
 from pipeline.plan.plan import Plan, make_plan
@@ -27,8 +28,8 @@ class Log(NodeHook):
     def before_node(self, node: str) -> None:
         self.events.append((node, "before"))
 
-    def on_progress(self, node: str, seconds: float, text: str) -> None:
-        self.events.append((node, text))
+    def on_progress(self, node: str, seconds: float, said: Report) -> None:
+        self.events.append((node, said.text))
 
     def after_node(self, node: str, launched: Launched) -> None:
         self.events.append((node, launched.state))

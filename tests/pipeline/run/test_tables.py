@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from components.common.base.progress import Kind, Report
 from components.evaluator.verdict import Verdict
 from components.measurer.comparison import ClassBalance, Interval, LostClass, Uncertainty
 from components.measurer.measured import Accuracy, Measured, Size, SliceValue, UnjudgedSlices
@@ -197,22 +198,38 @@ def test_an_invariant_that_was_asked_for_has_a_column(
     assert [column.cells for column in found] == [("", cell) for cell in cells]
 
 
-def test_progress_of_a_run_that_nobody_watches_is_a_line_for_each_node_and_epoch() -> None:
+def test_progress_of_a_run_that_nobody_watches_is_a_line_for_each_node_and_now_and_then_for_an_epoch() -> (
+    None
+):
     file = load("configs/mnist/pipeline.yaml")
     stream = io.StringIO()
     console = Console(file=stream, width=140, color_system=None)
     display = RunDisplay(console, make_plan(file.config, file.path))
     display.before_node("Trainer")
-    display.on_progress("Trainer", 0.5, "note: distribution: mirrored, 2 replicas")
-    display.on_progress("Trainer", 1.0, "epoch 1/4")
-    display.on_progress("Trainer", 2.0, "epoch 1/4, 50 %")
+    for seconds, said in (
+        (0.5, Report("distribution: mirrored, 2 replicas", Kind.NOTE)),
+        (1.0, Report("epoch 1/40")),
+        (2.0, Report("epoch 1/40, 50 %, loss 0.5")),
+        (2.5, Report("epoch 1/40, loss 0.4", Kind.EPOCH, left=98.0)),
+        (4.5, Report("epoch 2/40, loss 0.3", Kind.EPOCH, left=76.0)),  # too soon after the one before
+        (12.5, Report("epoch 6/40, loss 0.25", Kind.EPOCH, left=68.0)),
+        (72.4, Report("epoch 7/40, 90 %, loss 0.2", left=3_600.0)),
+        (72.5, Report("epoch 7/40, 95 %, loss 0.2", left=3_600.0)),  # an epoch that takes long
+        (73.0, Report("epoch 40/40, loss 0.1", Kind.LAST_EPOCH)),
+    ):
+        display.on_progress("Trainer", seconds, said)
     display.after_node("Trainer", Launched(State.RAN, 12.3, 7))
     display.after_node("qat", Launched(State.CACHED, 0.1, 8))
     display.after_node("distill", Launched(State.INTERRUPTED, 2.0))
     display.close()
-    note, first, second, third, fourth = stream.getvalue().splitlines()
+    note, *epochs, second, third, fourth = stream.getvalue().splitlines()
     assert note.split() == ["Trainer", "note:", "distribution:", "mirrored,", "2", "replicas"]
-    assert first.split() == ["Trainer", "epoch", "1/4"]
+    assert [" ".join(line.split()) for line in epochs] == [
+        "Trainer epoch 1/40, loss 0.4, 100 s left",
+        "Trainer epoch 6/40, loss 0.25, 70 s left",
+        "Trainer epoch 7/40, 95 %, loss 0.2, 1 h 00 min left",
+        "Trainer epoch 40/40, loss 0.1",
+    ]
     assert second.split()[:5] == ["1/31", "Trainer", "ran", "12.3", "s"]
     assert third.split()[:3] == ["2/31", "qat", "cached"]
     assert fourth.split()[:5] == ["3/31", "distill", "interrupted", "2.0", "s"]

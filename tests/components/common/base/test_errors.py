@@ -44,7 +44,7 @@ def beam(error: BaseException, step: str = "Train") -> BaseException:
 
 
 OURS = "LSTM cannot be converted to int8; write unroll=True in the layer"
-TENSORFLOW = "Could not translate MLIR to FlatBuffer. <unknown>:0: error: loc(): try experimental_enable_resource_variables"
+TENSORFLOW = "Could not translate MLIR to FlatBuffer. loc(): try experimental_enable_resource_variables"
 
 
 @pytest.mark.parametrize(

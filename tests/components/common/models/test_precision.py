@@ -119,14 +119,14 @@ def test_steps_take_it(
 
 @pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="there is a GPU")
 def test_without_gpu_it_is_left_and_said_so(examples: Examples, tmp_path: Path) -> None:
-    reports: list[str] = []
+    reports: list[progress.Report] = []
     with progress.listening(reports.append):
         mixed = train(examples, tmp_path / "asked", "mixed_float16")
     plain = train(examples, tmp_path / "plain", "float32")
     facts = json.loads((tmp_path / "asked" / "training.json").read_text(encoding="utf-8"))
 
-    assert reports[0] == (
-        "note: precision mixed_float16 needs a GPU, and there is none: training in float32"
+    assert reports[0] == progress.Report(
+        "precision mixed_float16 needs a GPU, and there is none: training in float32", progress.Kind.NOTE
     )
     assert mixed == plain
     assert (facts["precision"], facts["precision_asked"]) == ("float32", "mixed_float16")

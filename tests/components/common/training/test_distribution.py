@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def mirrored(folder: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What two parts of the CPU come to, and what the process reported."""
-    reports: list[str] = []
+    reports: list[progress.Report] = []
     with progress.listening(reports.append):
         output = str(tmp_path_factory.mktemp("mirrored"))
         arguments = {"folder": folder, "output": output}
@@ -88,8 +88,9 @@ def test_two_replicas_train_and_write_what_numpy_does(mirrored: dict[str, Any]) 
 
 
 def test_progress_comes_from_the_other_process(mirrored: dict[str, Any]) -> None:
-    assert mirrored["reports"][0] == "note: distribution: mirrored, 2 replicas"
-    assert "epoch 3/3" in mirrored["reports"]
+    first, *others = mirrored["reports"]
+    assert first == progress.Report("distribution: mirrored, 2 replicas", progress.Kind.NOTE)
+    assert any(one.text.startswith("epoch 3/3, loss ") for one in others)
 
 
 @pytest.mark.parametrize("technique", ["train", "prune", "cluster", "distill"])
@@ -212,14 +213,14 @@ def test_each_example_is_measured_once(examples: int, parts: int) -> None:
 
 
 def test_mirrored_on_one_device_is_one_replica_and_says_so(tmp_path: Path) -> None:
-    reports: list[str] = []
+    reports: list[progress.Report] = []
     with progress.listening(reports.append):
         arguments = {"log_dir": str(tmp_path / "logs"), "output": str(tmp_path / "model")}
         trained = distributed.perform(Distribution(kind="mirrored"), problem.train, arguments)
     expected = problem.by_hand(1)
 
-    assert reports[0] == (
-        "note: distribution: mirrored finds one device and trains on it as a single replica"
+    assert reports[0].text == (
+        "distribution: mirrored finds one device and trains on it as a single replica"
     )
     np.testing.assert_allclose(trained["weights"][0], expected["weights"][0], atol=1e-5)
     assert trained["workers"] == 1

@@ -148,7 +148,7 @@ def curves(folder: Path) -> dict[str, list[float]]:
 
 
 def test_history_and_curves_are_kept(tmp_path: Path) -> None:
-    said: list[str] = []
+    said: list[progress.Report] = []
     model = model_of(optimizer=tf_keras.optimizers.SGD(0.1), loss="mse", metrics=["mae"])
     with progress.listening(said.append):
         history = fit(tmp_path, model)
@@ -161,7 +161,16 @@ def test_history_and_curves_are_kept(tmp_path: Path) -> None:
         assert train[f"epoch_{name}"] == history[name]
         assert validation[f"epoch_{name}"] == history[f"val_{name}"]
     assert train["epoch_learning_rate"] == pytest.approx([0.1] * 3)
-    assert said[0] == "epoch 1/3" and said[-1] == "epoch 3/3, 100 %"
+    assert said[0] == progress.Report("epoch 1/3")
+    for number in (1, 2, 3):
+        values = {name: f"{history[name][number - 1]:.4g}" for name in history}
+        (ended,) = (one for one in said if one.text.startswith(f"epoch {number}/3, loss "))
+        assert ended.text == (
+            f"epoch {number}/3, loss {values['loss']} (eval {values['val_loss']}), "
+            f"mae {values['mae']} (eval {values['val_mae']})"
+        )
+        assert ended.kind is (progress.Kind.LAST_EPOCH if number == 3 else progress.Kind.EPOCH)
+    assert any(one.text.startswith("epoch 2/3, 50 %, loss ") and ", mae " in one.text for one in said)
     assert history.facts() == {
         "trained_epochs": 3, "trained_steps": 24, "kept_epoch": 3,
         **{f"final_{name}": values[2] for name, values in history.items()},

@@ -114,14 +114,14 @@ def test_a_first_worker_without_an_answer_failed() -> None:
 def test_an_interruption_leaves_no_process_behind() -> None:
     group = Programs(
         """
-        (folder / "progress").write_text(json.dumps("epoch 1/2") + "\\n")
+        (folder / "progress").write_text(json.dumps({"text": "epoch 1/2", "left": 2.5}) + "\\n")
         signal.signal(signal.SIGTERM, signal.SIG_IGN if task["index"] else signal.SIG_DFL)
         time.sleep(60)
         """
     )
 
-    def stop(text: str) -> None:
-        assert text == "epoch 1/2"
+    def stop(said: progress.Report) -> None:
+        assert said == progress.Report("epoch 1/2", left=2.5)
         raise Interrupted
 
     with progress.listening(stop), pytest.raises(Interrupted):
