@@ -35,7 +35,7 @@ from components.evaluator.judgement import (
     size_figure,
 )
 from components.evaluator.judging import FarEnds, conclude, far_ends, judge_figure
-from components.evaluator.params import AccuracyGate, AccuracyLimits, Gate, Limits, SliceLimits
+from components.evaluator.params import AccuracyGate, AccuracyLimits, Gate, Limits, SizeOf, SliceLimits
 from components.evaluator.verdict import VERDICT_FILE, Verdict
 from components.measurer.comparison import ClassBalance
 from components.measurer.measured import (
@@ -152,27 +152,20 @@ class _Judging:
         baseline: float | None,
         ascending: bool = False,
         ratio: float | None = None,
-        unit: str = "",
         shown: str = "",
         far: FarEnds | None = None,
     ) -> None:
         self._judgements += judge_figure(
-            figure, limits.bounds(), candidate, baseline, ascending, ratio, unit, shown, section, far
+            figure, limits.bounds(), candidate, baseline, ascending, ratio, shown, section, far
         )
 
     def _judge_size(self) -> None:
-        def value(side: Side) -> float | None:
+        def value(side: Side, of: SizeOf) -> float | None:
             found: Size | None = self._measurement.sizes.get(side)
-            return getattr(found, self._gate.size.of) if found else None
+            return getattr(found, of) if found else None
 
-        self._judge(
-            size_figure(self._gate.size.of),
-            self._gate.size,
-            "gate.size",
-            value("candidate"),
-            value("baseline"),
-            unit="B",
-        )
+        for section, of, limits in self._gate.sizes():
+            self._judge(size_figure(of), limits, section, value("candidate", of), value("baseline", of))
 
     def _judge_invariants(self) -> tuple[FileFacts | None, dict[str, int | float]]:
         """Compares the file with what each step was asked for, layer by layer, and with its types."""
@@ -194,6 +187,7 @@ class _Judging:
                     check.got,
                     check.reason(" in the file"),
                     None if check.met else failure,
+                    tolerance=check.invariant.tolerance or None,
                 )
             )
         for one in self._attempt("checking the file's types", lambda: self._types(file)) or []:
@@ -226,7 +220,6 @@ class _Judging:
             figures.at("candidate") if figures else None,
             figures.at("baseline") if figures else None,
             ratio=figures.ratio_high if figures else None,
-            unit="ms",
         )
 
     def _judge_accuracy(self, gate: AccuracyGate, section: str, found: MetricValues) -> Accuracy:

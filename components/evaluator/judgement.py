@@ -10,6 +10,14 @@ from enum import Enum
 from typing import Annotated, Literal
 
 from components.common.base.document import LEFT_OUT_IF_EMPTY
+from components.common.base.quantities import (
+    bytes_text,
+    distinct,
+    exact_bytes_text,
+    number_text,
+    pair,
+    time_text,
+)
 from components.measurer.measured import Slice, slice_text
 
 Bound = Literal["min", "max", "max_drop", "max_ratio", "type"]
@@ -126,6 +134,7 @@ class Judgement(Figure):
         failure: Why it does not hold; None if it does.
         confidence: Level of the interval whose far end is the value; None if the figure itself is.
         estimate: The figure itself, if the value is the end of its interval.
+        tolerance: How far beyond the limit a value may be that meets it; None if that is nothing.
     """
 
     bound: Bound
@@ -137,6 +146,7 @@ class Judgement(Figure):
     failure: Annotated[FailureKind | None, LEFT_OUT_IF_EMPTY] = None
     confidence: Annotated[float | None, LEFT_OUT_IF_EMPTY] = None
     estimate: Annotated[float | None, LEFT_OUT_IF_EMPTY] = None
+    tolerance: Annotated[float | None, LEFT_OUT_IF_EMPTY] = None
 
     @classmethod
     def on(
@@ -150,6 +160,7 @@ class Judgement(Figure):
         key: str = "",
         confidence: float | None = None,
         estimate: float | None = None,
+        tolerance: float | None = None,
     ) -> Judgement:
         """A judgement on a figure; it is met if there is no failure."""
         return cls(
@@ -163,7 +174,40 @@ class Judgement(Figure):
             failure=failure,
             confidence=confidence,
             estimate=estimate,
+            tolerance=tolerance,
         )
+
+    def texts(self) -> tuple[str, str]:
+        """What was measured and what is allowed in people's units, as texts that differ if the numbers do.
+
+        Either is empty for a type, and a dash if it is not known. A tolerance is shown if the value needs it.
+        """
+        if self.bound == "type":
+            return "", ""
+        if self.value is None or self.limit is None:
+            known = self.value if self.limit is None else self.limit
+            shown = "–" if known is None else amounts(self.kind, self.bound, known, known)[0]
+            return ("–", shown) if self.value is None else (shown, "–")
+        measured, allowed = amounts(self.kind, self.bound, self.value, self.limit)
+        return measured, allowed + self.tolerance_text
+
+    @property
+    def tolerance_text(self) -> str:
+        """The tolerance, to be added to the limit, if the value is beyond the limit and meets it all the same."""
+        if not (self.met and self.tolerance) or self.value is None or self.limit is None:
+            return ""
+        beyond = self.value < self.limit if self.bound == "min" else self.value > self.limit
+        return f" (tolerance {self.tolerance:g})" if beyond else ""
+
+
+def amounts(kind: Kind, bound: Bound, value: float, limit: float) -> tuple[str, str]:
+    """A value and its limit in people's units, as texts that differ if the numbers do."""
+    if bound != "max_ratio":
+        if kind in (Kind.SIZE, Kind.GZIP_SIZE):
+            return pair(value, limit, [bytes_text, exact_bytes_text], "B")
+        if kind is Kind.LATENCY:
+            return pair(value, limit, [time_text], "ms")
+    return distinct(value, limit) if value != limit else (number_text(value), number_text(limit))
 
 
 @dataclass(frozen=True)

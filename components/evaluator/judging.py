@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from components.evaluator.judgement import Failure, FailureKind, Figure, Judgement
+from components.evaluator.judgement import Failure, FailureKind, Figure, Judgement, Kind, amounts
 from components.evaluator.params import BOUNDS, LimitBound
 from components.evaluator.verdict import Verdict
 from components.measurer.comparison import Uncertainty
@@ -58,7 +58,6 @@ def judge_figure(
     baseline: float | None,
     ascending: bool,
     ratio: float | None = None,
-    unit: str = "",
     shown: str = "",
     section: str = "",
     far: FarEnds | None = None,
@@ -72,7 +71,6 @@ def judge_figure(
         baseline: The baseline's.
         ascending: Whether higher is better, which decides what a drop is.
         ratio: Compared with max_ratio instead of candidate / baseline, if that is uncertain.
-        unit: For the reason's text.
         shown: The figure's name in that text, if it is another.
         section: The config section that has the limits, `gate.size`.
         far: What limits hold instead of the figure itself; None if they hold that.
@@ -96,7 +94,7 @@ def judge_figure(
         if not met and far is not None and value is None and estimate is not None:
             failure, reason = FailureKind.NO_INTERVAL, f"{name} has no interval: {far.why}"
         elif not met:
-            failure, reason = _failure(name, bound, limit, value, unit, candidate, baseline)
+            failure, reason = _failure(name, figure.kind, bound, limit, value, candidate, baseline)
             if far is not None and value is not None and estimate is not None:
                 reason += f" (the far end of its {far.confidence:.0%} interval; measured {estimate:.4g})"
         key = f"{section}.{bound}" if section else ""
@@ -141,10 +139,10 @@ def _value(
 
 def _failure(
     figure: str,
+    kind: Kind,
     bound: LimitBound,
     limit: float,
     value: float | None,
-    unit: str,
     candidate: float | None,
     baseline: float | None,
 ) -> tuple[FailureKind, str]:
@@ -156,26 +154,16 @@ def _failure(
     if value is None:
         what = "was not measured" if baseline is None else f"is {baseline:g}"
         return FailureKind.NO_BASELINE, f"{figure} cannot be compared: the baseline's {what}"
-    unit = f" {unit}" if unit and bound != "max_ratio" else ""
-    shown, bounded = distinct(value, limit)
+    shown, bounded = amounts(kind, bound, value, limit)
     return (
         FailureKind.BEYOND_LIMIT,
         {
-            "min": f"{figure} {shown}{unit} is below {bounded}{unit}",
-            "max": f"{figure} {shown}{unit} is above {bounded}{unit}",
-            "max_drop": f"{figure} is {shown}{unit} worse than the baseline, {bounded}{unit} allowed",
+            "min": f"{figure} {shown} is below {bounded}",
+            "max": f"{figure} {shown} is above {bounded}",
+            "max_drop": f"{figure} is {shown} worse than the baseline, {bounded} allowed",
             "max_ratio": f"{figure} is {shown} × the baseline's, {bounded} × allowed",
         }[bound],
     )
-
-
-def distinct(value: float, limit: float) -> tuple[str, str]:
-    """Two different numbers as short texts that differ."""
-    for digits in (4, 6, 9, 17):
-        texts = f"{value:.{digits}g}", f"{limit:.{digits}g}"
-        if texts[0] != texts[1]:
-            return texts
-    return repr(value), repr(limit)
 
 
 def conclude(

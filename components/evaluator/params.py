@@ -10,9 +10,11 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from components.common.base import metric_direction
 from components.common.base.metric_facts import MEANS
 from components.common.base.options import Options
+from components.common.base.quantities import bytes_text, exact_bytes_text, pair
 from components.measurer.params import CONFIDENCE, LatencyOptions, MeasureOptions, Metric, Slicing
 
 LimitBound = Literal["min", "max", "max_drop", "max_ratio"]
+SizeOf = Literal["file", "gzip"]
 BOUNDS: tuple[LimitBound, ...] = get_args(LimitBound)
 _SIZE_UNITS = {
     "b": 1,
@@ -172,16 +174,30 @@ class LatencyGate(LatencyOptions, Limits):
     """
 
 
-class SizeGate(Limits):
-    """Bounds on the file's bytes. Sizes can be written as "60 kB" or "60 KiB"."""
+class SizeLimits(Limits):
+    """Bounds on bytes. Sizes can be written as "60 kB" or "60 KiB"."""
 
-    of: Literal["file", "gzip"] = Field(
-        default="file", description="The file as it is, or gzip-compressed (level 9)."
-    )
     min: Bytes | None = Field(default=None, description="At least this many bytes.")
     max: Bytes | None = Field(default=None, description="At most this many bytes.")
     max_drop: Bytes | None = Field(
         default=None, description="At most this many bytes more than the baseline."
+    )
+
+    @model_validator(mode="after")
+    def _some_value_passes(self) -> SizeLimits:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            low, high = pair(self.min, self.max, [bytes_text, exact_bytes_text], "B")
+            raise ValueError(f"min ({low}) is above max ({high}): nothing could pass")
+        return self
+
+
+class SizeGate(SizeLimits):
+    """Bounds on the bytes of the file, as it is or compressed. Sizes can be written as "60 kB" or "60 KiB"."""
+
+    of: SizeOf = Field(
+        default="file",
+        description="file: the file as it is. gzip: the file gzip-compressed (level 9). To limit both, write the "
+        "limits of the compressed file under gzip_size.",
     )
 
 
@@ -200,16 +216,29 @@ class Gate(Options):
     ] = Field(description="A metric with its bounds, or a list of them.")
     latency: LatencyGate = LatencyGate.model_construct()
     size: SizeGate = SizeGate.model_construct()
+    gzip_size: SizeLimits = Field(
+        default=SizeLimits.model_construct(),
+        description="Bounds on the bytes of the file when it is gzip-compressed (level 9), beside those of size.",
+    )
 
     @model_validator(mode="after")
     def _has_limits(self) -> Gate:
         figures = self.accuracies()
         slices = [limits for figure in figures for limits in figure.slices]
-        sections = [*figures, self.latency, self.size, *slices]
+        sections = [*figures, self.latency, self.size, self.gzip_size, *slices]
         if not any(section.bounds() for section in sections):
             raise ValueError(
                 "the gate has no limits, so anything would pass; write at least one of min, max, "
-                "max_drop, max_ratio under accuracy, latency or size"
+                "max_drop, max_ratio under accuracy, latency, size or gzip_size"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _sizes_differ(self) -> Gate:
+        if self.size.of == "gzip" and self.size.bounds() and self.gzip_size.bounds():
+            raise ValueError(
+                "size with of: gzip and gzip_size both limit the compressed file; write its limits under gzip_size, "
+                "and remove of: gzip from size"
             )
         return self
 
@@ -237,6 +266,14 @@ class Gate(Options):
             ),
             resampled=[figure.title() for figure in self.accuracies() if figure.needs_resampling()],
         )
+
+    def sizes(self) -> list[tuple[str, SizeOf, SizeLimits]]:
+        """Each limited size: its config section, what is counted, and the limits."""
+        found: list[tuple[str, SizeOf, SizeLimits]] = [
+            ("gate.size", self.size.of, self.size),
+            ("gate.gzip_size", "gzip", self.gzip_size),
+        ]
+        return [one for one in found if one[2].bounds()]
 
     def sections(self) -> list[str]:
         """The config section of each metric: `gate.accuracy`, or `gate.accuracy.<index>` of a list."""

@@ -40,6 +40,7 @@ class Sparsity(_Zeros):
 
     figure: ClassVar[str] = "sparsity"
     headline: ClassVar[str] = "least_layer_sparsity"
+    tolerance: ClassVar[float] = TOLERANCE
 
     least: float
     block: tuple[int, int] | None = None
@@ -52,10 +53,6 @@ class Sparsity(_Zeros):
     def measure(self, kernel: Kernel) -> float:
         """The share of weights that are zero."""
         return kernel.sparsity()
-
-    def met(self, got: float) -> bool:
-        """Whether it is within half a point."""
-        return got >= self.least - TOLERANCE
 
     def shortfall(self, got: float | None) -> tuple[str, str, str]:
         """In words, both shares."""

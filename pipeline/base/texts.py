@@ -34,16 +34,6 @@ def elided(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most * 2 // 3]} … {text[-most // 3 :]}"
 
 
-def bytes_text(count: float | None) -> str:
-    """Bytes in powers of ten, as `653.2 kB`."""
-    if count is None:
-        return "–"
-    for unit, size in (("MB", 10**6), ("kB", 10**3)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count:.0f} B"
-
-
 def duration_text(seconds: float | None) -> str:
     """How long something took: `7.3 s`, `2 min 05 s`, `1 h 30 min`."""
     if seconds is None:

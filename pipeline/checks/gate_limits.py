@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from components.common.base.metric_facts import BEST_BY_CONSTANT, METRICS, MetricFacts
+from components.common.base.quantities import number_text
 from components.evaluator.params import BOUNDS, AccuracyGate, Gate, Limits
 from pipeline.config.problem import Location, Problem
 
@@ -28,6 +29,7 @@ def check(gate: Gate, figures: list[tuple[Location, AccuracyGate]]) -> Iterator[
     yield from found or _one_sided(figures)
     yield from _check(("gate", "latency"), gate.latency, "a latency", _COST)
     yield from _check(("gate", "size"), gate.size, "a size", _COST)
+    yield from _check(("gate", "gzip_size"), gate.gzip_size, "a size", _COST)
 
 
 def _of_metric(at: Location, figure: AccuracyGate) -> Iterator[Problem]:
@@ -107,24 +109,26 @@ def _check(at: Location, limits: Limits, name: str, facts: MetricFacts | None) -
 
 def _fault(bound: str, limit: float, name: str, facts: MetricFacts) -> str | None:
     """Why a limit judges nothing; None if some candidate can meet it and another can miss it."""
-    within = f"{name} is {_range(facts)}"
+    within, shown = f"{name} is {_range(facts)}", number_text(limit, 6)
     if bound == "min":
         if limit > facts.high:
-            return f"{within}, so no candidate could meet min: {limit:g}; write a value in that range"
+            return f"{within}, so no candidate could meet min: {shown}; write a value in that range"
         if limit <= facts.low:
-            return f"{within}, so every candidate would meet min: {limit:g}; write a higher value, or remove it"
+            return (
+                f"{within}, so every candidate would meet min: {shown}; write a higher value, or remove it"
+            )
     if bound == "max":
         if limit < facts.low or (facts is _COST and limit <= 0):
-            return f"{within}, so no candidate could meet max: {limit:g}; write a value in that range"
+            return f"{within}, so no candidate could meet max: {shown}; write a value in that range"
         if limit >= facts.high:
             return (
-                f"{within}, so every candidate would meet max: {limit:g}; write a lower value, or remove it"
+                f"{within}, so every candidate would meet max: {shown}; write a lower value, or remove it"
             )
     if bound == "max_drop":
         if limit < 0:
-            return f"is {limit:g}, and a drop is not negative; write 0 or more, or a min or max"
+            return f"is {shown}, and a drop is not negative; write 0 or more, or a min or max"
         if limit >= facts.high - facts.low:
-            return f"{within}, so every candidate would meet max_drop: {limit:g}; write a lower value"
+            return f"{within}, so every candidate would meet max_drop: {shown}; write a lower value"
     if bound == "max_ratio" and facts.higher_is_better:
         return f"a higher {name} is better, so a worse candidate meets max_ratio more easily; write max_drop or min"
     return None
@@ -144,9 +148,10 @@ def _only_backwards(at: Location, limits: Limits, name: str, facts: MetricFacts)
         )
     elif facts.constant is not None and "max_drop" not in bounds and right in bounds:
         limit = bounds["min" if right == "min" else "max"]
+        shown = number_text(limit, 6)
         if limit <= facts.constant if facts.higher_is_better else limit >= facts.constant:
             yield Problem(
-                f"a constant prediction has a {name} of {facts.constant:g}, and so meets {right}: {limit:g}; write "
+                f"a constant prediction has a {name} of {facts.constant:g}, and so meets {right}: {shown}; write "
                 f"a {'higher' if facts.higher_is_better else 'lower'} value",
                 (*at, right),
             )

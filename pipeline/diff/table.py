@@ -11,12 +11,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.base.texts import bytes_text
+from components.common.base.quantities import bytes_text, number_text, time_text
+from components.evaluator.params import BOUNDS
 from pipeline.diff.difference import CHANGED, EQUAL, Change, RunDiff, Section
 from pipeline.store.records import Run
 
 _SIZES = ("size", "gzip size", "baseline size")
 _LATENCIES = ("latency", "baseline latency")
+_RATIO = "max_ratio"
 _DIGEST = 12  # hexadecimal digits of a hash that are shown
 
 
@@ -94,10 +96,26 @@ def _delta(change: Change) -> str:
     if not all(_is_number(value) for value in (change.before, change.after)):
         return ""
     difference = change.after - change.before
-    if change.key in _SIZES:
-        sign = "-" if difference < 0 else "+"
+    sign = "-" if difference < 0 else "+"
+    if _in_bytes(change.key):
         return f"  ({sign}{bytes_text(abs(difference))})"
-    return f"  ({difference:+.4g})"
+    if _in_milliseconds(change.key):
+        return f"  ({sign}{time_text(abs(difference))})"
+    return f"  ({sign}{number_text(abs(difference))})"
+
+
+def _in_bytes(key: str) -> bool:
+    """Whether a key is a size of a model, or a limit on one."""
+    section, _, bound = key.rpartition(".")
+    return key in _SIZES or (
+        section in ("gate.size", "gate.gzip_size") and bound in BOUNDS and bound != _RATIO
+    )
+
+
+def _in_milliseconds(key: str) -> bool:
+    """Whether a key is a latency, or a limit on one."""
+    section, _, bound = key.rpartition(".")
+    return key in _LATENCIES or (section == "gate.latency" and bound in BOUNDS and bound != _RATIO)
 
 
 def _is_number(value: Any) -> bool:
@@ -115,9 +133,9 @@ def value_text(value: Any, key: str) -> str:
         return "null"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if key in _SIZES and _is_number(value):
+    if _in_bytes(key) and _is_number(value):
         return bytes_text(value)
-    if key in _LATENCIES and _is_number(value):
+    if _in_milliseconds(key) and _is_number(value):
         return f"{value:.4g} ms"
     if isinstance(value, float):
         return f"{value:.6g}"

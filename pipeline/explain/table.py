@@ -7,7 +7,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.base.texts import bytes_text
+from components.common.base.quantities import bytes_text
 from pipeline.explain.explanation import Candidate, Step
 
 

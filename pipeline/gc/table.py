@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.base.texts import bytes_text, count_text, printable
+from components.common.base.quantities import bytes_text
+from pipeline.base.texts import count_text, printable
 from pipeline.gc.garbage import Item, Plan
 from pipeline.gc.removal import Removal
 

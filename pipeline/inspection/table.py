@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.base.texts import bytes_text
+from components.common.base.quantities import bytes_text
 from pipeline.inspection.contents import (
     KERAS,
     SAVED_MODEL,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.tree import Tree
 
-from pipeline.base.texts import bytes_text
+from components.common.base.quantities import bytes_text
 from pipeline.lineage import facts
 from pipeline.lineage.lines import MOST_LAYERS, ROLES, add_properties, counts_text, headline, line, more
 

@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from components.evaluator.judgement import Judgement, Kind
-from components.evaluator.judging import distinct
+from components.common.base.quantities import bytes_text
+from components.evaluator.judgement import Judgement
 from components.evaluator.verdict import Verdict
-from pipeline.base.texts import bytes_text, duration_text
+from pipeline.base.texts import duration_text
 from pipeline.lineage import facts
 
 if TYPE_CHECKING:
@@ -58,27 +58,9 @@ def limit_table(judgements: Iterable[Judgement]) -> Table:
     table = make_table("figure", "bound", "measured", "limit", "met")
     for judgement in judgements:
         met = Text("yes", "green") if judgement.met else Text("no", "bold red")
-        measured, allowed = _figures(judgement)
+        measured, allowed = judgement.texts()
         row(table, judgement.figure, judgement.bound, measured, allowed, met)
     return table
-
-
-def _figures(judgement: Judgement) -> tuple[str, str]:
-    """What was measured and what is allowed, as texts that differ if the numbers do."""
-    value, limit = judgement.value, judgement.limit
-    if judgement.bound == "type":
-        return "", ""
-    if value is None or limit is None:
-        return _optional(value), _optional(limit)
-    if judgement.kind in (Kind.SIZE, Kind.GZIP_SIZE) and judgement.bound != "max_ratio":
-        texts = bytes_text(value), bytes_text(limit)
-        if texts[0] != texts[1]:
-            return texts
-    return distinct(value, limit) if value != limit else (value_text(value), value_text(limit))
-
-
-def _optional(value: Any) -> str:
-    return "–" if value is None else value_text(value)
 
 
 def row(table: Table, *cells: Any) -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 from rich.tree import Tree
 
+from components.common.base.quantities import bytes_text
 from components.evaluator.judgement import Kind
 from components.evaluator.verdict import VERDICT_FILE, Verdict
 from components.measurer.measured import Measured
-from pipeline.base.texts import bytes_text
 from pipeline.lineage import facts
 from pipeline.lineage.data_tree import DataTree
 from pipeline.lineage.lines import (

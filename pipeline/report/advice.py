@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from components.common.base.quantities import exact_bytes_text, number_text
 from components.common.steps.technique import Chain, Goal
 from components.evaluator.judgement import Failure, FailureKind, Judgement, Kind
 from components.registry import TECHNIQUES, invariants
@@ -112,21 +113,26 @@ def _sentence(candidate: Candidate, miss: Judgement, data: ReportData) -> tuple[
         return f"{miss.reason}; a figure that is not measured never passes", ""
     where = miss.key.removeprefix("gate.")
     there = f" at {miss.slice_text}" if miss.slice else ""
-    missed = f"{candidate.name} missed {where} {number(miss.limit)} by {number(by)}{there}"
+
+    def text_of(value: float) -> str:
+        return _as_written(miss, value)
+
+    missed = f"{candidate.name} missed {where} {text_of(miss.limit)} by {text_of(by)}{there}"
     change = _change(candidate, miss, data)
     if miss.limit and by > _FAR * abs(miss.limit):
         change = change or "leave this candidate out"
         return f"{missed}, which is too far for a looser limit: {change}", ""
     verb = "lower" if miss.bound == "min" else "raise"
-    text = f"{missed}: {verb} it to {number(loosen(miss.limit, miss.value, miss.bound))}"
+    text = f"{missed}: {verb} it to {text_of(loosen(miss.limit, miss.value, miss.bound))}"
     if miss.confidence is not None:
         text += ", or add eval examples: the limit holds the far end of an interval"
     return text, change
 
 
-def number(value: float | None) -> str:
-    """A figure of the config with as few digits as people write."""
-    return "–" if value is None else f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
+def _as_written(miss: Judgement, value: float) -> str:
+    """A figure as a config has it: sizes with their unit, all else as a number."""
+    in_bytes = miss.kind in (Kind.SIZE, Kind.GZIP_SIZE) and miss.bound != "max_ratio"
+    return exact_bytes_text(value).replace(",", "") if in_bytes else number_text(value)
 
 
 def _change(candidate: Candidate, miss: Judgement, data: ReportData) -> str:
@@ -282,4 +288,7 @@ def gate_range(data: ReportData, figure: Figure) -> tuple[float | None, float | 
         return (low / baseline if low and baseline else None), (
             high / baseline if high and baseline else None
         )
-    return allowed(gate.size, baseline, ascending=False) if gate.size.of == figure else (None, None)
+    for _, of, limits in gate.sizes():
+        if of == figure:
+            return allowed(limits, baseline, ascending=False)
+    return None, None

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from rich.console import Console
 
 from components.evaluator.judgement import Judgement
-from components.evaluator.params import Gate
+from components.evaluator.params import Gate, SizeOf
 from components.evaluator.verdict import Verdict
 from components.measurer.measured import Layer, Measured, Side, SliceAccuracy
 from components.selector.params import SelectOptions
@@ -18,7 +18,6 @@ from pipeline.run.verdict_table import verdict_table
 from pipeline.store.records import Run
 from pipeline.store.state import State
 
-SizeOf = Literal["file", "gzip"]
 # Of the gate's metric, bytes of the file, bytes compressed, or milliseconds of one inference.
 Figure = Literal["accuracy", "file", "gzip", "latency"]
 Cost = Literal["file", "gzip", "latency"]

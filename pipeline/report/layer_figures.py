@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from components.common.base.quantities import bytes_text
 from components.common.models.invariants import Invariant
 from components.measurer.measured import Layer
 from components.registry import layer_figures
-from pipeline.base.texts import bytes_text
 
 BYTES_AXIS = {"tickformat": "~s", "ticksuffix": "B"}
 

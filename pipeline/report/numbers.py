@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pipeline.base.texts import bytes_text, duration_text
-from pipeline.run.verdict_table import time_text
+from components.common.base.quantities import bytes_text, time_text
+from pipeline.base.texts import duration_text
 
 __all__ = ["accuracy_text", "bytes_text", "duration_text", "ratio_text", "time_text", "when_text"]
 

@@ -15,7 +15,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from components.common.base import whole_file
+from components.common.base import quantities, whole_file
 from components.common.base.errors import ParedownError
 from pipeline.diff import difference
 from pipeline.diff.difference import RunDiff
@@ -334,7 +334,7 @@ def _environment() -> jinja2.Environment:
         bytes=numbers.bytes_text,
         duration=numbers.duration_text,
         when=numbers.when_text,
-        number=advice.number,
+        number=quantities.number_text,
     )
     return made
 

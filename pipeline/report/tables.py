@@ -10,11 +10,11 @@ from typing import Any
 from components.anomaly_gate.finding import FINDINGS
 from components.common.base import activation_ranges
 from components.common.base.metric_facts import AGREEMENT, METRICS
-from components.evaluator.judgement import Judgement, Kind
+from components.common.base.quantities import number_text
+from components.evaluator.judgement import Judgement, Kind, amounts
 from components.measurer.measured import PERCENTILES, SIDES, Layer
 from pipeline.lineage import facts as lineage_facts
 from pipeline.report import charts
-from pipeline.report.advice import number
 from pipeline.report.data import Candidate, Cost, Curve, ReportData
 from pipeline.report.layer_figures import LayerFigure
 from pipeline.report.numbers import accuracy_text, bytes_text, duration_text, ratio_text, time_text
@@ -147,8 +147,8 @@ def _group(judgement: Judgement, several: bool) -> tuple[Group, str]:
 
 
 def _limit_text(judgement: Judgement) -> str:
-    in_bytes = judgement.kind in _SIZES and judgement.bound != "max_ratio"
-    text = bytes_text(judgement.limit) if in_bytes else number(judgement.limit)
+    limit = judgement.limit
+    text = "–" if limit is None else amounts(judgement.kind, judgement.bound, limit, limit)[0]
     interval = "" if judgement.confidence is None else f" with {judgement.confidence:.0%} confidence"
     return _BOUNDS[judgement.bound].format(text) + interval
 
@@ -188,7 +188,7 @@ def _value_text(judgement: Judgement) -> str:
         return time_text(value)
     if judgement.kind is Kind.ACCURACY:
         return accuracy_text(value, signed=judgement.bound == "max_drop")
-    return number(value)
+    return number_text(value)
 
 
 def judgements(candidate: Candidate) -> Table:
@@ -196,7 +196,7 @@ def judgements(candidate: Candidate) -> Table:
     rows = [
         [
             j.figure,
-            _limit_text(j),
+            _limit_text(j) + j.tolerance_text,
             _value_text(j),
             Cell(f"{MET} met" if j.met else f"{MISSED} {j.reason or 'not met'}", met=j.met),
         ]

@@ -12,12 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from components.common.base.metric_facts import AGREEMENT
+from components.common.base.quantities import bytes_text, time_text
 from components.evaluator.verdict import Verdict
 from components.measurer.comparison import Interval
 from components.measurer.measured import Accuracy, Measured, Side
 from components.registry import headlines
 from components.selector.params import SelectOptions
-from pipeline.base.texts import bytes_text, printable
+from pipeline.base.texts import printable
 
 # A verdict gets this many columns of the terminal before figures are stacked.
 _OUTCOME = 24
@@ -331,13 +332,6 @@ def _invariants(found: Sequence[Measured]) -> list[Column]:
 
 def _latency(measured: Measured, side: Side) -> str:
     return time_text(measured.milliseconds(side, 50))
-
-
-def time_text(milliseconds: float | None) -> str:
-    """A latency."""
-    if milliseconds is None:
-        return "–"
-    return f"{milliseconds * 1000:.0f} µs" if milliseconds < 1 else f"{milliseconds:.2f} ms"
 
 
 def number(value: float | None, layout: str) -> str:

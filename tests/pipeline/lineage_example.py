@@ -37,7 +37,11 @@ LAYERS = {
 JUDGEMENTS = (
     Judgement.on(size_figure("file"), "max_ratio", 0.3, 0.25167),
     Judgement.on(
-        Figure("sparsity[conv1]", Kind.INVARIANT, aspect="sparsity", layer="conv1"), "min", 0.8, 0.7986
+        Figure("sparsity[conv1]", Kind.INVARIANT, aspect="sparsity", layer="conv1"),
+        "min",
+        0.8,
+        0.7986,
+        tolerance=0.005,
     ),
     Judgement.on(Figure("input[image]", Kind.TYPE, aspect="input", tensor="image"), "type", None, None),
     Judgement.on(

@@ -45,6 +45,7 @@ class Invariant(Options, abc.ABC):
             returns a function that takes the kernel after a training step to the nearest one that keeps the same.
         fix: What to do if a later step or the file lost it.
         scale: How a chart draws it: a share from 0 to 1, or a number on a logarithmic axis.
+        tolerance: How far beyond `wanted` a value may be that meets it.
     """
 
     figure: ClassVar[str]
@@ -57,6 +58,7 @@ class Invariant(Options, abc.ABC):
     projection: ClassVar[str]
     fix: ClassVar[str] = "leave the layer out with `exclude`"
     scale: ClassVar[Literal["share", "logarithmic"]] = "share"
+    tolerance: ClassVar[float] = 0.0
 
     @property
     @abc.abstractmethod
@@ -83,7 +85,9 @@ class Invariant(Options, abc.ABC):
 
     def met(self, got: float) -> bool:
         """Whether a measured value is within the bound."""
-        return got <= self.wanted if self.bound == "max" else got >= self.wanted
+        if self.bound == "max":
+            return got <= self.wanted + self.tolerance
+        return got >= self.wanted - self.tolerance
 
     def zero_share(self) -> float:
         """Least share of the weights that are zero."""

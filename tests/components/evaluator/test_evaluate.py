@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import json
 import shutil
 from collections.abc import Callable
@@ -41,6 +42,7 @@ LIMITS = {
     },
     "latency": {"max_ratio": 1000, "repetitions": 20, "warmup": 2},
     "size": {"max_ratio": 0.9},
+    "gzip_size": {"max": "1 MB"},
 }
 
 
@@ -105,7 +107,11 @@ def test_a_good_candidate_is_blessed_on_figures_that_hold(
     size = verdict.measured.bytes("file")
     assert size == Path(model_files.tflite_file(judge.candidate)).stat().st_size
     figures = [j.figure for j in verdict.judgements]
-    assert figures[0] == "size"
+    assert figures[:2] == ["size", "gzip size"]
+    packed = gzip.compress(
+        Path(model_files.tflite_file(judge.candidate)).read_bytes(), compresslevel=9, mtime=0
+    )
+    assert (verdict.judgements[1].limit, verdict.judgements[1].value) == (1e6, len(packed))
     types = [j.figure for j in verdict.judgements if j.bound == "type"]
     assert sorted(types) == sorted(
         [
@@ -128,10 +134,13 @@ def test_a_good_candidate_is_blessed_on_figures_that_hold(
     }
     assert [j.figure for j in sliced] == [f"accuracy[label={digit}]" for digit in range(10)]
     keys = {
-        j.key for j in verdict.judgements if j.kind in ("size", "latency") or (not j.slice and j.metric)
+        j.key
+        for j in verdict.judgements
+        if j.kind in ("size", "gzip_size", "latency") or (not j.slice and j.metric)
     }
     assert keys == {
-        "gate.size.max_ratio", "gate.latency.max_ratio", "gate.accuracy.min", "gate.accuracy.max_drop"
+        "gate.size.max_ratio", "gate.gzip_size.max", "gate.latency.max_ratio", "gate.accuracy.min",
+        "gate.accuracy.max_drop",
     }  # fmt: skip
 
 

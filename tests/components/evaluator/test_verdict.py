@@ -8,10 +8,21 @@ from typing import Any
 
 import pytest
 
-from components.evaluator.judgement import Failure, FailureKind, Figure, Judgement, Kind, size_figure
+from components.evaluator.judgement import (
+    Failure,
+    FailureKind,
+    Figure,
+    Judgement,
+    Kind,
+    latency_figure,
+    size_figure,
+)
 from components.evaluator.judging import conclude, far_ends, judge_figure
 from components.measurer.comparison import Interval, Uncertainty
 from components.measurer.measured import Measured, Skew
+
+SIZE, GZIP, LATENCY = size_figure("file"), size_figure("gzip"), latency_figure(50)
+ERROR = Figure("accuracy", Kind.ACCURACY)
 
 
 def judged(bounds: dict[str, float], candidate: Any, baseline: Any = 1.0, **options: Any) -> Judgement:
@@ -124,6 +135,55 @@ def test_what_has_no_interval_meets_no_limit_with_confidence(
 
 def test_a_reason_tells_close_numbers_apart() -> None:
     assert judged({"min": 0.97}, 0.96999).reason == "accuracy 0.96999 is below 0.97"
+
+
+@pytest.mark.parametrize(
+    ("figure", "bounds", "candidate", "baseline", "reason"),
+    [
+        (SIZE, {"max": 30_000}, 33_784, 1e6, "size 33.8 kB is above 30.0 kB"),
+        (SIZE, {"max": 30_000}, 30_020, 1e6, "size 30,020 B is above 30 kB"),
+        (SIZE, {"min": 512}, 500, 1e6, "size 500 B is below 512 B"),
+        (
+            SIZE,
+            {"max_drop": 10_000},
+            120_000,
+            1e5,
+            "size is 20.0 kB worse than the baseline, 10.0 kB allowed",
+        ),
+        (SIZE, {"max_ratio": 0.3}, 500_000, 1e6, "size is 0.5 × the baseline's, 0.3 × allowed"),
+        (GZIP, {"max": 2.5e6}, 3_100_000, 1e7, "gzip size 3.1 MB is above 2.5 MB"),
+        (LATENCY, {"max": 20}, 20.5, 1.0, "p50 latency 20.50 ms is above 20.00 ms"),
+        (LATENCY, {"max": 0.05}, 0.061, 1.0, "p50 latency 61 µs is above 50 µs"),
+        (LATENCY, {"max": 20}, 20.001, 1.0, "p50 latency 20.001 ms is above 20 ms"),
+        (
+            LATENCY,
+            {"max_drop": 1},
+            4.5,
+            2.0,
+            "p50 latency is 2.50 ms worse than the baseline, 1.00 ms allowed",
+        ),
+        (ERROR, {"max": 10_000}, 123_456, 1.0, "accuracy 123456 is above 10000"),
+        (ERROR, {"max": 20_000.5}, 123_456.25, 1.0, "accuracy 123456 is above 20000"),
+    ],
+)
+def test_reasons_are_in_the_units_of_people(
+    figure: Figure, bounds: dict[str, float], candidate: float, baseline: float, reason: str
+) -> None:
+    (judgement,) = judge_figure(figure, bounds, candidate, baseline, ascending=False)
+    assert judgement.reason == reason
+    assert judgement.texts()[0] in reason and judgement.texts()[1] in reason
+
+
+def test_a_value_that_a_tolerance_lets_pass_says_so() -> None:
+    figure = Figure("sparsity[conv]", Kind.INVARIANT, aspect="sparsity", layer="conv")
+    passed = Judgement.on(figure, "min", 0.6, 0.5996, tolerance=0.005)
+    assert passed.met and passed.texts() == ("0.5996", "0.6 (tolerance 0.005)")
+    assert Judgement.on(figure, "min", 0.6, 0.61, tolerance=0.005).texts() == ("0.61", "0.6")
+    assert Judgement.on(figure, "min", 0.6, 0.6).texts() == ("0.6", "0.6")
+    failed = Judgement.on(figure, "min", 0.6, 0.59, "no", FailureKind.BEYOND_LIMIT, tolerance=0.005)
+    assert failed.texts() == ("0.59", "0.6")
+    assert Judgement.on(figure, "type", None, None).texts() == ("", "")
+    assert Judgement.on(size_figure("file"), "max", 3e4, None).texts() == ("–", "30.0 kB")
 
 
 def test_unset_bounds_are_no_limits() -> None:

@@ -318,8 +318,15 @@ def test_same_chain_under_two_names_is_refused_at_the_second(tmp_path):
             "push:",
             "  size: {min: 2 kB, max: 1 kB}  # here\npush:",
             "gate.size",
-            "min (2000) is above max (1000): nothing could pass",
+            "min (2.0 kB) is above max (1.0 kB): nothing could pass",
             id="limits that nothing can meet",
+        ),
+        pytest.param(
+            "gate:\n",
+            "gate:  # here\n  gzip_size: {max: 1 kB}\n  size: {of: gzip, max: 2 kB}\n",
+            "gate",
+            "size with of: gzip and gzip_size both limit the compressed file; write its limits under gzip_size",
+            id="two limits on one size",
         ),
         pytest.param(
             "push:",

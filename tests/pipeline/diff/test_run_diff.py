@@ -231,6 +231,23 @@ def test_config_is_compared_by_dotted_keys(project: Project) -> None:
     assert '[{"prune": {"sparsity": 0.8}}]' in rendered(compared)
 
 
+def test_limits_on_bytes_and_times_are_in_their_units(project: Project) -> None:
+    def with_gate(size: float, latency: float) -> dict[str, Any]:
+        return {
+            **CONFIG,
+            "gate": {"gzip_size": {"max": size, "max_ratio": size / 1e5}, "latency": {"max": latency}},
+        }
+
+    first, second = project.run("run-1", made_of(with_gate(30e3, 20.0))), with_gate(20e3, 1.5)
+    lines = [
+        " ".join(line.split())
+        for line in rendered(project.diff(first, project.run("run-2", made_of(second)))).splitlines()
+    ]
+    assert "gate.gzip_size.max 30.0 kB 20.0 kB (-10.0 kB)" in lines
+    assert "gate.gzip_size.max_ratio 0.3 0.2 (-0.1)" in lines
+    assert "gate.latency.max 20 ms 1.5 ms (-18.50 ms)" in lines
+
+
 def test_code_is_compared_by_commit_and_by_the_versions_of_nodes(project: Project) -> None:
     first = project.run("run-1", nodes=("prune",))
     second = project.run(

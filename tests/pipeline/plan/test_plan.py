@@ -203,6 +203,7 @@ def changed_nodes(*overrides: str) -> set[str]:
         ("gate.accuracy.confidence=0.95", {JUDGE}),
         ("gate.latency.max_ratio=3", {JUDGE}),
         ("gate.size={of: gzip, max: 60 kB}", {JUDGE}),
+        ("gate.gzip_size={max: 60 kB}", {JUDGE}),
         ("select={minimize: latency}", set()),
         ("gate.accuracy.metric=SparseTopKCategoricalAccuracy", {MEASURE, JUDGE}),
         ("gate.accuracy.slices=[{by: image, max_drop: 0.5}]", {MEASURE, JUDGE}),

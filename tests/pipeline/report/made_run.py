@@ -134,7 +134,6 @@ def verdict(
             {"file": file, "gzip": gzip}[of],
             BASELINE[of],
             False,
-            unit="B",
         ),
         *judge(
             latency_figure(50),
@@ -144,7 +143,6 @@ def verdict(
             BASELINE["ms"],
             False,
             ratio=ratio * 1.03,
-            unit="ms",
         ),
         *judge(
             accuracy_of(), "gate.accuracy", gate["accuracy"], accuracy, BASELINE["accuracy"], ascending=True
