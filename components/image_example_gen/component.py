@@ -2,67 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from tfx.dsl.components.base import executor_spec
+from tfx.types import component_spec
 
-from tfx.components.example_gen.component import FileBasedExampleGen
-from tfx.dsl.components.base import base_beam_component, executor_spec
-from tfx.proto import example_gen_pb2
-from tfx.types import component_spec, standard_artifacts, standard_component_specs
-from tfx.types.channel import Channel
-
+from components.common.data.file_example_gen import VersionedExampleGen, VersionedExampleGenSpec
 from components.image_example_gen import executor
 
 
-class ImageExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):
-    """Spec of TFX's ExampleGen for files, with size and channels of the images."""
+class ImageExampleGenSpec(VersionedExampleGenSpec):
+    """Spec of an ExampleGen for files, with size and channels of the images.
+
+    `params` is JSON: `image`, as components.image_example_gen.params, and `label`, the feature that gets the class.
+    """
 
     PARAMETERS = {
-        **standard_component_specs.FileBasedExampleGenSpec.PARAMETERS,
+        **VersionedExampleGenSpec.PARAMETERS,
         "params": component_spec.ExecutionParameter(type=str),
-        "code_version": component_spec.ExecutionParameter(type=str),
     }
 
 
-class ImageExampleGen(FileBasedExampleGen):
+class ImageExampleGen(VersionedExampleGen):
     """Reads each `<…>/<class>/<file>` as an example with the feature `image` and a label, the name of the folder.
 
-    It is a TFX ExampleGen: the driver finds the files and their fingerprint, the executor splits them.
+    The last part but one of its patterns matches class folders.
     """
 
     SPEC_CLASS = ImageExampleGenSpec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
-
-    def __init__(
-        self,
-        input_base: str,
-        input_config: Any,
-        params: str,
-        code_version: str,
-        output_config: Any = None,
-        range_config: Any = None,
-    ):
-        """Declares the node.
-
-        Args:
-            input_base: Folder of the files.
-            input_config: `example_gen_pb2.Input`: splits and their patterns, whose last part but one matches
-                class folders.
-            params: JSON: `image`, as components.image_example_gen.params, and `label`, the feature that
-                gets the class.
-            code_version: Of the executor.
-            output_config: `example_gen_pb2.Output`, if one input split is divided by hash.
-            range_config: `range_config_pb2.RangeConfig`, if patterns name spans.
-        """
-        spec = ImageExampleGenSpec(
-            input_base=input_base,
-            input_config=input_config,
-            output_config=output_config or example_gen_pb2.Output(),
-            range_config=range_config,
-            output_data_format=example_gen_pb2.FORMAT_TF_EXAMPLE,
-            output_file_format=example_gen_pb2.FORMAT_TFRECORDS_GZIP,
-            params=params,
-            code_version=code_version,
-            examples=Channel(type=standard_artifacts.Examples),
-        )
-        # TFX's constructor would make a spec without these parameters.
-        base_beam_component.BaseBeamComponent.__init__(self, spec=spec)

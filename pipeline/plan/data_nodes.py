@@ -27,7 +27,7 @@ from pipeline.plan.node import (
 )
 
 _COMPONENTS = {
-    "tfrecord": "tfx.components.ImportExampleGen",
+    "tfrecord": "components.import_example_gen.component.ImportExampleGen",
     "csv": "tfx.components.CsvExampleGen",
     "parquet": "components.parquet_example_gen.component.ParquetExampleGen",
     "images": "components.image_example_gen.component.ImageExampleGen",
@@ -64,9 +64,9 @@ def data_nodes(data: Data, transformation: Transformation | None, classes: bool)
         _example_gen(data),
         Node(
             STATISTICS_GEN,
-            "tfx.components.StatisticsGen",
+            "components.statistics_gen.component.StatisticsGen",
             {"examples": examples},
-            {},
+            {"code_version": component_version("components.statistics_gen.executor")},
         ),
         Node(SCHEMA_GEN, "tfx.components.SchemaGen", statistics, {}),
         Node(
@@ -121,8 +121,9 @@ def _example_gen(data: Data) -> Node:
         parameters["span"] = span.number
         if span.version is not None:
             parameters["version"] = span.version
-    if data.format == "parquet":
-        parameters["code_version"] = component_version("components.parquet_example_gen.executor")
+    if data.format in ("tfrecord", "parquet"):
+        module = _COMPONENTS[data.format].rpartition(".component.")[0]
+        parameters["code_version"] = component_version(f"{module}.executor")
     if data.format == "images":
         parameters.update(image_nodes.parameters(data))
     return Node(EXAMPLE_GENS[data.format], _COMPONENTS[data.format], {}, parameters)

@@ -98,7 +98,6 @@ def _pusher(node: Node, channels: Channels) -> base_component.BaseComponent:
 
 
 _TFX_BUILDERS: dict[str, Callable[[Node, Channels], base_component.BaseComponent]] = {
-    node_ids.STATISTICS_GEN: lambda node, channels: tfx_components.StatisticsGen(**channels),
     node_ids.SCHEMA_GEN: _schema_gen,
     node_ids.EXAMPLE_VALIDATOR: lambda node, channels: tfx_components.ExampleValidator(**channels),
     node_ids.TRANSFORM: _transform,

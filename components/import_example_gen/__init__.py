@@ -1,0 +1,1 @@
+"""Reads TFRecord files of examples."""

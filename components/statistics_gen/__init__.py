@@ -1,0 +1,1 @@
+"""Statistics of the examples, computed in one process if that is all there is."""
