@@ -46,7 +46,7 @@ def measure(candidate: str, raw: Examples, examples: Examples) -> Skew:
         raise ValueError("there is no SavedModel for raw features beside the file")
     signatures = tf.saved_model.load(directory).signatures
     file = LiteRTModel(model_files.tflite_file(candidate))
-    expected = examples.load("eval", file.inputs).features
+    expected = examples.load("eval", file.inputs).feature_arrays()
     records = raw.records("eval")
     served = _batched(signatures[served_model.TRANSFORM_FEATURES], records)
     count = len(records)

@@ -280,7 +280,7 @@ def train_quantization_aware(job: StepJob[QatOptions]) -> Facts:
     quantized = quantize(prepared, exclude, with_one_scale(record), objects)
     fine_tuning.compile_model(job, quantized)
     some = splits[0].draw(job.options.calibration.examples, job.seed)
-    calibrate(quantized, some.features, job.options.calibration)
+    calibrate(quantized, some.feature_arrays(), job.options.calibration)
     keeper = RangeKeeper(_freeze_after(job.options, len(splits[0])))
     with ExitStack() as training:
         if job.options.batch_norm == "frozen":

@@ -204,7 +204,7 @@ def convert_model(job: StepJob[ConvertOptions]) -> Facts:
         vocabulary.refuse_other_outputs(classes.names, _output_shape(saved_model))
     calibration = None
     if job.options.quantization in CALIBRATED and not quantization_aware:
-        train = job.examples.load("train", signature_inputs(saved_model))
+        train = job.examples.open("train", signature_inputs(saved_model))
         calibration = train.draw(job.options.calibration_examples, job.seed)
     content = convert(saved_model, job.options, quantization_aware, calibration, clustered)
     path = model_files.tflite_file(job.output)
@@ -215,7 +215,7 @@ def convert_model(job: StepJob[ConvertOptions]) -> Facts:
         classes.write(os.path.dirname(path))
     record = previous.after(job.options, file=job.options.types())
     record.write(job.output)
-    evaluation = job.examples.load("eval", signature_inputs(saved_model))
+    evaluation = job.examples.open("eval", signature_inputs(saved_model))
     if job.examples.transform_uri:
         served_model.write(saved_model, job.examples.transform_uri, model_files.serving_dir(job.output))
     return {
@@ -244,7 +244,7 @@ def _agreement(job: StepJob[ConvertOptions], saved_model: str, path: str, evalua
         found = agreement.measure(saved_model, path, some)
         if job.examples.transform_uri:
             # What the gate holds the served model against.
-            most = evaluation.take(served_model.compared(evaluation.features))
+            most = evaluation.take(served_model.compared(evaluation.feature_arrays()))
             served_model.write_error(job.output, agreement.measure(saved_model, path, most).max_error)
     except LiteRTError as error:  # the gate says so too, of this candidate alone
         return {"runs_on_litert": 0, "litert_error": str(error)[:500]}

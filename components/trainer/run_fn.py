@@ -83,8 +83,8 @@ def refuse_misfit(model: Any, train: Arrays, label: Label) -> None:
     Keras would broadcast them, and train on something else than was meant.
     """
     arrays = train.labels_of(model.output_names)
-    arrays = arrays if isinstance(arrays, list) else [arrays]
-    for kind, values in zip(kinds(model), arrays, strict=True):
+    each = arrays if isinstance(arrays, list) else [arrays]
+    for kind, values in zip(kinds(model), each, strict=True):
         feature = label if isinstance(label, str) else label[kind.name]
         misfit = kind.label_misfit(feature, math.prod(values.shape[1:]))
         if misfit is not None:

@@ -195,6 +195,11 @@ class Data(Options):
         description="Weight of each class's examples in training: balanced, to give all classes the same total weight, "
         "or class → weight (default 1).",
     )
+    in_memory: bool | Literal["auto"] = Field(
+        default="auto",
+        description="Whether training has a whole split in memory. false reads batches from files, in the same order "
+        "and with the same result, at the pace of the disk. Default: in memory, if a quarter of what is free holds it.",
+    )
     image: ImageOptions | None = Field(
         default=None, description="Size and channels that images are converted to; for format: images."
     )

@@ -169,7 +169,9 @@ class _Planner:
 
     def _label_options(self) -> str:
         data = self.config.data
-        return to_json({"classes": data.classes, "class_weights": data.named_class_weights()})
+        options = {"classes": data.classes, "class_weights": data.named_class_weights()}
+        # Left out by default: no result depends on it, and none is to be made again.
+        return to_json(options if data.in_memory == "auto" else {**options, "in_memory": data.in_memory})
 
     def _add(self, node: Node) -> None:
         self.nodes[node.id] = node

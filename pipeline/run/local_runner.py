@@ -12,6 +12,7 @@ from components.common.base import progress
 from components.common.base.errors import causes, describe
 from components.common.base.file_hashes import ChangedFile, FileHashes
 from components.common.base.interruption import Interrupted
+from components.common.data import shared_folder
 from components.selector.report import REPORT_FILE, SelectorReport
 from pipeline.base.exit_code import (
     EXIT_CANDIDATE_FAILED,
@@ -156,7 +157,8 @@ def run(
         failures = Failures(plan, report)
         try:
             begun(nodes.run_id)
-            launch_all(plan.graph(), launch, [hook, push, recording], interruption, failures.without)
+            with shared_folder.made(Path(config.pipeline_root)):
+                launch_all(plan.graph(), launch, [hook, push, recording], interruption, failures.without)
             return _finish(record, recording, reader(), nodes.run_id, tuple(failures.found))
         except BaseException as error:
             # A store that went away must not hide what happened first.

@@ -12,15 +12,16 @@ import numpy.typing as npt
 
 from components.common.base.layer_names import plain_name
 from components.common.data.class_weights import ClassWeights
+from components.common.data.column import Column, Values
 from components.common.data.model_inputs import ExamplesError
 
 # Of one output, or output → its labels.
-Labels = npt.NDArray[Any] | dict[str, npt.NDArray[Any]]
+Labels = Values | dict[str, Values]
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """Examples in memory.
+    """Examples in memory, or in files that are read a batch at a time.
 
     Attributes:
         features: Feature → array of shape (examples, …) as the model's input of that name takes it.
@@ -29,18 +30,41 @@ class Arrays:
         class_weights: How much the examples of each class count in training; None if all count alike.
     """
 
-    features: dict[str, npt.NDArray[Any]]
+    features: dict[str, Values]
     labels: Labels
     class_weights: ClassWeights | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.features.values())))
 
+    def nbytes(self) -> int:
+        """Bytes of the features."""
+        return sum(values.nbytes for values in self.features.values())
+
+    def in_files(self) -> bool:
+        """Whether some values are not in memory."""
+        return any(isinstance(values, Column) for values in self.features.values())
+
+    def read(self) -> Arrays:
+        """The same examples, all in memory."""
+        labels: Labels
+        if isinstance(self.labels, dict):
+            labels = {name: np.asarray(values) for name, values in self.labels.items()}
+        else:
+            labels = np.asarray(self.labels)
+        return Arrays(dict(self.feature_arrays()), labels, self.class_weights)
+
+    def feature_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The features, in memory."""
+        return {name: np.asarray(values) for name, values in self.features.items()}
+
     def take(self, indices: Sequence[int] | npt.NDArray[Any]) -> Arrays:
         """The examples at `indices`."""
         labels = self.labels
-        taken = {n: v[indices] for n, v in labels.items()} if isinstance(labels, dict) else labels[indices]
-        features = {n: v[indices] for n, v in self.features.items()}
+        taken: Labels = (
+            {n: v[indices] for n, v in labels.items()} if isinstance(labels, dict) else labels[indices]
+        )
+        features: dict[str, Values] = {n: v[indices] for n, v in self.features.items()}
         return Arrays(features, taken, self.class_weights)
 
     def draw(self, count: int, seed: int) -> Arrays:
@@ -48,7 +72,7 @@ class Arrays:
         chosen = np.random.default_rng(seed).choice(len(self), size=min(count, len(self)), replace=False)
         return self.take(np.sort(chosen))
 
-    def labels_of(self, outputs: Sequence[str]) -> npt.NDArray[Any] | list[npt.NDArray[Any]]:
+    def labels_of(self, outputs: Sequence[str]) -> Values | list[Values]:
         """Labels as Keras takes them: one array, or a list in the order of a model's outputs.
 
         Args:
@@ -63,7 +87,7 @@ class Arrays:
         refuse_other_outputs(names, self.labels)
         return [self.labels[name] for name in names]
 
-    def renamed(self, labels: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    def renamed(self, labels: Mapping[str, Values]) -> dict[str, Values]:
         """Labels of a model's outputs by the names that they have here."""
         return {plain_name(output): values for output, values in labels.items()}
 
@@ -72,7 +96,8 @@ class Arrays:
         if self.class_weights is None or isinstance(self.labels, dict):  # which `Examples` refuses together
             return None
         # Of one value for each class, the class.
-        return self.class_weights.of(self.labels if self.labels.ndim == 1 else self.labels.argmax(axis=-1))
+        labels = np.asarray(self.labels)
+        return self.class_weights.of(labels if labels.ndim == 1 else labels.argmax(axis=-1))
 
 
 def refuse_other_outputs(outputs: Sequence[str], labelled: Iterable[str]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -82,7 +83,29 @@ class Column:
             raise ValueError(f"{self.shape} cannot be {shape}")
         return replace(self, shape=shaped)
 
-    def chunks(self) -> Any:
+    def cast(self, dtype: np.dtype[Any], cast: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Column:
+        """The values in another dtype, in a file beside this one.
+
+        Args:
+            dtype: The other dtype.
+            cast: Gives some rows in it, or raises if it cannot hold them.
+        """
+        if dtype == self.dtype:
+            return self
+        path = f"{self.path}.{dtype.name}"
+        if not os.path.exists(path):
+            handle, beside = tempfile.mkstemp(dir=os.path.dirname(path))
+            try:
+                with open(handle, "wb") as file:
+                    for part in self.chunks():
+                        file.write(np.ascontiguousarray(cast(part)).data)
+                os.replace(beside, path)
+            except BaseException:
+                os.unlink(beside)
+                raise
+        return replace(self, path=path, dtype=dtype)
+
+    def chunks(self) -> Iterator[npt.NDArray[Any]]:
         """The values in the order of the file, some rows at a time."""
         with open(self.path, "rb") as file:
             while content := file.read(max(1, self._row_bytes()) * _TOGETHER):
@@ -92,8 +115,3 @@ class Column:
 
 # A feature in memory, or in a file.
 Values = npt.NDArray[Any] | Column
-
-
-def in_memory(values: Values) -> npt.NDArray[Any]:
-    """Values of a feature as an array."""
-    return np.asarray(values)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +13,17 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.common.base.label import SAME_AS_INPUT, Label, features_of
-from components.common.data import class_weights, vocabulary
-from components.common.data.arrays import Arrays, Labels, content_digests
+from components.common.base.memory import available_memory
+from components.common.data import class_weights, decoded, vocabulary
+from components.common.data.arrays import Arrays, Labels
+from components.common.data.column import Values
 from components.common.data.model_inputs import ExamplesError, InputSpec, shaped
 from components.common.data.vocabulary import Vocabulary
 
-# Records are parsed in batches of this many, or this many bytes: a larger one only costs memory.
-_PARSED_TOGETHER = 4096
-_BYTES_TOGETHER = 1 << 24
+# Records are read in batches of this many: a larger one only costs memory.
+_READ_TOGETHER = 4096
+# Training may have so many copies of a split in memory: as it was read, sorted, and as a tensor.
+_COPIES = 4
 # The split that class weights apply to.
 _TRAINED = "train"
 
@@ -38,6 +40,7 @@ class Examples:
         classes: Of a string label, or numbers that do not begin at 0, in the order of the model's outputs; empty if
             the schema lists them, or numbers are indices.
         class_weights: As `components.common.data.class_weights.resolve` takes them; None for none.
+        in_memory: Whether `load` reads a split into memory; None if it does so as far as memory allows.
     """
 
     uri: str
@@ -46,6 +49,7 @@ class Examples:
     label: Label
     classes: tuple[str | int, ...] = ()
     class_weights: str | Mapping[str, float] | None = None
+    in_memory: bool | None = None
 
     def files(self, split: str) -> list[str]:
         """Files of a split, sorted."""
@@ -103,11 +107,15 @@ class Examples:
         return schema_utils.schema_as_feature_spec(self.schema()).feature_spec
 
     def load(self, split: str, inputs: Mapping[str, InputSpec]) -> Arrays:
-        """Reads a split into memory.
+        """The examples of a split as a training reads them: in memory if they fit, otherwise from files; see `open`."""
+        examples = self.open(split, inputs)
+        fits = (
+            _COPIES * examples.nbytes() < available_memory() if self.in_memory is None else self.in_memory
+        )
+        return examples.read() if fits else examples
 
-        Examples are sorted by content: ExampleGen shuffles them, and not twice alike, so that without
-        sorting no training could be repeated. What counts is the parsed content: protocol buffers write
-        the features of one example in any order.
+    def open(self, split: str, inputs: Mapping[str, InputSpec]) -> Arrays:
+        """The examples of a split, sorted by content, of which only what is asked for is read into memory.
 
         Args:
             split: `train` or `eval`.
@@ -125,51 +133,31 @@ class Examples:
         wanted = {name: spec[name] for name in read if name in spec}
         for name in sorted(read - set(wanted)):
             raise ExamplesError(f"the examples have no feature {name!r}; they have {sorted(spec)}")
-        records = self.records(split)
-        if not records:
-            raise ExamplesError(f"split {split!r} has no examples")
-        parsed: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in wanted}
-        together = max(1, min(_PARSED_TOGETHER, _BYTES_TOGETHER // max(1, len(records[0]))))
-        for start in range(0, len(records), together):
-            batch = _parsed(records[start : start + together], wanted, split)
-            for name, value in batch.items():
-                parsed[name].append(_dense(value, name))
-        columns = {name: _joined(parts, name) for name, parts in parsed.items()}
-        order = _order_by_content(columns)
-        columns = {name: values[order] for name, values in columns.items()}
+        columns = decoded.columns(self.files(split), wanted, split)
         labels: Labels
         weights = None
         features = {name: shaped(columns[name], spec, name) for name, spec in inputs.items()}
         if self.label == SAME_AS_INPUT:
-            labels = _only(features).astype(np.float32)
+            values = _only(features)
+            labels = shaped(values, InputSpec(values.shape[1:], np.float32), str(self.label))
         elif isinstance(self.label, str):
-            labels = _flat(columns[self.label])
+            labels = _flat(np.asarray(columns[self.label]))
             if classes is not None:
                 labels = classes.indices(labels, self.label, split)
             if self.class_weights is not None and split == _TRAINED:
                 names = classes.names if classes is not None else None
                 weights = class_weights.resolve(self.class_weights, labels, self.label, names)
         else:
-            labels = {output: _flat(columns[name]) for output, name in sorted(self.label.items())}
+            labels = {
+                output: _flat(np.asarray(columns[name])) for output, name in sorted(self.label.items())
+            }
         return Arrays(features, labels, weights)
 
     def records(self, split: str) -> list[bytes]:
         """Serialized examples of a split, in the order of its files."""
         dataset = tf.data.TFRecordDataset(self.files(split), compression_type="GZIP")
-        batches = dataset.batch(_PARSED_TOGETHER).as_numpy_iterator()
+        batches = dataset.batch(_READ_TOGETHER).as_numpy_iterator()
         return [record for batch in batches for record in batch]
-
-
-def _parsed(records: Sequence[bytes], spec: Mapping[str, Any], split: str) -> Mapping[str, Any]:
-    try:
-        return tf.io.parse_example(records, spec)
-    except tf.errors.InvalidArgumentError as error:
-        found = re.search(r"((?:Feature|Key): .*?)\.?(?: \[Op:|$)", error.message)
-        raise ExamplesError(
-            f"an example of split {split!r} is other than the schema, inferred from the train split, says "
-            f"({found[1] if found else error.message}); fix or remove it: Paredown does not fill in what "
-            "data.validation lets pass"
-        ) from None
 
 
 def _read_schema(folder: str) -> Any:
@@ -179,7 +167,7 @@ def _read_schema(folder: str) -> Any:
     return io_utils.parse_pbtxt_file(os.path.join(folder, "schema.pbtxt"), schema_pb2.Schema())
 
 
-def _only(features: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+def _only(features: Mapping[str, Values]) -> Values:
     if len(features) != 1:
         raise ExamplesError(
             f"label: {{same_as: input}} is of a model with one input, and this one has {sorted(features)}; write a "
@@ -191,35 +179,3 @@ def _only(features: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
 def _flat(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Labels of one value each without an axis for it."""
     return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
-
-
-def _dense(value: Any, name: str) -> npt.NDArray[Any]:
-    """Values of a batch as an array; of a feature without a fixed shape, as many in each example.
-
-    Padding would pass for values: a missing label would be class 0.
-    """
-    if not isinstance(value, tf.sparse.SparseTensor):
-        return value.numpy()
-    counts = np.bincount(value.indices.numpy()[:, 0], minlength=int(value.dense_shape[0]))
-    if len(set(counts.tolist())) > 1:
-        raise _ragged(name, counts)
-    return tf.sparse.to_dense(value).numpy()
-
-
-def _joined(parts: list[npt.NDArray[Any]], name: str) -> npt.NDArray[Any]:
-    if len({part.shape[1:] for part in parts}) > 1:
-        raise _ragged(name, np.array([part.shape[1] for part in parts]))
-    return np.concatenate(parts)
-
-
-def _ragged(name: str, counts: npt.NDArray[Any]) -> ExamplesError:
-    return ExamplesError(
-        f"feature {name!r} has {counts.min()} values in one example and {counts.max()} in another; give "
-        "it one shape in preprocessing_fn: pad sequences, and fill in missing values"
-    )
-
-
-def _order_by_content(columns: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Indices that sort examples by a digest of their values, so that files' order does not matter."""
-    digests = content_digests(columns)
-    return np.array(sorted(range(len(digests)), key=lambda index: digests[index]), dtype=np.int64)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import tf_keras
 
+from components.common.data.column import Column, Values
 from components.common.data.model_inputs import ExamplesError
 
 # Losses by name, without underscores and in small letters: of class indices, and of probabilities.
@@ -20,7 +21,7 @@ _OF_PROBABILITIES = (
 )
 
 
-def refuse_outside(loss: Any, outputs: int | None, labels: npt.NDArray[Any], split: str) -> None:
+def refuse_outside(loss: Any, outputs: int | None, labels: Values, split: str) -> None:
     """Refuses labels that a loss gives no meaning to.
 
     Of a class that the model has no output for, TensorFlow makes NaN on a GPU, and on a CPU an error that names
@@ -36,7 +37,10 @@ def refuse_outside(loss: Any, outputs: int | None, labels: npt.NDArray[Any], spl
     Raises:
         ExamplesError: Naming a label, and how many there are.
     """
-    labels = np.asarray(labels)
+    if isinstance(labels, Column):
+        for part in labels.chunks():
+            refuse_outside(loss, outputs, part, split)
+        return
     if labels.dtype.kind not in "biuf":
         return
     name = _name(loss)

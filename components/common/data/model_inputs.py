@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from components.common.base.errors import ParedownError
 from components.common.base.label import Label, features_of
+from components.common.data.column import Column, Values
 
 
 class ExamplesError(ParedownError):
@@ -25,7 +26,7 @@ class InputSpec:
     dtype: npt.DTypeLike
 
 
-def shaped(values: npt.NDArray[Any], spec: InputSpec, name: str) -> npt.NDArray[Any]:
+def shaped(values: Values, spec: InputSpec, name: str) -> Values:
     """Values of a feature in the shape and dtype that a model's input has.
 
     Args:
@@ -38,13 +39,16 @@ def shaped(values: npt.NDArray[Any], spec: InputSpec, name: str) -> npt.NDArray[
     """
     shape = tuple(-1 if size is None else size for size in spec.shape)
     try:
-        reshaped = values.reshape((len(values), *shape))
+        reshaped: Values = values.reshape((len(values), *shape))
     except ValueError:
         raise ExamplesError(
             f"feature {name!r} has shape {values.shape[1:]}, which does not fit the model's input "
             f"{spec.shape}"
         ) from None
-    return _cast(reshaped, np.dtype(spec.dtype), name)
+    dtype = np.dtype(spec.dtype)
+    if isinstance(reshaped, Column):
+        return reshaped.cast(dtype, lambda part: _cast(part, dtype, name))
+    return _cast(reshaped, dtype, name)
 
 
 def _cast(values: npt.NDArray[Any], dtype: np.dtype[Any], name: str) -> npt.NDArray[Any]:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from components.common.data import label_range
 from components.common.data.arrays import Arrays
+from components.common.data.column import Values
 from components.common.data.losses import keras_function
 
 # Losses that take a probability for each class.
@@ -50,9 +50,7 @@ def as_losses_take(
     return Arrays(examples.features, examples.renamed(named), examples.class_weights)
 
 
-def _as_taken(
-    labels: npt.NDArray[Any], shape: Sequence[int | None], loss: Any, split: str
-) -> npt.NDArray[Any]:
+def _as_taken(labels: Values, shape: Sequence[int | None], loss: Any, split: str) -> Values:
     sizes = [size for size in shape if size is not None]
     if len(sizes) < len(shape) or not sizes or labels.dtype.kind not in "biuf":
         return labels
@@ -60,7 +58,9 @@ def _as_taken(
     count = math.prod(labels.shape[1:])
     if name in OF_PROBABILITIES and sizes[-1] > 1 and count * sizes[-1] == math.prod(sizes):
         label_range.refuse_outside("sparse_categorical_crossentropy", sizes[-1], labels, split)
-        return np.eye(sizes[-1], dtype=np.float32)[labels.astype(np.int64)].reshape(len(labels), *sizes)
+        return np.eye(sizes[-1], dtype=np.float32)[np.asarray(labels).astype(np.int64)].reshape(
+            len(labels), *sizes
+        )
     if len(sizes) > 1 and count == math.prod(sizes) and labels.shape[1:] != tuple(sizes):
-        return labels.reshape(len(labels), *sizes)
+        return labels.reshape((len(labels), *sizes))
     return labels

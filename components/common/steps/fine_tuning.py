@@ -203,7 +203,7 @@ def _with_ranges(
     Ranges move slowly: after a training that changed the activations much, they are set once more, as they were before.
     """
     train, evaluation = (
-        split.draw(count, job.seed).features
+        split.draw(count, job.seed).feature_arrays()
         for split, count in zip(splits, (options.examples, _MEASURED), strict=True)
     )
     ranges = calibration.measure_ranges(model, train, evaluation, options)

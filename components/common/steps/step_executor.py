@@ -167,9 +167,16 @@ def examples_of(input_dict: dict[str, list[Any]], label: str, label_options: str
 
 
 def label_fields(label_options: str) -> dict[str, Any]:
-    """Fields of `Examples` that say more of the label, from JSON: `classes` (list or null) and `class_weights`."""
+    """Fields of `Examples` that say how to read them, from JSON.
+
+    These are `classes` (list or null), `class_weights` and, if it is not left to the memory that there is, `in_memory`.
+    """
     options = json.loads(label_options)
-    return {"classes": tuple(options["classes"] or ()), "class_weights": options["class_weights"]}
+    return {
+        "classes": tuple(options["classes"] or ()),
+        "class_weights": options["class_weights"],
+        "in_memory": options.get("in_memory"),
+    }
 
 
 def set_properties(artifact: Any, facts: Facts) -> None:

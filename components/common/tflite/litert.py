@@ -133,7 +133,7 @@ class LiteRTModel:
         for name, detail in self._inputs.items():
             if features.get(name) is None:
                 raise LiteRTError(f"needs the feature {name!r}, which an example does not have")
-            values = shaped(np.asarray(features[name]), self.inputs[name], name)
+            values = np.asarray(shaped(np.asarray(features[name]), self.inputs[name], name))
             scale, zero_point = detail["quantization"]
             given.append((detail["index"], quantize(values, scale, zero_point, detail["dtype"])))
         wanted = [detail["index"] for detail in self._outputs.values()]

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy.typing as npt
 import tensorflow as tf
 import tf_keras
+
+from components.common.data.column import Values
 
 
 def _of_kind(model: tf_keras.Model, kind: type[tf_keras.layers.Layer]) -> list[tf_keras.layers.Layer]:
@@ -55,9 +56,7 @@ def without_dropout(model: tf_keras.Model) -> Iterator[None]:
         yield
 
 
-def estimate_statistics(
-    model: tf_keras.Model, features: Mapping[str, npt.NDArray[Any]], batch_size: int
-) -> None:
+def estimate_statistics(model: tf_keras.Model, features: Mapping[str, Values], batch_size: int) -> None:
     """Sets the statistics of each BatchNormalization to the means over batches of examples.
 
     Wu and Johnson, "Rethinking 'Batch' in BatchNorm" (2021), section 3, https://arxiv.org/abs/2105.07576.

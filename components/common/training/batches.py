@@ -12,6 +12,7 @@ import tensorflow as tf
 import tf_keras
 
 from components.common.data.arrays import Arrays
+from components.common.data.column import Values
 from components.common.models.strategy import asynchronous, replicas
 from components.common.training.strategies import DistributionError
 
@@ -137,8 +138,11 @@ def _distributed(arrays: Arrays, outputs: Sequence[str], batches: Any) -> tf.dis
                 yield from batch[first : first + here]
 
         indices = tf.data.Dataset.from_generator(pieces, output_signature=tf.TensorSpec([None], tf.int64))
-        constants = tf.nest.map_structure(tf.constant, _columns(arrays, outputs))
-        return indices.map(_taking(constants)).prefetch(tf.data.AUTOTUNE)
+        columns = _columns(arrays, outputs)
+        taking = (
+            _reading(columns) if arrays.in_files() else _taking(tf.nest.map_structure(tf.constant, columns))
+        )
+        return indices.map(taking).prefetch(tf.data.AUTOTUNE)
 
     return tf.distribute.get_strategy().distribute_datasets_from_function(dataset)
 
@@ -186,6 +190,21 @@ def _taking(columns: Any) -> Callable[[tf.Tensor], Any]:
     )
 
 
+def _reading(columns: Any) -> Callable[[tf.Tensor], Any]:
+    """The same, of columns that may be in files."""
+    flat: list[Values] = tf.nest.flatten(columns)
+
+    def read(chosen: tf.Tensor) -> Any:
+        values = tf.numpy_function(
+            lambda rows: [np.asarray(column[rows]) for column in flat], [chosen], [v.dtype for v in flat]
+        )
+        for value, column in zip(values, flat, strict=True):
+            value.set_shape((None, *column.shape[1:]))
+        return tf.nest.pack_sequence_as(columns, values)
+
+    return tf.autograph.experimental.do_not_convert(read)
+
+
 def _columns(arrays: Arrays, outputs: Sequence[str]) -> tuple[Any, ...]:
     """Features, labels and, if examples do not count alike, their weights, as `fit` takes them."""
     weights = arrays.weights()
@@ -198,7 +217,7 @@ def _columns(arrays: Arrays, outputs: Sequence[str]) -> tuple[Any, ...]:
 def refuse_large(arrays: Arrays) -> None:
     """Raises a DistributionError if examples are too many to be sent to a parameter server's workers."""
     labels = arrays.labels.values() if isinstance(arrays.labels, dict) else [arrays.labels]
-    values: Sequence[npt.NDArray[Any]] = [*arrays.features.values(), *labels]
+    values: Sequence[Values] = [*arrays.features.values(), *labels]
     size = sum(value.nbytes for value in values)
     if size > _MOST_BYTES_OF_CONSTANTS:
         raise DistributionError(

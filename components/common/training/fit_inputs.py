@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy.typing as npt
 import tensorflow as tf
 import tf_keras
 
 from components.common.data.arrays import Arrays
+from components.common.data.column import Values
 
 
 def fit_arguments(
@@ -40,10 +42,17 @@ def fit_arguments(
         from components.common.training import batches
 
         return batches.fit_arguments(train, evaluation, outputs, batch_size, seed, steps_per_epoch)
+    x, y, weights = list(train.features.values()), train.labels_of(outputs), train.weights()
+    if train.in_files():
+        # Keras takes batches from array-likes as they are; of arrays beside them it makes tensors, whose examples it
+        # takes one by one.
+        x, y, weights = tf.nest.map_structure(
+            lambda values: None if values is None else _Rows(values), (x, y, weights)
+        )
     return {
-        "x": list(train.features.values()),
-        "y": train.labels_of(outputs),
-        "sample_weight": train.weights(),
+        "x": x,
+        "y": y,
+        "sample_weight": weights,
         "validation_data": (list(evaluation.features.values()), evaluation.labels_of(outputs)),
         "batch_size": batch_size,
     }
@@ -65,6 +74,20 @@ def evaluation_arguments(
         return batches.evaluation_arguments(evaluation, outputs, batch_size)
     labels = evaluation.labels_of(outputs)
     return {"x": list(evaluation.features.values()), "y": labels, "batch_size": batch_size}
+
+
+class _Rows:
+    """An array that Keras does not take for one, or a column."""
+
+    def __init__(self, values: Values):
+        self._values = values
+        self.shape, self.dtype = values.shape, values.dtype
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getitem__(self, rows: Sequence[int]) -> npt.NDArray[Any]:
+        return self._values[rows]
 
 
 def callbacks() -> list[tf_keras.callbacks.Callback]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import numpy.typing as npt
 import tf_keras
 
 from components.common.base.step_options import Training
 from components.common.data import label_range, one_hot
 from components.common.data.arrays import Arrays
+from components.common.data.column import Values
 from components.common.models import compilation, strategy
 from components.common.models.output_kind import losses_of
 from components.common.models.stock_layers import without_autograph
@@ -62,9 +61,7 @@ def refuse_unknown_monitor(model: tf_keras.Model, monitor: str, evaluation: Arra
         )
 
 
-def refuse_labels(
-    model: tf_keras.Model, labels: Mapping[str, npt.NDArray[Any] | Sequence[npt.NDArray[Any]]]
-) -> None:
+def refuse_labels(model: tf_keras.Model, labels: Mapping[str, Values | Sequence[Values]]) -> None:
     """Refuses labels that a compiled model cannot learn.
 
     Args:

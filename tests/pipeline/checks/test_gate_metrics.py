@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from components.common.base.metric_facts import NO_QUALITY
 from components.evaluator.params import AccuracyGate, Gate
-from pipeline.checks import gate_metrics
+from pipeline.checks import gate_metrics, tfma_metrics
 from pipeline.checks.config_checks import check
 from pipeline.checks.tfma_metrics import arguments, known_metrics
 from pipeline.config.config_file import load
@@ -303,3 +304,23 @@ def test_a_metric_without_a_direction_is_refused(tmp_path):
     (problem,) = check(file)
     assert problem.key() == "gate.accuracy.metric"
     assert "write higher_is_better: true or higher_is_better: false" in problem.message
+
+
+def test_what_a_metric_takes_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    names = ("SparseCategoricalAccuracy", "AUC", "BinaryCrossEntropy", "MeanIoU", "Nonsense")
+    found = [arguments(name) for name in names]
+    assert found[3] is not None and found[3].required == ("num_classes",)
+    assert found[-1] is None
+    parsed: list[str] = []
+    search = tfma_metrics._search
+    monkeypatch.setattr(tfma_metrics, "_search", lambda name: parsed.append(name) or search(name))
+    assert [arguments(name) for name in names] == found
+    assert parsed == ["Nonsense"]
+
+    (kept,) = (tmp_path / "paredown").iterdir()
+    kept.write_text(kept.read_text().replace("num_classes", "classes"))  # is not believed
+    assert [arguments(name) for name in names] == found
+    monkeypatch.setattr(tfma_metrics, "_versions", lambda: "other")
+    arguments("AUC")
+    assert "AUC" in parsed

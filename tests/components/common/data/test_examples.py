@@ -77,10 +77,10 @@ def test_order_and_encoding_of_records_do_not_matter(
 def test_more_records_than_are_parsed_together(
     tmp_path: Path, mnist_arrays: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = write_examples(tmp_path, MNIST_SCHEMA, train=records_of(mnist_arrays["eval"], list(range(25))))
-    whole = examples_of(folder).load("train", IMAGE)
-    monkeypatch.setattr("components.common.data.examples._PARSED_TOGETHER", 10)
-    parts = examples_of(folder).load("train", IMAGE)
+    records = records_of(mnist_arrays["eval"], list(range(25)))
+    whole = examples_of(write_examples(tmp_path / "a", MNIST_SCHEMA, train=records)).load("train", IMAGE)
+    monkeypatch.setattr("components.common.data.decoded._PARSED_TOGETHER", 10)
+    parts = examples_of(write_examples(tmp_path / "b", MNIST_SCHEMA, train=records)).load("train", IMAGE)
 
     np.testing.assert_array_equal(parts.features["image"], whole.features["image"])
     np.testing.assert_array_equal(parts.labels, whole.labels)
@@ -137,7 +137,7 @@ def test_an_empty_split_is_named(mnist_examples: Any) -> None:
 def test_values_are_never_made_up(
     tmp_path: Path, rows: list, feature: str, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("components.common.data.examples._PARSED_TOGETHER", together)
+    monkeypatch.setattr("components.common.data.decoded._PARSED_TOGETHER", together)
     folder = write_examples(tmp_path, RAGGED_SCHEMA, train=[to_example(row) for row in rows])
 
     with pytest.raises(ExamplesError, match=f"feature '{feature}' has"):

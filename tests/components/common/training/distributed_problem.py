@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import tf_keras
 
 from components.common.base.step_options import Training
 from components.common.data.arrays import Arrays
+from components.common.data.column import Column, Values
 from components.common.training import fitting
 
 layers = tf_keras.layers
@@ -88,14 +90,31 @@ def check_written(uri: str, kernel: np.ndarray, bias: np.ndarray) -> None:
     np.testing.assert_allclose(signature(x=tf.constant(points))["classes"], expected, atol=1e-5)
 
 
-def train(log_dir: str, output: str, options: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Trains and writes it under the strategy in scope."""
+def in_files(examples: Arrays, folder: str) -> Arrays:
+    """The same examples with features in files, whose rows have another order."""
+    os.makedirs(folder, exist_ok=True)
+    features: dict[str, Values] = {}
+    for name, values in examples.feature_arrays().items():
+        order = np.random.default_rng(1).permutation(len(values))
+        path = os.path.join(folder, name)
+        values[np.argsort(order)].tofile(path)
+        features[name] = Column(path, values.dtype, values.shape, order)
+    return Arrays(features, examples.labels)
+
+
+def train(
+    log_dir: str, output: str, options: dict[str, Any] | None = None, folder: str = ""
+) -> dict[str, Any]:
+    """Trains and writes it under the strategy in scope; with examples from files in `folder`, if there is one."""
     from components.common.models import model_files
     from components.common.training import strategies
 
     model = regression()
     asked = Training(**{"epochs": EPOCHS, "batch_size": BATCH, **(options or {})})
-    history = fitting.fit(model, arrays(), arrays(EVALUATED, 1), asked, SEED, log_dir)
+    trained, evaluation = arrays(), arrays(EVALUATED, 1)
+    if folder:
+        trained, evaluation = in_files(trained, f"{folder}/train"), in_files(evaluation, f"{folder}/eval")
+    history = fitting.fit(model, trained, evaluation, asked, SEED, log_dir)
     model_files.save(model, output, ["x"], model_files.StepRecord())
     return {
         "weights": model.get_layer("classes").get_weights(),
@@ -144,13 +163,21 @@ def build_student(hparams: dict[str, Any]) -> tf_keras.Model:
     return network(8)
 
 
-def every_step(folder: str, output: str, left_out: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Trains a baseline, and lets each technique train it on, with batches of all examples.
+def every_step(
+    folder: str,
+    output: str,
+    left_out: tuple[str, ...] = (),
+    in_memory: bool | None = None,
+    batch_size: int = WHOLE,
+) -> dict[str, Any]:
+    """Trains a baseline, and lets each technique train it on.
 
     Args:
         folder: With `examples` and `schema`.
         output: Gets a folder for each model.
         left_out: Techniques that are.
+        in_memory: Whether examples are; see `Examples`.
+        batch_size: All of them by default.
 
     Returns:
         Technique → weights and facts of what it wrote.
@@ -170,8 +197,8 @@ def every_step(folder: str, output: str, left_out: tuple[str, ...] = ()) -> dict
     from components.trainer.run_fn import train_baseline
     from tests.components.conftest import make_job, run_step
 
-    examples = Examples(f"{folder}/examples", f"{folder}/schema", None, "label")
-    length = {"steps": 6, "batch_size": WHOLE, "learning_rate": 0.05}
+    examples = Examples(f"{folder}/examples", f"{folder}/schema", None, "label", in_memory=in_memory)
+    length = {"steps": 6, "batch_size": batch_size, "learning_rate": 0.05}
     train_baseline(
         examples, f"{output}/train", f"{output}/logs", ModelDefinition(MODULE), TrainOptions(**length), SEED
     )
@@ -198,5 +225,6 @@ def everything(folder: str, output: str) -> dict[str, Any]:
     """Both of the above."""
     return {
         "regression": train(f"{output}/curves", f"{output}/regression"),
+        "from_files": train(f"{output}/curves2", f"{output}/from_files", folder=f"{output}/values"),
         "steps": every_step(folder, output),
     }

@@ -83,8 +83,9 @@ def check_regression(trained: dict[str, Any], written: str) -> None:
     problem.check_written(written, *expected["weights"])
 
 
-def test_two_replicas_train_and_write_what_numpy_does(mirrored: dict[str, Any]) -> None:
-    check_regression(mirrored["regression"], f"{mirrored['output']}/regression")
+@pytest.mark.parametrize("name", ["regression", "from_files"])
+def test_two_replicas_train_and_write_what_numpy_does(name: str, mirrored: dict[str, Any]) -> None:
+    check_regression(mirrored[name], f"{mirrored['output']}/{name}")
 
 
 def test_progress_comes_from_the_other_process(mirrored: dict[str, Any]) -> None:

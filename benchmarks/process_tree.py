@@ -1,0 +1,96 @@
+"""What a command takes with all processes that it starts: wall clock, CPU time and memory."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# Seconds between two looks at the memory.
+_EVERY = 0.25
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a command took.
+
+    Attributes:
+        wall: Seconds.
+        cpu: Seconds of all processes, user and system.
+        peak: Greatest sum of the processes' memory, bytes; what several share counts once (PSS).
+    """
+
+    wall: float
+    cpu: float
+    peak: int
+
+
+def measure(
+    command: Sequence[str], folder: Path, environment: dict[str, str], output: Path, log: Path
+) -> Cost:
+    """Runs a command to its end.
+
+    Args:
+        command: Program and arguments.
+        folder: To run it in.
+        environment: Of the process.
+        output: Gets its standard output.
+        log: Gets its standard error.
+
+    Raises:
+        CalledProcessError: If it fails; the log says why.
+    """
+    peak = 0
+    ended = threading.Event()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    begin = time.perf_counter()
+    with output.open("wb") as out, log.open("wb") as err:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=err)
+
+        def watch() -> None:
+            nonlocal peak
+            while not ended.wait(_EVERY):
+                peak = max(peak, sum(map(_memory, _tree(process.pid))))
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        code = process.wait()
+        wall = time.perf_counter() - begin
+        ended.set()
+        watcher.join()
+    if code:
+        raise subprocess.CalledProcessError(code, command)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Cost(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, peak)
+
+
+def _tree(root: int) -> list[int]:
+    """A process and all below it."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                fields = Path("/proc", name, "stat").read_text(encoding="ascii", errors="replace")
+            except OSError:  # has ended
+                continue
+            parent = int(fields.rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(name))
+    found, waiting = [], [root]
+    while waiting:
+        found.append(waiting.pop())
+        waiting += children.get(found[-1], [])
+    return found
+
+
+def _memory(process: int) -> int:
+    """Proportional set size, bytes; 0 if the process has ended."""
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
