@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from pipeline.api.explaining import explain as explain
     from pipeline.api.inspecting import Inspected as Inspected
     from pipeline.api.inspecting import inspect as inspect
+    from pipeline.api.listing import Runs as Runs
+    from pipeline.api.listing import runs as runs
     from pipeline.api.planning import Planned as Planned
     from pipeline.api.planning import plan as plan
-    from pipeline.api.reviewing import Runs as Runs
     from pipeline.api.reviewing import read_run as read_run
-    from pipeline.api.reviewing import runs as runs
     from pipeline.api.reviewing import write_report as write_report
     from pipeline.api.running import RunStopped as RunStopped
     from pipeline.api.running import run as run
@@ -48,7 +48,7 @@ _MODULES = {
     "ReportData": "pipeline.report.data",
     "Run": "pipeline.store.records",
     "RunStopped": "pipeline.api.running",
-    "Runs": "pipeline.api.reviewing",
+    "Runs": "pipeline.api.listing",
     "Verdict": "components.evaluator.verdict",
     "explain": "pipeline.api.explaining",
     "inspect": "pipeline.api.inspecting",
@@ -56,7 +56,7 @@ _MODULES = {
     "plan": "pipeline.api.planning",
     "read_run": "pipeline.api.reviewing",
     "run": "pipeline.api.running",
-    "runs": "pipeline.api.reviewing",
+    "runs": "pipeline.api.listing",
     "write_report": "pipeline.api.reviewing",
 }
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import click
 
-from pipeline.api import reviewing
+from pipeline.api import listing
 from pipeline.base.console import make_console
 from pipeline.cli import options
 from pipeline.store.state import RUN_STATES
@@ -50,7 +50,7 @@ def runs(
       paredown runs --config mnist --since 7d
       paredown runs --status failed --json | jq -r '.runs[].id'
     """
-    found = reviewing.runs(config, metadata, status, since, limit or None)
+    found = listing.runs(config, metadata, status, since, limit or None)
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2))
         return
