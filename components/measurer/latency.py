@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from components.common.base import exclusive
 from components.common.tflite.litert import LiteRTModel
 from components.measurer.machine import cpu_name
 from components.measurer.measured import PERCENTILES, Latency
@@ -52,7 +53,7 @@ def measure(
     warmup: int,
     seed: int,
 ) -> Timing:
-    """Times both files by turns, so that both meet the same load of the machine.
+    """Times both files by turns, so that both meet the same load of the machine, which is none of the run's own.
 
     Args:
         candidate: TFLite file.
@@ -70,16 +71,17 @@ def measure(
     models = (LiteRTModel(candidate, threads), LiteRTModel(baseline, threads))
     for model in models:
         model.predict(example)
-    for _ in range(warmup):
-        for model in models:
-            model.invoke()
     times = np.empty((2, repetitions))
-    for turn in range(repetitions):
-        # Who goes first changes each turn: the first one finds the other's data in the cache.
-        for which in (0, 1) if turn % 2 else (1, 0):
-            start = time.perf_counter_ns()
-            models[which].invoke()
-            times[which, turn] = time.perf_counter_ns() - start
+    with exclusive.section():
+        for _ in range(warmup):
+            for model in models:
+                model.invoke()
+        for turn in range(repetitions):
+            # Who goes first changes each turn: the first one finds the other's data in the cache.
+            for which in (0, 1) if turn % 2 else (1, 0):
+                start = time.perf_counter_ns()
+                models[which].invoke()
+                times[which, turn] = time.perf_counter_ns() - start
     times /= 1e6
     low, high = ratio_interval(times[0], times[1], percentile, seed)
     return Timing(

@@ -30,11 +30,12 @@ class _LossyFile(io.FileIO):
 
 
 @contextmanager
-def output_to(path: Path) -> Iterator[tuple[TextIO, TextIO]]:
+def output_to(path: Path, about: str = "") -> Iterator[tuple[TextIO, TextIO]]:
     """Sends standard output and standard error, also of C++ code, to a file.
 
     Args:
         path: The file; output is appended to it.
+        about: What log records are marked with, if several processes write to the file.
 
     Yields:
         Text streams to the former standard output and standard error.
@@ -53,7 +54,8 @@ def output_to(path: Path) -> Iterator[tuple[TextIO, TextIO]]:
         io.BufferedWriter(_LossyFile(path, "a")), "utf-8", "backslashreplace", line_buffering=True
     )
     handler = logging.StreamHandler(log)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    mark = f"[{about}] ".replace("%", "%%") if about else ""
+    handler.setFormatter(logging.Formatter(f"%(asctime)s {mark}%(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     previous_level = root.level
     try:

@@ -77,6 +77,13 @@ class Run(Options):
     seed: int = Field(
         default=42, ge=0, lt=2**31, description="Seed of training, sampling and bootstrap intervals."
     )
+    parallel: int | None = Field(
+        default=None,
+        ge=1,
+        description="Number of nodes that run side by side, each in a process of its own; 1 runs them one after the "
+        "other in one process. Default: the number of cores, but no more than there are 3 GB of free memory for, and "
+        "1 if there is a GPU.",
+    )
     beam_args: list[Annotated[str, AfterValidator(_check_flag)]] = Field(
         default=[], description="Apache Beam pipeline options, each as --name=value."
     )

@@ -6,7 +6,7 @@ import time
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from components.common.base.progress import Kind, Report
 from pipeline.base.texts import clock_text, left_text, printable
@@ -28,15 +28,15 @@ _STEPS_SECONDS = 60
 
 
 class RunDisplay(NodeHook):
-    """Shows a run while it goes: a line for each node that ended, and a moving one for the current node."""
+    """Shows a run while it goes: a line for each node that ended, and a moving one for each that is at work."""
 
     def __init__(self, console: Console, plan: Plan):
         self._console = console
         self._width = max(len(node.id) for node in plan.nodes)
         self._total = len(plan.nodes)
         self._ended = 0
-        # Of this node, the seconds at which a line was last printed.
-        self._printed: float | None = None
+        # Node → the seconds at which a line of it was last printed.
+        self._printed: dict[str, float] = {}
         self._started = time.monotonic()
         self._progress = Progress(
             SpinnerColumn(),
@@ -49,35 +49,37 @@ class RunDisplay(NodeHook):
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._task = self._progress.add_task("", total=None, node="", text="")
+        self._tasks: dict[str, TaskID] = {}
 
     def before_node(self, node: str) -> None:
-        self._printed = None
-        if self._console.is_terminal:
-            self._progress.reset(self._task, node=f"{node:{self._width}}", text="")
-            self._progress.start()
+        self._tasks[node] = self._progress.add_task("", total=None, node=f"{node:{self._width}}", text="")
+        self._draw()
 
     def on_progress(self, node: str, seconds: float, said: Report) -> None:
         left = "" if said.left is None else f", {left_text(said.left)}"
         if said.kind is Kind.NOTE:
             self._line(node, f"note: {said.text}")
         elif self._console.is_terminal:
-            self._progress.update(self._task, text=printable(said.text + left))
-        elif said.kind is Kind.LAST_EPOCH or self._due(said.kind, seconds):
-            self._printed = seconds
+            self._progress.update(self._tasks[node], text=printable(said.text + left))
+            self._draw()
+        elif said.kind is Kind.LAST_EPOCH or self._due(said.kind, seconds, self._printed.get(node)):
+            self._printed[node] = seconds
             self._line(node, said.text + left)
 
-    def _due(self, kind: Kind, seconds: float) -> bool:
+    @staticmethod
+    def _due(kind: Kind, seconds: float, printed: float | None) -> bool:
         """Whether a log has a line for this: for each epoch, and for what lies between if it takes long."""
         if kind is Kind.EPOCH:
-            return self._printed is None or seconds - self._printed >= _EPOCHS_SECONDS
-        return seconds - (self._printed or 0.0) >= _STEPS_SECONDS
+            return printed is None or seconds - printed >= _EPOCHS_SECONDS
+        return seconds - (printed or 0.0) >= _STEPS_SECONDS
 
     def _line(self, node: str, text: str) -> None:
         self._console.print(f"{'':6}  {node:{self._width}}  {printable(text)}", markup=False)
 
     def after_node(self, node: str, launched: Launched) -> None:
         self._ended += 1
+        if node in self._tasks:
+            self._progress.remove_task(self._tasks.pop(node))
         style = _STYLES[launched.state]
         clock = clock_text(time.monotonic() - self._started)
         took = (
@@ -90,7 +92,11 @@ class RunDisplay(NodeHook):
         if launched.state in (State.FAILED, State.INTERRUPTED):
             self.close()
 
+    def _draw(self) -> None:
+        if self._console.is_terminal:
+            self._progress.start()
+
     def close(self) -> None:
-        """Removes the moving line."""
+        """Removes the moving lines; they come back if a node goes on."""
         if self._console.is_terminal:
             self._progress.stop()

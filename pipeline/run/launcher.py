@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import queue
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from components.common.base import progress
@@ -88,51 +90,141 @@ def ready(graph: Graph, done: Collection[str], begun: Collection[str] = ()) -> l
     ]
 
 
+@dataclass(frozen=True)
+class SideBySide:
+    """Which nodes run at the same time, and how they are stopped.
+
+    Attributes:
+        most: Number of nodes that run at the same time. With 1, each is launched in the thread that calls `launch_all`.
+        alone: Nodes that run while no other does; they are launched in the thread that calls `launch_all`, too.
+        turn: Is held while a node is launched and while hooks are called. `launch` gives it up while it waits for a
+            node that is at work elsewhere; without that, nodes would not overlap.
+        stop: Makes all calls of `launch` end soon. Is called if the run ends while other nodes are at work.
+    """
+
+    most: int = 1
+    alone: Collection[str] = ()
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    stop: Callable[[], None] = lambda: None
+
+
 def launch_all(
     graph: Graph,
     launch: Launch,
     hooks: Sequence[NodeHook],
     interruption: Interruption,
     without: Without = lambda error: None,
+    together: SideBySide | None = None,
 ) -> None:
-    """Launches all nodes of a graph, one at a time, until one fails that the others cannot go on without.
+    """Launches all nodes of a graph, until one fails that the others cannot go on without.
 
     Args:
-        graph: The nodes; of those that are ready the first one comes first.
+        graph: The nodes; of those that are ready the first ones come first.
         launch: Launches a node.
-        hooks: Are called in their order, around each node.
+        hooks: Are called in their order, around each node. Only `on_progress` may be called by several threads at once.
         interruption: Is looked at before and after each node.
         without: Is asked after a failure. A node that is neither failed nor skipped runs even if nodes that it reads
             from are.
+        together: Which nodes run at the same time; one at a time by default.
 
     Raises:
         NodeFailed: If a node fails and `without` does not say how to go on.
-        Interrupted: If somebody asked to stop.
+        Interrupted: If somebody asked to stop. In both cases no node is at work any more.
         ValueError: If nodes read from each other in a circle, or from a node that is not in the graph.
     """
-    done: list[str] = []
-    while len(done) < len(graph):
-        nodes = ready(graph, done)
-        if not nodes:
-            raise ValueError(
-                f"nothing makes what these nodes read: {', '.join(sorted(set(graph) - set(done)))}"
-            )
-        done.append(nodes[0])
+    _Launching(graph, launch, hooks, interruption, without, together or SideBySide()).run()
+
+
+class _Launching:
+    """The nodes of a run that are done, and those that are at work, each in a thread."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        launch: Launch,
+        hooks: Sequence[NodeHook],
+        interruption: Interruption,
+        without: Without,
+        together: SideBySide,
+    ):
+        self._graph = graph
+        self._launch = launch
+        self._hooks = hooks
+        self._interruption = interruption
+        self._without = without
+        self._together = together
+        self._done: list[str] = []
+        self._at_work: dict[str, threading.Thread | None] = {}
+        self._ended: queue.SimpleQueue[tuple[str, BaseException | None]] = queue.SimpleQueue()
+        self._stopping = False
+
+    def run(self) -> None:
         try:
-            _launch_one(nodes[0], launch, hooks, interruption)
-        except ParedownError as refused:
-            # A hook may fail, too, if the store is full or away.
-            error = refused if isinstance(refused, NodeFailed) else NodeFailed(nodes[0], str(refused))
-            if error is not refused:
-                error.__cause__ = refused
-            skipped = without(error)
+            while len(self._done) < len(self._graph):
+                self._begin()
+                if not self._at_work:
+                    rest = ", ".join(sorted(set(self._graph) - set(self._done)))
+                    raise ValueError(f"nothing makes what these nodes read: {rest}")
+                node, error = self._ended.get()
+                del self._at_work[node]
+                self._done.append(node)
+                if error is not None:
+                    self._go_on_after(node, error)
+        except BaseException:
+            self._stop()
+            raise
+
+    def _begin(self) -> None:
+        """Launches what is ready, as far as there is room."""
+        for node in ready(self._graph, self._done, self._at_work):
+            alone = self._together.most == 1 or node in self._together.alone
+            if len(self._at_work) >= self._together.most or (alone and self._at_work):
+                return  # those that come after it do not overtake it, or it would wait for ever
+            if alone:
+                self._at_work[node] = None
+                self._work(node)
+                return
+            thread = threading.Thread(target=self._work, args=(node,), name=node, daemon=True)
+            self._at_work[node] = thread
+            thread.start()
+
+    def _work(self, node: str) -> None:
+        """Launches a node and waits for its end."""
+        error: BaseException | None = None
+        try:
+            with self._together.turn:
+                if not self._stopping:
+                    _launch_one(node, self._launch, self._hooks, self._interruption)
+        except BaseException as raised:
+            error = raised
+        self._ended.put((node, error))
+
+    def _go_on_after(self, node: str, error: BaseException) -> None:
+        """Skips what cannot run after a failure; raises it if the run ends."""
+        if not isinstance(error, ParedownError):
+            raise error
+        # A hook may fail, too, if the store is full or away.
+        failed = error if isinstance(error, NodeFailed) else NodeFailed(node, str(error))
+        if failed is not error:
+            failed.__cause__ = error
+        with self._together.turn:
+            skipped = self._without(failed)
             if skipped is None:
-                raise error from error.__cause__
-            for node in graph:
-                if node in skipped and node not in done:
-                    done.append(node)
-                    for hook in hooks:
-                        hook.after_node(node, Launched(State.SKIPPED, 0.0))
+                raise failed from failed.__cause__
+            for other in self._graph:
+                if other in skipped and other not in self._done and other not in self._at_work:
+                    self._done.append(other)
+                    for hook in self._hooks:
+                        hook.after_node(other, Launched(State.SKIPPED, 0.0))
+
+    def _stop(self) -> None:
+        """Ends the nodes that are at work."""
+        self._stopping = True
+        threads = [thread for thread in self._at_work.values() if thread is not None and thread.ident]
+        if any(thread.is_alive() for thread in threads):
+            self._together.stop()
+        for thread in threads:
+            thread.join()
 
 
 def _launch_one(node: str, launch: Launch, hooks: Sequence[NodeHook], interruption: Interruption) -> None:

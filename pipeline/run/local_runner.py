@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,12 +26,13 @@ from pipeline.config.config import Config
 from pipeline.config.metadata_url import StoreError
 from pipeline.plan.node import PUSHER, SELECTOR
 from pipeline.plan.plan import Plan
-from pipeline.run import build, refused_write
+from pipeline.run import build, parallelism, refused_write
 from pipeline.run.cache import Cache
 from pipeline.run.failures import Failures
 from pipeline.run.integrity import refuse_changed
 from pipeline.run.interruption import Interruption
 from pipeline.run.launcher import Launched, NodeFailed, NodeHook, launch_all
+from pipeline.run.node_processes import NodeProcesses
 from pipeline.run.provenance import Provenance, data_document
 from pipeline.run.push import Push
 from pipeline.run.record import RunRecord
@@ -78,6 +80,7 @@ def run(
     hook: NodeHook,
     failed: Callable[[NodeFailed, tuple[str, ...]], NodeFailure],
     begun: Callable[[str], None] = lambda run_id: None,
+    processes: NodeProcesses | None = None,
 ) -> RunResult:
     """Runs a plan. The results of earlier runs are taken from the cache.
 
@@ -89,6 +92,7 @@ def run(
         failed: Is given the failure of a node that the run goes on without, and the candidates that need it; returns
             its record.
         begun: Is called with the run's id when ML Metadata has its record.
+        processes: Run nodes side by side; None if they run one after the other, in this process.
 
     Raises:
         NodeFailed: If a node fails that all candidates need, or the last candidate fails.
@@ -131,7 +135,10 @@ def run(
             read, is_cached = inputs_of(node)
             try:
                 with reporting(config.metadata_url):
-                    state, execution = nodes.launch(node, use_cache=is_cached)
+                    elsewhere = (
+                        functools.partial(processes.do, node) if processes and node != PUSHER else None
+                    )
+                    state, execution = nodes.launch(node, is_cached, elsewhere)
             except Exception as error:
                 refused = refused_write.find(error, os.path.join(config.pipeline_root, node))
                 if refused is None:
@@ -157,8 +164,11 @@ def run(
         failures = Failures(plan, report)
         try:
             begun(nodes.run_id)
+            together = processes.side_by_side(parallelism.alone(plan, config)) if processes else None
             with shared_folder.made(Path(config.pipeline_root)):
-                launch_all(plan.graph(), launch, [hook, push, recording], interruption, failures.without)
+                launch_all(
+                    plan.graph(), launch, [hook, push, recording], interruption, failures.without, together
+                )
             return _finish(record, recording, reader(), nodes.run_id, tuple(failures.found))
         except BaseException as error:
             # A store that went away must not hide what happened first.

@@ -26,10 +26,10 @@ class Recording(NodeHook):
         self._plan = plan
         self._record = record
         self._reader = reader
-        self._began = 0.0
+        self._began: dict[str, float] = {}
 
     def before_node(self, node: str) -> None:
-        self._began = time.time()
+        self._began[node] = time.time()
         self._record.node(node, State.RUNNING, 0.0, None)
 
     def after_node(self, node: str, launched: Launched) -> None:
@@ -54,6 +54,6 @@ class Recording(NodeHook):
     def _execution_of_failure(self, node: str) -> int | None:
         """Id of the execution of a node that raised; None if TFX did not get as far as to make one."""
         for execution in self._reader().executions_of_node(self._plan.name, node)[:1]:
-            if execution.started.timestamp() >= int(self._began * 1000) / 1000:
+            if execution.started.timestamp() >= int(self._began[node] * 1000) / 1000:
                 return execution.id
         return None

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +30,11 @@ from pipeline.config.config_file import ConfigFile
 from pipeline.config.problem import InvalidInput
 from pipeline.plan.plan import Plan
 from pipeline.plan.table import plan_summary
-from pipeline.run import lock
+from pipeline.run import lock, node_process, parallelism
+from pipeline.run.fork_server import ForkServer
 from pipeline.run.launcher import NodeFailed
+from pipeline.run.node_processes import NodeProcesses
+from pipeline.run.sent_error import full_traceback
 from pipeline.run.verdict_table import verdict_table
 from pipeline.store.records import NodeFailure
 
@@ -136,14 +140,60 @@ def run(
         AnotherRun: If the pipeline root is in use.
     """
     environment.prepare_for(file)
-    with log_file.quiet("Importing TensorFlow and TFX, checking data and models …") as said:
+    with log_file.quiet("Importing TensorFlow and TFX …") as said:
         from pipeline.checks import preflight
 
-        problems = preflight.check(file, plan, cached)
+        most = parallelism.nodes_at_once(file.config, len(plan.nodes) - len(cached))
+        if most > 1:
+            _import_nodes(plan)
         before = said.read_bytes()
-    if problems:
-        raise InvalidInput(problems)
+    # Processes are forked from one that has executed none of TensorFlow's operations, as the checks will.
+    with _fork_server() if most > 1 else contextlib.nullcontext() as server:
+        with log_file.quiet("Checking data and models …") as said:
+            problems = preflight.check(file, plan, cached)
+            before += said.read_bytes()
+        if problems:
+            raise InvalidInput(problems)
 
+        def processes(log: Path) -> NodeProcesses | None:
+            return NodeProcesses(server, most, log) if server else None
+
+        return _run_locked(file, plan, cached, write_page, before, processes)
+
+
+def _import_nodes(plan: Plan) -> None:
+    """Imports what every process of a node needs."""
+    for node in plan.nodes:
+        importlib.import_module(node.component.rpartition(".")[0])
+
+
+@contextlib.contextmanager
+def _fork_server() -> Iterator[ForkServer]:
+    server = ForkServer(node_process.main)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def _run_locked(
+    file: ConfigFile,
+    plan: Plan,
+    cached: set[str],
+    write_page: Callable[[str, Path], bool],
+    before: bytes,
+    processes: Callable[[Path], NodeProcesses | None],
+) -> Finished | Stopped:
+    """Runs while no other run may use the pipeline root.
+
+    Args:
+        file: The config.
+        plan: Made from it.
+        cached: Ids of nodes that are done.
+        write_page: See `run`.
+        before: What libraries printed before, which begins the log.
+        processes: Those of nodes that run side by side, with their log; None if they run one after the other.
+    """
     root = Path(file.config.pipeline_root).absolute()
     log = root / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}.log"
     with lock.hold(root) as held:
@@ -152,12 +202,12 @@ def run(
                 f"Another run is using {root}. Wait for it, or set run.pipeline_root to a different folder."
             )
         with log_file.output_to(log) as (_, err):
-            print(before.decode("utf-8", "replace"), end="")  # which begins the log
+            print(before.decode("utf-8", "replace"), end="")
             console = make_console(err)
             console.print(f"Running {file.config.name}: {plan_summary(plan, cached)}")
             console.print(f"Libraries log to {log}", style="dim", markup=False, soft_wrap=True)
             begun: list[str] = []
-            outcome = _run_logged(file, plan, console, log, begun.append)
+            outcome = _run_logged(file, plan, console, log, begun.append, processes(log))
             page = _page(begun[0], root, console, write_page) if begun else None
     if isinstance(outcome, Stopped):
         return dataclasses.replace(outcome, run=begun[0] if begun else None, report=page)
@@ -180,7 +230,12 @@ def show_outcome(console: Console, result: RunResult) -> None:
 
 
 def _run_logged(
-    file: ConfigFile, plan: Plan, console: Console, log: Path, begun: Callable[[str], None]
+    file: ConfigFile,
+    plan: Plan,
+    console: Console,
+    log: Path,
+    begun: Callable[[str], None],
+    processes: NodeProcesses | None,
 ) -> RunResult | Stopped:
     """Runs, with output going to the log."""
     from pipeline.run import local_runner, provenance
@@ -195,7 +250,7 @@ def _run_logged(
         console.print(f"[bold red]Node {error.node} failed:[/] ", end="")
         console.print(error.reason(), markup=False, soft_wrap=True)
         try:
-            saved.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+            saved.write_text(full_traceback(error), encoding="utf-8")
         except OSError as unwritten:
             console.print(f"{saved} cannot be written: {unwritten.strerror}", markup=False, soft_wrap=True)
             return None
@@ -209,7 +264,7 @@ def _run_logged(
 
     try:
         made_of = provenance.collect(file.config, file.path)
-        return local_runner.run(plan, file.config, made_of, display, failed, begun)
+        return local_runner.run(plan, file.config, made_of, display, failed, begun, processes)
     except NodeFailed as error:
         saved = report(error)
         console.print("Nothing was pushed. Fix the problem and run again; finished nodes are cached.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
 
@@ -39,7 +40,8 @@ class Report:
 
 Listener = Callable[[Report], None]
 
-_listeners: list[Listener] = []
+# Of this thread: nodes that run side by side are waited for in threads.
+_listeners: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=())
 
 
 def report(text: str, kind: Kind = Kind.STEP, left: float | None = None) -> None:
@@ -54,17 +56,18 @@ def note(text: str) -> None:
 
 def pass_on(said: Report) -> None:
     """Gives a report, which another process may have made, to the listeners."""
-    for listener in _listeners:
+    listeners = _listeners.get()
+    for listener in listeners:
         listener(said)
-    if not _listeners:
+    if not listeners:
         logging.getLogger(__name__).info(said.text)
 
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Calls `listener` with every report made inside the `with` block."""
-    _listeners.append(listener)
+    """Calls `listener` with every report that this thread makes inside the `with` block."""
+    before = _listeners.set((*_listeners.get(), listener))
     try:
         yield
     finally:
-        _listeners.remove(listener)
+        _listeners.reset(before)

@@ -1,0 +1,320 @@
+"""Work in processes of its own: results, errors, progress, timing alone, and every way to be stopped."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.common.base import exclusive, progress
+from components.common.base.file_hashes import ChangedFile
+from components.common.base.interruption import Interrupted
+from pipeline.base.process import descendants
+from pipeline.run import node_process, node_processes
+from pipeline.run.fork_server import ForkServer, ProcessEnded
+from pipeline.run.interruption import Interruption
+from pipeline.run.launcher import NodeFailed, launch_all
+from pipeline.run.node_processes import NodeProcesses
+from pipeline.run.sent_error import full_traceback
+from pipeline.store.state import State
+from tests.pipeline.run.nodes import Log
+from tests.project import ROOT
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ForkServer]:
+    started = ForkServer(node_process.main)
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def processes(server: ForkServer, tmp_path: Path) -> NodeProcesses:
+    return NodeProcesses(server, 2, tmp_path / "log")
+
+
+def do(processes: NodeProcesses, work: Callable[[Any], Any], argument: Any = None) -> Any:
+    with processes.side_by_side(()).turn:
+        return processes.do("node", work, argument)
+
+
+class Beside:
+    """Work that goes on in a thread."""
+
+    def __init__(self, processes: NodeProcesses, work: Callable[[Any], Any], argument: Any = None):
+        self.error: BaseException | None = None
+
+        def run() -> None:
+            try:
+                do(processes, work, argument)
+            except BaseException as error:
+                self.error = error
+
+        self._thread = threading.Thread(target=run)
+        self._thread.start()
+
+    def end(self) -> BaseException | None:
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+        return self.error
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+# What the processes do: functions of this module, which they have imported.
+
+
+def double_elsewhere(number: int) -> tuple[int, int]:
+    progress.report(f"doubling {number}")
+    logging.getLogger("work").warning("100 % doubled")
+    return 2 * number, os.getpid()
+
+
+def write_until_stopped(file: Path) -> None:
+    """Writes the time again and again, and once more at the end."""
+    with open(file, "a", buffering=1) as times:
+        try:
+            while True:
+                times.write(f"{time.monotonic()}\n")
+        finally:
+            times.write("tidied up\n")
+
+
+def write_and_ignore_signals(file: Path) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    write_until_stopped(file)
+
+
+def start_another(file: Path) -> None:
+    """Has a process of its own that writes, as Beam has."""
+    program = "import sys, time\nwhile True: print(time.monotonic(), flush=True)"
+    with (
+        open(file, "a") as times,
+        subprocess.Popen([sys.executable, "-c", program], stdout=times) as started,
+    ):
+        try:
+            started.wait()
+        finally:
+            started.kill()
+
+
+def take_times(seconds: float) -> tuple[float, float]:
+    with exclusive.section():
+        begin = time.monotonic()
+        while time.monotonic() < begin + seconds:
+            pass
+        return begin, time.monotonic()
+
+
+def fail_by_a_changed_file(path: str) -> None:
+    try:
+        raise OSError(errno.ENOSPC, "No space left on device", path)
+    except OSError as error:
+        raise ChangedFile("changed") from error
+
+
+class Unpicklable(ValueError):
+    def __init__(self, first: str, second: str):
+        super().__init__(f"{first}\n{second}")
+
+
+def fail_by_an_error_of_its_own(_: None) -> None:
+    raise Unpicklable("first line", "second line")
+
+
+def kill_itself(number: int) -> None:
+    os.kill(os.getpid(), number)
+    time.sleep(20)
+
+
+def leave(code: int) -> None:
+    os._exit(code)
+
+
+def test_work_is_done_in_another_process_each_time(processes: NodeProcesses, tmp_path: Path) -> None:
+    said: list[str] = []
+    with progress.listening(said.append):
+        (four, first), (six, second) = (do(processes, double_elsewhere, number) for number in (2, 3))
+    assert (four, six) == (4, 6) and len({first, second, os.getpid()}) == 3
+    assert said == ["doubling 2", "doubling 3"]
+    assert (tmp_path / "log").read_text().count("[node] WARNING work: 100 % doubled\n") == 2
+
+
+def test_an_error_comes_back_with_what_it_came_from(processes: NodeProcesses) -> None:
+    with pytest.raises(ChangedFile, match="changed") as raised:
+        do(processes, fail_by_a_changed_file, "/model")
+    cause = raised.value.__cause__
+    assert isinstance(cause, OSError) and (cause.errno, cause.filename) == (errno.ENOSPC, "/model")
+    outer = NodeFailed("node", "changed")
+    outer.__cause__ = raised.value
+    assert "in fail_by_a_changed_file" in full_traceback(outer)
+
+
+def test_an_error_that_cannot_travel_keeps_its_name_and_text(processes: NodeProcesses) -> None:
+    with pytest.raises(Exception, match="first line\nsecond line") as raised:
+        do(processes, fail_by_an_error_of_its_own)
+    outer = NodeFailed("node", "")
+    outer.__cause__ = raised.value
+    assert outer.reason() == "Unpicklable: first line"
+
+
+@pytest.mark.parametrize(
+    ("work", "argument", "message"),
+    [
+        (
+            kill_itself,
+            signal.SIGKILL,
+            r"killed \(SIGKILL\), as the system does if memory runs out; .*run.parallel: 1",
+        ),
+        (kill_itself, signal.SIGXCPU, "was ended by SIGXCPU"),
+        (kill_itself, signal.SIGTERM, "was asked to end by SIGTERM"),
+        (leave, 3, "ended with exit code 3 before its work was done"),
+    ],
+)
+def test_a_process_that_ends_fails_its_node_and_no_other(
+    processes: NodeProcesses, work: Callable[[int], None], argument: int, message: str
+) -> None:
+    with pytest.raises(ProcessEnded, match=message):
+        do(processes, work, argument)
+    assert do(processes, double_elsewhere, 1)[0] == 2
+
+
+@pytest.mark.parametrize("work", [write_until_stopped, start_another])
+def test_nothing_else_is_at_work_while_times_are_taken(
+    processes: NodeProcesses, tmp_path: Path, work: Callable[[Path], None]
+) -> None:
+    file = tmp_path / "times"
+    file.touch()
+    other = Beside(processes, work, file)
+    wait_for(lambda: file.stat().st_size > 1000)
+    sections = [do(processes, take_times, 0.2) for _ in range(2)]
+    size = file.stat().st_size
+    wait_for(lambda: file.stat().st_size > size + 1000)
+    processes.stop()
+    assert isinstance(other.end(), Interrupted)
+    times = [float(line) for line in file.read_text().splitlines() if line[:1].isdecimal()]
+    for begin, end in sections:
+        assert not [at for at in times if begin < at < end]
+    between = [at for at in times if sections[0][1] < at < sections[1][0]]
+    assert between and times[0] < sections[0][0]
+
+
+def test_two_that_take_times_wait_for_each_other(processes: NodeProcesses, tmp_path: Path) -> None:
+    found: list[tuple[float, float]] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(do(processes, take_times, 0.2))) for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    (_, first), (second, end), (third, _) = sorted(found)
+    assert first < second < end < third
+
+
+def test_stopping_ends_all_work_at_once_and_lets_it_tidy_up(
+    processes: NodeProcesses, server: ForkServer, tmp_path: Path
+) -> None:
+    files = [tmp_path / "a", tmp_path / "b"]
+    works = [Beside(processes, write_until_stopped, file) for file in files]
+    wait_for(lambda: all(file.exists() and file.stat().st_size for file in files))
+    begin = time.monotonic()
+    processes.stop()
+    assert all(isinstance(work.end(), Interrupted) for work in works)
+    assert time.monotonic() - begin < node_processes._GRACE
+    assert [file.read_text().splitlines()[-1] for file in files] == ["tidied up"] * 2
+    assert not server.descendants()
+    with pytest.raises(Interrupted):
+        do(processes, double_elsewhere, 1)
+
+
+def test_work_that_does_not_stop_is_killed(
+    processes: NodeProcesses, server: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_processes, "_GRACE", 0.2)
+    file = tmp_path / "a"
+    work = Beside(processes, write_and_ignore_signals, file)
+    wait_for(lambda: file.exists() and file.stat().st_size)
+    processes.stop()
+    assert isinstance(work.end(), Interrupted)
+    assert not server.descendants()
+
+
+def test_ctrl_c_interrupts_all_nodes_that_are_at_work(processes: NodeProcesses, tmp_path: Path) -> None:
+    log, interruption = Log(), Interruption()
+    files = {node: tmp_path / node for node in "abc"}
+
+    def launch(node: str) -> tuple[State, int]:
+        processes.do(node, write_until_stopped, files[node])
+        return State.RAN, 1
+
+    def press() -> None:
+        wait_for(lambda: all(files[node].exists() and files[node].stat().st_size for node in "ab"))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press).start()
+    graph = {"a": [], "b": [], "c": [], "d": ["a"]}
+    with pytest.raises(Interrupted), interruption.by_signals():
+        launch_all(graph, launch, [log], interruption, together=processes.side_by_side(()))
+    assert log.states() == {"a": "interrupted", "b": "interrupted"}
+    assert not files["c"].exists()
+
+
+RUN = """
+    import sys, threading, time
+    from pathlib import Path
+    from pipeline.run import node_process
+    from pipeline.run.fork_server import ForkServer
+    from pipeline.run.node_processes import NodeProcesses
+    from tests.pipeline.run import test_node_processes as works
+
+    file = Path(sys.argv[1])
+    server = ForkServer(node_process.main)
+    processes = NodeProcesses(server, 2, file.with_name("log"))
+    work = works.Beside(processes, works.write_until_stopped, file)
+    works.wait_for(lambda: file.exists() and file.stat().st_size)
+    if sys.argv[2] == "paused":
+        works.Beside(processes, works.take_times, 60)
+        time.sleep(0.5)
+    print(*sorted({server.pid} | server.descendants()), flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("state", ["at work", "paused"])
+def test_nothing_is_left_of_a_run_that_is_killed(tmp_path: Path, state: str) -> None:
+    file = tmp_path / "times"
+    command = [sys.executable, "-c", textwrap.dedent(RUN), str(file), state]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as run:
+        assert run.stdout is not None
+        pids = [int(pid) for pid in run.stdout.readline().split()]
+        assert len(pids) == (3 if state == "paused" else 2) and descendants(run.pid) == set(pids)
+        run.kill()
+    wait_for(lambda: not any(map(alive, pids)))
+    size = file.stat().st_size
+    time.sleep(0.1)
+    assert file.stat().st_size == size and "tidied up" not in file.read_text()
+
+
+def alive(pid: int) -> bool:
+    """Whether a process still runs; one that nobody has waited for yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
