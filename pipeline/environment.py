@@ -29,3 +29,16 @@ def prepare_for(file: ConfigFile) -> None:
     folder = str(module_root(found, module))
     if sys.path[:1] != [folder]:
         sys.path.insert(0, folder)
+
+
+def tensorflow_is_used() -> bool:
+    """Whether TensorFlow has executed something in this process, which cannot be forked then."""
+    import tensorflow as tf
+
+    threads = tf.config.threading.get_inter_op_parallelism_threads()
+    try:
+        tf.config.threading.set_inter_op_parallelism_threads(threads + 1)
+    except RuntimeError:  # "cannot be modified after initialization"
+        return True
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    return False

@@ -97,6 +97,8 @@ class SideBySide:
     Attributes:
         most: Number of nodes that run at the same time. With 1, each is launched in the thread that calls `launch_all`.
         alone: Nodes that run while no other does; they are launched in the thread that calls `launch_all`, too.
+        busy: Nodes that use more than one core. One of them and one of the others finish sooner side by side than two
+            of a kind, so that those that are ready are taken by turns.
         turn: Is held while a node is launched and while hooks are called. `launch` gives it up while it waits for a
             node that is at work elsewhere; without that, nodes would not overlap.
         stop: Makes all calls of `launch` end soon. Is called if the run ends while other nodes are at work.
@@ -104,6 +106,7 @@ class SideBySide:
 
     most: int = 1
     alone: Collection[str] = ()
+    busy: Collection[str] = ()
     turn: threading.Lock = field(default_factory=threading.Lock)
     stop: Callable[[], None] = lambda: None
 
@@ -176,17 +179,30 @@ class _Launching:
 
     def _begin(self) -> None:
         """Launches what is ready, as far as there is room."""
-        for node in ready(self._graph, self._done, self._at_work):
-            alone = self._together.most == 1 or node in self._together.alone
-            if len(self._at_work) >= self._together.most or (alone and self._at_work):
-                return  # those that come after it do not overtake it, or it would wait for ever
-            if alone:
+        while (node := self._next()) is not None:
+            if self._is_alone(node):
                 self._at_work[node] = None
                 self._work(node)
                 return
             thread = threading.Thread(target=self._work, args=(node,), name=node, daemon=True)
             self._at_work[node] = thread
             thread.start()
+
+    def _next(self) -> str | None:
+        """The node to launch now; None if there is none, or it waits for the end of those that are at work."""
+        nodes = ready(self._graph, self._done, self._at_work)
+        if not nodes or len(self._at_work) >= self._together.most:
+            return None
+        node = nodes[0]
+        if not self._is_alone(node):
+            busy = self._together.busy
+            is_busy = any(other in busy for other in self._at_work)
+            node = next((other for other in nodes if (other in busy) != is_busy), node)
+        # What is ready later does not overtake one that must be alone, or it would wait for ever.
+        return None if self._at_work and self._is_alone(node) else node
+
+    def _is_alone(self, node: str) -> bool:
+        return self._together.most == 1 or node in self._together.alone
 
     def _work(self, node: str) -> None:
         """Launches a node and waits for its end."""

@@ -164,7 +164,10 @@ def run(
         failures = Failures(plan, report)
         try:
             begun(nodes.run_id)
-            together = processes.side_by_side(parallelism.alone(plan, config)) if processes else None
+            trains = {node.id for node in plan.nodes if node.trains}
+            together = (
+                processes.side_by_side(parallelism.alone(plan, config), trains) if processes else None
+            )
             with shared_folder.made(Path(config.pipeline_root)):
                 launch_all(
                     plan.graph(), launch, [hook, push, recording], interruption, failures.without, together

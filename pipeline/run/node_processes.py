@@ -44,13 +44,14 @@ class NodeProcesses:
         self._at_work: set[Forked] = set()
         self._stopped = False
 
-    def side_by_side(self, alone: Collection[str]) -> SideBySide:
+    def side_by_side(self, alone: Collection[str] = (), busy: Collection[str] = ()) -> SideBySide:
         """How to launch nodes whose work is done here.
 
         Args:
             alone: Ids of nodes that run while no other does.
+            busy: Ids of nodes that use more than one core.
         """
-        return SideBySide(self._most, alone, self._turn, self.stop)
+        return SideBySide(self._most, alone, busy, self._turn, self.stop)
 
     def do(self, node: str, work: Callable[[Any], Any], argument: Any) -> Any:
         """Calls a function in a new process. Call it with the turn, which it gives up until the function returns.

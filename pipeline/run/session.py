@@ -144,6 +144,8 @@ def run(
         from pipeline.checks import preflight
 
         most = parallelism.nodes_at_once(file.config, len(plan.nodes) - len(cached))
+        if most > 1 and environment.tensorflow_is_used():
+            most = 1  # in a notebook, for example: this process cannot be forked any more
         if most > 1:
             _import_nodes(plan)
         before = said.read_bytes()

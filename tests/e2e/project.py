@@ -50,7 +50,7 @@ gate:
   size: {max_ratio: 0.9}
 select: {minimize: gzip_size}
 push: {directory: serving}
-run: {seed: 7}
+run: {seed: 7, parallel: 2}
 """
 
 

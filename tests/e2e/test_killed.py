@@ -41,7 +41,9 @@ def project(tmp_path: Path) -> Project:
 
 
 def run_arguments(seed: int) -> list[str]:
-    return ["run", "pipeline.yaml", "--json", "--set", f"run.seed={seed}"]
+    # Nodes of every other one run in processes of their own.
+    parallel = f"run.parallel={1 + seed % 2}"
+    return ["run", "pipeline.yaml", "--json", "--set", f"run.seed={seed}", "--set", parallel]
 
 
 def listed(project: Project) -> list[dict[str, Any]]:

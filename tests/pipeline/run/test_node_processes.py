@@ -45,7 +45,7 @@ def processes(server: ForkServer, tmp_path: Path) -> NodeProcesses:
 
 
 def do(processes: NodeProcesses, work: Callable[[Any], Any], argument: Any = None) -> Any:
-    with processes.side_by_side(()).turn:
+    with processes.side_by_side().turn:
         return processes.do("node", work, argument)
 
 
@@ -271,7 +271,7 @@ def test_ctrl_c_interrupts_all_nodes_that_are_at_work(processes: NodeProcesses, 
     threading.Thread(target=press).start()
     graph = {"a": [], "b": [], "c": [], "d": ["a"]}
     with pytest.raises(Interrupted), interruption.by_signals():
-        launch_all(graph, launch, [log], interruption, together=processes.side_by_side(()))
+        launch_all(graph, launch, [log], interruption, together=processes.side_by_side())
     assert log.states() == {"a": "interrupted", "b": "interrupted"}
     assert not files["c"].exists()
 

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import pytest
 
@@ -35,36 +35,41 @@ class Work:
         at_work: Sets of nodes that were at work at the same time, whenever one began.
         held: Nodes that go on until all are stopped.
         errors: Node → what it raises.
+        meet: Nodes that go on when all of them are at work.
     """
 
     def __init__(
         self,
         most: int,
-        alone: set[str] = frozenset(),
+        alone: Collection[str] = (),
+        busy: Collection[str] = (),
         held: str = "",
         errors: dict[str, BaseException] | None = None,
+        meet: str = "",
     ):
-        self.together = SideBySide(most, alone, stop=self._stop)
+        self.together = SideBySide(most, alone, busy, stop=self._stop)
         self.at_work: list[set[str]] = []
         self.held = held.split()
         self.errors = errors or {}
         self._now: set[str] = set()
-        self._both = threading.Event()
+        self.meet = set(meet.split())
+        self._met = threading.Event()
         self._stopped = threading.Event()
 
     def __call__(self, node: str) -> tuple[State, int | None]:
         self._now.add(node)
         self.at_work.append(set(self._now))
+        if self.meet <= self._now:
+            self._met.set()
         self.together.turn.release()
         try:
             progress.report(f"at {node}")
+            assert node not in self.meet or self._met.wait(20)
             if node in self.errors:
-                time.sleep(0.05)  # another one begins meanwhile
                 raise self.errors[node]
             if node in self.held:
                 assert self._stopped.wait(20)
                 raise Interrupted
-            time.sleep(0.05)
         finally:
             self.together.turn.acquire()
             self._now.remove(node)
@@ -85,7 +90,7 @@ def run(
 
 
 def test_branches_overlap_and_nothing_comes_before_what_it_reads() -> None:
-    work = Work(2)
+    work = Work(2, meet="a1 b1")
     log = run(work)
     assert {"a1", "b1"} in work.at_work and max(map(len, work.at_work)) == 2
     assert set(log.states().values()) == {"ran"} and set(log.ended) == set(GRAPH)
@@ -100,7 +105,7 @@ def test_branches_overlap_and_nothing_comes_before_what_it_reads() -> None:
 
 @pytest.mark.parametrize(("most", "widest"), [(1, 1), (2, 2), (3, 3), (9, 4)])
 def test_as_many_run_as_may(most: int, widest: int) -> None:
-    work = Work(most)
+    work = Work(most, meet=" ".join("abcd"[:most]))
     run(work, {name: [] for name in "abcd"})
     assert max(map(len, work.at_work)) == widest
     began = [
@@ -110,11 +115,17 @@ def test_as_many_run_as_may(most: int, widest: int) -> None:
 
 
 def test_a_node_that_must_be_alone_is_and_is_not_overtaken_for_ever() -> None:
-    work = Work(2, alone={"c"})
+    work = Work(2, alone={"c"}, meet="a b")
     log = run(work, {name: [] for name in "abcdef"})
     assert [found for found in work.at_work if "c" in found] == [{"c"}]
     began = [node for node, event in log.events if event == "before"]
     assert began.index("c") == 2 and {"a", "b"} in work.at_work
+
+
+def test_a_busy_node_runs_beside_one_that_is_not() -> None:
+    work = Work(2, busy={"a", "b"}, meet="a c")
+    run(work, {name: [] for name in "abcd"})
+    assert work.at_work[:2] == [{"a"}, {"a", "c"}]
 
 
 def test_one_branch_fails_and_the_other_goes_on() -> None:
@@ -141,7 +152,7 @@ def test_both_branches_fail_and_the_second_ends_the_run() -> None:
 
 def test_a_failure_that_ends_the_run_stops_the_others() -> None:
     log = Log()
-    work = Work(2, held="b1", errors={"a1": ValueError("no")})
+    work = Work(2, held="b1", errors={"a1": ValueError("no")}, meet="a1 b1")
     with pytest.raises(NodeFailed, match="no") as failed:
         launch_all(GRAPH, work, [log], Interruption(), together=work.together)
     assert failed.value.node == "a1"
@@ -180,6 +191,6 @@ def test_hooks_are_called_one_at_a_time() -> None:
             time.sleep(0.01)
             inside.remove(node)
 
-    work = Work(3)
+    work = Work(3, meet="a b c")
     launch_all({name: [] for name in "abcd"}, work, [Slow()], Interruption(), together=work.together)
     assert max(map(len, work.at_work)) == 3
