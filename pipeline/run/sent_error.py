@@ -6,7 +6,7 @@ import pickle
 import traceback
 from dataclasses import dataclass
 
-from pipeline.run.refused_write import causes
+from components.common.base.errors import ParedownError, causes
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class _One:
         name: Of its type.
         text: Its message.
         told_whole: See `components.common.base.errors.describe`.
+        for_people: Whether it is a `ParedownError`.
         pickled: The exception; empty if it cannot be pickled.
         raised_from: Whether it names its cause, rather than having met another exception.
     """
@@ -24,6 +25,7 @@ class _One:
     name: str
     text: str
     told_whole: bool
+    for_people: bool
     pickled: bytes
     raised_from: bool
 
@@ -48,6 +50,7 @@ class SentError:
                 type(one).__name__,
                 str(one),
                 bool(getattr(one, "told_whole", False)),
+                isinstance(one, ParedownError),
                 _pickled(one),
                 one.__cause__ is not None,
             )
@@ -94,6 +97,7 @@ def _unpacked(one: _One) -> BaseException:
             found = None
         if isinstance(found, BaseException):
             return found
-    kind = type(one.name, (Exception,), {"told_whole": one.told_whole, "__module__": __name__})
+    base = ParedownError if one.for_people else Exception
+    kind = type(one.name, (base,), {"told_whole": one.told_whole, "__module__": __name__})
     error: Exception = kind(one.text)
     return error

@@ -148,11 +148,11 @@ def leave(code: int) -> None:
 
 
 def test_work_is_done_in_another_process_each_time(processes: NodeProcesses, tmp_path: Path) -> None:
-    said: list[str] = []
+    said: list[progress.Report] = []
     with progress.listening(said.append):
         (four, first), (six, second) = (do(processes, double_elsewhere, number) for number in (2, 3))
     assert (four, six) == (4, 6) and len({first, second, os.getpid()}) == 3
-    assert said == ["doubling 2", "doubling 3"]
+    assert said == [progress.Report("doubling 2"), progress.Report("doubling 3")]
     assert (tmp_path / "log").read_text().count("[node] WARNING work: 100 % doubled\n") == 2
 
 
