@@ -44,6 +44,7 @@ UNIT = (
     "tests/pipeline/plan/",
     "tests/pipeline/project/",
     "tests/pipeline/report/",
+    "tests/pipeline/run/test_display.py",
     "tests/pipeline/run/test_node_processes.py",
     "tests/pipeline/run/test_parallelism.py",
     "tests/pipeline/run/test_side_by_side.py",
