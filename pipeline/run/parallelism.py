@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 
 from components.common.base.beam_runner import remote_runner
+from components.common.base.memory import available_memory
 from pipeline.config.config import Config
 from pipeline.plan.code_version import is_distributed
 from pipeline.plan.node import PUSHER, Node
@@ -44,39 +44,6 @@ def alone(plan: Plan, config: Config) -> set[str]:
         or is_distributed(_training(node))
         or (remote and node.id in plan.measurements.values())
     }
-
-
-def available_memory(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> int:
-    """Bytes that programs can take: of what the system has, and of what the control group allows.
-
-    Args:
-        meminfo: As Linux writes it.
-        group: Folder of a control group, version 2 or 1. What it holds in the page cache and has not used lately can
-            be taken.
-    """
-    found = [_numbers(meminfo)["MemAvailable:"] * 1024]
-    for most, used, statistics, idle in (
-        ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-        (
-            "memory/memory.limit_in_bytes",
-            "memory/memory.usage_in_bytes",
-            "memory/memory.stat",
-            "total_inactive_file",
-        ),
-    ):
-        try:
-            limit = int((group / most).read_text(encoding="ascii"))
-            taken = int((group / used).read_text(encoding="ascii"))
-            found.append(limit - taken + _numbers(group / statistics).get(idle, 0))
-        except (OSError, ValueError):  # another version, or "max"
-            continue
-    return min(found)
-
-
-def _numbers(file: Path) -> dict[str, int]:
-    """First word of each line → second."""
-    lines = (line.split() for line in file.read_text(encoding="ascii").splitlines())
-    return {line[0]: int(line[1]) for line in lines}
 
 
 def _has_gpu() -> bool:
