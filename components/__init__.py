@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-_ARTIFACT_TYPES = frozenset({"ModelMeasurement", "OptimizationReport"})
+_ARTIFACT_TYPES = frozenset({"BaselinePredictions", "ModelMeasurement", "OptimizationReport"})
 
 
 def __getattr__(name: str) -> Any:

@@ -22,3 +22,9 @@ class ModelMeasurement(artifact.Artifact):
     """
 
     TYPE_NAME = "components.ModelMeasurement"
+
+
+class BaselinePredictions(artifact.Artifact):
+    """What the baseline predicts of the eval split: `components.predictor.baseline` lists the files."""
+
+    TYPE_NAME = "components.BaselinePredictions"

@@ -16,8 +16,8 @@ from components.common.data.examples import Examples
 from components.measurer import batch_metrics, beam_analysis, result_files
 from components.measurer.measured import Side, Slice, SliceValue
 from components.measurer.params import Metric
-from components.measurer.predictions import NotArrays, Predictions, predict
-from components.measurer.tflite_extractor import Logits
+from components.predictor.litert_batch import Logits
+from components.predictor.predictions import Predictions
 
 CANDIDATE: Side = "candidate"
 BASELINE: Side = "baseline"
@@ -90,6 +90,16 @@ def _prevalence_name(figure: Metric) -> str:
     return f"prevalence for {figure.name()}"
 
 
+def on_arrays(beam_args: list[str], label: Label) -> bool:
+    """Whether metrics are computed on arrays in this process, rather than by TFMA's own evaluation.
+
+    Args:
+        beam_args: Beam pipeline options. If they name a runner whose workers are elsewhere, those evaluate.
+        label: What the models predict.
+    """
+    return remote_runner(beam_args) is None or label == SAME_AS_INPUT  # which TFMA does not know
+
+
 def analyze(
     examples: Examples,
     paths: Mapping[Side, str],
@@ -98,7 +108,8 @@ def analyze(
     beam_args: list[str],
     raw_examples: Examples | None = None,
     logits: Logits | None = None,
-) -> Predictions | None:
+    predictions: Predictions | None = None,
+) -> None:
     """Measures the metrics on the eval split and writes them as TFMA's result files.
 
     Args:
@@ -106,35 +117,25 @@ def analyze(
         paths: `candidate` and `baseline` → TFLite file.
         config: As `eval_config` makes it.
         output: Folder for TFMA's files, which `tfma.load_eval_result` reads, and the predictions.
-        beam_args: Beam pipeline options. If they name a runner whose workers are elsewhere, TFMA's own evaluation
-            runs on them; else metrics are computed on arrays in this process.
+        beam_args: Beam pipeline options for TFMA's own evaluation.
         raw_examples: The same before Transform, if they went through it. They are read instead of
             `examples`, and the transform graph is applied to them as in serving: slices are of raw features,
             the label is a transformed one.
         logits: `candidate` and `baseline` → output of logits → softmax or sigmoid, which makes probabilities of
             them before the metrics.
-
-    Returns:
-        What was predicted; None if TFMA's own evaluation ran.
+        predictions: Of both. Metrics are computed on them; without them, TFMA's evaluation predicts.
 
     Raises:
         LiteRTError: If a file does not load or run, or a feature is missing.
         VocabularyError: If a string label is not one of its classes.
     """
-    files = {str(name): path for name, path in paths.items()}
-    if remote_runner(beam_args) is None or examples.label == SAME_AS_INPUT:  # which TFMA does not know
-        sliced = [name for spec in config.slicing_specs for name in spec.feature_keys]
-        try:
-            predictions = predict(examples, files, sliced, raw_examples, logits)
-        except NotArrays:
-            pass  # TFMA's evaluation takes labels of any length
-        else:
-            os.makedirs(output, exist_ok=True)
-            predictions.write(output)
-            result_files.write(output, config, batch_metrics.evaluate(predictions, config))
-            return predictions
-    beam_analysis.analyze(examples, files, config, output, beam_args, raw_examples, logits)
-    return None
+    if predictions is None:
+        files = {str(name): path for name, path in paths.items()}
+        beam_analysis.analyze(examples, files, config, output, beam_args, raw_examples, logits)
+        return
+    os.makedirs(output, exist_ok=True)
+    predictions.write(output)
+    result_files.write(output, config, batch_metrics.evaluate(predictions, config))
 
 
 def read_metrics(output: str, model: str, figure: Metric) -> Metrics:

@@ -6,21 +6,21 @@ is 0.5 or more. Errors are those of tf_keras, with the baseline's outputs in pla
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import tensorflow_model_analysis as tfma
 import tf_keras
 
 from components.common.base.metric_facts import AGREEMENT
-from components.common.data.examples import Examples
-from components.common.tflite.litert import LiteRTModel
-from components.measurer import bootstrap, example_values
+from components.measurer import accuracy, bootstrap, example_values, slices
 from components.measurer.comparison import Uncertainty
+from components.measurer.measured import Slice
 from components.measurer.measurement import MetricValues, SliceValues
 from components.measurer.params import Metric
-from components.measurer.tflite_extractor import Logits, predict_batch
+from components.predictor.predictions import Predictions
 
 Floats = npt.NDArray[Any]
 
@@ -85,49 +85,38 @@ def uncertainty_of(asked: Metric, baseline: Floats, candidate: Floats, seed: int
     return bootstrap.of_means(values(labels, given), values(labels, labels), seed)
 
 
-def measure(
-    examples: Examples,
-    paths: Mapping[str, str],
-    metrics: Sequence[Metric],
-    logits: Logits | None = None,
-    seed: int = 0,
-) -> dict[str, MetricValues]:
-    """Predicts the eval split by both files, and compares.
+def measure(predictions: Predictions, asked: Metric, seed: int) -> MetricValues:
+    """Compares the predictions of candidate and baseline, on all examples and in each slice.
 
     Args:
-        examples: Whose `eval` split to predict; as models take them.
-        paths: `candidate` and `baseline` → TFLite file.
-        metrics: Metrics `of_baseline`.
-        logits: `candidate` and `baseline` → output of logits → the activation that makes probabilities of them.
+        predictions: Of `candidate` and `baseline`.
+        asked: A metric `of_baseline`.
         seed: Of the bootstrap.
 
-    Returns:
-        Title of each metric → its values, on all examples.
-
     Raises:
-        LiteRTError: If a file does not load or run, or a prediction is not finite.
-        ValueError: If the model has no output that a metric names.
+        ValueError: If the model has no output that the metric names.
     """
-    models = {name: LiteRTModel(path) for name, path in paths.items()}
-    arrays = examples.load("eval", models["baseline"].inputs)
-    predictions = {
-        name: predict_batch(model, arrays.features, name, (logits or {}).get(name))
-        for name, model in models.items()
-    }
-    found = {}
-    for asked in metrics:
-        baseline, candidate = (_of_output(predictions[name], asked) for name in ("baseline", "candidate"))
-        uncertainty = uncertainty_of(asked, baseline, candidate, seed)
-        values = SliceValues(
-            (),
-            figure_of(asked, baseline, candidate),
-            figure_of(asked, baseline, baseline),
-            len(arrays),
-            uncertainty,
-        )
-        why = "" if uncertainty else f"{asked.name()} is not a mean over examples"
-        found[asked.title()] = MetricValues(asked.title(), (values,), not_resampled=why)
-    return found
+    baseline, candidate = (
+        _of_output(predictions.outputs[side], asked) for side in ("baseline", "candidate")
+    )
+    specs = [tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=by.features()) for by in asked.slices)]
+    chosen = slices.examples_of(predictions, specs)
+    values = tuple(
+        _in_slice(asked, accuracy.slice_values(key), baseline[rows], candidate[rows], seed)
+        for key, rows in sorted(chosen.items(), key=lambda item: (bool(item[0]), str(item[0])))
+    )
+    why = "" if values[0].uncertainty else f"{asked.name()} is not a mean over examples"
+    return MetricValues(asked.title(), values, not_resampled=why)
+
+
+def _in_slice(asked: Metric, key: Slice, baseline: Floats, candidate: Floats, seed: int) -> SliceValues:
+    return SliceValues(
+        key,
+        figure_of(asked, baseline, candidate),
+        figure_of(asked, baseline, baseline),
+        len(baseline),
+        uncertainty_of(asked, baseline, candidate, seed),
+    )
 
 
 def _of_output(predictions: Any, asked: Metric) -> Floats:

@@ -30,7 +30,7 @@ from tensorflow_model_analysis.metrics import (
 from tensorflow_model_analysis.metrics.tf_metric_accumulators import TFCompilableMetricsAccumulator
 
 from components.measurer import slices
-from components.measurer.predictions import Predictions, Values
+from components.predictor.predictions import Predictions, Values
 
 # Examples that TFMA's combiner of Keras metrics gathers before it updates them.
 _TOGETHER = 1000

@@ -11,8 +11,9 @@ from tfx_bsl.public import tfxio
 
 from components.common.data.examples import Examples
 from components.measurer.class_extractor import class_extractor
-from components.measurer.tflite_extractor import Logits, tflite_extractor
+from components.measurer.tflite_extractor import tflite_extractor
 from components.measurer.transform_extractor import transform_extractor
+from components.predictor.litert_batch import Logits
 
 
 def analyze(

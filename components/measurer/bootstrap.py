@@ -6,7 +6,6 @@ Examples are drawn with replacement, the same ones for candidate and baseline, s
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -19,9 +18,10 @@ from components.measurer.params import CONFIDENCE
 _RESAMPLES = 1000
 # … of so many examples in all, but not fewer than the resamples of other metrics.
 _DRAWN = 50_000_000
-# Resamples of a metric that is computed again for each of them, if those take no longer than so many seconds.
+# Resamples of a metric that is computed again for each of them, at most and at least, and their examples in all.
 _COMPUTED_RESAMPLES = 200
-_SECONDS = 20.0
+_FEWEST_RESAMPLES = 100
+_COMPUTED = 10_000_000
 # Numbers that are held at once.
 _HELD = 1 << 22
 
@@ -61,15 +61,13 @@ def of_computed(
         seed: Of the draws.
 
     Returns:
-        None if the resamples would take more than 20 seconds.
+        None if there are more than 100,000 examples; of more than 50,000, fewer resamples are drawn.
     """
+    resamples = min(_COMPUTED_RESAMPLES, _COMPUTED // max(1, examples))
+    if resamples < _FEWEST_RESAMPLES:
+        return None
     rng = np.random.default_rng(seed)
-    values: list[Pair] = []
-    start = time.monotonic()
-    for _ in range(_COMPUTED_RESAMPLES):
-        values.append(compute(rng.integers(0, examples, examples)))
-        if (time.monotonic() - start) / len(values) * _COMPUTED_RESAMPLES > _SECONDS and len(values) > 2:
-            return None
+    values = [compute(rng.integers(0, examples, examples)) for _ in range(resamples)]
     return _uncertainty(np.array(values))
 
 

@@ -8,7 +8,7 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
 from tfx.types.channel import BaseChannel, Channel
 
-from components.artifacts import ModelMeasurement
+from components.artifacts import BaselinePredictions, ModelMeasurement
 from components.measurer import executor
 
 
@@ -27,6 +27,7 @@ class MeasurerSpec(component_spec.ComponentSpec):
     INPUTS = {
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
         "baseline": component_spec.ChannelParameter(type=standard_artifacts.Model),
+        "predictions": component_spec.ChannelParameter(type=BaselinePredictions),
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "schema": component_spec.ChannelParameter(type=standard_artifacts.Schema),
         "transform_graph": component_spec.ChannelParameter(
@@ -48,6 +49,7 @@ class Measurer(base_beam_component.BaseBeamComponent):
         self,
         model: BaseChannel,
         baseline: BaseChannel,
+        predictions: BaseChannel,
         examples: BaseChannel,
         schema: BaseChannel,
         transform_graph: BaseChannel | None = None,
@@ -58,6 +60,7 @@ class Measurer(base_beam_component.BaseBeamComponent):
             MeasurerSpec(
                 model=model,
                 baseline=baseline,
+                predictions=predictions,
                 examples=examples,
                 schema=schema,
                 transform_graph=transform_graph,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -31,7 +32,7 @@ from components.measurer import (
     train_slices,
 )
 from components.measurer.machine import this_machine
-from components.measurer.measured import SIDES, Latency, Side, Skew
+from components.measurer.measured import SIDES, Latency, Side, Skew, Slice, UnjudgedSlices
 from components.measurer.measurement import (
     LATENCY_FILE,
     MEASUREMENT_FILE,
@@ -43,7 +44,9 @@ from components.measurer.measurement import (
 )
 from components.measurer.paired_comparison import Comparison
 from components.measurer.params import MeasureOptions, Metric
-from components.measurer.predictions import Predictions
+from components.predictor.baseline import read_baseline
+from components.predictor.litert_batch import Logits
+from components.predictor.predictions import Predictions, predict_as_read
 
 Result = TypeVar("Result")
 
@@ -56,6 +59,7 @@ _NOT_LOADED: dict[Side, UnmeasuredKind] = {
 def measure(
     candidate: str,
     baseline: str,
+    predictions: str,
     examples: Examples,
     options: MeasureOptions,
     output: str,
@@ -68,6 +72,7 @@ def measure(
     Args:
         candidate: Folder of its `Model` artifact.
         baseline: Folder of the baseline's, converted to float32.
+        predictions: Folder of what the baseline predicts: `components.predictor.baseline`.
         examples: Whose `eval` split accuracy is measured on.
         options: What to measure.
         output: Folder for the files that `components.measurer.measurement` lists.
@@ -83,7 +88,9 @@ def measure(
     """
     folders = dict(zip(SIDES, (candidate, baseline), strict=True))
     files = {side: file_hashes.model_digests(folder) for side, folder in folders.items()}
-    found = _Measuring(folders, examples, options, output, seed, beam_args, raw_examples).measurement(files)
+    found = _Measuring(
+        folders, files, predictions, examples, options, output, seed, beam_args, raw_examples
+    ).measurement()
     for side, folder in folders.items():
         file_hashes.refuse_change(
             folder,
@@ -101,6 +108,8 @@ class _Measuring:
     def __init__(
         self,
         folders: dict[Side, str],
+        digests: dict[Side, dict[str, str]],
+        predictions: str,
         examples: Examples,
         options: MeasureOptions,
         output: str,
@@ -110,6 +119,8 @@ class _Measuring:
     ):
         self._folders = folders
         self._files = {side: model_files.tflite_file(folder) for side, folder in folders.items()}
+        self._digests = digests
+        self._predictions = predictions
         self._examples = examples
         self._raw_examples = raw_examples
         self._options = options
@@ -118,12 +129,8 @@ class _Measuring:
         self._beam_args = beam_args
         self._failures: list[Unmeasured] = []
 
-    def measurement(self, files: dict[Side, dict[str, str]]) -> Measurement:
-        """Everything that can be measured.
-
-        Args:
-            files: For the document.
-        """
+    def measurement(self) -> Measurement:
+        """Everything that can be measured."""
         logits = self._logits()
         for side, path in self._files.items():
             self._attempt(f"loading the {side}", partial(LiteRTModel, path), _NOT_LOADED[side])
@@ -142,7 +149,7 @@ class _Measuring:
         )
         return Measurement(
             machine=this_machine(),
-            files=files,
+            files=self._digests,
             failures=tuple(self._failures),
             sizes={side: found for side, found in sizes.items() if found},
             latency=times,
@@ -196,9 +203,14 @@ class _Measuring:
         progress.report("measuring accuracy")
         metrics = self._options.metrics
         activations = {str(side): outputs for side, outputs in logits.items()}
-        predictions = None
-        if of_labels := [metric for metric in metrics if not metric.of_baseline]:
-            predictions = accuracy.analyze(
+        of_labels = [metric for metric in metrics if not metric.of_baseline]
+        baseline = read_baseline(self._predictions, self._digests[accuracy.BASELINE])
+        on_arrays = accuracy.on_arrays(self._beam_args, self._examples.label)
+        both = None
+        if baseline is not None and (on_arrays or len(of_labels) < len(metrics)):
+            both = self._candidates(activations).beside(baseline).in_order()
+        if of_labels:
+            accuracy.analyze(
                 self._examples,
                 self._files,
                 accuracy.eval_config(of_labels, self._examples.label),
@@ -206,15 +218,30 @@ class _Measuring:
                 self._beam_args,
                 self._raw_examples,
                 activations,
+                both if on_arrays else None,
             )
-        compared = [metric for metric in metrics if metric.of_baseline]
-        files = {str(side): path for side, path in self._files.items()}
-        agreements = (
-            agreement.measure(self._examples, files, compared, activations, self._seed) if compared else {}
-        )
+        known = both or (baseline.in_order() if baseline is not None else None)
         return tuple(
-            agreements.get(metric.title()) or self._values(metric, predictions) for metric in metrics
+            self._agreement(metric, both) if metric.of_baseline else self._values(metric, known)
+            for metric in metrics
         )
+
+    def _candidates(self, logits: Logits) -> Predictions:
+        """What the candidate predicts, in the order of the examples' files."""
+        files = {str(accuracy.CANDIDATE): self._files[accuracy.CANDIDATE]}
+        return predict_as_read(self._examples, files, (), self._raw_examples, logits)
+
+    def _agreement(self, metric: Metric, predictions: Predictions | None) -> MetricValues:
+        if predictions is None:
+            raise ValueError(f"{metric.title()} needs labels of as many values in each example")
+        found = agreement.measure(predictions, metric, self._seed)
+        return replace(found, train_only=self._train_only(metric, [one.slice for one in found.values]))
+
+    def _train_only(self, metric: Metric, judged: Iterable[Slice]) -> tuple[UnjudgedSlices, ...]:
+        """Slices that train has and eval does not."""
+        known = [slice_ for slice_ in judged if slice_]
+        find = partial(train_slices.unjudged, metric, known, self._examples, self._raw_examples)
+        return self._attempt("looking for slices that only train has", find) or ()
 
     def _values(self, metric: Metric, predictions: Predictions | None) -> MetricValues:
         candidate, baseline = (
@@ -223,8 +250,6 @@ class _Measuring:
         )
         if candidate.get((), (None, 0))[0] is None:
             raise ValueError(f"TFMA gave no value for {metric.title()}")
-        known = [accuracy.slice_values(key) for key in candidate if key]
-        find = partial(train_slices.unjudged, metric, known, self._examples, self._raw_examples)
         compare = partial(self._compared, metric, predictions, baseline.get((), (None, 0))[0])
         compared = self._attempt(f"comparing {metric.title()} with the baseline's", compare) or Comparison()
         uncertainty = {accuracy.slice_values(key): found for key, found in compared.uncertainty.items()}
@@ -235,7 +260,7 @@ class _Measuring:
         return MetricValues(
             metric.title(),
             tuple(SliceValues(*one, uncertainty=uncertainty.get(one[0])) for one in values),
-            self._attempt("looking for slices that only train has", find) or (),
+            self._train_only(metric, [accuracy.slice_values(key) for key in candidate]),
             compared.not_resampled,
             compared.chance,
             compared.classes,
@@ -244,9 +269,7 @@ class _Measuring:
     def _compared(self, metric: Metric, predictions: Predictions | None, value: float | None) -> Comparison:
         """Candidate and baseline example by example; `value` is the baseline's metric."""
         if predictions is None:
-            return Comparison(
-                not_resampled="the predictions were made by Beam's workers, which do not keep them"
-            )
+            return Comparison(not_resampled="some examples have more labels than others")
         if value is None or not math.isfinite(value):
             return Comparison(not_resampled=f"{metric.name()} is not defined for the baseline")
         classes = self._examples.vocabulary()
@@ -284,9 +307,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """Measures the candidate.
 
         Args:
-            input_dict: `model` and `baseline` (Model), `examples` (Examples), `schema` (Schema) and,
-                if the data were transformed, `transform_graph` (TransformGraph) and `raw_examples`
-                (Examples), those before.
+            input_dict: `model` and `baseline` (Model), `predictions` (BaselinePredictions), `examples` (Examples),
+                `schema` (Schema) and, if the data were transformed, `transform_graph` (TransformGraph) and
+                `raw_examples` (Examples), those before.
             output_dict: `measurement` (ModelMeasurement).
             exec_properties: `measures` (JSON of a `MeasureOptions`), `label`, `label_options` (JSON), `seed`.
         """
@@ -297,6 +320,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         found = measure(
             candidate=artifact_utils.get_single_uri(input_dict["model"]),
             baseline=artifact_utils.get_single_uri(input_dict["baseline"]),
+            predictions=artifact_utils.get_single_uri(input_dict["predictions"]),
             examples=examples_of(input_dict, label, exec_properties["label_options"]),
             options=MeasureOptions.model_validate_json(exec_properties["measures"]),
             output=made.uri,

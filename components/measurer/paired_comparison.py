@@ -23,11 +23,12 @@ from components.measurer.batch_metrics import Metrics
 from components.measurer.comparison import Chance, ClassBalance, Uncertainty
 from components.measurer.example_values import ExampleValues
 from components.measurer.params import Metric
-from components.measurer.predictions import Predictions, Values
+from components.predictor.predictions import Predictions, Values
 
 _OF_CLASSES = (Takes.INDEX, Takes.ONE_HOT, Takes.CONFUSION, Takes.PROBABILITIES)
 # Examples that constant predictions are measured on.
 _SAMPLE = 20_000
+_ELSEWHERE = "the candidate's predictions were made by Beam's workers, which do not keep them"
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ def compare(
     """Compares in one metric.
 
     Args:
-        predictions: Of the `candidate` and of the `baseline`.
+        predictions: Of the `candidate` and of the `baseline`, or of the baseline alone: then all that is known is what
+            the metric is by chance.
         metric: The metric.
         label: What the models predict.
         value: The baseline's, on all examples.
@@ -91,6 +93,8 @@ class _Comparing:
             )
 
     def comparison(self, seed: int, names: Sequence[str], thorough: bool) -> Comparison:
+        if accuracy.CANDIDATE not in self._outputs:
+            return Comparison(not_resampled=_ELSEWHERE, chance=self._chance())
         uncertainty, why = self._uncertainty(seed, thorough)
         return Comparison(uncertainty, why, self._chance(), self._classes(names))
 
@@ -119,7 +123,7 @@ class _Comparing:
 
             one = bootstrap.of_computed(compute, len(examples), seed)
             if one is None:
-                return {}, f"{name} is too slow to compute for each resample of the examples"
+                return {}, f"there are too many examples to compute {name} again for each resample"
             found[key] = one
         return found, ""
 

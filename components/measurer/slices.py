@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tensorflow_model_analysis.slicer import slicer_lib
 
-from components.measurer.predictions import Predictions
+from components.predictor.predictions import Predictions
 
 
 def examples_of(predictions: Predictions, specs: Iterable[Any]) -> dict[Any, NDArray[np.int64]]:

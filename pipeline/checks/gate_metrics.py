@@ -95,11 +95,6 @@ def _check_selection(config: Config, figures: list[AccuracyGate]) -> Iterator[Pr
 
 
 def _check_metric(at: Location, figure: AccuracyGate) -> Iterator[Problem]:
-    if figure.of_baseline and figure.slices:
-        yield Problem(
-            f"slices are of metrics that labels are compared by, and {figure.title()} needs no labels; remove slices",
-            (*at, "slices"),
-        )
     if figure.metric == AGREEMENT:
         return
     takes = tfma_metrics.arguments(figure.metric)

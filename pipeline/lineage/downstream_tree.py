@@ -54,6 +54,8 @@ class DownstreamTree:
             return "pushed versions"
         if artifact.type in facts.DATA_TYPES:
             return "statistics and schemas"
+        if artifact.type == "components.BaselinePredictions":
+            return "baseline's predictions"
         if artifact.type == "components.ModelMeasurement":
             return "measurements"
         if artifact.type == "ModelEvaluation":
@@ -122,6 +124,7 @@ _KINDS = (
     "baselines",
     "optimized models",
     "TFLite models",
+    "baseline's predictions",
     "measurements",
     "verdicts",
     "selections",

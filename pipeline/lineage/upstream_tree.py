@@ -182,7 +182,11 @@ class UpstreamTree:
         self._made(branch, evaluator)
         for measurement in _named(self._graph, evaluator, "measurement"):
             self._shown.add(measurement.id)
-            self._made(branch, self._graph.producer(measurement.id), "measured by")
+            measurer = self._graph.producer(measurement.id)
+            self._made(branch, measurer, "measured by")
+            for predictions in _named(self._graph, measurer, "predictions"):
+                self._shown.add(predictions.id)
+                self._made(branch, self._graph.producer(predictions.id), "baseline predicted by")
         self._measured(branch, evaluation, found.measured)
         for baseline in _named(self._graph, evaluator, "baseline"):
             branch.add(self._compared(baseline))

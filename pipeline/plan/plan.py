@@ -148,6 +148,7 @@ class _Planner:
         else:
             self._add_trainer()
         baseline = self._add_step(self.origin, "", ConvertOptions(quantization="float32"), ())
+        predictions = self._add_predictor(baseline)
         models, measurements, evaluations = {}, {}, {}
         for name, chain in self.config.candidates.items():
             source, prefix = self.origin, ""
@@ -157,7 +158,7 @@ class _Planner:
                 prefix = source
                 modules.update(dict.fromkeys(technique_of(step).modules()))
             models[name] = source
-            measurements[name] = self._add_measurer(name, source, baseline)
+            measurements[name] = self._add_measurer(name, source, baseline, predictions)
             evaluations[name] = self._add_evaluator(name, source, baseline, measurements[name], modules)
         self._add_selector(models, evaluations)
         self._add_pusher()
@@ -263,7 +264,29 @@ class _Planner:
             )
         return node_id
 
-    def _add_measurer(self, candidate: str, model: str, baseline: str) -> str:
+    def _add_predictor(self, baseline: str) -> str:
+        node_id = f"{baseline}-predict"
+        slices = [limits for figure in self.config.gate.accuracies() for limits in figure.slices]
+        self._add(
+            Node(
+                node_id,
+                "components.predictor.component.Predictor",
+                {
+                    "model": Output(baseline, "model"),
+                    **self.data,
+                    **data_nodes.raw_outputs(self.config.data, self.transformation),
+                },
+                {
+                    "features": to_json(sorted({name for by in slices for name in by.features()})),
+                    "label": as_parameter(self.config.data.label),
+                    "label_options": self._label_options(),
+                    "code_version": component_version("components.predictor.executor"),
+                },
+            )
+        )
+        return node_id
+
+    def _add_measurer(self, candidate: str, model: str, baseline: str, predictions: str) -> str:
         node_id = f"{model}-measure"
         self.users.setdefault(node_id, []).append(candidate)
         self._add(
@@ -273,6 +296,7 @@ class _Planner:
                 {
                     "model": Output(model, "model"),
                     "baseline": Output(baseline, "model"),
+                    "predictions": Output(predictions, "predictions"),
                     **self.data,
                     **data_nodes.raw_outputs(self.config.data, self.transformation),
                 },

@@ -30,6 +30,7 @@ from components.common.models import model_files  # noqa: E402
 from components.common.models.model_definition import ModelDefinition  # noqa: E402
 from components.evaluator.params import AccuracyGate  # noqa: E402
 from components.measurer import accuracy  # noqa: E402
+from components.predictor.predictions import predict  # noqa: E402
 from components.tflite_converter.executor import convert  # noqa: E402
 from components.tflite_converter.params import ConvertOptions  # noqa: E402
 from components.trainer.params import TrainOptions  # noqa: E402
@@ -91,7 +92,9 @@ def evaluator(paths: list[str], examples: Examples, output: Path) -> list[float]
     """The same as the gate measures it."""
     shutil.rmtree(output, ignore_errors=True)
     sides = dict(zip((accuracy.CANDIDATE, accuracy.BASELINE), paths, strict=True))
-    accuracy.analyze(examples, sides, accuracy.eval_config([ASKED], examples.label), str(output), [])
+    predictions = predict(examples, {str(side): path for side, path in sides.items()}, ["label"])
+    config = accuracy.eval_config([ASKED], examples.label)
+    accuracy.analyze(examples, sides, config, str(output), [], predictions=predictions)
     values = [accuracy.read_metrics(str(output), side, ASKED)[()][0] for side in sides]
     return [float("nan") if value is None else value for value in values]
 

@@ -1,12 +1,15 @@
-"""Measures and judges a candidate as a run's two nodes do, in one folder."""
+"""Measures and judges a candidate as a run's three nodes do, in one folder."""
 
 from __future__ import annotations
+
+import os
 
 from components.common.data.examples import Examples
 from components.evaluator.executor import judge
 from components.evaluator.params import Gate
 from components.evaluator.verdict import Verdict
 from components.measurer.executor import measure
+from components.predictor.baseline import predict_baseline
 
 
 def evaluate(
@@ -26,10 +29,18 @@ def evaluate(
         baseline: Folder of the baseline's.
         examples: The examples.
         gate: The limits, and so what is measured.
-        output: Folder for the files of both nodes.
+        output: Folder for the files of all nodes.
         seed: Of the bootstrap.
         beam_args: Beam pipeline options.
         raw_examples: The examples before Transform.
     """
-    measure(candidate, baseline, examples, gate.measured(), output, seed, beam_args, raw_examples)
+    predictions = os.path.join(output, "baseline")
+    os.makedirs(predictions, exist_ok=True)
+    features = sorted(
+        {name for figure in gate.accuracies() for by in figure.slices for name in by.features()}
+    )
+    predict_baseline(baseline, examples, features, predictions, raw_examples)
+    measure(
+        candidate, baseline, predictions, examples, gate.measured(), output, seed, beam_args, raw_examples
+    )
     return judge(candidate, baseline, output, gate, output)

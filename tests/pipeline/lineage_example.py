@@ -221,6 +221,16 @@ def example(folder: Path, winner: str = "pruned-int8", measured: bool = False) -
     )
     compared = {"pruned-int8": first, "distilled-int8": second}
     inputs: dict[str, int] = {}
+    predicted: dict[str, int] = {}
+    if measured:
+        (predictions,) = build.node(
+            "convert-float32-predict",
+            "Predictor",
+            {"model": float32, **data},
+            {"predictions": ("components.BaselinePredictions", {})},
+            {"code_version": "5e6f7a8b9c0d"},
+        )
+        predicted = {"predictions": predictions}
     for name, model in compared.items():
         verdict = conclude([*JUDGEMENTS, FAILED] if name != winner else JUDGEMENTS, MEASURED)
         blessed = int(verdict.blessed)
@@ -230,7 +240,7 @@ def example(folder: Path, winner: str = "pruned-int8", measured: bool = False) -
             (measurement,) = build.node(
                 f"{name}-measure",
                 "Measurer",
-                judged,
+                {**judged, **predicted},
                 {"measurement": ("components.ModelMeasurement", {"cpu": "AMD EPYC", "cores": 2})},
                 {"code_version": "0a1b2c3d4e5f"},
             )

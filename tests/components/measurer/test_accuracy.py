@@ -12,7 +12,7 @@ import tensorflow_model_analysis as tfma
 import tf_keras
 from tfx.types import standard_artifacts
 
-from components.artifacts import ModelMeasurement
+from components.artifacts import BaselinePredictions, ModelMeasurement
 from components.common.data.arrays import Arrays
 from components.common.data.examples import Examples
 from components.common.models import model_files
@@ -25,6 +25,8 @@ from components.evaluator.verdict import Verdict
 from components.measurer import accuracy, beam_analysis
 from components.measurer.executor import Executor as Measurer
 from components.measurer.measured import slice_text
+from components.predictor.executor import Executor as Predictor
+from components.predictor.predictions import predict
 from components.selector.executor import figure
 from components.tflite_converter.executor import convert
 from components.tflite_converter.params import ConvertOptions
@@ -85,7 +87,9 @@ def measured(
     """Model → what `read_metrics` returns."""
     section = AccuracyGate.model_validate(gate)
     config = accuracy.eval_config([section], examples.label)
-    accuracy.analyze(examples, paths, config, str(output), [])
+    sliced = [name for by in section.slices for name in by.features()]
+    predictions = predict(examples, paths, sliced)
+    accuracy.analyze(examples, paths, config, str(output), [], predictions=predictions)
     return {model: accuracy.read_metrics(str(output), model, section) for model in paths}
 
 
@@ -220,20 +224,29 @@ def run(binary: dict[str, str], tmp_path: Path) -> Any:
             "model": [artifact(standard_artifacts.Model, folder / "candidate")],
             "baseline": [artifact(standard_artifacts.Model, folder / "baseline")],
         }
+        predictions = artifact(BaselinePredictions, tmp_path / "predictions")
+        given = {
+            "examples": [artifact(standard_artifacts.Examples, examples.uri)],
+            "schema": [artifact(standard_artifacts.Schema, examples.schema_uri)],
+        }
+        options = {"label": "label", "label_options": LABEL_OPTIONS, "code_version": "1"}
+        Predictor().Do(
+            {"model": models["baseline"], **given},
+            {"predictions": [predictions]},
+            {"features": '["group", "hour"]', **options},
+        )
         Measurer(Measurer.Context(beam_pipeline_args=[], unique_id="1", tmp_dir=str(tmp_path))).Do(
             {
                 **models,
-                "examples": [artifact(standard_artifacts.Examples, examples.uri)],
-                "schema": [artifact(standard_artifacts.Schema, examples.schema_uri)],
+                **given,
+                "predictions": [predictions],
             },
             {"measurement": [measurement]},
             {
                 "measures": Gate.model_validate(gate).measured().canonical_json(),
-                "label": "label",
-                "label_options": LABEL_OPTIONS,
                 "seed": 1,
                 "machine": "",
-                "code_version": "1",
+                **options,
             },
         )
         Evaluator().Do(

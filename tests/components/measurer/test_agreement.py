@@ -13,9 +13,11 @@ from pydantic import ValidationError
 
 from components.common.models import model_files
 from components.common.tflite.litert import LiteRTModel
-from components.evaluator.params import AccuracyGate, Gate
+from components.evaluator.params import AccuracyGate, Gate, SliceLimits
 from components.evaluator.verdict import VERDICT_FILE, Verdict
 from components.measurer import agreement
+from components.measurer.measured import slice_text
+from components.predictor.predictions import Column, Predictions
 from pipeline.run import verdict_table
 from tests.components.conftest import Step
 from tests.components.evaluating import evaluate
@@ -70,6 +72,23 @@ def test_agreement_has_an_interval_for_a_limit_with_confidence() -> None:
 def test_what_agreement_is_not(written: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         AccuracyGate(metric="agreement", **written)
+
+
+def test_each_slice_has_an_agreement_of_its_own() -> None:
+    baseline = np.tile(np.array([[0.9, 0.1]], np.float32), (40, 1))
+    candidate = baseline.copy()
+    candidate[:6] = candidate[:6, ::-1]
+    kinds = Column((("day",), ("night",)), np.repeat([0, 1], [10, 30]))
+    predictions = Predictions({}, {"candidate": candidate, "baseline": baseline}, {"kind": kinds})
+    gate = AccuracyGate(metric="agreement", max_drop=0.2, slices=[SliceLimits(by="kind", max_drop=0.5)])
+    (asked,) = Gate(accuracy=[gate]).measured().metrics
+
+    found = agreement.measure(predictions, asked, SEED)
+
+    assert [(slice_text(one.slice), one.candidate, one.examples) for one in found.values] == [
+        ("", 0.85, 40), ("kind=day", 0.4, 10), ("kind=night", 1.0, 30),
+    ]  # fmt: skip
+    assert all(one.baseline == 1 and one.uncertainty for one in found.values)
 
 
 def test_a_verdict_on_examples_without_labels(

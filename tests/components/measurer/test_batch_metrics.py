@@ -14,7 +14,7 @@ import tensorflow_model_analysis as tfma
 
 from components.common.base.metric_facts import METRICS, NO_QUALITY, Takes
 from components.measurer import batch_metrics, result_files
-from components.measurer.predictions import Column, Predictions, Values
+from components.predictor.predictions import Column, Predictions, Values
 from pipeline.checks.tfma_metrics import arguments, known_metrics
 
 COUNT = 24

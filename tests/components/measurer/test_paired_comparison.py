@@ -10,7 +10,7 @@ import pytest
 from components.measurer import accuracy
 from components.measurer.paired_comparison import Comparison, compare
 from components.measurer.params import Metric
-from components.measurer.predictions import Column, Predictions
+from components.predictor.predictions import Column, Predictions
 
 COUNT = 2000
 RNG = np.random.default_rng(2)
@@ -102,13 +102,33 @@ def test_a_metric_that_is_no_mean_is_resampled_if_it_is_asked_for() -> None:
     )
 
 
-def test_resampling_that_takes_too_long_is_not_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("components.measurer.bootstrap._SECONDS", 0.0)
+@pytest.mark.parametrize(
+    ("computed", "resamples"), [(40_000, 200), (30_000, 150), (20_000, 100), (19_999, None)]
+)
+def test_how_often_a_metric_is_computed_depends_on_the_number_of_examples_alone(
+    computed: int, resamples: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("components.measurer.bootstrap._COMPUTED", computed)
     labels = (np.arange(200) % 2).astype(np.float32)
     model = RNG.random((200, 1)).astype(np.float32)
     found = compared(model, model, labels, "Recall", thorough=True)
-    assert found.uncertainty == {}
-    assert found.not_resampled == "Recall is too slow to compute for each resample of the examples"
+    if resamples is None:
+        assert found.uncertainty == {}
+        assert (
+            found.not_resampled == "there are too many examples to compute Recall again for each resample"
+        )
+    else:
+        assert found.uncertainty[()].resamples == resamples
+
+
+def test_of_the_baseline_alone_chance_is_known() -> None:
+    labels = (np.arange(200) % 2).astype(np.float32)
+    both = Predictions(labels, dict.fromkeys(("candidate", "baseline"), labels[:, np.newaxis]), {})
+    alone = Predictions(labels, {"baseline": both.outputs["baseline"]}, {})
+    asked = Metric(metric="AUC")
+    found = compare(alone, asked, "label", 1.0, seed=7)
+    assert found.chance == compare(both, asked, "label", 1.0, seed=7).chance is not None
+    assert found.uncertainty == {} and "Beam's workers" in found.not_resampled
 
 
 @pytest.mark.parametrize(

@@ -161,6 +161,7 @@ def test_what_is_missing_fails_closed(
     file: str, reason: str, candidate: Path, served: Served, transformed: Transformed, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr("components.measurer.accuracy.analyze", lambda *_: None)
+    monkeypatch.setattr("components.measurer.executor.read_baseline", lambda *_: None)
     monkeypatch.setattr("components.measurer.accuracy.read_metrics", lambda *_: {(): (0.5, 1)})
     (candidate / file).unlink()
     reasons = list(evaluated(candidate, served, transformed))
@@ -172,6 +173,7 @@ def test_a_named_slice_that_is_not_there_fails(
     candidate: Path, served: Served, transformed: Transformed, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr("components.measurer.accuracy.analyze", lambda *_: None)
+    monkeypatch.setattr("components.measurer.executor.read_baseline", lambda *_: None)
     found = {(): (0.5, 3), (("kind", "cash"),): (0.5, 2), (("kind", "none"),): (0.4, 1)}
     monkeypatch.setattr("components.measurer.accuracy.read_metrics", lambda *_: found)
     slices = [{"by": "kind", "values": ["cash", "gold"], "min": 0.5}]
@@ -185,6 +187,7 @@ def test_transformed_examples_without_the_raw_ones_fail(
     candidate: Path, served: Served, transformed: Transformed, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr("components.measurer.accuracy.analyze", lambda *_: None)
+    monkeypatch.setattr("components.measurer.executor.read_baseline", lambda *_: None)
     monkeypatch.setattr("components.measurer.accuracy.read_metrics", lambda *_: {(): (0.5, 1)})
     reasons = list(evaluated(candidate, served, transformed, raw_examples=None))
     assert any("the raw ones were not given" in reason for reason in reasons)

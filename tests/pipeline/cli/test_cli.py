@@ -69,7 +69,7 @@ def test_plan_lists_nodes_sharing_and_what_would_run(empty_root: str) -> None:
     result = CliRunner().invoke(main, ["plan", MNIST, "--set", empty_root], env={"COLUMNS": None})
     assert result.exit_code == 0
     assert "shared by 2: pruned-int8," in result.output
-    assert "31 nodes for 6 candidates: 0 cached, 31 would run, 5 of them train" in result.output
+    assert "32 nodes for 6 candidates: 0 cached, 32 would run, 5 of them train" in result.output
 
 
 def test_plan_writes_nothing(tmp_path: Path, empty_root: str) -> None:

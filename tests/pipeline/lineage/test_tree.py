@@ -361,11 +361,15 @@ def test_a_verdict_names_the_measurement_that_it_is_on(tmp_path: Path) -> None:
     assert by.startswith(f"measured by pruned-int8-measure #{maker.id}, ")
     assert by.endswith(", code 0a1b2c3d4e5f")
     assert "measured by" not in upstream(old)
+    (predicted,) = lines_with(text, "baseline predicted by")
+    assert predicted.startswith("baseline predicted by convert-float32-predict #")
+    assert predicted.endswith(", code 5e6f7a8b9c0d")
     limits = lines_with(text, " max_ratio ")
     assert limits and limits == lines_with(upstream(old), " max_ratio ")
 
     graph = dataclasses.replace(found.graph, roots=(1,))
     heads = [line.strip("├─└ ") for line in shown(lineage_tree.tree(graph, down=True)).splitlines()]
+    assert "baseline's predictions 1" in heads
     assert "measurements 2" in heads and "verdicts 2: 1 passed, 1 did not" in heads
 
 

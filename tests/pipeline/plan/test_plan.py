@@ -45,7 +45,7 @@ def test_candidates_with_the_same_beginning_share_its_nodes() -> None:
     assert [len(node.candidates) for node in trained if node.id.startswith("prune")] == [2, 1]
     # Baseline, prune, qat, prune-qat and distill: five distinct prefixes of six candidates.
     assert len(trained) == 5
-    assert len(plan.nodes) == 31
+    assert len(plan.nodes) == 32
 
 
 def test_every_node_comes_after_what_it_reads() -> None:
@@ -152,7 +152,7 @@ def test_transform_stands_between_data_and_training_where_the_module_preprocesse
             assert node.inputs["examples"].node == "Transform", node.id
             assert node.inputs["transform_graph"].node == "Transform", node.id
     # The gate applies the transform graph itself, as serving does.
-    measurers = [node for node in plan.nodes if node.id.endswith("-measure")]
+    measurers = [node for node in plan.nodes if node.id.endswith(("-measure", "-predict"))]
     assert measurers and all(n.inputs["raw_examples"] == raw_examples_of(plan) for n in measurers)
     assert not any("raw_examples" in node.inputs for node in make_plan(load(MNIST).config, MNIST).nodes)
 
@@ -183,6 +183,7 @@ def test_a_long_chain_has_a_short_id() -> None:
     assert len(ids(plan)) == len(plan.nodes)
 
 
+PREDICT = "convert-float32-predict"
 MEASURE, JUDGE = "convert-int8-01556e-measure", "convert-int8-01556e-evaluate"
 
 
@@ -216,6 +217,28 @@ def changed_nodes(*overrides: str) -> set[str]:
 )
 def test_another_limit_is_judged_without_measuring_again(override: str, changed: set[str]) -> None:
     assert changed_nodes(override) == changed
+
+
+@pytest.mark.parametrize(
+    ("override", "changed"),
+    [
+        ("gate.accuracy.max_drop=0.1", False),
+        ("gate.accuracy.metric=SparseTopKCategoricalAccuracy", False),
+        ("gate.accuracy.slices=[{by: label, max_drop: 0.5, values: [1, 2]}]", False),
+        ("gate.latency.repetitions=600", False),
+        ("run.seed=8", False),
+        ("gate.accuracy.slices=[{by: image, max_drop: 0.5}]", True),
+        ("data.label=digit", True),
+    ],
+)
+def test_the_baseline_predicts_again_only_if_its_predictions_would_differ(
+    override: str, changed: bool
+) -> None:
+    before, after = plan_of(), plan_of(override)
+    assert (before.node(PREDICT) != after.node(PREDICT)) is changed
+    assert before.node(PREDICT).inputs["model"] == Output(before.baseline, "model")
+    readers = [node.id for node in after.nodes if Output(PREDICT, "predictions") in node.inputs.values()]
+    assert set(readers) == set(after.measurements.values())
 
 
 def test_no_limit_is_part_of_what_is_measured() -> None:

@@ -142,24 +142,26 @@ def test_tfma_measures_the_same(models: dict[str, str], mnist_examples: Any, tmp
 
     from components.evaluator.params import AccuracyGate, SliceLimits
     from components.measurer import accuracy, beam_analysis
+    from components.predictor.predictions import predict
 
     gate = AccuracyGate(metric="SparseCategoricalAccuracy", slices=[SliceLimits(by="label", min=0)])
     config = accuracy.eval_config([gate], "label")
     results = {}
     # On this machine metrics are computed on arrays, whatever the runner; Beam's workers are for those of others.
-    for name, analyze, beam_args, workers in (
-        ("one", accuracy.analyze, IN_MEMORY, 0),
-        ("arrays", accuracy.analyze, TWO_PROCESSES, 0),
-        ("two", beam_analysis.analyze, TWO_PROCESSES, 2),
-    ):
+    assert accuracy.on_arrays(TWO_PROCESSES, "label")
+    accuracy.analyze(
+        mnist_examples, models, config, str(tmp_path / "arrays"), [],
+        predictions=predict(mnist_examples, models, ["label"]),
+    )  # fmt: skip
+    with counted_workers() as found:
+        beam_analysis.analyze(mnist_examples, models, config, str(tmp_path / "two"), TWO_PROCESSES)
+    assert found == [2]
+    for name in ("arrays", "two"):
         output = str(tmp_path / name)
-        with counted_workers() as found:
-            analyze(mnist_examples, models, config, output, beam_args)
-        assert found == [workers]
         results[name] = {
             model: dict(tfma.load_eval_result(output, model_name=model).slicing_metrics) for model in models
         }
-    assert results["one"] == results["two"] == results["arrays"]
+    assert results["two"] == results["arrays"]
     found = {model: accuracy.read_metrics(str(tmp_path / "two"), model, gate) for model in models}
     assert len(found["candidate"]) == 11  # all examples, and each digit
     assert found["candidate"][()][1] == 400

@@ -1,4 +1,4 @@
-"""What candidate and baseline predict of the eval split, as arrays.
+"""What models predict of the eval split, as arrays.
 
 Examples are read in batches and predicted one by one, as on a device. Only what metrics need is kept: memory grows
 with labels and outputs, not with the models' inputs.
@@ -27,7 +27,7 @@ from components.common.data.arrays import content_digests
 from components.common.data.examples import Examples
 from components.common.data.transform_graph import TransformGraph
 from components.common.tflite.litert import LiteRTModel
-from components.measurer.tflite_extractor import Logits, predict_batch
+from components.predictor.litert_batch import Logits, predict_batch
 
 PREDICTIONS_FILE = "predictions.npz"
 
@@ -59,10 +59,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Labels, predictions and slices of the eval split. The order of examples depends on nothing else.
+    """Labels, predictions and slices of the eval split.
 
     Attributes:
-        labels: (examples, …), or output → such an array.
+        labels: (examples, …), or output → such an array; empty if there are none.
         outputs: Model → the same of its predictions.
         columns: Feature → its values, of the features that slices are named by.
     """
@@ -72,7 +72,38 @@ class Predictions:
     columns: Mapping[str, Column]
 
     def __len__(self) -> int:
-        return len(_first(self.labels))
+        return len(_first(next(iter(self.outputs.values()))))
+
+    def beside(self, other: Predictions) -> Predictions:
+        """The same, with the outputs of another model too.
+
+        Args:
+            other: Predictions of the same examples in the same order.
+
+        Raises:
+            ValueError: If labels differ, so that it cannot be the same examples.
+        """
+        own, others = _flat("labels", self.labels), _flat("labels", other.labels)
+        same = own.keys() == others.keys() and all(_equal(own[name], others[name]) for name in own)
+        if not same or len(self) != len(other):
+            raise ValueError("the baseline's predictions are of other examples; run again")
+        return Predictions(
+            self.labels, {**other.outputs, **self.outputs}, {**other.columns, **self.columns}
+        )
+
+    def in_order(self) -> Predictions:
+        """The same in an order that depends on nothing else: ExampleGen shuffles, and not twice alike."""
+        labels, outputs = _flat_alike(self.labels, dict(self.outputs))
+        content = {**_flat("labels", labels), **{name: c.codes for name, c in self.columns.items()}}
+        for model, values in outputs.items():
+            content |= _flat(f"outputs/{model}", values)
+        digests = content_digests(content)
+        order = np.array(sorted(range(len(digests)), key=digests.__getitem__), np.int64)
+        return Predictions(
+            _taken(labels, order),
+            {model: _taken(values, order) for model, values in outputs.items()},
+            {name: Column(column.rows, column.codes[order]) for name, column in self.columns.items()},
+        )
 
     def write(self, folder: str) -> None:
         """Writes `PREDICTIONS_FILE`."""
@@ -101,6 +132,10 @@ class Predictions:
         )
 
 
+def _equal(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    return np.array_equal(one, other, equal_nan=one.dtype.kind == "f" and other.dtype.kind == "f")
+
+
 def _flat(name: str, values: Values) -> dict[str, NDArray[Any]]:
     if isinstance(values, dict):
         return {f"{name}/{output}": array for output, array in values.items()}
@@ -124,7 +159,18 @@ def predict(
     raw_examples: Examples | None = None,
     logits: Logits | None = None,
 ) -> Predictions:
-    """Predicts the eval split.
+    """Predicts the eval split; the order of the predictions depends on nothing else. See `predict_as_read`."""
+    return predict_as_read(examples, paths, slices, raw_examples, logits).in_order()
+
+
+def predict_as_read(
+    examples: Examples,
+    paths: Mapping[str, str],
+    slices: Sequence[str] = (),
+    raw_examples: Examples | None = None,
+    logits: Logits | None = None,
+) -> Predictions:
+    """Predicts the eval split, in the order of its files.
 
     Args:
         examples: Whose `eval` split to predict.
@@ -166,6 +212,7 @@ class _Batch:
 
     features: Mapping[str, Any]
     inputs: Mapping[str, Any]
+    count: int
 
 
 def _batches(examples: Examples, raw_examples: Examples | None) -> Iterator[_Batch]:
@@ -191,12 +238,12 @@ def _batches(examples: Examples, raw_examples: Examples | None) -> Iterator[_Bat
             pa.RecordBatch.from_arrays(columns, names), representations
         )
         if transform is None:
-            yield _Batch(features, features)
+            yield _Batch(features, features, record_batch.num_rows)
             continue
         index = record_batch.schema.get_field_index(tfma.ARROW_INPUT_COLUMN)
         records = np.asarray(record_batch.column(index).flatten(), object)
         made = {name: value.numpy() for name, value in transform(tf.constant(records)).items()}
-        yield _Batch(features, made)
+        yield _Batch(features, made, record_batch.num_rows)
 
 
 def _batch_size(files: Sequence[str]) -> int:
@@ -265,7 +312,7 @@ class _Gathered:
             labels = {output: self._labels_of(batch, name) for output, name in self._label.items()}
         self._labels.append(labels)
         for name, column in self._columns.items():
-            column.add(batch.features.get(name), len(_first(labels)))
+            column.add(batch.features.get(name), batch.count)
         for model, future in predicted.items():
             self._outputs.setdefault(model, []).append(future.result())
 
@@ -281,20 +328,10 @@ class _Gathered:
         """All of them."""
         if not self._labels:
             raise ValueError("split 'eval' has no examples")
-        labels = _joined(self._labels)
-        outputs = {model: _joined(parts) for model, parts in self._outputs.items()}
-        labels, outputs = _flat_alike(labels, outputs)
-        columns = {name: column.whole() for name, column in self._columns.items()}
-        content = {**_flat("labels", labels), **{n: c.codes for n, c in columns.items()}}
-        for model, values in outputs.items():
-            content |= _flat(f"outputs/{model}", values)
-        digests = content_digests(content)
-        # ExampleGen shuffles, and not twice alike.
-        order = np.array(sorted(range(len(digests)), key=digests.__getitem__), np.int64)
         return Predictions(
-            _taken(labels, order),
-            {model: _taken(values, order) for model, values in outputs.items()},
-            {name: Column(column.rows, column.codes[order]) for name, column in columns.items()},
+            _joined(self._labels),
+            {model: _joined(parts) for model, parts in self._outputs.items()},
+            {name: column.whole() for name, column in self._columns.items()},
         )
 
 

@@ -1,0 +1,1 @@
+"""What the baseline predicts of the eval split, once for all candidates."""
