@@ -72,7 +72,7 @@ def tflite(plan: dict[str, Any], candidate: str) -> Path:
         for node in plan["nodes"]
         if candidate in node["candidates"]
         and "convert" in node["id"]
-        and not node["id"].endswith(("-measure", "-evaluate"))
+        and not node["id"].endswith(("-measure", "-evaluate", "-predict"))
     ]
     found = max((ROOT / node / "model").iterdir(), key=lambda path: int(path.name))
     return found / "Format-Serving/tflite"

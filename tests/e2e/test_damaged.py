@@ -82,7 +82,7 @@ def test_what_is_damaged_is_made_again_from_there_on(project: Project) -> None:
     """A candidate under another `select`, its labels, the baseline, a verdict, a measurement, the examples and data."""
     other = ("--set", "select={maximize: accuracy}")
     nodes = set(project.states())
-    judging = {node for node in nodes if node.endswith(("-measure", "-evaluate"))}
+    judging = {node for node in nodes if node.endswith(("-measure", "-evaluate", "-predict"))}
     (float16,) = {node for node in nodes - judging if "float16" in node}
     (float32,) = {node for node in nodes - judging if "float32" in node}
     (int8,) = {node for node in nodes - judging if "int8" in node}

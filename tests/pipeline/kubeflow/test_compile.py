@@ -231,7 +231,8 @@ def test_parameters_of_the_run_reach_what_they_set(compiled: Compile, target: st
     seeded = {
         name
         for name in tasks_of(done)
-        if name.startswith(("convert", "prune", "qat", "distill")) and not name.endswith("-evaluate")
+        if name.startswith(("convert", "prune", "qat", "distill"))
+        and not name.endswith(("-evaluate", "-predict"))
     }
     assert bound["seed"] == {(name, "seed") for name in seeded | {"trainer"}}
     assert argument(done, "trainer", "--write") == "seed=custom_config.seed"
@@ -270,7 +271,7 @@ def test_candidates_are_independent_branches(compiled: Compile, target: str) -> 
         return set(above).union(*map(ancestors, above))
 
     shared = {"import-example-gen", "statistics-gen", "schema-gen", "example-validator", "anomaly-gate"}
-    shared |= {"trainer", "convert-float32"}
+    shared |= {"trainer", "convert-float32", "convert-float32-predict"}
     for name, node in plan.evaluations.items():
         needed = {n.id for n in plan.nodes if name in n.candidates} - {node}
         assert ancestors(node) - shared == needed
