@@ -10,6 +10,7 @@ functions that make a value of what they have counted; only the counting is done
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,9 @@ from components.predictor.predictions import Predictions, Values
 
 # Examples that TFMA's combiner of Keras metrics gathers before it updates them.
 _TOGETHER = 1000
+
+# Metrics of Keras that flatten labels and predictions, and not the weights of the examples.
+_BY_VALUE = frozenset(["BinaryIoU"])
 
 # Metric's key → its value, of TFMA's types.
 MetricValues = dict[Any, Any]
@@ -150,6 +154,12 @@ class _Arrays:
         self._predictions = predictions
         self._config = config
         self._models = [spec.name for spec in config.model_specs]
+        self._by_value = {
+            json.loads(metric.config)["name"]
+            for spec in config.metrics_specs
+            for metric in spec.metrics
+            if metric.class_name in _BY_VALUE
+        }
         self._elements: list[dict[str, Any]] = []
 
     def computed(self, computation: Any, chosen: Chosen) -> MetricValues:
@@ -196,18 +206,26 @@ class _Arrays:
         whole = [
             self._shaped(key.model_name, output) for output in sorted({one.output_name for one in keys})
         ]
+        by_value = self._by_value.intersection(one.name for one in keys)
         inputs = []
         for pair in whole:
             if pair is None:
                 return None
             labels, predicted = (values[chosen] for values in pair)
+            if labels.ndim > 1 and labels.shape == predicted.shape[:-1]:
+                # Each place is what an example is otherwise.
+                labels, predicted = labels.reshape(-1, 1), predicted.reshape(-1, predicted.shape[-1])
+            elif by_value and labels.shape == predicted.shape:
+                labels, predicted = labels.reshape(-1, 1), predicted.reshape(-1, 1)
             if key.sub_key is not None and labels.shape != predicted.shape:
                 labels = metric_util.one_hot(labels, predicted)
-            inputs.append((labels, predicted, np.ones((len(chosen), 1), np.float32)))
+            inputs.append((labels, predicted))
         batch = _Batch(computation.combiner.create_accumulator())
-        for start in range(0, len(chosen), _TOGETHER):
+        rows = len(inputs[0][0])
+        for start in range(0, rows, _TOGETHER):
             part = slice(start, start + _TOGETHER)
-            batch.fill([(labels[part], made[part], weights[part]) for labels, made, weights in inputs])
+            weights = np.ones((min(_TOGETHER, rows - start), 1), np.float32)
+            batch.fill([(labels[part], made[part], weights) for labels, made in inputs])
             computation.combiner.compact(batch)
         return batch
 
@@ -217,6 +235,8 @@ class _Arrays:
         predicted = _of_output(self._predictions.outputs[model], output)
         if labels is None or predicted is None:
             return None
+        if labels.ndim > 1 and labels.shape == predicted.shape[:-1]:
+            return labels, predicted
         one = metric_util.to_label_prediction_example_weight(
             self._element(0), eval_config=self._config, model_name=model, output_name=output, flatten=False
         )

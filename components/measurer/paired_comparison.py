@@ -26,7 +26,7 @@ from components.measurer.params import Metric
 from components.predictor.predictions import Predictions, Values
 
 _OF_CLASSES = (Takes.INDEX, Takes.ONE_HOT, Takes.CONFUSION, Takes.PROBABILITIES)
-# Examples that constant predictions are measured on.
+# Labels that constant predictions are measured on.
 _SAMPLE = 20_000
 _ELSEWHERE = "the candidate's predictions were made by Beam's workers, which do not keep them"
 
@@ -144,10 +144,14 @@ class _Comparing:
             return None
         if self._labels is None or baseline is None:
             return None
-        every = np.unique(np.linspace(0, len(baseline) - 1, min(len(baseline), _SAMPLE)).astype(np.int64))
+        most = max(1, _SAMPLE // int(np.prod(self._labels.shape[1:])))
+        every = np.unique(np.linspace(0, len(baseline) - 1, min(len(baseline), most)).astype(np.int64))
         labels, shape = self._labels[every], baseline[every].shape
         classes = facts.takes in _OF_CLASSES
-        rows = _as_outputs(labels, int(np.prod(shape[1:])), classes)
+        if labels.ndim > 1 and labels.shape == shape[:-1]:  # the index of a class at each place
+            rows = _as_outputs(labels.reshape(-1, 1), shape[-1], classes)
+        else:
+            rows = _as_outputs(labels, int(np.prod(shape[1:])), classes)
         if rows is None:
             return None
 

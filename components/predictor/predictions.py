@@ -93,7 +93,7 @@ class Predictions:
 
     def in_order(self) -> Predictions:
         """The same in an order that depends on nothing else: ExampleGen shuffles, and not twice alike."""
-        labels, outputs = _flat_alike(self.labels, dict(self.outputs))
+        labels, outputs = _laid_out(self.labels, dict(self.outputs))
         content = {**_flat("labels", labels), **{name: c.codes for name, c in self.columns.items()}}
         for model, values in outputs.items():
             content |= _flat(f"outputs/{model}", values)
@@ -335,15 +335,40 @@ class _Gathered:
         )
 
 
-def _flat_alike(labels: Values, outputs: dict[str, Values]) -> tuple[Values, dict[str, Values]]:
-    """Labels and outputs as (examples, values), if they have as many values in several axes: an autoencoder's."""
-    if isinstance(labels, dict) or any(isinstance(values, dict) for values in outputs.values()):
+def _laid_out(labels: Values, outputs: dict[str, Values]) -> tuple[Values, dict[str, Values]]:
+    """Labels and outputs of several axes in the layout that metrics compare.
+
+    If they have as many values, as those of an autoencoder, both are (examples, values). If labels have as many as an
+    output has places, each is the index of a class: (examples, …) for an output of (examples, …, classes).
+    """
+    if not isinstance(labels, dict):
+        if any(isinstance(values, dict) for values in outputs.values()):
+            return labels, outputs
+        given, made = _alike(labels, {model: _first(values) for model, values in outputs.items()})
+        return given, dict(made)
+    laid, named = dict(labels), {n: dict(v) for n, v in outputs.items() if isinstance(v, dict)}
+    for output in labels:
+        if all(output in values for values in named.values()):
+            laid[output], made = _alike(labels[output], {n: values[output] for n, values in named.items()})
+            for model, values in made.items():
+                named[model][output] = values
+    return laid, {**outputs, **named}
+
+
+def _alike(
+    labels: NDArray[Any], outputs: dict[str, NDArray[Any]]
+) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
+    """The same of one output: model → its values."""
+    shapes = {array.shape[1:] for array in outputs.values()}
+    if len(shapes) != 1 or max(labels.ndim, *(array.ndim for array in outputs.values())) < 3:
         return labels, outputs
-    arrays = [labels, *(_first(values) for values in outputs.values())]
-    if max(array.ndim for array in arrays) < 3 or len({array[:1].size for array in arrays}) > 1:
-        return labels, outputs
-    flat = [array.reshape(len(array), -1) for array in arrays]
-    return flat[0], dict(zip(outputs, flat[1:], strict=True))
+    (shape,) = shapes
+    width = int(np.prod(labels.shape[1:]))
+    if width == np.prod(shape):
+        return labels.reshape(len(labels), -1), {n: a.reshape(len(a), -1) for n, a in outputs.items()}
+    if width == np.prod(shape[:-1]):
+        return labels.reshape(len(labels), *shape[:-1]), outputs
+    return labels, outputs
 
 
 def _joined(parts: Sequence[Values]) -> Values:

@@ -18,7 +18,7 @@ from components.common.models.user_module import UserModuleError
 from components.tflite_converter.conversion_error import ConversionError
 from components.tflite_converter.explanation import reason
 from components.trainer import stages
-from pipeline.checks import output_preflight
+from pipeline.checks import column_types, output_preflight
 from pipeline.checks.data_preflight import DataFacts
 from pipeline.config.config import Config
 from pipeline.config.pretrained_options import PretrainedOptions
@@ -74,6 +74,7 @@ def check(around: Surroundings, explainer: Explainer) -> list[Problem]:
     return [
         *_check_inputs(around, model),
         *_check_label(around, model),
+        *([] if around.transforms else column_types.check_labels(around.data, around.config.data, model)),
         *output_preflight.check(around.config, model, _label_widths(around), around.origin, made),
         *_check_conversion(around, explainer, model),
     ]
@@ -162,6 +163,13 @@ def _check_inputs(around: Surroundings, model: Any) -> Iterator[Problem]:
             "fill them in, or write a preprocessing_fn(inputs) that does",
             around.origin,
         )
+    for name in sorted(set(fed.values()) & set(around.data.ragged)):
+        yield Problem(
+            f"the model's input {name!r} has {around.data.ragged[name]}; models take as many values in every "
+            "example, so pad or cut them in the files, or write a preprocessing_fn(inputs) that does",
+            around.origin,
+        )
+    yield from column_types.check_inputs(around.data, model, fed)
     for name, tensor in zip(model.input_names, model.inputs, strict=True):
         shape, count = tuple(tensor.shape[1:]), features[fed[name]]
         if count and math.prod(shape) != count:

@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import csv
 import itertools
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
+from components.common.base.missing_values import is_missing
 from pipeline.checks.table import EMPTY, FLOAT, INTEGER, MOST_FAULTS, TEXT, Column, Table
 
 # How gzip, bzip2, xz, zstd and zip files begin. Beam would unpack some of them, by their suffix and without a bound.
@@ -25,6 +27,8 @@ _LEAST, _MOST = -(2**63), 2**63 - 1
 _RANK = {EMPTY: 0, INTEGER: 1, FLOAT: 2, TEXT: 3}
 # Rows that are looked at together, column by column.
 _TOGETHER = 5000
+# Of a column of text, numbers are counted until it has this many cells that are not numbers.
+_MOST_COUNTED = 1000
 # No field of a table is longer; csv refuses more than 128 KiB by default.
 _LONGEST_FIELD = 2**24
 
@@ -35,16 +39,17 @@ class _Fault(Exception):
     """The rest of a file cannot be read."""
 
 
-def read(paths: Iterable[Path], folder: Path, whole: bool) -> Table:
+def read(paths: Iterable[Path], folder: Path, whole: bool, missing: Collection[str] = ()) -> Table:
     """Reads the files of a split.
 
     Args:
         paths: The files.
         folder: What their names are shown from.
         whole: Whether to read all rows; if not, only names of columns are read.
+        missing: Spellings of a missing value besides the empty cell.
     """
     table = Table()
-    columns = _Columns()
+    columns = _Columns(frozenset(missing))
     first: tuple[str, list[str]] | None = None
     for path in paths:
         name = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
@@ -219,7 +224,8 @@ def _kind(cell: str) -> tuple[str, bool]:
 class _Columns:
     """The columns of a split while rows are added."""
 
-    def __init__(self) -> None:
+    def __init__(self, missing: frozenset[str]) -> None:
+        self.missing = missing
         self.rows = 0
         self.names: list[str] = []
         self.found: list[Column] = []
@@ -240,11 +246,13 @@ class _Columns:
         for index, cells in enumerate(zip(*rows, strict=True)):
             column = self.found[index]
             distinct = set(cells)
-            if "" in distinct:
-                distinct.remove("")
-                column.missing += cells.count("")
-                column.where_missing = column.where_missing or f"{name}:{lines[cells.index('')]}"
-            if column.kind != TEXT and distinct:
+            gone = {cell for cell in distinct if is_missing(cell, self.missing)}
+            if gone:
+                distinct -= gone
+                column.missing += sum(map(cells.count, gone))
+                first = min(map(cells.index, gone))
+                column.where_missing = column.where_missing or f"{name}:{lines[first]}"
+            if distinct and column.texts < _MOST_COUNTED:
                 self._infer(index, column, distinct, cells, lines, name)
 
     def _infer(
@@ -256,14 +264,22 @@ class _Columns:
         lines: list[int],
         name: str,
     ) -> None:
+        counts = Counter(cells)
+        texts = set()
         for cell in distinct:
             kind, outside = _kind(cell)
+            if kind == TEXT:
+                texts.add(cell)
+                column.texts += counts[cell]
+            else:
+                column.numbers += counts[cell]
             if _RANK[kind] > _RANK[column.kind]:
                 column.kind = kind
-                if kind == TEXT:
-                    return
             if outside and index not in self.outside:
                 self.outside[index] = (f"{name}:{lines[cells.index(cell)]}", cell)
+        if texts and not column.where_text:
+            first = next(place for place, cell in enumerate(cells) if cell in texts)
+            column.first_text, column.where_text = cells[first], f"{name}:{lines[first]}"
 
     def finished(self) -> dict[str, Column]:
         return dict(zip(self.names, self.found, strict=True))

@@ -9,6 +9,7 @@ from components.common.base.label import places
 from components.common.base.near_names import nearest
 from pipeline.checks import image_preflight, records, table_preflight
 from pipeline.checks.gate_metrics import accuracy_gates
+from pipeline.checks.odd_cells import OddCells
 from pipeline.config.config import Config
 from pipeline.config.problem import Problem
 
@@ -21,11 +22,17 @@ class DataFacts:
         features: Feature → number of values in the first training record; None if there is none.
         examples: Number of training examples; None if they were not counted.
         missing: Feature that some examples have no value of → which ones, in words.
+        ragged: Feature of which examples have different numbers of values → which ones, in words.
+        kinds: Feature → the type of its values, as `table` names types; features of unknown type are left out.
+        odd_cells: Feature that is text because some cells of numbers are → these cells.
     """
 
     features: dict[str, int] | None = None
     examples: int | None = None
     missing: Mapping[str, str] = field(default_factory=dict)
+    ragged: Mapping[str, str] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    odd_cells: Mapping[str, OddCells] = field(default_factory=dict)
 
 
 def check_data(config: Config, transforms: bool, whole: bool) -> tuple[DataFacts, list[Problem]]:
@@ -60,13 +67,19 @@ def _check_tables(config: Config, transforms: bool, whole: bool) -> tuple[DataFa
     if not problems:
         problems += _check_features(config, transforms, features)
     facts = DataFacts(
-        features, table_preflight.examples(config.data, tables), table_preflight.missing(tables)
+        features,
+        table_preflight.examples(config.data, tables),
+        table_preflight.missing(tables),
+        table_preflight.ragged(tables),
+        # Types that follow from a mistake would only report it again.
+        {} if problems else table_preflight.kinds(tables),
+        {} if problems else table_preflight.odd_cells(tables),
     )
     return facts, problems
 
 
 def _check_records(config: Config, transforms: bool, whole: bool) -> tuple[DataFacts, list[Problem]]:
-    splits, problems = records.read(config.data, whole)
+    splits, sample, problems = records.read(config.data, whole)
     for split in splits:
         if split.first is not None and not split.features():
             problems.append(Problem("the first record is not a tf.Example with features", split.at))
@@ -75,12 +88,17 @@ def _check_records(config: Config, transforms: bool, whole: bool) -> tuple[DataF
         return DataFacts(None, trained.count or None), problems
     features = trained.features()
     if features:
+        features |= {name: length for name, length in sample.lengths().items() if not features.get(name)}
         problems += records.check_hashed(config.data, trained.first)
         problems += _check_features(config, transforms, features)
+    gaps = sample.missing()
+    if not problems and not transforms:
+        problems += records.check_labels(config.data, gaps)
     count = trained.count
     if count and config.data.splits.eval_fraction is not None:
         count = round(count * (1 - config.data.splits.eval_fraction))
-    return DataFacts(features, count or None), problems
+    known = {} if problems else sample.kinds()
+    return DataFacts(features, count or None, gaps, sample.ragged(), known), problems
 
 
 def _check_features(config: Config, transforms: bool, features: Mapping[str, int]) -> list[Problem]:

@@ -113,9 +113,9 @@ def _output_mistakes(
             if figure.of_baseline:
                 wrong: str | None = agreement_misfit(output, figure)
             else:
-                wrong = output.metric_misfit(figure.metric, width) or output.activation_misfit(
-                    figure.metric, figure.config
-                )
+                wrong = output.metric_misfit(
+                    figure.metric, width, figure.config
+                ) or output.activation_misfit(figure.metric, figure.config)
             if wrong:
                 yield Problem(wrong, (*place, "metric"))
                 continue

@@ -44,6 +44,8 @@ def read(paths: Iterable[Path], folder: Path, whole: bool) -> Table:
                     _compare(table.columns, columns, first)
                 if whole:
                     _read_rows(file, table, name)
+                elif first == name:
+                    _read_lengths(file, table.columns, name)
         except (pa.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0]
             table.faults.append(f"{name} cannot be read as Parquet: {reason}; fetch or write it again")
@@ -76,9 +78,7 @@ def _columns(schema: pa.Schema) -> dict[str, Column]:
 
 
 def _kind(name: str, type_: pa.DataType) -> str:
-    within = type_
-    if types.is_list(type_) or types.is_large_list(type_) or types.is_fixed_size_list(type_):
-        within = type_.value_type
+    within = type_.value_type if _is_list(type_) else type_
     if types.is_dictionary(within):
         within = within.value_type
     if types.is_integer(within) or types.is_boolean(within):
@@ -120,23 +120,58 @@ def _read_rows(file: pq.ParquetFile, table: Table, name: str) -> None:
         table.rows += batch.num_rows
 
 
+def _read_lengths(file: pq.ParquetFile, columns: dict[str, Column], name: str) -> None:
+    """Learns from the first rows how many values lists have."""
+    lists = [field.name for field in file.schema_arrow if _is_list(field.type)]
+    if not lists:
+        return
+    before = 0
+    for batch in file.iter_batches(batch_size=100, columns=lists):
+        for field, values in zip(batch.schema, batch.columns, strict=True):
+            _add_lengths(columns[field.name], pc.list_value_length(values).fill_null(0), before, name)
+        if all(columns[field].where_values for field in lists):
+            return
+        before += batch.num_rows
+
+
+def _is_list(type_: pa.DataType) -> bool:
+    return types.is_list(type_) or types.is_large_list(type_) or types.is_fixed_size_list(type_)
+
+
+def _add_lengths(column: Column, lengths: pa.Array, before: int, name: str) -> None:
+    """Adds numbers of values in a column's rows, 0 for rows without."""
+    filled = pc.filter(lengths, pc.greater(lengths, 0))
+    if not len(filled):
+        return
+    if not column.where_values:
+        column.values = filled[0].as_py()
+        column.where_values = _place(name, before, pc.index(lengths, filled[0]).as_py())
+    others = pc.filter(filled, pc.not_equal(filled, column.values))
+    if len(others) and not column.ragged:
+        where = _place(name, before, pc.index(lengths, others[0]).as_py())
+        column.ragged = (
+            f"{column.values} values in {column.where_values}, and {others[0].as_py()} in {where}"
+        )
+
+
+def _place(name: str, before: int, index: int) -> str:
+    return f"{name}, row {before + index + 1}"
+
+
 def _add(column: Column, of: str, values: pa.Array, before: int, name: str) -> None:
     """Adds values of a column to what is known of it; `before` rows of the file came before them."""
-    is_list = (
-        not types.is_dictionary(values.type) and hasattr(values, "flatten") and values.type.num_fields == 1
-    )
     gone = values.is_null()
-    if is_list:
+    if _is_list(values.type):
         lengths = pc.list_value_length(values).fill_null(0)
         gone = pc.equal(lengths, 0)
-        column.values = column.values if before or not len(lengths) else max(lengths[0].as_py(), 1)
+        _add_lengths(column, lengths, before, name)
         values = values.flatten()
         if values.null_count:
             raise _Fault(f"the column {of!r} has lists with a null in them; fill in the values")
     count = pc.sum(gone).as_py() or 0
     column.missing += count
     if count and not column.where_missing:
-        column.where_missing = f"{name}, row {before + pc.index(gone, True).as_py() + 1}"
+        column.where_missing = _place(name, before, pc.index(gone, True).as_py())
     if types.is_uint64(values.type) and len(values):
         most = pc.max(values).as_py()
         if most is not None and most > _MOST:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 
 from components.common.base.errors import describe
-from pipeline.checks import baseline_preflight, distribution_checks
+from pipeline.checks import baseline_preflight, distribution_checks, transformed_types
 from pipeline.checks.baseline_preflight import Surroundings
 from pipeline.checks.data_preflight import check_data
 from pipeline.checks.gate_metrics import accuracy_gates
@@ -62,6 +62,8 @@ def _surroundings(config: Config, plan: Plan, whole: bool) -> tuple[Surroundings
     """Reads the data: to their ends if `whole`, and the first record's features always."""
     transforms = any(node.id == TRANSFORM for node in plan.nodes)
     facts, problems = check_data(config, transforms, whole)
+    if transforms and config.model.module is not None:
+        problems += transformed_types.check(config.model.module, facts)
     return Surroundings(config, facts, transforms), problems
 
 

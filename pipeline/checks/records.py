@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import os
 import struct
 import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import tensorflow as tf
 
 from components.common.base import size_bounds
 from components.common.base.errors import describe
+from components.common.base.label import places
 from components.common.base.near_names import nearest
+from pipeline.checks.record_sample import Sample
 from pipeline.config.data_options import Data
 from pipeline.config.problem import Location, Problem
 from pipeline.plan import data_files
 from pipeline.plan.node import EVALUATED_SPLIT
 
+# Records of all files that are looked at one by one; of each file at least the fewest. Of one label or image each,
+# that takes a quarter of a second.
+_LOOKED_AT = 4000
+_FEWEST_LOOKED_AT = 20
+_MOST_FAULTS = 3  # of a file
 _HEADER = 12  # bytes before each record: its length, and a checksum of it
 
 
@@ -46,16 +56,22 @@ class Records:
         }
 
 
-def read(data: Data, whole: bool) -> tuple[list[Records], list[Problem]]:
+def read(data: Data, whole: bool) -> tuple[list[Records], Sample, list[Problem]]:
     """Reads the files of each split.
 
     Args:
         data: The section.
         whole: Whether to read them to their ends; if not, a damaged file is no problem, as nobody reads it.
+
+    Returns:
+        The splits; a sample of the records of all, without any if the files are not read to their ends; and what is
+        wrong with the files.
     """
     problems: list[Problem] = []
-    found = []
-    for split, paths in data_files.files(data).items():
+    found, sample = [], Sample()
+    files = data_files.files(data)
+    most = max(_FEWEST_LOOKED_AT, _LOOKED_AT // max(1, sum(map(len, files.values()))))
+    for split, paths in files.items():
         at: Location = ("data", "splits", data_files.option_of(split))
         first, total = None, 0
         for path in paths:
@@ -72,8 +88,49 @@ def read(data: Data, whole: bool) -> tuple[list[Records], list[Problem]]:
                 continue
             first = first or example
             total += count
+            if whole:
+                name = os.path.relpath(path, data.path)
+                faults = list(itertools.islice(_look_at(path, name, count, most, sample), _MOST_FAULTS))
+                problems += [Problem(fault, at) for fault in faults]
         found.append(Records(at, split != EVALUATED_SPLIT, total if whole else 0, first))
-    return found, problems
+    return found, sample, problems
+
+
+def _look_at(path: Path, name: str, count: int, most: int, sample: Sample) -> Iterator[str]:
+    """Adds records of a file to a sample: all if they are few, else the first ones and some at equal distances.
+
+    Yields:
+        What is wrong with a record.
+    """
+    step = max(1, -(-count // most))
+    records = tf.data.TFRecordDataset(str(path), compression_type="GZIP" if path.suffix == ".gz" else "")
+    numbered = records.enumerate().filter(lambda index, _: index < most // 10 or index % step == 0)
+    for index, record in numbered.as_numpy_iterator():
+        where = f"{name}, record {index + 1}"
+        try:
+            example = tf.train.Example.FromString(record)
+        except Exception as error:  # protobuf's DecodeError, whose class differs between versions
+            yield f"{where} is not a tf.Example ({error}); write the file again"
+            return
+        yield from sample.add(example, where)
+
+
+def check_labels(data: Data, missing: Mapping[str, str]) -> list[Problem]:
+    """Refuses examples without a label.
+
+    Args:
+        data: The section.
+        missing: As `Sample.missing` returns it.
+    """
+    return [
+        Problem(
+            f"{label!r} has {missing[label]}; remove these records: nothing can be learnt from an example without a "
+            "label",
+            ("data", "label", *within),
+        )
+        for within, label in places(data.label).items()
+        if label in missing
+    ]
 
 
 def check_hashed(data: Data, first: tf.train.Example) -> list[Problem]:

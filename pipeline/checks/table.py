@@ -17,12 +17,24 @@ class Column:
     Attributes:
         kind: The type that TFX infers: INTEGER, FLOAT or TEXT; EMPTY if no row has a value.
         values: Number of values in the first row that has some; 1 unless it is a list.
+        where_values: Place of that row; empty if it is not known.
+        ragged: Which rows have another number of values, in words; empty if all have as many.
+        numbers: Number of cells that are numbers, in a column of text.
+        texts: Number of cells that are not, in the same rows; not all rows need be counted.
+        first_text: The first of these; empty if it is not known.
+        where_text: Its place, as `file:line`.
         missing: Number of rows without a value.
         where_missing: The first of these, as `file:line` or in words; empty if there is none.
     """
 
     kind: str = EMPTY
     values: int = 1
+    where_values: str = ""
+    ragged: str = ""
+    numbers: int = 0
+    texts: int = 0
+    first_text: str = ""
+    where_text: str = ""
     missing: int = 0
     where_missing: str = ""
 

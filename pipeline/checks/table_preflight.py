@@ -8,7 +8,8 @@ from pathlib import Path
 from components.common.base.label import places
 from components.common.base.near_names import nearest
 from pipeline.checks import csv_table
-from pipeline.checks.table import EMPTY, FLOAT, INTEGER, Column, Table
+from pipeline.checks.odd_cells import OddCells
+from pipeline.checks.table import EMPTY, FLOAT, INTEGER, TEXT, Column, Table
 from pipeline.config.data_options import Data
 from pipeline.config.problem import Location, Problem
 from pipeline.plan import data_files
@@ -30,7 +31,8 @@ def read(data: Data, whole: bool) -> dict[str, Table]:
         from pipeline.checks import parquet_table
 
         return {split: parquet_table.read(paths, folder, whole) for split, paths in _files(data)}
-    return {split: csv_table.read(paths, folder, whole) for split, paths in _files(data)}
+    missing = data.missing_spellings()
+    return {split: csv_table.read(paths, folder, whole, missing) for split, paths in _files(data)}
 
 
 def _files(data: Data) -> list[tuple[str, list[Path]]]:
@@ -60,6 +62,35 @@ def missing(tables: dict[str, Table]) -> dict[str, str]:
                     f"no value in {column.missing:,} of {table.rows:,} rows, first {column.where_missing}"
                 )
     return found
+
+
+def ragged(tables: dict[str, Table]) -> dict[str, str]:
+    """Column whose rows have different numbers of values → which ones, in words."""
+    found: dict[str, str] = {}
+    first = next(iter(tables.values())).columns
+    for table in tables.values():
+        for name, column in table.columns.items():
+            known = first.get(name, column)
+            if column.ragged:
+                found.setdefault(name, column.ragged)
+            elif known.where_values and column.where_values and known.values != column.values:
+                here = f"{column.values} in {column.where_values}"
+                found.setdefault(name, f"{known.values} values in {known.where_values}, and {here}")
+    return found
+
+
+def kinds(tables: dict[str, Table]) -> dict[str, str]:
+    """Column → the type of its values, if it is known."""
+    return {name: column.kind for name, column in _trained(tables).columns.items() if column.kind != EMPTY}
+
+
+def odd_cells(tables: dict[str, Table]) -> dict[str, OddCells]:
+    """Column that holds numbers and text → its text."""
+    return {
+        name: OddCells(column.numbers, column.texts, column.where_text, column.first_text)
+        for name, column in _trained(tables).columns.items()
+        if column.kind == TEXT and column.numbers
+    }
 
 
 def _trained(tables: dict[str, Table]) -> Table:
@@ -122,12 +153,18 @@ def _differences(tables: dict[str, Table]) -> Iterator[Problem]:
             yield Problem(f"its files have a column {name!r}, which those of {train} do not have", at)
         for name in [name for name in first if name in other]:
             one, two = first[name], other[name]
-            if EMPTY not in (one.kind, two.kind) and one.kind != two.kind:
-                yield Problem(
-                    f"the column {name!r} holds {two.kind}, and {one.kind} in {train}; TFX takes types from the "
-                    "values, split by split, so write them in one way, for example 1.0 for 1",
-                    at,
-                )
+            if EMPTY in (one.kind, two.kind) or one.kind == two.kind:
+                continue
+            text = two if two.kind == TEXT else one
+            fix = "write them in one way, for example 1.0 for 1"
+            if text.where_text:
+                odd = OddCells(text.numbers, text.texts, text.where_text, text.first_text)
+                fix = f"write them in one way: {odd.where} has {odd.shown()}; {odd.fix()}"
+            yield Problem(
+                f"the column {name!r} holds {two.kind}, and {one.kind} in {train}; TFX takes types from the "
+                f"values, split by split, so {fix}",
+                at,
+            )
 
 
 def _hash_mistakes(data: Data, tables: dict[str, Table]) -> Iterator[Problem]:

@@ -102,6 +102,22 @@ def _check_classes(names: list[str | int]) -> list[str | int]:
     return names
 
 
+def _refuse_null(spellings: Any) -> Any:
+    """Refuses values that YAML does not read as the text in the cells."""
+    for value in spellings if isinstance(spellings, list) else ():
+        if value is None or isinstance(value, bool) or value != value:
+            text = {True: "true", False: "false", None: "null"}.get(value, ".nan")
+            raise ValueError(f'has {text}, which is not text in YAML; write it in quotes: "{text}"')
+    return spellings
+
+
+def _check_missing(spellings: list[str | int | float]) -> list[str | int | float]:
+    spread = [value for value in spellings if isinstance(value, str) and value != value.strip()]
+    if spread:
+        raise ValueError(f"has {spread[0]!r}; leave out the spaces: those around a cell do not count")
+    return spellings
+
+
 def _check_weights(value: Any) -> Any:
     """Says what is wrong with class weights; pydantic would only say that they are not `balanced`."""
     if value is None or value == "balanced":
@@ -117,6 +133,7 @@ def _check_weights(value: Any) -> Any:
 Classes = Annotated[
     list[str | int], Field(min_length=2), BeforeValidator(_refuse_booleans), AfterValidator(_check_classes)
 ]
+Missing = Annotated[list[str | int | float], AfterValidator(_check_missing), BeforeValidator(_refuse_null)]
 Weight = Annotated[float, Field(gt=0)]
 ClassWeights = Annotated[
     Literal["balanced"] | dict[str | int, Weight] | None, BeforeValidator(_check_weights)
@@ -200,6 +217,10 @@ class Data(Options):
         description="Whether training has a whole split in memory. false reads batches from files, in the same order "
         "and with the same result, at the pace of the disk. Default: in memory, if a quarter of what is free holds it.",
     )
+    missing: Missing = Field(
+        default=[],
+        description='Spellings of a missing value in CSV files, e.g. [NA, "-", -999]; an empty cell always is one.',
+    )
     image: ImageOptions | None = Field(
         default=None, description="Size and channels that images are converted to; for format: images."
     )
@@ -232,6 +253,15 @@ class Data(Options):
             )
         if self.format == "images" and any(isinstance(name, int) for name in self.classes or ()):
             raise ValueError("classes are names of folders, and so text; write each in quotes")
+        return self
+
+    @model_validator(mode="after")
+    def _missing_goes_with_csv(self) -> Data:
+        if self.missing and self.format != "csv":
+            raise ValueError(
+                f"missing is for the text in CSV files, and format is {self.format}; leave such values out of the "
+                "files, or fill them in, and remove missing"
+            )
         return self
 
     @model_validator(mode="after")
@@ -269,6 +299,10 @@ class Data(Options):
                     f"class_weights: {', '.join(map(repr, unknown))} is not one of the classes {self.classes}"
                 )
         return self
+
+    def missing_spellings(self) -> list[str]:
+        """`missing` as text, sorted; the empty text, which always is missing, is left out."""
+        return sorted({str(value) for value in self.missing} - {""})
 
     def class_names(self) -> list[str]:
         """`classes` as text; empty if they are not written."""

@@ -121,12 +121,16 @@ def _example_gen(data: Data) -> Node:
         parameters["span"] = span.number
         if span.version is not None:
             parameters["version"] = span.version
-    if data.format in ("tfrecord", "parquet"):
-        module = _COMPONENTS[data.format].rpartition(".component.")[0]
+    component = _COMPONENTS[data.format]
+    if missing := data.missing_spellings():
+        component = "components.csv_example_gen.component.CsvExampleGen"
+        parameters["missing"] = to_json(missing)
+    if component.startswith("components.") and data.format != "images":
+        module = component.rpartition(".component.")[0]
         parameters["code_version"] = component_version(f"{module}.executor")
     if data.format == "images":
         parameters.update(image_nodes.parameters(data))
-    return Node(EXAMPLE_GENS[data.format], _COMPONENTS[data.format], {}, parameters)
+    return Node(EXAMPLE_GENS[data.format], component, {}, parameters)
 
 
 def hash_buckets(splits: Splits) -> dict[str, object]:

@@ -112,6 +112,14 @@ def autoencoder(hparams):
     return model
 
 
+def segmentation(hparams):
+    x = L.Input((2, 2, 1), name="x")
+    hidden = L.Conv2D(8, 1, activation="relu", name="hidden")(x)
+    model = tf_keras.Model(x, L.Conv2D(3, 1, activation="softmax", name="mask")(hidden))
+    model.compile(tf_keras.optimizers.Adam(0.03), "sparse_categorical_crossentropy", ["accuracy"])
+    return model
+
+
 def build_model(hparams):
     return globals()[hparams["kind"]](hparams)
 """
@@ -272,6 +280,53 @@ def test_an_autoencoder_learns_to_give_what_it_gets_in_every_step(make_kind: Any
     assert dataclasses.replace(kind.examples, label="x", classes=(1, 2)).vocabulary().names == ("1", "2")
     with pytest.raises(ExamplesError, match=r"data\.classes are text"):
         dataclasses.replace(kind.examples, label="x", classes=("a", "b")).vocabulary()
+
+
+def masks_of(x: np.ndarray) -> dict[str, np.ndarray]:
+    """A class for each of the four pixels: dark, grey and light."""
+    return {
+        "x": x,
+        "classes": np.digitize(x, [-0.5, 0.7]).astype(np.int64),
+        "group": (x[:, 0] > 0).astype(int),
+    }
+
+
+def test_a_mask_of_class_indices_is_learnt_and_judged_pixel_by_pixel(make_kind: Any) -> None:
+    kind = make_kind("segmentation", "classes", masks_of(points(600, 1)), masks_of(points(120, 2)))
+    pruned = kind.job("pruned", PruneOptions(sparsity=0.25, epochs=2))
+    run_step(prune, pruned)
+    candidate = kind.converted("pruned-int8", pruned.output, quantization="int8")
+    overlap = {"num_classes": 3, "sparse_y_pred": False}
+
+    verdict = kind.judged(
+        candidate,
+        [
+            {"metric": "SparseCategoricalAccuracy", "min": 0.8, "slices": [{"by": "group", "min": 0.5}]},
+            {"metric": "MeanIoU", "config": overlap, "min": 0.6},
+        ],
+    )
+
+    found = kind.predicted(candidate)["mask"].argmax(axis=-1).reshape(len(kind.columns["x"]), 4)
+    right = kind.columns["classes"]
+    accuracy, iou = verdict.measured.accuracies
+    assert verdict.blessed, verdict.reasons
+    assert kind.history["val_accuracy"][-1] > 0.9
+    assert accuracy.candidate == pytest.approx((found == right).mean(), abs=1e-6)
+    assert iou.candidate == pytest.approx(
+        metrics.jaccard_score(right.ravel(), found.ravel(), average="macro"), abs=1e-6
+    )
+    for entry in accuracy.slices:
+        chosen = kind.columns["group"] == int(entry.values[0].value)
+        assert entry.candidate == pytest.approx((found == right)[chosen].mean(), abs=1e-6)
+        assert entry.examples == chosen.sum()
+    # Images are resampled, and not pixels.
+    each = (found == right).mean(axis=1)
+    error = each.std() / np.sqrt(len(each))
+    interval = accuracy.uncertainty.candidate
+    assert interval.high - interval.low == pytest.approx(2 * 1.96 * error, rel=0.3)
+    assert accuracy.chance.constant == pytest.approx(
+        np.bincount(right.ravel()).max() / right.size, abs=1e-6
+    )
 
 
 def tags_of(x: np.ndarray) -> dict[str, np.ndarray]:

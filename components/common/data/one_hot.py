@@ -26,7 +26,8 @@ def as_losses_take(
 ) -> Arrays:
     """The same examples, with indices of classes as one value for each class if a loss needs those.
 
-    Labels of as many values as an output get its shape: examples hold them as flat lists.
+    Labels of as many values as an output get its shape, and those of as many as it has places, each the index of a
+    class, its shape without the classes: examples hold them as flat lists.
 
     Args:
         examples: With labels.
@@ -41,7 +42,7 @@ def as_losses_take(
     labels = examples.labels_of(outputs)
     given = labels if isinstance(labels, list) else [labels]
     made = [_as_taken(*each, split) for each in zip(given, shapes, losses, strict=True)]
-    if all(one is other for one, other in zip(made, given, strict=True)):
+    if all(one is other or one.shape == other.shape for one, other in zip(made, given, strict=True)):
         return examples
     if not isinstance(examples.labels, dict):
         return Arrays(examples.features, made[0], examples.class_weights)
@@ -61,6 +62,8 @@ def _as_taken(labels: Values, shape: Sequence[int | None], loss: Any, split: str
         return np.eye(sizes[-1], dtype=np.float32)[np.asarray(labels).astype(np.int64)].reshape(
             len(labels), *sizes
         )
-    if len(sizes) > 1 and count == math.prod(sizes) and labels.shape[1:] != tuple(sizes):
+    if len(sizes) > 1 and count == math.prod(sizes):
         return labels.reshape((len(labels), *sizes))
+    if len(sizes) > 1 and count == math.prod(sizes[:-1]):
+        return labels.reshape((len(labels), *sizes[:-1]))
     return labels

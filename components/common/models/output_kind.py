@@ -23,6 +23,8 @@ _SPARSE_LOSS = "sparse_categorical_crossentropy"
 TOP_K_METRICS = {"SparseTopKCategoricalAccuracy": 5, "TopKCategoricalAccuracy": 5}
 # Metrics that take values of any size, though labels are classes.
 _OF_MARGINS = ("Hinge", "SquaredHinge", "CategoricalHinge")
+# Metrics of overlaps whose labels are indices of classes unless sparse_y_true is false.
+_OVERLAPS = ("IoU", "MeanIoU")
 # What compares value by value; Keras broadcasts: a label of one value would be held against each of ten outputs.
 _BY_VALUE = (Takes.ONE_HOT, Takes.PROBABILITIES, Takes.VALUES)
 
@@ -86,14 +88,19 @@ class OutputKind:
             return f"{has} has {taken}, which {self.loss} compares value by value; {instead}"
         return None
 
-    def metric_misfit(self, metric: str, width: int | None) -> str | None:
+    def metric_misfit(
+        self, metric: str, width: int | None, config: Mapping[str, Any] | None = None
+    ) -> str | None:
         """Why a metric would say nothing of it, and what to write instead; None if it may say something.
 
         Args:
             metric: Class name.
             width: Number of the label's values in an example; None if it is not known.
+            config: Arguments of its constructor.
         """
         takes = METRICS[metric].takes if metric in METRICS else Takes.OTHER
+        if metric in _OVERLAPS and (config or {}).get("sparse_y_true", True):
+            takes = Takes.INDEX
         if self.is_regression and takes not in (Takes.VALUES, Takes.OTHER):
             return (
                 f"{metric} counts classes, and output {self.name!r} is a regression, compiled with {self.loss}; "
@@ -107,8 +114,10 @@ class OutputKind:
             )
         if self.loss == _SPARSE_LOSS and width is None:
             width = 1  # the loss takes the index of a class
-        if width is None or units is None or len(self.shape) != 1:
+        if width is None or units is None:
             return None
+        if len(self.shape) > 1:
+            return self._misfit_of_places(metric, takes, width)
         if takes is Takes.INDEX and width != 1:
             return (
                 f"{metric} takes the index of a class, and the label of output {self.name!r} has {width} values; "
@@ -119,6 +128,27 @@ class OutputKind:
                 f"{metric} compares value by value, and output {self.name!r} has {units} for a label of "
                 f"{_values(width)}; write SparseCategoricalAccuracy"
             )
+        return None
+
+    def _misfit_of_places(self, metric: str, takes: Takes, width: int) -> str | None:
+        """Why a metric does not go with an output of several axes, as a mask of (height, width, classes) is."""
+        sizes = [size for size in self.shape if size is not None]
+        if len(sizes) < len(self.shape):
+            return None
+        units, places, every = sizes[-1], math.prod(sizes[:-1]), math.prod(sizes)
+        of_index = width == places and units > 1
+        arguments = f"{{num_classes: {units}, sparse_y_pred: false}}"
+        masks = f"SparseCategoricalAccuracy, or metric: MeanIoU with config: {arguments}"
+        has = f"the label of output {self.name!r} of shape {self.shape} has {_values(width)}"
+        if of_index and takes not in (Takes.INDEX, Takes.OTHER):
+            return f"{metric} does not take the index of a class at each place; write {masks}"
+        if takes in (Takes.INDEX, Takes.ONE_HOT) and not of_index:
+            return (
+                f"{metric} would look for the largest of all values, and {has}; give the index of a class at each "
+                f"place ({_values(places)}), and write {masks}"
+            )
+        if takes in (Takes.VALUES, Takes.PROBABILITIES) and width != every:
+            return f"{metric} compares value by value, and {has}"
         return None
 
     def activation_misfit(self, metric: str, config: Mapping[str, Any]) -> str | None:
@@ -152,6 +182,9 @@ class OutputKind:
         units = self.shape[-1] if self.shape else None
         if units is None:
             return None
+        classes = config.get("num_classes")
+        if metric in _OVERLAPS and isinstance(classes, int) and units > 1 and classes != units:
+            return "num_classes", f"is {classes}, and output {self.name!r} has {units} classes"
         name = "k" if metric in TOP_K_METRICS else "top_k"
         k = config.get(name, TOP_K_METRICS.get(metric))
         if isinstance(k, int) and k >= units:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.checks import csv_table
+from pipeline.checks.odd_cells import OddCells
 from pipeline.checks.table import EMPTY, FLOAT, INTEGER, TEXT, Table
 
 HEADER = "id,fare,paid,tip\n"
@@ -145,3 +146,54 @@ def test_kinds_and_gaps_are_those_of_the_examples_that_tfx_makes(tmp_path: Path)
         assert {kinds[feature.WhichOneof("kind")] for feature in features} == {column.kind}, name
         values = [getattr(f, f.WhichOneof("kind")).value if f.WhichOneof("kind") else [] for f in features]
         assert sum(len(value) == 0 for value in values) == column.missing, name
+
+
+def test_text_among_numbers_is_counted_and_placed(tmp_path: Path) -> None:
+    rows = '1,2,a,0\nNA,"1,5",b,0\n3,4,5,\n'
+    table = read(tmp_path, HEADER + rows, HEADER + "4,12%,c,0\n")
+    found = {
+        name: (column.kind, column.numbers, column.texts, column.where_text, column.first_text)
+        for name, column in table.columns.items()
+    }
+    assert found == {
+        "id": (TEXT, 3, 1, "part-0.csv:3", "NA"),
+        "fare": (TEXT, 2, 2, "part-0.csv:3", "1,5"),
+        "paid": (TEXT, 1, 3, "part-0.csv:2", "a"),
+        "tip": (INTEGER, 3, 0, "", ""),
+    }
+
+
+def test_spellings_of_a_missing_value_are_gaps(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(HEADER + "1,NA,a,-\n NA ,2,NA,\n,2.5,b,0\n", encoding="utf-8")
+    table = csv_table.read([path], tmp_path, True, ["NA", "-"])
+    found = {
+        name: (column.kind, column.missing, column.where_missing) for name, column in table.columns.items()
+    }
+    assert found == {
+        "id": (INTEGER, 2, "rows.csv:3"),
+        "fare": (FLOAT, 1, "rows.csv:2"),
+        "paid": (TEXT, 1, "rows.csv:3"),
+        "tip": (INTEGER, 2, "rows.csv:2"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("cell", "fix"),
+    [
+        ("NA", "if it stands for a missing value, write data.missing: [NA]"),
+        ("n/a", 'if it stands for a missing value, write data.missing: ["n/a"]'),
+        ("null", 'if it stands for a missing value, write data.missing: ["null"]'),
+        ("1,5", "write 1.5"),
+        ("-3,25", "write -3.25"),
+        ("1.200,5", "write 1200.5"),
+        ("$1,200.50", "write 1200.50"),
+        ("1,234", "write 1234, or 1.234 if the comma is the decimal mark"),
+        ("12%", "write 12 or 0.12, all rows alike"),
+        ("5 €", "write 5"),
+        ("1.2.3", "write a number, or, if it stands for a missing value, list it in data.missing"),
+        ("12345-6789", "write a number, or, if it stands for a missing value, list it in data.missing"),
+    ],
+)
+def test_what_to_write_instead_of_text(cell: str, fix: str) -> None:
+    assert OddCells(9, 1, "a.csv:2", cell).fix() == fix

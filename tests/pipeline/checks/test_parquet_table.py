@@ -134,3 +134,19 @@ def test_a_large_table_that_compresses_well_is_read(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": np.arange(2_000_000) % 7, "b": np.zeros(2_000_000)}), path)
     table = parquet_table.read([path], tmp_path, True)
     assert (table.faults, table.rows) == ([], 2_000_000)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_lists_have_as_many_values_as_the_first_row_with_some(tmp_path: Path, whole: bool) -> None:
+    first = pa.table({"a": pa.array([None, [], [1, 2, 3]], pa.list_(pa.int64())), "b": [1, 2, 3]})
+    table = read(tmp_path, first, whole=whole)
+    assert {name: column.values for name, column in table.columns.items()} == {"a": 3, "b": 1}
+    assert table.columns["a"].where_values == "part-0.parquet, row 3"
+
+
+def test_lists_of_other_lengths_are_placed(tmp_path: Path) -> None:
+    one = pa.table({"a": [[1.0, 2.0]] * 3})
+    two = pa.table({"a": [[1.0, 2.0], [], [1.0, 2.0], [1.0], [1.0, 2.0, 3.0]]})
+    table = read(tmp_path, one, two)
+    assert table.columns["a"].ragged == "2 values in part-0.parquet, row 1, and 1 in part-1.parquet, row 4"
+    assert read(tmp_path, one).columns["a"].ragged == ""

@@ -21,6 +21,7 @@ STEPS = ["pruner", "clusterer", "quantization_aware_trainer", "distiller", "fine
 TRAIN = {"trainer", *STEPS}
 OTHERS = [
     "anomaly_gate",
+    "csv_example_gen",
     "evaluator",
     "image_example_gen",
     "measurer",
