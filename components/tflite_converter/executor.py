@@ -24,7 +24,13 @@ from components.common.tflite import tflite_file
 from components.common.tflite.litert import LiteRTError
 from components.common.tflite.operator import Operator
 from components.common.tflite.tflite_file import SIGNATURE
-from components.tflite_converter import agreement, conversion_error, float_parts, sparse_encoding
+from components.tflite_converter import (
+    agreement,
+    bias_scales,
+    conversion_error,
+    float_parts,
+    sparse_encoding,
+)
 from components.tflite_converter.conversion_error import ConversionError
 from components.tflite_converter.params import CALIBRATED, ConvertOptions, Granularity, resolve_granularity
 
@@ -105,7 +111,7 @@ def convert(
     if dense is not None:
         sparse_encoding.refuse_dense(file)
         sparse_encoding.refuse_misread(content, dense, calibration)
-    return content
+    return bias_scales.separate(content, file)
 
 
 def _converter(

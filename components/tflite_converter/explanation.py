@@ -17,6 +17,7 @@ _TYPES = {
     "dynamic": "int8",
     "int8": "int8",
     "int16x8": "int8, int16 values",
+    size_prediction.INT16: "int16",
 }
 # Operators that the converter leaves in float in an int8 file, or refuses in an int16x8 one: of those that
 # Keras's layers become. tensorflow/lite/tools/optimize/operator_property.cc

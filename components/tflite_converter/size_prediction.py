@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from components.common.base.layer_names import matches
 from components.common.models.invariants import one_scale, zero_share
 from components.common.models.model_files import StepRecord
+from components.common.tflite.file_types import WIDE_TABLES
 from components.common.tflite.kernel import Kernel
 from components.common.tflite.tflite_file import TFLiteFile
 from components.tflite_converter.params import ConvertOptions, Granularity
 
+# The quantization of an Embedding's table in an int16x8 file.
+INT16 = "int16"
 # Measured on files of TensorFlow 2.16, in bytes: a scale and its zero point; what else quantization takes
 # for a tensor; an operator with the tensor that it writes, and the first of its kind; what fake quantization
 # adds to the name of a tensor; how sparse values are laid out.
@@ -27,7 +30,7 @@ DYNAMIC_FROM = 1024
 # The converter stores less sparse kernels densely, and the others sparsely even if that takes more.
 SPARSE_FROM = 0.3
 _BLOCK = 4
-_WIDTH = {"float32": 4, "float16": 2, "dynamic": 1, "int8": 1, "int16x8": 1}
+_WIDTH = {"float32": 4, "float16": 2, "dynamic": 1, "int8": 1, "int16x8": 1, INT16: 2}
 _BIAS_WIDTH = {"float32": 4, "float16": 2, "dynamic": 4, "int8": 4, "int16x8": 8}
 _OTHER_WIDTH = {"float32": 4, "float16": 2, "dynamic": 4, "int8": 1, "int16x8": 2}
 _ONE_SCALE = ("FULLY_CONNECTED", "GATHER", "BATCH_MATMUL")
@@ -40,7 +43,7 @@ class Prediction:
     Attributes:
         size: Its bytes.
         layers: Layer → bytes of its weights, kernel and bias.
-        kinds: Layer → the quantization that its weights get; float32 if they stay in float.
+        kinds: Layer → the quantization that its weights get; float32 if they stay in float, INT16 if they are int16.
     """
 
     size: int
@@ -77,11 +80,13 @@ def predict(
         as_float = matches(name, left_in_float) or kernel.operator in options.float_ops
         as_float = as_float or (mode == "dynamic" and kernel.values.size < DYNAMIC_FROM)
         kind = "float32" if as_float else mode
+        if kind == "int16x8" and kernel.operator in WIDE_TABLES:
+            kind = INT16
         bias = kernel.bias.bytes if kernel.bias is not None and kernel.bias.buffer not in seen else 0
         seen.update([kernel.buffer, *([kernel.bias.buffer] if kernel.bias is not None else [])])
         zeros = sparsity(kernel, record) if options.sparse else 0.0
         weights = _kernel_bytes(kernel, kind, zeros, in_blocks(kernel, record))
-        weights += bias // 4 * _BIAS_WIDTH[kind]
+        weights += bias // 4 * _BIAS_WIDTH.get(kind, 0)
         size += weights - kernel.bytes - bias
         scales = _scales(kernel, kind, granularity, record if aware else None)
         size += scales * _PER_SCALE + (_PER_QUANTIZED_TENSOR if scales else 0)

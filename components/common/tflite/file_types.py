@@ -15,6 +15,8 @@ _WORTH_QUANTIZING = 1024
 # And those of operators that LiteRT can only compute with float weights.
 _NEVER_DYNAMIC = frozenset({"CONV_3D", "CONV_3D_TRANSPOSE"})
 _INTEGER = {"int8": "int8", "int16x8": "int16"}
+# Operators whose constant the converter takes for a value, which is int16 in an int16x8 file: an Embedding's table.
+WIDE_TABLES = frozenset({"GATHER"})
 _WEIGHTS = {"float32": "float32", "float16": "float16", "int8": "int8", "int16x8": "int8"}
 
 
@@ -82,6 +84,8 @@ def _weights(
     if wanted is None:  # dynamic range
         worth = kernel.values.size >= _WORTH_QUANTIZING and kernel.operator not in _NEVER_DYNAMIC
         wanted = "int8" if worth else kernel.dtype
+    if quantization == "int16x8" and kernel.operator in WIDE_TABLES and not left:
+        wanted = "int16"
     if kernel.dtype == wanted or (fused and not left and kernel.dtype == "float32"):
         return TypeCheck("weights", layer, True)
     return TypeCheck("weights", layer, False, f"weights of layer {layer} are {kernel.dtype}, not {wanted}")
