@@ -26,7 +26,7 @@ _PLACES = {
     "DEPTHWISE_CONV_2D": (0, 1, 2),
     "TRANSPOSE_CONV": (2, 1, 3),
 }
-_DTYPES = {"int32": np.dtype("<i4"), "int64": np.dtype("<i8")}
+_DTYPES: dict[str, np.dtype[Any]] = {"int32": np.dtype("<i4"), "int64": np.dtype("<i8")}
 # Relative difference of scales that is more than the rounding of float32.
 _ROUNDING = 1e-5
 

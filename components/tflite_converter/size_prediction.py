@@ -79,7 +79,7 @@ def predict(
         name = kernel.layer or kernel.tensor
         as_float = matches(name, left_in_float) or kernel.operator in options.float_ops
         as_float = as_float or (mode == "dynamic" and kernel.values.size < DYNAMIC_FROM)
-        kind = "float32" if as_float else mode
+        kind: str = "float32" if as_float else mode
         if kind == "int16x8" and kernel.operator in WIDE_TABLES:
             kind = INT16
         bias = kernel.bias.bytes if kernel.bias is not None and kernel.bias.buffer not in seen else 0
