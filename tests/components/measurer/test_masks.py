@@ -11,7 +11,7 @@ from sklearn import metrics
 from components.common.models.output_kind import OutputKind
 from components.measurer import accuracy, batch_metrics
 from components.measurer.params import Metric
-from components.measurer.predictions import Predictions, Values, _laid_out
+from components.predictor.predictions import Predictions, Values, _laid_out
 
 RNG = np.random.default_rng(5)
 IMAGES, HEIGHT, WIDTH, CLASSES = 30, 3, 5, 4
