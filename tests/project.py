@@ -213,7 +213,7 @@ class Project:
         from pipeline.checks import preflight
 
         before = _contents(self.root)
-        found = preflight.check(self.load(*overrides), self.plan(*overrides), set(cached))
+        found = preflight.check(self.load(*overrides), self.plan(*overrides), set(cached)).problems
         assert _contents(self.root) == before
         return found
 

@@ -25,28 +25,33 @@ class Explained(Shown):
     Attributes:
         candidates: In the order of the config; empty if the model itself cannot be used.
         problems: Each mistake that was found, with its place in the config.
+        warnings: Limits of the gate that candidates will miss, by their predicted sizes.
     """
 
     candidates: tuple[Candidate, ...]
     problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...] = ()
 
     def show_candidates(self, console: Console) -> None:
-        """Prints the tables without `other_problems`."""
+        """Prints the tables without `messages`."""
         from pipeline.explain import table  # imports TensorFlow, as the class did that it prints
 
         table.show(console, list(self.candidates))
 
     def show(self, console: Console) -> None:
         self.show_candidates(console)
-        for problem in self.other_problems():
-            console.print(str(problem), markup=False, soft_wrap=True)
+        for text in self.messages():
+            console.print(text, markup=False, soft_wrap=True)
 
-    def other_problems(self) -> list[Problem]:
-        """The problems that are not refusals of steps, which the tables show."""
+    def messages(self) -> list[str]:
+        """Problems that are not refusals of steps, which the tables show, and warnings."""
         return [
-            problem
-            for problem in self.problems
-            if not (self.candidates and problem.location[:1] == ("candidates",))
+            *(
+                str(problem)
+                for problem in self.problems
+                if not (self.candidates and problem.location[:1] == ("candidates",))
+            ),
+            *(f"warning: {warning}" for warning in self.warnings),
         ]
 
     def to_json(self) -> dict[str, Any]:
@@ -54,20 +59,26 @@ class Explained(Shown):
         from pipeline.explain import explanation
 
         rows = {candidate.name: explanation.to_json(candidate) for candidate in self.candidates}
-        return {"candidates": rows, "problems": [problem.to_json() for problem in self.problems]}
+        return {
+            "candidates": rows,
+            "problems": [problem.to_json() for problem in self.problems],
+            "warnings": [warning.to_json() for warning in self.warnings],
+        }
 
 
-def explain(file: ConfigFile) -> Explained:
+def explain(file: ConfigFile, strict: bool = False) -> Explained:
     """Finds out what each step will do to each layer, and predicts file sizes: `paredown explain`.
 
     Builds the models without training them, and writes nothing. Imports TensorFlow.
 
     Args:
         file: The config.
+        strict: Whether warnings are problems.
     """
     environment.prepare_for(file)
     with log_file.quiet("Importing TensorFlow, building the models …"):
         from pipeline.checks import preflight
 
-        candidates, problems = preflight.explain(file, make_plan(file.config, file.path))
-    return Explained(tuple(candidates), tuple(problems))
+        found = preflight.explain(file, make_plan(file.config, file.path))
+    problems = tuple(found.refused(strict))
+    return Explained(tuple(found.candidates), problems, () if strict else tuple(found.warnings))

@@ -26,7 +26,7 @@ class RunStopped(ParedownError):
         self.exit_code = stopped.code  # type: ignore[misc]  # of this run
 
 
-def run(file: ConfigFile, remeasure: Sequence[str] = ()) -> Finished:
+def run(file: ConfigFile, remeasure: Sequence[str] = (), strict: bool = False) -> Finished:
     """Trains, builds, evaluates, and pushes the best candidate: `paredown run`.
 
     Progress goes to standard error. Nodes that have not changed since an earlier run are taken from the cache.
@@ -34,6 +34,7 @@ def run(file: ConfigFile, remeasure: Sequence[str] = ()) -> Finished:
     Args:
         file: The config.
         remeasure: Candidates to measure again even if their measurement is cached.
+        strict: Whether to refuse candidates that will miss a limit by their predicted sizes, instead of a warning.
 
     Returns:
         The verdicts, the winner, and where it was pushed; both are None if no candidate passed.
@@ -45,7 +46,7 @@ def run(file: ConfigFile, remeasure: Sequence[str] = ()) -> Finished:
     """
     planned = make(file, remeasure)
     write_page = functools.partial(report.write_run, file.config.metadata_url)
-    outcome = session.run(file, planned.plan, set(planned.cached), write_page)
+    outcome = session.run(file, planned.plan, set(planned.cached), write_page, strict)
     if isinstance(outcome, Stopped):
         raise RunStopped(outcome)
     return outcome

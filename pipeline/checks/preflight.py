@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from components.common.base.errors import describe
-from pipeline.checks import baseline_preflight, distribution_checks, transformed_types
+from pipeline.checks import (
+    baseline_preflight,
+    distribution_checks,
+    predicted_sizes,
+    transformed_types,
+)
 from pipeline.checks.baseline_preflight import Surroundings
 from pipeline.checks.data_preflight import check_data
 from pipeline.checks.gate_metrics import accuracy_gates
@@ -18,7 +24,30 @@ from pipeline.plan.node import TRANSFORM
 from pipeline.plan.plan import Plan
 
 
-def check(file: ConfigFile, plan: Plan, cached: set[str]) -> list[Problem]:
+@dataclass(frozen=True)
+class Examined:
+    """What was found before anything is trained.
+
+    Attributes:
+        candidates: An explanation for each, none if the model itself cannot be used.
+        problems: A problem for each mistake.
+        warnings: What works and is of no use: a candidate that will miss a limit.
+    """
+
+    candidates: list[Candidate]
+    problems: list[Problem]
+    warnings: list[Problem]
+
+    def refused(self, strict: bool) -> list[Problem]:
+        """What a run must not begin with.
+
+        Args:
+            strict: Whether that includes warnings.
+        """
+        return [*self.problems, *(self.warnings if strict else [])]
+
+
+def check(file: ConfigFile, plan: Plan, cached: set[str]) -> Examined:
     """Checks data, models, metrics and layer patterns. Writes nothing.
 
     Args:
@@ -26,9 +55,6 @@ def check(file: ConfigFile, plan: Plan, cached: set[str]) -> list[Problem]:
         plan: Made from it.
         cached: Ids of nodes that will not run. Records that only they read, and steps of candidates that are
             made, are not checked again; the config itself always is.
-
-    Returns:
-        A problem for each mistake.
     """
     config = file.config
     problems = _check_beam(config)
@@ -38,24 +64,25 @@ def check(file: ConfigFile, plan: Plan, cached: set[str]) -> list[Problem]:
         problems += distribution_checks.check_machine(config)
     new = [name for name, node in plan.models.items() if node not in cached]
     # A limit, a metric or a label can be new though every model is cached: the outputs are always checked.
-    problems += _check_models(around, plan, new)[1]
-    problems += _check_metrics(config)
-    return file.located(problems)
+    candidates, found = _check_models(around, plan, new)
+    return _examined(file, candidates, [*problems, *found, *_check_metrics(config)])
 
 
-def explain(file: ConfigFile, plan: Plan) -> tuple[list[Candidate], list[Problem]]:
+def explain(file: ConfigFile, plan: Plan) -> Examined:
     """Looks at data and models as `check` does, and says what each step will do.
 
     Args:
         file: The config.
         plan: Made from it.
-
-    Returns:
-        An explanation for each candidate, none if the model itself cannot be used; and a problem for each mistake.
     """
     around, problems = _surroundings(file.config, plan, whole=True)
     candidates, found = _check_models(around, plan, list(file.config.candidates))
-    return candidates, file.located([*problems, *found])
+    return _examined(file, candidates, [*problems, *found])
+
+
+def _examined(file: ConfigFile, candidates: list[Candidate], problems: list[Problem]) -> Examined:
+    warnings = predicted_sizes.check(file.config.gate, candidates)
+    return Examined(candidates, file.located(problems), file.located(warnings))
 
 
 def _surroundings(config: Config, plan: Plan, whole: bool) -> tuple[Surroundings, list[Problem]]:

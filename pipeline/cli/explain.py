@@ -18,13 +18,16 @@ from pipeline.cli import options
 @options.config
 @options.overrides
 @options.only
+@options.strict
 @options.as_json
-def explain(config: Path, overrides: tuple[str, ...], only: tuple[str, ...], as_json: bool) -> int | None:
+def explain(
+    config: Path, overrides: tuple[str, ...], only: tuple[str, ...], strict: bool, as_json: bool
+) -> int | None:
     """Show what each step will do to each layer.
 
     Builds the models without training them, lets each step look at its input, says what a step refuses and
-    why, and predicts file sizes. Writes nothing. `run` makes the same check first. Takes some seconds, most of
-    them to import TensorFlow.
+    why, predicts file sizes, and compares them with the gate's limits. Writes nothing. `run` makes the same
+    checks first. Takes some seconds, most of them to import TensorFlow.
 
     \b
     Examples:
@@ -32,13 +35,13 @@ def explain(config: Path, overrides: tuple[str, ...], only: tuple[str, ...], as_
       paredown explain configs/mnist/pipeline.yaml --only pruned-qat-int8
       paredown explain my.yaml --json | jq '.candidates[] | .predicted_bytes'
     """
-    explained = explaining.explain(configs.load(config, overrides, only))
+    explained = explaining.explain(configs.load(config, overrides, only), strict)
     if as_json:
         click.echo(json.dumps(explained.to_json(), indent=2))
         return EXIT_INVALID if explained.problems else None
     explained.show_candidates(make_console())
-    for problem in explained.other_problems():
-        streams.say(str(problem))
+    for message in explained.messages():
+        streams.say(message)
     refused = [candidate.name for candidate in explained.candidates if candidate.refused()]
     if refused:
         streams.say(f"{config}: cannot be built: {', '.join(refused)}")

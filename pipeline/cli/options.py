@@ -49,6 +49,12 @@ only = click.option(
     metavar="CANDIDATE",
     help="Build only this candidate. Can be repeated.",
 )
+strict = click.option(
+    "--strict",
+    is_flag=True,
+    help="Refuse candidates that will miss a size limit of the gate by their predicted sizes. Without it, this is a "
+    "warning.",
+)
 as_json = click.option(
     "--json",
     "as_json",

@@ -46,12 +46,14 @@ Exit codes:
     help="Measure this candidate again even if its measurement is cached; all candidates if no name follows. Can be "
     "repeated. Write it after CONFIG.",
 )
+@options.strict
 @options.as_json
 def run(
     config: Path,
     overrides: tuple[str, ...],
     only: tuple[str, ...],
     remeasure: tuple[str, ...],
+    strict: bool,
     as_json: bool,
 ) -> int:
     """Train, build, evaluate, and push the best candidate.
@@ -70,7 +72,9 @@ def run(
     file = configs.load(config, overrides, only)
     named = [name for name in remeasure if name != _ALL]
     try:
-        outcome = running.run(file, [*file.config.candidates, *named] if _ALL in remeasure else named)
+        outcome = running.run(
+            file, [*file.config.candidates, *named] if _ALL in remeasure else named, strict
+        )
     except running.RunStopped as error:  # which the run has said
         if as_json:
             click.echo(json.dumps({"error": dataclasses.asdict(error.stopped)}, indent=2))

@@ -54,6 +54,14 @@ class Candidate:
     size: int | None
     baseline_size: int
 
+    def other_bytes(self) -> int | None:
+        """Predicted bytes that are not weights of a layer: operators, names, scales; None if a step is refused."""
+        return None if self.size is None else self.size - sum(self.layer_bytes().values())
+
+    def layer_bytes(self) -> dict[str, int]:
+        """Layer → predicted bytes of its weights in the file."""
+        return self.steps[-1].explanation.layer_bytes
+
     def refused(self) -> bool:
         """Whether a step cannot work."""
         return any(step.explanation.refusals for step in self.steps)
@@ -180,7 +188,8 @@ def to_json(candidate: Candidate) -> dict[str, Any]:
             }
             for step in candidate.steps
         ],
-        "layer_bytes": candidate.steps[-1].explanation.layer_bytes,
+        "layer_bytes": candidate.layer_bytes(),
+        "other_bytes": candidate.other_bytes(),
         "predicted_bytes": candidate.size,
         "predicted_ratio": candidate.size / candidate.baseline_size if candidate.size else None,
     }

@@ -47,6 +47,8 @@ def _layers(console: Console, candidate: Candidate) -> RenderableType:
         table.add_row(
             Text(name), *(Text(step.explanation.effects.get(name, "")) for step in candidate.steps)
         )
+    if (rest := _rest(candidate)) is not None:
+        table.add_row("all else", *[""] * (len(candidate.steps) - 1), rest, style="dim")
     wide = console.options.update(max_width=10_000)
     return table if console.measure(table, options=wide).maximum <= console.width else _narrow(candidate)
 
@@ -62,7 +64,15 @@ def _narrow(candidate: Candidate) -> Table:
                 found.append("; " if found else "").append(f"{_name(step)}: ", style="dim")
                 found.append(step.explanation.effects[name])
         table.add_row(Text(name), found)
+    if (rest := _rest(candidate)) is not None:
+        table.add_row("all else", rest, style="dim")
     return table
+
+
+def _rest(candidate: Candidate) -> Text | None:
+    """What the file holds beside the layers' weights, so that the column of bytes adds up to the file."""
+    rest = candidate.other_bytes()
+    return None if rest is None else Text(f"{rest:,} B: operators, names, scales")
 
 
 def _trainings(candidate: Candidate) -> Table:

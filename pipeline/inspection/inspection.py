@@ -63,10 +63,10 @@ def _load(form: str, file: Path) -> Inspection:
     from components.common.models import model_format
     from pipeline.inspection import loaded, saved_model  # the first imports TensorFlow
 
-    if form == SAVED_MODEL:
-        try:
-            saved_model.refuse_operators(model_format.recognise(file))
-        except model_format.ModelFormatError as error:
-            raise InspectionError(str(error)) from error
-        return loaded.inspect_saved_model(file)
-    return loaded.inspect_keras(file)
+    try:
+        found = model_format.recognise(file)
+        if form == SAVED_MODEL:
+            saved_model.refuse_operators(found)
+    except model_format.ModelFormatError as error:
+        raise InspectionError(str(error)) from error
+    return loaded.inspect_saved_model(file) if form == SAVED_MODEL else loaded.inspect_keras(file)

@@ -10,7 +10,7 @@ import dataclasses
 import importlib
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ from pipeline.base.exit_code import EXIT_INTERRUPTED, EXIT_NODE_FAILED
 from pipeline.base.shown import Shown
 from pipeline.base.texts import printable
 from pipeline.config.config_file import ConfigFile
-from pipeline.config.problem import InvalidInput
+from pipeline.config.problem import InvalidInput, Problem
 from pipeline.plan.plan import Plan
 from pipeline.plan.table import plan_summary
 from pipeline.run import lock, node_process, parallelism
@@ -124,7 +124,11 @@ class Finished(Shown):
 
 
 def run(
-    file: ConfigFile, plan: Plan, cached: set[str], write_page: Callable[[str, Path], bool]
+    file: ConfigFile,
+    plan: Plan,
+    cached: set[str],
+    write_page: Callable[[str, Path], bool],
+    strict: bool = False,
 ) -> Finished | Stopped:
     """Checks and runs a config, and says on standard error how far it is.
 
@@ -134,6 +138,7 @@ def run(
         cached: Ids of nodes that are done.
         write_page: Writes the page about a run: is given the run's id and the file; returns whether there is a
             page.
+        strict: Whether to refuse what is otherwise a warning.
 
     Raises:
         InvalidInput: If the data, the model or a step cannot work; nothing was written then.
@@ -152,15 +157,15 @@ def run(
     # Processes are forked from one that has executed none of TensorFlow's operations, as the checks will.
     with _fork_server() if most > 1 else contextlib.nullcontext() as server:
         with log_file.quiet("Checking data and models …") as said:
-            problems = preflight.check(file, plan, cached)
+            found = preflight.check(file, plan, cached)
             before += said.read_bytes()
-        if problems:
+        if problems := found.refused(strict):
             raise InvalidInput(problems)
 
         def processes(log: Path) -> NodeProcesses | None:
             return NodeProcesses(server, most, log) if server else None
 
-        return _run_locked(file, plan, cached, write_page, before, processes)
+        return _run_locked(file, plan, cached, write_page, before, found.warnings, processes)
 
 
 def _import_nodes(plan: Plan) -> None:
@@ -184,6 +189,7 @@ def _run_locked(
     cached: set[str],
     write_page: Callable[[str, Path], bool],
     before: bytes,
+    warnings: Sequence[Problem],
     processes: Callable[[Path], NodeProcesses | None],
 ) -> Finished | Stopped:
     """Runs while no other run may use the pipeline root.
@@ -194,6 +200,7 @@ def _run_locked(
         cached: Ids of nodes that are done.
         write_page: See `run`.
         before: What libraries printed before, which begins the log.
+        warnings: What is of no use and is done all the same.
         processes: Those of nodes that run side by side, with their log; None if they run one after the other.
     """
     root = Path(file.config.pipeline_root).absolute()
@@ -207,6 +214,8 @@ def _run_locked(
             print(before.decode("utf-8", "replace"), end="")
             console = make_console(err)
             console.print(f"Running {file.config.name}: {plan_summary(plan, cached)}")
+            for warning in warnings:
+                console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
             console.print(f"Libraries log to {log}", style="dim", markup=False, soft_wrap=True)
             begun: list[str] = []
             outcome = _run_logged(file, plan, console, log, begun.append, processes(log))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ from pipeline.base.texts import printable
 # A verdict gets this many columns of the terminal before figures are stacked.
 _OUTCOME = 24
 _BASELINE = "baseline (float32)"
+# Columns of a head from which on it is folded.
+_LONG_HEAD = 14
 # From this share of the most common class on, classes are out of balance.
 _UNEVEN = 0.75
 
@@ -88,11 +91,11 @@ def title(verdicts: Collection[Verdict], select: SelectOptions | None = None) ->
     """
     by_latency = "; selected by the ratio of latency" if select and select.minimize == "latency" else ""
     first = max((verdict.measured for verdict in verdicts), key=_completeness)
-    known = [metric for metric in _metrics(first) if metric.examples]
+    known = [(metric, head) for metric, head in _headed(first) if metric.examples]
     if not known:
         return f"Candidates against the baseline{by_latency}"
-    named = ", ".join(_meaning(metric) for metric in known)
-    return f"Candidates against the baseline; {named} on {known[0].examples:,} examples{by_latency}"
+    named = ", ".join(_meaning(metric, head) for metric, head in known)
+    return f"Candidates against the baseline; {named} on {known[0][0].examples:,} examples{by_latency}"
 
 
 def notes(verdicts: Collection[Verdict]) -> list[str]:
@@ -201,7 +204,7 @@ def _table(
 
 def _wide(shown: Sequence[Column], names: Sequence[_Name], width: int) -> Table | None:
     """A line for each candidate."""
-    heads = ["candidate", *(column.head.replace(" ", "\n") for column in shown), "verdict"]
+    heads = ["candidate", *(_folded(column.head.replace(" ", "\n")) for column in shown), "verdict"]
     rows = [[Text(_BASELINE), *(Text(column.baseline) for column in shown), Text("")]]
     rows += [
         [name.name_text(), *(Text(column.cells[index]) for column in shown), name.outcome_text()]
@@ -221,7 +224,7 @@ def _stacked(shown: Sequence[Column], names: Sequence[_Name], width: int) -> Tab
     heads = [
         "candidate\nverdict",
         *(
-            "\n".join(_lines(column.head.removeprefix(f"{stack[0].head} ")) for column in stack)
+            "\n".join(_folded(_lines(column.head.removeprefix(f"{stack[0].head} "))) for column in stack)
             for stack in stacks
         ),
     ]
@@ -241,6 +244,14 @@ def _lines(text: str) -> str:
     return text.replace(" interval", "\ninterval").replace(" to ", "\nto ")
 
 
+def _folded(head: str) -> str:
+    """A head whose long names of metrics take a line for each of their words."""
+    return "\n".join(
+        line if len(line) <= _LONG_HEAD else re.sub(r"(?<=\w)(?=[A-Z][a-z]|\()", "\n", line)
+        for line in head.split("\n")
+    )
+
+
 def _as_text(shown: Sequence[Column], names: Sequence[_Name]) -> Group:
     """A paragraph for each candidate."""
     baseline = [f"{column.head} {column.baseline}" for column in shown if column.baseline]
@@ -258,13 +269,29 @@ def _metrics(measured: Measured) -> Sequence[Accuracy]:
     return measured.metrics or (Accuracy("accuracy", True),)
 
 
+def _headed(measured: Measured) -> list[tuple[Accuracy, str]]:
+    """Each metric with the head of its column: short, as the title says what it stands for."""
+    metrics = _metrics(measured)
+    outputs = [metric.output for metric in metrics]
+    found = []
+    for metric in metrics:
+        if metric.figure is None:
+            head = "accuracy" if metric.higher_is_better else "error"
+        elif metric.output and outputs.count(metric.output) == 1:
+            head = metric.output
+        else:
+            head = metric.figure
+        found.append((metric, head))
+    return found
+
+
 def _accuracy(first: Measured, found: Sequence[Measured], index: int) -> list[Column]:
     """A metric, how much worse than the baseline's it is, and the interval of that if it was measured."""
-    metric = _metrics(first)[index]
+    metric, head = _headed(first)[index]
     own = [m.metrics[index] if index < len(m.metrics) else None for m in found]
     shown = [
         Column(
-            _head(metric),
+            head,
             number(metric.baseline, ".4f"),
             tuple(number(one.candidate if one else None, ".4f") for one in own),
         ),
@@ -288,19 +315,11 @@ def interval_text(interval: Interval | None) -> str:
     return f"{interval.low:+.4f} to {interval.high:+.4f}"
 
 
-def _meaning(metric: Accuracy) -> str:
-    """What the head of a metric's column stands for."""
-    head = _head(metric)
+def _meaning(metric: Accuracy, head: str) -> str:
+    """What the head of a metric's column stands for; the head alone if it names the metric."""
     if metric.metric == AGREEMENT:
         return f"{head} is the share of the baseline's own decisions"
-    return f"{head} is {metric.metric}"
-
-
-def _head(metric: Accuracy) -> str:
-    """Head of a metric's column: short, as the title says what it stands for."""
-    if metric.figure:
-        return metric.output or metric.figure
-    return "accuracy" if metric.higher_is_better else "error"
+    return head if head == metric.figure else f"{head} is {metric.metric}"
 
 
 def _completeness(measured: Measured) -> int:

@@ -95,7 +95,7 @@ class Folder:
         """What is said before a run besides."""
         file = load(self.root / "pipeline.yaml", list(overrides))
         assert check(file) == []
-        return preflight.check(file, make_plan(file.config, file.path), set(cached))
+        return preflight.check(file, make_plan(file.config, file.path), set(cached)).problems
 
     def message(self, *overrides: str, key: str = "data.splits.train") -> str:
         (problem,) = self.check(*overrides)

@@ -72,6 +72,27 @@ def test_completing_a_command_imports_none() -> None:
     assert "pydantic" not in done.stderr and "pipeline.cli.group" in done.stderr
 
 
+def test_bash_completes_after_the_line_that_the_readme_gives(tmp_path: Path) -> None:
+    line = 'eval "$(_PAREDOWN_COMPLETE=bash_source paredown)"'
+    assert line in (ROOT / "README.md").read_text(encoding="utf-8")
+    program = tmp_path / "paredown"
+    call = f'exec {sys.executable} -c "from pipeline.cli import main; main(prog_name=\'paredown\')" "$@"'
+    program.write_text(f"#!/bin/sh\n{call}\n", encoding="utf-8")
+    program.chmod(0o755)
+    pressed = (
+        'COMP_WORDS=(paredown lin); COMP_CWORD=1; _paredown_completion paredown; echo "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run(
+        ["bash", "-c", f"{line}; complete -p paredown; {pressed}"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    registered, completed = done.stdout.splitlines()
+    assert registered.startswith("complete ") and registered.endswith(" paredown")
+    assert completed == "lineage", done.stderr
+
+
 class Lost(ParedownError):
     """An error with an exit code of its own."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -433,7 +435,7 @@ class Project:
         file = load(self.config, list(overrides))
         found = preflight.explain(file, make_plan(file.config, file.path))
         assert self.files() == before
-        return found
+        return found.candidates, found.problems
 
     def files(self) -> dict[Path, int]:
         return {
@@ -472,7 +474,7 @@ def test_the_check_before_run_is_the_same(project: Project, name: str) -> None:
     file = load(project.config, [])
     _, problems = project.explain()
     assert len(problems) == 1
-    assert preflight.check(file, make_plan(file.config, file.path), set()) == problems
+    assert preflight.check(file, make_plan(file.config, file.path), set()).problems == problems
 
 
 def test_subclassed_models_are_refused_where_they_are_built(project: Project) -> None:
@@ -660,7 +662,7 @@ def test_json_has_what_scripts_need(mnist: dict[str, Any]) -> None:
         "distilled-int8",
     ]
     candidate = mnist["candidates"]["pruned-qat-int8"]
-    assert set(candidate) == {"steps", "layer_bytes", "predicted_bytes", "predicted_ratio"}
+    assert set(candidate) == {"steps", "layer_bytes", "other_bytes", "predicted_bytes", "predicted_ratio"}
     assert [step["technique"] for step in candidate["steps"]] == ["prune", "qat", "convert"]
     prune, qat, convert = candidate["steps"]
     assert set(prune) == {"technique", "options", "training", "layers", "notes", "remarks", "refusals"}
@@ -688,7 +690,8 @@ def test_json_has_what_scripts_need(mnist: dict[str, Any]) -> None:
     # 7 × 7 × 32 inputs, 512 outputs, int32 biases.
     assert candidate["layer_bytes"]["dense"] == 7 * 7 * 32 * 512 + 4 * 512
     assert list(candidate["layer_bytes"]) == kernels
-    assert sum(candidate["layer_bytes"].values()) < candidate["predicted_bytes"]
+    assert sum(candidate["layer_bytes"].values()) + candidate["other_bytes"] == candidate["predicted_bytes"]
+    assert 0 < candidate["other_bytes"] < 10_000 and mnist["warnings"] == []
 
 
 def test_predictions_for_the_shipped_example_are_those_of_its_real_files(mnist: dict[str, Any]) -> None:
@@ -704,6 +707,56 @@ def test_predictions_for_the_shipped_example_are_those_of_its_real_files(mnist: 
     for name, size in real.items():
         assert mnist["candidates"][name]["predicted_bytes"] == pytest.approx(size, rel=0.1), name
     assert mnist["candidates"]["int8"]["predicted_ratio"] == pytest.approx(0.252, abs=0.002)
+
+
+def test_a_limit_that_a_prediction_misses_is_warned_of_before_anything_is_trained(project: Project) -> None:
+    project.write(Case(f"[{INT8}]", CONV, "", ""))
+    plain = load(project.config, [])
+    size = preflight.explain(plain, make_plan(plain.config, plain.path)).candidates[0].size
+    assert size is not None
+
+    def examined(limits: str) -> preflight.Examined:
+        file = load(project.config, [f"gate.size={limits}"])
+        return preflight.check(file, make_plan(file.config, file.path), set())
+
+    found = examined(f"{{max: {size * 0.88:.0f}, max_ratio: 0.001, min: 10}}")
+    assert found.problems == [] == found.refused(strict=False)
+    assert [warning.key() for warning in found.warnings] == ["gate.size.max", "gate.size.max_ratio"]
+    message = found.warnings[0].message
+    assert message.startswith("one is predicted to miss this limit: size ") and " is above " in message
+    assert found.refused(strict=True) == found.warnings
+    # Predictions are not nearer than that, and say nothing about the compressed file.
+    assert examined(f"{{max: {size * 0.97:.0f}}}").warnings == []
+    assert examined("{of: gzip, max: 10}").warnings == []
+
+
+def test_strict_refuses_what_is_a_warning(project: Project) -> None:
+    project.write(Case(f"[{INT8}]", CONV, "", ""))
+    limit = ["--set", "gate.size={max: 100}"]
+    warned = run_explain(project, *limit)
+    assert warned.exit_code == 0, warned.output
+    assert (
+        "warning: --set gate.size={max: 100}: gate.size.max: one is predicted to miss this limit"
+        in warned.stderr
+    )
+    refused = run_explain(project, *limit, "--strict")
+    assert (
+        refused.exit_code == 2
+        and "\n--set gate.size={max: 100}: gate.size.max: one" in f"\n{refused.stderr}"
+    )
+    rows = json.loads(run_explain(project, *limit, "--json").stdout)
+    assert (rows["problems"], [row["key"] for row in rows["warnings"]]) == ([], ["gate.size.max"])
+
+
+def test_where_the_bytes_go_adds_up_to_the_file(project: Project) -> None:
+    project.write(Case(f"[{INT8}]", CONV, "", ""))
+    (candidate,), _ = project.explain()
+    for width in (120, 30):
+        console = make_console(io.StringIO(), width=width, record=True)
+        explanation_table.show(console, [candidate])
+        text = " ".join(console.export_text().split())
+        shown = [int(number.replace(",", "")) for number in re.findall(r"([\d,]+) B\b", text)]
+        assert "all else" in text and sum(shown) == candidate.size, text
 
 
 def run_explain(project: Project, *arguments: str) -> Any:

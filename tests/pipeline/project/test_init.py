@@ -41,6 +41,8 @@ def test_a_project_has_all_its_files_and_a_config_of_its_name(template: str, tmp
     assert_any_processor_will_do(config)
     assert (project / "requirements.lock").read_bytes() == (ROOT / "requirements.lock").read_bytes()
     assert f"wheels/paredown-{metadata.version('paredown')}-*.whl" in (project / "Dockerfile").read_text()
+    # It is not on an index.
+    assert not [path for path in project.rglob("*") if "paredown==" in text_of(path)]
     assert "cd '" in result.output and "paredown validate pipeline.yaml" in result.output
     assert stat.S_IMODE(project.stat().st_mode) == 0o777 & ~umask()
     assert [path.name for path in tmp_path.iterdir()] == ["My Flowers"]

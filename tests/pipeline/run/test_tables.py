@@ -88,6 +88,57 @@ def test_each_output_has_columns() -> None:
     ]
 
 
+def several_metrics() -> tuple[Accuracy, ...]:
+    names = (
+        "SparseCategoricalAccuracy",
+        "SparseTopKCategoricalAccuracy(k=2)",
+        "SparseCategoricalCrossentropy",
+    )
+    return tuple(
+        Accuracy(name.partition("(")[0], index < 2, 0.81 + index, 0.95, 400, figure=name)
+        for index, name in enumerate(names)
+    )
+
+
+def test_with_several_metrics_at_140_columns_figures_and_verdicts_are_columns() -> None:
+    reason = "accuracy/SparseCategoricalAccuracy is 0.14 worse than the baseline, 0.01 allowed"
+    candidates = {
+        "int8": judged(True, accuracies=several_metrics()),
+        "pruned-int8": judged(False, (reason,), accuracies=several_metrics()),
+    }
+    stream = io.StringIO()
+    Console(file=stream, width=140, color_system=None).print(verdict_table(candidates, "int8", 140))
+    lines = stream.getvalue().splitlines()
+    (row,) = [line.split() for line in lines if line.strip().startswith("int8 ")]
+    assert [figure for figure in row if figure in ("0.8100", "1.8100", "2.8100")] == [
+        "0.8100",
+        "1.8100",
+        "2.8100",
+    ]
+    assert "…" not in stream.getvalue() and max(map(len, lines)) <= 140
+    text = stream.getvalue()
+    assert "candidate" in text and "verdict" in text and "passed, selected" in text
+    assert "SparseCategoricalAccuracy" in lines[0] and "Crossentropy" in text
+
+
+def test_the_title_does_not_explain_a_name_by_itself() -> None:
+    def first(*metrics: Accuracy) -> str:
+        return rendered(verdict_table({"a": judged(True, accuracies=metrics)}, "a"))[0]
+
+    auc = Accuracy("AUC", True, 0.9, 0.95, 9, figure="AUC")
+    top = Accuracy("Precision", True, 0.9, 0.95, 9, figure="Precision(top_k=2)")
+    assert first(auc, top) == "Candidates against the baseline; AUC, Precision(top_k=2) on 9 examples"
+    of_one = Accuracy("AUC", True, 0.9, 0.95, 9, figure="AUC of side", output="side")
+    assert first(of_one, auc) == "Candidates against the baseline; side is AUC, AUC on 9 examples"
+    # An output with two metrics is no head for both.
+    two = Accuracy("Recall", True, 0.9, 0.95, 9, figure="Recall of side", output="side")
+    assert (
+        first(of_one, two) == "Candidates against the baseline; AUC of side, Recall of side on 9 examples"
+    )
+    heads = [c.head for c in columns([judged(True, accuracies=(of_one, two))])]
+    assert heads[:3:2] == ["AUC of side", "Recall of side"]
+
+
 def test_slices_that_only_train_has_are_named_below_the_table() -> None:
     unjudged = UnjudgedSlices(("kind",), 1, 7, ((SliceValue("kind", "ca\x1bsh"),),))
     accuracy = Accuracy("AUC", True, 0.9, 0.95, 1200, unjudged=(unjudged,))
