@@ -70,9 +70,9 @@ def _narrow(candidate: Candidate) -> Table:
 
 
 def _rest(candidate: Candidate) -> Text | None:
-    """What the file holds beside the layers' weights, so that the column of bytes adds up to the file."""
+    """What the file holds beside the weights (operators, names, scales), so that the bytes add up to the file."""
     rest = candidate.other_bytes()
-    return None if rest is None else Text(f"{rest:,} B: operators, names, scales")
+    return None if rest is None else Text(f"{rest:,} B")
 
 
 def _trainings(candidate: Candidate) -> Table:

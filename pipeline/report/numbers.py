@@ -6,13 +6,14 @@ from datetime import datetime
 
 from components.common.base.quantities import bytes_text, time_text
 from pipeline.base.texts import duration_text
+from pipeline.run.verdict_table import number
 
 __all__ = ["accuracy_text", "bytes_text", "duration_text", "ratio_text", "time_text", "when_text"]
 
 
 def accuracy_text(value: float | None, signed: bool = False) -> str:
     """A metric, or a difference of metrics."""
-    return "–" if value is None else format(value, "+.4f" if signed else ".4f")
+    return number(value, "+.4f" if signed else ".4f")
 
 
 def ratio_text(value: float | None, digits: int = 3) -> str:

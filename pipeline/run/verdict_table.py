@@ -312,7 +312,7 @@ def interval_text(interval: Interval | None) -> str:
     """Both ends of an interval; a dash if there is none."""
     if interval is None or interval.low is None or interval.high is None:
         return "–"
-    return f"{interval.low:+.4f} to {interval.high:+.4f}"
+    return f"{number(interval.low, '+.4f')} to {number(interval.high, '+.4f')}"
 
 
 def _meaning(metric: Accuracy, head: str) -> str:
@@ -355,4 +355,7 @@ def _latency(measured: Measured, side: Side) -> str:
 
 def number(value: float | None, layout: str) -> str:
     """A number in a layout of `format`; a dash if there is none."""
-    return "–" if value is None else format(value, layout)
+    if value is None:
+        return "–"
+    text = format(value, layout)
+    return text.replace("-", "+" if "+" in layout else "", 1) if float(text) == 0 else text  # no -0.0000

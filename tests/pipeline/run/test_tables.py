@@ -17,7 +17,7 @@ from pipeline.config.config_file import load
 from pipeline.plan.plan import make_plan
 from pipeline.run.display import RunDisplay
 from pipeline.run.launcher import Launched
-from pipeline.run.verdict_table import columns, verdict_table
+from pipeline.run.verdict_table import columns, interval_text, number, verdict_table
 from pipeline.store.state import State
 from tests.verdicts import latency, sizes
 
@@ -137,6 +137,16 @@ def test_the_title_does_not_explain_a_name_by_itself() -> None:
     )
     heads = [c.head for c in columns([judged(True, accuracies=(of_one, two))])]
     assert heads[:3:2] == ["AUC of side", "Recall of side"]
+
+
+def test_nothing_is_minus_zero() -> None:
+    assert interval_text(Interval(-0.00001, -0.0)) == "+0.0000 to +0.0000"
+    assert (number(-0.00001, "+.4f"), number(-0.0, ".4f"), number(-0.5, "+.4f")) == (
+        "+0.0000",
+        "0.0000",
+        "-0.5000",
+    )
+    assert interval_text(Interval(-0.1, 0.00004)) == "-0.1000 to +0.0000"
 
 
 def test_slices_that_only_train_has_are_named_below_the_table() -> None:
