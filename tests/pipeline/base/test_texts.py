@@ -5,22 +5,7 @@ from __future__ import annotations
 import pytest
 
 from components.common.base.texts import listed
-from pipeline.base.texts import bytes_text, clock_text, count_text, duration_text
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [
-        (None, "–"),
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "1.0 kB"),
-        (653_244, "653.2 kB"),
-        (3_253_528, "3.3 MB"),
-    ],
-)
-def test_bytes_as_people_read_them(count: int | None, text: str) -> None:
-    assert bytes_text(count) == text
+from pipeline.base.texts import clock_text, count_text, duration_text, left_text
 
 
 @pytest.mark.parametrize(
@@ -49,3 +34,19 @@ def test_counts_have_their_noun_in_the_right_number() -> None:
 
 def test_a_long_list_says_how_many_more_there_are() -> None:
     assert [listed(list("abcd")[:n], 2) for n in (0, 2, 4)] == ["", "a, b", "a, b and 2 more"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "a few seconds left"),
+        (12, "10 s left"),
+        (99, "100 s left"),
+        (100, "2 min left"),
+        (59 * 60, "59 min left"),
+        (3_590, "1 h 00 min left"),
+        (2 * 3_600 + 130, "2 h 02 min left"),
+    ],
+)
+def test_what_is_left_is_as_rough_as_it_is_known(seconds: float, text: str) -> None:
+    assert left_text(seconds) == text
