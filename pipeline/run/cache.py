@@ -6,6 +6,7 @@ import functools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from components.common.base.file_hashes import FILES, JUDGED, FileHashes, digests, from_property
@@ -63,10 +64,23 @@ def cached_nodes(
     for node in plan.nodes:
         if node.id not in plan.again and all(source.node in cached for source in node.inputs.values()):
             inputs = {key: cached[source.node].get(source.key, []) for key, source in node.inputs.items()}
-            outputs = cache.outputs(reader, node, inputs)
-            if outputs is not None:
-                cached[node.id] = outputs
+            found = cache.find(reader, node, inputs)
+            if found is not None:
+                cached[node.id] = found.outputs
     return set(cached)
+
+
+@dataclass(frozen=True)
+class Cached:
+    """An earlier execution whose outputs may be used again.
+
+    Attributes:
+        execution: Its id.
+        outputs: Output key → ids of the artifacts.
+    """
+
+    execution: int
+    outputs: dict[str, list[int]]
 
 
 class Cache:
@@ -89,14 +103,14 @@ class Cache:
         self._hashes = hashes
         self._data_hash = functools.cache(data_hash)
 
-    def outputs(
+    def find(
         self,
         reader: Reader,
         node: Node,
         inputs: Mapping[str, Sequence[int]],
         unusable: Callable[[str], None] = lambda why: None,
-    ) -> dict[str, list[int]] | None:
-        """Output key → ids of the artifacts that a run would take; None if the node would run.
+    ) -> Cached | None:
+        """The execution whose outputs a run would take; None if the node would run.
 
         Executions that took cached outputs are passed over: ML Metadata does not have all of their parameters,
         and the store also has the execution that made the outputs.
@@ -125,7 +139,7 @@ class Cache:
             if why:
                 unusable(why)
                 return None
-            return outputs
+            return Cached(execution.id, outputs)
         return None
 
     def _unusable(self, node: Node, artifacts: Sequence[Artifact]) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from components.common.base import progress
 from components.common.base.errors import causes, describe
@@ -26,8 +27,9 @@ from pipeline.config.config import Config
 from pipeline.config.metadata_url import StoreError
 from pipeline.plan.node import PUSHER, SELECTOR
 from pipeline.plan.plan import Plan
-from pipeline.run import build, parallelism, refused_write
-from pipeline.run.cache import Cache
+from pipeline.run import parallelism, refused_write
+from pipeline.run.cache import Cache, Cached
+from pipeline.run.cached_nodes import CachedNodes
 from pipeline.run.failures import Failures
 from pipeline.run.integrity import refuse_changed
 from pipeline.run.interruption import Interruption
@@ -37,12 +39,14 @@ from pipeline.run.provenance import Provenance, data_document
 from pipeline.run.push import Push
 from pipeline.run.record import RunRecord
 from pipeline.run.recording import Recording
-from pipeline.run.tfx_nodes import TfxNodes
 from pipeline.store.connection import reporting
 from pipeline.store.failures import by_candidate
 from pipeline.store.reader import Reader
 from pipeline.store.records import Artifact, FailureCause, NodeFailure
 from pipeline.store.state import State
+
+if TYPE_CHECKING:
+    from pipeline.run.tfx_nodes import TfxNodes
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ def run(
     failed: Callable[[NodeFailed, tuple[str, ...]], NodeFailure],
     begun: Callable[[str], None] = lambda run_id: None,
     processes: NodeProcesses | None = None,
+    cached: Collection[str] = (),
 ) -> RunResult:
     """Runs a plan. The results of earlier runs are taken from the cache.
 
@@ -93,6 +98,7 @@ def run(
             its record.
         begun: Is called with the run's id when ML Metadata has its record.
         processes: Run nodes side by side; None if they run one after the other, in this process.
+        cached: Ids of nodes that are done. If that is all of them, neither TensorFlow nor TFX is imported.
 
     Raises:
         NodeFailed: If a node fails that all candidates need, or the last candidate fails.
@@ -104,7 +110,7 @@ def run(
     def reader() -> Reader:
         return Reader.open(config.metadata_url)
 
-    nodes = TfxNodes(build.build(plan, config), config.metadata_url)
+    nodes, launch_node = _nodes(plan, config, processes, cached)
     push = Push(plan, reader)
     interruption = Interruption()
     with interruption.by_signals():
@@ -116,8 +122,8 @@ def run(
         hashes = FileHashes()
         cache = Cache(plan.name, hashes, lambda: provenance.data.digest)
 
-        def inputs_of(node: str) -> tuple[list[Artifact], bool]:
-            """What a node will read, and whether its outputs are cached."""
+        def inputs_of(node: str) -> tuple[list[Artifact], Cached | None]:
+            """What a node will read, and the execution whose outputs it takes if it is cached."""
             store = reader()  # is closed before the node runs, which may take hours
             inputs = {
                 key: found
@@ -127,18 +133,15 @@ def run(
             read = [artifact for found in inputs.values() for artifact in found]
             refuse_changed(read, hashes)
             if node in plan.again:
-                return read, False
+                return read, None
             ids = {key: [artifact.id for artifact in found] for key, found in inputs.items()}
-            return read, cache.outputs(store, plan.node(node), ids, _say_why_it_runs) is not None
+            return read, cache.find(store, plan.node(node), ids, _say_why_it_runs)
 
         def launch(node: str) -> tuple[State, int | None]:
-            read, is_cached = inputs_of(node)
+            read, found = inputs_of(node)
             try:
                 with reporting(config.metadata_url):
-                    elsewhere = (
-                        functools.partial(processes.do, node) if processes and node != PUSHER else None
-                    )
-                    state, execution = nodes.launch(node, is_cached, elsewhere)
+                    state, execution = launch_node(node, found)
             except Exception as error:
                 refused = refused_write.find(error, os.path.join(config.pipeline_root, node))
                 if refused is None:
@@ -179,6 +182,26 @@ def run(
                 push.remove_unfinished()
                 _stop(record, error)
             raise
+
+
+def _nodes(
+    plan: Plan, config: Config, processes: NodeProcesses | None, cached: Collection[str]
+) -> tuple[CachedNodes | TfxNodes, Callable[[str, Cached | None], tuple[State, int | None]]]:
+    """The nodes of a run, and what launches one: is given the execution whose outputs it takes if it is cached."""
+    if all(node.id in cached for node in plan.nodes):
+        taken = CachedNodes(plan.name, config.metadata_url)
+        return taken, taken.launch
+    from pipeline.run.build import build
+    from pipeline.run.tfx_nodes import TfxNodes
+
+    nodes = TfxNodes(build(plan, config), config.metadata_url)
+
+    def launch(node: str, found: Cached | None) -> tuple[State, int | None]:
+        # The process that pushes knows what it pushed, and removes it if it is stopped.
+        elsewhere = partial(processes.do, node) if processes and node != PUSHER else None
+        return nodes.launch(node, found is not None, elsewhere)
+
+    return nodes, launch
 
 
 def _finish(

@@ -144,6 +144,9 @@ def run(
         InvalidInput: If the data, the model or a step cannot work; nothing was written then.
         AnotherRun: If the pipeline root is in use.
     """
+    if all(node.id in cached for node in plan.nodes):
+        # The same data, code and options were checked before these nodes ran.
+        return _run_locked(file, plan, cached, write_page, b"", lambda log: None)
     environment.prepare_for(file)
     with log_file.quiet("Importing TensorFlow and TFX …") as said:
         from pipeline.checks import preflight
@@ -218,7 +221,7 @@ def _run_locked(
                 console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
             console.print(f"Libraries log to {log}", style="dim", markup=False, soft_wrap=True)
             begun: list[str] = []
-            outcome = _run_logged(file, plan, console, log, begun.append, processes(log))
+            outcome = _run_logged(file, plan, cached, console, log, begun.append, processes(log))
             page = _page(begun[0], root, console, write_page) if begun else None
     if isinstance(outcome, Stopped):
         return dataclasses.replace(outcome, run=begun[0] if begun else None, report=page)
@@ -243,6 +246,7 @@ def show_outcome(console: Console, result: RunResult) -> None:
 def _run_logged(
     file: ConfigFile,
     plan: Plan,
+    cached: set[str],
     console: Console,
     log: Path,
     begun: Callable[[str], None],
@@ -275,7 +279,7 @@ def _run_logged(
 
     try:
         made_of = provenance.collect(file.config, file.path)
-        return local_runner.run(plan, file.config, made_of, display, failed, begun, processes)
+        return local_runner.run(plan, file.config, made_of, display, failed, begun, processes, cached)
     except NodeFailed as error:
         saved = report(error)
         console.print("Nothing was pushed. Fix the problem and run again; finished nodes are cached.")

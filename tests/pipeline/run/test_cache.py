@@ -78,8 +78,8 @@ class Made:
         """Whether a run would take the output, and why not if that is not TFX's rule."""
         said: list[str] = []
         cache = Cache(PIPELINE, FileHashes(), data_hash)
-        found = cache.outputs(Reader.open(self.url), self.node, {}, said.append)
-        assert found in (None, {"model": [self.artifact]})
+        found = cache.find(Reader.open(self.url), self.node, {}, said.append)
+        assert found is None or found.outputs == {"model": [self.artifact]}
         return found is not None, "".join(said)
 
 
