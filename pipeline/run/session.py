@@ -144,9 +144,9 @@ def run(
         InvalidInput: If the data, the model or a step cannot work; nothing was written then.
         AnotherRun: If the pipeline root is in use.
     """
-    if all(node.id in cached for node in plan.nodes):
+    if not strict and all(node.id in cached for node in plan.nodes):
         # The same data, code and options were checked before these nodes ran.
-        return _run_locked(file, plan, cached, write_page, b"", lambda log: None)
+        return _run_locked(file, plan, cached, write_page, b"", (), lambda log: None)
     environment.prepare_for(file)
     with log_file.quiet("Importing TensorFlow and TFX …") as said:
         from pipeline.checks import preflight
