@@ -10,6 +10,7 @@ import tf_keras
 from numpy.typing import NDArray
 from scipy.cluster import vq
 
+from components.clusterer import nearest
 from components.clusterer.invariants import Clusters
 from components.clusterer.params import ClusterOptions
 from components.common.models import batch_norm, layer_selection, layer_weights
@@ -80,8 +81,8 @@ def share_values(values: NDArray[Any], clusters: int, per_channel: bool, seed: i
         room = clusters if np.all(chosen) else clusters - 1
         if np.unique(weights).size > room:
             # As a column: SciPy's k-means++ fails on one axis.
-            centroids, nearest = vq.kmeans2(weights[:, np.newaxis], room, minit="++", seed=seed)
-            part[chosen] = centroids[nearest, 0]
+            centroids, of = vq.kmeans2(weights[:, np.newaxis], room, minit="++", seed=seed)
+            part[chosen] = centroids[of, 0]
     return shared
 
 
@@ -116,6 +117,7 @@ def wrap(
     for layer, original in zip(clustered.layers, model.layers, strict=True):
         if layer.name == original.name:
             layer.set_weights(original.get_weights())
+    nearest.search_by_middles(clustered)
     return clustered
 
 

@@ -187,19 +187,25 @@ def predict_as_read(
         NotArrays: If a label has more values in some examples than in others.
         ValueError: If there are no examples.
     """
-    models = {name: LiteRTModel(path) for name, path in paths.items()}
-    gathered = _Gathered(examples, slices, [*next(iter(models.values())).inputs])
+    # Interpreters of one model share its batches: each takes one example at a time.
+    workers = max(1, (os.cpu_count() or 1) // len(paths))
+    models = {name: [LiteRTModel(path) for _ in range(workers)] for name, path in paths.items()}
+    gathered = _Gathered(examples, slices, [*next(iter(models.values()))[0].inputs])
     with ExitStack() as stack:
-        # A thread for each model, as an interpreter takes one example at a time.
-        pools = {name: stack.enter_context(ThreadPoolExecutor(1)) for name in models}
+        pools = {
+            name: [stack.enter_context(ThreadPoolExecutor(1)) for _ in range(workers)] for name in models
+        }
         waiting: list[tuple[_Batch, dict[str, Future[Values]]]] = []
-        for batch in _batches(examples, raw_examples):
+        for number, batch in enumerate(_batches(examples, raw_examples)):
+            turn = number % workers
             futures = {
-                name: pool.submit(predict_batch, models[name], batch.inputs, name, (logits or {}).get(name))
-                for name, pool in pools.items()
+                name: threads[turn].submit(
+                    predict_batch, models[name][turn], batch.inputs, name, (logits or {}).get(name)
+                )
+                for name, threads in pools.items()
             }
             waiting.append((batch, futures))
-            if len(waiting) > 1:  # the next batch is read while this one is predicted
+            if len(waiting) > workers:  # the next batch is read while these are predicted
                 gathered.add(*waiting.pop(0))
         for left in waiting:
             gathered.add(*left)

@@ -3,8 +3,9 @@
     python -m tests.benchmarks.measurer --examples 10000
 
 The loop does what a script would: it sets an image, invokes, and counts right classes, for the candidate and for the
-baseline. The evaluator reads the same images from TFX's files, predicts, computes its metrics and writes TFMA's
-result files. Both take turns; medians are printed, and how much of the loop's throughput the evaluator reaches.
+baseline. The evaluator reads the same images from TFX's files, predicts by one file and by the other, as the nodes of
+baseline and candidate do, computes its metrics and writes TFMA's result files. Both take turns; medians are
+printed, and how much of the loop's throughput the evaluator reaches.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from components.common.models import model_files  # noqa: E402
 from components.common.models.model_definition import ModelDefinition  # noqa: E402
 from components.evaluator.params import AccuracyGate  # noqa: E402
 from components.measurer import accuracy  # noqa: E402
-from components.predictor.predictions import predict  # noqa: E402
+from components.predictor.predictions import predict_as_read  # noqa: E402
 from components.tflite_converter.executor import convert  # noqa: E402
 from components.tflite_converter.params import ConvertOptions  # noqa: E402
 from components.trainer.params import TrainOptions  # noqa: E402
@@ -92,7 +93,10 @@ def evaluator(paths: list[str], examples: Examples, output: Path) -> list[float]
     """The same as the gate measures it."""
     shutil.rmtree(output, ignore_errors=True)
     sides = dict(zip((accuracy.CANDIDATE, accuracy.BASELINE), paths, strict=True))
-    predictions = predict(examples, {str(side): path for side, path in sides.items()}, ["label"])
+    candidate, baseline = (
+        predict_as_read(examples, {str(side): path}, ["label"]) for side, path in sides.items()
+    )
+    predictions = candidate.beside(baseline).in_order()
     config = accuracy.eval_config([ASKED], examples.label)
     accuracy.analyze(examples, sides, config, str(output), [], predictions=predictions)
     values = [accuracy.read_metrics(str(output), side, ASKED)[()][0] for side in sides]
