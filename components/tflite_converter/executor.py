@@ -28,6 +28,7 @@ from components.tflite_converter import (
     agreement,
     bias_scales,
     conversion_error,
+    dead_weights,
     float_parts,
     sparse_encoding,
 )
@@ -202,6 +203,7 @@ def convert_model(job: StepJob[ConvertOptions]) -> Facts:
         VocabularyError: If a string label has more or fewer classes than the model outputs.
     """
     saved_model = model_files.serving_dir(job.base_model)
+    dead_weights.refuse(saved_model)
     previous = StepRecord.read(job.base_model)
     quantization_aware = previous.quantization_aware
     clustered = any(map(one_scale, previous.layers.values()))

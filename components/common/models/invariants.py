@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # Figures of every layer, whether a step was asked for them or not.
 _OF_ALL = ("sparsity", "unique")
 _PATH = "invariant"
+# In a layer of fewer weights, one of them is more than a tenth.
+_FEW_WEIGHTS = 10
 
 
 class LostInvariantError(ParedownError):
@@ -150,11 +152,13 @@ class Check:
         layer: Name of the Keras layer.
         invariant: What was asked for.
         got: What was measured, of several kernels the worst; None if there is nothing to measure.
+        weights: Number of weights that it was measured of; None if it is not known.
     """
 
     layer: str
     invariant: Invariant
     got: float | None
+    weights: int | None = None
 
     @property
     def figure(self) -> str:
@@ -211,7 +215,8 @@ def check(found: Mapping[str, Sequence[Kernel]], asked: Asked) -> list[Check]:
         for invariant in wanted:
             measured = [invariant.measure(kernel) for kernel in found.get(layer, [])]
             got = _worst(invariant, [value for value in measured if value is not None])
-            checks.append(Check(layer, invariant, got))
+            weights = sum(int(kernel.values.size) for kernel in found.get(layer, []))
+            checks.append(Check(layer, invariant, got, weights or None))
     return checks
 
 
@@ -248,14 +253,20 @@ def facts_of(
 def headline(checks: Iterable[Check]) -> dict[str, int | float]:
     """The figure of the layer that is worst off, for each kind of invariant that was asked for.
 
+    Layers of few weights do not stand for the model: of a single weight, no share is zero. They count only if there
+    are no others.
+
     Returns:
         `Invariant.headline` → the figure, of those that were measured.
     """
-    got: dict[str, tuple[Invariant, list[float]]] = {}
+    got: dict[str, tuple[Invariant, list[Check]]] = {}
     for found in checks:
         if found.got is not None:
-            got.setdefault(found.invariant.headline, (found.invariant, []))[1].append(found.got)
-    worst = {name: _worst(kind, values) for name, (kind, values) in got.items()}
+            got.setdefault(found.invariant.headline, (found.invariant, []))[1].append(found)
+    worst = {}
+    for name, (kind, measured) in got.items():
+        large = [one for one in measured if one.weights is None or one.weights >= _FEW_WEIGHTS]
+        worst[name] = _worst(kind, [one.got for one in large or measured if one.got is not None])
     return {name: value for name, value in worst.items() if value is not None}
 
 

@@ -67,6 +67,7 @@ class Kernel:
         tensor: Name of the constant tensor.
         buffer: Number of the buffer with the values.
         bias: The operator's bias, if it has a constant one.
+        not_finite: How many weights, biases and scales are NaN or infinite.
     """
 
     operator: str
@@ -83,6 +84,7 @@ class Kernel:
     tensor: str = ""
     buffer: int = 0
     bias: Tensor | None = None
+    not_finite: int = 0
 
     def zeros(self) -> npt.NDArray[np.bool_]:
         """Which of the weights stand for exactly zero: a mask of the shape of `values`."""

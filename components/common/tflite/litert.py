@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from components.common.base.errors import ParedownError
+from components.common.base.texts import listed
 from components.common.data.model_inputs import InputSpec, shaped
 from components.common.tflite import tflite_file
-from components.common.tflite.tflite_file import SIGNATURE, TFLiteFileError
+from components.common.tflite.tflite_file import SIGNATURE, TFLiteFile, TFLiteFileError
 
 
 class LiteRTError(ParedownError):
@@ -43,19 +44,28 @@ def dequantize(values: npt.NDArray[Any], scale: float, zero_point: int) -> npt.N
     return ((values.astype(np.float64) - zero_point) * scale).astype(np.float32)
 
 
-def _refuse_flex(path: str) -> None:
+def _refuse_flex(file: TFLiteFile) -> None:
     """Raises a LiteRTError if a file has TensorFlow's own operators.
 
     If TensorFlow happens to be imported, LiteRT finds its Flex delegate, and runs what does not even
     load on the devices that the file is for.
     """
-    try:
-        operators = tflite_file.read(path).operator_counts
-    except TFLiteFileError as error:
-        raise LiteRTError(f"does not load on LiteRT: {error.reason}") from error
-    flex = sorted(name for name in operators if name.startswith("Flex"))
+    flex = sorted(name for name in file.operator_counts if name.startswith("Flex"))
     if flex:
         raise LiteRTError(f"does not load on LiteRT: needs the Flex delegate for {', '.join(flex)}")
+
+
+def _refuse_dead(file: TFLiteFile) -> None:
+    """Raises a LiteRTError that names the layers whose weights are not numbers; LiteRT's own names none."""
+    dead = [kernel for kernel in file.kernels if kernel.not_finite]
+    if dead:
+        named = [
+            f"{kernel.not_finite:,} of layer {kernel.layer or kernel.tensor} ({kernel.values.size:,} weights)"
+            for kernel in dead
+        ]
+        raise LiteRTError(
+            f"has weights that are NaN or infinite: {listed(named)}; a training diverged: lower its learning rate"
+        )
 
 
 class LiteRTModel:
@@ -81,7 +91,12 @@ class LiteRTModel:
         """
         from ai_edge_litert.interpreter import Interpreter
 
-        _refuse_flex(path)
+        try:
+            file = tflite_file.read(path)
+        except TFLiteFileError as error:
+            raise LiteRTError(f"does not load on LiteRT: {error.reason}") from error
+        _refuse_flex(file)
+        _refuse_dead(file)
         try:
             self._interpreter = Interpreter(model_path=path, num_threads=threads)
             self._interpreter.allocate_tensors()

@@ -323,10 +323,14 @@ class _Subgraph:
         bias = KERNEL_USES[use.name].bias
         found = None if bias is None else self._constant_behind(use, bias)
         written = [self._written(user) for user in users]
+        values = self._values(index)
+        numbers = [values, tensor.scales]
+        if found is not None and self._tensors[found].dtype.startswith("float"):
+            numbers.append(self._values(found))
         return Kernel(
             operator=use.name,
             layers=layer_path.layers_of(written),
-            values=self._values(index),
+            values=values,
             dtype=tensor.dtype,
             scales=tensor.scales,
             zero_points=tensor.zero_points if tensor.zero_points.size else np.zeros(1, np.int64),
@@ -338,6 +342,9 @@ class _Subgraph:
             tensor=tensor.name,
             buffer=tensor.buffer,
             bias=None if found is None else self._tensors[found],
+            not_finite=sum(
+                int(np.count_nonzero(~np.isfinite(array))) for array in numbers if array.dtype.kind == "f"
+            ),
         )
 
     def _written(self, use: _Use) -> Written:

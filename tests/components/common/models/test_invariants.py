@@ -226,3 +226,14 @@ def test_what_other_steps_ask(asked: list[Invariant], zeros: float, one_scale: b
     assert invariants.zero_share(asked) == zeros
     assert invariants.one_scale(asked) is one_scale
     assert invariants.kept(asked) == kept
+
+
+def test_a_layer_of_few_weights_does_not_stand_for_the_model() -> None:
+    few = Check("gain", Sparsity(least=0.0), 0.0, weights=1)
+    large = [
+        Check("a", Sparsity(least=0.8), 0.81, weights=1000),
+        Check("b", Sparsity(least=0.8), 0.8, weights=10),
+    ]
+    assert invariants.headline([few, *large]) == {"least_layer_sparsity": 0.8}
+    assert invariants.headline([few]) == {"least_layer_sparsity": 0.0}
+    assert few.met
