@@ -156,7 +156,7 @@ def test_file_that_is_not_there_is_refused(tmp_path):
             "  label: label\n  labels: label  # here",
             "data.labels",
             "unknown key; did you mean 'label'? Known here: format, path, splits, range, label, classes, "
-            "class_weights, image",
+            "class_weights, in_memory, missing, image",
             id="key of a section",
         ),
         pytest.param(
