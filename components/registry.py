@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from components.channel_pruner.technique import PRUNE_CHANNELS
 from components.clusterer.technique import CLUSTER
 from components.common.base import layer_names
 from components.common.base.step_options import StepOptions
@@ -36,7 +37,7 @@ def register(technique: Technique) -> None:
 
 
 # In the order in which messages and schemas list them.
-for _technique in (DISTILL, PRUNE, CLUSTER, QAT, FINE_TUNE, CONVERT):
+for _technique in (DISTILL, PRUNE_CHANNELS, PRUNE, CLUSTER, QAT, FINE_TUNE, CONVERT):
     register(_technique)
 
 

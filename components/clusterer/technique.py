@@ -21,7 +21,7 @@ CLUSTER = Technique(
     options=ClusterOptions,
     component="components.clusterer.component.Clusterer",
     explanation="components.clusterer.explanation.explain",
-    stage=2,
+    stage=3,
     closes="its values would not stay few; write the other step before `cluster`",
     asynchronous="the workers of a parameter server take their steps at any time, and values stay shared only if "
     "they are put back after each step",

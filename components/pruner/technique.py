@@ -24,7 +24,7 @@ PRUNE = Technique(
     options=PruneOptions,
     component="components.pruner.component.Pruner",
     explanation="components.pruner.explanation.explain",
-    stage=1,
+    stage=2,
     repeatable=True,
     asynchronous="the workers of a parameter server take their steps at any time, and TFMOT counts steps to make "
     "masks",

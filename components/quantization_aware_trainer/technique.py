@@ -16,7 +16,7 @@ QAT = Technique(
     options=QatOptions,
     component="components.quantization_aware_trainer.component.QuantizationAwareTrainer",
     explanation="components.quantization_aware_trainer.explanation.explain",
-    stage=3,
+    stage=4,
     closes="its fake-quantization wrappers cannot be wrapped again; write the other step before `qat`, which "
     "preserves what it achieved",
     asynchronous="the workers of a parameter server take their steps at any time, and TFMOT's moving ranges of "

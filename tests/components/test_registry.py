@@ -39,9 +39,10 @@ def test_invariants_are_read_from_records_by_their_path(kind: type[Invariant]) -
 def test_what_tables_and_charts_ask() -> None:
     assert {name: kind.figure for name, kind in registry.headlines().items()} == {
         "least_layer_sparsity": "sparsity", "least_m_by_n": "m_by_n", "most_layer_clusters": "clusters",
+        "most_layer_channels": "channels",
     }  # fmt: skip
     assert {name: kind.scale for name, kind in registry.layer_figures().items()} == {
-        "sparsity": "share", "unique": "logarithmic",
+        "sparsity": "share", "unique": "logarithmic", "channels": "logarithmic",
     }  # fmt: skip
     assert plain_name("prune_low_magnitude_conv") == "conv"
     assert plain_name("quant_conv") == "conv"
@@ -66,7 +67,10 @@ def offered(goal: Goal, quantization: str, **steps: dict[str, Any]) -> list[str]
             "gzip_size",
             "int8",
             {"prune": {"sparsity": 0.5}, "cluster": {"clusters": 16}},
-            ["distill a smaller student first", "ask for more sparsity", "ask for fewer clusters"],
+            [
+                "distill a smaller student first", "remove channels with prune_channels first",
+                "ask for more sparsity", "ask for fewer clusters",
+            ],
         ),
         ("size", "float16", {}, ["convert with quantization int8 in place of float16"]),
         (
@@ -75,7 +79,14 @@ def offered(goal: Goal, quantization: str, **steps: dict[str, Any]) -> list[str]
             {"convert": {"sparse": True}},
             ["leave out sparse: true, as the runtime unpacks such weights"],
         ),
-        ("latency", "int8", {}, ["distill a smaller student"]),
+        ("latency", "int8", {}, ["distill a smaller student", "remove channels with prune_channels"]),
+        ("size", "int8", {"prune_channels": {"macs": 0.5}}, [
+            "distill a smaller student, as zeros and shared values only make the compressed file smaller",
+            "let prune_channels leave less",
+        ]),
+        ("accuracy", "int8", {"prune_channels": {"ratio": 0.5, "epochs": 3}, "qat": {"epochs": 1}}, [
+            "remove fewer channels, or train `prune_channels` for more than 3 epochs",
+        ]),
         (
             "accuracy",
             "int8",

@@ -29,6 +29,7 @@ from components.common.models.model_files import Facts, StepRecord
 from components.common.steps.step_executor import StepJob
 from components.common.tfmot import calibration
 from components.common.training import fit_inputs, fitting, self_teaching
+from components.common.training.history import History
 
 # Eval examples that clipped values are counted on, at most.
 _MEASURED = 1000
@@ -117,6 +118,40 @@ def compile_model(job: StepJob[Trained], model: tf_keras.Model) -> None:
         model.compile(tf_keras.optimizers.Adam(rate or self_teaching.LEARNING_RATE), **changes)
 
 
+def train(
+    job: StepJob[Trained],
+    model: tf_keras.Model,
+    splits: tuple[Arrays, Arrays],
+    callbacks: Sequence[tf_keras.callbacks.Callback] = (),
+    first_epoch_to_stop: int = 0,
+    logs: str = "",
+) -> History:
+    """Trains a compiled model, with the layers frozen that the options of a job name; see `fit_and_save`.
+
+    Args:
+        logs: Folder of the learning curves inside that of all logs.
+    """
+    frozen = Frozen(model)
+    patterns = job.options.freeze if isinstance(job.options, TuningOptions) else []
+    frozen.freeze(layers_matching(model, patterns))
+    if not job.options.needs_labels() and not job.options.quantization_aware:
+        # A few thousand examples say too little of the statistics of batches; the baseline's are known.
+        frozen.freeze(batch_norm.names(model))
+    if frozen.names():
+        compilation.recompile(model)
+    history = fitting.fit(
+        model,
+        *splits,
+        options=job.options,
+        seed=job.seed,
+        log_dir=os.path.join(job.output, "logs", logs),
+        callbacks=[frozen.hold(), *callbacks],
+        first_epoch_to_stop=first_epoch_to_stop,
+    )
+    frozen.thaw_all()
+    return history
+
+
 def fit_and_save(
     job: StepJob[Trained],
     model: tf_keras.Model,
@@ -148,24 +183,7 @@ def fit_and_save(
         LostInvariantError: If a layer does not keep what `record` says.
         RangeError: If ranges of activations do not fit the values.
     """
-    frozen = Frozen(model)
-    patterns = job.options.freeze if isinstance(job.options, TuningOptions) else []
-    frozen.freeze(layers_matching(model, patterns))
-    if not job.options.needs_labels() and not job.options.quantization_aware:
-        # A few thousand examples say too little of the statistics of batches; the baseline's are known.
-        frozen.freeze(batch_norm.names(model))
-    if frozen.names():
-        compilation.recompile(model)
-    history = fitting.fit(
-        model,
-        *splits,
-        options=job.options,
-        seed=job.seed,
-        log_dir=os.path.join(job.output, "logs"),
-        callbacks=[frozen.hold(), *callbacks],
-        first_epoch_to_stop=first_epoch_to_stop,
-    )
-    frozen.thaw_all()
+    history = train(job, model, splits, callbacks, first_epoch_to_stop)
     model = finish(model)
     kernels = layer_weights.kernels(model)
     checks = invariants.check(kernels, record.layers)

@@ -143,6 +143,7 @@ def test_schema_for_editors_knows_every_step() -> None:
     schema = json.loads(CliRunner().invoke(main, ["schema"]).stdout)
     assert set(schema["$defs"]["Step"]["properties"]) == {
         "distill",
+        "prune_channels",
         "prune",
         "cluster",
         "qat",

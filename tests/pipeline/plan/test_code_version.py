@@ -17,7 +17,7 @@ import pytest
 from pipeline.plan import code_version, source
 from pipeline.plan.code_version import DISTRIBUTED, component_version, module_version
 
-STEPS = ["pruner", "clusterer", "quantization_aware_trainer", "distiller", "fine_tuner"]
+STEPS = ["channel_pruner", "pruner", "clusterer", "quantization_aware_trainer", "distiller", "fine_tuner"]
 TRAIN = {"trainer", *STEPS}
 OTHERS = [
     "anomaly_gate",
