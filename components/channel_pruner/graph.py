@@ -127,7 +127,7 @@ class _Walk:
         for node in nodes:
             self._follow(node)
         for tensor, name in zip(model.outputs, model.output_names, strict=True):
-            self.units.pin(self._channels[id(tensor)], Pin(name, "it is an output of the model"))
+            self.units.pin(self._channels[id(tensor)], Pin(name, "it is an output of the model"), True)
 
     def _follow(self, node: Any) -> None:
         layer, outputs = node.layer, tf.nest.flatten(node.outputs)

@@ -66,10 +66,11 @@ class Units:
                 if gone in self._pins:
                     self._pins.setdefault(kept, self._pins.pop(gone))
 
-    def pin(self, channels: Channels, pin: Pin) -> None:
-        """Keeps the units of channels."""
+    def pin(self, channels: Channels, pin: Pin, foremost: bool = False) -> None:
+        """Keeps the units of channels; the first reason of a unit counts, or one that is `foremost`."""
         for channel in np.unique(channels):
-            self._pins.setdefault(self.unit(int(channel)), pin)
+            unit = self.unit(int(channel))
+            self._pins[unit] = pin if foremost else self._pins.get(unit, pin)
 
     def pin_of(self, unit: int) -> Pin | None:
         """Why a unit stays; None if it may go."""

@@ -5,7 +5,7 @@ from components.distiller.params import DistillOptions
 
 
 def _smaller(chain: Chain) -> str:
-    why = "" if chain.own else ", as zeros and shared values only make the compressed file smaller"
+    why = "" if chain.own else " (zeros and shared values only make the compressed file smaller)"
     return f"distill a smaller student{why}"
 
 

@@ -81,7 +81,7 @@ def offered(goal: Goal, quantization: str, **steps: dict[str, Any]) -> list[str]
         ),
         ("latency", "int8", {}, ["distill a smaller student", "remove channels with prune_channels"]),
         ("size", "int8", {"prune_channels": {"macs": 0.5}}, [
-            "distill a smaller student, as zeros and shared values only make the compressed file smaller",
+            "distill a smaller student (zeros and shared values only make the compressed file smaller)",
             "let prune_channels leave less",
         ]),
         ("accuracy", "int8", {"prune_channels": {"ratio": 0.5, "epochs": 3}, "qat": {"epochs": 1}}, [
