@@ -103,7 +103,7 @@ def test_what_is_explained_is_what_is_done(halved: Step) -> None:
     )
     assert "flatten" not in found.effects
     (remark,) = found.remarks
-    assert remark == "of the whole model, 27,600 → 15,760 MACs (0.57 ×), 6,812 → 1,870 parameters (0.27 ×)"
+    assert remark == "of the whole model, 27,600 → 15,760 MACs (0.57 ×), 6,830 → 1,878 parameters (0.27 ×)"
     assert channels(found.after.model) == {**HALVED, "conv1": 4, "probabilities": 10}
     assert set(found.after.record.layers) == {"conv2", "dense"}
 
