@@ -88,8 +88,8 @@ def test_a_file_limit_is_not_said_to_be_met_by_pruning(pushed: ReportData) -> No
     (found,) = advise(data_of(pushed, gate, int8=verdict([CONVERT], 0.979, 252_000, 225_000, 0.1, gate)))
     assert found.sentences == (
         "int8 missed size.max_ratio 0.2 by 0.052: raise it to 0.26, or distill a smaller student (zeros "
-        "and shared values only make the compressed file smaller) or remove channels with prune_channels; or judge size: {of: gzip}, which is 0.250 × "
-        "the baseline's now",
+        "and shared values only make the compressed file smaller) or remove channels with prune_channels; or "
+        "judge size: {of: gzip}, which is 0.250 × the baseline's now",
     )
 
 
