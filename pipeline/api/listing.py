@@ -19,7 +19,7 @@ class Runs(tuple[Run, ...], Shown):
     """Runs, newest first."""
 
     def show(self, console: Console) -> None:
-        console.print(runs_table.runs_table(list(self)))
+        console.print(runs_table.runs_table(list(self), console.width))
 
     def to_json(self) -> dict[str, Any]:
         """The runs as JSON values."""

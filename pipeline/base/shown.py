@@ -25,7 +25,7 @@ class Shown:
         """Prints it."""
 
     def __str__(self) -> str:
-        return self._printed().export_text().rstrip("\n")
+        return "\n".join(line.rstrip() for line in self._printed().export_text().rstrip().split("\n"))
 
     def _repr_html_(self) -> str:
         """The table of a notebook (IPython calls this)."""

@@ -80,6 +80,9 @@ class RunDisplay(NodeHook):
         self._ended += 1
         if node in self._tasks:
             self._progress.remove_task(self._tasks.pop(node))
+            # Rich draws in a thread of its own. If it drew one line less between the moment at which the text below is
+            # laid out and that at which it is written, the text would erase a line above.
+            self._progress.refresh()
         style = _STYLES[launched.state]
         clock = clock_text(time.monotonic() - self._started)
         took = (

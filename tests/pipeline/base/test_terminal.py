@@ -51,6 +51,25 @@ with log_file.output_to(Path(sys.argv[1])) as (_, err):
 """
 )
 
+MANY = """
+from types import SimpleNamespace
+from components.common.base.progress import Report
+from pipeline.base.console import make_console
+from pipeline.run.display import RunDisplay
+from pipeline.run.launcher import Launched
+from pipeline.store.state import State
+names = [f"node{number}" for number in range(150)]
+display = RunDisplay(make_console(), SimpleNamespace(nodes=[SimpleNamespace(id=name) for name in names]))
+display._progress.live.refresh_per_second = 2000  # as much as can go wrong in a run of hours
+for one, other, third in zip(names[::3], names[1::3], names[2::3]):
+    display.before_node(one), display.before_node(other)
+    display.on_progress(other, 1.0, Report("epoch 1/2", left=12.0))
+    display.after_node(one, Launched(State.RAN, 1.5))
+    display.before_node(third)
+    display.after_node(other, Launched(State.RAN, 1.5)), display.after_node(third, Launched(State.RAN, 1.5))
+display.close()
+"""
+
 COMMAND = """
 import sys, warnings
 from pipeline.api import configs
@@ -82,6 +101,13 @@ def test_nothing_but_ours_is_amid_the_progress_and_the_log_has_the_rest(tmp_path
     ]
     text = log.read_text(encoding="utf-8")
     assert text.count("NOISE") == 5 and "FutureWarning: NOISE of a node" in text
+
+
+def test_no_line_is_erased_while_the_number_of_moving_lines_changes(tmp_path: Path) -> None:
+    screen = on_terminal([sys.executable, "-c", MANY], tmp_path, environment())
+    assert screen.code == 0, screen.raw[-2000:]
+    shown = [line.split()[0] for line in screen.lines if line]
+    assert shown == [f"{number}/150" for number in range(1, 151)]
 
 
 def test_warnings_of_a_command_itself_are_not_shown(tmp_path: Path) -> None:

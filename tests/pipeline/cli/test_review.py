@@ -74,6 +74,20 @@ def test_runs_are_chosen_and_limited(invoke: Invoke) -> None:
     assert len(ids(invoke("runs", "--json", "--config", "nightly", "--since", "1h"))) == 4
 
 
+@pytest.mark.parametrize(("columns", "stacked"), [("80", True), ("140", False)])
+def test_runs_are_whole_on_a_narrow_terminal(invoke: Invoke, columns: str, stacked: bool) -> None:
+    lines = invoke("runs", "--limit", "1", env={"COLUMNS": columns}).output.splitlines()
+    assert max(map(len, lines)) <= int(columns)
+    words = " ".join(lines).split()
+    assert "2026-01-01T03:00:00+00:00" in words and "nightly" in words
+    heads = [line.split() for line in lines[: 2 if stacked else 1]]
+    assert heads == (
+        [["run", "config", "nodes", "winner"], ["status", "hash", "took", "pushed"]]
+        if stacked
+        else [["run", "config", "hash", "status", "took", "ran", "cached", "failed", "winner", "pushed"]]
+    )
+
+
 def test_the_store_can_be_named(invoke: Invoke, folder: Path, tmp_path: Path) -> None:
     path = folder / ".paredown" / "nightly" / "metadata.sqlite"
     for name in (str(path), f"sqlite:///{path}"):
