@@ -16,6 +16,7 @@ from components.common.base import file_hashes
 from components.common.base.blessing import bless
 from components.common.base.errors import reason_of
 from components.common.base.interruption import Interrupted
+from components.common.base.metric_facts import undefined_for
 from components.common.models import invariants, model_files
 from components.common.models.model_files import StepRecord
 from components.common.steps.step_executor import set_properties
@@ -316,10 +317,12 @@ class _Judging:
             shown = f"{shown}[{slice_text(found.slice)}]"
         value = found.candidate
         if value is not None and not math.isfinite(value):
+            why = undefined_for(gate.metric)
             self._failures.append(
                 Failure(
                     FailureKind.METRIC_UNDEFINED,
-                    f"{shown} is {value}: {gate.metric} is not defined for these labels and predictions",
+                    f"{shown} is {value}: {gate.metric} is not defined for these labels and predictions"
+                    + (f": {why}" if why else ""),
                 )
             )
             value = None  # not measured

@@ -30,9 +30,13 @@ from tensorflow_model_analysis.metrics import (
 )
 from tensorflow_model_analysis.metrics.tf_metric_accumulators import TFCompilableMetricsAccumulator
 
+from components.common.base.errors import ParedownError, describe
+from components.common.base.interruption import Interrupted
+from components.common.base.texts import listed
 from components.measurer import slices
 from components.predictor.predictions import Predictions, Values
 
+_LONGEST_REASON = 200
 # Examples that TFMA's combiner of Keras metrics gathers before it updates them.
 _TOGETHER = 1000
 
@@ -56,11 +60,15 @@ def evaluate(predictions: Predictions, config: Any) -> dict[Any, MetricValues]:
         them.
 
     Raises:
-        ValueError: If labels and predictions do not go with a metric.
+        MetricError: If labels and predictions do not go with a metric.
     """
     metrics = Metrics(predictions, config)
     chosen = slices.examples_of(predictions, config.slicing_specs)
     return {key: metrics.values(examples) for key, examples in chosen.items()}
+
+
+class MetricError(ParedownError, ValueError):
+    """A metric fails on the labels and predictions; the message names it and them."""
 
 
 class Metrics:
@@ -123,6 +131,12 @@ class Pairs:
     weights: NDArray[np.float64]
 
 
+def _excerpt(error: Exception) -> str:
+    """An exception in one short line: libraries repeat their arguments in it."""
+    text = describe(error)
+    return text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON - 1]}…"
+
+
 class _Batch:
     """What TFMA's combiner of Keras metrics gathers, filled with arrays."""
 
@@ -163,13 +177,37 @@ class _Arrays:
         self._elements: list[dict[str, Any]] = []
 
     def computed(self, computation: Any, chosen: Chosen) -> MetricValues:
-        """What a computation comes to on some of the examples."""
+        """What a computation comes to on some of the examples.
+
+        Raises:
+            MetricError: If it fails on them.
+        """
         combiner = computation.combiner
-        combiner.setup()
-        accumulator = self._accumulated(computation, chosen)
-        if accumulator is None:
-            accumulator = self._one_by_one(computation, chosen)
-        return dict(combiner.extract_output(accumulator))
+        try:
+            combiner.setup()
+            accumulator = self._accumulated(computation, chosen)
+            if accumulator is None:
+                accumulator = self._one_by_one(computation, chosen)
+            return dict(combiner.extract_output(accumulator))
+        except Interrupted:
+            raise
+        except Exception as error:  # metrics are code of TFMA, Keras or others
+            raise MetricError(self._fault(computation, chosen, error)) from error
+
+    def _fault(self, computation: Any, chosen: Chosen, error: Exception) -> str:
+        """Which metric failed, on which labels and predictions, and why."""
+        key = computation.keys[0]
+        names = listed(sorted({one.name for one in computation.keys if not _is_private(one)})) or "a metric"
+        labels = _of_output(self._predictions.labels, key.output_name)
+        predicted = _of_output(self._predictions.outputs.get(key.model_name, {}), key.output_name)
+        data = f"{len(chosen):,} examples of the eval split"
+        if labels is not None and predicted is not None:
+            data += f", labels of shape {labels.shape[1:]} and predictions of shape {predicted.shape[1:]}"
+            zeros = int(np.count_nonzero(labels[chosen] == 0)) if labels.dtype.kind in "biuf" else 0
+            data += f", {zeros:,} of {labels[chosen].size:,} labels being 0" if zeros else ""
+        while error.__cause__ is not None and isinstance(error.__cause__, Exception):
+            error = error.__cause__
+        return f"{names} cannot be computed from {data} ({_excerpt(error)}); write another metric, or fix the labels"
 
     def _accumulated(self, computation: Any, chosen: Chosen) -> Any:
         """The combiner's accumulator, made of arrays; None if it has to get its examples one by one."""

@@ -119,6 +119,26 @@ def _facts() -> dict[str, MetricFacts]:
 
 METRICS = _facts()
 
+# Metrics → which labels and predictions they are not defined for; those that need both classes are in METRICS.
+_UNDEFINED = {
+    "MeanAbsolutePercentageError": "it divides by the label, and all labels are 0; write MeanAbsoluteError",
+    "MeanSquaredLogarithmicError": "it takes logarithms of 1 + label and 1 + prediction, which have to be above 0; "
+    "write MeanSquaredError",
+    "Poisson": "it takes logarithms of predictions, which have to be above 0; write MeanSquaredError, or end the model "
+    "in an activation such as softplus",
+    "SquaredPearsonCorrelation": "labels or predictions are the same in all examples; write MeanSquaredError",
+    "CosineSimilarity": "labels or predictions are 0 in all examples; write MeanSquaredError",
+}
+
+
+def undefined_for(metric: str) -> str:
+    """For which labels and predictions a metric is not defined, and what to write; empty if that is not known."""
+    facts = METRICS.get(metric)
+    if facts is not None and facts.needs_both:
+        return "it needs both classes among the labels"
+    return _UNDEFINED.get(metric, "")
+
+
 # Metrics that are means over examples, by definition.
 _MEANS = (
     "BinaryAccuracy BinaryCrossentropy CategoricalAccuracy CategoricalCrossentropy Hinge KLDivergence "

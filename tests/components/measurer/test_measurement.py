@@ -155,7 +155,8 @@ def test_one_measurement_is_judged_by_any_limits(models: Models) -> None:
     }
     undefined = [failure for failure in narrow.failures if failure.kind is FailureKind.METRIC_UNDEFINED]
     assert [failure.reason for failure in undefined] == [
-        "accuracy[group=night] is nan: AUC is not defined for these labels and predictions"
+        "accuracy[group=night] is nan: AUC is not defined for these labels and predictions: it needs both classes "
+        "among the labels"
     ]
     assert narrow.judged == model_digests(models.folders["candidate"])
     assert narrow.measured.activations == {"candidate": {"y": "sigmoid"}}
