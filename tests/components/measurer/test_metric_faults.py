@@ -49,8 +49,8 @@ def test_a_division_by_zero_names_the_metric_and_the_labels(monkeypatch: pytest.
         measured(LABELS, "MeanAbsolutePercentageError")
     assert reason_of(refused.value) == (
         "MetricError: MeanAbsolutePercentageError cannot be computed from 5 examples of the eval split, labels of "
-        "shape (1,) and predictions of shape (1,), 2 of 5 labels being 0 (ZeroDivisionError: float division by zero); write "
-        "another metric, or fix the labels"
+        "shape (1,) and predictions of shape (1,), 2 of 5 labels being 0 (ZeroDivisionError: float division by zero); "
+        "write another metric, or fix the labels"
     )
 
 
