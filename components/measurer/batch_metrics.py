@@ -131,6 +131,22 @@ class Pairs:
     weights: NDArray[np.float64]
 
 
+def _of_places(labels: NDArray[Any], predicted: NDArray[Any]) -> bool:
+    """Whether each label is the index of the class at a place of the example, such as a pixel."""
+    return labels.ndim > 1 and labels.shape == predicted.shape[:-1]
+
+
+def _rows(
+    labels: NDArray[Any], predicted: NDArray[Any], by_value: bool
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]:
+    """Labels, predictions and weights as a metric of Keras takes them: each place, or value, as an example."""
+    if _of_places(labels, predicted):
+        labels, predicted = labels.reshape(-1, 1), predicted.reshape(-1, predicted.shape[-1])
+    elif by_value and labels.shape == predicted.shape:
+        labels, predicted = labels.reshape(-1, 1), predicted.reshape(-1, 1)
+    return labels, predicted, np.ones((len(labels), 1), np.float32)
+
+
 def _excerpt(error: Exception) -> str:
     """An exception in one short line: libraries repeat their arguments in it."""
     text = describe(error)
@@ -241,29 +257,31 @@ class _Arrays:
             return None
         if key.sub_key is not None and (key.sub_key.top_k is None or key.sub_key.class_id is not None):
             return None
-        whole = [
-            self._shaped(key.model_name, output) for output in sorted({one.output_name for one in keys})
-        ]
-        by_value = self._by_value.intersection(one.name for one in keys)
+        outputs = sorted({one.output_name for one in keys})
+        whole = {output: self._shaped(key.model_name, output) for output in outputs}
         inputs = []
-        for pair in whole:
+        for output, pair in whole.items():
             if pair is None:
                 return None
             labels, predicted = (values[chosen] for values in pair)
-            if labels.ndim > 1 and labels.shape == predicted.shape[:-1]:
-                # Each place is what an example is otherwise.
-                labels, predicted = labels.reshape(-1, 1), predicted.reshape(-1, predicted.shape[-1])
-            elif by_value and labels.shape == predicted.shape:
-                labels, predicted = labels.reshape(-1, 1), predicted.reshape(-1, 1)
-            if key.sub_key is not None and labels.shape != predicted.shape:
+            by_value = bool(self._by_value & {one.name for one in keys if one.output_name == output})
+            if (
+                key.sub_key is not None
+                and labels.shape != predicted.shape
+                and not _of_places(labels, predicted)
+            ):
                 labels = metric_util.one_hot(labels, predicted)
-            inputs.append((labels, predicted))
+            inputs.append((labels, predicted, by_value))
+        # As many places as TFMA takes examples together.
+        places = max(
+            int(np.prod(labels.shape[1:])) if _of_places(labels, predicted) else 1
+            for labels, predicted, _ in inputs
+        )
+        together = max(1, _TOGETHER // places)
         batch = _Batch(computation.combiner.create_accumulator())
-        rows = len(inputs[0][0])
-        for start in range(0, rows, _TOGETHER):
-            part = slice(start, start + _TOGETHER)
-            weights = np.ones((min(_TOGETHER, rows - start), 1), np.float32)
-            batch.fill([(labels[part], made[part], weights) for labels, made in inputs])
+        for start in range(0, len(chosen), together):
+            part = slice(start, start + together)
+            batch.fill([_rows(labels[part], made[part], by_value) for labels, made, by_value in inputs])
             computation.combiner.compact(batch)
         return batch
 
@@ -273,7 +291,7 @@ class _Arrays:
         predicted = _of_output(self._predictions.outputs[model], output)
         if labels is None or predicted is None:
             return None
-        if labels.ndim > 1 and labels.shape == predicted.shape[:-1]:
+        if _of_places(labels, predicted):
             return labels, predicted
         one = metric_util.to_label_prediction_example_weight(
             self._element(0), eval_config=self._config, model_name=model, output_name=output, flatten=False

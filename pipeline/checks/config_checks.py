@@ -30,10 +30,10 @@ def check(file: ConfigFile) -> list[Problem]:
     functions = model_module.functions(config, file.path)
     return file.located(
         [
-            *data_folder.check(config.data),
+            *data_folder.check(config.data, file.path.parent),
             *model_module.check(config, file.path),
-            *import_checks.check(config, functions),
-            *pretrained_checks.check(config, functions),
+            *import_checks.check(config, functions, file.path.parent),
+            *pretrained_checks.check(config, functions, file.path.parent),
             *distribution_checks.check(config),
             *unlabelled.check(config),
             *gate_metrics.check(config),

@@ -12,6 +12,7 @@ from components.common.base.texts import listed
 from pipeline.base.texts import excerpt
 from pipeline.checks import image_folders
 from pipeline.checks.paths import unusable
+from pipeline.config import config_paths
 from pipeline.config.data_options import Data
 from pipeline.config.problem import Location, Problem
 from pipeline.plan import data_files
@@ -21,9 +22,14 @@ from pipeline.plan.spans import SpanError
 _LOOKED_AT = 1000  # files of a folder that a message chooses from
 
 
-def check(data: Data) -> list[Problem]:
-    """What is wrong with `data.path` and the patterns of the splits; no file is read."""
-    fault = _fault_of_folder(data.path)
+def check(data: Data, config_folder: Path | None = None) -> list[Problem]:
+    """What is wrong with `data.path` and the patterns of the splits; no file is read.
+
+    Args:
+        data: The section.
+        config_folder: Folder of the config, which relative paths go by.
+    """
+    fault = _fault_of_folder(data.path, config_folder)
     if fault:
         return [Problem(fault, ("data", "path"))]
     try:
@@ -34,12 +40,12 @@ def check(data: Data) -> list[Problem]:
     return list(_check_splits(data, patterns))
 
 
-def _fault_of_folder(path: str) -> str:
+def _fault_of_folder(path: str, config_folder: Path | None) -> str:
     folder = Path(path)
     if fault := unusable(path):
         return f"{fault}; write the path of a folder"
     if not os.path.isdir(folder):
-        return _no_folder(path)
+        return _no_folder(path, config_folder)
     if not data_files.may_read(folder):
         return f"{path} cannot be read; run chmod, or write another folder"
     return "" if _files_below(folder) else f"{path} holds no files; write the folder of the examples"
@@ -102,9 +108,11 @@ def _at(split: str) -> Location:
     return ("data", "splits", data_files.option_of(split))
 
 
-def _no_folder(path: str) -> str:
+def _no_folder(path: str, config_folder: Path | None) -> str:
     if os.path.exists(path):
         return f"{path} is a file; write the folder that holds it"
+    if config_folder is not None and (meant := config_paths.meant_instead(path, config_folder)):
+        return f"there is no folder {path}; relative paths go by the folder of the config, so write {meant}"
     missing = Path(path)
     while not os.path.isdir(missing.parent):
         missing = missing.parent

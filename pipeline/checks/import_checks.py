@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from components.common.base.step_options import TrainingOptions
 from components.common.models import model_format, named_code
 from components.common.models.model_format import ModelFormat, ModelFormatError
 from components.model_importer.params import ImportOptions
+from pipeline.config import config_paths
 from pipeline.config.config import Config
 from pipeline.config.problem import Location, Problem
 
 
-def check(config: Config, functions: Iterable[str] | None) -> list[Problem]:
+def check(
+    config: Config, functions: Iterable[str] | None, config_folder: Path | None = None
+) -> list[Problem]:
     """Looks at the imported model's file, if the config imports one.
 
     Args:
         config: The config.
+        config_folder: Its folder, which relative paths go by.
         functions: Names that the module defines; None if there is no module, or not all of its names are known.
     """
     options = config.model.imported
@@ -34,7 +39,9 @@ def check(config: Config, functions: Iterable[str] | None) -> list[Problem]:
         found = model_format.recognise(file)
         digest = model_format.digest(file) if options.sha256 else None
     except ModelFormatError as error:
-        return [Problem(f"{file} {error}", at)]
+        meant = config_paths.meant_instead(file, config_folder) if config_folder is not None else None
+        fix = f"; relative paths go by the folder of the config, so write {meant}" if meant else ""
+        return [Problem(f"{file} {error}{fix}", at)]
     if digest != options.sha256:
         return [Problem(f"is not that of {file}, which is {digest}", ("model", "import", "sha256"))]
     defined = () if config.model.module is None else functions

@@ -86,7 +86,7 @@ def _no_module(name: str, config_path: Path) -> str:
         known |= {".".join([*parents, path.stem]) for path in beside.glob("*.py")}
     file = f"{name.replace('.', '/')}.py"
     return (
-        f"there is no {file} in {Path.cwd()}, beside the config or on sys.path"
+        f"there is no {file} beside the config, in {Path.cwd()} or on sys.path"
         f"{nearest(name, known) or '; write the module as Python imports it'}"
     )
 

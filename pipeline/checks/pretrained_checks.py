@@ -10,6 +10,7 @@ from components.common.base.near_names import nearest
 from components.common.base.step_options import TuningOptions
 from components.common.models import model_format, named_code
 from pipeline.checks import distribution_checks
+from pipeline.config import config_paths
 from pipeline.config.config import Config
 from pipeline.config.pretrained_options import PretrainedOptions
 from pipeline.config.problem import Location, Problem
@@ -17,28 +18,37 @@ from pipeline.config.problem import Location, Problem
 _WITHOUT_CODE = "save the model without, or build it in your module and load its weights there"
 
 
-def check(config: Config, functions: Iterable[str] | None) -> list[Problem]:
+def check(
+    config: Config, functions: Iterable[str] | None, config_folder: Path | None = None
+) -> list[Problem]:
     """What is wrong with the file of a pretrained model, and with trainings that freeze layers.
 
     Args:
         config: The config.
+        config_folder: Its folder, which relative paths go by.
         functions: Names that the module defines; None if there is no module, or not all of its names are known.
     """
     defined = () if config.model.module is None else functions
     return [
-        *_check_file(config.model.pretrained, None if defined is None else set(defined)),
+        *_check_file(config.model.pretrained, None if defined is None else set(defined), config_folder),
         *_check_undivided(config),
     ]
 
 
-def _check_file(options: PretrainedOptions | None, defined: set[str] | None) -> Iterator[Problem]:
+def _check_file(
+    options: PretrainedOptions | None, defined: set[str] | None, config_folder: Path | None
+) -> Iterator[Problem]:
     """Refuses a file that does not exist, holds something else, or would run code."""
     file = options.file() if options else None
     if options is None or file is None:
         return
     at: Location = ("model", "pretrained", "path" if options.path else "weights")
     if not os.path.exists(file) and options.path:
-        yield Problem(f"there is no file {file}{_beside(file)}", at)
+        meant = config_paths.meant_instead(file, config_folder) if config_folder is not None else None
+        fix = (
+            f"; relative paths go by the folder of the config, so write {meant}" if meant else _beside(file)
+        )
+        yield Problem(f"there is no file {file}{fix}", at)
         return
     try:
         found = model_format.recognise(file)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from pipeline.config import explanation, overrides, yaml_tree
+from pipeline.config import config_paths, explanation, overrides, yaml_tree
 from pipeline.config.config import Config
 from pipeline.config.problem import ConfigError, Location, Problem
 from pipeline.config.yaml_text import Mapping
@@ -45,6 +45,8 @@ class ConfigFile:
 def load(path: str | Path, sets: Sequence[str] = ()) -> ConfigFile:
     """Reads and validates a config.
 
+    Relative paths in it are resolved; see `config_paths`.
+
     Args:
         path: The YAML file.
         sets: `key=value` texts; keys are dotted (`gate.size.max_ratio`, `candidates.int8.0…`), values are YAML.
@@ -63,6 +65,7 @@ def load(path: str | Path, sets: Sequence[str] = ()) -> ConfigFile:
         values, problems = yaml_tree.plain(tree)
     except ConfigError as error:
         raise ConfigError([_located(problem, tree, path, written) for problem in error.problems]) from None
+    config_paths.resolve(values, path, written)
     try:
         config = Config.model_validate(values)
     except ValidationError as error:

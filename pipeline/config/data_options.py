@@ -185,7 +185,10 @@ class Data(Options):
         description="tfrecord: tf.Example records, raw or gzip-compressed (*.gz); csv: comma-separated values "
         "with a header; parquet: Apache Parquet; images: PNG and JPEG files, one folder per class.",
     )
-    path: str = Field(min_length=1, description="Folder of the files, relative to the working directory.")
+    path: str = Field(
+        min_length=1,
+        description="Folder of the files. Relative paths go by the folder of the config; ~ is the home folder.",
+    )
     splits: Splits = Field(
         default=Splits.model_construct(), description="Which files belong to which split."
     )

@@ -81,7 +81,7 @@ def module_version(path: Path, module: str, config_path: Path) -> str:
     Raises:
         SyntaxError: If one of the files is not Python.
     """
-    tree = _Tree(Path.cwd(), config_path.absolute().parent, module_root(path, module))
+    tree = _Tree(config_path.absolute().parent, Path.cwd(), module_root(path, module))
     return _digest(tree.imported([module]), {})
 
 

@@ -18,13 +18,13 @@ _NEVER_TRUE = frozenset({"__name__ == '__main__'", "TYPE_CHECKING", "typing.TYPE
 def find_module(name: str, config_path: str | Path) -> Path | None:
     """The file that importing a module would execute; None if there is none.
 
-    Searches the working directory, the config's folder and sys.path. Folders need no `__init__.py`.
+    Searches the config's folder, the working directory and sys.path. Folders need no `__init__.py`.
 
     Args:
         name: Dotted name.
         config_path: The config file.
     """
-    return _file_of(name, (Path.cwd(), Path(config_path).absolute().parent))
+    return _file_of(name, (Path(config_path).absolute().parent, Path.cwd()))
 
 
 def has_function(path: str | Path, name: str) -> bool:

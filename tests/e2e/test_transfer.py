@@ -31,7 +31,8 @@ def transferred(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict
     project = empty_project(root, columns=200)
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(REPOSITORY / "configs/transfer", root / "configs/transfer", ignore=ignored)
-    shutil.copy(root / "configs/transfer/pipeline.yaml", root / "pipeline.yaml")
+    shipped = (root / "configs/transfer/pipeline.yaml").read_text(encoding="utf-8")
+    (root / "pipeline.yaml").write_text(shipped.replace("../../", ""), encoding="utf-8")
     make_data.main(root / "data/transfer", per_class=200, epochs=3, shots=10, tests=40)
     return project, project.run(*LESS)
 

@@ -101,7 +101,9 @@ def test_a_path_that_tfx_takes_for_a_pattern_is_refused(tmp_path, monkeypatch):
     folder = tmp_path / "v[2]"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    file = load(Path(__file__).parents[3] / "configs/mnist/pipeline.yaml")
+    shipped = (Path(__file__).parents[3] / "configs/mnist/pipeline.yaml").read_text(encoding="utf-8")
+    (folder / "pipeline.yaml").write_text(shipped.replace("../../", ""), encoding="utf-8")
+    file = load("pipeline.yaml")
     problems = {problem.key(): problem.message for problem in check(file)}
     for key in ("data.path", "push.directory", "run.pipeline_root"):
         assert "has [ ] in its name, which TFX reads as a pattern" in problems[key]

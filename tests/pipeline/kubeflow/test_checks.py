@@ -277,6 +277,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_a_module_outside_of_the_image_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tmp_path / "pipeline.yaml"
     text = Path(MNIST).read_text(encoding="utf-8").replace("configs.mnist.model", "elsewhere")
+    text = text.replace("../../", f"{Path.cwd()}/")
     config.write_text(text, encoding="utf-8")
     (tmp_path / "elsewhere.py").write_text("def build_model(hparams): ...", encoding="utf-8")
     file = load(config)

@@ -423,7 +423,9 @@ def test_a_model_module_beside_its_config_is_found_in_the_image(
     (project / "examples").mkdir(parents=True)
     text = Path(MNIST).read_text(encoding="utf-8").replace("configs.mnist.model", "my_model")
     config = project / "examples" / "pipeline.yaml"
-    config.write_text(text.replace("data/mnist", str(Path("data/mnist").absolute()), 1), encoding="utf-8")
+    config.write_text(
+        text.replace("../../data/mnist", str(Path("data/mnist").absolute()), 1), encoding="utf-8"
+    )
     (project / "examples" / "my_model.py").write_text("def build_model(hparams): ...", encoding="utf-8")
     monkeypatch.chdir(project)
     done = compile_here("examples/pipeline.yaml", "kubeflow", only=["int8"])

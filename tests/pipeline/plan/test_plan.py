@@ -22,7 +22,7 @@ from pipeline.plan.node import Output
 from pipeline.plan.plan import ELSEWHERE, Plan, input_key, make_plan
 
 MNIST = Path("configs/mnist/pipeline.yaml")
-PLAIN: dict[str, Any] = yaml.safe_load(MNIST.read_text(encoding="utf-8"))
+PLAIN: dict[str, Any] = yaml.safe_load(MNIST.read_text(encoding="utf-8").replace("../../", ""))
 
 MODEL = """
 def build_model(hparams):
@@ -142,7 +142,8 @@ def test_transform_stands_between_data_and_training_where_the_module_preprocesse
     )
     config = tmp_path / "pipeline.yaml"
     config.write_text(
-        MNIST.read_text(encoding="utf-8").replace("configs.mnist.model", "model"), encoding="utf-8"
+        MNIST.read_text(encoding="utf-8").replace("configs.mnist.model", "model").replace("../../", ""),
+        encoding="utf-8",
     )
     file = load(config)
     plan = make_plan(file.config, config)
