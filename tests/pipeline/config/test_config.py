@@ -424,7 +424,10 @@ def test_value_that_makes_no_sense_is_refused(tmp_path, old, new, key, message):
         ('run: {metadata: "sqlite:////var/all.db"}', ".paredown/digits", "/var/all.db"),
     ],
 )
-def test_pipeline_root_and_metadata_store_have_defaults(tmp_path, run, pipeline_root, metadata_path):
+def test_pipeline_root_and_metadata_store_have_defaults(
+    tmp_path, monkeypatch, run, pipeline_root, metadata_path
+):
+    monkeypatch.chdir(tmp_path)
     config = read_config(tmp_path, CONFIG + run).config
 
     assert (config.pipeline_root, config.metadata_path) == (pipeline_root, metadata_path)

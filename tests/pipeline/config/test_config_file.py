@@ -324,7 +324,7 @@ def test_file_that_is_not_there_is_refused(tmp_path):
             "data:\n  path: data/mnist",
             "data:  # here",
             "data.path",
-            "is missing: Folder of the files, relative to the working directory.",
+            "is missing: Folder of the files. Relative paths go by the folder of the config; ~ is the home folder.",
             id="missing in a section",
         ),
     ],
