@@ -156,6 +156,8 @@ def cluster(job: StepJob[ClusterOptions]) -> Facts:
         record,
         finish=_clustering.strip_clustering,
         callbacks=[fine_tuning.Preserve(kept)],
+        # Values are shared from the beginning; what learns from the baseline is not to go away from it.
+        or_as_before=not options.needs_labels(),
     )
 
 

@@ -141,6 +141,7 @@ class AccuracyGate(Metric, AccuracyLimits):
         slices = dict.fromkeys(tuple(limits.features()) for limits in self.slices)
         return Metric(
             metric=self.metric,
+            anomaly=self.anomaly,
             against=self.against,
             output=self.output,
             config=self.config,
@@ -150,7 +151,7 @@ class AccuracyGate(Metric, AccuracyLimits):
     def needs_resampling(self) -> bool:
         """Whether a limit holds an interval, and the metric has to be computed for each resample to have one."""
         confident = any(limits.confidence is not None for limits in (self, *self.slices))
-        return confident and self.metric not in MEANS and not self.of_baseline
+        return confident and self.metric not in MEANS and self.of_tfma
 
     def direction_is_known(self) -> bool:
         """Whether it is set, or known from the metric's name."""

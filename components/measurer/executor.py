@@ -25,6 +25,7 @@ from components.common.tflite.litert import LiteRTModel
 from components.measurer import (
     accuracy,
     agreement,
+    anomaly,
     latency,
     paired_comparison,
     served_skew,
@@ -203,7 +204,7 @@ class _Measuring:
         progress.report("measuring accuracy")
         metrics = self._options.metrics
         activations = {str(side): outputs for side, outputs in logits.items()}
-        of_labels = [metric for metric in metrics if not metric.of_baseline]
+        of_labels = [metric for metric in metrics if metric.of_tfma]
         baseline = read_baseline(self._predictions, self._digests[accuracy.BASELINE])
         on_arrays = accuracy.on_arrays(self._beam_args, self._examples.label)
         both = None
@@ -222,7 +223,7 @@ class _Measuring:
             )
         known = both or (baseline.in_order() if baseline is not None else None)
         return tuple(
-            self._agreement(metric, both) if metric.of_baseline else self._values(metric, known)
+            self._values(metric, known) if metric.of_tfma else self._of_predictions(metric, both)
             for metric in metrics
         )
 
@@ -231,9 +232,11 @@ class _Measuring:
         files = {str(accuracy.CANDIDATE): self._files[accuracy.CANDIDATE]}
         return predict_as_read(self._examples, files, (), self._raw_examples, logits)
 
-    def _agreement(self, metric: Metric, predictions: Predictions | None) -> MetricValues:
+    def _of_predictions(self, metric: Metric, predictions: Predictions | None) -> MetricValues:
         if predictions is None:
             raise ValueError(f"{metric.title()} needs labels of as many values in each example")
+        if metric.anomaly is not None:
+            return anomaly.measure(predictions, metric, metric.anomaly)
         found = agreement.measure(predictions, metric, self._seed)
         return replace(found, train_only=self._train_only(metric, [one.slice for one in found.values]))
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from components.common.base.metric_facts import AGREEMENT
+from components.common.base.metric_facts import AGREEMENT, RECONSTRUCTION_AUC
 from components.common.base.options import Options
 
 # The level of all intervals.
@@ -33,7 +33,13 @@ class Metric(Options):
     metric: str = Field(
         description="Any metric of TFMA by class name, e.g. SparseCategoricalAccuracy, AUC, "
         "MeanSquaredError: https://www.tensorflow.org/tfx/model_analysis/metrics. Or agreement: the share of the "
-        "baseline's own decisions (the class, or yes and no) that the file makes, which needs no labels."
+        "baseline's own decisions (the class, or yes and no) that the file makes, which needs no labels. Or "
+        "reconstruction_auc: how well the error of an autoencoder's reconstruction tells anomalies from the normal."
+    )
+    anomaly: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Of reconstruction_auc: the feature of the eval split that is above 0 in anomalies.",
     )
     against: Literal["label", "baseline"] | None = Field(
         default=None,
@@ -56,10 +62,28 @@ class Metric(Options):
             raise ValueError("config: agreement takes no arguments; remove config")
         return self
 
+    @model_validator(mode="after")
+    def _anomalies_are_said(self) -> Metric:
+        if self.metric != RECONSTRUCTION_AUC:
+            if self.anomaly is not None:
+                raise ValueError(f"anomaly belongs to metric: {RECONSTRUCTION_AUC}; remove it")
+            return self
+        if self.anomaly is None:
+            raise ValueError("does not say which examples are anomalies; write anomaly: and a feature")
+        for name, written in (("against", self.against), ("config", self.config), ("output", self.output)):
+            if written:
+                raise ValueError(f"{name} does not go with {RECONSTRUCTION_AUC}; remove it")
+        return self
+
     @property
     def of_baseline(self) -> bool:
         """Whether predictions are compared with the baseline's, and not with labels."""
         return self.metric == AGREEMENT or self.against == "baseline"
+
+    @property
+    def of_tfma(self) -> bool:
+        """Whether it is a metric of TFMA, which compares predictions with labels."""
+        return not self.of_baseline and self.anomaly is None
 
     @model_validator(mode="after")
     def _name_is_ours(self) -> Metric:
@@ -67,10 +91,17 @@ class Metric(Options):
             raise ValueError("config: Paredown sets name; remove it")
         return self
 
+    def features(self) -> list[str]:
+        """Features that it needs beside the model's inputs and labels."""
+        sliced = [name for by in self.slices for name in by.features()]
+        return sliced if self.anomaly is None else [*sliced, self.anomaly]
+
     def name(self) -> str:
         """The metric with its arguments: `Precision(top_k=2)`."""
         arguments = ", ".join(f"{name}={json.dumps(value)}" for name, value in sorted(self.config.items()))
         name = f"{self.metric}({arguments})" if arguments else self.metric
+        if self.anomaly is not None:
+            return f"{name} by {self.anomaly}"
         against = self.against == "baseline" and self.metric != AGREEMENT
         return f"{name} against the baseline" if against else name
 

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
+from components.common.base.step_options import LearningRateSchedule
 from components.common.models import layer_weights
+from components.common.models.compilation import learning_rate_of
 from components.common.models.model_files import Facts, StepRecord
 from components.common.steps import fine_tuning
 from components.common.steps.step_executor import StepExecutor, StepJob
-from components.pruner import blocks
+from components.pruner import blocks, surgery
 from components.pruner.invariants import MByN, Sparsity
 from components.pruner.params import PruneOptions
 from components.pruner.schedule import Renewals, first_complete_epoch, renewals, schedule, too_short
 from components.pruner.selection import layer_targets
+
+# Training examples that layers' outputs are kept on, at most.
+_OPERATED_ON = 1000
 
 
 def wrap(
@@ -88,12 +94,23 @@ def prune(job: StepJob[PruneOptions]) -> Facts:
     when = renewals(options, len(splits[0]))
     if short := too_short(options, len(splits[0])):
         logging.getLogger(__name__).warning("prune: %s", short)
+    operated: list[str] = []
+    if options.reconstruct:
+        operated = surgery.operate(model, targets, splits[0].draw(_OPERATED_ON, job.seed).feature_arrays())
     pruned = wrap(model, targets, options, when)
     fine_tuning.compile_model(job, pruned)
+    if (
+        not isinstance(learning_rate_of(pruned), float)
+        and options.learning_rate_schedule == options.usual_schedule()
+    ):
+        job = replace(
+            job, options=options.model_copy(update={"learning_rate_schedule": LearningRateSchedule()})
+        )
     record = StepRecord.read(job.base_model).after(options)
     # TFMOT's first masks have few zeros: without this, zeros of an earlier pruning would come to life.
-    preserve = fine_tuning.Preserve({layer: list(asked) for layer, asked in record.layers.items()})
+    before = {layer: list(asked) for layer, asked in record.layers.items()}
     ask(record, model, targets, options)
+    preserve = fine_tuning.Preserve(record.layers if options.reconstruct else before)
     return fine_tuning.fit_and_save(
         job,
         pruned,
@@ -102,6 +119,8 @@ def prune(job: StepJob[PruneOptions]) -> Facts:
         finish=tfmot.sparsity.keras.strip_pruning,
         callbacks=[tfmot.sparsity.keras.UpdatePruningStep(), preserve],
         first_epoch_to_stop=first_complete_epoch(when, options, len(splits[0])),
+        # All zeros are there already: training has to be better than what made up for the weights.
+        or_as_before=set(operated) == set(targets),
     )
 
 

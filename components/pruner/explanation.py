@@ -33,4 +33,18 @@ def explain(outlook: Outlook, options: PruneOptions) -> Explanation:
         elif layer_weights.has_kernel(layer):
             why = obstacle(layer, options.m_by_n, options.block) if can_prune(layer) else "TFMOT cannot"
             effects[layer.name] = f"dense ({why})" if why else "dense"
-    return Explanation(effects, [], after, notes=[short] if short else [])
+    return Explanation(effects, [], after, notes=[short] if short else [], remarks=_remarks(options))
+
+
+def _remarks(options: PruneOptions) -> list[str]:
+    remarks = []
+    if options.allocation == "lamp":
+        remarks.append(
+            f"{options.sparsity:.0%} of all weights together become zero. How many of them are a layer's follows from "
+            "the weights that the step gets; here, from those that the model has now."
+        )
+    if options.reconstruct:
+        remarks.append(
+            "Weights go before training, by what layers give for training examples; the others make up for them."
+        )
+    return remarks

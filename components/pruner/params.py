@@ -14,9 +14,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from typing_extensions import Self
 
 from components.common.base.layer_names import matches
-from components.common.base.step_options import StepOptions, TuningOptions
+from components.common.base.step_options import Baseline, LearningRateSchedule, StepOptions, TuningOptions
 from components.pruner import span
 from components.pruner.span import Span
 
@@ -30,7 +31,12 @@ _NOT_WITH_M_BY_N = (
     "begin",
     "end",
     "frequency",
+    "allocation",
+    "reconstruct",
 )
+# Weights that go before training go by no schedule.
+_NOT_WITH_RECONSTRUCT = ("m_by_n", "block", "schedule", "initial_sparsity", "begin", "end", "frequency")
+_NOT_WITH_LAMP = ("block", "initial_sparsity")
 # In fewer steps than these, the weights that are left do not make up for those that went.
 ENOUGH_STEPS = 1000
 _PAIR_SCHEMA = {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2}
@@ -93,17 +99,36 @@ def _from_pairs(value: Any) -> Any:
 
 
 class PruneOptions(TuningOptions):
-    """Magnitude pruning: the smallest weights of each layer become and stay zero.
+    """Pruning: weights that matter least become and stay zero.
 
-    Zhu and Gupta, "To prune, or not to prune" (2017), https://arxiv.org/abs/1710.01878;
-    https://www.tensorflow.org/model_optimization/guide/pruning.
+    They are those of the smallest magnitude, Zhu and Gupta, "To prune, or not to prune" (2017),
+    https://arxiv.org/abs/1710.01878, https://www.tensorflow.org/model_optimization/guide/pruning; or, with
+    `reconstruct`, those whose loss changes a layer's outputs least, Frantar and Alistarh, "Optimal Brain Compression"
+    (2022), https://arxiv.org/abs/2208.11580.
     """
 
     technique: ClassVar[str] = "prune"
     wrappers: ClassVar[tuple[str, ...]] = ("prune_low_magnitude_",)
 
     sparsity: float | None = Field(
-        default=None, gt=0, lt=1, description="Share of each layer's weights that become zero."
+        default=None,
+        gt=0,
+        lt=1,
+        description="Share of weights that become zero: of each layer, or of all together, as `allocation` says.",
+    )
+    allocation: Literal["uniform", "lamp"] | None = Field(
+        default=None,
+        description="uniform: `sparsity` holds for each layer. lamp: it holds for all layers together, and a layer "
+        "loses more of its weights the less they weigh in it (Lee et al., 2021); layers of `per_layer` do not count. "
+        "Default: lamp if the baseline's outputs teach (teacher: self), else uniform; always uniform with m_by_n or "
+        "block.",
+    )
+    reconstruct: bool | None = Field(
+        default=None,
+        description="Whether weights go before training, those whose loss changes a layer's outputs on training "
+        "examples least, and the others are fitted to make up for them (Frantar and Alistarh, 2022). Of Dense and "
+        "Conv2D that are not too large; other layers lose their smallest weights in the first step. Default: true if "
+        "the baseline's outputs teach and no schedule is written.",
     )
     per_layer: Annotated[
         dict[str, Annotated[float, Field(gt=0, lt=1), BeforeValidator(_refuse_zero)]],
@@ -175,13 +200,41 @@ class PruneOptions(TuningOptions):
         """As many as are written; if none are, enough for the schedule to end and for weights to recover."""
         return self.epochs or max(2, math.ceil(ENOUGH_STEPS / per_epoch))
 
-    def target(self, layer: str) -> float:
-        """Share of a layer's weights that become zero; of a whole number of blocks with `m_by_n`."""
-        if self.m_by_n is not None:
-            return self.m_by_n[0] / self.m_by_n[1]
+    def like(self, baseline: Baseline) -> Self:
+        """As the base class does, and how weights are chosen if a baseline's outputs say what layers should give."""
+        filled = super().like(baseline)
+        if filled.needs_labels() or self.m_by_n is not None or self.block is not None:
+            return filled
+        scheduled = any(name in self.model_fields_set for name in _NOT_WITH_RECONSTRUCT)
+        allocation = self.allocation or ("uniform" if self.initial_sparsity else "lamp")
+        reconstruct = not scheduled if self.reconstruct is None else self.reconstruct
+        filled = filled.model_copy(update={"allocation": allocation, "reconstruct": reconstruct})
+        if "learning_rate_schedule" in self.model_fields_set:
+            return filled
+        return filled.model_copy(update={"learning_rate_schedule": filled.usual_schedule()})
+
+    def usual_schedule(self) -> LearningRateSchedule:
+        """Falling after weights went at once: nothing is left to be pruned late, so that late steps settle."""
+        return LearningRateSchedule(kind="cosine" if self.reconstruct else "constant")
+
+    def at_once(self) -> bool:
+        """Whether the target holds from the first step on."""
+        return self.schedule == "constant" or bool(self.reconstruct)
+
+    def written_target(self, layer: str) -> float | None:
+        """The sparsity that `per_layer` has for a layer; None if it has none."""
         for pattern, sparsity in self.per_layer.items():
             if matches(layer, [pattern]):
                 return sparsity
+        return None
+
+    def target(self, layer: str) -> float:
+        """Share of a layer's weights that become zero if `allocation` is uniform; by `m_by_n` if that is written."""
+        if self.m_by_n is not None:
+            return self.m_by_n[0] / self.m_by_n[1]
+        written = self.written_target(layer)
+        if written is not None:
+            return written
         assert self.sparsity is not None
         return self.sparsity
 
@@ -231,6 +284,17 @@ class PruneOptions(TuningOptions):
                     f"{name} does not go with m_by_n, which is the same for all layers and holds from the "
                     f"first step on; leave {name} out, or write sparsity in place of m_by_n"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _ways_go_together(self) -> PruneOptions:
+        for way, chosen, others in (
+            ("reconstruct", self.reconstruct is True, _NOT_WITH_RECONSTRUCT),
+            ("allocation: lamp", self.allocation == "lamp", _NOT_WITH_LAMP),
+        ):
+            for name in others if chosen else ():
+                if name in self.model_fields_set and getattr(self, name) is not None:
+                    raise ValueError(f"{name} does not go with {way}; leave one of them out")
         return self
 
     @model_validator(mode="after")

@@ -55,7 +55,7 @@ def renewals(options: PruneOptions, examples: int) -> Renewals:
     def in_steps(span: str | None, default: int) -> int:
         return default if span is None else to_steps(span, per_epoch)
 
-    constant = options.schedule == "constant"
+    constant = options.at_once()
     begin = in_steps(options.begin, 0)
     last = in_steps(options.end, steps if constant else max(1, math.floor(0.75 * steps)))
     if not 1 <= last <= steps:
@@ -110,7 +110,7 @@ def schedule(options: PruneOptions, target: float, when: Renewals) -> Any:
         when: Steps in which masks are made again.
     """
     sparsity = tfmot.sparsity.keras
-    if options.schedule == "constant" or when.begin == when.end:
+    if options.at_once() or when.begin == when.end:
         return sparsity.ConstantSparsity(target, when.begin, when.end, when.frequency)
     return _PolynomialDecay(
         initial_sparsity=options.initial_sparsity,

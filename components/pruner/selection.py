@@ -10,6 +10,7 @@ import tf_keras
 from components.common.base.layer_names import matches
 from components.common.models import layer_selection, layer_weights
 from components.common.models.layer_selection import LayerSelectionError, is_nested
+from components.pruner import allocation
 from components.pruner.params import PruneOptions
 
 _layers = tf_keras.layers
@@ -19,7 +20,7 @@ _WITH_INPUT_CHANNELS = (_layers.Dense, _layers.Conv2D, _layers.SeparableConv2D)
 
 
 def layer_targets(model: tf_keras.Model, options: PruneOptions) -> dict[str, float]:
-    """Layer → share of its weights that become zero, for all layers that options select.
+    """Layer → share of its weights that become zero, for all layers that options select and that lose some.
 
     Args:
         model: Whose layers to choose among.
@@ -30,7 +31,16 @@ def layer_targets(model: tf_keras.Model, options: PruneOptions) -> dict[str, flo
     """
     layers = select_layers(model, options.include, options.exclude, options.m_by_n, options.block)
     _refuse_unused(list(options.per_layer), layers)
-    return {name: options.target(name) for name in layers}
+    if options.allocation != "lamp" or options.sparsity is None:
+        return {name: options.target(name) for name in layers}
+    together = {
+        name: layer_weights.kernel_of(model.get_layer(name)).numpy()
+        for name in layers
+        if options.written_target(name) is None
+    }
+    shares = allocation.shares(together, options.sparsity) if together else {}
+    targets = {name: shares[name] if name in shares else options.target(name) for name in layers}
+    return {name: target for name, target in targets.items() if target}
 
 
 def _refuse_unused(patterns: Sequence[str], layers: Sequence[str]) -> None:

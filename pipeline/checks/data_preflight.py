@@ -116,12 +116,20 @@ def _check_features(config: Config, transforms: bool, features: Mapping[str, int
 
 def _check_slices(config: Config, features: Mapping[str, int]) -> list[Problem]:
     known = sorted(features)
+    gates = accuracy_gates(config.gate)
     return [
+        Problem(
+            f"{figure.anomaly!r} is not a feature of the data{nearest(figure.anomaly, known)}; it has {known}",
+            (*at, "anomaly"),
+        )
+        for at, figure in gates
+        if figure.anomaly is not None and figure.anomaly not in features
+    ] + [
         Problem(
             f"{feature!r} is not a feature of the data{nearest(feature, known)}; it has {known}",
             (*at, "slices", index, "by"),
         )
-        for at, figure in accuracy_gates(config.gate)
+        for at, figure in gates
         for index, limits in enumerate(figure.slices)
         for feature in limits.features()
         if feature not in features

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from components.common.base.metric_facts import AGREEMENT, METRICS, NO_QUALITY, Takes
+from components.common.base.label import SAME_AS_INPUT
+from components.common.base.metric_facts import AGREEMENT, METRICS, NO_QUALITY, RECONSTRUCTION_AUC, Takes
 from components.common.base.near_names import nearest
 from components.evaluator.params import AccuracyGate, Gate
 from components.selector.params import named_by
@@ -31,6 +32,7 @@ def check(config: Config) -> list[Problem]:
         *_check_outputs(config, gates),
         *_check_selection(config, [figure for _, figure in gates]),
         *(problem for at, figure in gates for problem in _check_metric(at, figure)),
+        *_check_anomalies(config, gates),
         *gate_limits.check(config.gate, gates),
     ]
 
@@ -94,8 +96,24 @@ def _check_selection(config: Config, figures: list[AccuracyGate]) -> Iterator[Pr
         )
 
 
+def _check_anomalies(config: Config, gates: list[tuple[Location, AccuracyGate]]) -> Iterator[Problem]:
+    """Errors of reconstructions without one, and intervals and slices that these metrics do not have."""
+    for at, figure in gates:
+        if figure.metric != RECONSTRUCTION_AUC:
+            continue
+        if config.data.label not in (SAME_AS_INPUT, ""):
+            yield Problem(
+                f"{figure.metric} is of a model that reconstructs its input; write data.label: {{same_as: input}}",
+                (*at, "metric"),
+            )
+        if figure.slices:
+            yield Problem(f"{figure.metric} is not measured by slice; remove slices", (*at, "slices"))
+        if figure.confidence is not None:
+            yield Problem(f"{figure.metric} has no interval; remove confidence", (*at, "confidence"))
+
+
 def _check_metric(at: Location, figure: AccuracyGate) -> Iterator[Problem]:
-    if figure.metric == AGREEMENT:
+    if figure.metric in (AGREEMENT, RECONSTRUCTION_AUC):
         return
     takes = tfma_metrics.arguments(figure.metric)
     if takes is None:

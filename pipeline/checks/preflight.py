@@ -144,7 +144,7 @@ def _check_metrics(config: Config) -> list[Problem]:
 
     problems = []
     for at, gate in accuracy_gates(config.gate):
-        if gate.of_baseline:  # of those that need not be built
+        if not gate.of_tfma:  # of those that need not be built
             continue
         try:
             made = accuracy.eval_config([gate], config.data.label)

@@ -75,7 +75,8 @@ def _learning_rate(options: TrainingOptions, model: Any) -> float | None:
 def refusals(options: TrainingOptions, model: Any) -> list[Refusal]:
     """Why a step cannot train as its options say; arguments are as `describe` takes them."""
     found = []
-    if _learning_rate(options, model) is None and options.learning_rate_schedule != LearningRateSchedule():
+    usual = LearningRateSchedule(), options.usual_schedule()
+    if _learning_rate(options, model) is None and options.learning_rate_schedule not in usual:
         reason = (
             "the model is compiled with its own learning rate schedule; write learning_rate for "
             "learning_rate_schedule to go by, or leave learning_rate_schedule out"

@@ -266,7 +266,7 @@ class _Planner:
 
     def _add_predictor(self, baseline: str) -> str:
         node_id = f"{baseline}-predict"
-        slices = [limits for figure in self.config.gate.accuracies() for limits in figure.slices]
+        named = {name for figure in self.config.gate.accuracies() for name in figure.features()}
         self._add(
             Node(
                 node_id,
@@ -277,7 +277,7 @@ class _Planner:
                     **data_nodes.raw_outputs(self.config.data, self.transformation),
                 },
                 {
-                    "features": to_json(sorted({name for by in slices for name in by.features()})),
+                    "features": to_json(sorted(named)),
                     "label": as_parameter(self.config.data.label),
                     "label_options": self._label_options(),
                     "code_version": component_version("components.predictor.executor"),

@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -166,21 +167,34 @@ def examples_for(tiny: Tiny, model: tf_keras.Model, train: int, evaluation: int)
 
 
 def run_chain(
-    chain: list[dict[str, Any]], base: str, folder: str, examples: InMemory, definition: ModelDefinition
+    chain: list[dict[str, Any]], first: str, scratch: str, examples: InMemory, definition: ModelDefinition
 ) -> str:
-    """Runs a candidate's steps as their executors do; returns the TFLite file."""
-    first = base
-    for index, step in enumerate(chain):
+    """Runs a candidate's steps as their executors do; returns the TFLite file.
+
+    Args:
+        chain: Steps, as a config has them.
+        first: Folder of the baseline's `Model` artifact.
+        scratch: Gets a folder for each step. As in a run, chains that begin alike share those steps.
+        examples: The examples.
+        definition: Of the baseline.
+    """
+    base = first
+    output = os.path.join(scratch, "from")
+    for step in chain:
         ((name, written),) = step.items()
         technique = TECHNIQUES[name]
         options: StepOptions = technique.options.model_validate(written)
+        output = f"{output}-{options.slug()}"
         if isinstance(options, TrainingOptions):
             options = options.like(Baseline(imported=True))
-        output = os.path.join(folder, f"{index}-{name}")
-        os.makedirs(output)
-        seeding.seed_everything(SEED)
-        job = StepJob(base, output, options, examples, definition, SEED, teacher=first)
-        importlib.import_module(technique.executor).Executor().run(job)
+        if not os.path.exists(output):
+            made = f"{output}-unfinished"
+            shutil.rmtree(made, ignore_errors=True)
+            os.makedirs(made)
+            seeding.seed_everything(SEED)
+            job = StepJob(base, made, options, examples, definition, SEED, teacher=first)
+            importlib.import_module(technique.executor).Executor().run(job)
+            os.rename(made, output)
         base = output
     return model_files.tflite_file(base)
 
@@ -219,10 +233,8 @@ def measure(tiny: Tiny, folder: str, chains: list[str], train: int, evaluation: 
         import_model(definition, examples, base)
         for chain in chains:
             start = time.perf_counter()
-            here = os.path.join(scratch, chain)
-            os.makedirs(here)
             try:
-                file = run_chain(CHAINS[chain], base, here, examples, definition)
+                file = run_chain(CHAINS[chain], base, scratch, examples, definition)
                 value = figure(tiny, file, examples.splits["eval"])
                 cells.append(f"{value:.3f}" if tiny.classifies else f"{value:,.1f}")
             except Exception as error:

@@ -36,9 +36,7 @@ def evaluate(
     """
     predictions = os.path.join(output, "baseline")
     os.makedirs(predictions, exist_ok=True)
-    features = sorted(
-        {name for figure in gate.accuracies() for by in figure.slices for name in by.features()}
-    )
+    features = sorted({name for figure in gate.accuracies() for name in figure.features()})
     predict_baseline(baseline, examples, features, predictions, raw_examples)
     measure(
         candidate, baseline, predictions, examples, gate.measured(), output, seed, beam_args, raw_examples

@@ -263,19 +263,31 @@ def test_a_regression_teaches_a_smaller_one(regression: Kind) -> None:
 
 
 def test_an_autoencoder_learns_to_give_what_it_gets_in_every_step(make_kind: Any) -> None:
-    kind = make_kind("autoencoder", SAME_AS_INPUT, {"x": points(600, 1)}, {"x": points(120, 2)})
+    flags = {"strange": np.zeros(600, np.int64)}, {"strange": np.arange(120) % 6 // 5}
+    rows = (points(120, 2) * (1 + 2 * flags[1]["strange"][:, None])).astype(np.float32)
+    splits = ({"x": x, **flag} for x, flag in zip((points(600, 1), rows), flags, strict=True))
+    kind = make_kind("autoencoder", SAME_AS_INPUT, *splits)
     pruned = kind.job("pruned", PruneOptions(sparsity=0.3, epochs=2))
     facts = run_step(prune, pruned)
     candidate = kind.converted("pruned-int8", pruned.output, quantization="int8")
 
-    verdict = kind.judged(candidate, {"metric": "MeanSquaredError", "max": 2.0})
+    strange = {"metric": "reconstruction_auc", "anomaly": "strange", "min": 0.5}
+    verdict = kind.judged(candidate, [{"metric": "MeanSquaredError", "max": 2.0}, strange])
 
     rows = kind.columns["x"]
+    apart = np.mean((kind.predicted(candidate)["again"].reshape(rows.shape) - rows) ** 2, axis=1)
+    odd = kind.columns["strange"] > 0
+    pairs = apart[odd][:, None] - apart[~odd][None]
+    auc = np.mean((pairs > 0) + 0.5 * (pairs == 0))
+    _, found = verdict.measured.accuracies
+    assert (found.title, found.higher_is_better) == ("reconstruction_auc by strange", True)
+    assert found.candidate == pytest.approx(auc, abs=1e-3)
+    assert 0.7 < auc < found.baseline + 0.05
     error = np.mean((kind.predicted(candidate)["again"].reshape(rows.shape) - rows) ** 2)
     assert kind.history["val_loss"][-1] < 0.6 * np.mean(rows**2)
     assert facts["final_val_loss"] < np.mean(rows**2)
     assert verdict.blessed, verdict.reasons
-    assert verdict.measured.accuracy.candidate == pytest.approx(error, rel=1e-3)
+    assert verdict.measured.accuracies[0].candidate == pytest.approx(error, rel=1e-3)
     # Numbers that are listed as classes are looked up, whatever the first one is.
     assert dataclasses.replace(kind.examples, label="x", classes=(1, 2)).vocabulary().names == ("1", "2")
     with pytest.raises(ExamplesError, match=r"data\.classes are text"):

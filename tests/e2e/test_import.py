@@ -132,11 +132,12 @@ def test_the_baseline_is_the_model_of_the_file(imported: Imported) -> None:
 def test_a_step_that_trains_works_on_the_imported_layers(imported: Imported) -> None:
     pruned = imported.result["candidates"]["pruned"]["measured"]["file"]["layers"]
 
-    assert {name: layer["sparsity"] >= 0.5 for name, layer in pruned.items()} == {
-        "conv": True,
-        "hidden": True,
-        "probabilities": True,
-    }
+    # Half of all weights together, most of them in the layer that has most.
+    sizes = {"conv": 72, "hidden": 9216, "probabilities": 320}
+    assert sum(pruned[name]["sparsity"] * size for name, size in sizes.items()) >= 0.495 * sum(
+        sizes.values()
+    )
+    assert pruned["hidden"]["sparsity"] > pruned["probabilities"]["sparsity"]
 
 
 @pytest.mark.e2e

@@ -11,6 +11,8 @@ from enum import Enum
 
 # Not TFMA's: the share of the baseline's own decisions.
 AGREEMENT = "agreement"
+# Nor this: how well the error of a reconstruction tells anomalies from the normal.
+RECONSTRUCTION_AUC = "reconstruction_auc"
 
 
 class Takes(Enum):
@@ -73,6 +75,7 @@ def _facts() -> dict[str, MetricFacts]:
         ),
         ("BinaryAccuracy", replace(higher, takes=Takes.PROBABILITIES)),
         (AGREEMENT, replace(higher, takes=Takes.OTHER)),
+        (RECONSTRUCTION_AUC, replace(higher, takes=Takes.OTHER, constant=0.5)),
         ("BinaryCrossentropy BinaryCrossEntropy Hinge SquaredHinge", likelihood),
         ("BinaryIoU", overlap),
         ("IoU MeanIoU OneHotIoU OneHotMeanIoU", replace(overlap, takes=Takes.ONE_HOT)),

@@ -226,6 +226,10 @@ class TrainingOptions(Training, StepOptions):
         """Whether it minimizes the loss that the model is compiled with, of labels."""
         return True
 
+    def usual_schedule(self) -> LearningRateSchedule:
+        """The learning rate's schedule if none is written; a model that is compiled with its own keeps that."""
+        return LearningRateSchedule()
+
     def like(self, baseline: Baseline) -> Self:
         """The same options, with what the baseline has in place of what they do not say."""
         return self.model_copy(

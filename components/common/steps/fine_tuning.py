@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 import tf_keras
@@ -16,7 +17,6 @@ from components.common.base.step_options import TrainingOptions, TuningOptions
 from components.common.data import class_weights
 from components.common.data.arrays import Arrays
 from components.common.models import (
-    batch_norm,
     compilation,
     invariants,
     layer_weights,
@@ -27,7 +27,7 @@ from components.common.models.freezing import Frozen, layers_matching
 from components.common.models.invariants import Asked
 from components.common.models.model_files import Facts, StepRecord
 from components.common.steps.step_executor import StepJob
-from components.common.tfmot import calibration
+from components.common.tfmot import calibration, normalization
 from components.common.training import fit_inputs, fitting, self_teaching
 from components.common.training.history import History
 
@@ -125,6 +125,7 @@ def train(
     callbacks: Sequence[tf_keras.callbacks.Callback] = (),
     first_epoch_to_stop: int = 0,
     logs: str = "",
+    or_as_before: bool = False,
 ) -> History:
     """Trains a compiled model, with the layers frozen that the options of a job name; see `fit_and_save`.
 
@@ -134,20 +135,25 @@ def train(
     frozen = Frozen(model)
     patterns = job.options.freeze if isinstance(job.options, TuningOptions) else []
     frozen.freeze(layers_matching(model, patterns))
-    if not job.options.needs_labels() and not job.options.quantization_aware:
-        # A few thousand examples say too little of the statistics of batches; the baseline's are known.
-        frozen.freeze(batch_norm.names(model))
     if frozen.names():
         compilation.recompile(model)
-    history = fitting.fit(
-        model,
-        *splits,
-        options=job.options,
-        seed=job.seed,
-        log_dir=os.path.join(job.output, "logs", logs),
-        callbacks=[frozen.hold(), *callbacks],
-        first_epoch_to_stop=first_epoch_to_stop,
-    )
+    with _as_deployed(job, model):
+        history = fitting.fit(
+            model,
+            *splits,
+            options=job.options,
+            seed=job.seed,
+            log_dir=os.path.join(job.output, "logs", logs),
+            callbacks=[frozen.hold(), *callbacks],
+            first_epoch_to_stop=first_epoch_to_stop,
+            or_as_before=or_as_before,
+        )
+    if history.kept < 0:
+        logging.getLogger(__name__).warning(
+            "training made the model no better on eval examples (loss %.6g before, %.6g after): it is as it was before",
+            history.start["val_loss"],
+            history["val_loss"][-1],
+        )
     frozen.thaw_all()
     return history
 
@@ -160,6 +166,7 @@ def fit_and_save(
     finish: Callable[[tf_keras.Model], tf_keras.Model] = lambda model: model,
     callbacks: Sequence[tf_keras.callbacks.Callback] = (),
     first_epoch_to_stop: int = 0,
+    or_as_before: bool = False,
 ) -> Facts:
     """Trains a compiled model, checks that it kept what it has to, and writes it.
 
@@ -171,6 +178,7 @@ def fit_and_save(
         finish: Takes off what only training needs.
         callbacks: Further Keras callbacks.
         first_epoch_to_stop: Index of the first epoch that early stopping looks at.
+        or_as_before: Whether the model stays as it is if training makes it no better on the eval examples.
 
     Returns:
         Facts for lineage: technique, final metrics, parameters, and `layers`, JSON of what
@@ -183,7 +191,7 @@ def fit_and_save(
         LostInvariantError: If a layer does not keep what `record` says.
         RangeError: If ranges of activations do not fit the values.
     """
-    history = train(job, model, splits, callbacks, first_epoch_to_stop)
+    history = train(job, model, splits, callbacks, first_epoch_to_stop, or_as_before=or_as_before)
     model = finish(model)
     kernels = layer_weights.kernels(model)
     checks = invariants.check(kernels, record.layers)
@@ -207,6 +215,20 @@ def fit_and_save(
         facts["most_clipped"] = max(one.clipped for one in record.ranges.values())
     facts.update(history.facts())
     return facts
+
+
+@contextmanager
+def _as_deployed(job: StepJob[Any], model: tf_keras.Model) -> Iterator[None]:
+    """Lets a model that learns from the baseline's outputs compute as it will once deployed, as the baseline did.
+
+    A few thousand examples say too little of the statistics of batches, and the baseline's are known. What units
+    Dropout leaves out changes outputs far more than what the step did to the weights.
+    """
+    with ExitStack() as training:
+        if not job.options.needs_labels() and not job.options.quantization_aware:
+            training.enter_context(normalization.frozen_statistics(model))
+            training.enter_context(normalization.without_dropout(model))
+        yield
 
 
 def _with_ranges(

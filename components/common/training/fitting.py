@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import tf_keras
 
-from components.common.base.step_options import Training
+from components.common.base.step_options import EarlyStopping, Training
 from components.common.data import label_range, one_hot
 from components.common.data.arrays import Arrays
 from components.common.data.column import Values
@@ -95,6 +95,7 @@ def fit(
     log_dir: str,
     callbacks: Sequence[tf_keras.callbacks.Callback] = (),
     first_epoch_to_stop: int = 0,
+    or_as_before: bool = False,
 ) -> History:
     """Trains a compiled model.
 
@@ -109,6 +110,8 @@ def fit(
             of an epoch.
         first_epoch_to_stop: Index of the first epoch that early stopping looks at: a model is not finished
             before a schedule of the step's own (of sparsity, say) has ended.
+        or_as_before: Whether the model gets the weights back that it began with if they are better on the eval
+            examples than the trained ones: by the loss, or by what early stopping goes by.
 
     Returns:
         The metrics of each epoch.
@@ -140,6 +143,8 @@ def fit(
     if options.early_stopping is not None:
         stopping = early_stopping(options.early_stopping, first_epoch_to_stop)
     os.makedirs(log_dir, exist_ok=True)
+    # With parameter servers nothing is measured but at the end of an epoch.
+    before = _Before(model, evaluation, options) if or_as_before and not strategy.asynchronous() else None
     seed_everything(seed)
     history = model.fit(
         **fit_inputs.fit_arguments(
@@ -164,4 +169,34 @@ def fit(
     kept = len(history.epoch) - 1
     if stopping and stopping.restore_best_weights and stopping.best_weights is not None:
         kept = stopping.best_epoch
-    return History(history.history, counter.taken, kept, drawn.learning_rates)
+    if before is not None and before.is_better(history.history, kept):
+        before.restore(model)
+        kept = -1
+    start = before.measured if before is not None else None
+    return History(history.history, counter.taken, kept, drawn.learning_rates, start)
+
+
+class _Before:
+    """A model as it is before training.
+
+    Attributes:
+        measured: `val_` and a metric → its value on the eval examples.
+    """
+
+    def __init__(self, model: tf_keras.Model, evaluation: Arrays, options: Training):
+        arguments = fit_inputs.evaluation_arguments(
+            evaluation, model.output_names, options.examples_per_step()
+        )
+        found = model.evaluate(**arguments, verbose=0, return_dict=True)
+        self.measured = {f"val_{name}": float(value) for name, value in found.items()}
+        self._weights = model.get_weights()
+        self._asked = options.early_stopping or EarlyStopping()
+
+    def is_better(self, curves: Mapping[str, Sequence[float]], epoch: int) -> bool:
+        """Whether it is better than the model of an epoch."""
+        here, there = self.measured[self._asked.monitor], curves[self._asked.monitor][epoch]
+        return here > there if self._asked.ascending() else here < there
+
+    def restore(self, model: tf_keras.Model) -> None:
+        """Gives the model its weights back."""
+        model.set_weights(self._weights)

@@ -16,7 +16,8 @@ class History(dict[str, list[float]]):
     Attributes:
         steps: Steps that the optimizer took.
         kept: Index of the epoch whose weights the model has now: the last one, or the best one if early
-            stopping took that.
+            stopping took that; −1 if it has those from before training.
+        start: Metric → its value before training; empty if that was not measured.
         learning_rates: After each epoch: what the next step would take.
     """
 
@@ -26,19 +27,22 @@ class History(dict[str, list[float]]):
         steps: int,
         kept: int,
         learning_rates: Sequence[float],
+        start: Mapping[str, float] | None = None,
     ):
         super().__init__({name: [float(value) for value in values] for name, values in curves.items()})
         self.steps = steps
         self.kept = kept
         self.learning_rates = list(learning_rates)
+        self.start = dict(start or {})
 
     def facts(self) -> dict[str, int | float]:
-        """Epochs and steps that were trained, the epoch that was kept (from 1), and its metrics."""
+        """Epochs and steps that were trained, the epoch that was kept (from 1, or 0), and its metrics."""
+        kept = {name: values[self.kept] for name, values in self.items()} if self.kept >= 0 else self.start
         return {
             "trained_epochs": len(self["loss"]),
             "trained_steps": self.steps,
             "kept_epoch": self.kept + 1,
-            **{f"final_{name}": values[self.kept] for name, values in self.items()},
+            **{f"final_{name}": value for name, value in kept.items()},
         }
 
     def write(self, uri: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from components.common.base.step_options import Baseline
 from components.pruner import span
 from components.pruner.params import PruneOptions
 
@@ -41,6 +42,9 @@ def refusal(**written: Any) -> tuple[tuple[str | int, ...], str]:
         ({"m_by_n": "2:4", "end": "1 steps"}, (), "end does not go with m_by_n"),
         ({"m_by_n": "2:4", "frequency": "1 steps"}, (), "leave frequency out, or write sparsity in place"),
         ({"m_by_n": "2:4", "per_layer": {"d": 0.5}}, (), "per_layer does not go with m_by_n"),
+        ({"m_by_n": "2:4", "allocation": "lamp"}, (), "allocation does not go with m_by_n"),
+        ({"sparsity": 0.5, "block": [4, 1], "allocation": "lamp"}, (), "block does not go with allocation: lamp"),
+        ({"sparsity": 0.5, "reconstruct": True, "end": "1 epochs"}, (), "end does not go with reconstruct; leave"),
         ({"sparsity": 0.5, "block": 4}, ("block",), "4 is not a block; write [rows, columns], e.g. [4, 1]"),
         ({"sparsity": 0.5, "block": [4, 0]}, ("block",), "is not a block"),
         ({"sparsity": 0.5, "block": [1, 1]}, ("block",), "a single weight; write a larger one, or leave"),
@@ -100,6 +104,27 @@ def test_the_ways_to_write_m_by_n_and_spans_give_one_cache_key() -> None:
     keys = {PruneOptions(sparsity=0.5, begin=text).canonical_json() for text in ("1.0 epoch", " 1epochs")}
     assert len(keys) == 1
     assert json.loads(keys.pop())["begin"] == "1 epochs"
+
+
+@pytest.mark.parametrize(
+    ("written", "imported", "allocation", "reconstruct"),
+    [
+        ({"sparsity": 0.5}, True, "lamp", True),
+        ({"sparsity": 0.5}, False, None, None),
+        ({"sparsity": 0.5, "teacher": "labels"}, True, None, None),
+        ({"sparsity": 0.5, "teacher": "self", "allocation": "uniform"}, False, "uniform", True),
+        ({"sparsity": 0.5, "end": "9 steps"}, True, "lamp", False),
+        ({"sparsity": 0.5, "initial_sparsity": 0.1}, True, "uniform", False),
+        ({"m_by_n": "2:4"}, True, None, None),
+        ({"sparsity": 0.5, "block": [4, 1]}, True, None, None),
+    ],
+)
+def test_how_weights_are_chosen_follows_from_what_teaches(
+    written: dict, imported: bool, allocation: str | None, reconstruct: bool | None
+) -> None:
+    options = PruneOptions(**written).like(Baseline(imported=imported))
+    assert (options.allocation, options.reconstruct) == (allocation, reconstruct)
+    assert PruneOptions.from_canonical(options.canonical_json()) == options
 
 
 def test_the_order_of_patterns_reaches_the_executor() -> None:

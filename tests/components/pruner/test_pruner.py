@@ -13,6 +13,7 @@ import pytest
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
+from components.common.base.step_options import Baseline
 from components.common.data.examples import Examples
 from components.common.models import model_files
 from components.common.models.layer_selection import LayerSelectionError
@@ -192,6 +193,48 @@ def test_layers_of_a_few_weights_get_as_near_as_whole_weights_can(small: Callabl
     assert {name: wanted.least for name, (wanted,) in asked(step).items()} == {
         "hidden": 0.8, "narrow": 0.8, "y": pytest.approx(7 / 9)
     }  # fmt: skip
+
+
+def test_weights_go_before_training_and_the_sparsity_is_of_all_layers_together(
+    small: Callable[..., Step],
+) -> None:
+    learning = PruneOptions(sparsity=0.5, per_layer={"y": 0.2}).like(Baseline(imported=True))
+    assert (learning.teacher, learning.allocation, learning.reconstruct) == ("self", "lamp", True)
+
+    step = small(teacher="self", **learning.model_dump(include={"sparsity", "allocation", "reconstruct"}))
+
+    found = zeros(step)
+    assert sum(found.values()) == pytest.approx(0.5 * (160 + 360 + 9), abs=2)
+    assert {name: wanted.least for name, (wanted,) in asked(step).items()} == pytest.approx(
+        {
+            name: count / {"hidden": 160, "narrow": 360, "y": 9}[name]
+            for name, count in found.items()
+            if count
+        }
+    )
+    before = model_files.load(f"{Path(step.uri).parent}/base")
+    uniform = small(teacher="self", sparsity=0.5)
+    assert (
+        (zeros(uniform)["hidden"], zeros(uniform)["narrow"])
+        == (80, 180)
+        != (found["hidden"], found["narrow"])
+    )
+
+    def distance(uri: str) -> float:
+        x = np.random.default_rng(1).normal(size=(64, 4)).astype(np.float32)
+        return float(
+            np.square(model_files.load(uri).predict(x, verbose=0) - before.predict(x, verbose=0)).mean()
+        )
+
+    assert distance(step.uri) < distance(uniform.uri)
+    # More zeros than before in all, and none of the first ones comes to life.
+    again = small(step.uri, teacher="self", sparsity=0.7, allocation="lamp", reconstruct=True)
+    assert sum(zeros(again).values()) == pytest.approx(0.7 * (160 + 360 + 9), abs=2)
+    for name in ("hidden", "narrow"):
+        first, second = (
+            model_files.load(uri).get_layer(name).kernel.numpy() for uri in (step.uri, again.uri)
+        )
+        assert not second[first == 0].any()
 
 
 def test_a_second_pruning_keeps_what_the_first_one_made_zero(small: Callable[..., Step]) -> None:

@@ -158,6 +158,20 @@ def test_patterns_that_decide_nothing_are_refused(trained: Trained, per_layer: d
         layer_targets(model_files.load(trained.uri), options)
 
 
+def test_a_share_of_all_weights_leaves_out_what_per_layer_decides(trained: Trained) -> None:
+    model = model_files.load(trained.uri)
+    options = PruneOptions(sparsity=0.8, per_layer={"conv1": 0.25}, allocation="lamp")
+    targets = layer_targets(model, options)
+
+    sizes = {name: model.get_layer(name).get_weights()[0].size for name in targets}
+    assert targets.pop("conv1") == 0.25
+    assert sizes.pop("conv1") == 36
+    assert sum(targets[name] * size for name, size in sizes.items()) == pytest.approx(
+        0.8 * sum(sizes.values()), abs=1
+    )
+    assert targets["dense"] > 0.8 > targets["probabilities"]
+
+
 def test_m_by_n_is_one_target_for_all(trained: Trained) -> None:
     options = PruneOptions(m_by_n="1:4")
     assert layer_targets(model_files.load(trained.uri), options) == {

@@ -129,7 +129,7 @@ def fit(
     folder: Path, model: tf_keras.Model, *splits: Arrays, seed: int = 1, **more: Any
 ) -> history.History:
     """Trains on a line by 64 points in batches of 8, where `more` does not say otherwise."""
-    given = {"callbacks", "first_epoch_to_stop"} & set(more)
+    given = {"callbacks", "first_epoch_to_stop", "or_as_before"} & set(more)
     arguments = {name: more.pop(name) for name in given}
     options = Training(**{"batch_size": 8, **({} if "steps" in more else {"epochs": 3}), **more})
     train, evaluation = splits or (line(), line(16))
@@ -386,6 +386,23 @@ def test_a_best_epoch_is_taken_though_training_went_on_to_its_end(tmp_path: Path
 
     assert len(history["loss"]) == 20
     assert loss_of(model, apart()[1]) == pytest.approx(min(history["val_loss"]), rel=1e-5)
+
+
+@pytest.mark.parametrize(("rate", "kept"), [(0.05, 2), (2.0, 0)])
+def test_a_model_that_training_makes_worse_is_as_before(tmp_path: Path, rate: float, kept: int) -> None:
+    model = model_of(optimizer=tf_keras.optimizers.SGD(rate), loss="mse")
+    model.set_weights([np.array([[1.5]]), np.array([0.25])])
+    before = loss_of(model, line(16))
+    found = fit(tmp_path, model, epochs=2, or_as_before=True)
+
+    facts = found.facts()
+    assert facts["kept_epoch"] == kept
+    assert found.start["val_loss"] == pytest.approx(before, rel=1e-5)
+    assert facts["final_val_loss"] == pytest.approx(loss_of(model, line(16)), rel=1e-5)
+    assert (loss_of(model, line(16)) < before) is bool(kept)
+    if not kept:
+        assert found["val_loss"][-1] > before
+        np.testing.assert_array_equal(model.get_weights()[0], [[1.5]])
 
 
 def test_nothing_before_the_first_epoch_to_stop_counts(tmp_path: Path) -> None:
