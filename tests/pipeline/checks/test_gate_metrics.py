@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from components.common.base.metric_facts import NO_QUALITY
 from components.evaluator.params import AccuracyGate, Gate
@@ -267,6 +268,33 @@ def test_an_overlap_of_classes_takes_probabilities() -> None:
     assert "sparse_y_pred: false" in problem.message
     metric["config"] = {"num_classes": 10, "sparse_y_pred": False}
     assert _mistakes({"accuracy": metric}) == []
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ({}, "does not say which examples are anomalies; write anomaly: and a feature"),
+        ({"anomaly": "broken", "against": "baseline"}, "against does not go with reconstruction_auc"),
+        ({"anomaly": "broken", "config": {"top_k": 2}}, "config does not go with reconstruction_auc"),
+        (
+            {"metric": "AUC", "anomaly": "broken"},
+            "anomaly belongs to metric: reconstruction_auc; remove it",
+        ),
+    ],
+)
+def test_anomalies_are_told_by_a_feature(written: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        AccuracyGate.model_validate({"metric": "reconstruction_auc", "min": 0.9, **written})
+
+
+def test_anomalies_are_those_of_a_model_that_reconstructs_its_input() -> None:
+    metric = {"metric": "reconstruction_auc", "anomaly": "broken", "min": 0.9, "confidence": 0.95}
+    reconstructs, interval = _mistakes({"accuracy": metric})
+    assert reconstructs.location == ("gate", "accuracy", "metric")
+    assert "write data.label: {same_as: input}" in reconstructs.message
+    assert interval.location == ("gate", "accuracy", "confidence")
+    (_, problem) = _mistakes({"accuracy": {**metric, "confidence": None, "min": 0.4}})
+    assert problem.location == ("gate", "accuracy", "min")
 
 
 def test_logits_are_not_turned_into_probabilities_twice() -> None:
