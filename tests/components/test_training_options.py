@@ -14,7 +14,7 @@ from components.registry import TECHNIQUES
 from tests.components.conftest import make_job
 from tests.conftest import Trained
 
-NEEDED = {"prune": {"sparsity": 0.5}}
+NEEDED = {"prune": {"sparsity": 0.5}, "prune_channels": {"ratio": 0.5}}
 TRAINING = [name for name, technique in TECHNIQUES.items() if technique.trains]
 
 

@@ -112,6 +112,16 @@ def with_chain(*steps: str) -> str:
             id="prune after a qat that was trained on",
         ),
         pytest.param(
+            [
+                "prune: {sparsity: 0.5}",
+                "prune_channels: {ratio: 0.5}  # here",
+                "convert: {quantization: int8}",
+            ],
+            1,
+            "`prune_channels` cannot follow `prune`: write it before `prune`",
+            id="prune_channels after prune",
+        ),
+        pytest.param(
             ["convert: {quantization: int8}", "fine_tune:  # here"],
             1,
             "`fine_tune` cannot follow `convert`: it writes the TFLite file that is deployed, which no step "

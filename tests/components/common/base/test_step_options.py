@@ -24,6 +24,7 @@ from components.quantization_aware_trainer.params import QatOptions
 from components.registry import TECHNIQUES
 from components.trainer.params import TrainOptions
 
+NEEDED: dict[str, dict[str, Any]] = {"prune": {"sparsity": 0.5}, "prune_channels": {"ratio": 0.5}}
 TRAINING = [technique.options for technique in TECHNIQUES.values() if technique.trains]
 
 
@@ -71,7 +72,7 @@ def test_the_name_in_an_id_comes_from_what_is_no_default(
 
 
 def test_every_technique_gives_a_name_that_kubernetes_takes() -> None:
-    required = {"prune": {"sparsity": 0.5}, "convert": {"quantization": "int8"}}
+    required = {**NEEDED, "convert": {"quantization": "int8"}}
     for name, technique in TECHNIQUES.items():
         slug = technique.options(**required.get(name, {})).slug()
         assert re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", slug), slug
@@ -79,13 +80,13 @@ def test_every_technique_gives_a_name_that_kubernetes_takes() -> None:
 
 def test_the_steps_that_train_are_found() -> None:
     names = {options.technique for options in TRAINING}
-    assert names >= {"distill", "prune", "cluster", "qat", "fine_tune"}
+    assert names >= {"distill", "prune_channels", "prune", "cluster", "qat", "fine_tune"}
     assert "convert" not in names
 
 
 @pytest.mark.parametrize("options", [*TRAINING, TrainOptions], ids=lambda options: options.__name__)
 def test_every_training_takes_the_same_options(options: type) -> None:
-    needed = {"sparsity": 0.5} if options is PruneOptions else {}
+    needed = NEEDED.get(getattr(options, "technique", ""), {})
     schedule = {"kind": "cosine", "warmup": 0.1, "end": 0.05}
     stopping = {"monitor": "val_accuracy", "patience": 3, "min_delta": 0.001, "restore_best": False}
     common = {
@@ -110,7 +111,7 @@ def test_the_baseline_goes_by_what_build_model_compiles_with() -> None:
 
 @pytest.mark.parametrize("options", TRAINING, ids=lambda options: options.technique)
 def test_a_step_takes_from_the_baseline_what_it_does_not_say(options: type[TrainingOptions]) -> None:
-    needed = {"sparsity": 0.5} if options is PruneOptions else {}
+    needed = NEEDED.get(options.technique, {})
     mirrored = Distribution(kind="mirrored", devices=2)
     baseline = Baseline(mirrored, batch_size=48)
 
