@@ -274,6 +274,24 @@ def test_ctrl_c_interrupts_all_nodes_that_are_at_work(processes: NodeProcesses, 
     assert not files["c"].exists()
 
 
+def test_ctrl_c_interrupts_a_node_that_runs_alone(processes: NodeProcesses, tmp_path: Path) -> None:
+    log, interruption, file = Log(), Interruption(), tmp_path / "a"
+
+    def launch(node: str) -> tuple[State, int]:
+        processes.do(node, write_until_stopped, file)
+        return State.RAN, 1
+
+    def press() -> None:
+        wait_for(lambda: file.exists() and file.stat().st_size)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press).start()
+    with pytest.raises(Interrupted), interruption.by_signals():
+        launch_all({"a": [], "b": []}, launch, [log], interruption, together=processes.side_by_side({"a"}))
+    assert log.states() == {"a": "interrupted"}
+    assert file.read_text().endswith("tidied up\n")
+
+
 RUN = """
     import sys, threading, time
     from pathlib import Path
