@@ -16,6 +16,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any, NoReturn
 
 from components.common.base.errors import ParedownError
@@ -25,6 +26,8 @@ Main = Callable[[Connection], None]
 
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STATUS_BYTES = 4
+# Of 1000. If memory runs out, the system ends one of these processes, rather than that of the run (`man 5 proc`).
+_MEMORY_SCORE = "300"
 
 
 class ProcessEnded(ParedownError):
@@ -217,6 +220,8 @@ def _do(main: Main, connection: Connection, server: int) -> NoReturn:
     try:
         os.setsid()
         end_with(server)
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text(_MEMORY_SCORE, encoding="ascii")
         main(connection)
         code = 0
     except BaseException:

@@ -156,6 +156,14 @@ def test_work_is_done_in_another_process_each_time(processes: NodeProcesses, tmp
     assert (tmp_path / "log").read_text().count("[node] WARNING work: 100 % doubled\n") == 2
 
 
+def score(_: None) -> int:
+    return int(Path("/proc/self/oom_score_adj").read_text())
+
+
+def test_the_system_ends_a_node_rather_than_the_run_if_memory_runs_out(processes: NodeProcesses) -> None:
+    assert do(processes, score) > score(None)
+
+
 def test_an_error_comes_back_with_what_it_came_from(processes: NodeProcesses) -> None:
     with pytest.raises(ChangedFile, match="changed") as raised:
         do(processes, fail_by_a_changed_file, "/model")
