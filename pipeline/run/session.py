@@ -173,8 +173,8 @@ def run(
 
 def _import_nodes(plan: Plan) -> None:
     """Imports what every process of a node needs."""
-    for node in plan.nodes:
-        importlib.import_module(node.component.rpartition(".")[0])
+    for name in ("pipeline.run.tfx_nodes", *(node.component.rpartition(".")[0] for node in plan.nodes)):
+        importlib.import_module(name)
 
 
 @contextlib.contextmanager
