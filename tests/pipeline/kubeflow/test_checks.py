@@ -224,7 +224,7 @@ def test_the_command_writes_the_file_and_says_what_is_in_it(tmp_path: Path) -> N
     result = invoke(*arguments, "--set", "kubeflow.nodes={qat: {cpu: 4}}")
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
-    assert lines[0] == f"mnist compiled to {output}: 12 tasks, up to 2 at a time"
+    assert lines[0] == f"mnist compiled to {output}: 13 tasks, up to 2 at a time"
     assert "  data_path: /paredown/data/mnist" in lines
     assert "  seed: 42" in lines
     assert lines[-1].startswith("run.metadata (sqlite:///x/m.sqlite) is only for runs on this machine")

@@ -427,10 +427,10 @@ def test_a_model_module_beside_its_config_is_found_in_the_image(
         text.replace("../../data/mnist", str(Path("data/mnist").absolute()), 1), encoding="utf-8"
     )
     (project / "examples" / "my_model.py").write_text("def build_model(hparams): ...", encoding="utf-8")
+    assert argument(compiled(MNIST), "trainer", "--module_root") is None
     monkeypatch.chdir(project)
     done = compile_here("examples/pipeline.yaml", "kubeflow", only=["int8"])
     assert argument(done, "trainer", "--module_root") == "examples"
-    assert argument(compiled(MNIST), "trainer", "--module_root") is None
 
 
 def test_an_artifact_type_that_kubeflow_cannot_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
