@@ -246,8 +246,10 @@ class _Writer:
         trunk = facts.pretrained(execution)
         if not trunk.get("file"):
             return []
-        # Relative as written in the config: which folder that was relative to is nowhere recorded.
-        name = dataset_name(trunk["file"]) if os.path.isabs(trunk["file"]) else ("file", trunk["file"])
+        run = facts.run_of(execution, self._runs)
+        file = os.path.normpath(os.path.join(run.directory if run else "", trunk["file"]))
+        # Relative if the run did not record where it was made.
+        name = dataset_name(file) if os.path.isabs(file) else ("file", trunk["file"])
         return [self._dataset(name, trunk["sha256"])]
 
     def _outputs(self, execution: Execution) -> list[Any]:

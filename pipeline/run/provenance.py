@@ -62,6 +62,7 @@ class Provenance:
         git_commit: Of the repository that the config is in; empty if there is none.
         git_dirty: Whether its Python or YAML files differ from that commit.
         seed: Of the run.
+        directory: The working directory, which paths that are not absolute go by.
     """
 
     pipeline: str
@@ -73,6 +74,7 @@ class Provenance:
     git_commit: str
     git_dirty: bool
     seed: int
+    directory: str = ""
 
     def documents(self) -> tuple[Document, ...]:
         """The documents."""
@@ -97,6 +99,7 @@ def collect(config: Config, config_path: Path) -> Provenance:
         git_commit=commit,
         git_dirty=dirty,
         seed=config.run.seed,
+        directory=str(Path.cwd()),
     )
 
 

@@ -148,6 +148,7 @@ class Run:
         recorded: Whether Paredown left a record. If it did not (an older run, another tool's), only what
             its executions show is known, and texts are empty.
         host: The machine that it ran on; empty if it was not recorded.
+        directory: The working directory, which relative paths went by; empty if it was not recorded.
         winner: The selected candidate; None if there is none.
         pushed: Folder of the version that was pushed at the end, by this run or before.
         pushed_now: Whether this run pushed it.
@@ -167,6 +168,7 @@ class Run:
     recorded: bool = True
     host: str = ""
     config_path: str = ""
+    directory: str = ""
     config_hash: str = ""
     environment_hash: str = ""
     data_hash: str = ""

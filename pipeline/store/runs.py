@@ -33,6 +33,7 @@ def of_record(context_id: int, run_id: str, created: datetime, facts: Mapping[st
         status=status,
         host=str(facts.get("host", "")),
         config_path=facts["config_path"],
+        directory=str(facts.get("directory", "")),
         config_hash=facts["config_hash"],
         environment_hash=facts["environment_hash"],
         data_hash=facts["data_hash"],

@@ -103,7 +103,7 @@ def test_lineage_leads_from_the_pretrained_file_to_what_was_pushed(
     (version,) = {
         data["facets"]["version"]["datasetVersion"]
         for data in read
-        if (data["namespace"], data["name"]) == ("file", "data/transfer/digits-0-4.h5")
+        if (data["namespace"], data["name"]) == ("file", str(file))
     }
     assert version == digest
 

@@ -253,6 +253,28 @@ def test_the_data_files_are_what_everything_begins_with(found: Example) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("directory", "file", "name"),
+    [
+        ("/work", "data/p.h5", "/work/data/p.h5"),
+        ("/work", "../p.h5", "/p.h5"),
+        ("/work", "/models/p.h5", "/models/p.h5"),
+        ("", "data/p.h5", "data/p.h5"),
+    ],
+)
+def test_the_pretrained_file_has_its_whole_path_if_the_run_recorded_its_folder(
+    found: Example, directory: str, file: str, name: str
+) -> None:
+    (trainer,) = (e for e in found.graph.executions.values() if e.type == "Trainer")
+    source = {"model_source": json.dumps({"pretrained": {"file": file, "sha256": DIGEST}})}
+    trainer = dataclasses.replace(trainer, properties={"custom_config": json.dumps(source)})
+    graph = dataclasses.replace(found.graph, executions={**found.graph.executions, trainer.id: trainer})
+    run = dataclasses.replace(found.run, directory=directory)
+    lines = open_lineage.write_events(graph, STORE, [run])
+    inputs = of([json.loads(line) for line in lines], "mnist.Trainer", "COMPLETE")["inputs"]
+    assert [data["name"] for data in inputs if data["name"].endswith("p.h5")] == [name]
+
+
 def test_without_a_list_of_files_the_folder_has_tfx_fingerprint(found: Example) -> None:
     lines = open_lineage.write_events(found.graph, STORE)
     (folder,) = of([json.loads(line) for line in lines], "mnist.ImportExampleGen", "COMPLETE")["inputs"]
