@@ -45,9 +45,9 @@ def duration_text(seconds: float | None) -> str:
 
 
 def left_text(seconds: float) -> str:
-    """How long something will still take, as roughly as it is known: `40 s left`, `12 min left`."""
+    """How long something will still take, as roughly as it is known: `<10 s left`, `40 s left`, `12 min left`."""
     if seconds < 10:
-        return "a few seconds left"
+        return "<10 s left"
     if seconds < 100:
         return f"{5 * round(seconds / 5)} s left"
     minutes = round(seconds / 60)

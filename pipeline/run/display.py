@@ -52,19 +52,19 @@ class RunDisplay(NodeHook):
         self._tasks: dict[str, TaskID] = {}
 
     def before_node(self, node: str) -> None:
-        self._tasks[node] = self._progress.add_task("", total=None, node=f"{node:{self._width}}", text="")
+        self._tasks[node] = self._progress.add_task("", total=None, node=node, text="")
         self._draw()
 
     def on_progress(self, node: str, seconds: float, said: Report) -> None:
-        left = "" if said.left is None else f", {left_text(said.left)}"
+        line = said.line("" if said.left is None else left_text(said.left))
         if said.kind is Kind.NOTE:
-            self._line(node, f"note: {said.text}")
+            self._line(node, f"note: {line}")
         elif self._console.is_terminal:
-            self._progress.update(self._tasks[node], text=printable(said.text + left))
+            self._progress.update(self._tasks[node], text=printable(line))
             self._draw()
         elif said.kind is Kind.LAST_EPOCH or self._due(said.kind, seconds, self._printed.get(node)):
             self._printed[node] = seconds
-            self._line(node, said.text + left)
+            self._line(node, line)
 
     @staticmethod
     def _due(kind: Kind, seconds: float, printed: float | None) -> bool:

@@ -54,9 +54,9 @@ class EpochProgress(tf_keras.callbacks.Callback):
         steps = self.params.get("steps") or 0
         if steps and (batch + 1) % max(1, steps // _REPORTS_PER_EPOCH) == 0:
             share = (batch + 1) / steps
-            shown = _figures(logs or {}) if self._batches_have_logs else []
-            text = ", ".join([f"{self._name()}, {int(100 * share)} %", *shown])
-            progress.report(text, left=self._left(share))
+            text = f"{self._name()}, {int(100 * share)} %"
+            figures = _figures(logs or {}) if self._batches_have_logs else ""
+            progress.report(text, left=self._left(share), figures=figures)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         loss = (logs or {}).get("loss")
@@ -68,9 +68,10 @@ class EpochProgress(tf_keras.callbacks.Callback):
         self._took.append(self._clock() - self._began)
         last = self._epoch == self._epochs
         progress.report(
-            ", ".join([self._name(), *_figures(logs or {})]),
+            self._name(),
             Kind.LAST_EPOCH if last else Kind.EPOCH,
             None if last else self._left(1.0),
+            _figures(logs or {}),
         )
 
     def _name(self) -> str:
@@ -85,11 +86,11 @@ class EpochProgress(tf_keras.callbacks.Callback):
         return max(0.0, self._passes - (self._epoch - 1 + share)) * sum(known) / len(known)
 
 
-def _figures(logs: Mapping[str, Any]) -> list[str]:
+def _figures(logs: Mapping[str, Any]) -> str:
     """The loss, and the first metric that is not the loss of an output, each with its value on eval if there is one."""
     own = [name for name in logs if not name.startswith("val_")]
     metrics = [name for name in own if name != "loss" and not name.endswith("_loss")]
-    return [_figure(name, logs) for name in ["loss", *metrics[:1]] if name in logs]
+    return ", ".join(_figure(name, logs) for name in ["loss", *metrics[:1]] if name in logs)
 
 
 def _figure(name: str, logs: Mapping[str, Any]) -> str:

@@ -39,7 +39,7 @@ def test_a_long_list_says_how_many_more_there_are() -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "a few seconds left"),
+        (0, "<10 s left"),
         (12, "10 s left"),
         (99, "100 s left"),
         (100, "2 min left"),

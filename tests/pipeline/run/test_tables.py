@@ -271,13 +271,13 @@ def test_progress_of_a_run_that_nobody_watches_is_a_line_for_each_node_and_now_a
     for seconds, said in (
         (0.5, Report("distribution: mirrored, 2 replicas", Kind.NOTE)),
         (1.0, Report("epoch 1/40")),
-        (2.0, Report("epoch 1/40, 50 %, loss 0.5")),
-        (2.5, Report("epoch 1/40, loss 0.4", Kind.EPOCH, left=98.0)),
-        (4.5, Report("epoch 2/40, loss 0.3", Kind.EPOCH, left=76.0)),  # too soon after the one before
-        (12.5, Report("epoch 6/40, loss 0.25", Kind.EPOCH, left=68.0)),
-        (72.4, Report("epoch 7/40, 90 %, loss 0.2", left=3_600.0)),
-        (72.5, Report("epoch 7/40, 95 %, loss 0.2", left=3_600.0)),  # an epoch that takes long
-        (73.0, Report("epoch 40/40, loss 0.1", Kind.LAST_EPOCH)),
+        (2.0, Report("epoch 1/40, 50 %", figures="loss 0.5")),
+        (2.5, Report("epoch 1/40", Kind.EPOCH, 98.0, "loss 0.4")),
+        (4.5, Report("epoch 2/40", Kind.EPOCH, 76.0, "loss 0.3")),  # too soon after the one before
+        (12.5, Report("epoch 6/40", Kind.EPOCH, 68.0, "loss 0.25")),
+        (72.4, Report("epoch 7/40, 90 %", left=3_600.0)),
+        (72.5, Report("epoch 7/40, 95 %", Kind.STEP, 3_600.0, "loss 0.2")),  # an epoch that takes long
+        (73.0, Report("epoch 40/40", Kind.LAST_EPOCH, figures="loss 0.1")),
     ):
         display.on_progress("Trainer", seconds, said)
     display.after_node("Trainer", Launched(State.RAN, 12.3, 7))
@@ -287,9 +287,9 @@ def test_progress_of_a_run_that_nobody_watches_is_a_line_for_each_node_and_now_a
     note, *epochs, second, third, fourth = stream.getvalue().splitlines()
     assert note.split() == ["Trainer", "note:", "distribution:", "mirrored,", "2", "replicas"]
     assert [" ".join(line.split()) for line in epochs] == [
-        "Trainer epoch 1/40, loss 0.4, 100 s left",
-        "Trainer epoch 6/40, loss 0.25, 70 s left",
-        "Trainer epoch 7/40, 95 %, loss 0.2, 1 h 00 min left",
+        "Trainer epoch 1/40, 100 s left, loss 0.4",
+        "Trainer epoch 6/40, 70 s left, loss 0.25",
+        "Trainer epoch 7/40, 95 %, 1 h 00 min left, loss 0.2",
         "Trainer epoch 40/40, loss 0.1",
     ]
     assert second.split()[:5] == [f"1/{len(plan.nodes)}", "Trainer", "ran", "12.3", "s"]

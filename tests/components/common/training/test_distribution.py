@@ -91,7 +91,7 @@ def test_two_replicas_train_and_write_what_numpy_does(name: str, mirrored: dict[
 def test_progress_comes_from_the_other_process(mirrored: dict[str, Any]) -> None:
     first, *others = mirrored["reports"]
     assert first == progress.Report("distribution: mirrored, 2 replicas", progress.Kind.NOTE)
-    assert any(one.text.startswith("epoch 3/3, loss ") for one in others)
+    assert any(one.line().startswith("epoch 3/3, loss ") for one in others)
 
 
 @pytest.mark.parametrize("technique", ["train", "prune", "cluster", "distill"])

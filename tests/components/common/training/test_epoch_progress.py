@@ -40,9 +40,9 @@ LOGS = {"loss": 0.123456, "digit_loss": 0.1, "accuracy": 0.98765, "auc": 0.5}
 def test_loss_and_the_first_metric_are_shown_with_their_values_on_eval() -> None:
     said = told(2, 2, [100.0, 100.0], LOGS)
     assert said[0] == Report("epoch 1/2")
-    assert said[1] == Report("epoch 1/2, 5 %, loss 0.1235, accuracy 0.9877")
+    assert said[1] == Report("epoch 1/2, 5 %", figures="loss 0.1235, accuracy 0.9877")
     ended = [one for one in said if one.kind is not Kind.STEP]
-    assert [(one.text, one.kind) for one in ended] == [
+    assert [(one.line(), one.kind) for one in ended] == [
         ("epoch 1/2, loss 0.1235 (eval 0.2469), accuracy 0.9877 (eval 1.975)", Kind.EPOCH),
         ("epoch 2/2, loss 0.1235 (eval 0.2469), accuracy 0.9877 (eval 1.975)", Kind.LAST_EPOCH),
     ]
@@ -51,7 +51,7 @@ def test_loss_and_the_first_metric_are_shown_with_their_values_on_eval() -> None
 
 def test_what_is_left_is_known_after_an_epoch_and_the_first_one_counts_no_longer_than_it_has_to() -> None:
     said = told(4, 3.5, [30.0, 10.0, 10.0], LOGS)
-    by_text = {one.text.partition(", loss")[0]: one.left for one in said if one.kind is Kind.STEP}
+    by_text = {one.text: one.left for one in said if one.kind is Kind.STEP}
     assert by_text["epoch 1/4"] is None and by_text["epoch 1/4, 95 %"] is None
     assert by_text["epoch 2/4"] == pytest.approx(2.5 * 30)
     assert by_text["epoch 2/4, 50 %"] == pytest.approx(2.0 * 30)
@@ -61,7 +61,7 @@ def test_what_is_left_is_known_after_an_epoch_and_the_first_one_counts_no_longer
 
 def test_batches_whose_figures_are_not_there_yet_are_not_waited_for() -> None:
     said = told(1, 1, [1.0], LOGS, batches_have_logs=False)
-    assert said[1].text == "epoch 1/1, 5 %" and "loss 0.1235" in said[-1].text
+    assert said[1] == Report("epoch 1/1, 5 %") and "loss 0.1235" in said[-1].figures
 
 
 def test_a_loss_that_is_not_a_number_ends_the_training() -> None:
