@@ -6,11 +6,13 @@ import ctypes
 import os
 import platform
 import signal
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 _PR_SET_PDEATHSIG = 1  # of `man 2 prctl`
 
@@ -65,12 +67,13 @@ def paused(pids: Callable[[], Collection[int]], patience: float = 5.0) -> Iterat
 
     Args:
         pids: Returns their ids. Is called until there are no new ones, since processes start others until they stop.
+            Those that are paused already stay so at the end.
         patience: Seconds after which one is not waited for any more that the system does not stop, because it waits
             for a disk.
     """
     stopped: set[int] = set()
     try:
-        while new := set(pids()) - stopped:
+        while new := set(filter(_is_at_work, set(pids()) - stopped)):
             for pid in new:
                 stopped.add(pid)
                 with suppress(ProcessLookupError):
@@ -83,6 +86,30 @@ def paused(pids: Callable[[], Collection[int]], patience: float = 5.0) -> Iterat
         for pid in stopped:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def paused_by_ctrl_z(pids: Callable[[], Collection[int]]) -> Iterator[None]:
+    """Pauses processes that a terminal does not reach while Ctrl-Z stops this one.
+
+    Outside of the main thread, which alone gets signals, it does nothing.
+
+    Args:
+        pids: Returns their ids.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        with paused(pids):
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    before = signal.signal(signal.SIGTSTP, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTSTP, before)
 
 
 def _is_at_work(pid: int) -> bool:

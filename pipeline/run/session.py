@@ -24,6 +24,7 @@ from pipeline import environment
 from pipeline.base import log_file
 from pipeline.base.console import make_console
 from pipeline.base.exit_code import EXIT_INTERRUPTED, EXIT_NODE_FAILED
+from pipeline.base.process import paused_by_ctrl_z
 from pipeline.base.shown import Shown
 from pipeline.base.texts import printable
 from pipeline.config.config_file import ConfigFile
@@ -181,7 +182,8 @@ def _import_nodes(plan: Plan) -> None:
 def _fork_server() -> Iterator[ForkServer]:
     server = ForkServer(node_process.main)
     try:
-        yield server
+        with paused_by_ctrl_z(server.descendants):
+            yield server
     finally:
         server.close()
 

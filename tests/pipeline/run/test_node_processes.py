@@ -12,6 +12,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -303,6 +304,7 @@ def test_ctrl_c_interrupts_a_node_that_runs_alone(processes: NodeProcesses, tmp_
 RUN = """
     import sys, threading, time
     from pathlib import Path
+    from pipeline.base.process import paused_by_ctrl_z
     from pipeline.run import node_process
     from pipeline.run.fork_server import ForkServer
     from pipeline.run.node_processes import NodeProcesses
@@ -316,24 +318,55 @@ RUN = """
     if sys.argv[2] == "paused":
         works.Beside(processes, works.take_times, 60)
         works.wait_for(lambda: "T" in map(works.state, server.descendants()))
-    print(*sorted({server.pid} | server.descendants()), flush=True)
-    time.sleep(60)
+    with paused_by_ctrl_z(server.descendants):
+        print(server.pid, *server.descendants(), flush=True)
+        time.sleep(60)
 """
 
 
-@pytest.mark.parametrize("state", ["at work", "paused"])
-def test_nothing_is_left_of_a_run_that_is_killed(tmp_path: Path, state: str) -> None:
-    file = tmp_path / "times"
-    command = [sys.executable, "-c", textwrap.dedent(RUN), str(file), state]
+@contextmanager
+def other_run(file: Path, how: str) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """A process that has others at work, and the ids of these: the server, and what it forked."""
+    command = [sys.executable, "-c", textwrap.dedent(RUN), str(file), how]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as run:
-        assert run.stdout is not None
-        pids = [int(pid) for pid in run.stdout.readline().split()]
-        assert len(pids) == (3 if state == "paused" else 2) and descendants(run.pid) == set(pids)
-        run.kill()
+        try:
+            assert run.stdout is not None
+            pids = [int(pid) for pid in run.stdout.readline().split()]
+            assert descendants(run.pid) == set(pids)
+            yield run, pids
+        finally:
+            run.kill()
+
+
+@pytest.mark.parametrize(("how", "processes"), [("at work", 2), ("paused", 3)])
+def test_nothing_is_left_of_a_run_that_is_killed(tmp_path: Path, how: str, processes: int) -> None:
+    file = tmp_path / "times"
+    with other_run(file, how) as (_, pids):
+        assert len(pids) == processes
     wait_for(lambda: not any(map(alive, pids)))
     size = file.stat().st_size
     time.sleep(0.1)
     assert file.stat().st_size == size and "tidied up" not in file.read_text()
+
+
+def test_ctrl_z_pauses_what_is_at_work_until_the_run_goes_on(tmp_path: Path) -> None:
+    file = tmp_path / "times"
+    with other_run(file, "at work") as (run, (_, *pids)):
+        run.send_signal(signal.SIGTSTP)
+        wait_for(lambda: {state(pid) for pid in (run.pid, *pids)} == {"T"})
+        size = file.stat().st_size
+        run.send_signal(signal.SIGCONT)
+        wait_for(lambda: file.stat().st_size > size)
+
+
+def test_ctrl_z_does_not_wake_what_waits_for_times_to_be_taken(tmp_path: Path) -> None:
+    with other_run(tmp_path / "times", "paused") as (run, (_, *pids)):
+        (waiting,) = [pid for pid in pids if state(pid) == "T"]
+        run.send_signal(signal.SIGTSTP)
+        wait_for(lambda: {state(pid) for pid in (run.pid, *pids)} == {"T"})
+        run.send_signal(signal.SIGCONT)
+        wait_for(lambda: "T" not in {state(pid) for pid in pids if pid != waiting})
+        assert state(waiting) == "T"
 
 
 def alive(pid: int) -> bool:
