@@ -6,6 +6,7 @@ with labels and outputs, not with the models' inputs.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -253,9 +254,13 @@ def _batches(examples: Examples, raw_examples: Examples | None) -> Iterator[_Bat
 
 
 def _batch_size(files: Sequence[str]) -> int:
-    first = next(iter(tf.data.TFRecordDataset(files, compression_type="GZIP").take(1)), None)
-    size = 1 if first is None else len(first.numpy())
-    return max(1, min(_TOGETHER, _BYTES_TOGETHER // max(1, size)))
+    """Records to read together, by the length of the first one, with which a TFRecord file begins."""
+    for path in files:
+        with gzip.open(path) as file:
+            head = file.read(8)
+        if head:
+            return max(1, min(_TOGETHER, _BYTES_TOGETHER // max(1, int.from_bytes(head, "little"))))
+    return 1
 
 
 class _ColumnSoFar:
