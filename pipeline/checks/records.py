@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import gzip
-import itertools
 import os
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import tensorflow as tf
 
@@ -28,6 +26,7 @@ from pipeline.plan.node import EVALUATED_SPLIT
 _LOOKED_AT = 4000
 _FEWEST_LOOKED_AT = 20
 _MOST_FAULTS = 3  # of a file
+_TOGETHER = 1024
 _HEADER = 12  # bytes before each record: its length, and a checksum of it
 
 
@@ -75,8 +74,9 @@ def read(data: Data, whole: bool) -> tuple[list[Records], Sample, list[Problem]]
         at: Location = ("data", "splits", data_files.option_of(split))
         first, total = None, 0
         for path in paths:
+            look = _Look(sample, os.path.relpath(path, data.path))
             try:
-                count, example = read_through(str(path), whole)
+                count, example = read_through(str(path), whole, most, look)
             except (tf.errors.OpError, ValueError) as error:
                 if whole:
                     message = f"{path} is damaged: {describe(error)}; fetch or write it again"
@@ -88,31 +88,32 @@ def read(data: Data, whole: bool) -> tuple[list[Records], Sample, list[Problem]]
                 continue
             first = first or example
             total += count
-            if whole:
-                name = os.path.relpath(path, data.path)
-                faults = list(itertools.islice(_look_at(path, name, count, most, sample), _MOST_FAULTS))
-                problems += [Problem(fault, at) for fault in faults]
+            problems += [Problem(fault, at) for fault in look.faults[:_MOST_FAULTS]]
         found.append(Records(at, split != EVALUATED_SPLIT, total if whole else 0, first))
     return found, sample, problems
 
 
-def _look_at(path: Path, name: str, count: int, most: int, sample: Sample) -> Iterator[str]:
-    """Adds records of a file to a sample: all if they are few, else the first ones and some at equal distances.
+class _Look:
+    """Adds records of a file to a sample, until some of them have faults."""
 
-    Yields:
-        What is wrong with a record.
-    """
-    step = max(1, -(-count // most))
-    records = tf.data.TFRecordDataset(str(path), compression_type="GZIP" if path.suffix == ".gz" else "")
-    numbered = records.enumerate().filter(lambda index, _: index < most // 10 or index % step == 0)
-    for index, record in numbered.as_numpy_iterator():
-        where = f"{name}, record {index + 1}"
+    def __init__(self, sample: Sample, name: str):
+        self.faults: list[str] = []
+        self._sample = sample
+        self._name = name
+        self._over = False
+
+    def __call__(self, index: int, record: bytes) -> None:
+        if self._over:
+            return
+        where = f"{self._name}, record {index + 1}"
         try:
             example = tf.train.Example.FromString(record)
         except Exception as error:  # protobuf's DecodeError, whose class differs between versions
-            yield f"{where} is not a tf.Example ({error}); write the file again"
+            self.faults.append(f"{where} is not a tf.Example ({error}); write the file again")
+            self._over = True
             return
-        yield from sample.add(example, where)
+        self.faults += self._sample.add(example, where)
+        self._over = len(self.faults) >= _MOST_FAULTS
 
 
 def check_labels(data: Data, missing: Mapping[str, str]) -> list[Problem]:
@@ -148,8 +149,17 @@ def check_hashed(data: Data, first: tf.train.Example) -> list[Problem]:
     return [Problem(message, at)]
 
 
-def read_through(path: str, whole: bool = True) -> tuple[int, tf.train.Example]:
+def read_through(
+    path: str, whole: bool = True, most: int = 1, look: Callable[[int, bytes], None] | None = None
+) -> tuple[int, tf.train.Example]:
     """Reads a TFRecord file to its end, or its first record only.
+
+    Args:
+        path: The file.
+        whole: Whether to read it to its end.
+        most: Number of records to look at.
+        look: Is called with the number of a record, from 0, and the record: all if they are few, else the first ones
+            and some at equal distances; none if the file is not read to its end.
 
     Returns:
         The number of records read, and the first one (empty if there is none).
@@ -160,38 +170,46 @@ def read_through(path: str, whole: bool = True) -> tuple[int, tf.train.Example]:
     """
     compression = "GZIP" if path.endswith(".gz") else ""
     records = tf.data.TFRecordDataset(path, compression_type=compression)
-    if not whole:
-        records = records.take(1)
-    _check_lengths(path, whole)
-    count = int(records.batch(1024).reduce(0, lambda n, batch: n + tf.shape(batch)[0]).numpy())
+    step = max(1, -(-_check_lengths(path, whole) // most))
     example = tf.train.Example()
     for record in records.take(1):
         try:
             example.ParseFromString(record.numpy())
         except Exception as error:  # protobuf's DecodeError, whose class differs between versions
             raise ValueError(f"its first record is not a tf.Example ({error})") from error
+    count = 0
+    for batch in (records if whole else records.take(1)).batch(_TOGETHER).as_numpy_iterator():
+        if look is not None and whole:
+            for index, record in enumerate(batch, count):
+                if index < most // 10 or index % step == 0:
+                    look(index, record)
+        count += len(batch)
     return count, example
 
 
-def _check_lengths(path: str, whole: bool) -> None:
-    """Raises a ValueError if a gzip file is not whole, or records are longer than a file of its size can have.
+def _check_lengths(path: str, whole: bool) -> int:
+    """The number of records, as their lengths say.
+
+    Raises a ValueError if a gzip file is not whole, or records are longer than a file of its size can have.
 
     TensorFlow reads a gzip file that was cut off between two records as a shorter one, and reserves as much memory
     as a record says.
     """
     stored, compressed = os.path.getsize(path), path.endswith(".gz")
-    read = 0
+    read = count = 0
     try:
         with gzip.open(path) if compressed else open(path, "rb") as file:
             while len(header := file.read(_HEADER)) == _HEADER:
                 (length,) = struct.unpack_from("<Q", header)
                 read += _HEADER + length + 4
                 if not compressed and read > stored:
-                    return  # cut off, or not a TFRecord file, as TensorFlow's checksums say
+                    return count  # cut off, or not a TFRecord file, as TensorFlow's checksums say
                 if fault := size_bounds.excess(stored, read):
                     raise ValueError(fault)
+                count += 1
                 if not whole:
-                    return
+                    return count
                 file.seek(length + 4, os.SEEK_CUR)
     except (EOFError, OSError, zlib.error) as error:
         raise ValueError(f"its gzip stream is not whole ({error})") from error
+    return count
