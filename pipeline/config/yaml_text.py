@@ -122,12 +122,16 @@ def parse(text: str) -> Any:
     if odd := _NOT_YAML.search(text):
         line = text.count("\n", 0, odd.start()) + 1
         raise TextError(f"is not YAML: unacceptable character #x{ord(odd[0]):04x}", line)
+    reading = _Reading()
     try:
-        return _Reading().document(yaml.parse(text, Loader=_Loader))
+        return reading.document(yaml.parse(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
         mark: _Mark | None = error.problem_mark or error.context_mark
+        at = mark.line + 1 if mark else None
         what = excerpt(str(error.problem or error.context))
-        raise TextError(f"is not YAML: {what}", mark.line + 1 if mark else None) from None
+        if "maximum nesting" in what:  # newer versions of libyaml look ahead and count, too
+            raise reading.too_deep(at) from None
+        raise TextError(f"is not YAML: {what}", at) from None
     except yaml.YAMLError as error:
         raise TextError(f"is not YAML: {excerpt(' '.join(str(error).split()))}") from None
 
@@ -183,6 +187,10 @@ class _Reading:
                 f"has more than {MOST_NODES:,} values; move data to a file beside it", line, self._path()
             )
 
+    def too_deep(self, line: int | None) -> TextError:
+        """The error about what is read now."""
+        return TextError(f"is nested deeper than {DEEPEST} levels", line, self._path()[:DEEPEST])
+
     def _begin(self, event: events.CollectionStartEvent, line: int) -> None:
         self._count(line)
         inside = self._open[-1] if self._open else None
@@ -195,7 +203,7 @@ class _Reading:
         self._anchor(event.anchor, Unusable(f"*{event.anchor}", "refers to itself; write the value out"))
         self._open.append(_Open(node, value, line, event.anchor))
         if len(self._open) > DEEPEST:
-            raise TextError(f"is nested deeper than {DEEPEST} levels", line, self._path()[:DEEPEST])
+            raise self.too_deep(line)
 
     def _end(self) -> None:
         done = self._open.pop()

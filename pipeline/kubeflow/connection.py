@@ -209,6 +209,7 @@ def client(connection: Connection) -> kfp.Client:
             ) from None
         except ValueError as error:
             raise ConnectionProblem(f"KFP's client does not accept these settings: {error}") from None
+    _name_as_before(made)
     address = api_client_of(made).configuration.host
     if host is None and (address == _NO_HOST or "Failed to load" in told.getvalue()):
         raise ConnectionProblem(
@@ -216,6 +217,14 @@ def client(connection: Connection) -> kfp.Client:
             "instead"
         )
     return made
+
+
+def _name_as_before(made: kfp.Client) -> None:
+    """Gives methods their short names, too: since 2.16 `runs.get_run` is `runs.run_service_get_run`."""
+    for service in (made.experiments, made.healthzs, made.pipelines, made.runs):
+        methods = vars(service)
+        for name, method in list(methods.items()):
+            methods.setdefault(name.partition("_service_")[2] or name, method)
 
 
 def api_client_of(made: kfp.Client) -> kfp_server_api.ApiClient:

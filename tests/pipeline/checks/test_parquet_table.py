@@ -66,7 +66,7 @@ def test_rows_kinds_and_gaps(tmp_path: Path) -> None:
         (pa.array([datetime.date(2026, 1, 1)]), "'x' is date32"),
         (pa.array([Decimal("1.5")]), "'x' is decimal128"),
         (pa.array([{"a": 1}]), "'x' is struct<a: int64>"),
-        (pa.array([[[1]]]), "'x' is list<item: list<item: int64>>"),
+        (pa.array([[[1]]], pa.list_(pa.list_(pa.int64()))), "'x' is list<.*: list<.*: int64>>"),
         (pa.array([[1, None]]), "'x' has lists with a null in them"),
         (pa.array([2**63], pa.uint64()), "'x' holds 9223372036854775808, which does not fit into int64"),
     ],

@@ -31,6 +31,8 @@ import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+# GooglerpcStatus, or GoogleRpcStatus, by the version.
+_Status = getattr(kfp_server_api, kfp_server_api.V2beta1RuntimeStatus.openapi_types["error"])
 _START = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 _Answer = tuple[str | None, Any]
 
@@ -142,7 +144,7 @@ def task_details(run_id: str, states: dict[str, str], errors: dict[str, str]) ->
     found = [detail("root-driver", "SUCCEEDED"), detail("root", "RUNNING")]
     for task, state in states.items():
         if state == "NO_DRIVER":
-            status = kfp_server_api.GooglerpcStatus(code=2, message=errors.get(task, ""))
+            status = _Status(code=2, message=errors.get(task, ""))
             found.append(detail(f"{task}-driver", "FAILED", error=status if errors.get(task) else None))
             found.append(detail(task, "RUNTIME_STATE_UNSPECIFIED"))
             continue
@@ -154,7 +156,7 @@ def task_details(run_id: str, states: dict[str, str], errors: dict[str, str]) ->
         inner.parent_task_id = own.task_id
         own.child_tasks = [kfp_server_api.PipelineTaskDetailChildTask(pod_name=pod(run_id, task))]
         if task in errors and state == "FAILED":
-            own.state_history[-1].error = kfp_server_api.GooglerpcStatus(code=2, message=errors[task])
+            own.state_history[-1].error = _Status(code=2, message=errors[task])
         found += [own, inner]
     return found
 
@@ -455,7 +457,7 @@ class _Handler(BaseHTTPRequestHandler):
             task_details=task_details(run_id, tasks, state.errors)
         )
         if run.state == "FAILED" and state.run_error:
-            run.error = kfp_server_api.GooglerpcStatus(code=2, message=state.run_error)
+            run.error = _Status(code=2, message=state.run_error)
         return "V2beta1Run", run
 
     def _log(self, run_id: str, node: str, query: dict[str, str], body: bytes) -> _Answer:
