@@ -238,7 +238,7 @@ def test_the_command_writes_the_file_and_says_what_is_in_it(tmp_path: Path) -> N
     assert (told["target"], told["schema"], len(told["tasks"]), told["width"]) == (
         "kubeflow",
         "2.1.0",
-        12,
+        13,
         2,
     )
     assert told["parameters"]["push_directory"] == "gs://your-bucket/serving/mnist"
