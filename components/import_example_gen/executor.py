@@ -16,6 +16,7 @@ from tfx.types import artifact_utils
 
 from components.common.base.beam_runner import asks_for_workers
 from components.import_example_gen import records
+from components.import_example_gen.records import RecordError
 
 _FILE_FORMAT = "tfrecords_gzip"
 
@@ -37,7 +38,7 @@ class Executor(executor.Executor):
             exec_properties: Those of TFX's ImportExampleGen.
 
         Raises:
-            RecordError: If a record is not an example.
+            RecordError: If a split has no file, or a record is not an example.
         """
         if asks_for_workers(list(self._beam_pipeline_args or [])):
             super().Do(input_dict, output_dict, exec_properties)
@@ -49,7 +50,11 @@ class Executor(executor.Executor):
         made.split_names = artifact_utils.encode_split_names(names)
         folders = [artifact_utils.get_split_uri([made], name) for name in names]
         base = exec_properties["input_base"]
-        files = [sorted(fileio.glob(os.path.join(base, split.pattern))) for split in given.splits]
+        patterns = [os.path.join(base, split.pattern) for split in given.splits]
+        files = [sorted(fileio.glob(pattern)) for pattern in patterns]
+        for pattern, found in zip(patterns, files, strict=True):
+            if not found:
+                raise RecordError(f"no file matches {pattern}")
         if wanted.split_config.splits:
             records.divide(files[0], folders, wanted.split_config)
         else:

@@ -28,7 +28,7 @@ _LEVEL = 1
 
 
 class RecordError(ParedownError, ValueError):
-    """A record is not an example; the message names the file and the record."""
+    """A split has no file, or a record is not an example; the message names the file and the record."""
 
 
 def write_split(files: Sequence[str], folder: str) -> None:

@@ -106,3 +106,10 @@ def test_an_example_without_the_hashed_feature_is_refused(folder: Path, tmp_path
     wanted = {"split_config": {**BY_HASH["split_config"], "partition_feature_name": "x"}}
     with pytest.raises(RecordError, match="no text and no whole number in 'x'"):
         splits_of(Executor, folder, tmp_path, ONE_SPLIT, wanted)
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(TWO_SPLITS, None), (ONE_SPLIT, BY_HASH)])
+def test_a_split_without_a_file_is_refused(tmp_path: Path, given: Any, wanted: Any) -> None:
+    pattern = f"{tmp_path}/none/{given['splits'][0]['pattern']}"
+    with pytest.raises(RecordError, match=f"^no file matches {pattern.replace('*', '[*]')}$"):
+        splits_of(Executor, tmp_path / "none", tmp_path / "out", given, wanted)
