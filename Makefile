@@ -14,7 +14,7 @@ export PYTHON
 # One process for each core; each takes up to 3 GB.
 SPREAD ?= --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
-.PHONY: help setup demo test test-unit coverage soak servers lint format lock clean
+.PHONY: help setup demo test test-unit coverage soak bench servers lint format lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -46,6 +46,9 @@ test-unit: setup ## run the tests that need no TensorFlow (two minutes)
 
 soak: setup ## run the tests that are long by nature: fuzzed input, killed runs (hours)
 	@$(BIN)/python -m pytest $(SPREAD) -m soak $(PYTEST_ARGS)
+
+bench: setup ## measure against a plain TFMOT script, and by the number of examples (an hour; BENCH_ARGS=--quick: 12 min)
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 lint: setup ## style (ruff), types (mypy) and which room may import which (import-linter)
 	@$(BIN)/ruff check .

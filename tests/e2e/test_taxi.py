@@ -13,7 +13,7 @@ import tensorflow as tf
 import yaml
 from ai_edge_litert.interpreter import Interpreter
 
-from tests.benchmarks.taxi_plain import features, in_eval
+from benchmarks.taxi_plain import features, in_eval
 from tests.conftest import to_example
 from tests.e2e.project import REPOSITORY, Project, empty_project
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from pipeline.cli import main
 from pipeline.cli.group import COMMANDS
-from tests.benchmarks import many_runs
+from tests import many_runs
 
 ROOT = Path(__file__).parents[3]
 MNIST = str(ROOT / "configs/mnist/pipeline.yaml")

@@ -22,7 +22,7 @@ from pipeline import cli
 from pipeline.lineage import runs_table
 from pipeline.store.records import Run
 from pipeline.store.state import State
-from tests.benchmarks import many_runs
+from tests import many_runs
 
 Invoke = Callable[..., Result]
 

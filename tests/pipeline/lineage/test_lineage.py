@@ -10,7 +10,7 @@ from ml_metadata.proto import metadata_store_pb2
 from pipeline.lineage import graph as lineage
 from pipeline.store.reader import MARKS, Reader
 from pipeline.store.state import State
-from tests.benchmarks import many_runs
+from tests import many_runs
 
 NODES = {
     "ImportExampleGen", "StatisticsGen", "SchemaGen", "AnomalyGate", "Trainer", "convert-float32", "prune",

@@ -15,7 +15,7 @@ from pipeline.lineage.target import OK, TAMPERED, WARNING, Target, TargetError, 
 from pipeline.run import record as run_record
 from pipeline.store.connection import connect
 from pipeline.store.reader import Reader
-from tests.benchmarks import many_runs
+from tests import many_runs
 from tests.pipeline.store.test_runs import begin
 
 CONTENT = b"TFL3 a model"

@@ -15,7 +15,7 @@ from pipeline.config.metadata_url import StoreError
 from pipeline.store import sqlite
 from pipeline.store.connection import connect
 from pipeline.store.reader import Reader
-from tests.benchmarks import many_runs
+from tests import many_runs
 
 # Writes pages of an open transaction to the file, as SQLite does if its cache is full, and is killed.
 WRITER = """

@@ -16,7 +16,7 @@ from pipeline.store.connection import connect
 from pipeline.store.reader import Reader
 from pipeline.store.records import NodeFailure, NodeRun, Run
 from pipeline.store.state import State
-from tests.benchmarks import many_runs
+from tests import many_runs
 
 PROVENANCE = Provenance(
     pipeline="small",

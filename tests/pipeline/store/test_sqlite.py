@@ -20,7 +20,7 @@ from pipeline.store.connection import connect, open_tables
 from pipeline.store.reader import RUN, Reader
 from pipeline.store.sqlite import SqliteStore
 from pipeline.store.state import State
-from tests.benchmarks import many_runs
+from tests import many_runs
 
 
 @pytest.fixture(scope="module")

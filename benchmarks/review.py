@@ -1,6 +1,6 @@
 """How long `runs`, `lineage` and `diff` take on stores with 1,000 and 10,000 runs.
 
-    .venv/bin/python tests/benchmarks/review.py [--runs 1000 --runs 10000] [--keep FOLDER]
+    .venv/bin/python benchmarks/review.py [--runs 1000 --runs 10000] [--keep FOLDER]
 
 Makes the stores first (many_runs.py: a minute for each 4,000 runs), or takes those that --keep has from
 before. Commands take turns, each in a process of its own as people start it, so that all of them meet the
@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.benchmarks.many_runs import Maker
+from tests.many_runs import Maker
 
 LIMITS = {1000: 1.0, 10000: 3.0}  # runs in the store → seconds that a command may take
 TURNS = 5

@@ -1,6 +1,6 @@
 """CPU time of the commands that must answer at once.
 
-    .venv/bin/python tests/benchmarks/startup.py [FOLDER]
+    .venv/bin/python benchmarks/startup.py [FOLDER]
 
 FOLDER is where configs/mnist/pipeline.yaml has been run (default: the working directory). Commands take turns, so
 that all of them meet the same load of the machine; the fastest of seven turns counts, in seconds of CPU time.
@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 CONFIG = "configs/mnist/pipeline.yaml"
 # What each command may take; 0.4 × what it took when all modules were imported by name, or 0.35 s.
 LIMITS = {"--help": 0.35, "validate": 0.35, "plan": 0.383, "runs": 0.35, "lineage": 0.35}

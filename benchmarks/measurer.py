@@ -1,6 +1,6 @@
 """Throughput of the evaluator beside a plain interpreter loop over the same examples.
 
-    python -m tests.benchmarks.measurer --examples 10000
+    python -m benchmarks.measurer --examples 10000
 
 The loop does what a script would: it sets an image, invokes, and counts right classes, for the candidate and for the
 baseline. The evaluator reads the same images from TFX's files, predicts by one file and by the other, as the nodes of
@@ -25,6 +25,7 @@ from pathlib import Path  # noqa: E402
 import numpy as np  # noqa: E402
 from ai_edge_litert.interpreter import Interpreter  # noqa: E402
 
+from benchmarks.distribution import write_digits  # noqa: E402
 from components.common.data.arrays import Arrays  # noqa: E402
 from components.common.data.examples import Examples  # noqa: E402
 from components.common.models import model_files  # noqa: E402
@@ -36,7 +37,6 @@ from components.tflite_converter.executor import convert  # noqa: E402
 from components.tflite_converter.params import ConvertOptions  # noqa: E402
 from components.trainer.params import TrainOptions  # noqa: E402
 from components.trainer.run_fn import train_baseline  # noqa: E402
-from tests.benchmarks.distribution import write_digits  # noqa: E402
 from tests.conftest import DATA, MNIST_MODULE, Digits, read_digits  # noqa: E402
 
 HPARAMS = {"filters": [16, 32], "units": 512, "learning_rate": 0.001}  # as in configs/mnist/pipeline.yaml

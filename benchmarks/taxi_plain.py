@@ -3,7 +3,7 @@
 Uses none of Paredown, Transform or TFMA: features, split and AUC are computed here again, so that its AUC is
 what `paredown run configs/taxi/pipeline.yaml` should give for the baseline.
 
-    .venv/bin/python tests/benchmarks/taxi_plain.py
+    .venv/bin/python benchmarks/taxi_plain.py
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import pandas as pd
 
-DATA = Path(__file__).resolve().parents[2] / "data/taxi/data.csv"
+DATA = Path(__file__).resolve().parents[1] / "data/taxi/data.csv"
 NUMBERS = ["fare", "trip_miles", "trip_seconds"]
 COORDINATES = ["pickup_latitude", "pickup_longitude", "dropoff_latitude", "dropoff_longitude"]
 COUNTED = {"trip_start_hour": 24, "trip_start_day": 8, "trip_start_month": 13}
