@@ -8,11 +8,16 @@ from typing import Any
 import pytest
 import tf_keras
 
+from components.common.base.step_options import Baseline
 from components.common.models import model_files
 from components.common.models.layer_selection import LayerSelectionError
+from components.common.models.model_definition import ModelDefinition
+from components.common.models.model_files import StepRecord
+from components.common.steps.explanation import Outlook, Workshop
+from components.pruner.explanation import explain
 from components.pruner.params import PruneOptions
 from components.pruner.selection import layer_targets, select_layers
-from tests.conftest import Trained
+from tests.conftest import MNIST_HPARAMS, MNIST_MODULE, Trained
 
 layers = tf_keras.layers
 
@@ -170,6 +175,22 @@ def test_a_share_of_all_weights_leaves_out_what_per_layer_decides(trained: Train
         0.8 * sum(sizes.values()), abs=1
     )
     assert targets["dense"] > 0.8 > targets["probabilities"]
+
+
+def test_each_layers_share_of_a_share_of_all_weights_is_explained(trained: Trained) -> None:
+    model = model_files.load(trained.uri)
+    workshop = Workshop(ModelDefinition(MNIST_MODULE, MNIST_HPARAMS), lambda _, __: b"", None)
+    options = PruneOptions(sparsity=0.8).like(Baseline(imported=True))
+    found = explain(Outlook(model, StepRecord(), workshop), options)
+
+    targets = layer_targets(model, options)
+    assert len(set(targets.values())) == 4
+    assert {name: found.effects[name] for name in targets} == {
+        n: f"{t:.0%} zeros" for n, t in targets.items()
+    }
+    together, before = found.remarks
+    assert together.startswith("80% of all weights together become zero.")
+    assert before.startswith("Weights go before training")
 
 
 def test_m_by_n_is_one_target_for_all(trained: Trained) -> None:
