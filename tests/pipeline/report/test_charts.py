@@ -15,7 +15,10 @@ from components.measurer.measured import Layer
 from pipeline.report import charts, layer_figures, numbers, palette
 from pipeline.report.data import Curve, ReportData
 
-SIZE, ZEROS, _ = layer_figures.figures()
+SIZE, ZEROS = (
+    next(figure for figure in layer_figures.figures() if figure.title == title)
+    for title in ("Size", "Zeros among the weights")
+)
 COLORS = (*palette.CANDIDATES, palette.BASELINE, palette.PASSED, palette.FAILED)
 
 
