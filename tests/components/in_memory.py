@@ -29,6 +29,10 @@ class InMemory(Examples):
         """The split as it is."""
         return self.splits[split]
 
+    def open(self, split: str, inputs: Mapping[str, InputSpec]) -> Arrays:
+        """The split as it is."""
+        return self.splits[split]
+
     def feature_spec(self) -> dict[str, Any]:
         """The names of the features; nothing is parsed."""
         return {self.feature: None, "label": None}
