@@ -84,14 +84,17 @@ def test_a_killed_run_shows_as_interrupted_and_the_next_one_completes(project: P
         moment = (0.02 + 0.88 * (killed + moments.random()) / KILLS) * whole
         run = project.start(*run_arguments(seed))
         time.sleep(moment)
-        if not run.kill():  # the machine is less busy than before
-            assert run.code() == 0, run.err.read_text()
+        was_killed = run.kill()
+        # The store opens, and the run shows.
+        new = [run for run in listed(project) if run["id"] not in before]
+        if not was_killed or any(one["status"] == "pushed" for one in new):
+            # The machine is less busy than before; at most the report was still to be written.
+            assert was_killed or run.code() == 0, run.err.read_text()
             pushed, whole, completed = versions(project), moment, completed + 1
             continue
         killed += 1
 
-        # The store opens, the run shows, and what was pushed is as it was.
-        new = [run for run in listed(project) if run["id"] not in before]
+        # What was pushed is as it was.
         if not new:
             killed_before_start += 1
         for one in new:
