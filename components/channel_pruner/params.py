@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from components.common.base.layer_names import matches
+from components.common.base.per_layer import from_pairs, refusing_zero, to_pairs
 from components.common.base.step_options import TuningOptions
 
 _GOALS = ("ratio", "macs", "parameters")
-
-
-def _refuse_zero(value: Any) -> Any:
-    if value == 0 and not isinstance(value, bool):
-        raise ValueError(
-            "0 would leave these layers whole; remove the pattern and list the layers under exclude"
-        )
-    return value
-
-
-def _from_pairs(value: Any) -> Any:
-    """What JSON holds in place of a mapping."""
-    return dict(value) if isinstance(value, list) and all(len(pair) == 2 for pair in value) else value
 
 
 class ChannelOptions(TuningOptions):
@@ -55,10 +43,14 @@ class ChannelOptions(TuningOptions):
         description="In place of `ratio`: share of the parameters that may remain.",
     )
     per_layer: Annotated[
-        dict[str, Annotated[float, Field(gt=0, lt=1), BeforeValidator(_refuse_zero)]],
-        # The order counts, and the keys of JSON objects are sorted on their way to the executor.
-        BeforeValidator(_from_pairs),
-        PlainSerializer(lambda per_layer: list(per_layer.items()), return_type=list[tuple[str, float]]),
+        dict[
+            str,
+            Annotated[
+                float, Field(gt=0, lt=1), BeforeValidator(refusing_zero("0 would leave these layers whole"))
+            ],
+        ],
+        BeforeValidator(from_pairs),
+        PlainSerializer(to_pairs),
     ] = Field(
         default={},
         description="Pattern of names of layers → share of their channels that are removed, whatever the others "

@@ -17,6 +17,7 @@ from pydantic import (
 from typing_extensions import Self
 
 from components.common.base.layer_names import matches
+from components.common.base.per_layer import from_pairs, refusing_zero, to_pairs
 from components.common.base.step_options import Baseline, LearningRateSchedule, StepOptions, TuningOptions
 from components.pruner import span
 from components.pruner.span import Span
@@ -85,19 +86,6 @@ def parse_block(value: Any) -> tuple[int, int]:
     return pair
 
 
-def _refuse_zero(value: Any) -> Any:
-    if value == 0 and not isinstance(value, bool):
-        raise ValueError(
-            "sparsity 0 would leave these layers unpruned; remove the pattern and list the layers under exclude"
-        )
-    return value
-
-
-def _from_pairs(value: Any) -> Any:
-    """What JSON holds in place of a mapping."""
-    return dict(value) if isinstance(value, list) and all(len(pair) == 2 for pair in value) else value
-
-
 class PruneOptions(TuningOptions):
     """Pruning: weights that matter least become and stay zero.
 
@@ -131,10 +119,16 @@ class PruneOptions(TuningOptions):
         "the baseline's outputs teach and no schedule is written.",
     )
     per_layer: Annotated[
-        dict[str, Annotated[float, Field(gt=0, lt=1), BeforeValidator(_refuse_zero)]],
-        # The order counts, and the keys of JSON objects are sorted on their way to the executor.
-        BeforeValidator(_from_pairs),
-        PlainSerializer(lambda per_layer: list(per_layer.items()), return_type=list[tuple[str, float]]),
+        dict[
+            str,
+            Annotated[
+                float,
+                Field(gt=0, lt=1),
+                BeforeValidator(refusing_zero("sparsity 0 would leave these layers unpruned")),
+            ],
+        ],
+        BeforeValidator(from_pairs),
+        PlainSerializer(to_pairs),
     ] = Field(
         default={},
         description="Pattern of names of layers → their sparsity, in place of `sparsity`; the first pattern "
