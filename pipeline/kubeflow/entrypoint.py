@@ -123,11 +123,20 @@ def _pushed(output: Json) -> TaskOutcome:
     return TaskOutcome(code=0)
 
 
+# Modules of executors whose Beam workers get URIs.
+_READ_BY_URI = (
+    "tfx.",
+    "components.csv_example_gen.",
+    "components.import_example_gen.",
+    "components.statistics_gen.",
+)
+
+
 def reachable(executor: str, beam_args: list[str]) -> tuple[set[str], list[str]]:
     """Decides where a task's artifacts are read and written, and where its Beam work is done.
 
-    Workers of a Beam runner elsewhere see the object store, but not what is staged in this task. TFX's executors pass
-    URIs on to them; ours measure here, on files.
+    Workers of a Beam runner elsewhere see the object store, but not what is staged in this task. TFX's executors, and
+    ours that are made of them, pass URIs on to them; the others work here, on files.
 
     Args:
         executor: Path of the executor's class.
@@ -139,7 +148,7 @@ def reachable(executor: str, beam_args: list[str]) -> tuple[set[str], list[str]]
     remote = remote_runner(beam_args)
     if remote is None:
         return set(STAGED), beam_args
-    if executor.startswith("tfx."):
+    if executor.startswith(_READ_BY_URI):
         return set(STAGED) - {"gs"}, beam_args
     _log.warning("%s would not see the staged files: Beam's work stays in this task", remote)
     return set(STAGED), [*beam_args, "--runner=DirectRunner"]  # the last --runner counts

@@ -316,8 +316,10 @@ def test_an_artifact_that_nobody_stages_is_refused(tmp_path: Path) -> None:
 
 def test_beam_on_other_machines_gets_uris_and_ours_stays_here(staged: Path) -> None:
     flink = ["--runner=FlinkRunner", "--flink_master=x:1"]
-    statistics = "tfx.components.statistics_gen.executor.Executor"
-    assert entrypoint.reachable(statistics, flink) == ({"minio", "s3"}, flink)
+    statistics = "components.statistics_gen.executor.Executor"
+    gens = [f"components.{name}_example_gen.executor.Executor" for name in ("csv", "import")]
+    for executor in (statistics, *gens, "tfx.components.transform.executor.Executor"):
+        assert entrypoint.reachable(executor, flink) == ({"minio", "s3"}, flink)
     everything = {"minio", "s3", "gs"}
     assert entrypoint.reachable(statistics, ["--direct_num_workers=2"]) == (
         everything,

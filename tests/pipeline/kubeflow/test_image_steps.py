@@ -197,7 +197,7 @@ def test_every_executor_of_a_compiled_pipeline_can_be_imported(
     assert found == {"tasks": len(containers), "classes": sorted(classes), "faults": []}
     assert {
         "components.pruner.executor.Executor",
-        "tfx.components.statistics_gen.executor.Executor",
+        "tfx.components.schema_gen.executor.Executor",
     } <= classes
 
 

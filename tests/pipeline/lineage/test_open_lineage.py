@@ -314,7 +314,9 @@ def test_what_a_step_did_stands_in_its_facet(found: Example) -> None:
     facet = event["run"]["facets"]["paredown_execution"]
     assert facet["technique"] == "prune" and facet["parameters"]["sparsity"] == 0.8
     assert facet["hyperparameters"] == {"filters": [16, 32], "units": 512}
-    assert event["job"]["facets"]["documentation"]["description"].startswith("Magnitude pruning")
+    assert event["job"]["facets"]["documentation"]["description"].startswith(
+        "Pruning: weights that matter least"
+    )
     (model,) = event["outputs"]
     assert model["facets"]["paredown_artifact"]["layers"]["conv1"]["sparsity"] == 0.798611
 

@@ -248,7 +248,7 @@ def test_no_limit_is_part_of_what_is_measured() -> None:
         "latency": {"percentile": 50, "repetitions": 500, "threads": 1, "warmup": 50},
         "metrics": [
             {
-                "against": None, "config": {}, "metric": "SparseCategoricalAccuracy", "output": None,
+                "against": None, "anomaly": None, "config": {}, "metric": "SparseCategoricalAccuracy", "output": None,
                 "slices": [{"by": ["label"]}],
             }
         ],
