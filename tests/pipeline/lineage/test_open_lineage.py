@@ -256,9 +256,9 @@ def test_the_data_files_are_what_everything_begins_with(found: Example) -> None:
 @pytest.mark.parametrize(
     ("directory", "file", "name"),
     [
-        ("/work", "data/p.h5", "/work/data/p.h5"),
-        ("/work", "../p.h5", "/p.h5"),
-        ("/work", "/models/p.h5", "/models/p.h5"),
+        ("/projects", "data/p.h5", "/projects/data/p.h5"),
+        ("/projects", "../p.h5", "/p.h5"),
+        ("/projects", "/models/p.h5", "/models/p.h5"),
         ("", "data/p.h5", "data/p.h5"),
     ],
 )
