@@ -29,7 +29,7 @@ def commands(quick: bool, output: Path) -> list[list[str]]:
 
 
 def main() -> int:
-    """Returns 1 if one of them fails; the others are run all the same."""
+    """Returns 1 if one of them fails; the others still run."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

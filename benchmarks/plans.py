@@ -36,7 +36,7 @@ CANDIDATE = """\
 
 
 def config(count: int) -> str:
-    """A config with so many candidates; every ten share their pruning."""
+    """A config with `count` candidates; every ten share their pruning."""
     chains = [
         CANDIDATE.format(number=number, sparsity=0.01 + (number // 10) / 100, epochs=1 + number % 10)
         for number in range(count)

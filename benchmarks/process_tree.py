@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import subprocess
 import threading
@@ -10,6 +9,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from pipeline.base.process import descendants
 
 # Seconds between two looks at the memory.
 _EVERY = 0.25
@@ -55,7 +56,7 @@ def measure(
         def watch() -> None:
             nonlocal peak
             while not ended.wait(_EVERY):
-                peak = max(peak, sum(map(_memory, _tree(process.pid))))
+                peak = max(peak, sum(map(_memory, {process.pid, *descendants(process.pid)})))
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
@@ -67,24 +68,6 @@ def measure(
         raise subprocess.CalledProcessError(code, command)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return Cost(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, peak)
-
-
-def _tree(root: int) -> list[int]:
-    """A process and all below it."""
-    children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                fields = Path("/proc", name, "stat").read_text(encoding="ascii", errors="replace")
-            except OSError:  # has ended
-                continue
-            parent = int(fields.rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(name))
-    found, waiting = [], [root]
-    while waiting:
-        found.append(waiting.pop())
-        waiting += children.get(found[-1], [])
-    return found
 
 
 def _memory(process: int) -> int:

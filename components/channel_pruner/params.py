@@ -71,7 +71,7 @@ class ChannelOptions(TuningOptions):
         default=1,
         ge=1,
         le=100,
-        description="Removes channels in so many rounds, with an equal part of the training after each.",
+        description="Number of rounds in which channels are removed, each followed by an equal part of the training.",
     )
     multiple_of: int = Field(
         default=8,

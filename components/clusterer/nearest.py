@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
-# Up to so many centroids, comparing all weights with each of the middles is faster than bisection.
+# With at most this many centroids, comparing all weights with each of the middles is faster than bisection.
 _COMPARED = 24
 
 

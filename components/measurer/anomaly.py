@@ -1,4 +1,4 @@
-"""How well a model that reconstructs its input tells anomalies from the normal: by the error of the reconstruction.
+"""How well the error of a model that reconstructs its input separates anomalies from normal examples.
 
 A model that was trained on normal examples alone reconstructs others worse. `reconstruction_auc` is the area under the
 ROC curve of the mean squared error of each example (Koizumi et al., "Description and Discussion on DCASE2020 Challenge
@@ -64,7 +64,7 @@ def measure(predictions: Predictions, asked: Metric, feature: str) -> MetricValu
         feature: Above 0 in anomalies.
 
     Raises:
-        AnomalyError: If the feature does not tell anomalies from others.
+        AnomalyError: If all examples, or none, are anomalies by the feature.
     """
     strange = flags(predictions.columns[feature], feature)
     inputs = _flat(predictions.labels)

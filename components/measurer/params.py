@@ -34,7 +34,7 @@ class Metric(Options):
         description="Any metric of TFMA by class name, e.g. SparseCategoricalAccuracy, AUC, "
         "MeanSquaredError: https://www.tensorflow.org/tfx/model_analysis/metrics. Or agreement: the share of the "
         "baseline's own decisions (the class, or yes and no) that the file makes, which needs no labels. Or "
-        "reconstruction_auc: how well the error of an autoencoder's reconstruction tells anomalies from the normal."
+        "reconstruction_auc: how well the error of an autoencoder separates anomalies from normal examples."
     )
     anomaly: str | None = Field(
         default=None,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from components.common.base import size_bounds
 from components.common.base.errors import describe
@@ -108,7 +109,7 @@ class _Look:
         where = f"{self._name}, record {index + 1}"
         try:
             example = tf.train.Example.FromString(record)
-        except Exception as error:  # protobuf's DecodeError, whose class differs between versions
+        except DecodeError as error:
             self.faults.append(f"{where} is not a tf.Example ({error}); write the file again")
             self._over = True
             return
@@ -175,7 +176,7 @@ def read_through(
     for record in records.take(1):
         try:
             example.ParseFromString(record.numpy())
-        except Exception as error:  # protobuf's DecodeError, whose class differs between versions
+        except DecodeError as error:
             raise ValueError(f"its first record is not a tf.Example ({error})") from error
     count = 0
     for batch in (records if whole else records.take(1)).batch(_TOGETHER).as_numpy_iterator():

@@ -93,7 +93,7 @@ def _unpacked(one: _One) -> BaseException:
     if one.pickled:
         try:
             found = pickle.loads(one.pickled)
-        except Exception:
+        except Exception:  # as in `_pickled`: the text is there in any case
             found = None
         if isinstance(found, BaseException):
             return found

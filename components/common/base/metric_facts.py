@@ -11,7 +11,7 @@ from enum import Enum
 
 # Not TFMA's: the share of the baseline's own decisions.
 AGREEMENT = "agreement"
-# Nor this: how well the error of a reconstruction tells anomalies from the normal.
+# Nor this: how well the error of a reconstruction separates anomalies from normal examples.
 RECONSTRUCTION_AUC = "reconstruction_auc"
 
 

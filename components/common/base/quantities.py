@@ -58,7 +58,7 @@ def pair(value: float, limit: float, texts: list[Callable[[float], str]], unit: 
         value: What was measured.
         limit: What is allowed.
         texts: How either is written, the shortest first.
-        unit: For both, if none of these tells them apart.
+        unit: For both, if they read alike in each of these.
     """
     for text in texts:
         if value == limit or text(value) != text(limit):

@@ -54,8 +54,8 @@ def columns(files: Sequence[str], spec: FeatureSpec, split: str) -> dict[str, Va
         Feature → array of shape (examples, …).
 
     Raises:
-        ExamplesError: If there is no example, one does not fit the spec, or a feature has more values in one example
-            than in another.
+        ExamplesError: If the split is empty, an example does not fit the spec, or a feature has more values in one
+            example than in another.
     """
     found = _Split(_folder(files) / _key(files, spec))
     with _alone(found.folder):

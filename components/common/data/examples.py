@@ -22,7 +22,7 @@ from components.common.data.vocabulary import Vocabulary
 
 # Records are read in batches of this many: a larger one only costs memory.
 _READ_TOGETHER = 4096
-# Training may have so many copies of a split in memory: as it was read, sorted, and as a tensor.
+# Copies of a split that training may hold in memory: as read, sorted, and as a tensor.
 _COPIES = 4
 # The split that class weights apply to.
 _TRAINED = "train"

@@ -253,8 +253,8 @@ def facts_of(
 def headline(checks: Iterable[Check]) -> dict[str, int | float]:
     """The figure of the layer that is worst off, for each kind of invariant that was asked for.
 
-    Layers of few weights do not stand for the model: of a single weight, no share is zero. They count only if there
-    are no others.
+    Layers of few weights say little of the model: of a single weight, no share is zero. They count only if all layers
+    are so.
 
     Returns:
         `Invariant.headline` → the figure, of those that were measured.

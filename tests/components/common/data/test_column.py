@@ -45,7 +45,7 @@ def test_another_shape_is_that_of_an_array(column: Column) -> None:
 
 
 def test_only_what_is_asked_for_is_read(column: Column) -> None:
-    """The file is cut: whoever reads what is left does not notice."""
+    """The file is cut off: what is left can still be read."""
     with open(column.path, "r+b") as file:
         file.truncate(VALUES[:9].nbytes)
     np.testing.assert_array_equal(column[[0, 1]], VALUES[[3, 1]])

@@ -1,4 +1,4 @@
-"""A split is decoded once, whoever reads it, and what is decoded is as what is in memory."""
+"""A split is decoded once for all its readers, and gives the same examples from files as in memory."""
 
 from __future__ import annotations
 
