@@ -41,7 +41,7 @@ coverage: setup servers ## run the tests; show which lines they, and what they s
 	$(BIN)/coverage report --skip-covered --sort=miss
 	exit $$failed
 
-test-unit: setup ## run the tests that need no TensorFlow (two minutes)
+test-unit: setup ## run the tests that need no TensorFlow (a minute)
 	@$(BIN)/python -m pytest $(SPREAD) -m unit $(PYTEST_ARGS)
 
 soak: setup ## run the tests that are long by nature: fuzzed input, killed runs (hours)

@@ -13,6 +13,7 @@ from tests.tiers import UNIT
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.tf  # with -m unit, the collection of the tests themselves shows it
 def test_no_module_of_unit_tests_imports_tensorflow() -> None:
     """With `-m unit` importing it is an error, in the tests, too."""
     arguments = ["-m", "unit", "--collect-only", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]

@@ -22,14 +22,19 @@ HEAVY = {"tensorflow", "tf_keras", "keras", "tfx", "tensorflow_model_analysis", 
 SLOW = {"httpx", "requests", "openlineage"}
 STORE = {"ml_metadata", "grpc"}
 
+# One process for all commands: what an earlier one imports counts against the later ones, too.
 PROGRAM = """
-import json, sys
+import json, os, sys
 from pipeline.cli import main
-arguments, unwanted = json.loads(sys.argv[1])
-try:
-    main(arguments)
-finally:
-    print(sorted({name.partition('.')[0] for name in sys.modules} & set(unwanted)), file=sys.stderr)
+found = []
+for folder, arguments, unwanted in json.load(sys.stdin):
+    os.chdir(folder)
+    try:
+        main(arguments)
+    except SystemExit as error:
+        code = error.code
+    found.append((code, sorted({name.partition('.')[0] for name in sys.modules} & set(unwanted))))
+print(json.dumps(found), file=sys.stderr)
 """
 
 
@@ -46,66 +51,64 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-CASES = [
-    (["--help"], STORE | SLOW | {"pydantic", "rich"}),
-    (["init", "new"], STORE | SLOW),
-    (["validate", MNIST], STORE | SLOW | {"numpy"}),
-    (["plan", MNIST], SLOW | {"numpy"}),
-    (["plan", MNIST, "--json"], SLOW | {"numpy"}),
-    (["runs"], SLOW),
-    *((["lineage", "latest", "--format", form], SLOW) for form in ("tree", "json", "mermaid")),
-    (["lineage", "latest", "--format", "openlineage"], {"httpx", "requests"}),
-    (["lineage", "1", "--down"], SLOW),
-    (["diff", "2026-01-01T00", "latest"], SLOW),
-    (["report", "-o", "page.html"], SLOW),
-    (["report", "--compare", "2026-01-01T00", "-o", "pages.html"], SLOW),
-    (["gc"], SLOW),
-    (["schema"], STORE | SLOW),
-]
+EVERYTHING = HEAVY | STORE | SLOW | {"numpy", "pydantic", "rich"}
 
 
-def imported(arguments: list[str], unwanted: set[str], folder: Path) -> tuple[int, str]:
-    """Exit code of a command, and which packages it imported that it should not."""
+def cases(folder: Path) -> list[tuple[Path, list[str], set[str]]]:
+    """Working directory, command, and packages that it must not import; those that allow more come later."""
+    templates = [folder / template for template in ("image", "tabular", "import")]
+    return [
+        (folder, ["--help"], EVERYTHING),
+        (folder, ["init", "new"], HEAVY | STORE | SLOW | {"numpy"}),
+        (folder, ["validate", MNIST], HEAVY | STORE | SLOW | {"numpy"}),
+        (folder, ["schema"], HEAVY | STORE | SLOW | {"numpy"}),
+        (folder, ["plan", MNIST], HEAVY | SLOW | {"numpy"}),
+        (folder, ["plan", MNIST, "--json"], HEAVY | SLOW | {"numpy"}),
+        *(
+            (project, [command, "pipeline.yaml"], HEAVY | SLOW)
+            for command in ("validate", "plan")
+            for project in templates
+        ),
+        (folder, ["runs"], HEAVY | SLOW),
+        *(
+            (folder, ["lineage", "latest", "--format", form], HEAVY | SLOW)
+            for form in ("tree", "json", "mermaid")
+        ),
+        (folder, ["lineage", "1", "--down"], HEAVY | SLOW),
+        (folder, ["diff", "2026-01-01T00", "latest"], HEAVY | SLOW),
+        (folder, ["report", "-o", "page.html"], HEAVY | SLOW),
+        (folder, ["report", "--compare", "2026-01-01T00", "-o", "pages.html"], HEAVY | SLOW),
+        (folder, ["gc"], HEAVY | SLOW),
+        (folder, ["lineage", "latest", "--format", "openlineage"], HEAVY | {"httpx", "requests"}),
+    ]
+
+
+def imported(
+    commands: list[tuple[Path, list[str], set[str]]],
+) -> dict[tuple[str, str], tuple[int, list[str]]]:
+    """Exit code of each command, and which packages had been imported that should not."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, json.dumps([arguments, sorted(unwanted | HEAVY)])],
-        cwd=folder,
+        [sys.executable, "-c", PROGRAM],
+        input=json.dumps(
+            [(str(folder), arguments, sorted(unwanted)) for folder, arguments, unwanted in commands]
+        ),
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )
-    return done.returncode, done.stderr.splitlines()[-1]
+    found = json.loads(done.stderr.splitlines()[-1])
+    return {
+        (folder.name, " ".join(arguments)): (code, names)
+        for (folder, arguments, _), (code, names) in zip(commands, found, strict=True)
+    }
 
 
-@pytest.mark.parametrize(
-    ("arguments", "unwanted"),
-    CASES,
-    ids=lambda value: " ".join(sorted(value) if isinstance(value, set) else value)[-40:],
-)
-def test_a_command_imports_nothing_heavy(arguments: list[str], unwanted: set[str], folder: Path) -> None:
-    assert imported(arguments, unwanted, folder) == (0, "[]")
-
-
-@pytest.mark.parametrize("template", ["image", "tabular", "import"])
-@pytest.mark.parametrize("command", ["validate", "plan"])
-def test_checking_a_project_of_a_template_imports_nothing_heavy(
-    command: str, template: str, folder: Path
-) -> None:
-    assert imported([command, "pipeline.yaml"], SLOW, folder / template) == (0, "[]")
-
-
-def test_no_help_needs_a_heavy_import(folder: Path) -> None:
-    # One process for all: each imports its command.
-    code = f"[main([name, '--help'], standalone_mode=False) for name in {list(COMMANDS)}]; sys.argv[1:] = ['--help']"
-    program = PROGRAM.replace("    main(arguments)", f"    {code}")
-    done = subprocess.run(
-        [sys.executable, "-c", program, json.dumps([[], sorted(HEAVY | STORE)])],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "[]")
-    assert done.stdout.count("Usage: ") == len(COMMANDS)
+def test_no_command_that_needs_nothing_heavy_imports_it(folder: Path) -> None:
+    found = imported(cases(folder))
+    assert len(found) > 20
+    found |= imported([(folder, [name, "--help"], HEAVY | STORE) for name in COMMANDS])
+    assert {command: outcome for command, outcome in found.items() if outcome != (0, [])} == {}
 
 
 def test_a_heavy_import_is_noticed(folder: Path) -> None:
-    assert imported(["plan", MNIST], {"rich"}, folder) == (0, "['rich']")
+    assert list(imported([(folder, ["plan", MNIST], {"rich"})]).values()) == [(0, ["rich"])]

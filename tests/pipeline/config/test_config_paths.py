@@ -13,6 +13,12 @@ from tests.project import ROOT, Project, config_text
 
 
 @pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project without data."""
+    return Project(tmp_path, monkeypatch)
+
+
+@pytest.fixture
 def inner(project: Project) -> Project:
     """A project whose config is in conf/, below the working directory, and whose data are beside that."""
     text = config_text(

@@ -80,17 +80,20 @@ def test_a_copy_elsewhere_has_the_same_versions(copy: Copy) -> None:
 
 def test_comments_docstrings_and_layout_change_no_version(copy: Copy) -> None:
     root = copy()
-    before = versions(copy())
     edited = 0
-    for path in root.rglob("*.py"):
+    for path in [
+        *root.glob("*/pruner/*.py"),
+        *root.glob("*/measurer/*.py"),
+        *root.glob("*/common/steps/*.py"),
+    ]:
         tree = ast.parse(path.read_bytes())
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
                 node.body[0] = ast.Expr(ast.Constant("Another text."))
                 edited += 1
         path.write_text(f"# A comment.\n{ast.unparse(tree)}\n", encoding="utf-8")
-    assert edited > 500
-    assert versions(root) == before
+    assert edited > 100
+    assert versions(root) == versions(Path.cwd())
 
 
 @pytest.mark.parametrize(
@@ -125,9 +128,10 @@ def test_a_change_of_code_changes_the_version_of_what_executes_it(
     root = copy()
     with open(root / "components" / edited, "a", encoding="utf-8") as file:
         file.write("\nX = 1\n")
-    assert changed(versions(copy()), versions(root)) == expected
+    assert changed(versions(Path.cwd()), versions(root)) == expected
 
 
+@pytest.mark.tf
 def test_every_module_that_a_converter_imports_is_part_of_its_version(copy: Copy) -> None:
     """TensorFlow imports them in a process; what it imports must not be missing from the hash."""
     script = """
@@ -259,36 +263,40 @@ def test_imports_for_type_checkers_are_not_followed(tmp_path: Path) -> None:
     assert module_version(model, "model", tmp_path / "pipeline.yaml") == before
 
 
-def _fresh(script: str, home: Path) -> str:
-    """Output of a process with a cache folder of its own."""
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        check=True, capture_output=True, text=True, env={"XDG_CACHE_HOME": str(home), "PYTHONPATH": str(Path.cwd())},
-    )  # fmt: skip
-    return done.stdout.strip()
+@pytest.fixture
+def again(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], tuple[str, int]]:
+    """A version as a new process has it, with a cache folder of its own, and how many files were parsed for it."""
+    parse = ast.parse
 
+    def find(home: Path) -> tuple[str, int]:
+        parsed: list[object] = []
 
-VERSIONS = """
-    import ast
-    from pipeline.plan.code_version import component_version
-    calls, parse = [], ast.parse
-    ast.parse = lambda *given, **named: calls.append(1) or parse(*given, **named)
-    print(component_version("components.selector.executor"), len(calls))
-"""
+        def count(*given: Any, **named: Any) -> ast.AST:
+            parsed.append(given)
+            return parse(*given, **named)
+
+        for kept in (source._opened, code_version._tree, component_version):
+            kept.cache_clear()
+        monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+        with monkeypatch.context() as patch:
+            patch.setattr(source.ast, "parse", count)
+            return component_version("components.selector.executor"), len(parsed)
+
+    return find
 
 
 def rows_of(cache: bytes) -> dict[str, Any]:
     return json.loads(cache.partition(b"\n")[2])
 
 
-def test_a_cache_saves_parsing_and_a_damaged_one_is_ignored(tmp_path: Path) -> None:
-    version, parsed = _fresh(VERSIONS, tmp_path).split()
-    assert int(parsed) > 10
-    assert _fresh(VERSIONS, tmp_path) == f"{version} 0"
+def test_a_cache_saves_parsing_and_a_damaged_one_is_ignored(
+    again: Callable[[Path], tuple[str, int]], tmp_path: Path
+) -> None:
+    version, parsed = again(tmp_path)
+    assert parsed > 10
+    assert again(tmp_path) == (version, 0)
     (path,) = tmp_path.glob("paredown/sources-*.json")
     whole = path.read_bytes()
-    digest = component_version("components.selector.executor")
-    assert digest == version
     # A digest in it that is another one, by an editor or a bad disk.
     start = whole.index(b'["', 70) + 2
     other = b"0" if whole[start : start + 1] != b"0" else b"1"
@@ -300,7 +308,7 @@ def test_a_cache_saves_parsing_and_a_damaged_one_is_ignored(tmp_path: Path) -> N
         b"[]\n{}",
     ):
         path.write_bytes(damaged)
-        assert _fresh(VERSIONS, tmp_path) == f"{version} {parsed}"
+        assert again(tmp_path) == (version, parsed)
         assert rows_of(path.read_bytes()) == rows_of(whole)
 
 
@@ -316,7 +324,8 @@ def test_the_cache_keeps_what_was_used_last(tmp_path: Path, monkeypatch: pytest.
     assert again == source.Source("c", "digest of c", (source.Import("x", 1, True),), False)
 
 
-def test_a_cache_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+def test_a_cache_folder_that_cannot_be_written_is_no_error(
+    again: Callable[[Path], tuple[str, int]], tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
-    version = component_version("components.selector.executor")
-    assert _fresh(VERSIONS, tmp_path / "file").split()[0] == version
+    assert again(tmp_path / "file")[0] == again(tmp_path / "cache")[0]

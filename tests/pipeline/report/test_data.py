@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-
-import pytest
 
 from components.evaluator.judgement import Failure, FailureKind
 from components.evaluator.judging import conclude
@@ -16,7 +16,7 @@ from pipeline.report.advice import advise
 from pipeline.report.collection import collect
 from pipeline.report.data import ReportData
 from pipeline.report.page import render
-from pipeline.store.records import NodeFailure
+from pipeline.store.records import NodeFailure, Run
 from pipeline.store.state import State
 from tests.pipeline.report.made_run import BASELINE, CONFIG, LAYERS, MadeRun, passing
 
@@ -127,39 +127,54 @@ def test_a_run_that_has_only_begun_has_no_candidates(tmp_path: Path) -> None:
 
 
 DAMAGED = ["null", "7", "[]", "{}", '"text"', '{"candidates": 7, "winner": "int8"}', '{"measured": {}}']
+NO_LATENCIES = [
+    '{"candidate": [NaN], "baseline": [1.0]}',
+    '{"candidate": [1.0], "baseline": "x"}',
+    "7",
+    "{}",
+]
 
 
-@pytest.mark.parametrize("content", DAMAGED)
-def test_json_of_another_shape_is_a_note(tmp_path: Path, content: str) -> None:
-    made = MadeRun(tmp_path)
-    run = made.whole(passing(), "int8", tmp_path / "gone")
+@contextmanager
+def damaged(made: MadeRun, content: str, *patterns: str) -> Iterator[None]:
+    """Files of a run with another content, until the block ends."""
+    files = [file for pattern in patterns for file in made.root.glob(pattern)]
+    assert len(files) == len(patterns)
+    before = [file.read_bytes() for file in files]
+    try:
+        for file in files:
+            file.write_text(content, encoding="utf-8")
+        yield
+    finally:
+        for file, whole in zip(files, before, strict=True):
+            file.write_bytes(whole)
+
+
+def test_json_of_another_shape_is_a_note(pushed_run: tuple[MadeRun, Run]) -> None:
+    made, run = pushed_run
     sections = {
         "Selector/report/*/report.json": "candidates",
         "convert-evaluate/evaluation/*/verdict.json": "candidates",
         "Trainer/model/*/history.json": "curves",
     }
-    for pattern in sections:
-        (file,) = made.root.glob(pattern)
-        file.write_text(content, encoding="utf-8")
-    data = collect(made.reader, run)
-    assert [c.name for c in data.candidates] == ["pruned-int8", "student"]
-    for pattern, section in sections.items():
-        start = f"/{Path(pattern).name} is damaged"
-        assert any(start in note for note in data.notes[section]), start
+    for content in DAMAGED:
+        with damaged(made, content, *sections):
+            data = collect(made.reader, run)
+            assert [c.name for c in data.candidates] == ["pruned-int8", "student"], content
+            for pattern, section in sections.items():
+                start = f"/{Path(pattern).name} is damaged"
+                assert any(start in note for note in data.notes[section]), (content, start)
+            assert run_facts.read(made.reader, run).candidates_from != run_facts.REPORT, content
     assert "<html" in render(data)
-    assert run_facts.read(made.reader, run).candidates_from != run_facts.REPORT
 
 
-@pytest.mark.parametrize(
-    "content",
-    ['{"candidate": [NaN], "baseline": [1.0]}', '{"candidate": [1.0], "baseline": "x"}', "7", "{}"],
-)
-def test_latencies_that_are_no_numbers_are_a_note(tmp_path: Path, content: str) -> None:
-    made = MadeRun(tmp_path)
-    run = made.whole(passing(), "int8", tmp_path / "gone")
-    (file,) = made.root.glob("convert-measure/measurement/*/latency.json")
-    file.write_text(content, encoding="utf-8")
-    data = collect(made.reader, run)
-    assert data.candidates[0].latencies is None
-    assert data.notes["latency"] == [f"{file} is damaged: parts of it are missing."]
+def test_latencies_that_are_no_numbers_are_a_note(pushed_run: tuple[MadeRun, Run]) -> None:
+    made, run = pushed_run
+    pattern = "convert-measure/measurement/*/latency.json"
+    (file,) = made.root.glob(pattern)
+    for content in NO_LATENCIES:
+        with damaged(made, content, pattern):
+            data = collect(made.reader, run)
+            assert data.candidates[0].latencies is None, content
+            assert data.notes["latency"] == [f"{file} is damaged: parts of it are missing."]
     assert "<html" in render(data)

@@ -33,7 +33,7 @@ def test_three_runs_that_begin_at_once_make_one_store(server: Database) -> None:
             store.put_contexts([pb.Context(type_id=kind, name=name)])
             print("done", flush=True)
     """
-    urls = [server.url(f"race{number}") for number in range(8)]
+    urls = [server.url(f"race{number}") for number in range(4)]
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(code), name, *urls],
