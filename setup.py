@@ -41,6 +41,7 @@ setup(
         "plotly>=5",
         "pillow>=10",
         "openlineage-python>=1.47",
+        "google-crc32c>=1.1",
     ],
     extras_require={
         "kfp": ["tfx[kfp]>=1.16"],

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
 import os
-import struct
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from components.common.base import size_bounds
 from components.common.base.errors import describe
 from components.common.base.label import places
 from components.common.base.near_names import nearest
+from pipeline.checks import record_file
 from pipeline.checks.record_sample import Sample
 from pipeline.config.data_options import Data
 from pipeline.config.problem import Location, Problem
@@ -28,7 +25,8 @@ _LOOKED_AT = 4000
 _FEWEST_LOOKED_AT = 20
 _MOST_FAULTS = 3  # of a file
 _TOGETHER = 1024
-_HEADER = 12  # bytes before each record: its length, and a checksum of it
+# Bytes of a file's records that are kept until their number is known; if they are more, the file is read again.
+_KEPT = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -169,48 +167,44 @@ def read_through(
         tf.errors.OpError: If the file is truncated or a checksum is wrong.
         ValueError: If the gzip stream is cut off or damaged, or the first record is not a tf.Example.
     """
-    compression = "GZIP" if path.endswith(".gz") else ""
-    records = tf.data.TFRecordDataset(path, compression_type=compression)
-    step = max(1, -(-_check_lengths(path, whole) // most))
-    example = tf.train.Example()
-    for record in records.take(1):
-        try:
-            example.ParseFromString(record.numpy())
-        except DecodeError as error:
-            raise ValueError(f"its first record is not a tf.Example ({error})") from error
-    count = 0
-    for batch in (records if whole else records.take(1)).batch(_TOGETHER).as_numpy_iterator():
-        if look is not None and whole:
-            for index, record in enumerate(batch, count):
-                if index < most // 10 or index % step == 0:
-                    look(index, record)
-        count += len(batch)
+    read = record_file.records(path)
+    if not whole:
+        first = next(read, None)
+        return int(first is not None), _example(first)
+    kept: list[bytes] = []
+    first, count, held = None, 0, 0
+    try:
+        for record in read:
+            first = record if first is None else first
+            count += 1
+            held += len(record)
+            if look is not None and held <= _KEPT:
+                kept.append(record)
+        if not record_file.VERIFIES:
+            _read_by_tensorflow(path)
+    except record_file.BadRecord:
+        _read_by_tensorflow(path)
+        raise
+    example = _example(first)
+    if look is not None:
+        step = max(1, -(-count // most))
+        for index, record in enumerate(kept if held <= _KEPT else record_file.records(path)):
+            if index < most // 10 or index % step == 0:
+                look(index, record)
     return count, example
 
 
-def _check_lengths(path: str, whole: bool) -> int:
-    """The number of records, as their lengths say.
-
-    Raises a ValueError if a gzip file is not whole, or records are longer than a file of its size can have.
-
-    TensorFlow reads a gzip file that was cut off between two records as a shorter one, and reserves as much memory
-    as a record says.
-    """
-    stored, compressed = os.path.getsize(path), path.endswith(".gz")
-    read = count = 0
+def _example(record: bytes | None) -> tf.train.Example:
+    example = tf.train.Example()
     try:
-        with gzip.open(path) if compressed else open(path, "rb") as file:
-            while len(header := file.read(_HEADER)) == _HEADER:
-                (length,) = struct.unpack_from("<Q", header)
-                read += _HEADER + length + 4
-                if not compressed and read > stored:
-                    return count  # cut off, or not a TFRecord file, as TensorFlow's checksums say
-                if fault := size_bounds.excess(stored, read):
-                    raise ValueError(fault)
-                count += 1
-                if not whole:
-                    return count
-                file.seek(length + 4, os.SEEK_CUR)
-    except (EOFError, OSError, zlib.error) as error:
-        raise ValueError(f"its gzip stream is not whole ({error})") from error
-    return count
+        example.ParseFromString(record or b"")
+    except DecodeError as error:
+        raise ValueError(f"its first record is not a tf.Example ({error})") from error
+    return example
+
+
+def _read_by_tensorflow(path: str) -> None:
+    """Raises TensorFlow's error about a file that is damaged."""
+    records = tf.data.TFRecordDataset(path, compression_type="GZIP" if path.endswith(".gz") else "")
+    for _ in records.batch(_TOGETHER):
+        pass
