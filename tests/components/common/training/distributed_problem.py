@@ -224,7 +224,6 @@ def every_step(
 def everything(folder: str, output: str) -> dict[str, Any]:
     """Both of the above."""
     return {
-        "regression": train(f"{output}/curves", f"{output}/regression"),
-        "from_files": train(f"{output}/curves2", f"{output}/from_files", folder=f"{output}/values"),
+        "from_files": train(f"{output}/curves", f"{output}/from_files", folder=f"{output}/values"),
         "steps": every_step(folder, output),
     }

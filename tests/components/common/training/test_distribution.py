@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 import re
 import subprocess
 import sys
@@ -12,13 +14,20 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 
 from components.common.base import progress
-from components.common.base.distribution_options import ALONE, Distribution
+from components.common.base.distribution_options import Distribution
+from components.common.data.examples import Examples
+from components.common.models import model_files
 from components.common.training import batches, distributed, strategies
 from components.common.training.batches import epoch_batches, evaluation_batches
 from components.common.training.strategies import DistributionError
+from components.tflite_converter.executor import convert_model
+from components.tflite_converter.params import ConvertOptions
+from pipeline.plan.code_version import DISTRIBUTED
 from tests.components.common.training import distributed_problem as problem
+from tests.components.conftest import make_job, run_step
 from tests.conftest import to_example, write_examples
 
 TWO = Distribution(kind="mirrored", devices=2)
@@ -49,43 +58,62 @@ def mirrored(folder: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 
 @pytest.fixture(scope="module")
-def single(folder: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    output = str(tmp_path_factory.mktemp("single"))
-    return distributed.perform(
-        ALONE, problem.every_step, {"folder": folder, "output": output, "left_out": ("qat",)}
-    )
-
-
-def test_a_plain_training_executes_no_module_of_distributed_training(folder: str, tmp_path: Path) -> None:
-    """`pipeline.plan.code_version` does not count them for such a node."""
+def plain(folder: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a process comes to that has never heard of strategies, and the modules that it has at its end."""
+    output = tmp_path_factory.mktemp("plain")
     script = """
-        import sys
-        from pipeline.plan.code_version import DISTRIBUTED
+        import pathlib, pickle, sys
         from tests.components.common.training import distributed_problem
         found = distributed_problem.every_step(sys.argv[1], sys.argv[2])
-        print(sorted(found), sorted(set(DISTRIBUTED) & set(sys.modules)))
+        result = pickle.dumps({"steps": found, "modules": set(sys.modules)})
+        pathlib.Path(sys.argv[2], "result").write_bytes(result)
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), folder, str(tmp_path)],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.stdout.splitlines()[-1] == "['cluster', 'distill', 'prune', 'qat', 'train'] []"
+    subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), folder, str(output)],
+        check=True,
+        capture_output=True,
+    )
+    return pickle.loads((output / "result").read_bytes())
 
 
-def check_regression(trained: dict[str, Any], written: str) -> None:
-    expected = problem.by_hand(2)
+@pytest.fixture(scope="module")
+def single(plain: dict[str, Any]) -> dict[str, Any]:
+    return plain["steps"]
+
+
+def test_a_plain_training_executes_no_module_of_distributed_training(plain: dict[str, Any]) -> None:
+    """`pipeline.plan.code_version` does not count them for such a node."""
+    assert sorted(plain["steps"]) == ["cluster", "distill", "prune", "qat", "train"]
+    assert not set(DISTRIBUTED) & plain["modules"]
+
+
+def test_two_replicas_train_from_files_and_write_what_numpy_does(mirrored: dict[str, Any]) -> None:
+    trained, expected = mirrored["from_files"], problem.by_hand(2)
     for weight, other in zip(trained["weights"], expected["weights"], strict=True):
         np.testing.assert_allclose(weight, other, atol=1e-5)
     assert trained["history"]["val_loss"] == pytest.approx(expected["val_loss"], abs=1e-5)
     assert trained["history"]["val_accuracy"] == pytest.approx(expected["val_accuracy"], abs=1e-6)
     assert trained["steps"] == problem.EPOCHS * 4
     assert trained["workers"] == 2
-    problem.check_written(written, *expected["weights"])
+    problem.check_written(f"{mirrored['output']}/from_files", *expected["weights"])
 
 
-@pytest.mark.parametrize("name", ["regression", "from_files"])
-def test_two_replicas_train_and_write_what_numpy_does(name: str, mirrored: dict[str, Any]) -> None:
-    check_regression(mirrored[name], f"{mirrored['output']}/{name}")
+def test_a_baseline_of_two_replicas_is_converted_as_any_other(
+    mirrored: dict[str, Any], folder: str, tmp_path: Path
+) -> None:
+    baseline = f"{mirrored['output']}/train"
+    facts = json.loads(Path(baseline, "training.json").read_text(encoding="utf-8"))
+    assert (facts["distribution"], facts["replicas"]) == ("mirrored", 2)
+    assert {"Format-Keras", "Format-Serving", "history.json"} <= {
+        path.name for path in Path(baseline).iterdir()
+    }
+    examples = Examples(f"{folder}/examples", f"{folder}/schema", None, "label")
+    job = make_job(baseline, tmp_path / "tflite", ConvertOptions(quantization="float32"), examples)
+    run_step(convert_model, job)
+    runner = Interpreter(model_files.tflite_file(job.output)).get_signature_runner("serving_default")
+    points = problem.arrays(21, 1).features["x"]
+    given = np.concatenate([runner(x=point[None])["classes"] for point in points])
+    np.testing.assert_allclose(given, model_files.load(baseline)(points), atol=1e-5)
 
 
 def test_progress_comes_from_the_other_process(mirrored: dict[str, Any]) -> None:
@@ -122,18 +150,6 @@ def test_quantization_aware_training_keeps_zeros_and_learns(mirrored: dict[str, 
 def test_replicas_are_facts_of_the_model(mirrored: dict[str, Any]) -> None:
     facts = mirrored["steps"]["prune"]["facts"]
     assert (facts["distribution"], facts["replicas"]) == ("mirrored", 2)
-
-
-@pytest.mark.timeout(300)
-def test_two_processes_train_and_write_what_numpy_does(tmp_path: Path) -> None:
-    log_dir, output = tmp_path / "logs", tmp_path / "model"
-    arguments = {"log_dir": str(log_dir), "output": str(output)}
-    trained = distributed.perform(
-        Distribution(kind="multi_worker"), problem.train, arguments, ("log_dir", "output")
-    )
-    check_regression(trained, str(output))
-    # Those of the second worker are thrown away.
-    assert len(list(log_dir.glob("train/events.out.tfevents.*"))) == 1
 
 
 @pytest.mark.timeout(300)

@@ -14,6 +14,7 @@ import pytest
 from components.common.base import progress
 from components.common.base.distribution_options import Distribution, cluster_task, is_chief
 from components.common.base.interruption import Interrupted
+from components.common.training import worker_group
 from components.common.training.worker_group import WorkerError, WorkerGroup
 
 TWO = Distribution(kind="multi_worker")
@@ -106,12 +107,14 @@ def test_what_failed_first_is_told_and_not_what_followed_from_it() -> None:
         group.call()
 
 
-def test_a_first_worker_without_an_answer_failed() -> None:
+def test_a_first_worker_without_an_answer_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_group, "_CAUSE_SECONDS", 0.2)
     with pytest.raises(WorkerError, match="worker-0 of 2 processes: ended without a result"):
         Programs("time.sleep(0 if task['index'] == 0 else 60)").call()
 
 
-def test_an_interruption_leaves_no_process_behind() -> None:
+def test_an_interruption_leaves_no_process_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_group, "_GRACE_SECONDS", 1.0)
     group = Programs(
         """
         (folder / "progress").write_text(json.dumps({"text": "epoch 1/2", "left": 2.5}) + "\\n")
