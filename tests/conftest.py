@@ -151,7 +151,6 @@ _TOGETHER = {
 _LONGEST = (
     "a finished run",
     "servers",
-    "tests/e2e/test_killed.py",
     "tests/e2e/test_damaged.py",
     "tests/e2e/test_new_projects.py",
     "tests/pipeline/kubeflow/test_parity.py",

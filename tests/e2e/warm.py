@@ -9,10 +9,12 @@ Each line of the server's standard input is a request, `{"arguments", "script", 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import importlib
 import json
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -70,10 +72,14 @@ class Fork:
             return False
         return self.code() is None
 
-    def wait_for(self, text: str, timeout: float = 300) -> None:
-        """Waits until it has written a text to its standard error."""
+    def wait_for(self, pattern: str, timeout: float = 300) -> None:
+        """Waits until what it has written to its standard error has a match of a pattern."""
         end = time.monotonic() + timeout
-        while text not in (written := self.err.read_text(encoding="utf-8") if self.err.exists() else ""):
+
+        def has_written() -> str:
+            return self.err.read_text(encoding="utf-8") if self.err.exists() else ""
+
+        while not re.search(pattern, written := has_written()):
             assert self.alive() and time.monotonic() < end, written
             time.sleep(0.02)
 
@@ -156,13 +162,20 @@ def _code_file(out: Path) -> Path:
 
 def _serve(requests: IO[str], answers: int) -> None:
     """Serves until standard input ends."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system clears away what has ended
+    signal.signal(signal.SIGCHLD, lambda number, frame: _clear_away())
     for line in requests:
         request = json.loads(line)
         child = os.fork()
         if child == 0:
             _run(request)
         os.write(answers, f"{child}\n".encode())
+
+
+def _clear_away() -> None:
+    """Waits for forks that have ended; with SIG_IGN, nobody could tell what processor time they took."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _run(request: dict[str, object]) -> None:

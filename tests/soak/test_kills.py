@@ -25,7 +25,9 @@ SMALLEST = (
 
 
 def run_arguments(seed: int) -> tuple[str, ...]:
-    return ("run", "pipeline.yaml", "--json", *SMALLEST, "--set", f"run.seed={seed}")
+    # Nodes of every other run are in processes of their own.
+    parallel = f"run.parallel={1 + seed % 2}"
+    return ("run", "pipeline.yaml", "--json", *SMALLEST, "--set", f"run.seed={seed}", "--set", parallel)
 
 
 class Killing:
