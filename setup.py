@@ -18,6 +18,7 @@ setup(
     package_dir={"": ".", "paredown": "pipeline/api"},
     package_data={
         "": ["*.j2", "*.html", "*.css", "*.js", "*.json", "*.yaml", "py.typed"],
+        "components.targets.microcontroller": ["c_array_files/*.j2"],
         "pipeline.project": ["templates/**/*"],
     },
     # Ranges that the code is meant for. requirements.lock has the one set that is tested.

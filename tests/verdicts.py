@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from components.common.tflite.arena import Arena
 from components.evaluator.verdict import Verdict
-from components.measurer.measured import Accuracy, Latency, Measured, Size, Sizes
+from components.measurer.measured import Accuracy, Device, Latency, Measured, Size, Sizes
 
 
 def latency(
@@ -41,6 +42,12 @@ BASELINE = Size(1_000_000, 900_000)
 def sizes(file: int, gzip: int, baseline: Size = BASELINE) -> Sizes:
     """Bytes of a candidate's file beside the baseline's."""
     return Sizes(Size(file, gzip), baseline)
+
+
+def device(memory: int, flash: int = 250_000, same: float | None = 0.995, baseline: int = 40_000) -> Device:
+    """What a candidate takes on a microcontroller, beside a baseline of 1 MB of flash."""
+    arenas = {"candidate": Arena(memory - 1000, 1000), "baseline": Arena(baseline - 1000, 1000)}
+    return Device("TFLite Micro 1", arenas, {"candidate": flash, "baseline": 1_000_000}, same, 1200)
 
 
 def verdict(

@@ -26,12 +26,14 @@ from components.common.tflite.kernel import Kernel
 from components.common.tflite.tflite_file import TFLiteFile
 from components.evaluator import served, weak_baseline
 from components.evaluator.judgement import (
+    SAME_PREDICTION,
     Failure,
     FailureKind,
     Figure,
     Judgement,
     Kind,
     accuracy_figure,
+    device_figure,
     latency_figure,
     size_figure,
 )
@@ -108,6 +110,7 @@ class _Judging:
     def verdict(self) -> Verdict:
         """Judges everything, then concludes."""
         self._judge_size()
+        self._judge_device()
         file, invariant = self._judge_invariants()
         self._judge_latency()
         accuracies = tuple(
@@ -128,6 +131,7 @@ class _Judging:
             accuracies=accuracies if len(accuracies) > 1 else (),
             activations=self._measurement.logits,
             served=self._measurement.served,
+            device=self._measurement.device,
         )
         return conclude(self._judgements, measured, self._failures)
 
@@ -167,6 +171,21 @@ class _Judging:
 
         for section, of, limits in self._gate.sizes():
             self._judge(size_figure(of), limits, section, value("candidate", of), value("baseline", of))
+
+    def _judge_device(self) -> None:
+        """Judges what the files take on their target."""
+        found = self._measurement.device
+        for section, of, limits in self._gate.device():
+            candidate, baseline = (found.bytes(of, side) if found else None for side in SIDES)
+            self._judge(device_figure(of), limits, section, candidate, baseline)
+        self._judgements += judge_figure(
+            SAME_PREDICTION,
+            self._gate.same_prediction.bounds(),
+            found.same_prediction if found else None,
+            None,
+            ascending=True,
+            section="gate.same_prediction",
+        )
 
     def _judge_invariants(self) -> tuple[FileFacts | None, dict[str, int | float]]:
         """Compares the file with what each step was asked for, layer by layer, and with its types."""

@@ -24,12 +24,15 @@ Bound = Literal["min", "max", "max_drop", "max_ratio", "type"]
 
 
 class Kind(str, Enum):
-    """What a judgement is about. The first four are limits of the gate, named as `select` names them."""
+    """What a judgement is about. The first seven are limits of the gate, named as `select` names them."""
 
     ACCURACY = "accuracy"
     LATENCY = "latency"
     SIZE = "size"
     GZIP_SIZE = "gzip_size"
+    MEMORY = "memory"
+    FLASH = "flash"
+    SAME_PREDICTION = "same_prediction"
     INVARIANT = "invariant"
     TYPE = "type"
     SERVED = "served"
@@ -101,6 +104,14 @@ def latency_figure(percentile: int) -> Figure:
 def size_figure(of: Literal["file", "gzip"]) -> Figure:
     """The bytes of the file, as it is or compressed."""
     return Figure("size", Kind.SIZE) if of == "file" else Figure("gzip size", Kind.GZIP_SIZE)
+
+
+def device_figure(of: Literal["memory", "flash"]) -> Figure:
+    """Memory or flash that a file takes on its target."""
+    return Figure(of, Kind(of))
+
+
+SAME_PREDICTION = Figure("share of predictions that are LiteRT's", Kind.SAME_PREDICTION)
 
 
 def accuracy_figure(
@@ -200,10 +211,14 @@ class Judgement(Figure):
         return f" (tolerance {self.tolerance:g})" if beyond else ""
 
 
+# Kinds whose figures are bytes.
+IN_BYTES = frozenset({Kind.SIZE, Kind.GZIP_SIZE, Kind.MEMORY, Kind.FLASH})
+
+
 def amounts(kind: Kind, bound: Bound, value: float, limit: float) -> tuple[str, str]:
     """A value and its limit in people's units, as texts that differ if the numbers do."""
     if bound != "max_ratio":
-        if kind in (Kind.SIZE, Kind.GZIP_SIZE):
+        if kind in IN_BYTES:
             return pair(value, limit, [bytes_text, exact_bytes_text], "B")
         if kind is Kind.LATENCY:
             return pair(value, limit, [time_text], "ms")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from components.common.base import metric_direction
+from components.common.base.byte_sizes import Bytes
 from components.common.base.metric_facts import MEANS
 from components.common.base.options import Options
 from components.common.base.quantities import bytes_text, exact_bytes_text, pair
@@ -15,29 +16,9 @@ from components.measurer.params import CONFIDENCE, LatencyOptions, MeasureOption
 
 LimitBound = Literal["min", "max", "max_drop", "max_ratio"]
 SizeOf = Literal["file", "gzip"]
+# Figures of a device that only some targets measure.
+DeviceOf = Literal["memory", "flash"]
 BOUNDS: tuple[LimitBound, ...] = get_args(LimitBound)
-_SIZE_UNITS = {
-    "b": 1,
-    "kb": 10**3,
-    "mb": 10**6,
-    "gb": 10**9,
-    "kib": 2**10,
-    "mib": 2**20,
-    "gib": 2**30,
-}
-
-
-def parse_bytes(value: Any) -> Any:
-    """Turns "60 kB" (10^3) or "60 KiB" (2^10) into bytes; anything else is returned for pydantic."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([A-Za-z]+)\s*", value)
-    if not match or match[2].lower() not in _SIZE_UNITS:
-        raise ValueError(f"{value!r} is not a size; write bytes, or a number with B, kB, MB, KiB or MiB")
-    return float(match[1]) * _SIZE_UNITS[match[2].lower()]
-
-
-Bytes = Annotated[float, BeforeValidator(parse_bytes, json_schema_input_type=float | str)]
 
 
 class Limits(Options):
@@ -202,6 +183,20 @@ class SizeGate(SizeLimits):
     )
 
 
+class ShareLimits(Options):
+    """Bounds on a share of the eval examples, 0 to 1."""
+
+    min: float | None = Field(default=None, gt=0, le=1, description="The share is at least this.")
+
+    def bounds(self) -> dict[LimitBound, float]:
+        """The bounds that are set, by name."""
+        return {} if self.min is None else {"min": self.min}
+
+
+def _without_bounds(limits: SizeLimits | ShareLimits) -> bool:
+    return not limits.bounds()
+
+
 def _one_or_several(value: Any) -> str:
     return "arm:several" if isinstance(value, list) else "arm:one"
 
@@ -221,12 +216,32 @@ class Gate(Options):
         default=SizeLimits.model_construct(),
         description="Bounds on the bytes of the file when it is gzip-compressed (level 9), beside those of size.",
     )
+    # Left out of the canonical JSON if they are not written: no candidate is judged again because there are more keys.
+    memory: SizeLimits = Field(
+        default=SizeLimits.model_construct(),
+        exclude_if=_without_bounds,
+        description="Bounds on the bytes of RAM that the target's runtime takes for the model, e.g. {max: 64 kB}: the "
+        "tensor arena of TFLite Micro. Needs target: microcontroller, whose `ram` is the default of max.",
+    )
+    flash: SizeLimits = Field(
+        default=SizeLimits.model_construct(),
+        exclude_if=_without_bounds,
+        description="Bounds on the bytes of flash that the model takes, e.g. {max: 512 kB}. Needs target: "
+        "microcontroller, whose `flash` is the default of max.",
+    )
+    same_prediction: ShareLimits = Field(
+        default=ShareLimits.model_construct(),
+        exclude_if=_without_bounds,
+        description="Bounds on the share of eval examples of which the target's runtime predicts the same as LiteRT, "
+        "e.g. {min: 0.99}. Needs target: microcontroller.",
+    )
 
     @model_validator(mode="after")
     def _has_limits(self) -> Gate:
         figures = self.accuracies()
         slices = [limits for figure in figures for limits in figure.slices]
-        sections = [*figures, self.latency, self.size, self.gzip_size, *slices]
+        sections: list[Limits | ShareLimits] = [*figures, self.latency, self.size, self.gzip_size, *slices]
+        sections += [self.memory, self.flash, self.same_prediction]
         if not any(section.bounds() for section in sections):
             raise ValueError(
                 "the gate has no limits, so anything would pass; write at least one of min, max, "
@@ -275,6 +290,28 @@ class Gate(Options):
             ("gate.gzip_size", "gzip", self.gzip_size),
         ]
         return [one for one in found if one[2].bounds()]
+
+    def device(self) -> list[tuple[str, DeviceOf, SizeLimits]]:
+        """Each limited figure of a device in bytes: its config section, its name, and the limits."""
+        found: list[tuple[str, DeviceOf, SizeLimits]] = [
+            ("gate.memory", "memory", self.memory),
+            ("gate.flash", "flash", self.flash),
+        ]
+        return [one for one in found if one[2].bounds()]
+
+    def within(self, most: Mapping[DeviceOf, float]) -> Gate:
+        """The same gate; figures of a device without a `max` get one.
+
+        Args:
+            most: Figure → bytes that the device has for it.
+        """
+        limits: dict[DeviceOf, SizeLimits] = {"memory": self.memory, "flash": self.flash}
+        changed: dict[str, SizeLimits] = {
+            of: limits[of].model_copy(update={"max": bytes_})
+            for of, bytes_ in most.items()
+            if limits[of].max is None
+        }
+        return self.model_copy(update=changed) if changed else self
 
     def sections(self) -> list[str]:
         """The config section of each metric: `gate.accuracy`, or `gate.accuracy.<index>` of a list."""

@@ -37,12 +37,12 @@ def share_of_same_decisions(baseline: Floats, candidate: Floats) -> float:
 
 
 def _same_decisions(baseline: Floats, candidate: Floats) -> Floats:
-    if _excludes(baseline):
+    if excludes(baseline):
         return baseline.argmax(axis=-1) == candidate.argmax(axis=-1)
     return (baseline >= 0.5) == (candidate >= 0.5)
 
 
-def _excludes(probabilities: Floats) -> bool:
+def excludes(probabilities: Floats) -> bool:
     """Whether one class excludes the others: float32 probabilities of a softmax add up to 1."""
     return probabilities.shape[-1] > 1 and bool(
         np.allclose(probabilities.sum(axis=-1, dtype=np.float64), 1, atol=1e-3)

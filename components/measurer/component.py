@@ -19,6 +19,8 @@ class MeasurerSpec(component_spec.ComponentSpec):
         "measures": component_spec.ExecutionParameter(type=str),
         "label": component_spec.ExecutionParameter(type=str),
         "label_options": component_spec.ExecutionParameter(type=str),
+        # JSON of what predictions are made on; not given if that is LiteRT.
+        "runtime": component_spec.ExecutionParameter(type=str, optional=True),
         "seed": component_spec.ExecutionParameter(type=int),
         # Not read: it makes the cache of one machine no other's.
         "machine": component_spec.ExecutionParameter(type=str),

@@ -14,18 +14,22 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 
 from components.common.base import file_hashes, json_file, progress
+from components.common.base import runtime as runtimes
 from components.common.base.errors import reason_of
 from components.common.base.interruption import Interrupted
 from components.common.base.label import from_parameter
+from components.common.base.runtime import LITERT, NAMES, Runtime
 from components.common.data.examples import Examples
 from components.common.models import model_files
 from components.common.models.model_files import StepRecord
 from components.common.steps.step_executor import examples_of, set_properties
 from components.common.tflite.litert import LiteRTModel
+from components.common.tflite.tflm import TFLMModel
 from components.measurer import (
     accuracy,
     agreement,
     anomaly,
+    device,
     latency,
     paired_comparison,
     served_skew,
@@ -33,7 +37,7 @@ from components.measurer import (
     train_slices,
 )
 from components.measurer.machine import this_machine
-from components.measurer.measured import SIDES, Latency, Side, Skew, Slice, UnjudgedSlices
+from components.measurer.measured import SIDES, Device, Latency, Side, Skew, Slice, UnjudgedSlices
 from components.measurer.measurement import (
     LATENCY_FILE,
     MEASUREMENT_FILE,
@@ -67,6 +71,7 @@ def measure(
     seed: int,
     beam_args: list[str],
     raw_examples: Examples | None = None,
+    runtime: Runtime = LITERT,
 ) -> Measurement:
     """Measures a candidate and the baseline.
 
@@ -80,6 +85,7 @@ def measure(
         seed: Of the bootstrap.
         beam_args: Beam pipeline options for TFMA.
         raw_examples: The same before Transform, if `examples` went through it.
+        runtime: What accuracy is measured on. Latency always is on LiteRT.
 
     Returns:
         The measurement, also written to measurement.json. What fails is one of its failures, never an exception.
@@ -90,7 +96,7 @@ def measure(
     folders = dict(zip(SIDES, (candidate, baseline), strict=True))
     files = {side: file_hashes.model_digests(folder) for side, folder in folders.items()}
     found = _Measuring(
-        folders, files, predictions, examples, options, output, seed, beam_args, raw_examples
+        folders, files, predictions, examples, options, output, seed, beam_args, raw_examples, runtime
     ).measurement()
     for side, folder in folders.items():
         file_hashes.refuse_change(
@@ -117,6 +123,7 @@ class _Measuring:
         seed: int,
         beam_args: list[str],
         raw_examples: Examples | None,
+        runtime: Runtime,
     ):
         self._folders = folders
         self._files = {side: model_files.tflite_file(folder) for side, folder in folders.items()}
@@ -128,6 +135,9 @@ class _Measuring:
         self._output = output
         self._seed = seed
         self._beam_args = beam_args
+        self._runtime = runtime
+        # By candidate and baseline, in the order of the examples' files.
+        self._predicted: tuple[Predictions, Predictions] | None = None
         self._failures: list[Unmeasured] = []
 
     def measurement(self) -> Measurement:
@@ -135,6 +145,8 @@ class _Measuring:
         logits = self._logits()
         for side, path in self._files.items():
             self._attempt(f"loading the {side}", partial(LiteRTModel, path), _NOT_LOADED[side])
+            if self._runtime != LITERT:
+                self._attempt(f"loading the {side}", partial(TFLMModel.read, path), _NOT_LOADED[side])
         loads = not self._failures
         sizes = {
             side: self._attempt(f"sizing the {side}", partial(size.measure, path))
@@ -142,6 +154,9 @@ class _Measuring:
         }
         times = self._attempt("measuring latency", self._latency) if loads else None
         metrics = self._attempt("measuring accuracy", partial(self._metrics, logits)) if loads else None
+        taken = None
+        if self._runtime != LITERT and loads:
+            taken = self._attempt("measuring memory", partial(self._device, logits))
         transformed = self._examples.transform_uri is not None
         served = (
             self._attempt("comparing with the served model", self._served)
@@ -158,6 +173,7 @@ class _Measuring:
             logits=logits,
             transformed=transformed,
             served=served,
+            device=taken,
         )
 
     def _attempt(
@@ -206,10 +222,16 @@ class _Measuring:
         activations = {str(side): outputs for side, outputs in logits.items()}
         of_labels = [metric for metric in metrics if metric.of_tfma]
         baseline = read_baseline(self._predictions, self._digests[accuracy.BASELINE])
-        on_arrays = accuracy.on_arrays(self._beam_args, self._examples.label)
+        on_arrays = accuracy.on_arrays(self._beam_args, self._examples.label) or self._runtime != LITERT
+        if baseline is None and self._runtime != LITERT:
+            raise ValueError(
+                f"{NAMES[self._runtime]} needs labels of as many values in each example, and some examples have more"
+            )
         both = None
         if baseline is not None and (on_arrays or len(of_labels) < len(metrics)):
-            both = self._candidates(activations).beside(baseline).in_order()
+            candidate = self._predict(activations, self._runtime)
+            self._predicted = candidate, baseline
+            both = candidate.beside(baseline).in_order()
         if of_labels:
             accuracy.analyze(
                 self._examples,
@@ -227,10 +249,27 @@ class _Measuring:
             for metric in metrics
         )
 
-    def _candidates(self, logits: Logits) -> Predictions:
+    def _predict(self, logits: Logits, runtime: Runtime) -> Predictions:
         """What the candidate predicts, in the order of the examples' files."""
         files = {str(accuracy.CANDIDATE): self._files[accuracy.CANDIDATE]}
-        return predict_as_read(self._examples, files, (), self._raw_examples, logits)
+        return predict_as_read(self._examples, files, (), self._raw_examples, logits, runtime)
+
+    def _device(self, logits: dict[Side, dict[str, str]]) -> Device:
+        """What both files take on their target, and whether the candidate predicts there what it does on LiteRT."""
+        found = device.measure(self._files)
+        if self._predicted is None:
+            return found
+        progress.report("comparing with LiteRT")
+        activations = {str(side): outputs for side, outputs in logits.items()}
+        predicted, baseline = self._predicted
+
+        def compared() -> float:
+            litert = self._predict(activations, LITERT)
+            kinds = baseline.outputs[accuracy.BASELINE]
+            return device.share_of_same(predicted, litert, accuracy.CANDIDATE, kinds)
+
+        same = self._attempt("comparing with LiteRT", compared)
+        return replace(found, same_prediction=same, examples=len(predicted))
 
     def _of_predictions(self, metric: Metric, predictions: Predictions | None) -> MetricValues:
         if predictions is None:
@@ -314,7 +353,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 `schema` (Schema) and, if the data were transformed, `transform_graph` (TransformGraph) and
                 `raw_examples` (Examples), those before.
             output_dict: `measurement` (ModelMeasurement).
-            exec_properties: `measures` (JSON of a `MeasureOptions`), `label`, `label_options` (JSON), `seed`.
+            exec_properties: `measures` (JSON of a `MeasureOptions`), `label`, `label_options` (JSON), `seed`,
+                and `runtime` (JSON), if predictions are not made on LiteRT.
         """
         made = artifact_utils.get_single_instance(output_dict["measurement"])
         label = exec_properties["label"]
@@ -334,5 +374,6 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 if raw
                 else None
             ),
+            runtime=runtimes.from_parameter(exec_properties.get("runtime")),
         )
         set_properties(made, found.properties())

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import TypeAdapter
 
 from components.common.base.document import LEFT_OUT_IF_EMPTY
+from components.common.base.quantities import bytes_text
+from components.common.tflite.arena import Arena
 from components.measurer.comparison import Chance, ClassBalance, Interval, LostClass, Uncertainty
 
 # Which of the two models a figure is of.
@@ -209,6 +211,40 @@ class Sizes:
 
 
 @dataclass(frozen=True)
+class Device:
+    """What candidate and baseline take on the runtime of their target, if that is not LiteRT.
+
+    Attributes:
+        runtime: Its name and version.
+        memory: RAM that it takes.
+        flash: Bytes of the model in flash.
+        same_prediction: Share of the eval examples of which it predicts the same as LiteRT by the candidate; None if
+            that was not measured.
+        examples: Number of these.
+    """
+
+    runtime: str
+    memory: dict[Side, Arena] = field(default_factory=dict)
+    flash: dict[Side, int] = field(default_factory=dict)
+    same_prediction: float | None = None
+    examples: int = 0
+
+    @property
+    def text(self) -> str:
+        """The candidate's figures in one line."""
+        taken = f"memory {bytes_text(self.bytes('memory'))}, flash {bytes_text(self.bytes('flash'))}"
+        same = "" if self.same_prediction is None else f", {self.same_prediction:.2%} as LiteRT"
+        return f"on {self.runtime}: {taken}{same}"
+
+    def bytes(self, of: Literal["memory", "flash"], side: Side = "candidate") -> int | None:
+        """Bytes of memory or flash; None if they were not measured."""
+        if of == "flash":
+            return self.flash.get(side)
+        found = self.memory.get(side)
+        return found.total if found else None
+
+
+@dataclass(frozen=True)
 class Layer:
     """Weights of a layer as the file has them.
 
@@ -304,6 +340,7 @@ class Measured:
         activations: Side → output whose values are logits → the activation (softmax, sigmoid) that was applied
             before the metrics.
         served: What differs in serving, if the examples went through Transform.
+        device: What the files take on the runtime of their target, if that is not LiteRT.
     """
 
     steps: tuple[dict[str, Any], ...] = ()
@@ -315,6 +352,7 @@ class Measured:
     accuracies: Annotated[tuple[Accuracy, ...], LEFT_OUT_IF_EMPTY] = ()
     activations: Annotated[dict[Side, dict[str, str]], LEFT_OUT_IF_EMPTY] = field(default_factory=dict)
     served: Annotated[Skew | None, LEFT_OUT_IF_EMPTY] = None
+    device: Annotated[Device | None, LEFT_OUT_IF_EMPTY] = None
 
     @property
     def metrics(self) -> tuple[Accuracy, ...]:
@@ -334,6 +372,10 @@ class Measured:
     def bytes(self, of: Literal["file", "gzip"], side: Side = "candidate") -> int | None:
         """Bytes of a file."""
         return None if self.size is None else getattr(getattr(self.size, side), of)
+
+    def device_bytes(self, of: Literal["memory", "flash"], side: Side = "candidate") -> int | None:
+        """Bytes of memory or flash on the target; None if they were not measured."""
+        return None if self.device is None else self.device.bytes(of, side)
 
     def milliseconds(self, side: Side = "candidate", percentile: int | None = None) -> float | None:
         """Time of one inference at a percentile; at the gate's if none is given."""

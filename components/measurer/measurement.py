@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from components.common.base.document import Document
+from components.common.base.document import LEFT_OUT_IF_EMPTY, Document
 from components.measurer.comparison import Chance, ClassBalance, Uncertainty
 from components.measurer.machine import Machine
-from components.measurer.measured import Latency, Side, Size, Skew, Slice, UnjudgedSlices
+from components.measurer.measured import Device, Latency, Side, Size, Skew, Slice, UnjudgedSlices
 
 MEASUREMENT_FILE = "measurement.json"
 LATENCY_FILE = "latency.json"
@@ -97,6 +97,7 @@ class Measurement(Document):
         logits: Side → output whose values are logits → the activation that was applied before the metrics.
         transformed: Whether the examples went through Transform, so that `served` is needed.
         served: What differs in serving.
+        device: What the files take on the runtime of their target, if that is not LiteRT.
     """
 
     TITLE: ClassVar[str] = "measurement"
@@ -112,6 +113,7 @@ class Measurement(Document):
     logits: dict[Side, dict[str, str]] = field(default_factory=dict)
     transformed: bool = False
     served: Skew | None = None
+    device: Annotated[Device | None, LEFT_OUT_IF_EMPTY] = None
 
     @classmethod
     def of(cls, uri: str) -> Measurement:
@@ -131,5 +133,7 @@ class Measurement(Document):
         ratio = {"latency_ratio": self.latency.ratio} if self.latency else {}
         reasons = "; ".join(one.reason for one in self.failures)[:REASON_LENGTH]
         failed = {"failures": reasons} if reasons else {}
+        if self.device:
+            failed["device_runtime"] = self.device.runtime
         machine = self.machine
         return {"cpu": machine.cpu, "cores": machine.cores, "runtime": machine.runtime, **ratio, **failed}

@@ -13,6 +13,7 @@ from components.common.base.document import Document
 from components.common.base.errors import ParedownError, reason_of
 from components.common.base.file_hashes import ChangedFile
 from components.common.base.interruption import Interrupted
+from components.common.base.runtime import LITERT, Runtime
 from components.common.data.examples import Examples
 from components.common.models import model_files
 from components.common.models.model_files import StepRecord
@@ -59,6 +60,7 @@ def predict_baseline(
     features: Sequence[str],
     output: str,
     raw_examples: Examples | None = None,
+    runtime: Runtime = LITERT,
 ) -> BaselinePredictions:
     """Predicts the eval split, and writes labels, predictions and slices in the order of the examples' files.
 
@@ -68,6 +70,7 @@ def predict_baseline(
         features: Features that slices are named by.
         output: Folder for the predictions and their record.
         raw_examples: The same before Transform, if `examples` went through it.
+        runtime: What to predict on.
 
     Returns:
         The record, also written. A failure is recorded and not raised: every candidate's verdict has to name it.
@@ -80,7 +83,7 @@ def predict_baseline(
     try:
         logits = {BASELINE: StepRecord.read(model).logits}
         paths = {BASELINE: model_files.tflite_file(model)}
-        predict_as_read(examples, paths, features, raw_examples, logits).write(output)
+        predict_as_read(examples, paths, features, raw_examples, logits, runtime).write(output)
     except NotArrays:
         found = BaselinePredictions(files, arrays=False)
     except Interrupted:

@@ -19,6 +19,8 @@ class PredictorSpec(component_spec.ComponentSpec):
         "features": component_spec.ExecutionParameter(type=str),
         "label": component_spec.ExecutionParameter(type=str),
         "label_options": component_spec.ExecutionParameter(type=str),
+        # JSON of what predictions are made on; not given if that is LiteRT.
+        "runtime": component_spec.ExecutionParameter(type=str, optional=True),
         "code_version": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {

@@ -9,6 +9,7 @@ from typing import Any
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
+from components.common.base import runtime
 from components.common.base.label import from_parameter
 from components.common.data.examples import Examples
 from components.common.steps.step_executor import examples_of
@@ -30,7 +31,8 @@ class Executor(base_executor.BaseExecutor):
             input_dict: `model` (Model), `examples` (Examples), `schema` (Schema) and, if the data were transformed,
                 `transform_graph` (TransformGraph) and `raw_examples` (Examples), those before.
             output_dict: `predictions` (BaselinePredictions).
-            exec_properties: `features` (JSON list), those that slices are named by; `label`, `label_options` (JSON).
+            exec_properties: `features` (JSON list), those that slices are named by; `label`, `label_options` (JSON);
+                `runtime` (JSON), if it is not LiteRT.
         """
         made = artifact_utils.get_single_instance(output_dict["predictions"])
         os.makedirs(made.uri, exist_ok=True)
@@ -47,4 +49,5 @@ class Executor(base_executor.BaseExecutor):
                 if raw
                 else None
             ),
+            runtime=runtime.from_parameter(exec_properties.get("runtime")),
         )

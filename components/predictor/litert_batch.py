@@ -1,4 +1,4 @@
-"""Batches of examples on LiteRT, one example after another, as on a device."""
+"""Batches of examples on a runtime, one example after another, as on a device."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from components.common.tflite.litert import LiteRTError, LiteRTModel
+from components.common.tflite.litert import LiteRTError
+from components.common.tflite.runtimes import Model
 
 Logits = Mapping[str, Mapping[str, str]]
 
@@ -36,7 +37,7 @@ def probabilities(logits: npt.NDArray[Any], activation: str) -> npt.NDArray[Any]
 
 
 def predict_batch(
-    model: LiteRTModel,
+    model: Model,
     features: Mapping[str, Any],
     name: str = "the model",
     logits: Mapping[str, str] | None = None,
@@ -54,6 +55,7 @@ def predict_batch(
 
     Raises:
         LiteRTError: If a feature is missing, or a prediction is NaN or infinite.
+        TFLMError: If the model is on TFLite Micro and does not run.
     """
     for feature in model.inputs:
         if features.get(feature) is None:

@@ -24,10 +24,11 @@ from tensorflow_model_analysis.utils import util
 from tfx_bsl.public import tfxio
 
 from components.common.base.label import SAME_AS_INPUT
+from components.common.base.runtime import LITERT, Runtime
 from components.common.data.arrays import content_digests
 from components.common.data.examples import Examples
 from components.common.data.transform_graph import TransformGraph
-from components.common.tflite.litert import LiteRTModel
+from components.common.tflite import runtimes
 from components.predictor.litert_batch import Logits, predict_batch
 
 PREDICTIONS_FILE = "predictions.npz"
@@ -170,6 +171,7 @@ def predict_as_read(
     slices: Sequence[str] = (),
     raw_examples: Examples | None = None,
     logits: Logits | None = None,
+    runtime: Runtime = LITERT,
 ) -> Predictions:
     """Predicts the eval split, in the order of its files.
 
@@ -181,16 +183,18 @@ def predict_as_read(
             and the transform graph is applied to them as in serving: slices are of raw features, the label is a
             transformed one.
         logits: Model → output of logits → the activation that is applied to them.
+        runtime: What to predict on.
 
     Raises:
-        LiteRTError: If a file does not load or run, or a feature is missing.
+        LiteRTError: If a file does not load or run on LiteRT, or a feature is missing.
+        TFLMError: If a file does not load or run on TFLite Micro.
         VocabularyError: If a string label is not one of its classes.
         NotArrays: If a label has more values in some examples than in others.
         ValueError: If there are no examples.
     """
     # Interpreters of one model share its batches: each takes one example at a time.
     workers = max(1, (os.cpu_count() or 1) // len(paths))
-    models = {name: [LiteRTModel(path) for _ in range(workers)] for name, path in paths.items()}
+    models = {name: [runtimes.load(path, runtime) for _ in range(workers)] for name, path in paths.items()}
     gathered = _Gathered(examples, slices, [*next(iter(models.values()))[0].inputs])
     with ExitStack() as stack:
         pools = {

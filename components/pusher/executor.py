@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import tempfile
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +18,7 @@ from tfx.utils import io_utils, proto_utils
 
 from components.common.base import file_hashes
 from components.common.base.errors import ParedownError
-from components.pusher import version_folder
+from components.pusher import beside, version_folder
 
 
 def push(model: str, directory: str, judged: Mapping[str, str]) -> str:
@@ -97,7 +99,8 @@ class Executor(tfx_executor.Executor):
             output_dict: `pushed_model` (PushedModel), a copy of what was pushed; its custom properties say
                 whether it was (`pushed`), where to (`pushed_destination`, `pushed_version`), and the SHA-256
                 of each file (`files`) and of those that were judged (`judged`), which are the same.
-            exec_properties: `push_destination` (JSON of tfx.proto.PushDestination).
+            exec_properties: `push_destination` (JSON of tfx.proto.PushDestination), `custom_config` (JSON): dotted
+                paths of `functions` that write files beside the model, if there are any.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
@@ -107,9 +110,18 @@ class Executor(tfx_executor.Executor):
         destination = pusher_pb2.PushDestination()
         proto_utils.json_to_proto(exec_properties["push_destination"], destination)
         model = self.GetModelPath(input_dict)
+        judged = judged_files(artifact_utils.get_single_instance(input_dict["model"]))
+        functions = json.loads(exec_properties.get("custom_config") or "{}").get("functions", [])
+        if not functions:
+            self._push(model, judged, pushed, destination)
+            return
+        with tempfile.TemporaryDirectory(prefix="paredown-") as folder:
+            judged = beside.add(model, judged, functions, folder)
+            self._push(folder, judged, pushed, destination)
+
+    def _push(self, model: str, judged: Mapping[str, str], pushed: Any, destination: Any) -> None:
         # First, so that nothing can fail any more once the version is there.
         io_utils.copy_dir(model, pushed.uri)
-        judged = judged_files(artifact_utils.get_single_instance(input_dict["model"]))
         digests = file_hashes.digests(pushed.uri)
         file_hashes.refuse_change(model, judged, digests, version_folder.NOT_JUDGED)
         pushed.set_string_custom_property(file_hashes.FILES, file_hashes.as_property(digests))

@@ -40,6 +40,8 @@ def figure(verdict: Verdict, name: str, of: str | None = None) -> float | None:
     if name == "latency":
         # Milliseconds of two candidates are from different moments, and the machine's load was another.
         return measured.latency.ratio if measured.latency else None
+    if name == "memory":
+        return measured.device_bytes("memory")
     return measured.bytes("gzip" if name == "gzip_size" else "file")
 
 

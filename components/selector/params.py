@@ -9,11 +9,12 @@ from pydantic import Field, model_validator
 
 from components.common.base.options import Options
 
-Figure = Literal["size", "gzip_size", "latency"]
+Figure = Literal["size", "gzip_size", "latency", "memory"]
 
 _MINIMIZED: dict[Figure, str] = {
     "size": "size",
     "gzip_size": "gzip size",
+    "memory": "memory",
     "latency": "ratio of latency to the baseline's",
 }
 
@@ -27,7 +28,7 @@ class SelectOptions(Options):
     minimize: Figure | None = Field(
         default=None,
         description="size: bytes of the file; gzip_size; latency: its ratio to the baseline's, measured by turns, at "
-        "the gate's percentile.",
+        "the gate's percentile; memory: what the target's runtime takes, for target: microcontroller.",
     )
     maximize: Literal["accuracy"] | None = Field(default=None, description="The gate's metric.")
     of: str | None = Field(
@@ -40,7 +41,9 @@ class SelectOptions(Options):
     @model_validator(mode="after")
     def _exactly_one(self) -> SelectOptions:
         if (self.minimize is None) == (self.maximize is None):
-            raise ValueError("write either `minimize: size | gzip_size | latency` or `maximize: accuracy`")
+            raise ValueError(
+                "write either `minimize: size | gzip_size | latency | memory` or `maximize: accuracy`"
+            )
         if self.of is not None and self.maximize is None:
             raise ValueError(
                 f"of: {self.of} says which metric to maximize; write maximize: accuracy, or remove it"

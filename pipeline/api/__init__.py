@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pipeline.api.reviewing import write_report as write_report
     from pipeline.api.running import RunStopped as RunStopped
     from pipeline.api.running import run as run
+    from pipeline.api.targeting import targets as targets
     from pipeline.config.config_file import ConfigFile as ConfigFile
     from pipeline.config.problem import ConfigError as ConfigError
     from pipeline.config.problem import InvalidInput as InvalidInput
@@ -57,6 +58,7 @@ _MODULES = {
     "read_run": "pipeline.api.reviewing",
     "run": "pipeline.api.running",
     "runs": "pipeline.api.listing",
+    "targets": "pipeline.api.targeting",
     "write_report": "pipeline.api.reviewing",
 }
 

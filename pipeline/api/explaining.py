@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from components.targets.target import Target
 from pipeline import environment
 from pipeline.base import log_file
 from pipeline.base.shown import Shown
 from pipeline.config.config_file import ConfigFile
 from pipeline.config.problem import Problem
+from pipeline.explain import targets_table
 from pipeline.plan.plan import make_plan
 
 if TYPE_CHECKING:
@@ -26,17 +28,22 @@ class Explained(Shown):
         candidates: In the order of the config; empty if the model itself cannot be used.
         problems: Each mistake that was found, with its place in the config.
         warnings: Limits of the gate that candidates will miss, by their predicted sizes.
+        target: What the models are for, if the config says it.
     """
 
     candidates: tuple[Candidate, ...]
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...] = ()
+    target: Target | None = None
 
     def show_candidates(self, console: Console) -> None:
         """Prints the tables without `messages`."""
         from pipeline.explain import table  # imports TensorFlow, as the class did that it prints
 
         table.show(console, list(self.candidates))
+        if self.target and self.candidates:
+            console.print(f"What pays on target: {self.target.kind}")
+            console.print(targets_table.advice(self.target))
 
     def show(self, console: Console) -> None:
         self.show_candidates(console)
@@ -81,4 +88,5 @@ def explain(file: ConfigFile, strict: bool = False) -> Explained:
 
         found = preflight.explain(file, make_plan(file.config, file.path))
     problems = tuple(found.refused(strict))
-    return Explained(tuple(found.candidates), problems, () if strict else tuple(found.warnings))
+    target = file.config.target_kind if "target" in file.config.model_fields_set else None
+    return Explained(tuple(found.candidates), problems, () if strict else tuple(found.warnings), target)

@@ -14,6 +14,7 @@ from pipeline.checks import (
     model_module,
     output_folders,
     pretrained_checks,
+    target_checks,
     unlabelled,
 )
 from pipeline.config.config_file import ConfigFile
@@ -37,6 +38,7 @@ def check(file: ConfigFile) -> list[Problem]:
             *distribution_checks.check(config),
             *unlabelled.check(config),
             *gate_metrics.check(config),
+            *target_checks.check(config),
             *output_folders.check(config),
             *metadata_file.check(config),
         ]

@@ -11,6 +11,7 @@ from pipeline.checks import (
     baseline_preflight,
     distribution_checks,
     predicted_sizes,
+    target_checks,
     transformed_types,
 )
 from pipeline.checks.baseline_preflight import Surroundings
@@ -81,7 +82,7 @@ def explain(file: ConfigFile, plan: Plan) -> Examined:
 
 
 def _examined(file: ConfigFile, candidates: list[Candidate], problems: list[Problem]) -> Examined:
-    warnings = predicted_sizes.check(file.config.gate, candidates)
+    warnings = predicted_sizes.check(file.config, candidates)
     return Examined(candidates, file.located(problems), file.located(warnings))
 
 
@@ -113,12 +114,29 @@ def _check_models(
     around: Surroundings, plan: Plan, names: Iterable[str]
 ) -> tuple[list[Candidate], list[Problem]]:
     """Builds the model and the students as training will, and lets each step look at them."""
+    missing = list(target_checks.check_installed(around.config))
+    if missing:
+        return [], missing
     explainer = Explainer(around.config, around.data.examples, plan.source)
     problems = baseline_preflight.check(around, explainer)
     if problems:
         return [], problems
     candidates = [explainer.candidate(name) for name in names]
-    return candidates, list(_refusals(candidates))
+    return candidates, list(_refusals(candidates)) or _baseline_refused(around.config, explainer)
+
+
+def _baseline_refused(config: Config, explainer: Explainer) -> list[Problem]:
+    """What the target's runtime refuses of the baseline alone, in float32."""
+    found = explainer.baseline_on_device()
+    if found is None or not found.refusal:
+        return []
+    return [
+        Problem(
+            f"{config.target.kind} cannot run the baseline in float32, which the gate compares candidates with: "
+            f"{found.refusal}",
+            ("target",),
+        )
+    ]
 
 
 def _refusals(candidates: Iterable[Candidate]) -> Iterator[Problem]:

@@ -44,6 +44,7 @@ COMMANDS = {
     "report": ("pipeline.cli.report:report", "Write the report of a run as one HTML page."),
     "gc": ("pipeline.cli.gc:gc", "Remove files that nothing needs any more."),
     "inspect": ("pipeline.cli.inspect:inspect", "Show what a model file contains."),
+    "targets": ("pipeline.cli.targets:targets", "List what a config's `target` may be."),
     "schema": (
         "pipeline.cli.validate:schema",
         "Print the JSON Schema of a config, or the option reference.",

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from typing import Annotated
 
 from pydantic import (
     AfterValidator,
     Field,
+    model_validator,
 )
 
 from components.common.base.options import Options
 from components.evaluator.params import Gate
 from components.selector.params import SelectOptions
-from pipeline.config import metadata_url
+from components.targets.registry import target_of
+from components.targets.target import Target
+from pipeline.config import metadata_url, target_section
 from pipeline.config.chain import Chain
 from pipeline.config.data_options import Data
 from pipeline.config.kubeflow_options import KubeflowOptions
 from pipeline.config.model_options import ModelSection
 from pipeline.config.refused import refused
+from pipeline.config.target_section import TargetSection
 
 LONGEST_NAME = 40
 
@@ -58,6 +63,12 @@ class Push(Options):
 
     directory: str = Field(
         min_length=1, description="Folder that gets a subfolder for each pushed version, named by its time."
+    )
+    c_array: bool = Field(
+        default=False,
+        exclude_if=operator.not_,
+        description="Push C++ sources beside the file, in the folder `c`: the model as an array, its arena size, "
+        "scales and operators, and a program that runs an example. Needs target: microcontroller.",
     )
 
 
@@ -118,6 +129,43 @@ class Config(Options):
         default=KubeflowOptions.model_construct(),
         description="Settings of the cluster for `paredown compile`.",
     )
+    target: TargetSection = Field(
+        default=target_section.DEFAULT,
+        exclude_if=target_section.DEFAULT.__eq__,
+        description="What the model is deployed on, which decides what the gate measures it on: a kind, or a mapping "
+        "with the kind and its options, e.g. {kind: microcontroller, ram: 256 kB, flash: 1 MB}. `paredown targets` "
+        "lists the kinds.",
+    )
+
+    @model_validator(mode="after")
+    def _target_measures_what_is_limited(self) -> Config:
+        target_section.refuse_unmeasured(self.gate, self.select, self.target)
+        target_section.refuse_unpushed(self.push.model_dump(), self.target)
+        return self
+
+    @property
+    def target_kind(self) -> Target:
+        """What there is to know of the target."""
+        return target_of(self.target)
+
+    @property
+    def judged_gate(self) -> Gate:
+        """The gate with the default limits of the target."""
+        return target_section.gate_on(self.gate, self.target)
+
+    @property
+    def push_functions(self) -> list[str]:
+        """Dotted paths of what writes files beside the pushed model."""
+        asked = self.push.model_dump()
+        return [path for option, path in self.target_kind.pushes.items() if asked.get(option)]
+
+    def place_of(self, limit: str) -> tuple[str, ...]:
+        """Where the config has a limit of `judged_gate`: in the gate, or as an option of the target."""
+        section, figure, *bound = limit.split(".")
+        options = {str(name): option for name, option in self.target_kind.limits.items()}
+        if figure in options and bound == ["max"] and getattr(self.gate, figure).max is None:
+            return ("target", options[figure])
+        return (section, figure, *bound)
 
     @property
     def pipeline_root(self) -> str:

@@ -16,7 +16,9 @@ from components.evaluator.params import BOUNDS
 from pipeline.diff.difference import CHANGED, EQUAL, Change, RunDiff, Section
 from pipeline.store.records import Run
 
-_SIZES = ("size", "gzip size", "baseline size")
+_SIZES = ("size", "gzip size", "baseline size", "memory", "baseline memory", "flash")
+_SIZE_SECTIONS = ("gate.size", "gate.gzip_size", "gate.memory", "gate.flash")
+_SIZE_OPTIONS = ("target.ram", "target.flash")
 _LATENCIES = ("latency", "baseline latency")
 _RATIO = "max_ratio"
 _DIGEST = 12  # hexadecimal digits of a hash that are shown
@@ -107,8 +109,8 @@ def _delta(change: Change) -> str:
 def _in_bytes(key: str) -> bool:
     """Whether a key is a size of a model, or a limit on one."""
     section, _, bound = key.rpartition(".")
-    return key in _SIZES or (
-        section in ("gate.size", "gate.gzip_size") and bound in BOUNDS and bound != _RATIO
+    return key in (*_SIZES, *_SIZE_OPTIONS) or (
+        section in _SIZE_SECTIONS and bound in BOUNDS and bound != _RATIO
     )
 
 

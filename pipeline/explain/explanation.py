@@ -14,11 +14,12 @@ from components.common.models.model_definition import ModelDefinition
 from components.common.models.model_files import StepRecord
 from components.common.steps.explanation import Explanation, Outlook, Refusal, Workshop
 from components.registry import technique_of
+from components.targets.target import Examined
 from components.tflite_converter.executor import convert
 from components.tflite_converter.params import ConvertOptions
 from pipeline.config.chain import Chain
 from pipeline.config.config import Config
-from pipeline.explain import training
+from pipeline.explain import device, training
 from pipeline.explain.training import Training
 
 
@@ -46,6 +47,8 @@ class Candidate:
         steps: Those up to the first one that is refused.
         size: Predicted bytes of its file; None if a step is refused.
         baseline_size: Bytes of the baseline's file.
+        device: What the runtime of the target makes of its file; None if a step is refused, or there is nothing to say.
+        baseline_device: The same of the baseline's file.
     """
 
     name: str
@@ -53,6 +56,8 @@ class Candidate:
     steps: list[Step]
     size: int | None
     baseline_size: int
+    device: Examined | None = None
+    baseline_device: Examined | None = None
 
     def other_bytes(self) -> int | None:
         """Predicted bytes that are not weights of a layer: operators, names, scales; None if a step is refused."""
@@ -95,6 +100,7 @@ class Explainer:
         self._compiled = section.imported is None or any(step.needs_labels() for step in trains)
         self._trained = bool(trains)
         self._known: dict[str, Explanation] = {}
+        self._examined: dict[str, Examined | None] = {}
 
     def baseline(self) -> Any:
         """The baseline as it is before anything is trained.
@@ -132,14 +138,39 @@ class Explainer:
                     found = dataclasses.replace(found, refusals=refused)
                 self._known[prefix] = found
             explanation = self._known[prefix]
+            if isinstance(options, ConvertOptions) and not explanation.refusals:
+                found_on_device = self._examine(prefix, outlook, options)
+                if found_on_device and found_on_device.refusal:
+                    explanation = dataclasses.replace(
+                        explanation, refusals=[device.refusal(found_on_device)]
+                    )
             steps.append(Step(options, explanation, trained))
             if not technique_of(options).builds_new_model:
                 layers.update(dict.fromkeys(layer.name for layer in outlook.model.layers))
             outlook = explanation.after
             if explanation.refusals:
                 break
-        size = None if steps[-1].explanation.refusals else steps[-1].explanation.size
-        return Candidate(name, list(layers), steps, size, baseline_size)
+        if steps[-1].explanation.refusals:
+            return Candidate(name, list(layers), steps, None, baseline_size)
+        return Candidate(
+            name,
+            list(layers),
+            steps,
+            steps[-1].explanation.size,
+            baseline_size,
+            self._examined[prefix],
+            self.baseline_on_device(),
+        )
+
+    def baseline_on_device(self) -> Examined | None:
+        """What the runtime of the target makes of the baseline, which the gate compares candidates with."""
+        outlook = Outlook(self.baseline(), StepRecord(), self.workshop)
+        return self._examine("baseline", outlook, ConvertOptions(quantization="float32"))
+
+    def _examine(self, key: str, outlook: Outlook, options: ConvertOptions) -> Examined | None:
+        if key not in self._examined:
+            self._examined[key] = device.examine(outlook, options, self._config.target_kind)
+        return self._examined[key]
 
     def _training(self, options: StepOptions) -> Training | None:
         if not isinstance(options, TrainingOptions):
@@ -192,4 +223,11 @@ def to_json(candidate: Candidate) -> dict[str, Any]:
         "other_bytes": candidate.other_bytes(),
         "predicted_bytes": candidate.size,
         "predicted_ratio": candidate.size / candidate.baseline_size if candidate.size else None,
+        **_memory(candidate),
     }
+
+
+def _memory(candidate: Candidate) -> dict[str, Any]:
+    """What a file will take on its target, if that is known."""
+    taken = candidate.device.memory if candidate.device else None
+    return {"predicted_memory": {"total": taken.total, **dataclasses.asdict(taken)}} if taken else {}

@@ -152,6 +152,10 @@ def _of_verdict(verdict: Verdict) -> dict[str, Any]:
         "size": measured.bytes("file"),
         "gzip size": measured.bytes("gzip"),
         "baseline size": measured.bytes("file", "baseline"),
+        "memory": measured.device_bytes("memory"),
+        "baseline memory": measured.device_bytes("memory", "baseline"),
+        "flash": measured.device_bytes("flash"),
+        "same prediction": measured.device.same_prediction if measured.device else None,
         **{name.replace("_", " "): value for name, value in measured.invariants.items()},
         "passed": verdict.blessed,
         "reasons": list(verdict.reasons),
@@ -167,6 +171,9 @@ def _of_properties(facts: dict[str, Any]) -> dict[str, Any]:
         "latency ratio": "latency_ratio",
         "size": "bytes",
         "gzip size": "gzip_bytes",
+        "memory": "memory_bytes",
+        "flash": "flash_bytes",
+        "same prediction": "same_prediction",
         **{name.replace("_", " "): name for name in headlines()},
     }
     found = {name: facts[key] for name, key in names.items() if key in facts}

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from pipeline.lineage.graph import Graph
     from pipeline.store.records import Artifact, Execution, Run
 
+_OF_DEVICE = ("memory_bytes", "flash_bytes", "same_prediction")
+
 
 class UpstreamTree:
     """What artifacts were made from. Each artifact is opened once."""
@@ -209,8 +211,10 @@ class UpstreamTree:
                 f"latency of {latency.repetitions} repetitions on {latency.cpu}, {latency.threads} thread"
                 + ("" if latency.threads == 1 else "s")
             )
+        if measured.device:
+            parts.append(measured.device.text)
         if measured == Measured():
-            names = ("accuracy", "baseline_accuracy", "latency_ratio", "bytes", "gzip_bytes")
+            names = ("accuracy", "baseline_accuracy", "latency_ratio", "bytes", "gzip_bytes", *_OF_DEVICE)
             parts = [
                 f"{name} {value_text(evaluation.properties[name])}"
                 for name in names

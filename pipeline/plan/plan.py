@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.common.base import metric_task
+from components.common.base import metric_task, runtime
 from components.common.base.label import as_parameter
 from components.common.base.step_options import StepOptions, TrainingOptions
 from components.measurer.machine import this_machine
@@ -174,6 +174,13 @@ class _Planner:
         # Left out by default: no result depends on it, and none is to be made again.
         return to_json(options if data.in_memory == "auto" else {**options, "in_memory": data.in_memory})
 
+    def _runtime(self) -> dict[str, Parameter]:
+        """The parameter that names what predictions are made on; none for LiteRT, which code versions count."""
+        target = self.config.target_kind
+        if target.runtime == runtime.LITERT:
+            return {}
+        return {"runtime": runtime.as_parameter(target.runtime, target.installed() or "")}
+
     def _add(self, node: Node) -> None:
         self.nodes[node.id] = node
 
@@ -280,6 +287,7 @@ class _Planner:
                     "features": to_json(sorted(named)),
                     "label": as_parameter(self.config.data.label),
                     "label_options": self._label_options(),
+                    **self._runtime(),
                     "code_version": component_version("components.predictor.executor"),
                 },
             )
@@ -304,6 +312,7 @@ class _Planner:
                     "measures": self.config.gate.measured().canonical_json(),
                     "label": as_parameter(self.config.data.label),
                     "label_options": self._label_options(),
+                    **self._runtime(),
                     "seed": self.config.run.seed,
                     # Times of another processor, or of another LiteRT, say nothing about this one.
                     MACHINE: to_json(dataclasses.asdict(this_machine())),
@@ -328,7 +337,7 @@ class _Planner:
                     "measurement": Output(measurement, "measurement"),
                 },
                 {
-                    "gate": to_json(self.config.gate.model_dump(mode="json")),
+                    "gate": to_json(self.config.judged_gate.model_dump(mode="json")),
                     "code_modules": to_json(list(modules)),
                     "code_version": component_version("components.evaluator.executor", kept=tuple(modules)),
                 },
@@ -357,6 +366,7 @@ class _Planner:
         )
 
     def _add_pusher(self) -> None:
+        functions = self.config.push_functions
         self._add(
             Node(
                 PUSHER,
@@ -370,7 +380,14 @@ class _Planner:
                         {"filesystem": {"base_directory": os.path.abspath(self.config.push.directory)}}
                     ),
                     "custom_config": to_json(
-                        {"code_version": component_version("components.pusher.executor")}
+                        {
+                            "code_version": component_version(
+                                "components.pusher.executor",
+                                kept=tuple(path.rpartition(".")[0] for path in functions),
+                            ),
+                            # Left out if there are none: nothing is to be pushed again.
+                            **({"functions": functions} if functions else {}),
+                        }
                     ),
                 },
             )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from components.common.base.quantities import exact_bytes_text, number_text
 from components.common.steps.technique import Chain, Goal
-from components.evaluator.judgement import Failure, FailureKind, Judgement, Kind
+from components.evaluator.judgement import IN_BYTES, Failure, FailureKind, Judgement, Kind
 from components.registry import TECHNIQUES, invariants
 from pipeline.plan.node import EXAMPLE_GENS
 from pipeline.report.data import Candidate, Figure, ReportData
@@ -19,7 +19,16 @@ from pipeline.store.state import State
 _FINE_TUNE = 1e-3
 # A limit that is missed by more than this many times itself does what it is for: nobody would loosen it that much.
 _FAR = 2
-_OF_GATE = (Kind.ACCURACY, Kind.LATENCY, Kind.SIZE, Kind.GZIP_SIZE)
+_OF_GATE = (
+    *(Kind.ACCURACY, Kind.LATENCY, Kind.SIZE, Kind.GZIP_SIZE),
+    *(Kind.MEMORY, Kind.FLASH, Kind.SAME_PREDICTION),
+)
+_LESS_MEMORY = (
+    "convert with quantization: int8 and io: int8, or add prune_channels or distill, as activations take it"
+)
+_MORE_ALIKE = (
+    "compare on more eval examples, or convert to another quantization, whose kernels round differently"
+)
 
 
 @dataclass(frozen=True)
@@ -131,7 +140,7 @@ def _sentence(candidate: Candidate, miss: Judgement, data: ReportData) -> tuple[
 
 def _as_written(miss: Judgement, value: float) -> str:
     """A figure as a config has it: sizes with their unit, all else as a number."""
-    in_bytes = miss.kind in (Kind.SIZE, Kind.GZIP_SIZE) and miss.bound != "max_ratio"
+    in_bytes = miss.kind in IN_BYTES and miss.bound != "max_ratio"
     return exact_bytes_text(value).replace(",", "") if in_bytes else number_text(value)
 
 
@@ -143,6 +152,12 @@ def _change(candidate: Candidate, miss: Judgement, data: ReportData) -> str:
         return _offered(candidate, "gzip_size", data)
     if miss.kind is Kind.ACCURACY:
         return _offered(candidate, "accuracy", data)
+    if miss.kind is Kind.MEMORY:
+        return _LESS_MEMORY
+    if miss.kind is Kind.SAME_PREDICTION:
+        return _MORE_ALIKE
+    if miss.kind is Kind.FLASH:
+        return _offered(candidate, "size", data)
     text, ratio = _offered(candidate, "size", data), candidate.size_ratio("gzip")
     if ratio is None:
         return text
@@ -276,7 +291,7 @@ def gate_range(data: ReportData, figure: Figure) -> tuple[float | None, float | 
 
     Args:
         data: Of the run.
-        figure: `file` and `gzip` are in bytes; `latency` is in relation to the baseline's.
+        figure: `file`, `gzip` and `memory` are in bytes; `latency` is in relation to the baseline's.
     """
     gate, baseline = data.gate, data.baseline(figure)
     if gate is None:
@@ -288,7 +303,6 @@ def gate_range(data: ReportData, figure: Figure) -> tuple[float | None, float | 
         return (low / baseline if low and baseline else None), (
             high / baseline if high and baseline else None
         )
-    for _, of, limits in gate.sizes():
-        if of == figure:
-            return allowed(limits, baseline, ascending=False)
-    return None, None
+    limited = [limits for _, of, limits in gate.sizes() if of == figure]
+    limited += [limits for _, of, limits in gate.device() if of == figure]
+    return allowed(limited[0], baseline, ascending=False) if limited else (None, None)

@@ -14,6 +14,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import TypeAdapter, ValidationError
+
 from components.common.base.document import Document, DocumentError
 from components.common.base.options import Options
 from components.evaluator.params import Gate
@@ -22,6 +24,8 @@ from components.measurer.measured import Layer, layers_from_json
 from components.measurer.measurement import LATENCY_FILE
 from components.selector.params import SelectOptions
 from components.selector.report import REPORT_FILE, SelectorReport
+from pipeline.config import target_section
+from pipeline.config.target_section import TargetSection
 from pipeline.lineage import graph as lineage
 from pipeline.report.data import Candidate, Curve, Latencies, Port, Pushed, ReportData, Step
 from pipeline.store.failures import by_candidate
@@ -218,7 +222,15 @@ class _Collection:
         """The gate, from the config or from what an Evaluator was given."""
         found = [] if self.config is None else [json.dumps(self.config["gate"])]
         found += [e.properties["gate"] for e in self._of_type("Evaluator") if "gate" in e.properties]
-        return self._options(Gate, found[0], "gate") if found else None
+        gate = self._options(Gate, found[0], "gate") if found else None
+        target = (self.config or {}).get("target")
+        if gate is None or target is None:
+            return gate
+        try:
+            return target_section.gate_on(gate, TypeAdapter(TargetSection).validate_python(target))
+        except ValidationError:
+            self._note("verdict", "The run's target cannot be read: another version of Paredown wrote it.")
+            return gate
 
     def _select(self) -> SelectOptions | None:
         if self.config is None or "select" not in self.config:

@@ -18,9 +18,9 @@ from pipeline.run.verdict_table import verdict_table
 from pipeline.store.records import Run
 from pipeline.store.state import State
 
-# Of the gate's metric, bytes of the file, bytes compressed, or milliseconds of one inference.
-Figure = Literal["accuracy", "file", "gzip", "latency"]
-Cost = Literal["file", "gzip", "latency"]
+# Of the gate's metric, bytes of the file, bytes compressed, milliseconds of one inference, or bytes of memory.
+Figure = Literal["accuracy", "file", "gzip", "latency", "memory"]
+Cost = Literal["file", "gzip", "latency", "memory"]
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,8 @@ class Candidate:
             return getattr(accuracy, side) if accuracy else None
         if name == "latency":
             return self.measured.milliseconds(side)
+        if name == "memory":
+            return self.measured.device_bytes("memory", side)
         return self.measured.bytes(name, side)
 
     def size_ratio(self, of: SizeOf) -> float | None:

@@ -31,7 +31,7 @@ from pipeline.report import (
     usage,
 )
 from pipeline.report.collection import collect
-from pipeline.report.data import Cost, Figure, ReportData
+from pipeline.report.data import Candidate, Cost, Figure, ReportData
 from pipeline.run import verdict_table
 from pipeline.store.reader import Reader, open_reader
 from pipeline.store.records import Run
@@ -122,7 +122,7 @@ def render(data: ReportData) -> str:
         judgements=[tables.judgements(c) for c in data.candidates],
         advice=advice.advise(data),
         recovery=advice.after_failure(data) if not data.selected else (),
-        tradeoffs=[_tradeoff(data, figure) for figure in _FIGURES],
+        tradeoffs=[_tradeoff(data, figure) for figure in figures(data)],
         latency=_chart(charts.latencies(data)),
         latency_table=tables.latencies(data),
         latency_caption=tables.latency_caption(data),
@@ -183,7 +183,7 @@ def render_comparison(one: ReportData, other: ReportData, compared: RunDiff) -> 
         compared: What differs between them.
     """
     judged = [side.metric for side in (one, other) if side.candidates] or [other.metric]
-    drawn = _FIGURES if judged[0] == judged[-1] else ()
+    drawn = figures(one, other) if judged[0] == judged[-1] else ()
     return _template("comparison.html.j2").render(
         title=f"{one.run.pipeline}: two runs compared",
         sides=[("First run", one), ("Second run", other)],
@@ -198,6 +198,12 @@ def render_comparison(one: ReportData, other: ReportData, compared: RunDiff) -> 
         metrics=(judged[0], judged[-1]),
         missing=comparison.not_known(compared),
     )
+
+
+def figures(*sides: ReportData) -> tuple[Cost, ...]:
+    """The costs that candidates are drawn by: memory only if it was measured."""
+    measured = any(c.figure("memory") is not None for data in sides for c in data.candidates)
+    return (*_FIGURES, "memory") if measured else _FIGURES
 
 
 def headline(data: ReportData) -> str:
@@ -230,6 +236,7 @@ def highlights(data: ReportData) -> list[tuple[str, str, str]]:
         ("file size", winner.size_ratio("file"), "smaller", both("file", numbers.bytes_text)),
         ("compressed", winner.size_ratio("gzip"), "smaller", both("gzip", numbers.bytes_text)),
         ("latency", winner.latency_ratio, "faster", both("latency", numbers.time_text)),
+        ("memory", _memory_ratio(winner), "less", both("memory", numbers.bytes_text)),
     )
     found = [
         (name, f"{1 / ratio:.1f} × {better}" if ratio < 1 else f"{ratio:.2f} ×", text)
@@ -241,6 +248,11 @@ def highlights(data: ReportData) -> list[tuple[str, str, str]]:
         text = f"{numbers.accuracy_text(mine - other, signed=True)} against the baseline"
         found.append((data.metric, numbers.accuracy_text(mine), text))
     return found
+
+
+def _memory_ratio(winner: Candidate) -> float | None:
+    mine, other = winner.figure("memory"), winner.figure("memory", "baseline")
+    return mine / other if mine is not None and other else None
 
 
 def shown(data: ReportData) -> list[str]:

@@ -11,7 +11,7 @@ from components.anomaly_gate.finding import FINDINGS
 from components.common.base import activation_ranges
 from components.common.base.metric_facts import AGREEMENT, METRICS
 from components.common.base.quantities import number_text
-from components.evaluator.judgement import Judgement, Kind, amounts
+from components.evaluator.judgement import IN_BYTES, Judgement, Kind, amounts
 from components.measurer.measured import PERCENTILES, SIDES, Layer
 from pipeline.lineage import facts as lineage_facts
 from pipeline.report import charts
@@ -91,8 +91,7 @@ def verdicts(data: ReportData, links: bool = True) -> Table | None:
 
 _BOUNDS = {"min": "≥ {}", "max": "≤ {}", "max_drop": "drop ≤ {}", "max_ratio": "≤ {} ×", "type": ""}
 # The order of the columns of limits.
-_ORDER = (Kind.ACCURACY, Kind.LATENCY, Kind.SIZE, Kind.GZIP_SIZE, Kind.INVARIANT, Kind.TYPE, Kind.SERVED)
-_SIZES = (Kind.SIZE, Kind.GZIP_SIZE)
+_ORDER = tuple(Kind)
 
 # Judgements that share a column.
 Group = tuple[Any, ...]
@@ -182,7 +181,7 @@ def _value_text(judgement: Judgement) -> str:
         return "–"
     if judgement.bound == "max_ratio":
         return f"{value:.3f} ×"
-    if judgement.kind in _SIZES:
+    if judgement.kind in IN_BYTES:
         return bytes_text(value)
     if judgement.kind is Kind.LATENCY:
         return time_text(value)

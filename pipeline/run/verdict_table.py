@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from rich import box
 from rich.cells import cell_len
@@ -79,7 +80,20 @@ def columns(verdicts: Collection[Verdict]) -> list[Column]:
             under=True,
         ),
     ]
-    return shown + _invariants(found)
+    return [*shown, *_device(first, found), *_invariants(found)]
+
+
+def _device(first: Measured, found: Sequence[Measured]) -> list[Column]:
+    """What is measured on a target's own runtime, if it is."""
+    if not any(measured.device for measured in found):
+        return []
+
+    def in_bytes(of: Literal["memory", "flash"]) -> Column:
+        cells = tuple(bytes_text(measured.device_bytes(of)) for measured in found)
+        return Column(of, bytes_text(first.device_bytes(of, "baseline")), cells)
+
+    same = tuple(number(m.device.same_prediction if m.device else None, ".4f") for m in found)
+    return [in_bytes("memory"), in_bytes("flash"), Column("same as LiteRT", "", same)]
 
 
 def title(verdicts: Collection[Verdict], select: SelectOptions | None = None) -> str:
@@ -324,7 +338,7 @@ def _meaning(metric: Accuracy, head: str) -> str:
 
 def _completeness(measured: Measured) -> int:
     accuracy = measured.accuracy.baseline if measured.accuracy else None
-    return sum(found is not None for found in (measured.size, measured.latency, accuracy))
+    return sum(found is not None for found in (measured.size, measured.latency, accuracy, measured.device))
 
 
 def _invariants(found: Sequence[Measured]) -> list[Column]:

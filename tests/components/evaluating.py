@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from components.common.base.runtime import LITERT, Runtime
 from components.common.data.examples import Examples
 from components.evaluator.executor import judge
 from components.evaluator.params import Gate
@@ -21,6 +22,7 @@ def evaluate(
     seed: int,
     beam_args: list[str],
     raw_examples: Examples | None = None,
+    runtime: Runtime = LITERT,
 ) -> Verdict:
     """The verdict on a candidate.
 
@@ -33,12 +35,22 @@ def evaluate(
         seed: Of the bootstrap.
         beam_args: Beam pipeline options.
         raw_examples: The examples before Transform.
+        runtime: What predictions are made on.
     """
     predictions = os.path.join(output, "baseline")
     os.makedirs(predictions, exist_ok=True)
     features = sorted({name for figure in gate.accuracies() for name in figure.features()})
-    predict_baseline(baseline, examples, features, predictions, raw_examples)
+    predict_baseline(baseline, examples, features, predictions, raw_examples, runtime)
     measure(
-        candidate, baseline, predictions, examples, gate.measured(), output, seed, beam_args, raw_examples
+        candidate,
+        baseline,
+        predictions,
+        examples,
+        gate.measured(),
+        output,
+        seed,
+        beam_args,
+        raw_examples,
+        runtime,
     )
     return judge(candidate, baseline, output, gate, output)

@@ -196,3 +196,61 @@ def test_table_report_and_lineage_show_each_metric_with_its_output(
     assert "best gap" in html
     lineage = project.paredown("lineage", result["pushed"]).out
     assert "SparseCategoricalAccuracy of side, MeanAbsoluteError of gap on 300" in " ".join(lineage.split())
+
+
+def test_on_a_microcontroller_nothing_trains_again_and_sources_are_pushed(
+    done: tuple[Project, dict[str, Any]],
+) -> None:
+    from tflite_micro.python.tflite_micro import runtime
+
+    project, before = done
+    sets = (
+        "target={kind: microcontroller, ram: 8 kB, flash: 16 kB}",
+        "push.c_array=true",
+        "gate.same_prediction={min: 0.9}",
+    )
+    only = ("--only", "int8", *(part for one in sets for part in ("--set", one)))
+    result = project.run(*only)
+    ran = {node for node, state in result["nodes"].items() if state == "ran"}
+    (measured,) = (node for node in ran if node.endswith("-measure"))
+    model = measured.removesuffix("-measure")
+    assert ran == {"convert-float32-predict", measured, f"{model}-evaluate", "Selector", "Pusher"}
+    assert model in before["nodes"] and result["winner"] == "int8"
+    figures = result["candidates"]["int8"]["measured"]
+    pushed = Path(result["pushed"])
+    assert {path.name for path in (pushed / "c").iterdir()} == {
+        "README.md",
+        "example.h",
+        "main.cc",
+        "model.cc",
+        "model.h",
+    }
+    # By nothing of ours: inputs in the order of the file, with its own scales.
+    interpreter = runtime.Interpreter.from_file(str(pushed / "tflite"))
+    columns = rows(300, 2)
+    litert = Interpreter(str(pushed / "tflite"))
+    names = [
+        detail["name"].partition("_default_")[2].partition(":")[0] for detail in litert.get_input_details()
+    ]
+    sides = [index for index, detail in enumerate(litert.get_output_details()) if detail["shape"][-1] == 2]
+    right = 0
+    for row in range(300):
+        for index, name in enumerate(names):
+            detail = litert.get_input_details()[index]
+            scale, zero_point = detail["quantization"]
+            value = (
+                np.reshape(columns[name][row], detail["shape"]) / np.float64(np.float32(scale)) + zero_point
+            )
+            interpreter.set_input(np.clip(np.round(value), -128, 127).astype(np.int8), index)
+        interpreter.invoke()
+        right += int(interpreter.get_output(sides[0])[0].argmax() == columns["bigger"][row])
+    assert figures["accuracies"][0]["candidate"] == pytest.approx(right / 300, abs=1e-7)
+    device = figures["device"]
+    assert 0.9 <= device["same_prediction"] <= 1 and device["examples"] == 300
+    assert sum(device["memory"]["candidate"].values()) <= 8000
+    assert device["flash"]["candidate"] == (pushed / "tflite").stat().st_size <= 16_000
+    again = project.run(*only)
+    assert set(again["nodes"].values()) == {"cached"}
+    lineage = " ".join(project.paredown("lineage", result["pushed"]).out.split())
+    assert "on TFLite Micro 0.dev" in lineage
+    assert f"memory {sum(device['memory']['candidate'].values()) / 1000:.1f} kB" in lineage

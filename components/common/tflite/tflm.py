@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from typing import Any, TypeVar
@@ -72,12 +73,21 @@ def version() -> str:
         raise TFLMError(f"it is not installed; run: pip install --pre {PACKAGE}") from None
 
 
+@dataclass(frozen=True)
+class Places:
+    """Name of each input and output in the signature → its place among the interpreter's."""
+
+    inputs: dict[str, int]
+    outputs: dict[str, int]
+
+
 class TFLMModel:
     """A loaded TFLite file, one example at a time, like `LiteRTModel`.
 
     Attributes:
         inputs: Name in the signature → shape without the batch dimension, and the float dtype to feed
             (quantized inputs are quantized here).
+        places: Where the interpreter has them, and the outputs.
     """
 
     def __init__(self, content: bytes, arena_size: int | None = None):
@@ -100,18 +110,18 @@ class TFLMModel:
         _refuse_types(file)
         self._interpreter = _load(content, file, arena_size)
         self._stateful = not _STATEFUL.isdisjoint(file.operator_counts)
-        self._inputs, self._outputs = _places(content)
+        self.places = _places(content)
         self._tensors = {**file.inputs, **file.outputs}
         self._shapes = {
             name: tuple(int(size) for size in self._interpreter.get_input_details(place)["shape"])
-            for name, place in self._inputs.items()
+            for name, place in self.places.inputs.items()
         }
         self.inputs = {
             name: InputSpec(
                 self._shapes[name][1:],
                 np.float32 if file.inputs[name].scales.size else np.dtype(file.inputs[name].dtype).type,
             )
-            for name in self._inputs
+            for name in self.places.inputs
         }
 
     @classmethod
@@ -126,6 +136,10 @@ class TFLMModel:
                 return cls(file.read())
         except OSError as error:
             raise TFLMError(f"it cannot be read: {error.strerror or error}") from error
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of an input, with a batch of one."""
+        return self._shapes[name]
 
     def predict(self, features: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """Predicts one example; see `LiteRTModel.predict`.
@@ -157,7 +171,7 @@ class TFLMModel:
                     f"it needs the feature {name!r}, which an example does not have", verb="run"
                 )
             given[name] = self.stored(name, np.asarray(shaped(np.asarray(features[name]), spec, name)))
-        rows: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in self._outputs}
+        rows: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in self.places.outputs}
         for example in range(len(next(iter(given.values())))):
             found = self.run({name: values[example] for name, values in given.items()})
             for name, values in found.items():
@@ -188,14 +202,15 @@ class TFLMModel:
         try:
             if self._stateful:
                 self._interpreter.reset()
-            for name, place in self._inputs.items():
+            for name, place in self.places.inputs.items():
                 values = np.ascontiguousarray(stored[name].reshape(self._shapes[name]))
                 self._interpreter.set_input(values, place)
             self._interpreter.invoke()
         except (ValueError, RuntimeError) as error:
             raise TFLMError(str(error), verb="run") from error
         return {
-            name: np.array(self._interpreter.get_output(place))[0] for name, place in self._outputs.items()
+            name: np.array(self._interpreter.get_output(place))[0]
+            for name, place in self.places.outputs.items()
         }
 
     def arena(self) -> Arena:
@@ -235,16 +250,17 @@ def _scale(tensor: Tensor) -> tuple[float, int]:
     return (float(tensor.scales[0]), int(tensor.zero_points[0])) if tensor.scales.size else (0.0, 0)
 
 
-def _places(content: bytes) -> tuple[dict[str, int], dict[str, int]]:
+def _places(content: bytes) -> Places:
     """Name of each input and output in the signature → its place among those of the subgraph."""
     model = flatbuffer_utils.read_model_from_bytearray(content)
     signature = next(one for one in model.signatureDefs if one.signatureKey.decode() == SIGNATURE)
     graph = model.subgraphs[signature.subgraphIndex]
-    inputs, outputs = (
-        {entry.name.decode(): [int(i) for i in ends].index(int(entry.tensorIndex)) for entry in named}
-        for named, ends in ((signature.inputs, graph.inputs), (signature.outputs, graph.outputs))
+    return Places(
+        *(
+            {entry.name.decode(): [int(i) for i in ends].index(int(entry.tensorIndex)) for entry in named}
+            for named, ends in ((signature.inputs, graph.inputs), (signature.outputs, graph.outputs))
+        )
     )
-    return inputs, outputs
 
 
 def _refuse_types(file: TFLiteFile) -> None:

@@ -24,6 +24,7 @@ AXES: dict[Cost, str] = {
     "file": "file size",
     "gzip": "gzip-compressed size",
     "latency": "latency, × the baseline's",
+    "memory": "memory on the target",
 }
 _TIMES = {"tickformat": "~g", "ticksuffix": " ×"}
 

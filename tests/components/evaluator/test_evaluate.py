@@ -21,6 +21,7 @@ from components.common.models import model_files
 from components.common.models.model_files import StepRecord
 from components.common.tflite import file_types
 from components.common.tflite.litert import LiteRTModel
+from components.common.tflite.tflm import TFLMModel
 from components.evaluator.executor import _Judging
 from components.evaluator.judgement import FailureKind, Kind
 from components.evaluator.params import Gate
@@ -142,6 +143,61 @@ def test_a_good_candidate_is_blessed_on_figures_that_hold(
         "gate.size.max_ratio", "gate.gzip_size.max", "gate.latency.max_ratio", "gate.accuracy.min",
         "gate.accuracy.max_drop",
     }  # fmt: skip
+
+
+ON_DEVICE = {
+    **LIMITS,
+    "memory": {"max": "16 kB", "max_ratio": 0.5},
+    "flash": {"max": "9 kB"},
+    "same_prediction": {"min": 0.97},
+}
+
+
+def test_on_a_microcontroller_figures_are_those_of_tflite_micro(
+    judge: Judge, mnist_arrays: dict[str, Digits]
+) -> None:
+    verdict = judge(gate=Gate.model_validate(ON_DEVICE), runtime="tflite-micro")
+    measured, digits = verdict.measured, mnist_arrays["eval"]
+    predicted, memory = {}, {}
+    for side, uri in (("candidate", judge.candidate), ("baseline", judge.baseline)):
+        model = TFLMModel.read(model_files.tflite_file(uri))
+        predicted[side] = model.predict_each({"image": digits.images})["probabilities"].argmax(axis=1)
+        memory[side] = model.arena()
+        right = (predicted[side] == digits.labels).mean()
+        assert getattr(measured.accuracy, side) == pytest.approx(right, abs=1e-7)
+    litert = LiteRTModel(model_files.tflite_file(judge.candidate)).predict_each({"image": digits.images})
+    same = float((litert["probabilities"].argmax(axis=1) == predicted["candidate"]).mean())
+    assert measured.device is not None and measured.device.runtime.startswith("TFLite Micro 0.dev")
+    assert (measured.device.same_prediction, measured.device.examples) == (same, len(digits.labels))
+    assert measured.device.memory == memory
+    assert measured.device.flash["candidate"] == measured.bytes("file")
+    assert {
+        j.key: (j.value, j.met)
+        for j in verdict.judgements
+        if j.kind in ("memory", "flash", "same_prediction")
+    } == {
+        "gate.memory.max": (memory["candidate"].total, True),
+        "gate.memory.max_ratio": (memory["candidate"].total / memory["baseline"].total, True),
+        "gate.flash.max": (measured.bytes("file"), measured.bytes("file") <= 9000),
+        "gate.same_prediction.min": (same, True),
+    }
+    properties = verdict.properties()
+    assert properties["memory_bytes"] == memory["candidate"].total
+    assert (properties["flash_bytes"], properties["same_prediction"]) == (measured.bytes("file"), same)
+
+
+def test_a_file_that_tflite_micro_refuses_fails_with_the_operator_and_its_types(
+    judge: Judge, converted: Callable[..., Step], trained: Trained
+) -> None:
+    dynamic = converted(trained.uri, "dynamic").uri
+    verdict = judge(candidate=dynamic, gate=Gate.model_validate(ON_DEVICE), runtime="tflite-micro")
+    assert not verdict.blessed and verdict.failures[0].kind is FailureKind.CANDIDATE_NOT_LOADED
+    assert verdict.reasons[0].startswith(
+        "loading the candidate failed: TFLMError: does not load on TFLite Micro: FULLY_CONNECTED: its weights are "
+        "int8 and its values float32 (dynamic range)"
+    )
+    unmet = {j.kind for j in verdict.judgements if j.failure is FailureKind.NOT_MEASURED}
+    assert {Kind.MEMORY, Kind.FLASH, Kind.SAME_PREDICTION, Kind.LATENCY, Kind.ACCURACY} <= unmet
 
 
 def test_the_figures_of_latency_follow_from_the_times_that_are_kept(judge: Judge) -> None:

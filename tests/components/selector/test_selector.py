@@ -19,7 +19,7 @@ from components.measurer.measured import Accuracy
 from components.selector.executor import Executor, select
 from components.selector.params import SelectOptions
 from components.selector.report import SelectorReport
-from tests.verdicts import latency, verdict
+from tests.verdicts import device, latency, verdict
 
 
 def winner(
@@ -32,6 +32,15 @@ def winner(
 def test_the_smallest_that_passed() -> None:
     verdicts = {"a": verdict(size=200), "b": verdict(size=150), "c": verdict(size=10, blessed=False)}
     assert winner(verdicts, minimize="size") == "b"
+
+
+def test_memory_on_the_target_is_another_figure() -> None:
+    verdicts = {
+        "a": verdict(size=100, device=device(9_000)),
+        "b": verdict(size=200, device=device(8_000)),
+        "c": verdict(size=50),
+    }
+    assert winner(verdicts, minimize="memory") == "b"
 
 
 def test_gzip_size_is_another_figure() -> None:

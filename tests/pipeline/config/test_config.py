@@ -356,7 +356,7 @@ def test_same_chain_under_two_names_is_refused_at_the_second(tmp_path):
             "push:",
             "select: {minimize: size, maximize: accuracy}  # here\npush:",
             "select",
-            "write either `minimize: size | gzip_size | latency` or `maximize: accuracy`",
+            "write either `minimize: size | gzip_size | latency | memory` or `maximize: accuracy`",
             id="selection by two figures",
         ),
         pytest.param(

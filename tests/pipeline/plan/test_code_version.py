@@ -165,8 +165,13 @@ def test_no_module_is_imported_by_a_computed_name() -> None:
             for word in ("import_module", "importlib.util", "__import__", "exec(", "eval(")
         )
     }
-    # The user's module has a version in the node's parameters, and so have the invariants of earlier steps.
-    assert users == {"components.common.models.user_module", "components.common.models.invariants"}
+    # The user's module has a version in the node's parameters. What the others import is `kept`: the invariants of
+    # earlier steps, and what writes files beside a pushed model.
+    assert users == {
+        "components.common.models.user_module",
+        "components.common.models.invariants",
+        "components.pusher.beside",
+    }
 
 
 @pytest.mark.parametrize(

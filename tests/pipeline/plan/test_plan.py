@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from importlib import metadata
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,9 +15,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components import registry
 from components.measurer.machine import Machine
 from pipeline.config.config import Config
 from pipeline.config.config_file import load
+from pipeline.plan import code_version
 from pipeline.plan.data_nodes import data_fingerprint
 from pipeline.plan.node import Output
 from pipeline.plan.plan import ELSEWHERE, Plan, input_key, make_plan
@@ -276,3 +279,57 @@ def test_another_machine_measures_again_and_changes_nothing_else(
 def test_the_machine_of_a_cluster_is_not_this_one() -> None:
     plan = plan_of().elsewhere()
     assert {plan.node(node).parameters["machine"] for node in plan.measurements.values()} == {ELSEWHERE}
+
+
+MICRO = "target={kind: microcontroller, ram: 16 kB, flash: 64 kB}"
+
+
+WITHOUT_TARGET = [
+    path for path in Path("configs").glob("*/*.yaml") if "\ntarget:" not in path.read_text("utf-8")
+]
+
+
+@pytest.mark.parametrize("config", sorted(WITHOUT_TARGET), ids=str)
+def test_without_a_target_nodes_are_given_what_they_always_were(config: Path) -> None:
+    """Results of before there were targets stay cached."""
+    file = load(config, ["target=mobile"])
+    plan = make_plan(file.config, file.path)
+    assert file.config.model_dump().keys() == load(MNIST).config.model_dump().keys() - {"target"}
+    assert not [node.id for node in plan.nodes if "runtime" in node.parameters]
+    for node in plan.evaluations.values():
+        gate = json.loads(str(plan.node(node).parameters["gate"]))
+        assert gate.keys() == {"accuracy", "latency", "size", "gzip_size"}
+    assert plan == make_plan(load(config, ["target={kind: mobile}"]).config, config)
+
+
+def test_another_target_trains_and_converts_nothing_again() -> None:
+    before, after = plan_of(), plan_of(MICRO)
+    differing = {node.id for node in before.nodes if node != after.node(node.id)}
+    assert differing == {PREDICT, *before.measurements.values(), *before.evaluations.values()}
+    for node in (PREDICT, MEASURE):
+        runtime = json.loads(str(after.node(node).parameters["runtime"]))
+        assert runtime == {"name": "tflite-micro", "version": metadata.version("tflite-micro")}
+    gate = json.loads(str(after.node(JUDGE).parameters["gate"]))
+    assert (gate["memory"]["max"], gate["flash"]["max"]) == (16_000, 64_000)
+    own = json.loads(str(plan_of(MICRO, "gate.memory={max: 8 kB}").node(JUDGE).parameters["gate"]))
+    assert (own["memory"]["max"], own["flash"]["max"]) == (8000, 64_000)
+
+
+def test_what_writes_beside_a_pushed_model_is_part_of_the_pusher_alone_if_asked() -> None:
+    plain, sources = (
+        plan_of(MICRO, *more).node("Pusher").parameters["custom_config"]
+        for more in ((), ("push.c_array=true",))
+    )
+    assert json.loads(str(plain)).keys() == {"code_version"}
+    found = json.loads(str(sources))
+    assert found["functions"] == ["components.targets.microcontroller.c_array.write"]
+    assert found["code_version"] != json.loads(str(plain))["code_version"]
+
+
+def test_no_code_of_targets_is_part_of_what_trains_or_converts() -> None:
+    tree = code_version._tree(Path(code_version.__file__).resolve().parents[2])
+    techniques = registry.complete().values()
+    for executor in ("components.trainer.executor", *(technique.executor for technique in techniques)):
+        imported = tree.imported([executor], within={"components"})
+        assert executor in imported
+        assert not [name for name in imported if "targets" in name or name.endswith((".tflm", ".runtimes"))]

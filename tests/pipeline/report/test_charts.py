@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import math
@@ -13,7 +14,9 @@ import pytest
 
 from components.measurer.measured import Layer
 from pipeline.report import charts, layer_figures, numbers, palette
-from pipeline.report.data import Curve, ReportData
+from pipeline.report import page as report_page
+from pipeline.report.data import Candidate, Curve, ReportData
+from tests.verdicts import device
 
 SIZE, ZEROS = (
     next(figure for figure in layer_figures.figures() if figure.title == title)
@@ -46,6 +49,29 @@ def test_tradeoff_of_latency_has_intervals(pushed: ReportData) -> None:
     selected = trace(charts.tradeoff(pushed, "latency"), "selected")
     assert list(selected.x) == [pytest.approx(0.55)]
     assert selected.error_x.array[0] == pytest.approx(0.55 * 0.03)
+
+
+def test_memory_is_drawn_with_its_limit_if_it_was_measured(pushed: ReportData) -> None:
+    assert report_page.figures(pushed) == ("file", "gzip", "latency")
+    assert pushed.gate is not None
+    taken = {"int8": 20_000, "pruned-int8": 19_000, "student": 5_000}
+
+    def on_device(one: Candidate) -> Candidate:
+        measured = dataclasses.replace(one.measured, device=device(taken[one.name]))
+        return dataclasses.replace(one, verdict=dataclasses.replace(one.verdict, measured=measured))
+
+    data = dataclasses.replace(
+        pushed,
+        candidates=tuple(map(on_device, pushed.candidates)),
+        gate=pushed.gate.within({"memory": 16_000}),
+    )
+    assert report_page.figures(data) == ("file", "gzip", "latency", "memory")
+    figure = charts.tradeoff(data, "memory")
+    assert list(trace(figure, "selected").x) == [19_000]
+    assert list(trace(figure, "baseline").x) == [40_000]
+    assert max(trace(figure, "gate allows").x) == 16_000
+    assert ("memory", "2.1 × less", "19.0 kB, was 40.0 kB") in report_page.highlights(data)
+    assert "memory on the target" in report_page.render(data)
 
 
 def test_nothing_measured_draws_nothing(pushed: ReportData) -> None:

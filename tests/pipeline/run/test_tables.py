@@ -19,7 +19,7 @@ from pipeline.run.display import RunDisplay
 from pipeline.run.launcher import Launched
 from pipeline.run.verdict_table import columns, interval_text, number, verdict_table
 from pipeline.store.state import State
-from tests.verdicts import latency, sizes
+from tests.verdicts import device, latency, sizes
 
 
 def rendered(table: Any) -> list[str]:
@@ -52,6 +52,15 @@ def test_verdicts_stand_beside_the_baseline() -> None:
     ]
     (bad,) = [line for line in lines if line.startswith("bad")]
     assert bad.endswith("failed: x (and 1 more)")
+
+
+def test_what_a_microcontroller_takes_has_columns_if_it_was_measured() -> None:
+    small = judged(True, device=device(9_800, same=0.9975))
+    found = {c.head: (c.baseline, c.cells) for c in columns([small, judged(False, ("x",))])}
+    assert found["memory"] == ("40.0 kB", ("9.8 kB", "–"))
+    assert found["flash"] == ("1.0 MB", ("250.0 kB", "–"))
+    assert found["same as LiteRT"] == ("", ("0.9975", "–"))
+    assert "memory" not in {c.head for c in columns([judged(True)])}
 
 
 def test_the_title_says_if_the_ratio_of_latency_selects() -> None:

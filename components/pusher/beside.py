@@ -1,0 +1,41 @@
+"""Files that are pushed beside a model."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from components.common.base import file_hashes
+
+_TFLITE = "tflite"  # as components.common.models.model_files has it, which imports TensorFlow
+
+
+def add(
+    model: str | Path, judged: Mapping[str, str], functions: Iterable[str], folder: str | Path
+) -> dict[str, str]:
+    """Copies a model and writes files beside it.
+
+    Args:
+        model: Folder with the model's files.
+        judged: Path of each file, relative to the folder → SHA-256.
+        functions: Dotted paths of functions of a TFLite file's bytes and a folder, which write into it.
+        folder: An empty folder for the copy.
+
+    Returns:
+        `judged`, with the files that were added.
+
+    Raises:
+        ChangedFile: If a file is not the one that was judged.
+    """
+    folder = Path(folder)
+    shutil.copytree(model, folder, dirs_exist_ok=True)
+    file_hashes.refuse_change(
+        folder, judged, file_hashes.digests(folder), "another file was judged; run again"
+    )
+    for path in functions:
+        module, _, name = path.rpartition(".")
+        write: Callable[[bytes, Path], object] = getattr(importlib.import_module(module), name)
+        write((folder / _TFLITE).read_bytes(), folder)
+    return {**judged, **file_hashes.digests(folder)}

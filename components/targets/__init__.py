@@ -1,0 +1,1 @@
+"""What a model is deployed on: one folder for each kind of target."""

@@ -1,0 +1,1 @@
+"""Microcontrollers, which run TFLite Micro."""

@@ -1,0 +1,38 @@
+"""What TFLite Micro makes of a file before anything is trained."""
+
+from __future__ import annotations
+
+from components.common.tflite.tflm import TFLMError, TFLMModel
+from components.targets.target import Examined
+
+# Operators that TFLite Micro lacks or refuses → what to write instead in the model.
+_INSTEAD = {
+    "GELU": "write activation relu, relu6 or hard_swish",
+    "TOPK_V2": "return the probabilities, and sort them in your program",
+    "CONV_3D": "write Conv2D, with one axis among the channels",
+    "CONV_3D_TRANSPOSE": "write Conv2DTranspose, with one axis among the channels",
+    "REDUCE_PROD": "it comes from a LayerNormalization, or a Dense layer on several axes; write BatchNormalization, or "
+    "Conv1D with kernel size 1",
+    "FILL": "it comes from a recurrent layer, whose state has the size of an open batch; write Conv1D layers, or a "
+    "model with a fixed batch size of 1",
+    "WHILE": "write unroll=True in the recurrent layer",
+    "UNIDIRECTIONAL_SEQUENCE_RNN": "write LSTM, or Conv1D layers",
+    "ATAN2": "compute it in your program, before or after the model",
+    "SEGMENT_SUM": "write layers of fixed shapes",
+    "RFFT2D": "compute the spectrum in your program, and feed it to the model",
+}
+
+
+def examine(content: bytes) -> Examined:
+    """Loads a file and asks what memory it takes.
+
+    Args:
+        content: A TFLite file of the untrained model; memory depends on its shapes and types alone.
+    """
+    try:
+        return Examined(TFLMModel(content).arena())
+    except TFLMError as error:
+        instead = "write other layers"
+        if error.operator:
+            instead = _INSTEAD.get(error.operator, f"write layers that do not become {error.operator}")
+        return Examined(None, error.operator, f"{error}; {instead}")

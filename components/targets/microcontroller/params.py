@@ -1,0 +1,24 @@
+"""Options of `target: microcontroller`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from components.common.base.byte_sizes import Bytes
+from components.targets.target import TargetOptions
+
+
+class MicrocontrollerOptions(TargetOptions):
+    """Microcontrollers, which run TFLite Micro. Sizes can be written as "256 kB" or "256 KiB"."""
+
+    kind: Literal["microcontroller"] = "microcontroller"
+    ram: Annotated[Bytes, Field(gt=0)] | None = Field(
+        default=None,
+        description="RAM that the model may take: the default of gate.memory.max. Leave out what the program takes.",
+    )
+    flash: Annotated[Bytes, Field(gt=0)] | None = Field(
+        default=None,
+        description="Flash that the model may take: the default of gate.flash.max. Leave out what the program takes.",
+    )

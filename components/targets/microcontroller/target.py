@@ -1,0 +1,73 @@
+"""What others may ask of `target: microcontroller`."""
+
+from __future__ import annotations
+
+from components.common.base.runtime import TFLITE_MICRO
+from components.targets.microcontroller.params import MicrocontrollerOptions
+from components.targets.target import Advice, Target, Unsupported
+
+MICROCONTROLLER = Target(
+    options=MicrocontrollerOptions,
+    runtime=TFLITE_MICRO,
+    summary="Cortex-M, ESP32 and the like: TFLite Micro's interpreter with its reference kernels",
+    measures=(
+        "accuracy on TFLite Micro, on every eval example",
+        "share of predictions that are the same on LiteRT",
+        "memory: the tensor arena, by TFLite Micro's recording allocator",
+        "flash: bytes of the file",
+        "latency on LiteRT on this machine's processor, which says nothing about a microcontroller's",
+    ),
+    package="tflite-micro",
+    install="pip install --pre tflite-micro",
+    figures=("memory", "flash", "same_prediction"),
+    limits={"memory": "ram", "flash": "flash"},
+    unsupported=(
+        Unsupported(
+            "quantization",
+            "dynamic",
+            "a dynamic-range file has int8 weights and float values, for which TFLite Micro has no kernels (hybrid "
+            "models); write quantization: int8",
+        ),
+        Unsupported(
+            "quantization",
+            "float16",
+            "TFLite Micro reads no float16 weights; write quantization: int8, or float32",
+        ),
+        Unsupported(
+            "sparse",
+            True,
+            "TFLite Micro reads no sparse-encoded weights; leave `sparse` out, and write prune_channels or cluster if "
+            "flash is short",
+        ),
+        Unsupported(
+            "supported_ops",
+            "SELECT_TF_OPS",
+            "TFLite Micro has none of TensorFlow's own operators (Flex); leave it out, and build the model of layers "
+            "that TFLite has",
+        ),
+    ),
+    examination="components.targets.microcontroller.examination.examine",
+    pushes={"c_array": "components.targets.microcontroller.c_array.write"},
+    advice=(
+        Advice(
+            "convert int8 with io: int8",
+            True,
+            "memory and flash: a quarter of float32's, and no float buffers",
+        ),
+        Advice(
+            "prune_channels, distill", True, "memory, flash and time: fewer channels, smaller activations"
+        ),
+        Advice("qat", True, "accuracy of int8 files; memory and flash stay the same"),
+        Advice(
+            "prune, cluster",
+            False,
+            "flash and memory stay the same: the file is not compressed on the device, and kernels compute with zeros",
+        ),
+        Advice(
+            "convert int16x8",
+            False,
+            "memory: activations take twice the bytes; only if int8 is not accurate enough",
+        ),
+        Advice("convert dynamic, float16, sparse", False, "TFLite Micro does not load such files"),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Phones and small computers, which run LiteRT."""

@@ -1,0 +1,120 @@
+"""What the rest of the program may ask of a kind of target. Imports neither TensorFlow nor TFX."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any, Literal
+
+from components.common.base.options import Options
+from components.common.base.runtime import Runtime
+from components.common.tflite.arena import Arena
+
+# Sections of the gate that only some targets measure.
+DeviceFigure = Literal["memory", "flash", "same_prediction"]
+
+
+class TargetOptions(Options):
+    """Options of a target. Each subclass has `kind`, a Literal that names it."""
+
+    kind: str
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """A value of an option of `convert` that gives a file which the target cannot run.
+
+    Attributes:
+        option: `quantization`, or another option.
+        value: The value; of a list, one of its items.
+        why: Why not, and what to write instead.
+    """
+
+    option: str
+    value: object
+    why: str
+
+    def found_in(self, options: Mapping[str, Any]) -> bool:
+        """Whether a step's options have it."""
+        written = options.get(self.option)
+        return self.value in written if isinstance(written, list) else written == self.value
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Whether a technique pays on a target.
+
+    Attributes:
+        technique: What to write in a chain.
+        pays: Whether it does.
+        why: What becomes better, or why nothing does.
+    """
+
+    technique: str
+    pays: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What the target's runtime makes of a file that was converted before anything is trained.
+
+    Attributes:
+        memory: What it takes; None if it does not load.
+        operator: The operator at fault; empty if there is none.
+        refusal: Why it does not load, and what to write instead; empty if it does.
+    """
+
+    memory: Arena | None
+    operator: str = ""
+    refusal: str = ""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A kind of target.
+
+    Attributes:
+        options: Model of its options, which names it.
+        runtime: What the gate predicts on.
+        summary: What it stands for, in a few words.
+        measures: What the gate measures for it, a phrase each.
+        package: The package that has the runtime; empty if every installation has it.
+        install: How to install that.
+        figures: Sections of the gate that it measures and others do not.
+        limits: Figure in bytes → the option that is the default of its `max`.
+        unsupported: What `convert` may not be asked for.
+        examination: Dotted path of the function that loads a file of an untrained model; it takes the file's bytes
+            and returns an `Examined`. Empty if there is nothing to look at.
+        pushes: Option of `push` that belongs to it → dotted path of a function that takes the TFLite file's bytes
+            and an existing folder, and writes files into it.
+        advice: Which techniques pay.
+    """
+
+    options: type[TargetOptions]
+    runtime: Runtime
+    summary: str
+    measures: tuple[str, ...]
+    package: str = ""
+    install: str = ""
+    figures: tuple[DeviceFigure, ...] = ()
+    limits: Mapping[DeviceFigure, str] = field(default_factory=dict)
+    unsupported: tuple[Unsupported, ...] = ()
+    examination: str = ""
+    pushes: Mapping[str, str] = field(default_factory=dict)
+    advice: tuple[Advice, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """Its name in a config."""
+        return str(self.options.model_fields["kind"].default)
+
+    def installed(self) -> str | None:
+        """Version of its package; empty if it needs none, None if it is not installed."""
+        if not self.package:
+            return ""
+        try:
+            return metadata.version(self.package)
+        except metadata.PackageNotFoundError:
+            return None

@@ -1,0 +1,29 @@
+"""What a target cannot run or does not have, by the config alone. Imports neither TensorFlow nor TFX."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.config.config import Config
+from pipeline.config.problem import Problem
+
+
+def check(config: Config) -> Iterator[Problem]:
+    """A problem for each option of a conversion that gives a file which the target does not load."""
+    for name, chain in config.candidates.items():
+        steps = chain.steps()
+        options = steps[-1].model_dump(mode="json")
+        for unsupported in config.target_kind.unsupported:
+            if unsupported.found_in(options):
+                at = ("candidates", name, len(steps) - 1, steps[-1].technique, unsupported.option)
+                yield Problem(f"cannot run on target: {config.target.kind}: {unsupported.why}", at)
+
+
+def check_installed(config: Config) -> Iterator[Problem]:
+    """A problem if the target's runtime is not installed."""
+    target = config.target_kind
+    if target.installed() is None:
+        yield Problem(
+            f"{target.kind} needs {target.package}, which is not installed; run: {target.install}",
+            ("target",),
+        )

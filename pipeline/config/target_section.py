@@ -1,0 +1,115 @@
+"""The `target` key of a config. Imports neither TensorFlow nor TFX."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Discriminator, Tag
+
+from components.common.base.near_names import nearest
+from components.evaluator.params import DeviceOf, Gate
+from components.selector.params import SelectOptions
+from components.targets.mobile.params import MobileOptions
+from components.targets.registry import TARGETS, target_of
+from components.targets.target import TargetOptions
+from pipeline.config.refused import refused
+
+_KINDS = list(TARGETS)
+DEFAULT = MobileOptions()
+
+
+def _as_mapping(value: Any) -> Any:
+    """`target: microcontroller` means `target: {kind: microcontroller}`."""
+    if isinstance(value, str):
+        return {"kind": _known(value)}
+    if not isinstance(value, dict):
+        raise ValueError(
+            f"must be one of {', '.join(_KINDS)}, or a mapping with kind: and options, e.g. "
+            "{kind: microcontroller, ram: 256 kB}"
+        )
+    if "kind" not in value:
+        raise ValueError(f"does not say which kind of target it is; write kind: one of {', '.join(_KINDS)}")
+    _known(value["kind"], "kind")
+    return value
+
+
+def _known(kind: Any, *within: str) -> Any:
+    if kind not in TARGETS:
+        meant = nearest(kind, _KINDS) if isinstance(kind, str) else ""
+        raise refused(f"{kind!r} is not one of {', '.join(_KINDS)}{meant}", *within)
+    return kind
+
+
+def _arm(value: Any) -> str:
+    return f"arm:{value['kind'] if isinstance(value, dict) else value.kind}"
+
+
+# One arm for each kind: a mistake in one would otherwise be reported for all.
+_ARMS: Any = functools.reduce(
+    operator.or_, (Annotated[target.options, Tag(f"arm:{kind}")] for kind, target in TARGETS.items())
+)
+# What may be written: a kind that has no options is written by its name.
+_WRITTEN: Any = functools.reduce(
+    operator.or_,
+    (
+        Literal[tuple(_KINDS)],
+        *(target.options for target in TARGETS.values() if len(target.options.model_fields) > 1),
+    ),
+)
+TargetSection = Annotated[
+    Annotated[_ARMS, Discriminator(_arm)], BeforeValidator(_as_mapping, json_schema_input_type=_WRITTEN)
+]
+
+
+def gate_on(gate: Gate, target: TargetOptions) -> Gate:
+    """The gate with the target's default limits."""
+    most: dict[DeviceOf, float] = {}
+    for figure, option in target_of(target).limits.items():
+        limit = getattr(target, option)
+        if limit is not None and figure != "same_prediction":
+            most[figure] = limit
+    return gate.within(most)
+
+
+def refuse_unmeasured(gate: Gate, select: SelectOptions, target: TargetOptions) -> None:
+    """Raises an error if the gate limits what the target does not measure, or that is what a winner is best at."""
+    limited = {
+        "memory": gate.memory.bounds(),
+        "flash": gate.flash.bounds(),
+        "same_prediction": gate.same_prediction.bounds(),
+    }
+    for figure, bounds in limited.items():
+        if bounds and figure not in target_of(target).figures:
+            measuring = [kind for kind, other in TARGETS.items() if figure in other.figures]
+            raise refused(
+                f"is not measured for target: {target.kind}; write target: {' or '.join(measuring)}, or remove "
+                f"gate.{figure}",
+                "gate",
+                figure,
+            )
+    if select.minimize == "memory" and "memory" not in target_of(target).figures:
+        raise refused(
+            f"memory is not measured for target: {target.kind}; write size, gzip_size or latency",
+            "select",
+            "minimize",
+        )
+
+
+def refuse_unpushed(push: Mapping[str, Any], target: TargetOptions) -> None:
+    """Raises an error if `push` asks for what belongs to another target.
+
+    Args:
+        push: The options that are set.
+        target: The config's.
+    """
+    for kind, other in TARGETS.items():
+        for option in other.pushes:
+            if push.get(option) and option not in target_of(target).pushes:
+                raise refused(
+                    f"is for target: {kind}, and the target is {target.kind}; write target: {kind}, or remove it",
+                    "push",
+                    option,
+                )

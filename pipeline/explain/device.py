@@ -1,0 +1,83 @@
+"""What a target's runtime will make of a candidate's file, found out on the untrained model."""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.common.data.arrays import Arrays
+from components.common.data.model_inputs import InputSpec
+from components.common.models import model_files
+from components.common.models.invariants import one_scale
+from components.common.steps.explanation import Outlook, Refusal
+from components.targets.target import Examined, Target
+from components.tflite_converter.conversion_error import ConversionError
+from components.tflite_converter.executor import convert, signature_inputs
+from components.tflite_converter.params import ConvertOptions
+
+# Examples of noise, which the ranges of integers are taken from. Neither memory nor operators depend on them.
+_EXAMPLES = 4
+
+
+def examine(outlook: Outlook, options: ConvertOptions, target: Target) -> Examined | None:
+    """Converts a model as a candidate will be, and loads it on the target's runtime.
+
+    Args:
+        outlook: Before the conversion.
+        options: Of the conversion.
+        target: What the file is for.
+
+    Returns:
+        None if the target has nothing to look at, or the untrained model cannot be converted, which the step itself
+        says.
+    """
+    if not target.examination:
+        return None
+    clustered = any(map(one_scale, outlook.record.layers.values()))
+    try:
+        with tempfile.TemporaryDirectory(prefix="paredown-") as folder:
+            model_files.save_serving(outlook.model, folder, list(outlook.model.input_names))
+            noise = _noise(signature_inputs(folder))
+            # The outlook of a quantization-aware model is in float: its trained ranges would not be there yet.
+            content = convert(folder, options, False, noise, clustered)
+    except ConversionError:
+        return None
+    module, _, function = target.examination.rpartition(".")
+    examination: Callable[[bytes], Examined] = getattr(importlib.import_module(module), function)
+    found = examination(content)
+    if not found.operator:
+        return found
+    layers = _layers(outlook, found.operator)
+    return replace(found, refusal=f"{layers}: {found.refusal}") if layers else found
+
+
+def refusal(found: Examined) -> Refusal:
+    """The refusal of a conversion whose file the target cannot run."""
+    return Refusal("", found.refusal)
+
+
+def _noise(inputs: dict[str, InputSpec]) -> Arrays:
+    random = np.random.default_rng(0)
+
+    def values(spec: InputSpec) -> npt.NDArray[Any]:
+        shape = (_EXAMPLES, *(1 if size is None else size for size in spec.shape))
+        if np.issubdtype(np.dtype(spec.dtype), np.floating):
+            return random.uniform(0, 1, shape).astype(spec.dtype)
+        return np.zeros(shape, spec.dtype)  # an index of an embedding may not be any number
+
+    return Arrays({name: values(spec) for name, spec in inputs.items()}, np.empty(0))
+
+
+def _layers(outlook: Outlook, operator: str) -> str:
+    """The layers that become an operator, as far as the float file knows."""
+    try:
+        operators = outlook.workshop.float_file(outlook.model).operators
+    except ConversionError:
+        return ""
+    return ", ".join(sorted(set().union(*(one.layers for one in operators if one.name == operator))))

@@ -1,0 +1,135 @@
+"""What `explain` says of a candidate on a microcontroller before anything is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.checks import preflight
+from pipeline.config.config_file import load
+from pipeline.plan.plan import make_plan
+from tests.pipeline.explain.test_explain import Case, Project
+
+MICRO = "target=microcontroller"
+CONV = 'y = layers.Conv2D(4, 3, padding="same", name="conv")(x)\n'
+INT8 = "{convert: {quantization: int8, io: int8}}"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    return Project(tmp_path, monkeypatch)
+
+
+def examined(project: Project, chain: str, lines: str, *sets: str, **more: Any) -> preflight.Examined:
+    project.write(Case(chain, lines, "", "", **more))
+    file = load(project.config, [MICRO, *sets])
+    return preflight.explain(file, make_plan(file.config, file.path))
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        f"[{INT8}]",
+        f"[{{cluster: {{clusters: 8}}}}, {INT8}]",
+        f"[{{qat: {{}}}}, {INT8}]",
+        "[{convert: {quantization: float32}}]",
+        "[{convert: {quantization: int16x8}}]",
+    ],
+)
+def test_memory_is_predicted(project: Project, chain: str) -> None:
+    found = examined(project, chain, CONV)
+    assert found.problems == []
+    (candidate,) = found.candidates
+    assert candidate.device and candidate.device.memory and candidate.baseline_device
+    # Input and output of the convolution are in memory at once.
+    bytes_each = 4 if "float32" in chain else 2 if "int16" in chain else 1
+    assert candidate.device.memory.head >= bytes_each * (8 * 8 * 4 + 8 * 8 * 4)
+    assert candidate.baseline_device.memory and candidate.baseline_device.memory.head >= 4 * 512
+
+
+def test_memory_that_is_predicted_to_miss_a_limit_is_a_warning_at_its_key(project: Project) -> None:
+    (candidate,) = examined(project, f"[{INT8}]", CONV).candidates
+    assert candidate.device and candidate.device.memory and candidate.size
+    total = candidate.device.memory.total
+
+    def warned(*sets: str) -> list[str]:
+        file = load(project.config, [f"target={{kind: microcontroller{sets[0]}}}", *sets[1:]])
+        found = preflight.check(file, make_plan(file.config, file.path), set())
+        assert found.problems == []
+        assert all("one is predicted to miss this limit" in one.message for one in found.warnings)
+        return [one.key() for one in found.warnings]
+
+    assert warned(f", ram: {total * 0.9:.0f}, flash: {candidate.size * 0.9:.0f}") == [
+        "target.ram",
+        "target.flash",
+    ]
+    assert warned(f", ram: {total * 0.97:.0f}, flash: {candidate.size}") == []
+    assert warned("", f"gate.memory={{max: {total * 0.9:.0f}, max_ratio: 0.9}}") == ["gate.memory.max"]
+
+
+REFUSED = [
+    (
+        "[{convert: {quantization: dynamic}}]",
+        CONV,
+        "quantization",
+        "hybrid models); write quantization: int8",
+    ),
+    ("[{convert: {quantization: float16}}]", CONV, "quantization", "reads no float16 weights"),
+    (
+        "[{prune: {sparsity: 0.9}}, {convert: {quantization: float32, sparse: true}}]",
+        CONV,
+        "sparse",
+        "reads no sparse-encoded weights",
+    ),
+    (
+        "[{convert: {quantization: float32, supported_ops: [TFLITE_BUILTINS, SELECT_TF_OPS]}}]",
+        CONV,
+        "supported_ops",
+        "none of TensorFlow's own operators (Flex)",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("chain", "lines", "option", "message"), REFUSED, ids=[r[2] + r[3][:9] for r in REFUSED]
+)
+def test_options_that_it_cannot_run_are_refused_by_validate(
+    project: Project, chain: str, lines: str, option: str, message: str
+) -> None:
+    from pipeline.checks import config_checks
+
+    project.write(Case(chain, lines, "", ""))
+    (problem,) = config_checks.check(load(project.config, [MICRO]))
+    assert message in problem.message
+    assert problem.location[:2] == ("candidates", "one") and problem.location[-2:] == ("convert", option)
+    assert config_checks.check(load(project.config, [])) == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "operator", "instead"),
+    [
+        ('y = layers.Lambda(lambda t: tf.nn.gelu(t), name="hidden")(x)', "GELU", "write activation relu"),
+        (
+            'y = layers.Lambda(lambda t: tf.math.top_k(t, 2)[0], name="best")(x)',
+            "TOPK_V2",
+            "return the probabilities",
+        ),
+        (
+            'y = layers.Lambda(lambda t: tf.math.atan2(t, t + 1), name="angle")(x)',
+            "ATAN2",
+            "in your program",
+        ),
+        ('y = layers.Dense(4, name="odd")(x)', "REDUCE_PROD", "or Conv1D with kernel size 1"),
+        ('y = layers.LayerNormalization(name="norm")(x)', "REDUCE_PROD", "write BatchNormalization"),
+        ('y = layers.GRU(4, unroll=True, name="state")(x)', "FILL", "write Conv1D layers"),
+    ],
+)
+def test_operators_that_it_lacks_are_refused_before_training(
+    project: Project, lines: str, operator: str, instead: str
+) -> None:
+    found = examined(project, f"[{INT8}]", lines, shape=(6, 4))
+    messages = [one.message for one in found.problems]
+    assert len(messages) == 1, messages
+    assert operator in messages[0] and instead in messages[0]
