@@ -1,4 +1,4 @@
-"""Whole runs with the metadata on MariaDB, on PostgreSQL and behind gRPC; two at once on one store."""
+"""Whole runs with the metadata on MariaDB, on PostgreSQL and behind gRPC."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def files_with(folder: Path, text: bytes) -> list[Path]:
 
 @dataclass
 class Finished:
-    """Projects that have run at the same time with one store, which none of them found there.
+    """Projects that have run with one store, which none of them found there.
 
     Attributes:
         url: The store's.
@@ -96,16 +96,16 @@ class Finished:
     def ask(self, statement: str) -> list[list[str]]:
         """Rows of the store's tables."""
         assert self.server is not None
-        return self.server.ask(statement, "metadata")
+        return self.server.ask(statement, self.url.rpartition("/")[2])
 
 
 @pytest.fixture(scope="module")
 def on_postgresql(postgresql_server: Database, make_tiny: Callable[..., Project]) -> Finished:
-    """Two runs at once on one store."""
+    """One run; tests/pipeline/store/test_at_once.py has several."""
     url = postgresql_server.url("metadata")
-    projects = {name: make_tiny(name, url, postgresql_server.password) for name in ("alpha", "beta")}
-    outcomes = dict(zip(projects, run_at_once(*projects.values()), strict=True))
-    return Finished(url, projects, outcomes, postgresql_server)
+    project = make_tiny("alpha", url, postgresql_server.password)
+    (outcome,) = run_at_once(project)
+    return Finished(url, {"alpha": project}, {"alpha": outcome}, postgresql_server)
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ def test_every_run_pushes(any_store: Finished) -> None:
 
 
 @databases
-def test_the_tables_hold_the_runs_apart(any_store: Finished) -> None:
+def test_the_tables_hold_the_runs(any_store: Finished) -> None:
     ask = any_store.ask
     assert ask("SELECT name FROM Type GROUP BY name, type_kind HAVING count(*) > 1") == []
     rows = ask(
@@ -172,6 +172,19 @@ def test_the_tables_hold_the_runs_apart(any_store: Finished) -> None:
     assert sorted(row[0] for row in destinations) == sorted(
         outcome.json()["pushed"] for outcome in any_store.outcomes.values()
     )
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("server", ["mariadb_server", "postgresql_server"])
+def test_runs_at_once_share_a_store(
+    server: str, make_tiny: Callable[..., Project], request: pytest.FixtureRequest
+) -> None:
+    database = request.getfixturevalue(server)
+    url = database.url("shared")
+    projects = {name: make_tiny(name, url, database.password) for name in ("first", "second")}
+    outcomes = dict(zip(projects, run_at_once(*projects.values()), strict=True))
+    assert [outcome.code for outcome in outcomes.values()] == [0, 0], outcomes
+    test_the_tables_hold_the_runs(Finished(url, projects, outcomes, database))
 
 
 def test_what_the_nodes_were_told_is_whole(any_store: Finished) -> None:

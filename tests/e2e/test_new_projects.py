@@ -22,8 +22,8 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.e2e.project import empty_project
-from tests.e2e.warm import REPOSITORY, Outcome
+from tests.e2e.project import Project, empty_project
+from tests.e2e.warm import REPOSITORY, Outcome, warm
 
 pytestmark = pytest.mark.e2e
 
@@ -88,13 +88,15 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installation:
 
 
 def new_project(installed: Installation, folder: Path, template: str) -> Path:
-    project = folder / template
     made = installed.paredown(folder, "init", template, "--template", template)
     assert made.code == 0, made.err
-    for command in ("validate", "plan"):
-        outcome = installed.paredown(project, command, "pipeline.yaml")
-        assert outcome.code == 0, outcome.err
-    return project
+    return folder / template
+
+
+def run(installed: Installation, project: Path, *arguments: str) -> dict[str, Any]:
+    ran = installed.paredown(project, "run", "pipeline.yaml", "--json", *arguments)
+    assert ran.code == 0, ran.err
+    return json.loads(ran.out)
 
 
 def compile_for(installed: Installation, project: Path, target: str, output: str) -> None:
@@ -104,15 +106,19 @@ def compile_for(installed: Installation, project: Path, target: str, output: str
 
 
 def finish(installed: Installation, project: Path) -> dict[str, Any]:
-    """Runs the project, and compiles it for Kubeflow, with executors that its image would find."""
-    ran = installed.paredown(project, "run", "pipeline.yaml", "--json")
-    assert ran.code == 0, ran.err
+    """Does all that a project can, and compiles it for Kubeflow, with executors that its image would find."""
+    for command in ("validate", "plan"):
+        outcome = installed.paredown(project, command, "pipeline.yaml")
+        assert outcome.code == 0, outcome.err
+    result = run(installed, project)
     compile_for(installed, project, "kubeflow", "compiled.yaml")
     checked = installed.paredown(project, "image-check", "compiled.yaml")
     assert checked.code == 0, checked.out + checked.err
     shown = installed.paredown(project, "lineage", "serving")
     assert shown.code == 0 and shown.out.startswith("ok: "), shown.out + shown.err
-    return json.loads(ran.out)
+    tests = installed.run(project, "python", "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    assert tests.code == 0, tests.out
+    return result
 
 
 def test_the_program_is_the_installed_one(installed: Installation, tmp_path: Path) -> None:
@@ -135,15 +141,7 @@ def test_images(installed: Installation, tmp_path: Path) -> None:
     from PIL import Image
 
     project = new_project(installed, tmp_path, "image")
-    # A package of the project's own, called as one of the program: none of a run's business here, but a
-    # cluster's tasks would import it.
-    (project / "components").mkdir()
-    (project / "components" / "__init__.py").write_text("raise ImportError('not this one')\n")
-    arguments = ["--image", "example.com/image:1", "--pipeline-root", "gs://bucket/root"]
-    refused = installed.paredown(project, "compile", "pipeline.yaml", *arguments)
-    assert refused.code == 2 and "components would hide Paredown's own package 'components'" in refused.err
-    shutil.move(project / "components", project / "parts")
-    result = finish(installed, project)
+    result = run(installed, project, "--only", "int8")
     assert result["candidates"][result["winner"]]["measured"]["accuracy"]["candidate"] > 0.6
     pushed = Path(result["pushed"])
     labels = (pushed / "labels.txt").read_text(encoding="utf-8").split()
@@ -155,16 +153,38 @@ def test_images(installed: Installation, tmp_path: Path) -> None:
         (probabilities,) = runner(image=(pixels - 128).astype(np.int8)).values()
         right += labels[int(np.argmax(probabilities))] == file.parent.name
     assert right / len(files) > 0.7
-    tests = installed.run(project, "python", "-m", "pytest", "-q", "-p", "no:cacheprovider")
-    assert tests.code == 0, tests.out
-    assert "3 passed" in tests.out
+
+
+def init(folder: Path, template: str) -> Project:
+    made = empty_project(folder).paredown("init", "made", "--template", template)
+    assert made.code == 0, made.err
+    return empty_project(folder / "made")
+
+
+def test_the_tests_of_a_project_pass(tmp_path: Path) -> None:
+    project = init(tmp_path, "image")
+    options = ("-q", "-p", "no:cacheprovider")
+    outcome = warm().start(
+        options, project.root, project.environment, str(Path(pytest.__path__[0], "__main__.py"))
+    )
+    done = outcome.outcome()
+    assert done.code == 0, done.out
+    assert "3 passed" in done.out
+
+
+def test_a_package_called_as_one_of_the_programs_is_not_compiled(tmp_path: Path) -> None:
+    """It is none of a run's business, but a cluster's tasks would import it."""
+    project = init(tmp_path, "image")
+    (project.root / "components").mkdir()
+    (project.root / "components" / "__init__.py").write_text("raise ImportError('not this one')\n")
+    arguments = ["--image", "example.com/image:1", "--pipeline-root", "gs://bucket/root"]
+    refused = project.paredown("compile", "pipeline.yaml", *arguments)
+    assert refused.code == 2 and "components would hide Paredown's own package 'components'" in refused.err
 
 
 @pytest.mark.parametrize("template", ["tabular", "import"])
 def test_what_a_template_will_do_is_explained_and_compiled(template: str, tmp_path: Path) -> None:
-    made = empty_project(tmp_path).paredown("init", "made", "--template", template)
-    assert made.code == 0, made.err
-    project = empty_project(tmp_path / "made")
+    project = init(tmp_path, template)
     explained = project.paredown("explain", "pipeline.yaml", "--json")
     assert explained.code == 0, explained.err
     candidates = explained.json()["candidates"]
@@ -177,6 +197,11 @@ def test_what_a_template_will_do_is_explained_and_compiled(template: str, tmp_pa
     assert compiled.code == 0, compiled.err
     tasks = yaml.safe_load(compiled.out)["root"]["dag"]["tasks"]
     assert ("trainer" in tasks) == (template == "tabular") and "pusher" in tasks
+
+
+@pytest.mark.soak
+def test_all_that_an_image_project_can(installed: Installation, tmp_path: Path) -> None:
+    finish(installed, new_project(installed, tmp_path, "image"))
 
 
 @pytest.mark.soak

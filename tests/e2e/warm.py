@@ -200,7 +200,7 @@ def _run(request: dict[str, object]) -> None:
             cli.main(arguments, prog_name="paredown")
         code = 0
     except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        code = int(error.code) if isinstance(error.code, int) else int(error.code is not None)
     except BaseException:
         traceback.print_exc()
         code = 1
