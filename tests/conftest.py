@@ -16,6 +16,7 @@ for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.S
 import gzip  # noqa: E402  (nothing may import TensorFlow before prepare)
 import os  # noqa: E402
 import struct  # noqa: E402
+import sys  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
 from dataclasses import dataclass  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -180,6 +181,18 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         has_unit = tiers.has_unit(path) if collection_path.is_dir() else tiers.is_unit(path)
         return None if has_unit else True
     return None
+
+
+def pytest_collection_finish() -> None:
+    """AutoGraph leaves tf_keras alone, as it does Keras 3; layers of one's own it rewrites as ever.
+
+    It takes tf_keras for user code: the first plain `fit` of a process would rewrite some thousand functions, for
+    27 s of the processor.
+    """
+    if "tensorflow" in sys.modules:
+        from tensorflow.python.autograph.core import config
+
+        config.CONVERSION_RULES = (config.DoNotConvert("tf_keras"), *config.CONVERSION_RULES)
 
 
 @pytest.hookimpl(tryfirst=True)

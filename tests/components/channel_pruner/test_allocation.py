@@ -158,12 +158,12 @@ def test_importance_by_loss_is_the_change_of_the_loss(norm: bool) -> None:
     model.compile("sgd", "mse")
     graph = channels_of(model, ChannelOptions(ratio=0.5))
     (images,) = graphs.examples(model, count=32)
-    labels = model.predict(images, verbose=0) + np.array([0.5, -0.25], np.float32)
+    labels = model(images).numpy() + np.array([0.5, -0.25], np.float32)
     scores = importance.of_loss(model, graph, graph.all_alive(), Arrays({"image": images}, labels))
 
     # By scaling a channel down a little: what the first order says, from the outside.
     name, step = "bn0" if norm else "conv0", 1e-2
-    before = float(np.mean((model.predict(images, verbose=0) - labels) ** 2))
+    before = float(np.mean((model(images).numpy() - labels) ** 2))
     changes = []
     for channel in range(6):
         weights = model.get_layer(name).get_weights()
@@ -171,7 +171,7 @@ def test_importance_by_loss_is_the_change_of_the_loss(norm: bool) -> None:
         for weight in scaled[:2]:
             weight[..., channel] *= 1 - step
         model.get_layer(name).set_weights(scaled)
-        changes.append((float(np.mean((model.predict(images, verbose=0) - labels) ** 2)) - before) / step)
+        changes.append((float(np.mean((model(images).numpy() - labels) ** 2)) - before) / step)
         model.get_layer(name).set_weights(weights)
     found = scores[graph.outputs["conv0"]]
     np.testing.assert_allclose(np.sqrt(found), np.abs(changes), atol=0.03 * max(np.sqrt(found)))

@@ -143,7 +143,7 @@ def test_the_student_comes_to_explain_the_teachers_features() -> None:
     for weight in (0.0, 1.0):
         teacher, student = pair(hidden=6)
         distiller = distiller_of(teacher, student, 0.1, {"wide": "narrow"}, weight, rate=0.2)
-        left[weight] = distiller.fit(X, LABELS, epochs=60, verbose=0).history["feature_loss"]
+        left[weight] = distiller.fit(X, LABELS, epochs=30, verbose=0).history["feature_loss"]
 
     assert left[1.0][0] == pytest.approx(left[0.0][0], rel=1e-5)
     # A linear layer cannot give all of what a ReLU gives, but more than the mean of each channel.

@@ -128,8 +128,12 @@ def test_blocks(pruned_as: Callable[..., Step], converted: Callable[..., Step]) 
     assert set(np.unique(partly)) == {0, 8}
 
 
-def test_a_target_for_each_layer(pruned_as: Callable[..., Step], converted: Callable[..., Step]) -> None:
-    step = pruned_as(sparsity=0.5, per_layer={"conv1": 0.25, "conv*": 0.75, "dense": 0.9})
+def test_a_target_for_each_layer_by_a_schedule(
+    pruned_as: Callable[..., Step], converted: Callable[..., Step]
+) -> None:
+    targets = {"conv1": 0.25, "conv*": 0.75, "dense": 0.9}
+    times = {"begin": "3 steps", "end": "0.8 epochs", "frequency": "4 steps"}
+    step = pruned_as(sparsity=0.5, per_layer=targets, **times)
 
     wanted = {"conv1": 9, "conv2": 216, "dense": 5645, "probabilities": 80}
     assert {name: int(zeros.sum()) for name, zeros in in_keras(step).items()} == wanted
@@ -138,20 +142,3 @@ def test_a_target_for_each_layer(pruned_as: Callable[..., Step], converted: Call
         assert all(
             abs(zeros[name].mean() - count / zeros[name].size) < 0.06 for name, count in wanted.items()
         )
-
-
-@pytest.mark.parametrize(
-    "times",
-    [
-        {"begin": "3 steps", "end": "12 steps", "frequency": "4 steps"},
-        {"begin": "0.2 epochs", "end": "1 epoch", "frequency": "0.5 epochs"},
-    ],
-    ids=["steps", "epochs"],
-)
-def test_a_schedule(pruned_as: Callable[..., Step], converted: Callable[..., Step], times: dict) -> None:
-    step = pruned_as(sparsity=0.75, **times)
-
-    wanted = {"conv1": 27, "conv2": 216, "dense": 4704, "probabilities": 120}
-    assert {name: int(zeros.sum()) for name, zeros in in_keras(step).items()} == wanted
-    for zeros in everywhere(step, converted):
-        assert all(zeros[name].sum() >= count for name, count in wanted.items())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from components.pruner.executor import prune, wrap
 from components.pruner.params import PruneOptions
 from components.pruner.schedule import Renewals, ScheduleError, renewals
 from components.trainer.params import TrainOptions
-from tests.components.conftest import MakeModule, Step, make_job, must_keep, run_step
+from tests.components.conftest import Step, make_job, must_keep, run_step
 from tests.conftest import Trained, to_example, write_examples
 
 LAYERS = ["conv1", "conv2", "dense", "probabilities"]
@@ -78,15 +79,14 @@ def digest(folder: str) -> dict[str, str]:
     }
 
 
-# 1,500 examples: 500 of them in a batch make 3 steps, 1,500 make one.
+# 1,500 examples in a batch make one step.
 @pytest.mark.parametrize(
     ("shape", "batch_size", "patterns"),
     [
         pytest.param("constant", 100, {"exclude": ["conv*"]}, id="constant-15-steps-without-convolutions"),
         pytest.param(
-            "polynomial", 500, {"include": ["conv2", "prob*"]}, id="polynomial-3-steps-of-two-layers"
+            "polynomial", 1500, {"include": ["conv2", "prob*"]}, id="polynomial-1-step-of-two-layers"
         ),
-        pytest.param("polynomial", 1500, {}, id="polynomial-1-step"),
     ],
 )
 def test_few_steps_and_patterns(
@@ -143,32 +143,49 @@ def build_model(hparams):
 """
 
 
-@pytest.fixture
-def small(make_module: MakeModule, tmp_path: Path) -> Callable[..., Step]:
-    """Prunes a small regression model, or what an earlier pruning of it left."""
-    module = make_module(SMALL_MODEL)
+@dataclass(frozen=True)
+class Small:
+    """A small regression model: its definition, the folder of the trained one, and its examples."""
+
+    definition: ModelDefinition
+    base: str
+    examples: Examples
+
+
+@pytest.fixture(scope="module")
+def regression(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
+    from components.trainer.run_fn import train_baseline
+
+    folder = tmp_path_factory.mktemp("regression")
+    (folder / "small_regression.py").write_text(SMALL_MODEL, encoding="utf-8")
     schema = """
     feature { name: "x" type: FLOAT presence { min_fraction: 1 } shape { dim { size: 4 } } }
     feature { name: "label" type: FLOAT presence { min_fraction: 1 } shape { dim { size: 1 } } }
     """
     x = np.random.default_rng(0).normal(size=(64, 4))
     rows = [to_example({"x": row, "label": row.sum()}) for row in x]
-    folder = write_examples(tmp_path, schema, train=rows, eval=rows)
+    write_examples(folder, schema, train=rows, eval=rows)
     examples = Examples(str(folder / "examples"), str(folder / "schema"), None, "label")
+    definition, base = ModelDefinition("small_regression", {}), str(folder / "base")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        train_baseline(examples, base, base, definition, TrainOptions(epochs=1, batch_size=16), 1)
+        yield Small(definition, base, examples)
+
+
+@pytest.fixture
+def small(regression: Small, tmp_path: Path) -> Callable[..., Step]:
+    """Prunes a small regression model, or what an earlier pruning of it left."""
 
     def run(base: str | None = None, **options: Any) -> Step:
-        from components.trainer.run_fn import train_baseline
-
-        if base is None:
-            base = str(tmp_path / "base")
-            train_baseline(
-                examples, base, base, ModelDefinition(module), TrainOptions(epochs=1, batch_size=16), 1
-            )
         output = tmp_path / f"pruned{len(list(tmp_path.iterdir()))}"
         job = make_job(
-            base, output, PruneOptions(**{"epochs": 1, "batch_size": 16, **options}), examples,
-            definition=ModelDefinition(module, {}),
-        )  # fmt: skip
+            base or regression.base,
+            output,
+            PruneOptions(**{"epochs": 1, "batch_size": 16, **options}),
+            regression.examples,
+            definition=regression.definition,
+        )
         return Step(str(output), run_step(prune, job))
 
     return run

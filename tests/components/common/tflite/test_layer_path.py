@@ -99,28 +99,29 @@ def read(
     return tflite_file.parse(convert(str(folder), ConvertOptions(quantization=quantization), aware, None))
 
 
-@pytest.mark.parametrize("quantization", ["float32", "dynamic"])
 @pytest.mark.parametrize(
-    ("stack", "kernels", "others"),
+    ("stack", "quantization", "kernels", "others"),
     [
-        (separable, ["separable_conv2d"] * 2 + ["separable_conv2d_1"] * 2, set()),
+        (separable, "float32", ["separable_conv2d"] * 2 + ["separable_conv2d_1"] * 2, set()),
         (
             prefixed,
+            "dynamic",
             ["net", "net_1", "net_1_1"],
             {f"{name}_{kind}" for name in ("net", "net_1", "net_1_1") for kind in ("bn", "relu")},
         ),
         (
             inner,
+            "dynamic",
             ["conv", "left/conv", "right/conv", "timed/dense"],
             {"left", "left/relu", "right", "right/relu", "rows", "timed"},
         ),
-        (slashes, ["conv1/conv", "conv2/conv"], {"conv1", "conv1/bn", "conv1/relu", "conv2"}),
-        (functions, ["line", "einsum", "wide"], {"rows", "line_relu"}),
+        (slashes, "float32", ["conv1/conv", "conv2/conv"], {"conv1", "conv1/bn", "conv1/relu", "conv2"}),
+        (functions, "dynamic", ["line", "einsum", "wide"], {"rows", "line_relu"}),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
 def test_kernels_and_operators_have_the_names_of_their_layers(
-    tmp_path: Path, stack: Stack, kernels: list[str], others: set[str], quantization: str
+    tmp_path: Path, stack: Stack, quantization: str, kernels: list[str], others: set[str]
 ) -> None:
     file = read(built(stack()), tmp_path, quantization)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -352,19 +353,34 @@ def loss_of(model: tf_keras.Model, split: Arrays) -> float:
     return float(np.mean((slope * split.features["x"][:, 0] + offset - split.labels) ** 2))
 
 
-def test_training_stops_after_the_best_epoch_and_takes_its_weights(tmp_path: Path) -> None:
-    whole = fit(tmp_path / "whole", from_zero(), *apart(), epochs=20)
-    best = int(np.argmin(whole["val_loss"]))
+@dataclass(frozen=True)
+class Whole:
+    """A model that was trained for 20 epochs, which is too long, and took the best one's weights."""
+
+    model: tf_keras.Model
+    history: history.History
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    model, asked = from_zero(), {"patience": 50}
+    folder = tmp_path_factory.mktemp("whole")
+    return Whole(model, fit(folder, model, *apart(), epochs=20, early_stopping=asked))
+
+
+def test_training_stops_after_the_best_epoch_and_takes_its_weights(whole: Whole, tmp_path: Path) -> None:
+    long = whole.history
+    best = int(np.argmin(long["val_loss"]))
     assert 0 < best < 15  # else there is nothing to stop for
 
     model = from_zero()
     stopped = fit(tmp_path / "stopped", model, *apart(), epochs=20, early_stopping={"patience": 3})
     assert len(stopped["loss"]) == best + 4
-    assert stopped["val_loss"] == whole["val_loss"][: best + 4]
-    assert loss_of(model, apart()[1]) == pytest.approx(min(whole["val_loss"]), rel=1e-5)
+    assert stopped["val_loss"] == long["val_loss"][: best + 4]
+    assert loss_of(model, apart()[1]) == pytest.approx(min(long["val_loss"]), rel=1e-5)
     facts = stopped.facts()
-    assert facts["final_val_loss"] == min(whole["val_loss"])
-    assert facts["final_loss"] == whole["loss"][best]
+    assert facts["final_val_loss"] == min(long["val_loss"])
+    assert facts["final_loss"] == long["loss"][best]
     assert (facts["kept_epoch"], facts["trained_epochs"]) == (best + 1, best + 4)
     assert facts["trained_steps"] == int(model.optimizer.iterations) == 8 * (best + 4)
 
@@ -380,12 +396,10 @@ def test_the_last_weights_stay_where_the_best_are_not_wanted(tmp_path: Path) -> 
     assert history.facts()["final_val_loss"] == history["val_loss"][-1]
 
 
-def test_a_best_epoch_is_taken_though_training_went_on_to_its_end(tmp_path: Path) -> None:
-    model = from_zero()
-    history = fit(tmp_path, model, *apart(), epochs=20, early_stopping={"patience": 50})
-
-    assert len(history["loss"]) == 20
-    assert loss_of(model, apart()[1]) == pytest.approx(min(history["val_loss"]), rel=1e-5)
+def test_a_best_epoch_is_taken_though_training_went_on_to_its_end(whole: Whole) -> None:
+    losses = whole.history["val_loss"]
+    assert len(losses) == 20 and losses[-1] > min(losses)
+    assert loss_of(whole.model, apart()[1]) == pytest.approx(min(losses), rel=1e-5)
 
 
 @pytest.mark.parametrize(("rate", "kept"), [(0.05, 2), (2.0, 0)])
@@ -405,9 +419,9 @@ def test_a_model_that_training_makes_worse_is_as_before(tmp_path: Path, rate: fl
         np.testing.assert_array_equal(model.get_weights()[0], [[1.5]])
 
 
-def test_nothing_before_the_first_epoch_to_stop_counts(tmp_path: Path) -> None:
-    whole = fit(tmp_path / "whole", from_zero(), *apart(), epochs=20)
-    first = int(np.argmin(whole["val_loss"])) + 2
+def test_nothing_before_the_first_epoch_to_stop_counts(whole: Whole, tmp_path: Path) -> None:
+    losses = whole.history["val_loss"]
+    first = int(np.argmin(losses)) + 2
     model = from_zero()
     history = fit(
         tmp_path, model, *apart(), epochs=20, early_stopping={"patience": 3}, first_epoch_to_stop=first
@@ -416,7 +430,7 @@ def test_nothing_before_the_first_epoch_to_stop_counts(tmp_path: Path) -> None:
     # From there on it only becomes worse.
     assert len(history["loss"]) == first + 4
     assert history.kept == first
-    assert loss_of(model, apart()[1]) == pytest.approx(whole["val_loss"][first], rel=1e-5)
+    assert loss_of(model, apart()[1]) == pytest.approx(losses[first], rel=1e-5)
 
 
 def closeness(labels: Any, outputs: Any) -> Any:
