@@ -68,13 +68,7 @@ def finished(
         "hparams": {"units": [64], "dropout": 0.1, "learning_rate": 0.005},
         "train": {"epochs": 2, "batch_size": 64},
     }
-    config["candidates"] = {
-        "int8": [{"convert": {"quantization": "int8"}}],
-        "pruned-int8": [
-            {"prune": {"sparsity": 0.5, "batch_size": 64}},
-            {"convert": {"quantization": "int8"}},
-        ],
-    }
+    config["candidates"] = {"int8": [{"convert": {"quantization": "int8"}}]}
     config["gate"] = {
         "accuracy": {
             "metric": "AUC",
@@ -116,7 +110,7 @@ def test_verdicts_slices_and_what_was_served(
     _, result = finished
     held_out = in_eval(trips["trip_start_timestamp"])
     evaluated = trips[held_out]
-    assert sorted(result["candidates"]) == ["int8", "pruned-int8"]
+    assert sorted(result["candidates"]) == ["int8"]
     for name, verdict in result["candidates"].items():
         assert verdict["blessed"], (name, verdict["reasons"])
         accuracy = verdict["measured"]["accuracy"]
