@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import tensorflow_model_optimization as tfmot
 import tf_keras
 from numpy.typing import NDArray
 from scipy.cluster import vq
@@ -18,6 +17,7 @@ from components.common.models.invariants import zero_share
 from components.common.models.model_files import Facts, StepRecord
 from components.common.steps import fine_tuning
 from components.common.steps.step_executor import StepExecutor, StepJob
+from components.common.tfmot.library import tfmot
 
 _clustering = tfmot.clustering.keras
 _INITIALIZATION = {

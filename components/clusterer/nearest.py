@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_model_optimization as tfmot
 import tf_keras
+
+from components.common.tfmot.library import tfmot
 
 # With at most this many centroids, comparing all weights with each of the middles is faster than bisection.
 _COMPARED = 24

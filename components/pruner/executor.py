@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
-import tensorflow_model_optimization as tfmot
 import tf_keras
 
 from components.common.base.step_options import LearningRateSchedule
@@ -15,6 +14,7 @@ from components.common.models.compilation import learning_rate_of
 from components.common.models.model_files import Facts, StepRecord
 from components.common.steps import fine_tuning
 from components.common.steps.step_executor import StepExecutor, StepJob
+from components.common.tfmot.library import tfmot
 from components.pruner import blocks, surgery
 from components.pruner.invariants import MByN, Sparsity
 from components.pruner.params import PruneOptions

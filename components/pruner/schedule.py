@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_model_optimization as tfmot
 
 from components.common.base.errors import ParedownError
+from components.common.tfmot.library import tfmot
 from components.common.training import fitting
 from components.pruner.params import ENOUGH_STEPS, PruneOptions
 from components.pruner.span import to_steps

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import tensorflow_model_optimization as tfmot
 import tf_keras
 
 from components.common.base.layer_names import matches
 from components.common.models import layer_selection, layer_weights
 from components.common.models.layer_selection import LayerSelectionError, is_nested
+from components.common.tfmot.library import tfmot
 from components.pruner import allocation
 from components.pruner.params import PruneOptions
 

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any, ClassVar
 
-import tensorflow_model_optimization as tfmot
 import tf_keras
 
 from components.common.base.errors import ParedownError
@@ -25,6 +24,7 @@ from components.common.tfmot import normalization
 from components.common.tfmot.calibration import calibrate
 from components.common.tfmot.in_float import InFloat
 from components.common.tfmot.kernel_quantize_config import KernelQuantizeConfig
+from components.common.tfmot.library import tfmot
 from components.common.tfmot.range_keeper import RangeKeeper
 from components.common.training import fitting
 from components.quantization_aware_trainer import one_dimensional, separable

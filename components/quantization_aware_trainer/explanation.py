@@ -28,16 +28,14 @@ from components.quantization_aware_trainer.support import refusals
 def explain(outlook: Outlook, options: QatOptions) -> Explanation:
     """Says which layers become int8, and wraps a copy of the model to see that they do."""
     after = replace(outlook, record=executor.after(outlook.record, options))
-    objects = outlook.workshop.custom_objects
+    one_scale = frozenset(with_one_scale(outlook.record))
+
+    def wrap() -> tuple[tf_keras.Model, list[Refusal]]:
+        return _wrap(outlook, options.exclude, one_scale)
+
     try:
-        model = prepare(outlook.model, options.exclude, objects)
-        found = refusals(model, options.exclude)
-        if not found:
-            with tf_keras.utils.custom_object_scope(objects):
-                copy = tf_keras.models.clone_model(model)  # wrapping shares layers with what it wraps
-            aware = quantize(copy, options.exclude, with_one_scale(outlook.record), objects)
-            if options.exclude:  # without, the rules of `refusals` say all
-                found = _beside_exclude(outlook.workshop.aware_file(aware), options.exclude)
+        # Candidates that do something else first may come to the same model.
+        model, found = outlook.workshop.once(outlook.model, ("qat", *options.exclude, one_scale), wrap)
     except (QuantizationError, LayerSelectionError) as error:
         return Explanation({}, [Refusal("", str(error))], after)
     after = Outlook(model, after.record, after.workshop)
@@ -53,6 +51,22 @@ def explain(outlook: Outlook, options: QatOptions) -> Explanation:
             if asked:
                 effects[layer.name] += f", keeps its {kept(asked)}"
     return Explanation(effects, [], after, remarks=_remarks(model, options))
+
+
+def _wrap(
+    outlook: Outlook, exclude: list[str], one_scale: frozenset[str]
+) -> tuple[tf_keras.Model, list[Refusal]]:
+    """The model as it is prepared for wrapping, and why wrapping a copy of it does not work."""
+    objects = outlook.workshop.custom_objects
+    model = prepare(outlook.model, exclude, objects)
+    found = refusals(model, exclude)
+    if not found:
+        with tf_keras.utils.custom_object_scope(objects):
+            copy = tf_keras.models.clone_model(model)  # wrapping shares layers with what it wraps
+        aware = quantize(copy, exclude, one_scale, objects)
+        if exclude:  # without, the rules of `refusals` say all
+            found = _beside_exclude(outlook.workshop.aware_file(aware), exclude)
+    return model, found
 
 
 _METHODS = {

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-import tensorflow_model_optimization as tfmot
 import tf_keras
 
 from components.common.base.layer_names import matches
 from components.common.models.layer_weights import has_kernel
 from components.common.models.stock_layers import only_stock_layers
 from components.common.steps.explanation import Refusal
+from components.common.tfmot.library import tfmot
 from components.common.tfmot.wiring import Wiring
 from components.quantization_aware_trainer.float_region import stay_in_float
 

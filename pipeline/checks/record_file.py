@@ -43,7 +43,8 @@ def records(path: str) -> Iterator[bytes]:
         ValueError: If a gzip file is not whole, or records are longer than a file of its size can have.
     """
     stored, compressed = os.path.getsize(path), path.endswith(".gz")
-    unpacked, damaged = 0, False
+    most = size_bounds.most(stored) if compressed else stored
+    unpacked, damaged, checksum_of = 0, False, google_crc32c.value
     try:
         with gzip.open(path) if compressed else open(path, "rb") as file:
             buffer, at = b"", 0
@@ -55,23 +56,21 @@ def records(path: str) -> Iterator[bytes]:
                 length, checksum = _HEADER.unpack_from(buffer, at)
                 size = _HEADER.size + length + _FOOTER.size
                 unpacked += size
-                if not compressed and unpacked > stored:
-                    raise BadRecord(f"record of {length:,} bytes is cut off")
-                if fault := size_bounds.excess(stored, unpacked):
-                    raise ValueError(fault)
+                if unpacked > most:
+                    if not compressed:
+                        raise BadRecord(f"record of {length:,} bytes is cut off")
+                    raise ValueError(size_bounds.excess(stored, unpacked))
                 if len(buffer) - at < size:
                     buffer, at = buffer[at:] + file.read(max(_TOGETHER, size)), 0
                     if len(buffer) < size:
                         break
                 begin, end = at + _HEADER.size, at + _HEADER.size + length
                 record = buffer[begin:end]
-                damaged = damaged or (
-                    VERIFIES
-                    and (
-                        _masked(buffer[at : at + _LENGTH]) != checksum
-                        or _masked(record) != _FOOTER.unpack_from(buffer, end)[0]
+                if VERIFIES and not damaged:
+                    damaged = (
+                        _masked(checksum_of(buffer[at : at + _LENGTH])) != checksum
+                        or _masked(checksum_of(record)) != _FOOTER.unpack_from(buffer, end)[0]
                     )
-                )
                 if not damaged:
                     yield record
                 at += size
@@ -81,7 +80,6 @@ def records(path: str) -> Iterator[bytes]:
         raise BadRecord("record is cut off, or its checksum is wrong")
 
 
-def _masked(content: bytes) -> int:
+def _masked(checksum: int) -> int:
     """The checksum as the file has it."""
-    found = int(google_crc32c.value(content))
-    return (((found >> 15) | (found << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+    return (((checksum >> 15) | (checksum << 17)) + 0xA282EAD8) & 0xFFFFFFFF

@@ -104,7 +104,7 @@ def _load_keras(path: Path) -> tf_keras.Model:
     load_model = tf_keras.models.load_model
     with contextlib.ExitStack() as scopes:
         if _has_wrappers(path):
-            import tensorflow_model_optimization as tfmot
+            from components.common.tfmot.library import tfmot
 
             for scope in (
                 tfmot.quantization.keras.quantize_scope,

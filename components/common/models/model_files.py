@@ -220,10 +220,9 @@ def load(uri: str) -> tf_keras.Model:
     path = os.path.join(uri, KERAS, "model.h5")
     if not StepRecord.read(uri).quantization_aware:
         return tf_keras.models.load_model(path, compile=False, safe_mode=False)
-    import tensorflow_model_optimization as tfmot
-
     from components.common.tfmot.in_float import InFloat
     from components.common.tfmot.kernel_quantize_config import KernelQuantizeConfig
+    from components.common.tfmot.library import tfmot
 
     # TFMOT quantizes stock layers alone, which have no need of AutoGraph: see stock_layers.
     load_model = tf.autograph.experimental.do_not_convert(tf_keras.models.load_model)

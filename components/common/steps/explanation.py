@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tf_keras
@@ -25,6 +25,7 @@ from components.common.tflite import tflite_file
 from components.common.tflite.tflite_file import TFLiteFile
 
 _LONGEST = 300
+Made = TypeVar("Made")
 
 # Folder of a SavedModel, whether it is quantization-aware → a float32 or int8 file.
 ToTFLite = Callable[[str, bool], bytes]
@@ -59,7 +60,7 @@ class Workshop:
     def __init__(self, definition: ModelDefinition, to_tflite: ToTFLite, examples: int | None):
         self._definition = definition
         self._to_tflite = to_tflite
-        self._files: dict[int, tuple[tf_keras.Model, TFLiteFile]] = {}
+        self._made: dict[int, tuple[tf_keras.Model, dict[Hashable, Any]]] = {}
         self.examples = examples
 
     @functools.cached_property
@@ -112,11 +113,21 @@ class Workshop:
         Raises:
             ConversionError: If TFLite cannot hold it.
         """
-        if id(model) not in self._files:
+
+        def convert() -> TFLiteFile:
             _tell_apart(model)
-            # The model goes along, so that its id stays its own.
-            self._files[id(model)] = (model, self._convert(model, False))
-        return self._files[id(model)][1]
+            return self._convert(model, False)
+
+        return self.once(model, "float_file", convert)
+
+    def once(self, model: tf_keras.Model, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What is made of a model: the same as before, if there was a call with this model and key before."""
+        # The model goes along, so that its id stays its own.
+        _, made = self._made.setdefault(id(model), (model, {}))
+        if key not in made:
+            made[key] = make()
+        found: Made = made[key]
+        return found
 
     def aware_file(self, model: tf_keras.Model) -> TFLiteFile:
         """A quantization-aware model as int8 TFLite file, for which it needs no examples.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow_model_optimization as tfmot
 import tf_keras
+
+from components.common.tfmot.library import tfmot
 
 
 class KernelQuantizeConfig(tfmot.quantization.keras.QuantizeConfig):
