@@ -15,6 +15,7 @@ from components.clusterer.params import ClusterOptions
 from components.common.models import batch_norm, layer_selection, layer_weights
 from components.common.models.invariants import zero_share
 from components.common.models.model_files import Facts, StepRecord
+from components.common.models.stock_layers import without_autograph
 from components.common.steps import fine_tuning
 from components.common.steps.step_executor import StepExecutor, StepJob
 from components.common.tfmot.library import tfmot
@@ -113,7 +114,7 @@ def wrap(
             preserve_sparsity=zero_share(record.asked(layer.name)) > 0,
         )
 
-    clustered = tf_keras.models.clone_model(model, clone_function=wrapped)
+    clustered = without_autograph(tf_keras.models.clone_model, model)(model, clone_function=wrapped)
     for layer, original in zip(clustered.layers, model.layers, strict=True):
         if layer.name == original.name:
             layer.set_weights(original.get_weights())

@@ -12,6 +12,7 @@ from components.common.base.step_options import LearningRateSchedule
 from components.common.models import layer_weights
 from components.common.models.compilation import learning_rate_of
 from components.common.models.model_files import Facts, StepRecord
+from components.common.models.stock_layers import without_autograph
 from components.common.steps import fine_tuning
 from components.common.steps.step_executor import StepExecutor, StepJob
 from components.common.tfmot.library import tfmot
@@ -48,7 +49,7 @@ def wrap(
             return prune_low_magnitude(copy, sparsity_m_by_n=options.m_by_n)
         return prune_low_magnitude(copy, schedule(options, targets[layer.name], when))
 
-    pruned = tf_keras.models.clone_model(model, clone_function=wrapped)
+    pruned = without_autograph(tf_keras.models.clone_model, model)(model, clone_function=wrapped)
     for layer, original in zip(pruned.layers, model.layers, strict=True):
         inner = layer.layer if original.name in targets else layer
         inner.set_weights(original.get_weights())

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from components.targets.target import Target
 from pipeline import environment
-from pipeline.base import log_file
+from pipeline.base import collector, log_file
 from pipeline.base.shown import Shown
 from pipeline.config.config_file import ConfigFile
 from pipeline.config.problem import Problem
@@ -83,7 +83,7 @@ def explain(file: ConfigFile, strict: bool = False) -> Explained:
         strict: Whether warnings are problems.
     """
     environment.prepare_for(file)
-    with log_file.quiet("Importing TensorFlow, building the models …"):
+    with log_file.quiet("Importing TensorFlow, building the models …"), collector.looking_seldom():
         from pipeline.checks import preflight
 
         found = preflight.explain(file, make_plan(file.config, file.path))

@@ -20,7 +20,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from components.common.base.errors import ParedownError
-from pipeline.base import stopping, streams
+from pipeline.base import collector, stopping, streams
 from pipeline.base.exit_code import EXIT_CLOSED_OUTPUT, EXIT_INTERRUPTED, EXIT_INVALID
 from pipeline.cli.options import wants_json
 from pipeline.config.problem import InvalidInput, Problem
@@ -90,9 +90,7 @@ class _Commands(click.Group):
             sys.exit(_refused_by_system(error))
 
     def invoke(self, ctx: click.Context) -> None:
-        # Importing makes many objects and hardly any garbage: with Python's threshold of 700, a seventh of the
-        # time of a short command is spent on looking for it.
-        gc.set_threshold(50_000, 20, 20)
+        collector.look_seldom()
         # When it ends, the interpreter would look through all of them once more.
         atexit.register(gc.freeze)
         if not sys.warnoptions:

@@ -26,6 +26,7 @@ from typing import NoReturn, TextIO
 from components.common.base.beam_runner import remote_runner
 from components.common.base.interruption import Interrupted
 from pipeline import environment
+from pipeline.base import collector
 from pipeline.base.exit_code import EXIT_INTERRUPTED, EXIT_INVALID, EXIT_NODE_FAILED
 from pipeline.kubeflow import contents, executor_input, outcome
 from pipeline.kubeflow.executor_input import STAGED, InvalidTask, Json
@@ -172,6 +173,7 @@ def _stop_on_signals() -> None:
 
 def run_as_process() -> NoReturn:
     """Runs the task that the command line names, and ends the process with its exit code."""
+    collector.look_seldom()
     code = main(sys.argv[1:])
     sys.stdout.flush()
     # Threads of Beam and gRPC would keep the process, or write after the last line.

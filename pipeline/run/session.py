@@ -21,7 +21,7 @@ from components.common.base.interruption import Interrupted
 from components.common.base.texts import listed
 from components.evaluator.verdict import Verdict
 from pipeline import environment
-from pipeline.base import log_file
+from pipeline.base import collector, log_file
 from pipeline.base.console import make_console
 from pipeline.base.exit_code import EXIT_INTERRUPTED, EXIT_NODE_FAILED
 from pipeline.base.process import paused_by_ctrl_z
@@ -149,7 +149,7 @@ def run(
         # The same data, code and options were checked before these nodes ran.
         return _run_locked(file, plan, cached, write_page, b"", (), lambda log: None)
     environment.prepare_for(file)
-    with log_file.quiet("Importing TensorFlow and TFX …") as said:
+    with log_file.quiet("Importing TensorFlow and TFX …") as said, collector.looking_seldom():
         from pipeline.checks import preflight
 
         most = parallelism.nodes_at_once(file.config, len(plan.nodes) - len(cached))
