@@ -19,6 +19,7 @@ import tf_keras
 from components.common.base.layer_names import plain_name
 from components.common.data.arrays import Arrays
 from components.common.models.output_kind import PROBABILITIES, activation_of
+from components.common.models.stock_layers import without_autograph
 from components.common.training.logits import to_logits
 
 # Of a model that says no learning rate: Keras's Adam's own.
@@ -98,6 +99,7 @@ def with_answers(examples: Arrays, baseline: tf_keras.Model, features: list[str]
         baseline: Answers as in inference.
         features: Those that feed its inputs, in their order.
     """
+    baseline.predict_step = without_autograph(baseline.predict_step, baseline)
     given = baseline.predict([examples.features[name] for name in features], batch_size=_BATCH, verbose=0)
     if len(baseline.output_names) == 1:
         return Arrays(examples.features, given)
