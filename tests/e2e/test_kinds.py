@@ -247,6 +247,9 @@ def test_on_a_microcontroller_nothing_trains_again_and_sources_are_pushed(
     assert 0.9 <= device["same_prediction"] <= 1 and device["examples"] == 300
     assert sum(device["memory"]["candidate"].values()) <= 8000
     assert device["flash"]["candidate"] == (pushed / "tflite").stat().st_size <= 16_000
+    explained = project.paredown("explain", "pipeline.yaml", "--json", *only).json()
+    predicted = explained["candidates"]["int8"]["predicted_memory"]
+    assert predicted["total"] == pytest.approx(sum(device["memory"]["candidate"].values()), rel=0.05)
     again = project.run(*only)
     assert set(again["nodes"].values()) == {"cached"}
     lineage = " ".join(project.paredown("lineage", result["pushed"]).out.split())
