@@ -29,6 +29,7 @@ from components.tflite_converter import (
     bias_scales,
     conversion_error,
     dead_weights,
+    fixed_batch,
     float_parts,
     sparse_encoding,
 )
@@ -83,6 +84,10 @@ def convert(
     Raises:
         ConversionError: With the converter's reason, or if the file is not what was asked for.
     """
+    if options.fixed_batch:
+        with fixed_batch.of(saved_model) as fixed:
+            plain = options.model_copy(update={"fixed_batch": False})
+            return convert(fixed, plain, quantization_aware, calibration, clustered)
     granularity = resolve_granularity(options, clustered)
     conflict = options.quantization_aware_conflict() if quantization_aware else None
     if conflict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -83,6 +84,14 @@ class ConvertOptions(StepOptions):
         "quantization needs. TFLITE_BUILTINS_INT8 alone refuses an int8 file with operators in float, "
         "beside TFLITE_BUILTINS it allows them. A file with SELECT_TF_OPS operators needs the Flex "
         "delegate, which LiteRT does not have: it does not load, and cannot pass the gate.",
+    )
+    # Left out of the canonical JSON if it is false: no file is converted again because there is the option.
+    fixed_batch: bool = Field(
+        default=False,
+        exclude_if=operator.not_,
+        description="Fixes the batch at 1 in the file. Layers whose shapes depend on the batch (LayerNormalization, "
+        "Dense on several axes, recurrent layers) then need no operators on shapes, which TFLite Micro lacks. The "
+        "baseline's file gets it, too.",
     )
 
     def check_after(self, before: StepOptions) -> None:

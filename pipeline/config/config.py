@@ -17,6 +17,7 @@ from components.evaluator.params import Gate
 from components.selector.params import SelectOptions
 from components.targets.registry import target_of
 from components.targets.target import Target
+from components.tflite_converter.params import ConvertOptions
 from pipeline.config import metadata_url, target_section
 from pipeline.config.chain import Chain
 from pipeline.config.data_options import Data
@@ -152,6 +153,13 @@ class Config(Options):
     def judged_gate(self) -> Gate:
         """The gate with the default limits of the target."""
         return target_section.gate_on(self.gate, self.target)
+
+    @property
+    def baseline_conversion(self) -> ConvertOptions:
+        """How the baseline becomes the file that candidates are compared with: as float32, in their shapes."""
+        last = (chain.steps()[-1] for chain in self.candidates.values())
+        fixed = any(isinstance(step, ConvertOptions) and step.fixed_batch for step in last)
+        return ConvertOptions(quantization="float32", fixed_batch=fixed)
 
     @property
     def push_functions(self) -> list[str]:

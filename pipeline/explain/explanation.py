@@ -165,7 +165,7 @@ class Explainer:
     def baseline_on_device(self) -> Examined | None:
         """What the runtime of the target makes of the baseline, which the gate compares candidates with."""
         outlook = Outlook(self.baseline(), StepRecord(), self.workshop)
-        return self._examine("baseline", outlook, ConvertOptions(quantization="float32"))
+        return self._examine("baseline", outlook, self._config.baseline_conversion)
 
     def _examine(self, key: str, outlook: Outlook, options: ConvertOptions) -> Examined | None:
         if key not in self._examined:

@@ -20,7 +20,6 @@ from components.common.base.label import as_parameter
 from components.common.base.step_options import StepOptions, TrainingOptions
 from components.measurer.machine import this_machine
 from components.registry import technique_of
-from components.tflite_converter.params import ConvertOptions
 from pipeline.config.config import Config
 from pipeline.plan import data_nodes
 from pipeline.plan.code_version import component_version, is_distributed, module_version
@@ -147,7 +146,7 @@ class _Planner:
             self._add_importer()
         else:
             self._add_trainer()
-        baseline = self._add_step(self.origin, "", ConvertOptions(quantization="float32"), ())
+        baseline = self._add_step(self.origin, "", self.config.baseline_conversion, ())
         predictions = self._add_predictor(baseline)
         models, measurements, evaluations = {}, {}, {}
         for name, chain in self.config.candidates.items():
@@ -367,28 +366,21 @@ class _Planner:
 
     def _add_pusher(self) -> None:
         functions = self.config.push_functions
+        modules = tuple(path.rpartition(".")[0] for path in functions)
+        config: dict[str, Any] = {
+            "code_version": component_version("components.pusher.executor", kept=modules)
+        }
+        if functions:  # left out if there are none, so that nothing is pushed again
+            config["functions"] = functions
+        directory = {"base_directory": os.path.abspath(self.config.push.directory)}
         self._add(
             Node(
                 PUSHER,
                 "components.pusher.component.Pusher",
+                {"model": Output(SELECTOR, "model"), "model_blessing": Output(SELECTOR, "blessing")},
                 {
-                    "model": Output(SELECTOR, "model"),
-                    "model_blessing": Output(SELECTOR, "blessing"),
-                },
-                {
-                    "push_destination": proto_json(
-                        {"filesystem": {"base_directory": os.path.abspath(self.config.push.directory)}}
-                    ),
-                    "custom_config": to_json(
-                        {
-                            "code_version": component_version(
-                                "components.pusher.executor",
-                                kept=tuple(path.rpartition(".")[0] for path in functions),
-                            ),
-                            # Left out if there are none: nothing is to be pushed again.
-                            **({"functions": functions} if functions else {}),
-                        }
-                    ),
+                    "push_destination": proto_json({"filesystem": directory}),
+                    "custom_config": to_json(config),
                 },
             )
         )

@@ -5,16 +5,18 @@ from __future__ import annotations
 from components.common.tflite.tflm import TFLMError, TFLMModel
 from components.targets.target import Examined
 
+_OPEN_BATCH = (
+    "it computes a shape with an open batch, for LayerNormalization, Dense on several axes, or a recurrent layer; "
+    "write fixed_batch: true under convert"
+)
 # Operators that TFLite Micro lacks or refuses → what to write instead in the model.
 _INSTEAD = {
     "GELU": "write activation relu, relu6 or hard_swish",
     "TOPK_V2": "return the probabilities, and sort them in your program",
     "CONV_3D": "write Conv2D, with one axis among the channels",
     "CONV_3D_TRANSPOSE": "write Conv2DTranspose, with one axis among the channels",
-    "REDUCE_PROD": "it comes from a LayerNormalization, or a Dense layer on several axes; write BatchNormalization, or "
-    "Conv1D with kernel size 1",
-    "FILL": "it comes from a recurrent layer, whose state has the size of an open batch; write Conv1D layers, or a "
-    "model with a fixed batch size of 1",
+    "REDUCE_PROD": _OPEN_BATCH,
+    "FILL": _OPEN_BATCH,
     "WHILE": "write unroll=True in the recurrent layer",
     "UNIDIRECTIONAL_SEQUENCE_RNN": "write LSTM, or Conv1D layers",
     "ATAN2": "compute it in your program, before or after the model",

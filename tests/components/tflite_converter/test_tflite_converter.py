@@ -277,3 +277,25 @@ def test_being_stopped_while_calibrating_is_no_failed_conversion(tmp_path: Path)
 
     with pytest.raises(Interrupted):
         convert(saved(model, tmp_path), ConvertOptions(quantization="int8", io="int8"), False, calibration)
+
+
+def test_a_fixed_batch_changes_the_shape_alone(
+    trained: Trained, converted: Callable[..., Step], mnist_arrays: dict[str, Any]
+) -> None:
+    opened, fixed = (
+        model_files.tflite_file(converted(trained.uri, "int8", "int8", **more).uri)
+        for more in ({}, {"fixed_batch": True})
+    )
+    assert tflite_file.read(opened).inputs["image"].shape == (-1, 28, 28, 1)
+    file = tflite_file.read(fixed)
+    assert (file.inputs["image"].shape, file.outputs["probabilities"].shape) == ((1, 28, 28, 1), (1, 10))
+    assert [k.layer for k in file.kernels] == [k.layer for k in tflite_file.read(opened).kernels]
+    images = {"image": mnist_arrays["eval"].images}
+    wanted, got = (LiteRTModel(path).predict_each(images)["probabilities"] for path in (opened, fixed))
+    np.testing.assert_array_equal(got, wanted)
+
+
+def test_an_open_batch_is_what_it_always_was() -> None:
+    plain, fixed = (ConvertOptions(quantization="int8", fixed_batch=fixed) for fixed in (False, True))
+    assert "fixed_batch" not in plain.canonical_json() and plain.slug() == "convert-int8"
+    assert ConvertOptions.from_canonical(fixed.canonical_json()) == fixed and fixed.slug() != plain.slug()

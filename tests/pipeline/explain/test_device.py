@@ -121,9 +121,9 @@ def test_options_that_it_cannot_run_are_refused_by_validate(
             "ATAN2",
             "in your program",
         ),
-        ('y = layers.Dense(4, name="odd")(x)', "REDUCE_PROD", "or Conv1D with kernel size 1"),
-        ('y = layers.LayerNormalization(name="norm")(x)', "REDUCE_PROD", "write BatchNormalization"),
-        ('y = layers.GRU(4, unroll=True, name="state")(x)', "FILL", "write Conv1D layers"),
+        ('y = layers.Dense(4, name="odd")(x)', "REDUCE_PROD", "write fixed_batch: true"),
+        ('y = layers.LayerNormalization(name="norm")(x)', "REDUCE_PROD", "write fixed_batch: true"),
+        ('y = layers.GRU(4, unroll=True, name="state")(x)', "FILL", "write fixed_batch: true"),
     ],
 )
 def test_operators_that_it_lacks_are_refused_before_training(
@@ -133,3 +133,19 @@ def test_operators_that_it_lacks_are_refused_before_training(
     messages = [one.message for one in found.problems]
     assert len(messages) == 1, messages
     assert operator in messages[0] and instead in messages[0]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        'y = layers.LayerNormalization(name="norm")(x)',
+        'y = layers.Dense(4, name="odd")(x)',
+        'y = layers.GRU(4, unroll=True, name="state")(x)',
+    ],
+)
+def test_with_a_fixed_batch_there_are_no_operators_on_shapes(project: Project, lines: str) -> None:
+    chain = "[{convert: {quantization: int8, io: int8, fixed_batch: true}}]"
+    found = examined(project, chain, lines, shape=(6, 4))
+    assert found.problems == []
+    (candidate,) = found.candidates
+    assert candidate.device and candidate.device.memory and candidate.device.memory.total < 16_000
