@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from components.targets.registry import TARGETS
 from pipeline.base import streams
 from pipeline.project.template import TEMPLATES, create
 
@@ -29,11 +30,18 @@ def _list(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     show_default=True,
     help="What the project starts from; --list describes each template.",
 )
+@click.option(
+    "--target",
+    type=click.Choice(list(TARGETS)),
+    default="mobile",
+    show_default=True,
+    help="What models are deployed on; `paredown targets` describes each kind.",
+)
 @click.option("--name", metavar="NAME", help="Name of the pipeline.  [default: the name of DIR]")
 @click.option(
     "--list", is_flag=True, is_eager=True, expose_value=False, callback=_list, help="List the templates."
 )
-def init(directory: Path, template: str, name: str | None) -> None:
+def init(directory: Path, template: str, target: str, name: str | None) -> None:
     """Make a new project that runs as it is.
 
     The project has a config, a model, data, tests and an image recipe; a run of it takes a minute or two. DIR
@@ -45,8 +53,9 @@ def init(directory: Path, template: str, name: str | None) -> None:
       paredown init flowers                       # images in folders, one folder for each class
       paredown init churn --template tabular      # a CSV file
       paredown init smaller --template import     # a Keras model that you have
+      paredown init sensor --target microcontroller
     """
-    project = create(directory, template, name)
+    project = create(directory, template, name, target)
     streams.answer(
         f"Made {directory} from the template {template!r}; the pipeline is called {project.name!r}:"
     )

@@ -65,13 +65,14 @@ class Project:
     files: tuple[str, ...]
 
 
-def create(directory: Path, template: str, name: str | None = None) -> Project:
+def create(directory: Path, template: str, name: str | None = None, target: str = "mobile") -> Project:
     """Makes a project. It appears whole or not at all.
 
     Args:
         directory: The new folder; if it exists, it must be empty.
         template: One of `TEMPLATES`.
         name: Name of the pipeline; the folder's if it is None.
+        target: Kind of the target that the config names.
 
     Raises:
         ProjectError: If the name is not valid, or the folder is in use or cannot be written.
@@ -90,7 +91,12 @@ def create(directory: Path, template: str, name: str | None = None) -> Project:
         raise ProjectError(f"{parent} cannot be written: {error.strerror}; name another folder") from error
     try:
         made.chmod(0o777 & ~umask())
-        values = {"name": name, "template": template, "version": metadata.version("paredown")}
+        values = {
+            "name": name,
+            "template": template,
+            "target": target,
+            "version": metadata.version("paredown"),
+        }
         listed: list[str] = []
         for source in (_COMMON, template):
             listed += _fill(_FOLDER / source, made, values)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from pipeline.checks import target_checks
 from pipeline.cli import main
 from pipeline.config import config_file
 from pipeline.config.config import Config
@@ -48,6 +49,19 @@ def test_a_project_has_all_its_files_and_a_config_of_its_name(template: str, tmp
     assert [path.name for path in tmp_path.iterdir()] == ["My Flowers"]
     left = [path for path in project.rglob("*") if path.suffix in (".j2", ".zip") or "{{" in text_of(path)]
     assert left == []
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_project_for_a_target_is_one_that_the_target_can_run(template: str, tmp_path: Path) -> None:
+    result = init(tmp_path / "new", "--template", template, "--target", "microcontroller")
+    assert result.exit_code == 0, result.output
+    file = config_file.load(tmp_path / "new/pipeline.yaml")
+    assert file.config.target.kind == "microcontroller"
+    assert list(target_checks.check(file.config)) == []
+    plain = tmp_path / "plain"
+    init(plain, "--template", template)
+    config = config_file.load(plain / "pipeline.yaml").config
+    assert config.target.kind == "mobile" and "target" not in (plain / "pipeline.yaml").read_text()
 
 
 def assert_any_processor_will_do(config: Config) -> None:
