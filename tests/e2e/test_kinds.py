@@ -206,7 +206,7 @@ def test_on_a_microcontroller_nothing_trains_again_and_sources_are_pushed(
         "target={kind: microcontroller, ram: 8 kB, flash: 16 kB}",
         "push.c_array=true",
         "gate.same_prediction={min: 0.9}",
-        "candidates.pruned.1.convert.quantization=float32",  # TFLite Micro reads no float16
+        "candidates.half.0.convert.quantization=float32",  # TFLite Micro reads no float16
     )
     only = ("--only", "int8", *(part for one in sets for part in ("--set", one)))
     result = project.run(*only)
