@@ -145,6 +145,7 @@ def test_a_training_without_stages_freezes_too_and_repeats(
     assert all(equal(model.get_weights(), again.get_weights()))
 
 
+@pytest.mark.soak  # six trainings; which layers learn is shown above, and by tests/e2e/test_transfer.py
 def test_ten_examples_of_each_digit_teach_more_to_a_model_that_has_seen_others(
     saved: Path, few: tuple[Arrays, Arrays], tmp_path: Path
 ) -> None:

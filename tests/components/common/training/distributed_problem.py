@@ -60,12 +60,17 @@ def predicted(points: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.nd
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def by_hand(replicas: int) -> dict[str, Any]:
-    """The regression by gradient descent in NumPy, on whole batches, in the order of the epochs."""
+def by_hand(replicas: int, trained: Arrays | None = None) -> dict[str, Any]:
+    """The regression by gradient descent in NumPy, on whole batches, in the order of the epochs.
+
+    Args:
+        replicas: That the batches are divided among.
+        trained: The examples in the order in which training has them; by default that of `arrays`.
+    """
     from components.common.training import batches
 
-    trained, evaluation = arrays(), arrays(EVALUATED, 1)
-    points, classes = trained.features["x"].astype(np.float64), np.eye(3)[trained.labels]
+    trained, evaluation = trained or arrays(), arrays(EVALUATED, 1)
+    points, classes = trained.feature_arrays()["x"].astype(np.float64), np.eye(3)[trained.labels]
     kernel, bias, losses, accuracies = np.zeros((2, 3)), np.zeros(3), [], []
     for epoch in range(EPOCHS):
         for pieces in batches.epoch_batches(len(trained), BATCH, replicas, SEED, epoch):
