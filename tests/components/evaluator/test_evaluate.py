@@ -335,8 +335,8 @@ def rounded_down(share: float) -> str:
 CANDIDATES = [
     ("trained", "int8"),
     ("pruned", "int8"),
-    ("pruned", "dynamic"),
-    ("clustered", "float16"),
+    ("pruned_clustered", "dynamic"),
+    ("pruned_clustered", "float16"),
     ("clustered", "int8"),
     ("pruned_clustered", "int8"),
     ("quantization_aware", "int8"),

@@ -50,11 +50,6 @@ def meet(*branches: Any) -> Any:
     return layers.Concatenate()(list(branches))
 
 
-def pooling_beside_its_input(image: Any) -> Any:
-    x = normed(image, 4)
-    return meet(average(x), x)
-
-
 def pooling_beside_a_conv_with_relu(image: Any) -> Any:
     x = conv(image, 4, "relu")
     return meet(average(x), x)
@@ -62,11 +57,6 @@ def pooling_beside_a_conv_with_relu(image: Any) -> Any:
 
 def pooling_of_the_model_input(image: Any) -> Any:
     return meet(average(image), image)
-
-
-def maximum_beside_its_input(image: Any) -> Any:
-    x = normed(image, 4)
-    return meet(largest(x), x)
 
 
 def inception_block(image: Any) -> Any:
@@ -121,10 +111,8 @@ def sigmoid_beside_linear(image: Any) -> Any:
 
 
 STRUCTURES: list[Callable[[Any], Any]] = [
-    pooling_beside_its_input,
     pooling_beside_a_conv_with_relu,
     pooling_of_the_model_input,
-    maximum_beside_its_input,
     inception_block,
     concatenation_of_concatenations,
     dense_block,
