@@ -137,6 +137,7 @@ def models(tmp_path: Path) -> dict[str, str]:
     return paths
 
 
+@pytest.mark.soak  # a run on this machine computes metrics on arrays; test_batch_metrics.py compares them with TFMA's
 def test_tfma_measures_the_same(models: dict[str, str], mnist_examples: Any, tmp_path: Path) -> None:
     import tensorflow_model_analysis as tfma
 
