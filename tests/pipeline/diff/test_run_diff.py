@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.diff import difference as run_diff
 from pipeline.diff.difference import Change
+from pipeline.diff.table import value_text
 from pipeline.lineage import run_facts
 from tests.pipeline.diff.two_runs import (
     CONFIG,
@@ -389,3 +390,18 @@ def test_a_narrow_terminal_loses_nothing(project: Project) -> None:
 def test_a_change_is_plain_data() -> None:
     (change,) = run_diff.changes({"a": 1}, {"a": 2}, group="Trainer")
     assert change == Change("Trainer", "a", "changed", 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("memory", "4.6 kB"),
+        ("flash", "4.6 kB"),
+        ("target.ram", "4.6 kB"),
+        ("gate.memory.max", "4.6 kB"),
+        ("gate.memory.max_ratio", "4592"),
+        ("same prediction", "4592"),
+    ],
+)
+def test_figures_of_a_device_have_their_units(key: str, text: str) -> None:
+    assert value_text(4592, key) == text

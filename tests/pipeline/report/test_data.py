@@ -12,7 +12,7 @@ from components.evaluator.judgement import Failure, FailureKind
 from components.evaluator.judging import conclude
 from components.measurer.measured import Layer
 from pipeline.lineage import run_facts
-from pipeline.report.advice import advise
+from pipeline.report.advice import advise, gate_range
 from pipeline.report.collection import collect
 from pipeline.report.data import ReportData
 from pipeline.report.page import render
@@ -36,6 +36,15 @@ def test_everything_of_a_run_is_found(pushed: ReportData) -> None:
     assert len(steps) == 17 and steps["Trainer"].seconds == 75
     assert steps["prune-convert"].reads["base_model"] == "prune"
     assert set(pushed.notes) == {"usage"}, "only the pushed folder is not there"
+
+
+def test_limits_of_a_target_are_the_gate_s(tmp_path: Path) -> None:
+    target = {"kind": "microcontroller", "ram": 16_000.0, "flash": None}
+    made = MadeRun(tmp_path, config={**CONFIG, "target": target})
+    data = collect(made.reader, made.whole(passing(), "int8", tmp_path / "gone"))
+    assert data.gate is not None
+    assert [(of, limits.bounds()) for _, of, limits in data.gate.device()] == [("memory", {"max": 16_000})]
+    assert gate_range(data, "memory") == (None, 16_000)
 
 
 def test_removed_files_become_notes(tmp_path: Path) -> None:
