@@ -40,7 +40,7 @@ def test_a_model_that_a_technique_cannot_handle(project: Project, name: str) -> 
     assert candidate.refused() and candidate.size is None
 
 
-@pytest.mark.parametrize("name", ["Lambda in qat", "LSTM in any file", "student of another size"])
+@pytest.mark.parametrize("name", ["Lambda in qat", "function as activation", "student of another size"])
 def test_the_check_before_run_is_the_same(project: Project, name: str) -> None:
     project.write(CASES[name])
     file = load(project.config, [])
