@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,13 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, A
     return project, project.run()
 
 
+@pytest.fixture
+def untouched(done: tuple[Project, dict[str, Any]]) -> Iterator[Project]:
+    """The project, for a test that changes it."""
+    with done[0].restored() as project:
+        yield project
+
+
 def predicted(path: Path, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Output → what LiteRT gives for each row, fed by the names in the file's signature."""
     runner = Interpreter(str(path)).get_signature_runner("serving_default")
@@ -197,11 +205,11 @@ def test_table_report_and_lineage_show_each_metric_with_its_output(
 
 
 def test_on_a_microcontroller_nothing_trains_again_and_sources_are_pushed(
-    done: tuple[Project, dict[str, Any]],
+    done: tuple[Project, dict[str, Any]], untouched: Project
 ) -> None:
     from tflite_micro.python.tflite_micro import runtime
 
-    project, before = done
+    project, before = untouched, done[1]
     sets = (
         "target={kind: microcontroller, ram: 8 kB, flash: 16 kB}",
         "push.c_array=true",
