@@ -50,7 +50,9 @@ class Planned(Shown):
 
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON values."""
-        return plan_json(self.plan, set(self.cached), data_files.choice(self.file.config.data))
+        config = self.file.config
+        planned = plan_json(self.plan, set(self.cached), data_files.choice(config.data))
+        return {"target": config.target.model_dump(mode="json"), **planned}
 
 
 def plan(file: ConfigFile, remeasure: Sequence[str] = ()) -> Planned:

@@ -94,3 +94,11 @@ def test_targets_are_listed_with_what_they_measure_and_need() -> None:
     assert {one["technique"]: one["pays"] for one in micro["advice"]}["prune, cluster"] is False
     text = CliRunner().invoke(main, ["targets"]).stdout
     assert "accuracy on TFLite Micro, on every eval example" in text
+
+
+def test_the_plan_names_the_target() -> None:
+    done = CliRunner().invoke(main, ["plan", "configs/mnist/microcontroller.yaml", "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["target"] == {"kind": "microcontroller", "ram": 16_000, "flash": 64_000}
+    plain = json.loads(CliRunner().invoke(main, ["plan", str(MNIST), "--json"]).stdout)
+    assert plain["target"] == {"kind": "mobile"}
