@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from components.common.base import json_file
+from components.common.data import decoded, shared_folder
 from components.common.data.examples import Examples
 from components.common.data.transform_graph import TransformGraph
 from components.measurer.measured import Slice, SliceValue, UnjudgedSlices, slice_text
@@ -64,21 +68,45 @@ def count_slices(
     """Slices by these features → number of examples of a split that are in them.
 
     As in TFMA, a transformed feature is preferred to a raw one of its name, an example with several values of a
-    feature is in several slices, and one without a value is in none.
+    feature is in several slices, and one without a value is in none. The measurements of a run count once.
     """
-    counts: Counter[Slice] = Counter()
+    kept = _kept(features, examples, raw_examples, split)
+    if kept is not None and kept.is_file():
+        rows = json.loads(kept.read_text(encoding="utf-8"))
+    else:
+        rows = _counted(features, examples, raw_examples, split)
+        if kept is not None:
+            json_file.write(str(kept), rows)
+    return Counter(
+        {
+            tuple(SliceValue(name, text) for name, text in zip(features, texts, strict=True)): count
+            for texts, count in rows
+        }
+    )
+
+
+def _kept(
+    features: Sequence[str], examples: Examples, raw_examples: Examples | None, split: str
+) -> Path | None:
+    """Where the measurements of a run keep these counts; None without a run around them."""
+    files = [*examples.files(split), *(raw_examples.files(split) if raw_examples else ())]
+    folder = shared_folder.of(files[0]) if files else None
+    if folder is None:
+        return None
+    read = {"slices": [*features], "schema": examples.schema_uri, "graph": examples.transform_uri}
+    return folder / f"slices-{decoded.key_of(files, read)}.json"
+
+
+def _counted(
+    features: Sequence[str], examples: Examples, raw_examples: Examples | None, split: str
+) -> list[tuple[list[str], int]]:
+    """The values of each slice, as texts, and its number of examples."""
+    counts: Counter[tuple[Any, ...]] = Counter()
     for columns in _columns(features, examples, raw_examples, split):
         for values in zip(*columns, strict=True):
             for combination in itertools.product(*values):
                 counts[combination] += 1
-    return Counter(
-        {
-            tuple(
-                SliceValue(name, _text(value)) for name, value in zip(features, values, strict=True)
-            ): count
-            for values, count in counts.items()
-        }
-    )
+    return [([_text(value) for value in values], count) for values, count in counts.items()]
 
 
 def _columns(

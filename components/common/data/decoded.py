@@ -57,7 +57,7 @@ def columns(files: Sequence[str], spec: FeatureSpec, split: str) -> dict[str, Va
         ExamplesError: If the split is empty, an example does not fit the spec, or a feature has more values in one
             example than in another.
     """
-    found = _Split(_folder(files) / _key(files, spec))
+    found = _Split(_folder(files) / key_of(files, spec))
     with _alone(found.folder):
         if not found.is_there():
             _decode(files, spec, split, found.folder)
@@ -74,7 +74,7 @@ def _own() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="paredown-decoded-")
 
 
-def _key(files: Sequence[str], spec: FeatureSpec) -> str:
+def key_of(files: Sequence[str], spec: FeatureSpec) -> str:
     """Differs if a file or the way to parse it does."""
     read = [
         [os.path.abspath(file), (found := os.stat(file)).st_size, found.st_mtime_ns, found.st_ino]

@@ -12,6 +12,7 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.slicer import slicer_lib
 
+from components.common.data import shared_folder
 from components.common.data.examples import Examples
 from components.measurer.measured import SliceValue, slice_text
 from components.measurer.params import Metric
@@ -79,6 +80,31 @@ def test_values_that_only_train_has_are_counted_the_most_frequent_ones_first(exa
     assert found.text == (
         "2 slices by number are not judged: train has 3 examples of them and eval none (number=2; number=3)"
     )
+
+
+def test_the_measurements_of_a_run_count_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is counted goes by the features, the split and the files, which are read again if they change."""
+
+    folder = write_examples(
+        tmp_path / "root/ExampleGen/examples",
+        SCHEMA,
+        train=[*map(to_example, TRAIN)],
+        eval=[*map(to_example, EVAL)],
+    )
+    examples = Examples(str(folder / "examples"), str(folder / "schema"), None, "label")
+    reads: list[str] = []
+    read = Examples.records
+    monkeypatch.setattr(Examples, "records", lambda of, split: reads.append(split) or read(of, split))
+    with shared_folder.made(tmp_path / "root"):
+        first = count_slices(["word", "number"], examples)
+        assert count_slices(["word", "number"], examples) == first and len(first) == 4
+        assert reads == ["train"]
+        assert len(count_slices(["number"], examples)) == 3
+        assert len(count_slices(["number"], examples, split="eval")) == 1
+        assert reads == ["train", "train", "eval"]
+        with tf.io.TFRecordWriter(examples.files("train")[0], "GZIP") as writer:
+            writer.write(to_example(TRAIN[0]))
+        assert len(count_slices(["number"], examples)) == 1
 
 
 def test_what_eval_has_is_no_finding(examples: Examples) -> None:
