@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from components.common.data.arrays import Arrays
 from components.common.tflite.litert import LiteRTModel
-from components.common.tflite.tflite_file import SIGNATURE
 
 
 @dataclass(frozen=True)
@@ -27,18 +27,17 @@ class Agreement:
     examples: int
 
 
-def measure(saved_model: str, path: str, examples: Arrays) -> Agreement:
+def measure(signature: Any, path: str, examples: Arrays) -> Agreement:
     """Predicts examples with both.
 
     Args:
-        saved_model: Folder of the model that was converted.
+        signature: Of the SavedModel that was converted, which is loaded.
         path: The TFLite file; run on LiteRT with its default delegate.
         examples: Real ones.
 
     Raises:
         LiteRTError: If the file does not load or run.
     """
-    signature = tf.saved_model.load(saved_model).signatures[SIGNATURE]
     expected = signature(**{name: tf.constant(values) for name, values in examples.features.items()})
     model = LiteRTModel(path)
     rows = [

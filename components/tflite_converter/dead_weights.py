@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-import tensorflow as tf
 
 from components.common.base.texts import listed
-from components.common.tflite.tflite_file import SIGNATURE
 from components.tflite_converter.conversion_error import ConversionError
 
 
-def refuse(saved_model: str) -> None:
-    """Raises a ConversionError that names the layers of a SavedModel with weights that are NaN or infinite."""
-    loaded = tf.saved_model.load(saved_model)  # which holds the variables
+def refuse(signature: Any) -> None:
+    """Raises a ConversionError that names the layers of a SavedModel with weights that are NaN or infinite.
+
+    Args:
+        signature: Of the SavedModel, which is loaded.
+    """
     dead = []
-    for variable in loaded.signatures[SIGNATURE].variables:
+    for variable in signature.variables:
         values = variable.numpy()
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             count = int(np.count_nonzero(~np.isfinite(values)))

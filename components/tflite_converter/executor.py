@@ -45,9 +45,8 @@ def signature_inputs(saved_model: str) -> dict[str, InputSpec]:
     return model_files.signature_inputs(tf.saved_model.load(saved_model).signatures[SIGNATURE])
 
 
-def _output_shape(saved_model: str) -> Any:
-    """Shape of the output of a SavedModel's `serving_default`; a list if it has several."""
-    signature = tf.saved_model.load(saved_model).signatures[SIGNATURE]
+def _output_shape(signature: Any) -> Any:
+    """Shape of the output of a SavedModel's signature; a list if it has several."""
     shapes = [tuple(spec.shape) for spec in signature.structured_outputs.values()]
     return shapes[0] if len(shapes) == 1 else shapes
 
@@ -208,16 +207,19 @@ def convert_model(job: StepJob[ConvertOptions]) -> Facts:
         VocabularyError: If a string label has more or fewer classes than the model outputs.
     """
     saved_model = model_files.serving_dir(job.base_model)
-    dead_weights.refuse(saved_model)
+    loaded = tf.saved_model.load(saved_model)  # holds the signature's variables
+    signature = loaded.signatures[SIGNATURE]
+    dead_weights.refuse(signature)
+    inputs = model_files.signature_inputs(signature)
     previous = StepRecord.read(job.base_model)
     quantization_aware = previous.quantization_aware
     clustered = any(map(one_scale, previous.layers.values()))
     classes = job.examples.vocabulary()
     if classes is not None:  # the model may come from elsewhere
-        vocabulary.refuse_other_outputs(classes.names, _output_shape(saved_model))
+        vocabulary.refuse_other_outputs(classes.names, _output_shape(signature))
     calibration = None
     if job.options.quantization in CALIBRATED and not quantization_aware:
-        train = job.examples.open("train", signature_inputs(saved_model))
+        train = job.examples.open("train", inputs)
         calibration = train.draw(job.options.calibration_examples, job.seed)
     content = convert(saved_model, job.options, quantization_aware, calibration, clustered)
     path = model_files.tflite_file(job.output)
@@ -228,14 +230,14 @@ def convert_model(job: StepJob[ConvertOptions]) -> Facts:
         classes.write(os.path.dirname(path))
     record = previous.after(job.options, file=job.options.types())
     record.write(job.output)
-    evaluation = job.examples.open("eval", signature_inputs(saved_model))
+    evaluation = job.examples.open("eval", inputs)
     if job.examples.transform_uri:
         served_model.write(saved_model, job.examples.transform_uri, model_files.serving_dir(job.output))
     return {
         "technique": "-".join(record.techniques()),
         **facts_of(content, job.options),
         **_invariants(path, record),
-        **_agreement(job, saved_model, path, evaluation),
+        **_agreement(job, signature, path, evaluation),
     }
 
 
@@ -250,15 +252,15 @@ def _invariants(path: str, record: StepRecord) -> Facts:
     }
 
 
-def _agreement(job: StepJob[ConvertOptions], saved_model: str, path: str, evaluation: Arrays) -> Facts:
+def _agreement(job: StepJob[ConvertOptions], signature: Any, path: str, evaluation: Arrays) -> Facts:
     """Whether a file runs on LiteRT, and how far it is from the model that it was made from."""
     some = evaluation.draw(_COMPARED, job.seed)
     try:
-        found = agreement.measure(saved_model, path, some)
+        found = agreement.measure(signature, path, some)
         if job.examples.transform_uri:
             # What the gate holds the served model against.
             most = evaluation.take(served_model.compared(evaluation.feature_arrays()))
-            served_model.write_error(job.output, agreement.measure(saved_model, path, most).max_error)
+            served_model.write_error(job.output, agreement.measure(signature, path, most).max_error)
     except LiteRTError as error:  # the gate says so too, of this candidate alone
         return {"runs_on_litert": 0, "litert_error": str(error)[:500]}
     return {

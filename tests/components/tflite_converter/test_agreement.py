@@ -24,9 +24,9 @@ def test_agreement_is_the_difference_of_the_outputs(
     specs = {"image": model_files.InputSpec((28, 28, 1), np.float32)}
     examples = mnist_examples.load("eval", specs).take(range(25))
 
-    found = agreement.measure(model_files.serving_dir(trained.uri), file, examples)
-
     keras = tf.saved_model.load(model_files.serving_dir(trained.uri)).signatures["serving_default"]
+    found = agreement.measure(keras, file, examples)
+
     expected = keras(image=tf.constant(examples.features["image"]))["probabilities"].numpy()
     lite = LiteRTModel(file)
     got = np.stack(
