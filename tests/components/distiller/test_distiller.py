@@ -377,14 +377,14 @@ def test_custom_layers_with_control_flow_work_in_teacher_and_student(
         import tf_keras
         layers = tf_keras.layers
         @tf_keras.utils.register_keras_serializable()
-        class Doubled(layers.Layer):
+        class TwiceIfSmall(layers.Layer):
             def call(self, x):
                 if tf.reduce_max(x) > -1000.0:  # what only AutoGraph can trace
                     x = 2 * x
                 return x
         def build_model(hparams):
             x = layers.Input((4,), name="x")
-            y = layers.Dense(3, activation="softmax")(Doubled(name="doubled")(x))
+            y = layers.Dense(3, activation="softmax")(TwiceIfSmall(name="doubled")(x))
             model = tf_keras.Model(x, y)
             model.compile("sgd", "sparse_categorical_crossentropy")
             return model

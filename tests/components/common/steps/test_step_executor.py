@@ -124,13 +124,13 @@ import tensorflow as tf
 import tf_keras
 
 @tf_keras.saving.register_keras_serializable(package="paredown_tests")
-class Doubled(tf_keras.layers.Layer):
+class Twice(tf_keras.layers.Layer):
     def call(self, inputs):
         return tf.reduce_sum(inputs) * 0 + 2 * inputs
 
 def build_model(hparams):
     x = tf_keras.layers.Input((4,), name="x")
-    outputs = tf_keras.layers.Dense(1, name="y")(Doubled(name="doubled")(x))
+    outputs = tf_keras.layers.Dense(1, name="y")(Twice(name="doubled")(x))
     model = tf_keras.Model(x, outputs)
     model.compile(tf_keras.optimizers.SGD(0.01), "mse")
     return model
@@ -160,8 +160,8 @@ def test_a_process_that_never_built_the_model_knows_its_custom_layers(
     )
     # As in a new process, where only the artifact is left.
     del sys.modules[module]
-    del tf_keras.saving.get_custom_objects()["paredown_tests>Doubled"]
-    with pytest.raises(ValueError, match="Doubled"):
+    del tf_keras.saving.get_custom_objects()["paredown_tests>Twice"]
+    with pytest.raises(ValueError, match="Twice"):
         model_files.load(str(base))
 
     options = PruneOptions(sparsity=0.5, epochs=2, batch_size=4)
