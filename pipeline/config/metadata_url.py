@@ -206,7 +206,8 @@ def parse(text: str) -> MetadataUrl:
         ValueError: If it does not name a metadata store, or contains a password; the text says what to write.
     """
     scheme, separator, rest = text.partition("://")
-    if scheme in ("sqlite", "") or not separator:
+    # Any other character before `://` belongs to a user or a password: what comes before may lack its colon.
+    if scheme in ("sqlite", "") or not separator or not re.fullmatch(r"[A-Za-z0-9+.-]+", scheme):
         return _sqlite(text)
     if scheme not in _FORMS:
         raise ValueError(_unknown_scheme(scheme))

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ml_metadata.proto import metadata_store_pb2
 
@@ -124,6 +124,7 @@ odd = st.lists(
 ).map("".join)
 
 
+@example("mysql", "", "://", "/db")
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(KINDS), odd, odd, st.sampled_from(["", "/db", ":80/db", "/db?ssl_ca=x", "/db?x"]))
 def test_a_password_before_the_host_is_refused_and_never_repeated(
