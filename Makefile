@@ -44,7 +44,7 @@ coverage: setup servers ## run the tests; show which lines they, and what they s
 test-unit: setup ## run the tests that need no TensorFlow (a minute)
 	@$(BIN)/python -m pytest $(SPREAD) -m unit $(PYTEST_ARGS)
 
-soak: setup ## run the tests that are long by nature: fuzzed input, killed runs (hours)
+soak: setup ## run the tests that are long by nature: fuzzed input, killed runs (an hour)
 	@$(BIN)/python -m pytest $(SPREAD) -m soak $(PYTEST_ARGS)
 
 bench: setup ## measure against a plain TFMOT script, and by the number of examples (an hour; BENCH_ARGS=--quick: 12 min)

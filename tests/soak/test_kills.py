@@ -16,7 +16,7 @@ from tests.e2e.small_table import check_push, make_table_project, sha256
 pytestmark = [pytest.mark.soak, pytest.mark.e2e, pytest.mark.timeout(0)]
 
 # Of each kind of run.
-KILLS = int(os.environ.get("PAREDOWN_KILLS", "200")) // 2
+KILLS = int(os.environ.get("PAREDOWN_KILLS", "20")) // 2
 SMALLEST = (
     *("--set", "candidates={float16: [{convert: {quantization: float16}}]}"),
     *("--set", "model.train.epochs=1", "--set", "gate.accuracy.min=0.01", "--set", "gate.accuracy.max_drop=0.9"),
