@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
 import os
 import pickle
+import select
+import signal
 import sys
-import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -84,15 +86,18 @@ def _fail_in_one_line(folder: Path) -> None:
 
 
 def _end_with_parent() -> None:
-    """Ends this process when the parent is gone, which holds the other end of standard input."""
+    """Ends this process when the parent is gone, which holds the other end of standard input.
 
-    def wait() -> None:
-        # Not through sys.stdin, whose lock Python wants when it ends.
-        while os.read(0, 1):
-            pass
+    By a signal, whose default is to end the process: while TensorFlow waits for workers it may hold Python's lock,
+    and no thread of Python's would run.
+    """
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
+    already = select.poll()
+    already.register(0, 0)
+    if already.poll(0):
         os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 if __name__ == "__main__":
