@@ -22,6 +22,7 @@ def commands(quick: bool, output: Path) -> list[list[str]]:
     written = ["--output", str(output)]
     return [
         ["plans"],
+        ["first_node", "3" if quick else "5"],
         ["measurer"],
         ["demo", "--turns", "1" if quick else "3", *written],
         ["growth", "--sizes", *sizes, *written],
