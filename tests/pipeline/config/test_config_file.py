@@ -282,7 +282,7 @@ def test_file_that_is_not_there_is_refused(tmp_path):
             "push: {directory: serving}",
             "push: serving  # here",
             "push",
-            "must be a mapping with keys of directory, but is 'serving'",
+            "must be a mapping with keys of directory, c_array, but is 'serving'",
             id="text for a section",
         ),
         pytest.param(
@@ -411,7 +411,7 @@ def test_last_set_of_a_key_wins(tmp_path):
         ("gate.sise.max_ratio=1", "gate.sise", "unknown key; did you mean 'size'?"),
         ("model.train.epoch=1", "model.train.epoch", "unknown key; did you mean 'epochs'?"),
         ("name=2024-01-01", "name", "'2024-01-01' is a date"),
-        ("push=null", "push", "must be a mapping with keys of directory, but is empty"),
+        ("push=null", "push", "must be a mapping with keys of directory, c_array, but is empty"),
         ("model.hparams.units=.nan", "model.hparams.units", "must be a finite number, but is nan"),
     ],
 )
