@@ -1,4 +1,4 @@
-"""Three tiers of tests: `unit` imports no TensorFlow, `tf` does, `e2e` makes whole runs."""
+"""Three tiers of tests: `unit` imports no TensorFlow and starts no server, `tf` may, `e2e` makes whole runs."""
 
 from __future__ import annotations
 
@@ -49,10 +49,17 @@ UNIT = (
     "tests/pipeline/run/test_parallelism.py",
     "tests/pipeline/run/test_side_by_side.py",
     "tests/pipeline/store/",
-    "tests/servers/",
 )
-# Files in these folders that are `tf` all the same.
-NOT_UNIT = ("tests/pipeline/report/test_advice.py", "tests/pipeline/report/test_tables.py")
+# Files in these folders that are `tf` all the same: they import TensorFlow, or start a browser or a database.
+NOT_UNIT = (
+    "tests/pipeline/report/test_advice.py",
+    "tests/pipeline/report/test_page.py",
+    "tests/pipeline/report/test_tables.py",
+    "tests/pipeline/store/test_at_once.py",
+    "tests/pipeline/store/test_connection.py",
+    "tests/pipeline/store/test_postgresql.py",
+    "tests/pipeline/store/test_texts.py",
+)
 HEAVY = {
     "apache_beam",
     "tensorflow",
