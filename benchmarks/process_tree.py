@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -44,7 +45,7 @@ def measure(
         log: Gets its standard error.
 
     Raises:
-        CalledProcessError: If it fails; the log says why.
+        CalledProcessError: If it fails; the end of its log is printed.
     """
     peak = 0
     ended = threading.Event()
@@ -65,6 +66,7 @@ def measure(
         ended.set()
         watcher.join()
     if code:
+        print(*log.read_text(encoding="utf-8", errors="replace").splitlines()[-40:], sep="\n", file=sys.stderr)
         raise subprocess.CalledProcessError(code, command)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return Cost(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, peak)
