@@ -98,6 +98,7 @@ servers:
 	compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || has postgres || missing+=' postgresql'
 	has chromium || missing+=' chromium'
 	has readelf || missing+=' binutils'
+	has g++ || missing+=' g++'
 	if [ -z "$$missing" ]; then exit 0; fi
 	by_hand="apt-get install --no-install-recommends$$missing"
 	if ! has apt-get; then

@@ -31,7 +31,7 @@ setup(
         "ml-metadata>=1.16",
         "apache-beam>=2.47",
         "ai-edge-litert>=2.1",
-        "pydantic>=2.7",
+        "pydantic>=2.12",
         "click>=8",
         "rich>=13",
         "pyyaml>=6",

@@ -15,7 +15,9 @@ from components.targets.target import Target
 
 def show(console: Console) -> None:
     """Prints each kind with what is measured for it, what has to be installed, and which techniques pay."""
-    for kind, target in TARGETS.items():
+    for number, (kind, target) in enumerate(TARGETS.items()):
+        if number:
+            console.print()
         console.print(Text(kind, style="bold").append(f"  {target.summary}", style="not bold"))
         facts = Table.grid(padding=(0, 1))
         facts.add_column(no_wrap=True, style="dim")

@@ -16,10 +16,10 @@ from tests.pipeline.diff.two_runs import (
     CONFIG,
     FINGERPRINT,
     Project,
+    changes_in,
     made_of,
     rendered,
     states,
-    told,
     verdict,
 )
 from tests.pipeline.run_history import document, provenance
@@ -81,7 +81,7 @@ def test_config_is_compared_by_dotted_keys(project: Project) -> None:
         "run": {"seed": 42, "beam_args": ["--a=1", "--b=2"]},
     }
     compared = project.diff(project.run("run-1"), project.run("run-2", made_of(changed)))
-    assert told(compared, "config") == {
+    assert changes_in(compared, "config") == {
         ("", "candidates.int8.0.convert.io", "changed", "int8", "float32"),
         (
             "",
@@ -124,7 +124,7 @@ def test_code_is_compared_by_commit_and_by_the_versions_of_nodes(project: Projec
         nodes=("prune",),
     )
     compared = project.diff(first, second)
-    assert told(compared, "code") == {
+    assert changes_in(compared, "code") == {
         ("", "paredown", "changed", "0.1.0", "0.2.0"),
         ("", "commit", "changed", "a" * 40, "c" * 40),
         ("Trainer", "custom_config.code_version", "changed", "c0de00000001", "c0de00000009"),
@@ -137,7 +137,9 @@ def test_code_is_compared_by_commit_and_by_the_versions_of_nodes(project: Projec
 def test_uncommitted_changes_are_told_and_leave_the_code_unknown(project: Project) -> None:
     clean, dirty = project.run("run-1"), project.run("run-2", made_of(git_dirty=True))
     other = project.run("run-3", made_of(git_dirty=True))
-    assert told(project.diff(clean, dirty), "code") == {("", "uncommitted changes", "changed", False, True)}
+    assert changes_in(project.diff(clean, dirty), "code") == {
+        ("", "uncommitted changes", "changed", False, True)
+    }
     section = project.diff(dirty, other).section("code")
     assert (section.state, section.unknown) == (
         "unknown",
@@ -152,7 +154,7 @@ def test_uncommitted_changes_are_told_and_leave_the_code_unknown(project: Projec
 def test_environment_is_compared_package_by_package(project: Project) -> None:
     changed = {"python": "3.10.9", "cpu": "AMD EPYC", "packages": {"numpy": "1.26.5", "keras": "3"}}
     compared = project.diff(project.run("run-1"), project.run("run-2", made_of(environment=changed)))
-    assert told(compared, "environment") == {
+    assert changes_in(compared, "environment") == {
         ("", "python", "changed", "3.10.1", "3.10.9"),
         ("", "packages.numpy", "changed", "1.26.4", "1.26.5"),
         ("", "packages.tfx", "removed", "1.16.0", None),
@@ -172,7 +174,7 @@ def test_data_are_compared_file_by_file(project: Project) -> None:
     compared = project.diff(
         project.run("run-1"), project.run("run-2", made_of(data=changed), fingerprint=fingerprint)
     )
-    assert told(compared, "data") == {
+    assert changes_in(compared, "data") == {
         (
             "train",
             "train.gz",
@@ -185,18 +187,18 @@ def test_data_are_compared_file_by_file(project: Project) -> None:
         ("train", "fingerprint.num_files", "changed", "1", "2"),
         ("train", "fingerprint.total_bytes", "changed", "1000", "1050"),
     }
-    assert states(compared)["nodes"] == "equal", "a fingerprint is data, and is not told twice"
+    assert states(compared)["nodes"] == "equal", "a fingerprint is data, and is not changes_in twice"
 
 
 def test_files_that_were_only_touched_differ_in_their_fingerprint_alone(project: Project) -> None:
     touched = FINGERPRINT.replace("xor_checksum:17", "xor_checksum:99")
     compared = project.diff(project.run("run-1"), project.run("run-2", fingerprint=touched))
-    assert told(compared, "data") == {("train", "fingerprint.xor_checksum", "changed", "17", "99")}
+    assert changes_in(compared, "data") == {("train", "fingerprint.xor_checksum", "changed", "17", "99")}
 
 
 def test_seeds(project: Project) -> None:
     compared = project.diff(project.run("run-1"), project.run("run-2", made_of(seed=7)))
-    assert told(compared, "seeds") == {("", "run.seed", "changed", 42, 7)}
+    assert changes_in(compared, "seeds") == {("", "run.seed", "changed", 42, 7)}
 
 
 def test_nodes_that_one_run_has_and_parameters_that_differ(project: Project) -> None:
@@ -204,7 +206,7 @@ def test_nodes_that_one_run_has_and_parameters_that_differ(project: Project) -> 
     second = project.run(
         "run-2", nodes=("qat", "convert"), trainer={"hparams": json.dumps({"filters": [4, 8], "units": 32})}
     )
-    assert told(project.diff(first, second), "nodes") == {
+    assert changes_in(project.diff(first, second), "nodes") == {
         ("prune", "", "removed", "TFLiteConverter", None),
         ("qat", "", "added", None, "TFLiteConverter"),
         ("Trainer", "custom_config.hparams.units", "changed", 16, 32),
@@ -230,7 +232,7 @@ def test_a_cached_node_has_the_parameters_of_the_one_that_made_its_outputs(proje
     history.reuse("run-2", "ImportExampleGen", {"examples": examples}, parameters={"input_base": "/data"})
     compared = project.diff(first, "run-2")
     assert states(compared)["data"] == "equal"
-    assert ("ImportExampleGen", "span", "removed", 0, None) not in told(compared, "nodes")
+    assert ("ImportExampleGen", "span", "removed", 0, None) not in changes_in(compared, "nodes")
 
 
 # Figures and verdicts
@@ -249,12 +251,12 @@ def test_metrics_and_verdicts_of_each_candidate(project: Project) -> None:
         pushed="/s/2",
     )
     compared = project.diff(first, second)
-    assert {change for change in told(compared, "metrics") if change[0] == "int8"} == {
+    assert {change for change in changes_in(compared, "metrics") if change[0] == "int8"} == {
         ("int8", "accuracy", "changed", 0.9872, 0.9),
         ("int8", "latency ratio", "changed", 0.5, 0.75),
         ("int8", "size", "changed", 819416, 900000),
     }
-    pruned = {change[1:] for change in told(compared, "metrics") if change[0] == "pruned-int8"}
+    pruned = {change[1:] for change in changes_in(compared, "metrics") if change[0] == "pruned-int8"}
     assert ("latency", "removed", 0.05, None) in pruned and (
         "baseline latency",
         "removed",
@@ -262,7 +264,7 @@ def test_metrics_and_verdicts_of_each_candidate(project: Project) -> None:
         None,
     ) in pruned
     assert {kind for _, kind, _, _ in pruned} == {"removed"} and len(pruned) == 10
-    assert told(compared, "verdicts") == {
+    assert changes_in(compared, "verdicts") == {
         ("", "winner", "changed", "int8", "qat"),
         ("", "pushed", "changed", "/s/1", "/s/2"),
         ("int8", "passed", "changed", True, False),
@@ -292,7 +294,7 @@ def test_a_failed_run_says_that_it_came_to_no_verdict(project: Project) -> None:
     compared = project.diff(project.run("run-1"), failed)
     assert compared.section("metrics").unknown == ("run-2 has no verdict",)
     assert states(compared)["metrics"] == "unknown"
-    assert told(compared, "verdicts") == {
+    assert changes_in(compared, "verdicts") == {
         ("", "status", "changed", "pushed", "failed"),
         ("", "failed node", "changed", None, "Trainer"),
         ("", "reason", "changed", "", "ValueError: no"),
@@ -325,7 +327,7 @@ def test_the_seed_of_an_older_run_is_that_of_its_nodes(project: Project) -> None
     old = project.run("run-1", status=None, nodes=("prune", "qat"))
     same, other = project.run("run-2"), project.run("run-3", made_of(seed=7))
     assert states(project.diff(old, same))["seeds"] == "equal"
-    assert told(project.diff(old, other), "seeds") == {("", "run.seed", "changed", 42, 7)}
+    assert changes_in(project.diff(old, other), "seeds") == {("", "run.seed", "changed", 42, 7)}
 
 
 def test_a_document_that_is_not_in_the_store_is_unknown_unless_its_hash_is_equal(project: Project) -> None:
@@ -357,8 +359,8 @@ def test_figures_of_a_report_that_was_removed_come_from_ml_metadata(project: Pro
     )
     assert metrics.state == "unknown"
     changed = project.diff(third, first)
-    assert told(changed, "metrics") == {("int8", "accuracy", "changed", 0.5, 0.123457)}
-    assert ("int8", "passed", "changed", True, False) in told(changed, "verdicts")
+    assert changes_in(changed, "metrics") == {("int8", "accuracy", "changed", 0.5, 0.123457)}
+    assert ("int8", "passed", "changed", True, False) in changes_in(changed, "verdicts")
 
 
 # What is shown

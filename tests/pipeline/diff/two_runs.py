@@ -114,11 +114,11 @@ class Project:
 
     def _select(self, name: str, verdicts: dict[str, Verdict]) -> None:
         inputs = {}
-        for candidate, told in verdicts.items():
+        for candidate, verdict in verdicts.items():
             made = self.history.execute(
                 name, f"{candidate}-evaluate", {}, {"evaluation": "ModelEvaluation"}, kind=EVALUATOR
             )["evaluation"]
-            self.history.tell(made, **told.properties())
+            self.history.tell(made, **verdict.properties())
             inputs[f"evaluation_{candidate.replace('-', '_')}"] = made
         made = self.history.execute(
             name, "Selector", inputs, {"report": "components.OptimizationReport"},
@@ -133,7 +133,7 @@ class Project:
         return run_diff.diff(self.history.reader, runs[0], self.history.reader, runs[1])
 
 
-def told(compared: run_diff.RunDiff, section: str) -> set[tuple[str, str, str, Any, Any]]:
+def changes_in(compared: run_diff.RunDiff, section: str) -> set[tuple[str, str, str, Any, Any]]:
     found = compared.section(section).changes
     return {(c.group, c.key, c.kind, _hashable(c.before), _hashable(c.after)) for c in found}
 

@@ -303,13 +303,13 @@ def test_tables_fit_the_terminal(project: Project, monkeypatch: pytest.MonkeyPat
         columns = width > 120  # otherwise a paragraph for each layer
         assert ("what becomes of it" in text) != columns
         words = " ".join(text.split())
-        for told in (
+        for expected in (
             "fine_tune",
             "keeps its zeros and shared values",
             "int8, 160 B",
             "folded into a_rather_long_layer",
         ):
-            assert told in words
+            assert expected in words
 
 
 def test_tables_of_a_candidate_that_is_refused(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,8 +329,8 @@ def test_json_of_a_refused_candidate(project: Project) -> None:
     project.write(case)
     (candidate,), _ = project.explain()
 
-    told = to_json(candidate)
+    document = to_json(candidate)
 
-    assert told["predicted_bytes"] is None and told["predicted_ratio"] is None
-    assert told["layer_bytes"] == {}
-    assert told["steps"][0]["refusals"] == [{"layer": None, "reason": case.message}]
+    assert document["predicted_bytes"] is None and document["predicted_ratio"] is None
+    assert document["layer_bytes"] == {}
+    assert document["steps"][0]["refusals"] == [{"layer": None, "reason": case.message}]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from components.common.tflite.tflm import TFLMError, TFLMModel
 from components.targets.microcontroller import c_array
 from tests.components.conftest import Step
 from tests.conftest import Trained
+from tests.servers import programs
 
 # The declarations of TFLite Micro that the sources use, without the definitions.
 HEADERS = {
@@ -94,13 +94,6 @@ def headers(tmp_path: Path) -> Path:
     return tmp_path / "headers"
 
 
-def compiler(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed; apt-get install {PACKAGES[name]}")
-    return found
-
-
 def written(
     converted: Callable[..., Step], trained: Trained, folder: Path, *asked: str
 ) -> tuple[bytes, Path]:
@@ -120,7 +113,7 @@ def test_the_sources_are_cpp(
     trained: Trained,
     tmp_path: Path,
 ) -> None:
-    cxx = compiler(name)
+    cxx = programs.find(PACKAGES[name], name)[0]
     _, folder = written(converted, trained, tmp_path, *asked)
     for source in ("model.cc", "main.cc"):
         subprocess.run(
@@ -141,7 +134,7 @@ def test_the_sources_are_cpp(
 def test_the_array_is_the_file_and_the_example_is_what_tflite_micro_makes_of_it(
     headers: Path, converted: Callable[..., Step], trained: Trained, tmp_path: Path
 ) -> None:
-    cxx = compiler("g++")
+    cxx = programs.find(PACKAGES["g++"], "g++")[0]
     content, folder = written(converted, trained, tmp_path, "int8", "int8")
     (folder / "dump.cc").write_text(PROGRAM, encoding="utf-8")
     program = tmp_path / "dump"
