@@ -13,7 +13,8 @@ from pipeline.base.shown import Shown
 from pipeline.checks.checked_config import unknown_candidates
 from pipeline.config.config_file import ConfigFile
 from pipeline.config.problem import ConfigError
-from pipeline.plan import data_files
+from pipeline.plan import data_files, remembered_versions
+from pipeline.plan.code_version import ROOT
 from pipeline.plan.plan import Plan, make_plan
 from pipeline.plan.table import plan_json, plan_summary, plan_table
 from pipeline.run.cache import cached_ids
@@ -68,6 +69,7 @@ def plan(file: ConfigFile, remeasure: Sequence[str] = ()) -> Planned:
     problems = unknown_candidates(file.config, list(remeasure), "--remeasure")
     if problems:
         raise ConfigError(problems)
-    made = make_plan(file.config, file.path).remeasured(list(remeasure))
+    with remembered_versions.remembered(ROOT):
+        made = make_plan(file.config, file.path).remeasured(list(remeasure))
     with remembered(os.path.abspath(file.config.pipeline_root)) as hashes:
         return Planned(file, made, frozenset(cached_ids(file, made, hashes)))

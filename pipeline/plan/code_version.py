@@ -17,9 +17,10 @@ from importlib import metadata
 from pathlib import Path
 
 from components.common.base.distribution_options import Distribution
+from pipeline.plan import remembered_versions
 from pipeline.plan.source import Source, read_source, save_cache
 
-_ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = (
     "ai-edge-litert",
     "tensorflow",
@@ -48,9 +49,8 @@ def is_distributed(params: str) -> bool:
     return bool(written) and not Distribution.model_validate(written).alone()
 
 
-@functools.cache
 def component_version(
-    module: str, distributed: bool = False, root: Path = _ROOT, kept: tuple[str, ...] = ()
+    module: str, distributed: bool = False, root: Path = ROOT, kept: tuple[str, ...] = ()
 ) -> str:
     """Hash of a module of a component and of all modules of `components`, and of its own package, that it imports.
 
@@ -63,6 +63,17 @@ def component_version(
     Returns:
         Twelve hexadecimal digits.
     """
+    if not all(name.startswith("components.") for name in (module, *kept)):
+        return _component_version(module, distributed, root, kept)
+    versions = remembered_versions.within(root)
+    asked = json.dumps([module, distributed, kept])
+    if asked not in versions:
+        versions[asked] = _component_version(module, distributed, root, kept)
+    return versions[asked]
+
+
+@functools.cache
+def _component_version(module: str, distributed: bool, root: Path, kept: tuple[str, ...]) -> str:
     names = [module, *kept, *(DISTRIBUTED if distributed else ())]
     within = {name.partition(".")[0] for name in ("components", *names)}
     modules = _tree(root).imported(names, within=within, not_called=() if distributed else DISTRIBUTED)

@@ -25,7 +25,7 @@ _BLOCK = 1 << 20
 _THREADS = min(8, os.cpu_count() or 1)
 _WORTH_THREADS = 16 << 20  # bytes; fewer are read before threads have started
 # Clocks of file systems tick this often or more often: a file may change twice in a tick and keep its times.
-_TICK_NS = 2_000_000_000
+TICK_NS = 2_000_000_000
 
 _Identity = tuple[int, int, int, int, int]
 
@@ -52,7 +52,7 @@ class FileHashes:
         known = self._known.get(identity)
         if known is None:
             known = digest(path)
-            if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) <= _TICK_NS:
+            if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) <= TICK_NS:
                 return known
         self._known[identity] = self._used[identity] = known
         return known
@@ -81,10 +81,10 @@ def digest(path: str | os.PathLike[str]) -> str:
 
 def digests(folder: str | os.PathLike[str], of_file: Callable[[Path], str] = digest) -> dict[str, str]:
     """Path of each file below a folder, relative to it and with `/`, → SHA-256 of its content."""
-    root = Path(folder)
-    files = sorted(path for path in root.rglob("*") if path.is_file())
+    paths = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
+    files = sorted(path for path in paths if path.is_file())
     return {
-        path.relative_to(root).as_posix(): found
+        path.relative_to(folder).as_posix(): found
         for path, found in zip(files, _each(of_file, files), strict=True)
     }
 

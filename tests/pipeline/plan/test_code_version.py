@@ -280,7 +280,7 @@ def again(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], tuple[str, int]]:
             parsed.append(given)
             return parse(*given, **named)
 
-        for kept in (source._opened, code_version._tree, component_version):
+        for kept in (source._opened, code_version._tree, code_version._component_version):
             kept.cache_clear()
         monkeypatch.setenv("XDG_CACHE_HOME", str(home))
         with monkeypatch.context() as patch:

@@ -16,7 +16,7 @@ from pipeline.run.remembered_hashes import remembered
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(file_hashes, "_TICK_NS", 0)
+    monkeypatch.setattr(file_hashes, "TICK_NS", 0)
     return user_cache.folder()
 
 
