@@ -115,7 +115,7 @@ def test_damaged_saved_models(saved: Path, tmp_path: Path, name: str, count: int
 def test_damaged_tflite_files(tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     import tensorflow as tf
 
-    # LiteRT reads them in a separate process, a second each; test_inspect.py has one that crashes.
+    # LiteRT reads them in a separate process, a second each; test_trial.py has one that crashes.
     monkeypatch.setattr(tflite, "attempt", lambda path: None)
     dense = tf.function(lambda x: x @ tf.ones((4, 3))).get_concrete_function(
         tf.TensorSpec([1, 4], name="x")
