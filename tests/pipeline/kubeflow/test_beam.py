@@ -11,8 +11,8 @@ import yaml
 
 from components.common.base.beam_runner import remote_runner
 from tests.pipeline.kubeflow.conftest import MNIST, ROOT
+from tests.pipeline.kubeflow.specification import Compile, container_of, tasks_of
 from tests.pipeline.kubeflow.test_checks import problem, problems
-from tests.pipeline.kubeflow.test_compile import Compile, container_of, tasks_of
 
 BEAM_TASKS = {"import-example-gen", "statistics-gen"}
 EXAMPLES = {

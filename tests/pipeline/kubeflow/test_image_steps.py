@@ -24,7 +24,7 @@ import pytest
 
 from tests.pipeline.kubeflow.conftest import MNIST, ROOT
 from tests.pipeline.kubeflow.dockerfile import Stage, copied
-from tests.pipeline.kubeflow.test_compile import Compile
+from tests.pipeline.kubeflow.specification import Compile
 from tests.pipeline.kubeflow.test_dockerfile import BUILD, IGNORED, LAST
 
 WHOLE = os.environ.get("PAREDOWN_WHOLE_IMAGE") == "1"
