@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.evaluator.judgement import FailureKind, Figure, Kind
-from components.evaluator.judging import far_ends, judge_figure
-from components.evaluator.params import BOUNDS
+from components.evaluator.judging import FarEnds, far_ends, judge_figure
+from components.evaluator.params import BOUNDS, LimitBound
 from components.measurer.comparison import Interval, Uncertainty
 
 FIGURE = Figure("accuracy", Kind.ACCURACY, metric="MeanSquaredError")
@@ -16,25 +16,30 @@ values = st.integers(-3_000, 3_000).map(lambda thousandths: thousandths / 1000)
 
 
 def judge(
-    bound: str, limit: float, candidate: float, baseline: float, ascending: bool, **far: object
+    bound: LimitBound,
+    limit: float,
+    candidate: float,
+    ascending: bool,
+    far: FarEnds | None = None,
+    baseline: float = 1.0,
 ) -> bool:
-    (found,) = judge_figure(FIGURE, {bound: limit}, candidate, baseline, ascending, **far)  # type: ignore[arg-type]
+    (found,) = judge_figure(FIGURE, {bound: limit}, candidate, baseline, ascending, far=far)
     return found.met
 
 
 @given(values, values, st.sampled_from(BOUNDS), values, st.booleans(), st.integers(0, 10))
 def test_what_meets_a_limit_with_confidence_meets_it_anywhere_in_the_interval(
-    one: float, other: float, bound: str, limit: float, ascending: bool, tenths: int
+    one: float, other: float, bound: LimitBound, limit: float, ascending: bool, tenths: int
 ) -> None:
     low, high = sorted((one, other))
     inside = low + (high - low) * tenths / 10
-    baseline = 1.0  # so that a ratio is the candidate's value, and a difference that less 1
+    # The baseline is 1: a ratio is the candidate's value, and a difference is that less 1.
     whole = Interval(low, high)
     uncertainty = Uncertainty(0.95, 1000, whole, Interval(round(low - 1, 3), round(high - 1, 3)), whole)
     far = far_ends(0.95, uncertainty, ascending)
 
-    whole_meets = judge(bound, limit, inside, baseline, ascending, far=far)
-    each_meets = [judge(bound, limit, value, baseline, ascending) for value in (low, inside, high)]
+    whole_meets = judge(bound, limit, inside, ascending, far)
+    each_meets = [judge(bound, limit, value, ascending) for value in (low, inside, high)]
 
     assert whole_meets == (each_meets[0] and each_meets[2])
     assert each_meets[1] or not whole_meets
@@ -52,10 +57,10 @@ def test_a_drop_is_the_difference_seen_from_the_baseline(
 
 
 @given(st.sampled_from(BOUNDS), values, st.booleans())
-def test_an_end_that_is_not_known_meets_no_limit(bound: str, limit: float, ascending: bool) -> None:
+def test_an_end_that_is_not_known_meets_no_limit(bound: LimitBound, limit: float, ascending: bool) -> None:
     unknown = Interval(None, None)
     far = far_ends(0.95, Uncertainty(0.95, 1000, unknown, unknown, None), ascending)
-    (found,) = judge_figure(FIGURE, {bound: limit}, 0.5, 1.0, ascending, far=far)  # type: ignore[dict-item]
+    (found,) = judge_figure(FIGURE, {bound: limit}, 0.5, 1.0, ascending, far=far)
 
     assert not found.met
     assert found.failure is FailureKind.NO_INTERVAL
