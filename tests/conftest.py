@@ -257,6 +257,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     return made
 
 
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """The same numbers for each test, whatever ran before it."""
+    return np.random.default_rng(2)
+
+
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
     """What all processes of this test run have in common."""

@@ -228,8 +228,6 @@ def build_student(hparams):
     return _model(["second", "first"], 5)
 """
 
-RNG = np.random.default_rng(0)
-
 
 def write_rows(folder: Path, rows: list[dict[str, Any]], label: str = "label") -> Examples:
     """Rows as the train and the eval split; the schema follows from the first."""
@@ -263,9 +261,9 @@ def distill_rows(
 
 @pytest.mark.parametrize("features", [{}, {"hidden": "hidden"}], ids=["outputs", "features"])
 def test_teacher_and_student_see_their_own_inputs_in_whatever_order(
-    make_module: MakeModule, tmp_path: Path, features: dict[str, str]
+    make_module: MakeModule, tmp_path: Path, features: dict[str, str], rng: np.random.Generator
 ) -> None:
-    rows = [{"first": RNG.normal(size=2), "second": RNG.normal(size=2), "label": i % 3} for i in range(12)]
+    rows = [{"first": rng.normal(size=2), "second": rng.normal(size=2), "label": i % 3} for i in range(12)]
     base, student, facts = distill_rows(
         rows, TWO_INPUTS, make_module, tmp_path, learning_rate=STILL, features=features
     )
@@ -282,7 +280,9 @@ def test_teacher_and_student_see_their_own_inputs_in_whatever_order(
         assert facts["final_feature_loss"] == pytest.approx(loss, rel=1e-4)
 
 
-def test_single_inputs_must_mean_the_same_feature(make_module: MakeModule, tmp_path: Path) -> None:
+def test_single_inputs_must_mean_the_same_feature(
+    make_module: MakeModule, tmp_path: Path, rng: np.random.Generator
+) -> None:
     source = """
         import tf_keras
         layers = tf_keras.layers
@@ -294,7 +294,7 @@ def test_single_inputs_must_mean_the_same_feature(make_module: MakeModule, tmp_p
         def build_student(hparams):
             return build_model(hparams, "second")
     """
-    rows = [{"first": RNG.normal(size=2), "second": RNG.normal(size=2), "label": i % 3} for i in range(6)]
+    rows = [{"first": rng.normal(size=2), "second": rng.normal(size=2), "label": i % 3} for i in range(6)]
     message = r"student takes the features \['second'\] and the baseline \['first'\]; name the student's"
     with pytest.raises(DistillationError, match=message):
         distill_rows(rows, source, make_module, tmp_path)
@@ -359,8 +359,9 @@ def test_every_kind_of_output_is_taught(
     loss: str,
     labels: Callable[[int], Any],
     expected: Callable[[np.ndarray, np.ndarray, float], float],
+    rng: np.random.Generator,
 ) -> None:
-    rows = [{"x": RNG.normal(size=4), "label": labels(i)} for i in range(12)]
+    rows = [{"x": rng.normal(size=4), "label": labels(i)} for i in range(12)]
     source = HEADS.format(head=head, loss=loss)
     base, student, facts = distill_rows(rows, source, make_module, tmp_path, learning_rate=STILL)
     x = np.array([row["x"] for row in rows], np.float32)
@@ -370,7 +371,7 @@ def test_every_kind_of_output_is_taught(
 
 
 def test_custom_layers_with_control_flow_work_in_teacher_and_student(
-    make_module: MakeModule, tmp_path: Path
+    make_module: MakeModule, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     source = """
         import tensorflow as tf
@@ -390,7 +391,7 @@ def test_custom_layers_with_control_flow_work_in_teacher_and_student(
             return model
         build_student = build_model
     """
-    rows = [{"x": RNG.normal(size=4), "label": i % 3} for i in range(6)]
+    rows = [{"x": rng.normal(size=4), "label": i % 3} for i in range(6)]
     _, _, facts = distill_rows(rows, source, make_module, tmp_path, features={"doubled": "doubled"})
 
     assert facts["final_feature_loss"] == pytest.approx(0.0, abs=1e-9)

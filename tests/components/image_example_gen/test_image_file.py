@@ -121,7 +121,9 @@ def test_an_alpha_channel_that_hides_nothing_is_left_out() -> None:
 
 
 def sixteen_bits() -> bytes:
-    return tf.io.encode_png(RNG.integers(0, 65535, (8, 8, 3)).astype(np.uint16)).numpy()
+    return tf.io.encode_png(
+        np.random.default_rng(5).integers(0, 65535, (8, 8, 3)).astype(np.uint16)
+    ).numpy()
 
 
 def animated() -> bytes:
@@ -137,7 +139,7 @@ def transparent(**changes: Any) -> bytes:
 
 def broken_off(**changes: Any) -> bytes:
     """A download that was given its length beforehand, and ended in the middle of the pixels."""
-    pixels = RNG.integers(0, 255, (64, 64, 3)).astype(np.uint8)
+    pixels = np.random.default_rng(5).integers(0, 255, (64, 64, 3)).astype(np.uint8)
     content = encoded(pixels, "JPEG", **changes)
     middle = content.rindex(b"\xff\xda") + 1000
     return content[:middle] + bytes(len(content) - middle)

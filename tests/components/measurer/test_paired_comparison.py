@@ -37,9 +37,9 @@ def compared(candidate: Any, baseline: Any, labels: Any, metric: str, **more: An
     return compare(predictions, gate, "label", value, seed=7, thorough=thorough)
 
 
-def test_the_interval_of_a_drop_is_that_of_paired_examples() -> None:
-    baseline = RNG.random(COUNT) < 0.95
-    candidate = baseline & (RNG.random(COUNT) < 0.98)  # wrong where the baseline is, and in 2 % more
+def test_the_interval_of_a_drop_is_that_of_paired_examples(rng: np.random.Generator) -> None:
+    baseline = rng.random(COUNT) < 0.95
+    candidate = baseline & (rng.random(COUNT) < 0.98)  # wrong where the baseline is, and in 2 % more
     found = compared(predicted(candidate), predicted(baseline), CLASSES, "SparseCategoricalAccuracy")
 
     assert found.uncertainty.keys() == {(), (("parity", 0),), (("parity", 1),)}
@@ -61,10 +61,10 @@ def test_the_interval_of_a_drop_is_that_of_paired_examples() -> None:
     assert again.uncertainty == found.uncertainty
 
 
-def test_the_interval_of_an_error_is_that_of_its_mean() -> None:
-    labels = RNG.normal(size=COUNT).astype(np.float32)
+def test_the_interval_of_an_error_is_that_of_its_mean(rng: np.random.Generator) -> None:
+    labels = rng.normal(size=COUNT).astype(np.float32)
     models = [
-        labels[:, np.newaxis] + RNG.normal(size=(COUNT, 1)).astype(np.float32) * s for s in (0.3, 0.2)
+        labels[:, np.newaxis] + rng.normal(size=(COUNT, 1)).astype(np.float32) * s for s in (0.3, 0.2)
     ]
     found = compared(*models, labels, "MeanSquaredError").uncertainty[()]
     errors = [(model[:, 0].astype(float) - labels) ** 2 for model in models]
@@ -82,11 +82,11 @@ def test_the_interval_of_an_error_is_that_of_its_mean() -> None:
     assert same.chance is not None and same.chance.constant == pytest.approx(labels.var(), rel=1e-3)
 
 
-def test_a_metric_that_is_no_mean_is_resampled_if_it_is_asked_for() -> None:
+def test_a_metric_that_is_no_mean_is_resampled_if_it_is_asked_for(rng: np.random.Generator) -> None:
     labels = (np.arange(200) % 2).astype(np.float32)
-    scores = RNG.normal(size=200) + labels
+    scores = rng.normal(size=200) + labels
     models = [
-        (1 / (1 + np.exp(-scores - RNG.normal(size=200) * s)))[:, np.newaxis].astype(np.float32)
+        (1 / (1 + np.exp(-scores - rng.normal(size=200) * s)))[:, np.newaxis].astype(np.float32)
         for s in (0.5, 0)
     ]
     found = compared(*models, labels, "AUC")
@@ -106,11 +106,11 @@ def test_a_metric_that_is_no_mean_is_resampled_if_it_is_asked_for() -> None:
     ("computed", "resamples"), [(40_000, 200), (30_000, 150), (20_000, 100), (19_999, None)]
 )
 def test_how_often_a_metric_is_computed_depends_on_the_number_of_examples_alone(
-    computed: int, resamples: int | None, monkeypatch: pytest.MonkeyPatch
+    computed: int, resamples: int | None, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
     monkeypatch.setattr("components.measurer.bootstrap._COMPUTED", computed)
     labels = (np.arange(200) % 2).astype(np.float32)
-    model = RNG.random((200, 1)).astype(np.float32)
+    model = rng.random((200, 1)).astype(np.float32)
     found = compared(model, model, labels, "Recall", thorough=True)
     if resamples is None:
         assert found.uncertainty == {}
@@ -140,8 +140,10 @@ def test_of_the_baseline_alone_chance_is_known() -> None:
         ("Recall", 0, 1),
     ],
 )
-def test_a_constant_prediction_of_classes(metric: str, constant: float, perfect: float) -> None:
-    right = predicted(RNG.random(COUNT) < 0.9)
+def test_a_constant_prediction_of_classes(
+    metric: str, constant: float, perfect: float, rng: np.random.Generator
+) -> None:
+    right = predicted(rng.random(COUNT) < 0.9)
     chance = compared(right, right, CLASSES, metric).chance
     assert chance is not None
     # Over all classes at once, the shares of classes order some pairs rightly.
@@ -151,16 +153,16 @@ def test_a_constant_prediction_of_classes(metric: str, constant: float, perfect:
     )
 
 
-def test_a_constant_prediction_of_a_binary_label_and_of_an_amount() -> None:
-    labels = (RNG.random(COUNT) < 0.3).astype(np.float32)
-    model = np.clip(labels + RNG.normal(size=COUNT) * 0.3, 0, 1).astype(np.float32)[:, np.newaxis]
+def test_a_constant_prediction_of_a_binary_label_and_of_an_amount(rng: np.random.Generator) -> None:
+    labels = (rng.random(COUNT) < 0.3).astype(np.float32)
+    model = np.clip(labels + rng.normal(size=COUNT) * 0.3, 0, 1).astype(np.float32)[:, np.newaxis]
     for metric, constant in (("AUC", 0.5), ("BinaryAccuracy", 1 - labels.mean()), ("FallOut", 1.0)):
         chance = compared(model, model, labels, metric).chance
         assert chance is not None and chance.constant == pytest.approx(constant, abs=1e-6)
         assert chance.skill(chance.constant) == 0 and chance.skill(chance.perfect) == 1
     share = labels.mean()
     assert chance.margin == pytest.approx(2 / np.sqrt(COUNT * 4 * share * (1 - share)))
-    amounts = RNG.exponential(size=COUNT).astype(np.float32)
+    amounts = rng.exponential(size=COUNT).astype(np.float32)
     model = amounts[:, np.newaxis] + 0.1
     for metric, wanted in (
         ("MeanSquaredError", amounts.var()),
@@ -171,9 +173,9 @@ def test_a_constant_prediction_of_a_binary_label_and_of_an_amount() -> None:
         assert (chance.perfect, chance.margin) == (0, 0.02)
 
 
-def test_a_class_that_the_candidate_has_lost() -> None:
-    baseline = RNG.random(COUNT) < 0.95
-    candidate = baseline & ((CLASSES != 3) | (RNG.random(COUNT) < 0.1))
+def test_a_class_that_the_candidate_has_lost(rng: np.random.Generator) -> None:
+    baseline = rng.random(COUNT) < 0.95
+    candidate = baseline & ((CLASSES != 3) | (rng.random(COUNT) < 0.1))
     classes = compared(
         predicted(candidate), predicted(baseline), CLASSES, "SparseCategoricalAccuracy"
     ).classes
@@ -189,6 +191,6 @@ def test_a_class_that_the_candidate_has_lost() -> None:
     one_hot = np.eye(4, dtype=np.float32)[CLASSES]
     same = compared(predicted(candidate), predicted(baseline), one_hot, "CategoricalAccuracy").classes
     assert same == classes
-    amounts = RNG.normal(size=COUNT).astype(np.float32)
+    amounts = rng.normal(size=COUNT).astype(np.float32)
     model = amounts[:, np.newaxis]
     assert compared(model, model, amounts, "MeanSquaredError").classes is None

@@ -16,7 +16,6 @@ from components.common.steps.fine_tuning import Preserve
 from tests.components.conftest import must_keep
 
 layers = tf_keras.layers
-GENERATOR = np.random.default_rng(0)
 RATE = 0.05
 
 
@@ -133,12 +132,12 @@ def test_layers_that_nothing_is_asked_of_are_free() -> None:
     assert len(np.unique(after)) == 4 > len(np.unique(before))
 
 
-def test_what_is_kept_is_what_there_was_when_training_began() -> None:
+def test_what_is_kept_is_what_there_was_when_training_began(rng: np.random.Generator) -> None:
     """A second training keeps the zeros that there are then."""
     preserve = Preserve({"kept": must_keep(sparsity=0.2)})
     model = dense()
     model.compile(tf_keras.optimizers.Adam(0.05), "mse", run_eagerly=True)
-    inputs, labels = GENERATOR.normal(size=(8, 6)), np.ones(8)
+    inputs, labels = rng.normal(size=(8, 6)), np.ones(8)
     model.fit(inputs, labels, verbose=0, callbacks=[preserve])
     first = kernel(model, "kept") == 0
     values, bias = model.get_layer("kept").get_weights()
@@ -151,13 +150,13 @@ def test_what_is_kept_is_what_there_was_when_training_began() -> None:
     np.testing.assert_array_equal(second[1:], first[1:])
 
 
-def test_it_goes_on_inside_a_compiled_graph() -> None:
+def test_it_goes_on_inside_a_compiled_graph(rng: np.random.Generator) -> None:
     model = dense()
     before = kernel(model, "kept")
     model.compile(tf_keras.optimizers.Adam(0.05), "mse")
     model.train_step = without_autograph(model.train_step, model)
     asked = must_keep(sparsity=0.2, clusters=4)
-    data = tf.data.Dataset.from_tensors((GENERATOR.normal(size=(8, 6)), np.ones(8))).repeat(5)
+    data = tf.data.Dataset.from_tensors((rng.normal(size=(8, 6)), np.ones(8))).repeat(5)
     model.fit(data, verbose=0, callbacks=[Preserve({"kept": asked})])
 
     after = kernel(model, "kept")
