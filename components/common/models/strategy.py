@@ -11,6 +11,11 @@ import tensorflow as tf
 Result = TypeVar("Result")
 
 
+def in_scope() -> bool:
+    """Whether there is a strategy."""
+    return bool(tf.distribute.has_strategy())
+
+
 def replicas() -> int:
     """Replicas among which the strategy in scope divides each batch; 1 if there is none."""
     return tf.distribute.get_strategy().num_replicas_in_sync
@@ -26,7 +31,7 @@ def outside(function: Callable[..., Result], *arguments: Any) -> Result:
 
     A scope can neither be left for a while nor hold the default strategy's; but it is its thread's alone.
     """
-    if not tf.distribute.has_strategy():
+    if not in_scope():
         return function(*arguments)
     with ThreadPoolExecutor(max_workers=1) as pool:
         return pool.submit(function, *arguments).result()

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 
+import tensorflow as tf
 import tf_keras
 
 from components.common.base.step_options import EarlyStopping, Training
@@ -145,6 +146,7 @@ def fit(
     os.makedirs(log_dir, exist_ok=True)
     # With parameter servers nothing is measured but at the end of an epoch.
     before = _Before(model, evaluation, options) if or_as_before and not strategy.asynchronous() else None
+    _make_variables(model, evaluation)
     seed_everything(seed)
     history = model.fit(
         **fit_inputs.fit_arguments(
@@ -174,6 +176,21 @@ def fit(
         kept = -1
     start = before.measured if before is not None else None
     return History(history.history, counter.taken, kept, drawn.learning_rates, start)
+
+
+def _make_variables(model: tf_keras.Model, evaluation: Arrays) -> None:
+    """Makes the variables of the optimizer and the metrics.
+
+    A first step that makes them is traced twice, which takes as long as hundreds of steps of a small model:
+    https://www.tensorflow.org/guide/function#creating_tfvariables.
+    """
+    if strategy.in_scope():
+        return
+    arguments = fit_inputs.evaluation_arguments(evaluation.take(range(1)), model.output_names)
+    model.test_step(tf.nest.map_structure(tf.convert_to_tensor, (arguments["x"], arguments["y"])))
+    model.reset_metrics()
+    if hasattr(model.optimizer, "build"):  # not of tf_keras.optimizers.legacy
+        model.optimizer.build(model.trainable_variables)
 
 
 class _Before:
