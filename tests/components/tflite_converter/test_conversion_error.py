@@ -26,6 +26,7 @@ FLEX = (
 
 def refused(make: Callable[[tf.Tensor], tf.Tensor], folder: Path, dtype: str = "float32") -> str:
     """The message with which a model of one (3, 3) input is refused."""
+    tf_keras.backend.reset_uids()  # names without a number, whatever was built before
     x = layers.Input((3, 3), name="x", dtype=dtype)
     folder = saved(tf_keras.Model(x, make(x), name="net"), folder).folder
     with pytest.raises(ConversionError) as raised:
