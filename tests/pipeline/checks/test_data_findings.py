@@ -12,7 +12,8 @@ from pipeline.lineage import tree as lineage_tree
 from pipeline.report import tables
 from pipeline.report.collection import collect
 from pipeline.report.page import render
-from tests.pipeline.report.made_run import MadeRun, passing
+from tests.pipeline.report.made_run import MadeRun
+from tests.pipeline.report.made_verdicts import passing
 
 FOUND = [
     Finding(
