@@ -17,7 +17,8 @@ from click.testing import CliRunner
 
 import paredown
 from pipeline import api, cli
-from tests.pipeline.report.made_run import MadeRun, passing
+from tests.pipeline.report.made_run import MadeRun
+from tests.pipeline.report.made_verdicts import passing
 
 ROOT = Path(__file__).parents[3]
 

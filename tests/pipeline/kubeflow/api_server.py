@@ -16,11 +16,9 @@ import ssl
 import threading
 import time
 import uuid
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -31,9 +29,8 @@ import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-# GooglerpcStatus, or GoogleRpcStatus, by the version.
-_Status = getattr(kfp_server_api, kfp_server_api.V2beta1RuntimeStatus.openapi_types["error"])
-_START = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
+from tests.pipeline.kubeflow.api_state import START, State, Status, pod, task_details
+
 _Answer = tuple[str | None, Any]
 
 
@@ -49,116 +46,6 @@ class Refused(Exception):
             if upload
             else {"error": message, "code": codes.get(status, 2), "message": message, "details": []}
         )
-
-
-@dataclass
-class Fault:
-    """Something that goes wrong with requests.
-
-    Attributes:
-        path: Regular expression of `METHOD /path`.
-        kind: `status`; `page`, an HTML page; `half`, an answer that ends before its length; `short`, one
-            that ends early without having told a length; `cut`, none at all; `lost`, none, but what was
-            asked for is done; `slow`, one after `seconds`.
-        times: How often.
-        status: Of `status`.
-        body: Of `status`.
-        seconds: Of `slow`.
-    """
-
-    path: str
-    kind: str
-    times: int = 1000
-    status: int = 503
-    body: str = "upstream connect error or disconnect/reset before headers"
-    seconds: float = 5.0
-
-
-@dataclass
-class State:
-    """What the server has and does.
-
-    Attributes:
-        pipelines, versions, experiments, runs: Id → the client's model.
-        specs: Id of a version → the text that was uploaded.
-        script: What successive looks at a run find: its state, and task → state. The last one stays.
-        errors: Task → what the API says went wrong in it.
-        run_error: What it says of the run.
-        logs: Task → the log of its pod.
-        token, cookies: What requests must have; anything where None.
-        namespaces: Of the user; None for a server with one user.
-        requests: `METHOD /path?query` of each request.
-        answers: Name of the model → JSON, of each answer.
-    """
-
-    pipelines: dict[str, Any] = field(default_factory=dict)
-    versions: dict[str, Any] = field(default_factory=dict)
-    experiments: dict[str, Any] = field(default_factory=dict)
-    runs: dict[str, Any] = field(default_factory=dict)
-    specs: dict[str, str] = field(default_factory=dict)
-    script: list[tuple[str, dict[str, str]]] = field(default_factory=lambda: [("PENDING", {})])
-    errors: dict[str, str] = field(default_factory=dict)
-    run_error: str = ""
-    logs: dict[str, str] = field(default_factory=dict)
-    token: str | None = None
-    cookies: str | None = None
-    namespaces: tuple[str, ...] | None = None
-    faults: list[Fault] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-    answers: list[tuple[str, Any]] = field(default_factory=list)
-    looks: int = 0
-    looked: threading.Event = field(default_factory=threading.Event)
-
-    def named(self, kind: str) -> list[str]:
-        """Display names of what there is of a kind."""
-        return [row.display_name for row in getattr(self, kind).values()]
-
-
-def pod(run_id: str, task: str) -> str:
-    """The pod of a task's container."""
-    return f"mnist-{run_id[:5]}-{zlib.crc32(task.encode())}"
-
-
-def task_details(run_id: str, states: dict[str, str], errors: dict[str, str]) -> list[Any]:
-    """Tasks as KFP 2 tells of them: the nodes of Argo's workflow, by the names that it shows.
-
-    Each task is a node with an `executor` below it, and beside it a `-driver`. `CACHED` is a task that
-    succeeded with an executor that was skipped; `NO_DRIVER` is one whose driver failed.
-    """
-    model = kfp_server_api.V2beta1PipelineTaskDetail
-
-    def detail(name: str, state: str, **more: Any) -> Any:
-        ended = state not in ("RUNNING", "PENDING")
-        return model(
-            run_id=run_id,
-            task_id=str(uuid.uuid5(uuid.NAMESPACE_OID, run_id + name + more.pop("of", ""))),
-            display_name=name,
-            create_time=_START,
-            start_time=_START,
-            end_time=_START + timedelta(seconds=90) if ended else datetime.fromtimestamp(0, timezone.utc),
-            state=state,
-            state_history=[kfp_server_api.V2beta1RuntimeStatus(update_time=_START, state=state)],
-            **more,
-        )
-
-    found = [detail("root-driver", "SUCCEEDED"), detail("root", "RUNNING")]
-    for task, state in states.items():
-        if state == "NO_DRIVER":
-            status = _Status(code=2, message=errors.get(task, ""))
-            found.append(detail(f"{task}-driver", "FAILED", error=status if errors.get(task) else None))
-            found.append(detail(task, "RUNTIME_STATE_UNSPECIFIED"))
-            continue
-        found.append(detail(f"{task}-driver", "SUCCEEDED" if state != "PENDING" else "RUNNING"))
-        if state == "PENDING":
-            continue
-        own = detail(task, "SUCCEEDED" if state == "CACHED" else state)
-        inner = detail("executor", "SKIPPED" if state == "CACHED" else state, of=task)
-        inner.parent_task_id = own.task_id
-        own.child_tasks = [kfp_server_api.PipelineTaskDetailChildTask(pod_name=pod(run_id, task))]
-        if task in errors and state == "FAILED":
-            own.state_history[-1].error = _Status(code=2, message=errors[task])
-        found += [own, inner]
-    return found
 
 
 class ApiServer(ThreadingHTTPServer):
@@ -355,7 +242,7 @@ class _Handler(BaseHTTPRequestHandler):
             for one in state.pipelines.values()
         ):
             raise Refused(409, f"Already exist error: The pipeline {row.display_name} already exist")
-        row.pipeline_id, row.created_at = str(uuid.uuid4()), _START
+        row.pipeline_id, row.created_at = str(uuid.uuid4()), START
         state.pipelines[row.pipeline_id] = row
         return "V2beta1Pipeline", row
 
@@ -394,7 +281,7 @@ class _Handler(BaseHTTPRequestHandler):
             pipeline_id=query["pipelineid"],
             pipeline_version_id=str(uuid.uuid4()),
             display_name=query["name"],
-            created_at=_START,
+            created_at=START,
             pipeline_spec=documents[0],
         )
         state.versions[row.pipeline_version_id] = row
@@ -410,7 +297,7 @@ class _Handler(BaseHTTPRequestHandler):
         row.namespace = self._namespace(row.namespace)
         if row.display_name in state.named("experiments"):
             raise Refused(409, f"Already exist error: experiment {row.display_name} already exist")
-        row.experiment_id, row.created_at = str(uuid.uuid4()), _START
+        row.experiment_id, row.created_at = str(uuid.uuid4()), START
         row.storage_state = "AVAILABLE"
         state.experiments[row.experiment_id] = row
         return "V2beta1Experiment", row
@@ -435,7 +322,7 @@ class _Handler(BaseHTTPRequestHandler):
             if type(value) is not wanted:
                 raise Refused(400, f"Invalid input error: input parameter {name} requires type {wanted}")
         row.pipeline_version_reference, row.runtime_config = reference, config
-        row.run_id, row.created_at, row.state = str(uuid.uuid4()), _START, "PENDING"
+        row.run_id, row.created_at, row.state = str(uuid.uuid4()), START, "PENDING"
         state.runs[row.run_id] = row
         return "V2beta1Run", row
 
@@ -457,7 +344,7 @@ class _Handler(BaseHTTPRequestHandler):
             task_details=task_details(run_id, tasks, state.errors)
         )
         if run.state == "FAILED" and state.run_error:
-            run.error = _Status(code=2, message=state.run_error)
+            run.error = Status(code=2, message=state.run_error)
         return "V2beta1Run", run
 
     def _log(self, run_id: str, node: str, query: dict[str, str], body: bytes) -> _Answer:

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from pipeline.kubeflow import server as kubeflow_server
-from tests.pipeline.kubeflow.api_server import ApiServer, Fault
+from tests.pipeline.kubeflow.api_server import ApiServer
+from tests.pipeline.kubeflow.api_state import Fault
 from tests.pipeline.kubeflow.conftest import TOKEN, Submit, refusal, run_of
 
 pytestmark = pytest.mark.usefixtures("fast")

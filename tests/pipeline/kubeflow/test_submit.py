@@ -18,7 +18,8 @@ from pipeline.cli import main
 from pipeline.config.config_file import load
 from pipeline.kubeflow import fingerprint as fingerprints
 from pipeline.kubeflow import package as kubeflow_package
-from tests.pipeline.kubeflow.api_server import ApiServer, Fault
+from tests.pipeline.kubeflow.api_server import ApiServer
+from tests.pipeline.kubeflow.api_state import Fault
 from tests.pipeline.kubeflow.conftest import IMAGE, MNIST, ROOT, Submit, refusal, run_of
 from tests.pipeline.kubeflow.small_pipeline import PATTERNS
 

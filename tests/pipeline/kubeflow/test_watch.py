@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from pipeline.kubeflow import watch as kubeflow_watch
-from tests.pipeline.kubeflow import api_server
-from tests.pipeline.kubeflow.api_server import ApiServer, Fault
+from tests.pipeline.kubeflow import api_state
+from tests.pipeline.kubeflow.api_server import ApiServer
+from tests.pipeline.kubeflow.api_state import Fault
 from tests.pipeline.kubeflow.conftest import TOKEN, Submit, run_of
 
 pytestmark = pytest.mark.usefixtures("fast")
@@ -169,7 +170,7 @@ def test_without_logs_the_api_says_what_failed(submit: Submit, server: ApiServer
     told = json.loads(result.stdout)
     (failure,) = told["failures"]
     assert (failure["task"], failure["message"]) == ("trainer", "Error (exit code 3)")
-    assert failure["pods"] == [api_server.pod(run_of(server).run_id, "trainer")]
+    assert failure["pods"] == [api_state.pod(run_of(server).run_id, "trainer")]
     assert (told["code"], told["state"]) == (3, "FAILED")
     assert told["tasks"] == {"import-example-gen": "succeeded", "trainer": "failed"}
 
@@ -178,7 +179,7 @@ def test_a_task_that_failed_without_a_word_names_its_pod(submit: Submit, server:
     server.state.script = [("FAILED", FAILED)]
     result = submit("--wait")
     assert result.exit_code == 3
-    pod = api_server.pod(run_of(server).run_id, "trainer")
+    pod = api_state.pod(run_of(server).run_id, "trainer")
     assert (
         f"Task trainer failed: KFP gives no reason; see kubectl logs -n kubeflow {pod} -c main"
         in result.stderr

@@ -9,7 +9,8 @@ import pytest
 from pipeline.report.collection import collect
 from pipeline.report.data import ReportData
 from pipeline.store.records import Run
-from tests.pipeline.report.made_run import MadeRun, passing
+from tests.pipeline.report.made_run import MadeRun
+from tests.pipeline.report.made_verdicts import passing
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,8 @@ from pipeline.report.collection import collect
 from pipeline.report.data import Candidate, ReportData
 from pipeline.store.records import FailureCause
 from pipeline.store.state import State
-from tests.pipeline.report.made_run import BASELINE, CONVERT, DISTILL, GATE, PRUNE, MadeRun, verdict
+from tests.pipeline.report.made_run import MadeRun
+from tests.pipeline.report.made_verdicts import BASELINE, CONVERT, DISTILL, GATE, PRUNE, verdict
 
 
 def data_of(base: ReportData, gate: dict[str, Any], **verdicts: Verdict) -> ReportData:

@@ -13,7 +13,8 @@ from pipeline.report.comparison import candidates_table, made_of_table, not_know
 from pipeline.report.data import ReportData
 from pipeline.report.page import render_comparison
 from pipeline.store.records import Run
-from tests.pipeline.report.made_run import CONFIG, CONVERT, MadeRun, passing, verdict
+from tests.pipeline.report.made_run import MadeRun
+from tests.pipeline.report.made_verdicts import CONFIG, CONVERT, passing, verdict
 
 
 def same(run: Run) -> difference.RunDiff:

@@ -18,7 +18,8 @@ from pipeline.report.data import ReportData
 from pipeline.report.page import render
 from pipeline.store.records import NodeFailure, Run
 from pipeline.store.state import State
-from tests.pipeline.report.made_run import BASELINE, CONFIG, LAYERS, MadeRun, passing
+from tests.pipeline.report.made_run import MadeRun
+from tests.pipeline.report.made_verdicts import BASELINE, CONFIG, LAYERS, passing
 
 
 def test_everything_of_a_run_is_found(pushed: ReportData) -> None:

@@ -23,7 +23,8 @@ from pipeline.run.verdict_table import verdict_table
 from pipeline.store.records import Run
 from pipeline.store.state import State
 from tests.pipeline.report.browser import Browser, browser
-from tests.pipeline.report.made_run import CONVERT, DISTILL, PRUNE, MadeRun, passing, verdict
+from tests.pipeline.report.made_run import MadeRun
+from tests.pipeline.report.made_verdicts import CONVERT, DISTILL, PRUNE, passing, verdict
 
 SECTIONS = (
     *("verdict", "candidates", "tradeoffs", "latency", "curves", "layers"),

@@ -11,7 +11,7 @@ from components.evaluator.judging import conclude, judge_figure
 from components.evaluator.served import FEATURES, MODEL
 from pipeline.report import tables
 from pipeline.report.data import Candidate, ReportData
-from tests.pipeline.report.made_run import CONVERT, verdict
+from tests.pipeline.report.made_verdicts import CONVERT, verdict
 
 
 def judged(pushed: ReportData, **more: list[Any]) -> tables.Table:
