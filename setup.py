@@ -43,6 +43,10 @@ setup(
         "pillow>=10",
         "openlineage-python>=1.47",
         "google-crc32c>=1.1",
+        "grpcio>=1.59",
+        "prometheus-client>=0.20",
+        "tensorflow-serving-api>=2.16",
+        "tornado>=6.3",
     ],
     extras_require={
         "kfp": ["tfx[kfp]>=1.16"],

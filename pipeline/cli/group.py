@@ -44,6 +44,7 @@ COMMANDS = {
     "report": ("pipeline.cli.report:report", "Write the report of a run as one HTML page."),
     "gc": ("pipeline.cli.gc:gc", "Remove files that nothing needs any more."),
     "inspect": ("pipeline.cli.inspect:inspect", "Show what a model file contains."),
+    "serve": ("pipeline.cli.serve:serve", "Serve pushed models by REST and gRPC."),
     "targets": ("pipeline.cli.targets:targets", "List what a config's `target` may be."),
     "schema": (
         "pipeline.cli.validate:schema",

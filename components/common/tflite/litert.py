@@ -79,11 +79,12 @@ class LiteRTModel:
             (quantized inputs are quantized here).
     """
 
-    def __init__(self, path: str, threads: int = 1):
+    def __init__(self, source: str | bytes, threads: int = 1):
         """Loads the file and prepares the delegate.
 
         Args:
-            path: The TFLite file.
+            source: Path of the TFLite file, which is mapped into memory and must not change while the model is
+                used; or its content.
             threads: Of the interpreter.
 
         Raises:
@@ -92,13 +93,14 @@ class LiteRTModel:
         from ai_edge_litert.interpreter import Interpreter
 
         try:
-            file = tflite_file.read(path)
+            file = tflite_file.parse(source) if isinstance(source, bytes) else tflite_file.read(source)
         except TFLiteFileError as error:
             raise LiteRTError(f"does not load on LiteRT: {error.reason}") from error
         _refuse_flex(file)
         _refuse_dead(file)
         try:
-            self._interpreter = Interpreter(model_path=path, num_threads=threads)
+            given = {"model_content" if isinstance(source, bytes) else "model_path": source}
+            self._interpreter = Interpreter(**given, num_threads=threads)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError, OSError) as error:
             raise LiteRTError(f"does not load on LiteRT: {error}") from error

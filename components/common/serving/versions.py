@@ -1,0 +1,199 @@
+"""The versions of a model: folders that appear and vanish while they are served."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+from components.common.base.errors import ParedownError, describe
+from components.common.serving import saved_model_servable, tflite_servable
+from components.common.serving.request_error import Fault, RequestError
+from components.common.serving.servable import Servable, ServableError
+
+_log = logging.getLogger(__name__)
+# Versions whose end is still known.
+_REMEMBERED = 100
+# Files of a version folder that show whether the model in it is another.
+_SHOWN_BY = (
+    "",
+    *tflite_servable.FILES,
+    saved_model_servable.FILE,
+    "variables",
+    "variables/variables.index",
+)
+
+
+class State(IntEnum):
+    """Of a version, with the numbers of TensorFlow Serving's ModelVersionStatus.State."""
+
+    START = 10
+    LOADING = 20
+    AVAILABLE = 30
+    UNLOADING = 40
+    END = 50
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version and what became of it.
+
+    Attributes:
+        number: Name of its folder.
+        state: Whether it is served.
+        servable: If it is.
+        error: Why it could not be loaded; empty if it could.
+        identity: Changes if the folder becomes another.
+    """
+
+    number: int
+    state: State
+    servable: Servable | None = None
+    error: str = ""
+    identity: tuple[int, ...] = ()
+
+
+class Model:
+    """A model whose versions are served as their folders appear; the newest ones are.
+
+    Attributes:
+        name: As clients name it.
+        folder: Of the version folders.
+    """
+
+    def __init__(self, name: str, folder: Path, keep: int = 1, threads: int = 1, saved_model: bool = False):
+        """Looks at nothing yet: `refresh` does.
+
+        Args:
+            name: As clients name it.
+            folder: Of the version folders, whose names are numbers.
+            keep: Number of the newest versions that are served.
+            threads: Number of predictions at once.
+            saved_model: Whether the SavedModel is served if there is a TFLite file, too.
+        """
+        self.name = name
+        self.folder = folder
+        self._keep = keep
+        self._threads = threads
+        self._saved_model = saved_model
+        # Replaced as a whole, by one thread; others read it at any time.
+        self._versions: Mapping[int, Version] = {}
+
+    @property
+    def versions(self) -> Mapping[int, Version]:
+        """Number → version, of all that were loaded or tried, the newest first."""
+        return self._versions
+
+    @property
+    def ready(self) -> bool:
+        """Whether a version is served."""
+        return any(version.servable for version in self._versions.values())
+
+    def find(self, number: int | None = None) -> tuple[int, Servable]:
+        """A version that is served.
+
+        Args:
+            number: Of the version; None for the newest.
+
+        Raises:
+            RequestError: If it is not served.
+        """
+        versions = self._versions
+        chosen = versions if number is None else {number: versions.get(number)}
+        for version in chosen.values():
+            if version is not None and version.servable is not None:
+                return version.number, version.servable
+        asked = f"Latest({self.name})" if number is None else f"Specific({self.name}, {number})"
+        known = versions.get(number) if number is not None else next(iter(versions.values()), None)
+        why = f": {known.error}" if known is not None and known.error else ""
+        raise RequestError(Fault.NOT_FOUND, f"Servable not found for request: {asked}{why}")
+
+    def refresh(self) -> None:
+        """Loads versions that appeared, then lets go of those that vanished or are no longer among the newest.
+
+        Requests that hold a version finish on it. If the folder itself cannot be read, everything stays as it is.
+        A version that cannot be loaded is tried again when its files change; older ones are served meanwhile.
+        """
+        try:
+            found = self._found()
+        except OSError as error:
+            _log.warning("%s: %s cannot be read: %s", self.name, self.folder, error.strerror or error)
+            return
+        kept: set[int] = set()
+        for number in sorted(found, reverse=True):
+            if len(kept) < self._keep and self._is_served(number, found[number]):
+                kept.add(number)
+        for number, version in self._versions.items():
+            if number not in kept and (version.servable or number not in found):
+                self._set(Version(number, State.END, identity=version.identity))
+                if version.servable:
+                    _log.info("%s: version %d is no longer served", self.name, number)
+        self._versions = dict(list(self._versions.items())[:_REMEMBERED])
+
+    def _is_served(self, number: int, folder: Path) -> bool:
+        """Whether a version is served; loads it unless it is, or was tried as it is now."""
+        known = self._versions.get(number)
+        identity = _identity(folder)
+        tried = known is not None and known.identity == identity and (known.servable or known.error)
+        if not tried:
+            self._load(number, folder, identity, known)
+        return self._versions[number].servable is not None
+
+    def _found(self) -> dict[int, Path]:
+        found: dict[int, Path] = {}
+        with os.scandir(self.folder) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if entry.name.isascii() and entry.name.isdecimal() and entry.is_dir():
+                    found.setdefault(int(entry.name), Path(entry.path))
+        return found
+
+    def _load(self, number: int, folder: Path, identity: tuple[int, ...], known: Version | None) -> None:
+        if known is None or known.servable is None:
+            self._set(Version(number, State.LOADING, identity=identity))
+        try:
+            servable = load(folder, self._threads, self._saved_model)
+        except Exception as error:  # a version that breaks in any way must not end the server
+            text = str(error) if isinstance(error, ParedownError) else describe(error)
+            _log.error("%s: version %d cannot be served: %s", self.name, number, text)
+            # What is served under its number stays if its folder was replaced by a broken one.
+            served = known.servable if known is not None else None
+            state = State.AVAILABLE if served else State.END
+            self._set(Version(number, state, served, text, identity))
+        else:
+            self._set(Version(number, State.AVAILABLE, servable, identity=identity))
+            _log.info("%s: version %d is served on %s", self.name, number, servable.runtime)
+
+    def _set(self, version: Version) -> None:
+        changed = {**self._versions, version.number: version}
+        self._versions = dict(sorted(changed.items(), reverse=True))
+
+
+def load(folder: Path, threads: int, saved_model: bool) -> Servable:
+    """Loads a version folder: its TFLite file, or its SavedModel if it has no such file or `saved_model` says so.
+
+    Raises:
+        ServableError: If it has neither, or it does not load.
+    """
+    file = next((folder / name for name in tflite_servable.FILES if (folder / name).is_file()), None)
+    has_saved_model = (folder / saved_model_servable.FILE).is_file()
+    if has_saved_model and (saved_model or file is None):
+        return saved_model_servable.SavedModelServable(folder)
+    if file is None or saved_model:
+        kinds = "a SavedModel" if saved_model else "a TFLite file (tflite or model.tflite) or a SavedModel"
+        raise ServableError(f"{folder} does not have {kinds}")
+    return tflite_servable.TFLiteServable(file, threads)
+
+
+def _identity(folder: Path) -> tuple[int, ...]:
+    """Numbers that differ if the folder, or the model in it, is another."""
+    numbers: list[int] = []
+    for name in _SHOWN_BY:
+        try:
+            status = os.stat(folder / name)
+        except OSError:
+            continue
+        numbers += [status.st_ino, status.st_mtime_ns, status.st_size if name else 0]
+    return tuple(numbers)
