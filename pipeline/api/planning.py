@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,12 +57,13 @@ class Planned(Shown):
         return {"target": config.target.model_dump(mode="json"), **planned}
 
 
-def plan(file: ConfigFile, remeasure: Sequence[str] = ()) -> Planned:
+def plan(file: ConfigFile, remeasure: Sequence[str] = (), afresh: bool = False) -> Planned:
     """Finds out what a run would do and what is cached: `paredown plan`.
 
     Args:
         file: The config.
         remeasure: Candidates to measure again even if their measurement is cached.
+        afresh: Whether to read the code again, as a run does, even if it is as an earlier command found it.
 
     Raises:
         ConfigError: If `remeasure` names a candidate that does not exist.
@@ -69,7 +71,7 @@ def plan(file: ConfigFile, remeasure: Sequence[str] = ()) -> Planned:
     problems = unknown_candidates(file.config, list(remeasure), "--remeasure")
     if problems:
         raise ConfigError(problems)
-    with remembered_versions.remembered(ROOT):
+    with contextlib.nullcontext() if afresh else remembered_versions.remembered(ROOT):
         made = make_plan(file.config, file.path).remeasured(list(remeasure))
     with remembered(os.path.abspath(file.config.pipeline_root)) as hashes:
         return Planned(file, made, frozenset(cached_ids(file, made, hashes)))

@@ -44,7 +44,7 @@ def run(file: ConfigFile, remeasure: Sequence[str] = (), strict: bool = False) -
         AnotherRun: If another run is using the pipeline root.
         RunStopped: If a node fails that the others need, or Ctrl-C stops the run.
     """
-    planned = make(file, remeasure)
+    planned = make(file, remeasure, afresh=True)
     write_page = functools.partial(report.write_run, file.config.metadata_url)
     outcome = session.run(file, planned.plan, set(planned.cached), write_page, strict)
     if isinstance(outcome, Stopped):

@@ -50,19 +50,20 @@ def is_distributed(params: str) -> bool:
 
 
 def component_version(
-    module: str, distributed: bool = False, root: Path = ROOT, kept: tuple[str, ...] = ()
+    module: str, distributed: bool = False, root: Path | None = None, kept: tuple[str, ...] = ()
 ) -> str:
     """Hash of a module of a component and of all modules of `components`, and of its own package, that it imports.
 
     Args:
         module: Dotted name, e.g. `components.pruner.executor`.
         distributed: Whether the node trains with a `distribution`.
-        root: Folder of the package `components`, read once in a process.
+        root: Folder of the package `components`, read once in a process; this program's by default.
         kept: Modules of the techniques whose invariants the node measures and keeps.
 
     Returns:
         Twelve hexadecimal digits.
     """
+    root = root or ROOT
     if not all(name.startswith("components.") for name in (module, *kept)):
         return _component_version(module, distributed, root, kept)
     versions = remembered_versions.within(root)
@@ -78,6 +79,12 @@ def _component_version(module: str, distributed: bool, root: Path, kept: tuple[s
     within = {name.partition(".")[0] for name in ("components", *names)}
     modules = _tree(root).imported(names, within=within, not_called=() if distributed else DISTRIBUTED)
     return _digest(modules, package_versions())
+
+
+def forget() -> None:
+    """Lets the versions be found again from the files and packages that are there now."""
+    for known in (_component_version, _tree, package_versions):
+        known.cache_clear()
 
 
 def module_version(path: Path, module: str, config_path: Path) -> str:

@@ -58,6 +58,7 @@ class Plan:
         baseline: Id of the node that makes the baseline's TFLite file.
         source: What the baseline begins with besides build_model: `ModelDefinition.source`.
         again: Ids of nodes that run even if their results are cached.
+        module_version: Of the model module, which any node may import; empty if there is none.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Plan:
     baseline: str
     source: dict[str, Any] = field(default_factory=dict)
     again: frozenset[str] = frozenset()
+    module_version: str = ""
 
     @property
     def example_gen(self) -> str:
@@ -165,7 +167,16 @@ class _Planner:
             Node(**{**vars(node), "candidates": tuple(self.users.get(node.id, ()))})
             for node in self.nodes.values()
         )
-        return Plan(self.config.name, nodes, models, measurements, evaluations, baseline, self.source)
+        return Plan(
+            self.config.name,
+            nodes,
+            models,
+            measurements,
+            evaluations,
+            baseline,
+            self.source,
+            module_version=self.module_version,
+        )
 
     def _label_options(self) -> str:
         data = self.config.data

@@ -32,7 +32,7 @@ def remembered(root: Path) -> Iterator[None]:
     kept = UserCache(
         user_cache.folder() / f"versions-{hashlib.sha256(str(root).encode()).hexdigest()[:16]}.json"
     )
-    state, settled = _state(root)
+    state, settled = state_of(root)
     known = dict(kept.rows) if kept.rows.get("state") == state else {"state": state}
     versions = dict(known)
     token = _versions.set((root, versions))
@@ -50,8 +50,12 @@ def within(root: Path) -> dict[str, str]:
     return found[1] if found and found[0] == root else {}
 
 
-def _state(root: Path) -> tuple[str, bool]:
-    """A hash of the inodes, sizes and times of all files, and whether all changed longer ago than a clock's tick."""
+def state_of(root: Path) -> tuple[str, bool]:
+    """A hash of the inodes, sizes and times of all files, and whether all changed longer ago than a clock's tick.
+
+    Args:
+        root: Folder of the package `components`.
+    """
     folders = [found for found in os.walk(root / "components") if not found[0].endswith("__pycache__")]
     files = [
         os.path.join(folder, name) for folder, _, names in folders for name in names if name.endswith(".py")

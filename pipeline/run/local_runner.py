@@ -35,6 +35,7 @@ from pipeline.run.integrity import refuse_changed
 from pipeline.run.interruption import Interruption
 from pipeline.run.launcher import Launched, NodeFailed, NodeHook, launch_all
 from pipeline.run.node_processes import NodeProcesses
+from pipeline.run.planned_code import PlannedCode
 from pipeline.run.provenance import Provenance, data_document
 from pipeline.run.push import Push
 from pipeline.run.record import RunRecord
@@ -83,6 +84,7 @@ def run(
     provenance: Provenance,
     hook: NodeHook,
     failed: Callable[[NodeFailed, tuple[str, ...]], NodeFailure],
+    code: PlannedCode,
     begun: Callable[[str], None] = lambda run_id: None,
     processes: NodeProcesses | None = None,
     cached: Collection[str] = (),
@@ -96,6 +98,7 @@ def run(
         hook: Is called around each node.
         failed: Is given the failure of a node that the run goes on without, and the candidates that need it; returns
             its record.
+        code: The code that it was planned with.
         begun: Is called with the run's id when ML Metadata has its record.
         processes: Run nodes side by side; None if they run one after the other, in this process.
         cached: Ids of nodes that are done. If that is all of them, neither TensorFlow nor TFX is imported.
@@ -139,6 +142,8 @@ def run(
 
         def launch(node: str) -> tuple[State, int | None]:
             read, found = inputs_of(node)
+            if found is None:
+                code.refuse_change(node)
             try:
                 with reporting(config.metadata_url):
                     state, execution = launch_node(node, found)
@@ -150,6 +155,7 @@ def run(
             if execution is not None:
                 made = [one for found in reader().outputs(execution).values() for one in found]
                 if state is State.RAN:
+                    code.refuse_change(node)
                     # If they changed meanwhile, it is not known which content the node read.
                     refuse_changed(read, hashes)
                     if node == plan.example_gen:

@@ -29,12 +29,13 @@ from pipeline.base.shown import Shown
 from pipeline.base.texts import printable
 from pipeline.config.config_file import ConfigFile
 from pipeline.config.problem import InvalidInput, Problem
-from pipeline.plan.plan import Plan
+from pipeline.plan.plan import Plan, make_plan
 from pipeline.plan.table import plan_summary
 from pipeline.run import lock, node_process, parallelism
 from pipeline.run.fork_server import ForkServer
 from pipeline.run.launcher import NodeFailed
 from pipeline.run.node_processes import NodeProcesses
+from pipeline.run.planned_code import PlannedCode
 from pipeline.run.sent_error import full_traceback
 from pipeline.run.verdict_table import verdict_table
 from pipeline.store.records import NodeFailure
@@ -281,7 +282,8 @@ def _run_logged(
 
     try:
         made_of = provenance.collect(file.config, file.path)
-        return local_runner.run(plan, file.config, made_of, display, failed, begun, processes, cached)
+        code = PlannedCode(plan, lambda: make_plan(file.config, file.path))
+        return local_runner.run(plan, file.config, made_of, display, failed, code, begun, processes, cached)
     except NodeFailed as error:
         saved = report(error)
         console.print("Nothing was pushed. Fix the problem and run again; finished nodes are cached.")

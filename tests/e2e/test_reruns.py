@@ -169,6 +169,25 @@ def would_run(project: Project, *only: str) -> set[str]:
     return {node["id"] for node in nodes if not node["cached"]}
 
 
+def test_what_was_made_while_the_model_was_edited_is_not_cached(untouched: Project) -> None:
+    project = untouched
+    project.edit("pipeline.yaml", "distill: {epochs: 1,", "distill: {epochs: 60,")
+    run = project.start("run", "pipeline.yaml", "--only", "student")
+    run.wait_for("/60, ")
+    model = project.root / "model.py"
+    as_planned = model.read_text(encoding="utf-8")
+    model.write_text(as_planned + "EDITED = True\n", encoding="utf-8")
+
+    outcome = run.outcome()
+
+    assert outcome.code == 3
+    assert "the model module, changed during the run" in outcome.err
+    model.write_text(as_planned, encoding="utf-8")
+    states = project.states()
+    assert states["Trainer"]
+    assert not any(cached for node, cached in states.items() if node.startswith("distill"))
+
+
 def test_interrupted_run_ends_cleanly_and_is_resumed(untouched: Project) -> None:
     project = untouched
     project.edit("pipeline.yaml", "distill: {epochs: 1,", "distill: {epochs: 4000,")
