@@ -34,7 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="one turn, and no million of examples")
+    parser.add_argument("--quick", action="store_true", help="one turn, without the million examples")
     parser.add_argument(
         "--output", type=Path, default=ROOT / "benchmarks/results", help="folder of the results"
     )

@@ -115,7 +115,7 @@ def _classes(
         text = f"there are classes up to {int(max(known))}, but no example of {listed(absent)}"
         if len(known) <= _LISTED:
             there = ", ".join(f"{int(value)}" for value in sorted(known))
-            text += f"; if those are all, write data.classes: [{there}]"
+            text += f"; if these are all classes, write data.classes: [{there}]"
         yield Finding(TRAIN, name, "absent", text, len(absent), 0, allowance(name, "absent"))
 
 

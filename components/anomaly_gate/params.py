@@ -33,7 +33,7 @@ class Allowed(Options):
     """Findings that are allowed in one feature."""
 
     feature: str = Field(min_length=1, description="Name of the feature.")
-    kinds: list[Kind] = Field(min_length=1, description="Kinds of findings, as messages name them.")
+    kinds: list[Kind] = Field(min_length=1, description="Kinds of findings, as named in messages.")
 
 
 class Validation(Options):

@@ -97,7 +97,8 @@ def allocate(
         found = kept(_part(options.ratio, progress))
         if progress == 1.0 and found == [len(group) for group in graph.groups]:
             raise ChannelError(
-                f"ratio {options.ratio:g} removes no channel, as multiples of {options.multiple_of} are left; write a "
+                f"ratio {options.ratio:g} removes no channel, because multiples of {options.multiple_of} must "
+                f"remain; write a "
                 "higher ratio or a lower multiple_of"
             )
         return found
@@ -131,7 +132,8 @@ def _within(
             return counts
     raise ChannelError(
         f"{name}: {limit:g} cannot be reached: {math.ceil(least / whole * 1000) / 1000:g} remains if every layer that "
-        f"may lose channels keeps the fewest; write {name}: {math.ceil(least / whole * 100) / 100:g} or more, or leave "
+        f"may lose channels keeps the fewest; write {name}: {math.ceil(least / whole * 100) / 100:g} or more, or "
+        f"leave "
         "fewer layers out"
     )
 

@@ -67,9 +67,11 @@ def _remarks(
     found = [f"of the whole model, {text}"]
     if options.scope == "global":
         found.append(
-            "which layers lose more than others depends on trained weights; these figures are those of the same share "
-            "in every layer"
+            "which layers lose more than others depends on trained weights; these figures assume the same share in "
+            "every layer"
         )
     if options.rounds > 1:
-        found.append(f"channels go in {options.rounds} rounds, each with an equal part of the training")
+        found.append(
+            f"channels are removed in {options.rounds} rounds, each with an equal part of the training"
+        )
     return found

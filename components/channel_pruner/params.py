@@ -26,21 +26,19 @@ class ChannelOptions(TuningOptions):
 
     technique: ClassVar[str] = "prune_channels"
 
-    ratio: float | None = Field(
-        default=None, gt=0, lt=1, description="Share of the channels that are removed."
-    )
+    ratio: float | None = Field(default=None, gt=0, lt=1, description="Share of the channels to remove.")
     macs: float | None = Field(
         default=None,
         gt=0,
         lt=1,
-        description="In place of `ratio`: share of the multiply-accumulate operations of convolutions and dense "
-        "layers that may remain.",
+        description="Instead of `ratio`: share of the multiply-accumulate operations of convolutions and dense "
+        "layers to keep.",
     )
     parameters: float | None = Field(
         default=None,
         gt=0,
         lt=1,
-        description="In place of `ratio`: share of the parameters that may remain.",
+        description="Instead of `ratio`: share of the parameters to keep.",
     )
     per_layer: Annotated[
         dict[
@@ -53,17 +51,18 @@ class ChannelOptions(TuningOptions):
         PlainSerializer(to_pairs),
     ] = Field(
         default={},
-        description="Pattern of names of layers → share of their channels that are removed, whatever the others "
-        "lose; the first pattern that matches counts. Layers that are added share it.",
+        description="Name pattern of layers → share of their channels to remove, whatever the others lose; the first "
+        "matching pattern counts. Layers whose outputs are added share it.",
     )
     scope: Literal["layer", "global"] = Field(
         default="layer",
-        description="layer: every layer loses the same share; global: the least important channels of all layers "
-        "go, so that layers lose different shares, each at most nine tenths.",
+        description="layer: every layer loses the same share; global: the least important channels of all layers are "
+        "removed, so layers lose different shares, each at most nine tenths.",
     )
     importance: Literal["l1", "l2", "batch_norm", "taylor", "fpgm"] = Field(
         default="l1",
-        description="Which channels go. l1, l2: the filters with the least sum of magnitudes, or of squares; "
+        description="Which channels are removed. l1, l2: the filters with the smallest sum of magnitudes, or of "
+        "squares; "
         "batch_norm: those that BatchNormalization scales down most; taylor: those whose removal changes the loss "
         "least, by its gradient on training examples; fpgm: those nearest to the layer's other filters.",
     )
@@ -77,18 +76,19 @@ class ChannelOptions(TuningOptions):
         default=8,
         ge=1,
         le=1024,
-        description="Numbers of channels that are left are multiples of it, as runtimes compute so many at a time; "
-        "in a layer with fewer than twice as many channels, of a half, a fourth and so on.",
+        description="The remaining number of channels is a multiple of this, because runtimes compute that many at a "
+        "time; in a layer with fewer than twice as many channels, a multiple of its half, fourth and so on.",
     )
     include: list[str] = Field(
-        default=["*"], min_length=1, description="Patterns of names of layers to remove channels of."
+        default=["*"], min_length=1, description="Name patterns of layers to remove channels of."
     )
     exclude: list[str] = Field(
         default=[],
-        description="Patterns of names of layers to leave whole, with those that are added to them.",
+        description="Name patterns of layers that keep all channels, with the layers whose outputs are added to "
+        "theirs.",
     )
     epochs: int | None = Field(
-        default=3, ge=1, description="Passes over the training examples, of all rounds."
+        default=3, ge=1, description="Passes over the training examples, in all rounds together."
     )
 
     def ratio_of(self, layers: list[str]) -> float | None:

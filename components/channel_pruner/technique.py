@@ -8,7 +8,7 @@ from components.common.steps.technique import Advice, Chain, Technique
 def _smaller(chain: Chain) -> str:
     if not chain.own:
         return "remove channels with prune_channels"
-    return "remove more channels" if chain.own.get("ratio") else "let prune_channels leave less"
+    return "remove more channels" if chain.own.get("ratio") else "let prune_channels keep less"
 
 
 def _first(chain: Chain) -> str:
@@ -27,7 +27,7 @@ PRUNE_CHANNELS = Technique(
     component="components.channel_pruner.component.ChannelPruner",
     explanation="components.channel_pruner.explanation.explain",
     stage=1,
-    asynchronous="the workers of a parameter server begin at any time, and each of them would choose channels",
+    asynchronous="the workers of a parameter server start at different times, and each would choose its own channels",
     invariants=(Channels,),
     advice=(
         Advice("size", 1, _smaller),

@@ -19,10 +19,13 @@ class ClusterOptions(TuningOptions):
     technique: ClassVar[str] = "cluster"
 
     clusters: int = Field(
-        default=16, ge=3, le=256, description="Distinct values of each layer's weights, 0 included."
+        default=16,
+        ge=3,
+        le=256,
+        description="Number of distinct values of each layer's weights, including 0.",
     )
     initialization: Literal["kmeans++", "linear", "density", "random"] = Field(
-        default="kmeans++", description="How the first centroids are chosen."
+        default="kmeans++", description="How the initial centroids are chosen."
     )
     per_channel: bool = Field(
         default=False,
@@ -30,15 +33,15 @@ class ClusterOptions(TuningOptions):
         "larger once compressed.",
     )
     include: list[str] = Field(
-        default=["*"], min_length=1, description="Patterns of names of layers to cluster."
+        default=["*"], min_length=1, description="Name patterns of layers to cluster."
     )
-    exclude: list[str] = Field(default=[], description="Patterns of names of layers to leave as they are.")
+    exclude: list[str] = Field(default=[], description="Name patterns of layers to leave unchanged.")
 
     def why_one_scale(self) -> str:
         """One value would become as many as there are channels."""
         if self.per_channel:
             return ""
         return (
-            "the few values of `cluster` would become as many for each; leave it out, or cluster with "
+            "the few values of `cluster` would become as many in each channel; leave it out, or cluster with "
             "per_channel: true"
         )

@@ -23,8 +23,8 @@ CLUSTER = Technique(
     explanation="components.clusterer.explanation.explain",
     stage=3,
     closes="its values would not stay few; write the other step before `cluster`",
-    asynchronous="the workers of a parameter server take their steps at any time, and values stay shared only if "
-    "they are put back after each step",
+    asynchronous="the workers of a parameter server take steps at different times, and values stay shared only if "
+    "they are restored after each step",
     invariants=(Clusters,),
     advice=(
         Advice("gzip_size", 2, _smaller, shown=True),

@@ -109,8 +109,8 @@ def _only(outputs: dict[str, list[Any]], layer: str, whose: str) -> Any:
     tensors = outputs[layer]
     if len(tensors) > 1:
         raise DistillationError(
-            f"features: {layer!r} of the {whose} gives {len(tensors)} tensors, so that it is not clear which "
-            "to compare; name a layer that gives one"
+            f"features: {layer!r} of the {whose} gives {len(tensors)} tensors, so it is not clear which to compare; "
+            f"name a layer that gives one"
         )
     if not tensors[0].dtype.is_floating or tensors[0].shape.rank < 2 or tensors[0].shape[-1] is None:
         raise DistillationError(
@@ -133,7 +133,7 @@ def _refuse_other_sizes(pair: Pair, learned: dict[str, list[Any]]) -> None:
     raise DistillationError(
         f"features: {pair.teacher_layer!r} of the baseline gives {tuple(pair.taught.shape)} and "
         f"{pair.student_layer!r} of the student {tuple(pair.learned.shape)}; name layers of equal height and "
-        f"width, that is, of equal sizes but for the last; {instead}"
+        f"width, that is, equal in all dimensions but the last; {instead}"
     )
 
 
@@ -174,8 +174,8 @@ def variances(
         # Below this there is only the rounding of float32.
         if not each.variance() > 1e-12 * np.mean(each.mean**2):
             raise DistillationError(
-                f"features: {pair.teacher_layer!r} of the baseline gives the same for every example, so that "
-                "there is nothing to learn from it; name another layer"
+                f"features: {pair.teacher_layer!r} of the baseline gives the same for every example, so there is "
+                "nothing to learn from it; name another layer"
             )
     return [each.variance() for each in moments]
 

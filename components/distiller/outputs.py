@@ -110,8 +110,8 @@ def _task(named: str | None, ends: tuple[str | None, str | None], teacher: tf_ke
     if teacher.output_shape[-1] == 1:
         return REGRESSION
     raise DistillationError(
-        f"{teacher.name} is compiled with a custom loss and does not end in softmax or sigmoid, so that "
-        "its outputs may be logits or plain values; say which with task: multiclass, multilabel or regression"
+        f"{teacher.name} is compiled with a custom loss and does not end in softmax or sigmoid, so its outputs may "
+        "be logits or plain values; say which with task: multiclass, multilabel or regression"
     )
 
 

@@ -26,21 +26,23 @@ class DistillOptions(TrainingOptions):
     temperature: float = Field(
         default=4.0,
         gt=0,
-        description="Softens teacher and student outputs; 1 leaves them as they are, as regression always "
-        "does.",
+        description="Softens teacher and student outputs; 1 leaves them unchanged, as regression always does.",
     )
     alpha: float = Field(
-        default=0.1, ge=0, le=1, description="Weight of the label loss; the rest is the teacher's."
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Weight of the label loss; the rest is the weight of the teacher's.",
     )
     task: Literal["auto", "multiclass", "multilabel", "regression"] = Field(
         default="auto",
-        description="What outputs are compared as. multiclass: a softmax; multilabel: sigmoids, also the one "
-        "of a binary classifier; regression: plain values, by mean squared error; auto: what the loss that "
-        "build_model compiles with says.",
+        description="How outputs are compared. multiclass: a softmax; multilabel: sigmoids, including the single one "
+        "of a binary classifier; regression: plain values, by mean squared error; auto: by the loss that build_model "
+        "compiles with.",
     )
     features: dict[str, str] = Field(
         default={},
-        description="Layer of the baseline → layer of the student that learns to give the same, through a "
+        description="Layer of the baseline → layer of the student that learns the same output, through a "
         "1×1 projection if the numbers of channels differ. Height and width must be equal.",
     )
     feature_weight: float = Field(
@@ -60,7 +62,7 @@ class DistillOptions(TrainingOptions):
         default = type(self).model_fields["feature_weight"].default
         if not self.features and self.feature_weight != default:
             raise ValueError(
-                f"feature_weight ({self.feature_weight:g}) weighs nothing without features; write features: "
+                f"feature_weight ({self.feature_weight:g}) has no effect without features; write features: "
                 "{layer of the baseline: layer of the student}, or leave feature_weight out"
             )
         return self

@@ -96,7 +96,9 @@ def judge_figure(
         elif not met:
             failure, reason = _failure(name, figure.kind, bound, limit, value, candidate, baseline)
             if far is not None and value is not None and estimate is not None:
-                reason += f" (the far end of its {far.confidence:.0%} interval; measured {estimate:.4g})"
+                reason += (
+                    f" (the unfavourable end of its {far.confidence:.0%} interval; measured {estimate:.4g})"
+                )
         key = f"{section}.{bound}" if section else ""
         judgements.append(
             Judgement.on(

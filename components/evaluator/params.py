@@ -25,19 +25,19 @@ class Limits(Options):
     """Bounds on one measured figure. A bound that is met exactly is met.
 
     Attributes:
-        min: The figure is at least this.
-        max: The figure is at most this.
+        min: Lower limit of the figure.
+        max: Upper limit of the figure.
         max_drop: It is at most this much worse than the baseline's, in its own unit.
         max_ratio: It is at most this many times the baseline's.
     """
 
-    min: float | None = Field(default=None, description="The figure is at least this.")
-    max: float | None = Field(default=None, description="The figure is at most this.")
+    min: float | None = Field(default=None, description="Lower limit of the figure.")
+    max: float | None = Field(default=None, description="Upper limit of the figure.")
     max_drop: float | None = Field(
-        default=None, description="At most this much worse than the baseline, in the figure's unit."
+        default=None, description="Largest drop from the baseline, in the figure's unit."
     )
     max_ratio: float | None = Field(
-        default=None, gt=0, description="At most this many times the baseline's figure."
+        default=None, gt=0, description="Largest ratio to the baseline's figure."
     )
 
     @model_validator(mode="after")
@@ -57,8 +57,8 @@ class AccuracyLimits(Limits):
 
     confidence: float | None = Field(
         default=None,
-        description="0.95: limits hold the far end of the figure's 95 % bootstrap interval, so that what few examples "
-        "cannot show does not pass. If not set, they hold the figure itself.",
+        description="0.95: limits apply to the unfavourable end of the figure's 95 % bootstrap interval, so a result "
+        "that too few examples support does not pass. Default: they apply to the figure itself.",
     )
 
     @model_validator(mode="after")
@@ -83,7 +83,7 @@ class SliceLimits(Slicing, AccuracyLimits):
 
     values: list[str | int] = Field(
         default=[],
-        description="Values of the feature whose slices are judged; all of them if not set.",
+        description="Values of the feature whose slices are judged. Default: all.",
     )
 
     @model_validator(mode="after")
@@ -107,14 +107,14 @@ class AccuracyGate(Metric, AccuracyLimits):
 
     higher_is_better: bool | None = Field(
         default=None,
-        description="Which way max_drop counts. If not set, it is taken from the metric's name (error, loss, "
-        "entropy: lower).",
+        description="Whether higher is better, for max_drop. Default: from the metric's name (error, loss, entropy: "
+        "lower is better).",
     )
     slices: list[SliceLimits] = Field(default=[], description="Bounds per slice.")
     allow_weak_baseline: bool = Field(
         default=False,
-        description="Judge drops from a baseline that is hardly better than a constant prediction, too. If false, "
-        "no candidate passes then, because nothing could drop from it.",
+        description="Whether to judge drops from a baseline that is hardly better than a constant prediction. If "
+        "false, no candidate passes with such a baseline, because its accuracy cannot drop.",
     )
 
     def measured(self) -> Metric:
@@ -159,10 +159,10 @@ class LatencyGate(LatencyOptions, Limits):
 class SizeLimits(Limits):
     """Bounds on bytes. Sizes can be written as "60 kB" or "60 KiB"."""
 
-    min: Bytes | None = Field(default=None, description="At least this many bytes.")
-    max: Bytes | None = Field(default=None, description="At most this many bytes.")
+    min: Bytes | None = Field(default=None, description="Lower limit in bytes.")
+    max: Bytes | None = Field(default=None, description="Upper limit in bytes.")
     max_drop: Bytes | None = Field(
-        default=None, description="At most this many bytes more than the baseline."
+        default=None, description="Largest increase over the baseline, in bytes."
     )
 
     @model_validator(mode="after")
@@ -178,7 +178,7 @@ class SizeGate(SizeLimits):
 
     of: SizeOf = Field(
         default="file",
-        description="file: the file as it is. gzip: the file gzip-compressed (level 9). To limit both, write the "
+        description="file: the file itself. gzip: the file gzip-compressed (level 9). To limit both, write the "
         "limits of the compressed file under gzip_size.",
     )
 
@@ -186,7 +186,7 @@ class SizeGate(SizeLimits):
 class ShareLimits(Options):
     """Bounds on a share of the eval examples, 0 to 1."""
 
-    min: float | None = Field(default=None, gt=0, le=1, description="The share is at least this.")
+    min: float | None = Field(default=None, gt=0, le=1, description="Lower limit of the share.")
 
     def bounds(self) -> dict[LimitBound, float]:
         """The bounds that are set, by name."""
@@ -214,7 +214,7 @@ class Gate(Options):
     size: SizeGate = SizeGate.model_construct()
     gzip_size: SizeLimits = Field(
         default=SizeLimits.model_construct(),
-        description="Bounds on the bytes of the file when it is gzip-compressed (level 9), beside those of size.",
+        description="Bounds on the bytes of the gzip-compressed file (level 9), in addition to those of size.",
     )
     # Left out of the canonical JSON if they are not written: no candidate is judged again because there are more keys.
     memory: SizeLimits = Field(
@@ -232,7 +232,7 @@ class Gate(Options):
     same_prediction: ShareLimits = Field(
         default=ShareLimits.model_construct(),
         exclude_if=_without_bounds,
-        description="Bounds on the share of eval examples of which the target's runtime predicts the same as LiteRT, "
+        description="Bounds on the share of eval examples for which the target's runtime predicts the same as LiteRT, "
         "e.g. {min: 0.99}. Needs target: microcontroller.",
     )
 

@@ -43,14 +43,14 @@ def flags(column: Column, feature: str) -> npt.NDArray[np.bool_]:
     """
     for row in column.rows:
         if len(row) != 1 or isinstance(row[0], str):
-            raise AnomalyError(f"feature {feature!r} has {list(row)} in an example, and not one number")
+            raise AnomalyError(f"feature {feature!r} has {list(row)} in an example, not one number")
     if (column.codes < 0).any():
         raise AnomalyError(f"some examples of the eval split do not have feature {feature!r}")
     strange = np.array([float(row[0]) > 0 for row in column.rows])[column.codes]
     if strange.all() or not strange.any():
         raise AnomalyError(
             f"feature {feature!r} is {'above' if strange.all() else 'not above'} 0 in all examples of the eval split; "
-            "put normal examples and anomalies into it"
+            "add normal examples and anomalies to it"
         )
     return strange
 

@@ -30,7 +30,7 @@ def to_indices(extracts: dict[str, Any], vocabulary: Vocabulary, label: str) -> 
             return {name: indices(values) for name, values in labels.items()}
         if not isinstance(labels, np.ndarray):  # TFMA's own types for features that some examples lack
             raise VocabularyError(
-                f"label {label!r} has not one value in each example of split 'eval'; add what is missing"
+                f"label {label!r} does not have one value in each example of split 'eval'; add the missing values"
             )
         return vocabulary.indices(labels, label, "eval")
 

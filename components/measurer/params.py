@@ -33,13 +33,13 @@ class Metric(Options):
     metric: str = Field(
         description="Any metric of TFMA by class name, e.g. SparseCategoricalAccuracy, AUC, "
         "MeanSquaredError: https://www.tensorflow.org/tfx/model_analysis/metrics. Or agreement: the share of the "
-        "baseline's own decisions (the class, or yes and no) that the file makes, which needs no labels. Or "
+        "baseline's own decisions (the class, or yes and no) that the file makes too, without labels. Or "
         "reconstruction_auc: how well the error of an autoencoder separates anomalies from normal examples."
     )
     anomaly: str | None = Field(
         default=None,
         min_length=1,
-        description="Of reconstruction_auc: the feature of the eval split that is above 0 in anomalies.",
+        description="For reconstruction_auc: the feature of the eval split that is above 0 in anomalies.",
     )
     against: Literal["label", "baseline"] | None = Field(
         default=None,
@@ -49,7 +49,7 @@ class Metric(Options):
     output: str | None = Field(
         default=None,
         min_length=1,
-        description="The output that the metric is of, as data.label names it, if the model has several.",
+        description="The output that the metric judges, as named in data.label, if the model has several.",
     )
     config: dict[str, Any] = Field(default={}, description="Arguments of the metric's constructor.")
     slices: Sequence[Slicing] = Field(default=[], description="What divides the examples into slices.")
@@ -57,7 +57,9 @@ class Metric(Options):
     @model_validator(mode="after")
     def _agreement_is_with_the_baseline(self) -> Metric:
         if self.metric == AGREEMENT and self.against == "label":
-            raise ValueError("agreement is with the baseline; remove against, or write a metric of labels")
+            raise ValueError(
+                "agreement always compares with the baseline; remove against, or write a metric of labels"
+            )
         if self.metric == AGREEMENT and self.config:
             raise ValueError("config: agreement takes no arguments; remove config")
         return self
@@ -72,7 +74,7 @@ class Metric(Options):
             raise ValueError("does not say which examples are anomalies; write anomaly: and a feature")
         for name, written in (("against", self.against), ("config", self.config), ("output", self.output)):
             if written:
-                raise ValueError(f"{name} does not go with {RECONSTRUCTION_AUC}; remove it")
+                raise ValueError(f"{name} cannot be combined with {RECONSTRUCTION_AUC}; remove it")
         return self
 
     @property
@@ -113,10 +115,10 @@ class Metric(Options):
 class LatencyOptions(Options):
     """How the time of one inference is measured."""
 
-    percentile: Literal[50, 90, 99] = Field(default=50, description="Of the measured times.")
+    percentile: Literal[50, 90, 99] = Field(default=50, description="Percentile of the measured times.")
     threads: int = Field(default=1, ge=1, description="Threads of the interpreter.")
     repetitions: int = Field(default=500, ge=20, description="Timed inferences of each file.")
-    warmup: int = Field(default=50, ge=0, description="Inferences before those that are timed.")
+    warmup: int = Field(default=50, ge=0, description="Inferences before the timed ones.")
 
 
 class MeasureOptions(Options):

@@ -80,7 +80,7 @@ def _try(model: tf_keras.Model, evaluation: Arrays, path: str) -> None:
         if not np.all(np.isfinite(np.asarray(values, np.float64))):
             raise SavedModelError(
                 f"{path} gives outputs {name!r} that are not numbers (NaN or infinite) on examples of the eval "
-                "split; look whether the features are scaled as they were in its training"
+                "split; check that the features are scaled as in its training"
             )
 
 

@@ -40,24 +40,24 @@ class ImportOptions(Options):
     weights: str | None = Field(
         default=None,
         min_length=1,
-        description="In place of path: weights (.weights.h5, .h5, a checkpoint's prefix) for the model that "
+        description="Instead of path: weights (.weights.h5, .h5, a checkpoint's prefix) for the model that "
         "build_model returns.",
     )
     sha256: Annotated[str, AfterValidator(_check_digest)] | None = Field(
         default=None,
-        description="What the model's SHA-256 has to be; any by default.",
+        description="Required SHA-256 of the model. Default: any.",
     )
     signature: str | None = Field(
         default=None,
         min_length=1,
-        description="Takes a SavedModel by this signature, as operations without layers.",
+        description="Signature of a SavedModel to use, as operations without layers.",
     )
     inputs: Annotated[dict[str, str], AfterValidator(_one_feature_each)] = Field(
         default={}, description="Input of the model → the feature that feeds it, if names differ."
     )
     safe_mode: bool = Field(
         default=True,
-        description="Refuses a model that would run code of its file, such as Lambda layers, or read or write other "
+        description="Refuses a model that would run code from its file, such as Lambda layers, or read or write other "
         "files.",
     )
 

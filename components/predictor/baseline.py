@@ -114,7 +114,7 @@ def read_baseline(folder: str, files: dict[str, str]) -> Predictions | None:
     record = BaselinePredictions.of(folder)
     if record.files != files:
         raise ChangedFile(
-            f"the predictions in {folder} were made by another file than the baseline's; run again"
+            f"the predictions in {folder} were made with another file than the baseline's; run again"
         )
     if record.failure:
         raise NotPredicted(record.failure)

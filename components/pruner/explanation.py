@@ -40,11 +40,12 @@ def _remarks(options: PruneOptions) -> list[str]:
     remarks = []
     if options.allocation == "lamp":
         remarks.append(
-            f"{options.sparsity:.0%} of all weights together become zero. How many of them are a layer's follows from "
-            "the weights that the step gets; here, from those that the model has now."
+            f"{options.sparsity:.0%} of all weights together become zero. Each layer's share depends on the weights "
+            "when the step begins; the shares shown are those of the current weights."
         )
     if options.reconstruct:
         remarks.append(
-            "Weights go before training, by what layers give for training examples; the others make up for them."
+            "Weights are removed before training, by their effect on the outputs of layers for training examples; "
+            "the others are adjusted to compensate."
         )
     return remarks

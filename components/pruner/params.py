@@ -102,21 +102,21 @@ class PruneOptions(TuningOptions):
         default=None,
         gt=0,
         lt=1,
-        description="Share of weights that become zero: of each layer, or of all together, as `allocation` says.",
+        description="Share of weights that become zero: of each layer, or of all together, depending on `allocation`.",
     )
     allocation: Literal["uniform", "lamp"] | None = Field(
         default=None,
-        description="uniform: `sparsity` holds for each layer. lamp: it holds for all layers together, and a layer "
-        "loses more of its weights the less they weigh in it (Lee et al., 2021); layers of `per_layer` do not count. "
-        "Default: lamp if the baseline's outputs teach (teacher: self), else uniform; always uniform with m_by_n or "
+        description="uniform: `sparsity` applies to each layer. lamp: it applies to all layers together, and layers "
+        "whose weights contribute less lose more of them (Lee et al., 2021); layers in `per_layer` do not count. "
+        "Default: lamp with teacher: self, else uniform; always uniform with m_by_n or "
         "block.",
     )
     reconstruct: bool | None = Field(
         default=None,
-        description="Whether weights go before training, those whose loss changes a layer's outputs on training "
-        "examples least, and the others are fitted to make up for them (Frantar and Alistarh, 2022). Of Dense and "
-        "Conv2D that are not too large; other layers lose their smallest weights in the first step. Default: true if "
-        "the baseline's outputs teach and no schedule is written.",
+        description="Whether to remove weights before training: those whose removal changes a layer's outputs on "
+        "training examples least. The others are adjusted to compensate (Frantar and Alistarh, 2022). For Dense and "
+        "Conv2D that are not too large; other layers lose their smallest weights in the first step. Default: true "
+        "with teacher: self and no schedule.",
     )
     per_layer: Annotated[
         dict[
@@ -131,8 +131,8 @@ class PruneOptions(TuningOptions):
         PlainSerializer(to_pairs),
     ] = Field(
         default={},
-        description="Pattern of names of layers → their sparsity, in place of `sparsity`; the first pattern "
-        "that matches counts.",
+        description="Name pattern of layers → their sparsity, instead of `sparsity`; the first matching pattern "
+        "counts.",
     )
     m_by_n: (
         Annotated[
@@ -143,26 +143,26 @@ class PruneOptions(TuningOptions):
         | None
     ) = Field(
         default=None,
-        description='In place of `sparsity`: [2, 4] or "2:4" makes 2 of every 4 consecutive weights along '
-        "the input channels zero, from the first step on. Of Dense, Conv2D and SeparableConv2D; those with "
+        description='Instead of `sparsity`: [2, 4] or "2:4" makes 2 of every 4 consecutive weights along '
+        "the input channels zero, from the first step on. For Dense, Conv2D and SeparableConv2D; those with "
         "fewer input channels stay dense. "
         "https://www.tensorflow.org/model_optimization/guide/pruning/pruning_with_sparsity_2_by_4",
     )
     block: Annotated[tuple[int, int], BeforeValidator(parse_block), WithJsonSchema(_PAIR_SCHEMA)] | None = (
         Field(
             default=None,
-            description="[rows, columns] (inputs, outputs) of blocks that become zero as one. Of Dense "
-            "layers only; all others stay dense.",
+            description="[rows, columns] (inputs, outputs) of blocks that become zero as a whole. For Dense layers "
+            "only; all others stay dense.",
         )
     )
     block_pooling: Literal["avg", "max"] = Field(
         default="avg",
-        description="Magnitude of a block: the mean of its weights' magnitudes, or the greatest.",
+        description="Magnitude of a block: the mean of its weights' magnitudes, or their maximum.",
     )
     schedule: Literal["polynomial", "constant"] = Field(
         default="polynomial",
-        description="polynomial: sparsity grows from `begin` to `end`, when it reaches the target; constant: "
-        "the target holds from `begin` on.",
+        description="polynomial: sparsity grows from `begin` to `end`, when it reaches the target; constant: the "
+        "target applies from `begin` on.",
     )
     initial_sparsity: float = Field(
         default=0.0, ge=0, lt=1, description="Sparsity at which the polynomial schedule starts."
@@ -177,13 +177,11 @@ class PruneOptions(TuningOptions):
     )
     frequency: Span | None = Field(
         default=None,
-        description="How often weights are chosen again, e.g. 100 steps; by default ten times from `begin` "
-        "to `end`, every 100 steps at least.",
+        description="How often weights are chosen again, e.g. 100 steps; by default ten times from `begin` to `end`, "
+        "but at least every 100 steps.",
     )
-    include: list[str] = Field(
-        default=["*"], min_length=1, description="Patterns of names of layers to prune."
-    )
-    exclude: list[str] = Field(default=[], description="Patterns of names of layers to leave dense.")
+    include: list[str] = Field(default=["*"], min_length=1, description="Name patterns of layers to prune.")
+    exclude: list[str] = Field(default=[], description="Name patterns of layers to leave dense.")
     epochs: int | None = Field(
         default=None,
         ge=1,
@@ -258,7 +256,7 @@ class PruneOptions(TuningOptions):
     @classmethod
     def _not_empty(cls, value: Any) -> Any:
         if value is None:
-            raise ValueError("is empty; write e.g. sparsity: 0.8, or m_by_n: [2, 4], or take the line out")
+            raise ValueError("is empty; write e.g. sparsity: 0.8, or m_by_n: [2, 4], or remove the line")
         return value
 
     @model_validator(mode="after")
@@ -275,7 +273,7 @@ class PruneOptions(TuningOptions):
         for name in _NOT_WITH_M_BY_N:
             if name in self.model_fields_set and getattr(self, name) is not None:
                 raise ValueError(
-                    f"{name} does not go with m_by_n, which is the same for all layers and holds from the "
+                    f"{name} cannot be combined with m_by_n, which is the same for all layers and holds from the "
                     f"first step on; leave {name} out, or write sparsity in place of m_by_n"
                 )
         return self
@@ -288,7 +286,7 @@ class PruneOptions(TuningOptions):
         ):
             for name in others if chosen else ():
                 if name in self.model_fields_set and getattr(self, name) is not None:
-                    raise ValueError(f"{name} does not go with {way}; leave one of them out")
+                    raise ValueError(f"{name} cannot be combined with {way}; leave one of them out")
         return self
 
     @model_validator(mode="after")
@@ -301,7 +299,7 @@ class PruneOptions(TuningOptions):
     def _initial_below_target(self) -> PruneOptions:
         if self.schedule == "constant" and self.initial_sparsity:
             raise ValueError(
-                f"initial_sparsity ({self.initial_sparsity:g}) does not go with schedule: constant; write "
+                f"initial_sparsity ({self.initial_sparsity:g}) cannot be combined with schedule: constant; write "
                 "schedule: polynomial, or leave it out"
             )
         if self.sparsity is not None and self.initial_sparsity >= self.sparsity:
@@ -335,8 +333,7 @@ class PruneOptions(TuningOptions):
             return self
         if _ahead(self.begin, training) >= 0:
             raise ValueError(
-                f"begin: {self.begin} leaves nothing of the training, which takes {training}; write an "
-                "earlier one"
+                f"begin: {self.begin} leaves no training, which takes {training}; write an earlier one"
             )
         by_default = span.written(0.75 * length, unit) if self.schedule == "polynomial" else None
         end = self.end or by_default

@@ -84,8 +84,8 @@ def too_short(options: PruneOptions, examples: int) -> str:
         return ""
     written = "steps" if options.steps is not None else "epochs"
     return (
-        f"{steps} steps are too few to prune in: the weights that are left do not make up for those that go; "
-        f"write steps: {ENOUGH_STEPS}, or leave {written} out"
+        f"{steps} steps are too few for pruning: the remaining weights have too little time to adapt; write steps: "
+        f"{ENOUGH_STEPS}, or leave {written} out"
     )
 
 

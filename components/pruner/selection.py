@@ -116,8 +116,8 @@ def _refusal(pattern: str, reasons: Mapping[str, str], m_by_n: Sequence[int] | N
     why = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
     kind = f"{m_by_n[0]}:{m_by_n[1]} sparsity" if m_by_n else "block sparsity"
     return (
-        f"include: {pattern!r} matches no layer that can have {kind} ({why}); take it out, or prune these "
-        "layers in another `prune` step with `sparsity` alone"
+        f"include: {pattern!r} matches no layer that can have {kind} ({why}); remove it, or prune these layers in "
+        "another `prune` step with only `sparsity`"
     )
 
 
@@ -150,7 +150,7 @@ def obstacle(
     shape = layer_weights.kernel_of(layer).shape
     if m_by_n:
         if type(layer) not in _WITH_INPUT_CHANNELS:
-            return f"{type(layer).__name__} is none of Dense, Conv2D and SeparableConv2D"
+            return f"{type(layer).__name__} is not Dense, Conv2D or SeparableConv2D"
         if shape[-2] < m_by_n[1]:
             channels = "1 input channel" if shape[-2] == 1 else f"{shape[-2]} input channels"
             return f"{channels}, fewer than {m_by_n[1]}"
@@ -158,5 +158,5 @@ def obstacle(
         if type(layer) is not _layers.Dense:
             return f"{type(layer).__name__} is not Dense"
         if shape[0] <= block[0] and shape[1] <= block[1]:
-            return f"a kernel of {shape[0]}×{shape[1]} has one block only"
+            return f"a kernel of {shape[0]}×{shape[1]} has only one block"
     return None

@@ -26,7 +26,7 @@ PRUNE = Technique(
     explanation="components.pruner.explanation.explain",
     stage=2,
     repeatable=True,
-    asynchronous="the workers of a parameter server take their steps at any time, and TFMOT counts steps to make "
+    asynchronous="the workers of a parameter server take steps at different times, and TFMOT counts steps to make "
     "masks",
     invariants=(Sparsity, MByN),
     advice=(

@@ -172,7 +172,7 @@ def quantize(
 
     Args:
         model: As `prepare` returns it; not used further, as the copy shares layers with it.
-        exclude: Patterns of names of layers to leave in float.
+        exclude: Name patterns of layers to leave in float.
         one_scale: Names of layers whose kernel has one scale in place of one for each channel.
         custom_objects: The user's layers and functions, by name.
 
@@ -185,7 +185,7 @@ def quantize(
         if not any(matches(name, [pattern]) for name in names):
             raise LayerSelectionError(f"pattern {pattern!r} matches no layer; those are {names}")
     if all(matches(name, exclude) for name in names):
-        raise LayerSelectionError(f"exclude {list(exclude)} leaves no layer to be quantized")
+        raise LayerSelectionError(f"exclude {list(exclude)} leaves no layer to quantize")
 
     in_float = {name for name in names if matches(name, exclude)}
     # TFMOT quantizes BatchNormalization only together with the convolution before it.

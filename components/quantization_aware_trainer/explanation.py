@@ -93,7 +93,7 @@ def _remarks(model: tf_keras.Model, options: QatOptions) -> list[str]:
     if any(isinstance(layer, tf_keras.layers.BatchNormalization) for layer in model.layers):
         remarks.append(f"Layers of BatchNormalization {_STATISTICS[options.batch_norm]}.")
     if not options.dropout and any(isinstance(layer, tf_keras.layers.Dropout) for layer in model.layers):
-        remarks.append("Layers of Dropout drop nothing while it trains.")
+        remarks.append("Dropout is off during training.")
     return remarks
 
 
@@ -109,11 +109,12 @@ def _beside_exclude(file: TFLiteFile, exclude: list[str]) -> list[Refusal]:
             continue
         layer = check.name
         if matches(layer, exclude):
-            reason = "would be int8 all the same, as all around it is; take it out of `exclude`"
+            reason = "would be int8 anyway, because everything around it is; remove it from `exclude`"
         else:
             reason = (
-                "would stay in float, as it reads what `exclude` leaves in float; leave `qat` out: post-training "
-                "int8 needs no such support, or write it into `exclude` too"
+                "would stay in float, because it reads a layer that `exclude` leaves in float; leave `qat` out: "
+                "post-training "
+                "int8 needs no such support, or add it to `exclude`"
             )
         found.append(Refusal(layer, reason, "exclude"))
     return found

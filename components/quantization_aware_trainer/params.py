@@ -23,7 +23,7 @@ class QatOptions(TuningOptions):
     quantization_aware: ClassVar[bool] = True
 
     exclude: list[str] = Field(
-        default=[], description="Patterns of names of layers to leave in float, also in the file."
+        default=[], description="Name patterns of layers to leave in float, also in the file."
     )
     calibration: Calibration = Field(
         default=Calibration.model_construct(),
@@ -44,12 +44,12 @@ class QatOptions(TuningOptions):
     )
     dropout: bool = Field(
         default=False,
-        description="Whether layers of Dropout drop units while training. In a few steps that changes the model more "
+        description="Whether Dropout is active during training. In a few steps it changes the model more "
         "than int8 does.",
     )
     learning_rate: float | None = Field(
         default=1e-4,
         gt=0,
         description="Learning rate of the optimizer; null: the one that the model is compiled with, which in a few "
-        "steps moves a trained model further than int8 does.",
+        "steps changes a trained model more than int8 does.",
     )

@@ -88,7 +88,7 @@ def _in_float(wiring: Wiring, left: Collection[str], found: Collection[str]) -> 
         for name, layer in wiring.layers.items()
         if name in chosen or (name in region and not isinstance(layer, _layers.BatchNormalization))
     ]
-    return f", or keep in float what else cannot be int8: exclude: [{', '.join(names)}]"
+    return f", or keep in float the layers that cannot be int8: exclude: [{', '.join(names)}]"
 
 
 def _stays_in_float(layer: tf_keras.layers.Layer, wiring: Wiring, left: Collection[str]) -> bool:
@@ -172,10 +172,7 @@ def _not_folded(norm: tf_keras.layers.Layer, wiring: Wiring, left: Collection[st
     reads = wiring.reads[norm.name]
     before = wiring.layers.get(reads[0]) if len(reads) == 1 else None
     if not isinstance(before, (*_FOLDED_BY_TFMOT, _layers.Dense)):
-        return (
-            "is BatchNormalization that follows no convolution or Dense, so that it cannot be folded; move it "
-            "behind one"
-        )
+        return "is BatchNormalization that follows no convolution or Dense, so it cannot be folded; move it behind one"
     if before.name in left:
         return None  # stay_in_float adds it
     what = f"is BatchNormalization that cannot be folded into {before.name}"

@@ -19,7 +19,7 @@ QAT = Technique(
     stage=4,
     closes="its fake-quantization wrappers cannot be wrapped again; write the other step before `qat`, which "
     "preserves what it achieved",
-    asynchronous="the workers of a parameter server take their steps at any time, and TFMOT's moving ranges of "
+    asynchronous="the workers of a parameter server take steps at different times, and TFMOT's moving ranges of "
     "activations are updated by all of them together",
     advice=(
         Advice("accuracy", 3, _add),

@@ -101,7 +101,7 @@ class Executor(base_executor.BaseExecutor):
             key = name.replace("-", "_")
             if not input_dict.get(f"evaluation_{key}"):
                 failure = Failure(
-                    FailureKind.NODE_FAILED, "it was not judged, because a node before failed"
+                    FailureKind.NODE_FAILED, "it was not judged, because an earlier node failed"
                 )
                 verdicts[name] = conclude((), failures=[failure])
                 blessed[name] = False

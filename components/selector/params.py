@@ -27,8 +27,8 @@ class SelectOptions(Options):
 
     minimize: Figure | None = Field(
         default=None,
-        description="size: bytes of the file; gzip_size; latency: its ratio to the baseline's, measured by turns, at "
-        "the gate's percentile; memory: what the target's runtime takes, for target: microcontroller.",
+        description="size: bytes of the file; gzip_size; latency: its ratio to the baseline's, measured in turns, at "
+        "the gate's percentile; memory: the bytes that the target's runtime takes, for target: microcontroller.",
     )
     maximize: Literal["accuracy"] | None = Field(default=None, description="The gate's metric.")
     of: str | None = Field(

@@ -180,7 +180,7 @@ def _refuse_unasked(found: list[Operator], options: ConvertOptions, granularity:
         names = float_operators(found)
         if names:
             raise ConversionError(
-                f"supported_ops: [TFLITE_BUILTINS_INT8] asks for integers alone, but {', '.join(names)} would "
+                f"supported_ops: [TFLITE_BUILTINS_INT8] allows only integers, but {', '.join(names)} would "
                 "stay in float; write [TFLITE_BUILTINS_INT8, TFLITE_BUILTINS], or build the model without"
             )
 

@@ -157,7 +157,7 @@ def _sparse(outlook: Outlook, options: ConvertOptions, file: TFLiteFile) -> list
         return [
             Refusal(
                 "",
-                "sparse: true would store no layer sparsely, as none has zeros enough "
+                "sparse: true would store no layer sparsely, as none has enough zeros "
                 f"({size_prediction.SPARSE_FROM:.0%}); write a `prune` step before `convert`, or leave `sparse` out",
                 "sparse",
             )

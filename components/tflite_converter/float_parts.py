@@ -95,6 +95,5 @@ def refuse_quantized(model: list[Operator], left: list[Operator], converted: lis
     wrong = sorted({o.name for o in left} & set(too_many))
     if wrong:
         raise ConversionError(
-            f"the quantizer does not leave {', '.join(wrong)} in float; take it out of float_ops and "
-            "float_layers"
+            f"the quantizer does not leave {', '.join(wrong)} in float; remove it from float_ops and float_layers"
         )

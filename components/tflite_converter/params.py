@@ -61,8 +61,8 @@ class ConvertOptions(StepOptions):
     )
     granularity: Literal["auto", "per-channel", "per-tensor"] = Field(
         default="auto",
-        description="Scales of quantized kernels: one per output channel of a convolution, which is more "
-        "exact, or one for the whole kernel, which keeps the few values of a clustered one; auto: "
+        description="Scales of quantized kernels: one per output channel of a convolution, which is more accurate, "
+        "or one for the whole kernel, which keeps the few values of a clustered one; auto: "
         "per-tensor for clustered models, else per-channel. Dense layers have one scale in both cases "
         "(TensorFlow 2.16).",
     )
@@ -76,7 +76,7 @@ class ConvertOptions(StepOptions):
         description="TFLite operators, such as SOFTMAX, to leave in float in an int8 file.",
     )
     float_layers: list[str] = Field(
-        default=[], description="Patterns of names of layers to leave in float in an int8 file."
+        default=[], description="Name patterns of layers to leave in float in an int8 file."
     )
     supported_ops: list[Literal["TFLITE_BUILTINS", "TFLITE_BUILTINS_INT8", "SELECT_TF_OPS"]] = Field(
         default=[],
@@ -90,8 +90,8 @@ class ConvertOptions(StepOptions):
         default=False,
         exclude_if=operator.not_,
         description="Fixes the batch at 1 in the file. Layers whose shapes depend on the batch (LayerNormalization, "
-        "Dense on several axes, recurrent layers) then need no operators on shapes, which TFLite Micro lacks. The "
-        "baseline's file gets it, too.",
+        "Dense on several axes, recurrent layers) then need no operators on shapes, which TFLite Micro lacks. Also "
+        "applies to the baseline's file.",
     )
 
     def check_after(self, before: StepOptions) -> None:
@@ -101,7 +101,7 @@ class ConvertOptions(StepOptions):
             raise ValueError(conflict)
         why = before.why_one_scale()
         if self.granularity == "per-channel" and why:
-            raise ValueError(f"granularity: per-channel gives each channel a scale of its own, and {why}")
+            raise ValueError(f"granularity: per-channel gives each channel its own scale, and {why}")
 
     def types(self) -> AskedTypes:
         """The types that the file is to have."""
@@ -186,8 +186,8 @@ class ConvertOptions(StepOptions):
                 )
             if self.supported_ops == ["TFLITE_BUILTINS_INT8"]:
                 raise ValueError(
-                    f"supported_ops: [TFLITE_BUILTINS_INT8] asks for integers alone, which {name} "
-                    "contradicts; leave one of the two out"
+                    f"supported_ops: [TFLITE_BUILTINS_INT8] allows only integers, which {name} contradicts; leave "
+                    f"one of the two out"
                 )
         return self
 

@@ -18,7 +18,7 @@ class Stage(Options):
     """
 
     epochs: int | None = Field(default=None, ge=1, description="Passes over the training examples.")
-    steps: int | None = Field(default=None, ge=1, description="Steps of the optimizer, in place of epochs.")
+    steps: int | None = Field(default=None, ge=1, description="Steps of the optimizer, instead of epochs.")
     learning_rate: float | None = Field(
         default=None,
         gt=0,
@@ -30,7 +30,7 @@ class Stage(Options):
         description="That of the layers of model.pretrained; learning_rate by default.",
     )
     unfreeze: list[Annotated[str, Field(min_length=1)]] = Field(
-        default=[], description="Patterns of names of frozen layers that train from this stage on."
+        default=[], description="Name patterns of frozen layers that train from this stage on."
     )
 
     @model_validator(mode="after")
@@ -48,7 +48,7 @@ class TrainOptions(Training):
     batch_size: int = Field(
         default=128,
         ge=1,
-        description="Examples per training step; also of every step that does not say its own.",
+        description="Examples per training step; also the default of every step.",
     )
     learning_rate: float | None = Field(
         default=None,
@@ -58,12 +58,12 @@ class TrainOptions(Training):
     distribution: Distributed = Field(
         default=ALONE,
         description="none, mirrored, multi_worker, parameter_server or tpu, or {kind: mirrored, devices: 2}; "
-        "also of every step that does not say otherwise.",
+        "also the default of every step.",
     )
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = Field(
         default="float32",
-        description="What layers compute in: mixed_float16 for GPUs, mixed_bfloat16 for TPUs and newer GPUs; "
-        "float32 if there is none. Weights, and the model that is written, are float32 in any case.",
+        description="Precision in which layers compute: mixed_float16 for GPUs, mixed_bfloat16 for TPUs and newer "
+        "GPUs; float32 without such a device. Weights and the saved model are always float32.",
     )
     trunk_learning_rate: float | None = Field(
         default=None,
@@ -72,7 +72,7 @@ class TrainOptions(Training):
     )
     stages: list[Stage] = Field(
         default=[],
-        description="Stages of training one after another, in place of epochs and learning rates, e.g. "
+        description="Successive stages of training, instead of epochs and learning rates, e.g. "
         "[{epochs: 2}, {epochs: 3, unfreeze: ['*'], learning_rate: 0.00001}].",
     )
 
@@ -81,7 +81,7 @@ class TrainOptions(Training):
         said = {"epochs", "steps", "learning_rate", "trunk_learning_rate"} & self.model_fields_set
         if self.stages and said:
             raise ValueError(
-                f"{' and '.join(sorted(said))} would hold for no stage, as each says its own; write them into "
+                f"{' and '.join(sorted(said))} would apply to no stage, because each has its own; write them in "
                 "stages"
             )
         return self

@@ -104,8 +104,8 @@ def _rates(
         return []
     if isinstance(head, dict):
         raise TrainingError(
-            "build_model compiles with its own learning rate schedule; write learning_rate for "
-            "trunk_learning_rate to stand beside, or leave trunk_learning_rate out"
+            "build_model compiles with its own learning rate schedule; write learning_rate too, or leave "
+            "trunk_learning_rate out"
         )
     rate = own / head
     return [

@@ -202,7 +202,8 @@ class Data(Options):
     ] = Field(
         default={},
         description="The feature that the model predicts; for a model with several outputs a mapping of output → "
-        "feature; for an autoencoder {same_as: input}. Not needed for an imported model that learns from itself and is "
+        "feature; for an autoencoder {same_as: input}. Not needed for an imported model that learns from itself and "
+        "is "
         "judged by its agreement with the baseline.",
     )
     classes: Classes | None = Field(
@@ -212,13 +213,15 @@ class Data(Options):
     )
     class_weights: ClassWeights = Field(
         default=None,
-        description="Weight of each class's examples in training: balanced, to give all classes the same total weight, "
+        description="Weight of each class's examples in training: balanced, to give all classes the same total "
+        "weight, "
         "or class → weight (default 1).",
     )
     in_memory: bool | Literal["auto"] = Field(
         default="auto",
         description="Whether training has a whole split in memory. false reads batches from files, in the same order "
-        "and with the same result, at the pace of the disk. Default: in memory, if a quarter of what is free holds it.",
+        "and with the same result, at the pace of the disk. Default: in memory, if a quarter of what is free holds "
+        "it.",
     )
     missing: Missing = Field(
         default=[],
@@ -281,7 +284,7 @@ class Data(Options):
             if there
         ]
         if written and self.label == SAME_AS_INPUT:
-            raise ValueError(f"{written[0]} does not go with label: {{same_as: input}}; remove it")
+            raise ValueError(f"{written[0]} cannot be combined with label: {{same_as: input}}; remove it")
         if written and not self.label:
             raise ValueError(
                 f"{written[0]} needs a label; write label: with the feature that the model predicts"

@@ -48,7 +48,7 @@ class PretrainedOptions(Options):
     )
     freeze: list[Pattern] = Field(
         default=["*"],
-        description="Patterns of names of the trunk's layers that training does not change.",
+        description="Name patterns of the trunk's layers that training does not change.",
     )
     freeze_batch_norm: bool = Field(
         default=True,

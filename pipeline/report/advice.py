@@ -134,7 +134,7 @@ def _sentence(candidate: Candidate, miss: Judgement, data: ReportData) -> tuple[
     verb = "lower" if miss.bound == "min" else "raise"
     text = f"{missed}: {verb} it to {text_of(loosen(miss.limit, miss.value, miss.bound))}"
     if miss.confidence is not None:
-        text += ", or add eval examples: the limit holds the far end of an interval"
+        text += ", or add eval examples: the limit applies to the unfavourable end of an interval"
     return text, change
 
 
@@ -266,7 +266,8 @@ def after_failure(data: ReportData) -> tuple[str, ...]:
         "AnomalyGate": "The eval split does not fit the training split: fix the data, or use other files.",
         "Transform": "`preprocessing_fn` of the model module failed on the data: fix it.",
         "Trainer": "`build_model` or the training of the baseline failed: try the model module on a few examples.",
-        "ModelImporter": f"`paredown validate {config}` and `paredown inspect` say whether the imported file is whole.",
+        "ModelImporter": f"`paredown validate {config}` and `paredown inspect` say whether the imported file is "
+        f"whole.",
         "Pusher": f"Nothing but this run should write to the folder that `push` names in {config}.",
     }
     of_causes = {

@@ -82,7 +82,7 @@ def offered(goal: Goal, quantization: str, **steps: dict[str, Any]) -> list[str]
         ("latency", "int8", {}, ["distill a smaller student", "remove channels with prune_channels"]),
         ("size", "int8", {"prune_channels": {"macs": 0.5}}, [
             "distill a smaller student (zeros and shared values only make the compressed file smaller)",
-            "let prune_channels leave less",
+            "let prune_channels keep less",
         ]),
         ("accuracy", "int8", {"prune_channels": {"ratio": 0.5, "epochs": 3}, "qat": {"epochs": 1}}, [
             "remove fewer channels, or train `prune_channels` for more than 3 epochs",

@@ -42,7 +42,7 @@ class ActivationRange(Options):
         ends = f"the range {self.low:.4g} to {self.high:.4g} clips {self.clipped:.1%} of the values on eval examples"
         if self.unsettled <= UNSETTLED_FINDING:
             return ends
-        return f"{ends} and has not settled: it is off by {self.unsettled:.2g} × the range that they have"
+        return f"{ends} and has not settled: it is off by {self.unsettled:.2g} × their range"
 
     def wrong(self) -> bool:
         """Whether it is a finding."""
@@ -70,7 +70,8 @@ def refuse_wrong(ranges: Mapping[str, ActivationRange], max_clipped: float) -> N
         others = f"; and {len(wrong) - 3} more" if wrong[3:] else ""
         raise RangeError(
             f"ranges of activations do not fit the values after training: {'; '.join(wrong[:3])}{others}. Raise "
-            "calibration.examples of `qat`, or lower the learning rate; calibration.max_clipped is what may be clipped"
+            "calibration.examples of `qat`, or lower the learning rate; calibration.max_clipped sets the share that "
+            "may be clipped"
         )
 
 

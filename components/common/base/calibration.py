@@ -17,18 +17,19 @@ class Calibration(Options):
     method: Method = Field(
         default="minmax",
         description="minmax: from the least to the greatest value; percentile: without the most extreme values; "
-        "mse: the range with the least squared error of rounding and clipping together.",
+        "mse: the range with the smallest squared error of rounding and clipping together.",
     )
     examples: int = Field(
         default=200,
         ge=1,
-        description="Training examples to set ranges from; the same ones that `convert` takes for as many.",
+        description="Number of training examples to set ranges from; `convert` uses the same ones for the same "
+        "number.",
     )
     percentile: float = Field(
         default=99.99,
         gt=50,
         le=100,
-        description="Of method: percentile: percent of the values that are within the range, at each end.",
+        description="For method: percentile: percentage of the values within the range, at each end.",
     )
     max_clipped: float = Field(
         default=0.25,

@@ -37,25 +37,24 @@ class Distribution(Options):
         default=None,
         ge=2,
         le=64,
-        description="mirrored: parts of the CPU that act as devices, to try it without GPUs; all GPUs if "
-        "it is not written.",
+        description="mirrored: parts of the CPU that act as devices, to try it without GPUs. Default: all GPUs.",
     )
     workers: int = Field(
         default=2,
         ge=1,
         le=64,
-        description="multi_worker, parameter_server: processes that train, started on this machine unless "
-        "TF_CONFIG says which cluster this one belongs to.",
+        description="multi_worker, parameter_server: number of processes that train, started on this machine unless "
+        "TF_CONFIG describes a cluster.",
     )
     servers: int = Field(
         default=1,
         ge=1,
         le=64,
-        description="parameter_server: processes that hold the variables; as `workers`.",
+        description="parameter_server: number of processes that hold the variables, started like `workers`.",
     )
     name: str = Field(
         default="",
-        description="tpu: name or grpc:// address of the TPU; the machine's own TPU if it is not written.",
+        description="tpu: name or grpc:// address of the TPU. Default: the machine's own TPU.",
     )
 
     @model_validator(mode="after")
@@ -68,7 +67,7 @@ class Distribution(Options):
                     f"{option} has no meaning for {self.kind}; leave it out, or write kind: {' or '.join(kinds)}"
                 )
         if self.kind == "multi_worker" and self.workers < 2:
-            raise ValueError("a single worker has nobody to share with; write workers: 2, or kind: none")
+            raise ValueError("a single worker distributes nothing; write workers: 2, or kind: none")
         return self
 
     def processes(self) -> bool:

@@ -62,7 +62,8 @@ class Document:
         version = values.get("schema_version", 1)
         if not isinstance(version, int) or version > cls.VERSION:
             raise ValueError(
-                f"it has schema version {version}, and this Paredown reads up to {cls.VERSION}; update Paredown"
+                f"it has schema version {version}, but this Paredown reads versions up to {cls.VERSION}; update "
+                f"Paredown"
             )
         return values if version == cls.VERSION else cls.upgraded(values, version)
 

@@ -127,7 +127,8 @@ _UNDEFINED = {
     "MeanAbsolutePercentageError": "it divides by the label, and all labels are 0; write MeanAbsoluteError",
     "MeanSquaredLogarithmicError": "it takes logarithms of 1 + label and 1 + prediction, which have to be above 0; "
     "write MeanSquaredError",
-    "Poisson": "it takes logarithms of predictions, which have to be above 0; write MeanSquaredError, or end the model "
+    "Poisson": "it takes logarithms of predictions, which have to be above 0; write MeanSquaredError, or end the "
+    "model "
     "in an activation such as softplus",
     "SquaredPearsonCorrelation": "labels or predictions are the same in all examples; write MeanSquaredError",
     "CosineSimilarity": "labels or predictions are 0 in all examples; write MeanSquaredError",
@@ -182,7 +183,7 @@ _NO_QUALITY = (
         "COCOMeanAverageRecall ObjectDetectionMaxRecall ObjectDetectionPrecision ObjectDetectionPrecisionAtRecall "
         "ObjectDetectionRecall ObjectDetectionThresholdAtRecall SemanticSegmentationFalsePositive "
         "SemanticSegmentationTruePositive SetMatchPrecision SetMatchRecall",
-        "takes text, boxes or images, which the labels and outputs of a model here are not",
+        "takes text, boxes or images, which are not supported as labels and outputs",
     ),
 )
 NO_QUALITY = {name: reason for names, reason in _NO_QUALITY for name in names.split()}

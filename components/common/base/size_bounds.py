@@ -20,6 +20,6 @@ def excess(stored: int, unpacked: int) -> str | None:
     if unpacked <= most(stored):
         return None
     return (
-        f"has {stored:,} bytes and would unpack to {unpacked:,} or more, and {most(stored):,} are the most that a "
-        "file of its size may; save it again without compression, or fetch it from a source that you trust"
+        f"has {stored:,} bytes and would unpack to {unpacked:,} or more, but a file of its size may unpack to at "
+        f"most {most(stored):,}; save it again without compression, or fetch it from a source that you trust"
     )

@@ -64,7 +64,7 @@ class LearningRateSchedule(Options):
 
     kind: Literal["constant", "linear", "cosine", "exponential"] = Field(
         default="constant",
-        description="constant: stays; linear, cosine (Loshchilov and Hutter, 2017), exponential: falls to "
+        description="constant: does not change; linear, cosine (Loshchilov and Hutter, 2017), exponential: falls to "
         "`end` at the end of training.",
     )
     warmup: float = Field(
@@ -74,15 +74,13 @@ class LearningRateSchedule(Options):
         description="Share of all steps in which the learning rate first rises linearly to its value "
         "(Goyal et al., 2017).",
     )
-    end: float = Field(
-        default=0.0, ge=0, lt=1, description="What it falls to, as a share of the learning rate."
-    )
+    end: float = Field(default=0.0, ge=0, lt=1, description="Final value, as a share of the learning rate.")
 
     @model_validator(mode="after")
     def _end_fits_kind(self) -> LearningRateSchedule:
         if self.kind == "constant" and self.end:
             raise ValueError(
-                f"end ({self.end:g}) does not go with a constant learning rate; write kind: linear, cosine "
+                f"end ({self.end:g}) cannot be combined with a constant learning rate; write kind: linear, cosine "
                 "or exponential, or leave `end` out"
             )
         if self.kind == "exponential" and not self.end:
@@ -105,12 +103,12 @@ class EarlyStopping(Options):
     )
     restore_best: bool = Field(
         default=True,
-        description="Whether the weights of the best epoch are taken, and not those of the last one.",
+        description="Whether to keep the weights of the best epoch instead of the last one.",
     )
     higher_is_better: bool | None = Field(
         default=None,
-        description="Which way `monitor` improves; taken from its name (loss, error, entropy: lower) "
-        "by default.",
+        description="Whether a higher `monitor` is better. Default: from its name (loss, error, entropy: lower is "
+        "better).",
     )
 
     @model_validator(mode="after")
@@ -122,7 +120,7 @@ class EarlyStopping(Options):
             )
         if self.ascending() is None:
             raise ValueError(
-                f"whether a higher {self.monitor} is better does not follow from its name; write "
+                f"the name {self.monitor} does not say whether higher is better; write "
                 "higher_is_better: true or higher_is_better: false beside it"
             )
         return self
@@ -138,7 +136,7 @@ class Training(Options):
     """How long and how a model is trained."""
 
     epochs: int | None = Field(default=1, ge=1, description="Passes over the training examples.")
-    steps: int | None = Field(default=None, ge=1, description="Steps of the optimizer, in place of epochs.")
+    steps: int | None = Field(default=None, ge=1, description="Steps of the optimizer, instead of epochs.")
     batch_size: int | None = Field(
         default=None,
         ge=1,
@@ -158,13 +156,13 @@ class Training(Options):
         default=None,
         ge=0,
         lt=2**31,
-        description="Seeds initialization, shuffling and dropout; run.seed by default.",
+        description="Seed of initialization, shuffling and dropout. Default: run.seed.",
     )
 
     distribution: Distributed | None = Field(
         default=None,
-        description="none, mirrored, multi_worker, parameter_server or tpu, or {kind: mirrored, devices: 2}; "
-        "by default as model.train has it.",
+        description="none, mirrored, multi_worker, parameter_server or tpu, or {kind: mirrored, devices: 2}. "
+        "Default: as in model.train.",
     )
 
     @model_validator(mode="after")
@@ -175,7 +173,7 @@ class Training(Options):
             )
         if self.early_stopping is not None and self.steps is None and self.epochs == 1:
             raise ValueError(
-                "early_stopping compares epochs, and there is one only; write e.g. epochs: 10, or leave "
+                "early_stopping compares epochs, but there is only one; write e.g. epochs: 10, or leave "
                 "early_stopping out"
             )
         return self
@@ -245,13 +243,13 @@ class TuningOptions(TrainingOptions):
 
     freeze: list[Annotated[str, Field(min_length=1)]] = Field(
         default=[],
-        description="Patterns of names of layers whose weights training leaves as they are; what the step "
-        "itself does to weights, it does to theirs too.",
+        description="Name patterns of layers whose weights training does not change. What the step itself does to "
+        "weights, it also does to theirs.",
     )
     teacher: Literal["self", "labels"] | None = Field(
         default=None,
-        description="What the model learns from. self: the baseline's own outputs, by the distance of their logits "
-        "if they have any, which needs no labels; labels: the loss that the model is compiled with. Default: self "
+        description="What the model learns from. self: the baseline's own outputs, by the distance of logits if "
+        "there are any, without labels; labels: the loss that the model is compiled with. Default: self "
         "for an imported model, labels for others.",
     )
 

@@ -82,13 +82,13 @@ def resolve(
     """
     if labels.ndim != 1:
         raise ClassWeightsError(
-            f"data.class_weights: label {label!r} has {labels.shape[1:]} values an example, which are not one "
+            f"data.class_weights: label {label!r} has {labels.shape[1:]} values per example, which are not one "
             "class; leave class_weights out"
         )
     if labels.dtype.kind not in "iub":
         raise ClassWeightsError(
-            f"data.class_weights: label {label!r} holds numbers with fractions, as of a regression, and no "
-            "classes; leave class_weights out"
+            f"data.class_weights: label {label!r} holds numbers with fractions, as in a regression, not classes; "
+            f"leave class_weights out"
         )
     values, counts = np.unique(labels, return_counts=True)
     found = {int(value): int(count) for value, count in zip(values, counts, strict=True)}
@@ -97,7 +97,7 @@ def resolve(
     if asked == BALANCED:
         if missing:
             raise ClassWeightsError(
-                f"data.class_weights: balanced cannot weigh {', '.join(map(repr, missing))}, of which the train "
+                f"data.class_weights: balanced cannot weight {', '.join(map(repr, missing))}, of which the train "
                 "split has no example; add some, or write the weight of each class"
             )
         weights = {value: len(labels) / (len(named) * count) for value, count in found.items()}
@@ -124,7 +124,7 @@ def refuse_other_tasks(model: Any) -> None:
     """
     if len(model.outputs) != 1:
         raise ClassWeightsError(
-            f"data.class_weights weigh classes of one label, and the model has {len(model.outputs)} outputs; "
+            f"data.class_weights weight classes of one label, but the model has {len(model.outputs)} outputs; "
             "leave class_weights out, or give the outputs' losses weights in build_model (loss_weights)"
         )
     loss = getattr(model, "loss", None)  # an imported model need not be compiled
@@ -135,6 +135,6 @@ def refuse_other_tasks(model: Any) -> None:
     if task == losses.REGRESSION:
         name, _ = losses.keras_function(*tf.nest.flatten(loss))
         raise ClassWeightsError(
-            f"data.class_weights weigh classes, and build_model compiles with {name}, the loss of a "
+            f"data.class_weights weight classes, but build_model compiles with {name}, the loss of a "
             "regression; leave class_weights out"
         )

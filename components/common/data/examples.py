@@ -77,7 +77,8 @@ class Examples:
                 if all(isinstance(name, int) for name in self.classes):
                     return Vocabulary(tuple(map(str, self.classes)))
                 raise ExamplesError(
-                    f"data.classes are text, and label {self.label!r} holds numbers; leave classes out to take them as "
+                    f"data.classes are text, and label {self.label!r} holds numbers; leave classes out to take them "
+                    f"as "
                     "they are, or write classes as numbers, e.g. [1, 2]"
                 )
             return None
@@ -96,8 +97,8 @@ class Examples:
                 else "data.classes or class_weights are written"
             )
             raise ExamplesError(
-                f"{what}, and the model has several outputs, whose labels are numbers, all of one weight; give "
-                "indices of classes in preprocessing_fn"
+                f"{what}, and the model has several outputs, whose labels must be numbers without weights; compute "
+                "class indices in preprocessing_fn"
             )
 
     def feature_spec(self) -> dict[str, Any]:
@@ -170,7 +171,7 @@ def _read_schema(folder: str) -> Any:
 def _only(features: Mapping[str, Values]) -> Values:
     if len(features) != 1:
         raise ExamplesError(
-            f"label: {{same_as: input}} is of a model with one input, and this one has {sorted(features)}; write a "
+            f"label: {{same_as: input}} needs a model with one input, but this one has {sorted(features)}; write a "
             "feature as label"
         )
     return next(iter(features.values()))

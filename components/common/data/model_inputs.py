@@ -63,8 +63,7 @@ def _cast(values: npt.NDArray[Any], dtype: np.dtype[Any], name: str) -> npt.NDAr
             return values.astype(dtype, copy=False)
         held = "text" if values.dtype.kind in "OSU" else "numbers"
         raise ExamplesError(
-            f"feature {name!r} holds {held}, and the model's input is {dtype.name}; turn it into what the "
-            "input takes in preprocessing_fn"
+            f"feature {name!r} holds {held}, and the model's input is {dtype.name}; convert it in preprocessing_fn"
         )
     with np.errstate(all="ignore"):  # what NumPy would warn of is looked for below
         cast = values.astype(dtype)
@@ -78,8 +77,8 @@ def _cast(values: npt.NDArray[Any], dtype: np.dtype[Any], name: str) -> npt.NDAr
     wrong = int(np.argmin(same.ravel()))
     raise ExamplesError(
         f"feature {name!r} holds {values.ravel()[wrong]!s}, which the model's input of {dtype.name} cannot hold: "
-        f"it would be {cast.ravel()[wrong]!s} ({np.count_nonzero(~same):,} of {same.size:,} values); give the "
-        "input a wider dtype, or scale the feature or make categories of it in preprocessing_fn"
+        f"it would be {cast.ravel()[wrong]!s} ({np.count_nonzero(~same):,} of {same.size:,} values); give the input "
+        "a wider dtype, or scale the feature or turn it into categories in preprocessing_fn"
     )
 
 
@@ -89,8 +88,8 @@ def refuse_changed_names(names: Iterable[str]) -> None:
         kept = signature_name(name)
         if kept != name:
             raise ExamplesError(
-                f"{name!r} cannot be an input of a deployed model: TensorFlow would call it {kept!r}, as names "
-                "there begin with a letter and have letters, digits and '_' alone; rename the feature and the "
+                f"{name!r} cannot be an input of a deployed model: TensorFlow would call it {kept!r}, because names "
+                "there begin with a letter and contain only letters, digits and '_'; rename the feature and the "
                 "input, or make a feature of another name in preprocessing_fn"
             )
 

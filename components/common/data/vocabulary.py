@@ -119,7 +119,7 @@ def refuse_other_outputs(names: Sequence[str], output_shape: Any) -> None:
     """
     if isinstance(output_shape, list | dict):
         raise VocabularyError(
-            "the model has several outputs, and a string label is of one; write labels as numbers"
+            "the model has several outputs, but a string label needs a single one; write labels as numbers"
         )
     units = output_shape[-1]
     if units == len(names) or (units == 1 and len(names) == 2):

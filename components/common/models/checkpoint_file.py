@@ -120,7 +120,7 @@ def _texts(content: bytes, count: int) -> list[bytes]:
 def _table(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     footer = content[-_FOOTER:]
     if len(footer) < _FOOTER or struct.unpack("<Q", footer[-8:])[0] != _MAGIC:
-        raise ValueError("it does not end as such a file does")
+        raise ValueError("its end is not that of a checkpoint")
     _, position = _varint(footer, 0)  # of the block about other blocks
     _, position = _varint(footer, position)
     offset, position = _varint(footer, position)
@@ -160,4 +160,4 @@ def _varint(content: bytes, position: int) -> tuple[int, int]:
         value |= (byte & 127) << shift
         if byte < 128:
             return value, position
-    raise ValueError("a number has no end")
+    raise ValueError("a number does not end")

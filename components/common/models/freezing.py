@@ -80,7 +80,7 @@ def layers_matching(model: tf_keras.Model, patterns: Sequence[str]) -> list[str]
         refuse_unmatched(pattern, [name for names in able.values() for name in names])
     found = [own for own, names in able.items() if any(matches(name, patterns) for name in names)]
     if len(found) == len(able):
-        raise FreezingError(f"freeze {list(patterns)} leaves no layer to be trained; name fewer layers")
+        raise FreezingError(f"freeze {list(patterns)} leaves no layer to train; name fewer layers")
     return found
 
 

@@ -122,7 +122,7 @@ def _apply(
 ) -> list[Any]:
     if not getattr(model, "_is_graph_network", False):
         raise GraftingError(
-            f"{model.name} is a subclassed model, whose layers have no order that could be seen; build it with "
+            f"{model.name} is a subclassed model, whose order of layers is not known; build it with "
             "the functional API or Sequential"
         )
     known = {id(own): tensor for own, tensor in zip(model.inputs, tensors, strict=True)}

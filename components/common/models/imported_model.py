@@ -101,7 +101,7 @@ def rename_inputs(model: tf_keras.Model, names: Mapping[str, str], path: str) ->
     taken = sorted(kept & set(changed.values()))
     if taken:
         raise SavedModelError(
-            f"inputs: {path} has a layer {taken[0]!r} already, so that no input can have this name; rename the "
+            f"inputs: {path} has a layer {taken[0]!r} already, so no input can have this name; rename the "
             "feature, or the layer"
         )
     inputs = [tensor.node.layer for tensor in model.inputs]

@@ -41,7 +41,7 @@ _ACCEPTED = (
 _KERAS_3 = (
     "was saved by Keras {version}, whose layers TFMOT cannot optimize. In the environment that made it, write "
     "model.save_weights('model.weights.h5') and give the same architecture in tf_keras (module with build_model, "
-    "import: {{weights: model.weights.h5}}), or, to quantize alone, model.export('model') and import that folder"
+    "import: {{weights: model.weights.h5}}), or, to quantize only, model.export('model') and import that folder"
 )
 
 NOT_COMPILED = (
@@ -165,7 +165,7 @@ def _folder(folder: Path) -> ModelFormat:
     graph = saved_model_file.read(folder)
     if graph.outside_assets:
         raise ModelFormatError(
-            f"has an asset outside of its folder, {graph.outside_assets[0]!r}; save it again with tf.saved_model.save"
+            f"has an asset outside its folder, {graph.outside_assets[0]!r}; save it again with tf.saved_model.save"
         )
     metadata = folder / "keras_metadata.pb"
     if not metadata.is_file():
@@ -207,14 +207,14 @@ def _file(path: Path) -> ModelFormat:
         raise ModelFormatError("is a pointer of Git LFS, not the file itself; write git lfs pull")
     if start[4:8] == b"TFL3":
         raise ModelFormatError(
-            "is a TFLite file: it is converted already, and cannot be changed any more; write the Keras file or "
+            "is a TFLite file, which is already converted and cannot be changed; write the Keras file or "
             "SavedModel that it was made from"
         )
     if start.startswith(_HDF5_START):
         if zipfile.is_zipfile(
             path
         ):  # by its end: Keras would load the archive, of which nothing is known then
-            raise ModelFormatError("is an HDF5 file and a zip archive at once; save it again")
+            raise ModelFormatError("is both an HDF5 file and a zip archive; save it again")
         return _hdf5(path)
     if start.startswith(b"PK"):
         return _archive(path)
@@ -224,7 +224,7 @@ def _file(path: Path) -> ModelFormat:
         return _checkpoint(path.with_suffix(""))
     if start[:1] == b"\x80" and start[1] in range(2, 6):
         raise ModelFormatError(
-            "is a pickle, which runs any code when it is loaded and is not loaded here; write "
+            "is a pickle, which can run any code when it is loaded, and is never loaded; write "
             f"{_ACCEPTED}, which model.save writes"
         )
     raise ModelFormatError(f"is not a model; write {_ACCEPTED}")
@@ -274,7 +274,7 @@ def _archive(path: Path) -> ModelFormat:
             names = set(archive.namelist())
             if not {"config.json", "metadata.json"} <= names:
                 kind = "a PyTorch file" if any(n.endswith("data.pkl") for n in names) else "a zip archive"
-                raise ModelFormatError(f"is {kind}, but no Keras file; write {_ACCEPTED}")
+                raise ModelFormatError(f"is {kind}, but not a Keras file; write {_ACCEPTED}")
             refuse_bomb(path, archive)
             damaged = archive.testzip()
             if damaged:
@@ -288,7 +288,7 @@ def _archive(path: Path) -> ModelFormat:
     _refuse_keras_3(str(metadata.get("keras_version", "")))
     if path.suffix != ".keras":
         raise ModelFormatError(
-            f"is a Keras file, which Keras knows by its suffix; name it {path.stem}.keras"
+            f"is a Keras file, which Keras recognizes by its suffix; name it {path.stem}.keras"
         )
     code: NamedCode = named_code.find(whole)
     return ModelFormat(

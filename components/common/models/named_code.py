@@ -159,7 +159,9 @@ def objects(config: object) -> Iterator[dict[str, object]]:
     while waiting:
         value, depth = waiting.pop()
         if depth > _DEEPEST:
-            raise ModelFormatError(f"nests its configuration more than {_DEEPEST} deep; save it again")
+            raise ModelFormatError(
+                f"nests its configuration more than {_DEEPEST} levels deep; save it again"
+            )
         if isinstance(value, str):
             if value.lstrip()[:1] in ("{", "["):
                 try:

@@ -109,8 +109,8 @@ class OutputKind:
         units = self.shape[-1] if self.shape else None
         if takes in (Takes.INDEX, Takes.ONE_HOT) and units == 1:
             return (
-                f"{metric} looks for the largest of several values, and output {self.name!r} has one, so that it "
-                "would always find class 0; write BinaryAccuracy or AUC"
+                f"{metric} looks for the largest of several values, and output {self.name!r} has one, so it would "
+                "always find class 0; write BinaryAccuracy or AUC"
             )
         if self.loss == _SPARSE_LOSS and width is None:
             width = 1  # the loss takes the index of a class

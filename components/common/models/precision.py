@@ -72,8 +72,8 @@ def in_float32(model: tf_keras.Model, custom_objects: Mapping[str, Any]) -> tf_k
     for layer in plain._flatten_layers(include_self=False, recursive=True):
         if layer.compute_dtype in ("float16", "bfloat16"):
             raise PrecisionError(
-                f"layer {layer.name} computes in {layer.compute_dtype} by itself; leave its dtype to the policy that "
-                "train.precision sets"
+                f"layer {layer.name} computes in {layer.compute_dtype} by itself; remove its dtype, so that "
+                "train.precision sets it"
             )
     return plain
 

@@ -55,7 +55,7 @@ def load(options: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = 
             raise PretrainedError(str(error), "path") from error
         if not saved_models.holds_layers(model):
             raise PretrainedError(
-                f"{file} is a SavedModel without Keras's layers, so that there is none to cut at or freeze; "
+                f"{file} is a SavedModel without Keras's layers, so there is none to cut at or freeze; "
                 "save it with model.save of tf_keras",
                 "path",
             )
@@ -221,9 +221,9 @@ def _refuse_other_use(model: tf_keras.Model, base: tf_keras.Model) -> None:
         own, given = model.get_layer(name).get_weights(), base.get_layer(name).get_weights()
         if [w.shape for w in own] != [w.shape for w in given] or not all(map(_equal, own, given)):
             raise PretrainedError(
-                f"layer {name} of what build_model returns has other weights than in the pretrained model, whose "
-                "layer it is by its name; build on pretrained.output, or by "
-                "components.common.grafting.graft(pretrained, tensors), and give layers of your own other names"
+                f"layer {name} of build_model's model has the name of a layer of the pretrained model, but other "
+                "weights; build on pretrained.output, or with components.common.grafting.graft(pretrained, tensors), "
+                "and give your own layers other names"
             )
 
 

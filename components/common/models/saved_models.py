@@ -156,7 +156,7 @@ def refuse_other_content(path: str, local: str, sha256: str) -> None:
         raise SavedModelError(f"{path} {error}") from error
     if found != sha256:
         raise SavedModelError(
-            f"{path} is not what was planned: its SHA-256 is {found}, not {sha256}; run or compile again"
+            f"{path} is not the planned file: its SHA-256 is {found}, not {sha256}; run or compile again"
         )
 
 

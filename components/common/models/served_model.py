@@ -128,7 +128,7 @@ def _tensor(name: str, feature: Any) -> tf.TensorSpec:
     if isinstance(feature, tf.io.VarLenFeature):
         return tf.TensorSpec([None, None], feature.dtype, name=name)
     raise TransformError(
-        f"raw feature {name!r} is read as {type(feature).__name__}, which no tensor can be given for"
+        f"raw feature {name!r} is read as {type(feature).__name__}, for which no tensor can be given"
     )
 
 

@@ -61,7 +61,7 @@ class Trunk:
             if not any(matches(name, [pattern]) for name in able):
                 if any(matches(name, [pattern]) for name in self._kept):
                     why = (
-                        f"{pattern!r} matches BatchNormalization alone, which stays as it is; write pretrained: "
+                        f"{pattern!r} matches only BatchNormalization, which stays frozen; write pretrained: "
                         "{freeze_batch_norm: false} to train it"
                     )
                 else:

@@ -160,12 +160,12 @@ def _why_not_loaded(model: tf_keras.Model, error: Exception) -> str:
         for argument, value in layer.get_config().items():
             if isinstance(value, dict) and value.get("class_name") == "function":
                 return (
-                    f"{argument} of layer {layer.name} is {value['config']}, a function of your own, which Keras "
-                    "does not find again; write a class in its place, for an activation a layer"
+                    f"{argument} of layer {layer.name} is {value['config']}, a custom function, which Keras does not "
+                    "find when it loads the model; write a class instead, or for an activation a layer"
                 )
     return (
-        f"{describe(error)[:_LONGEST]}; give layers of your own a get_config that from_config can "
-        "read, and each layer and weight a name of its own"
+        f"{describe(error)[:_LONGEST]}; give custom layers a get_config that from_config can read, and each layer "
+        "and weight a unique name"
     )
 
 

@@ -150,7 +150,8 @@ def train(
         )
     if history.kept < 0:
         logging.getLogger(__name__).warning(
-            "training made the model no better on eval examples (loss %.6g before, %.6g after): it is as it was before",
+            "training did not improve the model on eval examples (loss %.6g before, %.6g after); the model from "
+            "before training is kept",
             history.start["val_loss"],
             history["val_loss"][-1],
         )

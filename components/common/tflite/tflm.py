@@ -222,7 +222,7 @@ class TFLMModel:
         _, log = _with_log(self._interpreter.print_allocations)
         found = {part: int(count) for part, count in _ALLOCATION.findall(log)}
         if found.keys() != {"head", "tail"}:
-            raise TFLMError("its allocator does not say what memory it takes", verb="run")
+            raise TFLMError("its allocator does not report its memory", verb="run")
         return Arena(found["head"], found["tail"])
 
 

@@ -84,8 +84,8 @@ def schedule_learning_rate(model: tf_keras.Model, asked: LearningRateSchedule, s
     optimizer = precision.plain_optimizer(model.optimizer)
     if isinstance(optimizer.get_config().get("learning_rate"), dict):
         raise TrainingError(
-            "build_model compiles with its own learning rate schedule; write learning_rate for "
-            "learning_rate_schedule to go by, or leave learning_rate_schedule out"
+            "build_model compiles with its own learning rate schedule; write learning_rate too, or leave "
+            "learning_rate_schedule out"
         )
     schedule = schedule_of(asked, float(tf.convert_to_tensor(optimizer.learning_rate)), steps)
     if schedule is not None:

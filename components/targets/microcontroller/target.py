@@ -31,12 +31,13 @@ MICROCONTROLLER = Target(
         Unsupported(
             "quantization",
             "float16",
-            "TFLite Micro reads no float16 weights; write quantization: int8, or float32",
+            "TFLite Micro does not read float16 weights; write quantization: int8, or float32",
         ),
         Unsupported(
             "sparse",
             True,
-            "TFLite Micro reads no sparse-encoded weights; leave `sparse` out, and write prune_channels or cluster if "
+            "TFLite Micro does not read sparse-encoded weights; leave `sparse` out, and write prune_channels or "
+            "cluster if "
             "flash is short",
         ),
         Unsupported(

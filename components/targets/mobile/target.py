@@ -19,7 +19,7 @@ MOBILE = Target(
         Advice(
             "prune, cluster",
             True,
-            "the compressed download alone: kernels compute with zeros and equal values, too",
+            "only the compressed download: kernels compute with zeros and equal values, too",
         ),
     ),
 )

@@ -92,7 +92,7 @@ def test_rounds_approach_the_goal() -> None:
     [
         (
             {"ratio": 0.01},
-            "ratio 0.01 removes no channel, as multiples of 8 are left; write a higher ratio",
+            "ratio 0.01 removes no channel, because multiples of 8 must remain; write a higher ratio",
         ),
         ({"macs": 0.001}, r"macs: 0.001 cannot be reached: 0.\d+ remains .* write macs: 0.\d+ or more"),
         ({"parameters": 0.001}, "parameters: 0.001 cannot be reached"),

@@ -106,7 +106,7 @@ def test_a_limit_with_confidence_holds_the_far_end_of_the_interval(
     judgement = judged(bounds, 0.98, 0.985, ascending=ascending, far=far)
     assert (judgement.value, judgement.confidence) == (value, 0.95)
     assert not judgement.met and judgement.failure is FailureKind.BEYOND_LIMIT
-    assert "the far end of its 95% interval" in judgement.reason
+    assert "the unfavourable end of its 95% interval" in judgement.reason
     itself = judged(bounds, 0.98, 0.985, ascending=ascending)
     assert itself.met and itself.confidence is None
     assert judgement.estimate == itself.value

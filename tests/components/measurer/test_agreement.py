@@ -65,7 +65,7 @@ def test_agreement_has_an_interval_for_a_limit_with_confidence() -> None:
 @pytest.mark.parametrize(
     ("written", "message"),
     [
-        ({"against": "label"}, "agreement is with the baseline"),
+        ({"against": "label"}, "agreement always compares with the baseline"),
         ({"config": {"name": "x"}}, "agreement takes no arguments"),
     ],
 )

@@ -213,7 +213,7 @@ def test_a_file_that_changed_since_it_was_planned_is_refused(
     given = definition(path=str(copy), inputs={"input_1": "measures"})
     copy.write_bytes(Path(saved_files.path("old.h5")).read_bytes())
 
-    with pytest.raises(UserModuleError, match="is not what was planned: its SHA-256 is"):
+    with pytest.raises(UserModuleError, match="is not the planned file: its SHA-256 is"):
         import_model(given, examples, str(tmp_path / "out"))
 
 

@@ -60,7 +60,7 @@ def test_predictions_of_another_file_are_refused(
     baseline: str, mnist_examples: Any, tmp_path: Path
 ) -> None:
     predict_baseline(baseline, mnist_examples, [], str(tmp_path))
-    with pytest.raises(ChangedFile, match="were made by another file than the baseline's"):
+    with pytest.raises(ChangedFile, match="were made with another file than the baseline's"):
         read_baseline(str(tmp_path), {"Format-Serving/tflite": "0" * 64})
 
 

@@ -35,16 +35,18 @@ def refusal(**written: Any) -> tuple[tuple[str | int, ...], str]:
         ({"m_by_n": [0, 4]}, ("m_by_n",), "is not an m:n sparsity"),
         ({"m_by_n": "4:4"}, ("m_by_n",), "4 zeros in every 4 weights would leave none of them; write fewer, "
          "e.g. [2, 4]"),
-        ({"m_by_n": "2:4", "schedule": "constant"}, (), "schedule does not go with m_by_n"),
-        ({"m_by_n": "2:4", "initial_sparsity": 0.1}, (), "initial_sparsity does not go with m_by_n"),
-        ({"m_by_n": "2:4", "block": [4, 1]}, (), "block does not go with m_by_n"),
-        ({"m_by_n": "2:4", "begin": "1 steps"}, (), "begin does not go with m_by_n"),
-        ({"m_by_n": "2:4", "end": "1 steps"}, (), "end does not go with m_by_n"),
+        ({"m_by_n": "2:4", "schedule": "constant"}, (), "schedule cannot be combined with m_by_n"),
+        ({"m_by_n": "2:4", "initial_sparsity": 0.1}, (), "initial_sparsity cannot be combined with m_by_n"),
+        ({"m_by_n": "2:4", "block": [4, 1]}, (), "block cannot be combined with m_by_n"),
+        ({"m_by_n": "2:4", "begin": "1 steps"}, (), "begin cannot be combined with m_by_n"),
+        ({"m_by_n": "2:4", "end": "1 steps"}, (), "end cannot be combined with m_by_n"),
         ({"m_by_n": "2:4", "frequency": "1 steps"}, (), "leave frequency out, or write sparsity in place"),
-        ({"m_by_n": "2:4", "per_layer": {"d": 0.5}}, (), "per_layer does not go with m_by_n"),
-        ({"m_by_n": "2:4", "allocation": "lamp"}, (), "allocation does not go with m_by_n"),
-        ({"sparsity": 0.5, "block": [4, 1], "allocation": "lamp"}, (), "block does not go with allocation: lamp"),
-        ({"sparsity": 0.5, "reconstruct": True, "end": "1 epochs"}, (), "end does not go with reconstruct; leave"),
+        ({"m_by_n": "2:4", "per_layer": {"d": 0.5}}, (), "per_layer cannot be combined with m_by_n"),
+        ({"m_by_n": "2:4", "allocation": "lamp"}, (), "allocation cannot be combined with m_by_n"),
+        ({"sparsity": 0.5, "block": [4, 1], "allocation": "lamp"}, (),
+         "block cannot be combined with allocation: lamp"),
+        ({"sparsity": 0.5, "reconstruct": True, "end": "1 epochs"}, (),
+         "end cannot be combined with reconstruct; leave"),
         ({"sparsity": 0.5, "block": 4}, ("block",), "4 is not a block; write [rows, columns], e.g. [4, 1]"),
         ({"sparsity": 0.5, "block": [4, 0]}, ("block",), "is not a block"),
         ({"sparsity": 0.5, "block": [1, 1]}, ("block",), "a single weight; write a larger one, or leave"),
@@ -70,7 +72,7 @@ def refusal(**written: Any) -> tuple[tuple[str | int, ...], str]:
         ({"sparsity": 0.5, "epochs": 2, "begin": "1.5 epochs"}, (), "before end: 1.5 epochs, by default three "
          "quarters of training"),
         ({"sparsity": 0.5, "epochs": 2, "begin": "2 epochs", "schedule": "constant"}, (), "leaves "
-         "nothing of the training"),
+         "no training"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused_with_the_fix(written: dict, where: tuple, message: str) -> None:

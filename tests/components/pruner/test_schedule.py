@@ -107,9 +107,9 @@ def test_by_default_pruning_has_the_steps_that_it_needs(examples: int, batch_siz
 @pytest.mark.parametrize(
     ("length", "found"),
     [
-        ({"epochs": 2}, "36 steps are too few to prune in: the weights that are left do not make up for those that go; "
+        ({"epochs": 2}, "36 steps are too few for pruning: the remaining weights have too little time to adapt; "
          "write steps: 1000, or leave epochs out"),
-        ({"steps": 36}, "36 steps are too few to prune in: the weights that are left do not make up for those that go; "
+        ({"steps": 36}, "36 steps are too few for pruning: the remaining weights have too little time to adapt; "
          "write steps: 1000, or leave steps out"),
         ({"epochs": 6}, ""),
     ],

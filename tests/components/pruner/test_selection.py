@@ -117,16 +117,16 @@ def test_blocks_are_for_dense_layers_that_have_several(zoo: tf_keras.Model) -> N
         (
             ["*", "c1"], {"m_by_n": (2, 4)},
             r"include: 'c1' matches no layer that can have 2:4 sparsity \(c1: 1 input channel, fewer than 4\); "
-            "take it out, or prune these layers in another `prune` step with `sparsity` alone",
+            "remove it, or prune these layers in another `prune` step with only `sparsity`",
         ),
         (["c3"], {"m_by_n": (5, 8)}, r"c3: 6 input channels, fewer than 8"),
-        (["t"], {"m_by_n": (2, 4)}, "t: Conv2DTranspose is none of Dense, Conv2D and SeparableConv2D"),
+        (["t"], {"m_by_n": (2, 4)}, "t: Conv2DTranspose is not Dense, Conv2D or SeparableConv2D"),
         (["lstm"], {"m_by_n": (2, 4)}, "lstm: LSTM is none of"),
         (
             ["c?"], {"block": (4, 1)},
             r"'c\?' matches no layer that can have block sparsity \(c1, c3: Conv2D is not Dense\)",
         ),
-        (["out"], {"block": (8, 4)}, "out: a kernel of 8×3 has one block only"),
+        (["out"], {"block": (8, 4)}, "out: a kernel of 8×3 has only one block"),
         (["nowhere"], {"m_by_n": (2, 4)}, r"'nowhere' matches no layer that can be pruned; those are \['c3'"),
     ],
 )  # fmt: skip
@@ -190,7 +190,7 @@ def test_each_layers_share_of_a_share_of_all_weights_is_explained(trained: Train
     }
     together, before = found.remarks
     assert together.startswith("80% of all weights together become zero.")
-    assert before.startswith("Weights go before training")
+    assert before.startswith("Weights are removed before training")
 
 
 def test_m_by_n_is_one_target_for_all(trained: Trained) -> None:

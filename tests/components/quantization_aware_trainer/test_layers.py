@@ -175,7 +175,7 @@ def test_an_excluded_separable_convolution_is_not_split() -> None:
     ("exclude", "message"),
     [
         (["nothing"], "pattern 'nothing' matches no layer; those are ['c', 'flatten', 'd']"),
-        (["*"], "exclude ['*'] leaves no layer to be quantized"),
+        (["*"], "exclude ['*'] leaves no layer to quantize"),
     ],
 )
 def test_patterns_that_make_no_sense_are_refused(exclude: list[str], message: str) -> None:

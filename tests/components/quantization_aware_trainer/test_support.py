@@ -184,7 +184,7 @@ def test_batch_normalization_of_a_last_dense_layer_is_refused(tmp_path: Path) ->
 
     assert told(model()) == {
         "norm": "is BatchNormalization that cannot be folded into last, as the model returns it; write an "
-        "activation as the last layer, or keep in float what else cannot be int8: exclude: [norm]"
+        "activation as the last layer, or keep in float the layers that cannot be int8: exclude: [norm]"
     }
     assert "weights of layer last are float32, not int8" in met(model(), [], tmp_path)
 
@@ -217,7 +217,7 @@ REFUSED: dict[str, tuple[Build, tuple[int, ...], str, str]] = {
         lambda x: norm(layers.ReLU(name="relu")(conv(x))),
         IMAGE,
         "norm",
-        "is BatchNormalization that follows no convolution or Dense, so that it cannot be folded; move it "
+        "is BatchNormalization that follows no convolution or Dense, so it cannot be folded; move it "
         "behind one",
     ),
     "BatchNormalization after Add": (

@@ -118,9 +118,7 @@ def cosine(folder: Path) -> Convertible:
 def test_integers_alone_are_refused_where_an_operator_has_no_int8_kernel(tmp_path: Path) -> None:
     model = cosine(tmp_path / "model")
 
-    with pytest.raises(
-        ConversionError, match=r"asks for integers alone, but COS would stay in float; write"
-    ):
+    with pytest.raises(ConversionError, match=r"allows only integers, but COS would stay in float; write"):
         model.convert(quantization="int8", supported_ops=["TFLITE_BUILTINS_INT8"])
     content = model.convert(quantization="int8", supported_ops=["TFLITE_BUILTINS_INT8", "TFLITE_BUILTINS"])
     kinds = {o.name: o.in_float() for o in tflite_file.parse(content).operators}

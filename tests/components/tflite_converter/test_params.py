@@ -109,7 +109,7 @@ def test_float_parts_are_of_int8_files(name: str) -> None:
     assert f"sparse: true and {name} cannot be combined" in message(
         quantization="int8", sparse=True, **parts
     )
-    assert f"integers alone, which {name} contradicts" in message(
+    assert f"only integers, which {name} contradicts" in message(
         quantization="int8", supported_ops=["TFLITE_BUILTINS_INT8"], **parts
     )
 

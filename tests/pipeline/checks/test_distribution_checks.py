@@ -63,7 +63,7 @@ def test_nothing_is_distributed_by_default() -> None:
         ({"kind": "none", "devices": 2}, "devices has no meaning for none; leave it out, or write kind: mirrored"),
         ({"kind": "mirrored", "workers": 3}, "workers has no meaning for mirrored; leave it out, or write kind: "
          "multi_worker or parameter_server"),
-        ({"kind": "multi_worker", "workers": 1}, "a single worker has nobody to share with; write workers: 2, or "
+        ({"kind": "multi_worker", "workers": 1}, "a single worker distributes nothing; write workers: 2, or "
          "kind: none"),
         ({"kind": "mirrored", "devices": 1}, "greater than or equal to 2"),
         ("mirored", "'mirrored'"),
@@ -107,7 +107,7 @@ def test_the_number_of_workers_of_a_cluster_is_the_clusters() -> None:
     ("step", "reason"),
     [
         ({"prune": {"sparsity": 0.5}}, "TFMOT counts steps to make masks"),
-        ({"cluster": {}}, "values stay shared only if they are put back after each step"),
+        ({"cluster": {}}, "values stay shared only if they are restored after each step"),
         ({"qat": {}}, "TFMOT's moving ranges of activations"),
     ],
 )

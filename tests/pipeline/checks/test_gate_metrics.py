@@ -261,8 +261,14 @@ def test_an_overlap_of_classes_takes_probabilities() -> None:
     ("written", "message"),
     [
         ({}, "does not say which examples are anomalies; write anomaly: and a feature"),
-        ({"anomaly": "broken", "against": "baseline"}, "against does not go with reconstruction_auc"),
-        ({"anomaly": "broken", "config": {"top_k": 2}}, "config does not go with reconstruction_auc"),
+        (
+            {"anomaly": "broken", "against": "baseline"},
+            "against cannot be combined with reconstruction_auc",
+        ),
+        (
+            {"anomaly": "broken", "config": {"top_k": 2}},
+            "config cannot be combined with reconstruction_auc",
+        ),
         (
             {"metric": "AUC", "anomaly": "broken"},
             "anomaly belongs to metric: reconstruction_auc; remove it",

@@ -138,4 +138,4 @@ def test_patterns_of_layers_that_a_step_freezes_are_those_that_it_will_have(proj
     assert problem.message.startswith("pattern 'secnd' matches no layer with weights; those are first, ")
 
     configure(project, "'*'")
-    assert "leaves no layer to be trained" in project.problem().message
+    assert "leaves no layer to train" in project.problem().message

@@ -127,7 +127,7 @@ STAGES = {
     "two lengths": ("stages: [{epochs: 1, steps: 2}]", "epochs and steps both say how long it is"),
     "epochs beside": (
         "{epochs: 3, learning_rate: 0.1, stages: [{epochs: 1}]}",
-        "epochs and learning_rate would hold for no stage",
+        "epochs and learning_rate would apply to no stage",
     ),
 }
 

@@ -104,7 +104,7 @@ CASES: dict[str, Case] = {
         CONV + "y = y + x",
         "[0].qat",
         "tf.__operators__.add: TFOpLambda has no fake quantization in TFMOT; write the Keras layer of that "
-        "operation, layers.Add in place of +, layers.ReLU in place of tf.nn.relu, or keep in float what else "
+        "operation, layers.Add in place of +, layers.ReLU in place of tf.nn.relu, or keep in float the layers that "
         "cannot be int8: exclude: [tf.__operators__.add, last]",
     ),
     "tf.nn.relu in qat": Case(
@@ -112,7 +112,7 @@ CASES: dict[str, Case] = {
         CONV + "y = tf.nn.relu(y)",
         "[0].qat",
         "tf.nn.relu: TFOpLambda has no fake quantization in TFMOT; write the Keras layer of that operation, "
-        "layers.Add in place of +, layers.ReLU in place of tf.nn.relu, or keep in float what else cannot be "
+        "layers.Add in place of +, layers.ReLU in place of tf.nn.relu, or keep in float the layers that cannot be "
         "int8: exclude: [tf.nn.relu, last]",
     ),
     "activation before BatchNormalization in qat": Case(
@@ -121,22 +121,22 @@ CASES: dict[str, Case] = {
         'y = layers.BatchNormalization(name="norm")(y)',
         "[0].qat",
         "norm: is BatchNormalization that cannot be folded into conv, which has activation relu; write Conv2D, "
-        "BatchNormalization and then the activation as a separate layer, or keep in float what else cannot "
+        "BatchNormalization and then the activation as a separate layer, or keep in float the layers that cannot "
         "be int8: exclude: [norm, last]",
     ),
     "BatchNormalization first in qat": Case(
         QAT,
         'y = layers.BatchNormalization(name="norm")(x)',
         "[0].qat",
-        "norm: is BatchNormalization that follows no convolution or Dense, so that it cannot be folded; move "
+        "norm: is BatchNormalization that follows no convolution or Dense, so it cannot be folded; move "
         "it behind one",
     ),
     "BatchNormalization after Add in qat": Case(
         QAT,
         CONV + 'y = layers.BatchNormalization(name="norm")(layers.Add(name="add")([x, y]))',
         "[0].qat",
-        "norm: is BatchNormalization that follows no convolution or Dense, so that it cannot be folded; move "
-        "it behind one, or keep in float what else cannot be int8: exclude: [norm, last]",
+        "norm: is BatchNormalization that follows no convolution or Dense, so it cannot be folded; move "
+        "it behind one, or keep in float the layers that cannot be int8: exclude: [norm, last]",
     ),
     "Rescaling in qat": Case(
         QAT,
@@ -150,7 +150,7 @@ CASES: dict[str, Case] = {
         "[0].qat",
         "norm: LayerNormalization has no fake quantization in TFMOT; LiteRT has no int8 kernel for it, only for its "
         "parts; write BatchNormalization behind a "
-        "convolution or Dense, or keep in float what else cannot be int8: exclude: [norm, last]",
+        "convolution or Dense, or keep in float the layers that cannot be int8: exclude: [norm, last]",
     ),
     "MultiHeadAttention in qat": Case(
         QAT,
@@ -208,7 +208,7 @@ CASES: dict[str, Case] = {
         QAT,
         'y = layers.Conv2D(4, 3, dilation_rate=2, name="conv")(x)',
         "[0].qat",
-        f"conv: is a dilated convolution, which would stay in float; {WITHOUT}, or keep in float what else "
+        f"conv: is a dilated convolution, which would stay in float; {WITHOUT}, or keep in float the layers that "
         "cannot be int8: exclude: [conv]",
     ),
     "Dense on a series in qat": Case(
@@ -216,7 +216,7 @@ CASES: dict[str, Case] = {
         'y = layers.Dense(6, name="dense")(x)',
         "[0].qat",
         "dense: is Dense on an input of 3 axes, which would stay in float; write Conv2D with a kernel of "
-        "(1, 1), on an input of shape (…, 1, channels), or keep in float what else cannot be int8: "
+        "(1, 1), on an input of shape (…, 1, channels), or keep in float the layers that cannot be int8: "
         "exclude: [dense]",
         SERIES,
     ),
@@ -246,23 +246,23 @@ CASES: dict[str, Case] = {
         'y = layers.Conv2D(4, 3, activation=double, name="conv")(x)',
         "model.module",
         "{module}.build_model returned a model that cannot be saved and loaded, as it is between steps: "
-        "activation of layer conv is double, a function of your own, which Keras does not find again; write a "
-        "class in its place, for an activation a layer",
+        "activation of layer conv is double, a custom function, which Keras does not find when it loads the model; "
+        "write a class instead, or for an activation a layer",
         before=OWN_FUNCTION,
     ),
     "2:4 with too few channels": Case(
         f"[{{prune: {{m_by_n: [2, 4], include: [conv]}}}}, {INT8}]",
         'y = layers.Conv2D(4, 3, name="conv")(x[..., :3])',
         "[0].prune",
-        "include: 'conv' matches no layer that can have 2:4 sparsity (conv: 3 input channels, fewer than 4); "
-        "take it out, or prune these layers in another `prune` step with `sparsity` alone",
+        "include: 'conv' matches no layer that can have 2:4 sparsity (conv: 3 input channels, fewer than 4); remove "
+        "it, or prune these layers in another `prune` step with only `sparsity`",
     ),
     "blocks in a convolution": Case(
         f"[{{prune: {{sparsity: 0.5, block: [4, 1], include: [conv]}}}}, {INT8}]",
         CONV,
         "[0].prune",
-        "include: 'conv' matches no layer that can have block sparsity (conv: Conv2D is not Dense); take it "
-        "out, or prune these layers in another `prune` step with `sparsity` alone",
+        "include: 'conv' matches no layer that can have block sparsity (conv: Conv2D is not Dense); remove it, or "
+        "prune these layers in another `prune` step with only `sparsity`",
     ),
     "per_layer that matches nothing": Case(
         f"[{{prune: {{sparsity: 0.5, per_layer: {{block*: 0.8}}}}}}, {INT8}]",
@@ -297,7 +297,7 @@ CASES: dict[str, Case] = {
         "[{convert: {quantization: float32, sparse: true}}]",
         CONV,
         "[0].convert.sparse",
-        "sparse: true would store no layer sparsely, as none has zeros enough (30%); write a `prune` step "
+        "sparse: true would store no layer sparsely, as none has enough zeros (30%); write a `prune` step "
         "before `convert`, or leave `sparse` out",
     ),
     "sparse int8 of a dense layer": Case(

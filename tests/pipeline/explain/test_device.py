@@ -76,12 +76,12 @@ REFUSED = [
         "quantization",
         "hybrid models); write quantization: int8",
     ),
-    ("[{convert: {quantization: float16}}]", CONV, "quantization", "reads no float16 weights"),
+    ("[{convert: {quantization: float16}}]", CONV, "quantization", "does not read float16 weights"),
     (
         "[{prune: {sparsity: 0.9}}, {convert: {quantization: float32, sparse: true}}]",
         CONV,
         "sparse",
-        "reads no sparse-encoded weights",
+        "does not read sparse-encoded weights",
     ),
     (
         "[{convert: {quantization: float32, supported_ops: [TFLITE_BUILTINS, SELECT_TF_OPS]}}]",

@@ -260,7 +260,7 @@ def test_how_a_step_trains_and_that_it_is_too_short_for_it(
         "prune: 36 steps with batches of 8, SGD, learning rate 0.01, loss sparse_categorical_crossentropy"
         in shown
     )
-    assert "prune: 36 steps are too few to prune in" in shown
+    assert "prune: 36 steps are too few for pruning" in shown
     assert "fine_tune: 1 steps with batches of 128, SGD, learning rate 0.01, loss" in shown
 
 

@@ -79,7 +79,7 @@ def test_layers_that_cannot_be_told_apart_in_a_file_are_refused(project: Project
 
     assert problem.key() == "model.module"
     assert "cannot be saved and loaded, as it is between steps: ValueError: " in problem.message
-    assert problem.message.endswith("and each layer and weight a name of its own")
+    assert problem.message.endswith("and each layer and weight a unique name")
 
 
 # What a message says to write instead, and what to write it for.
@@ -179,7 +179,9 @@ def test_whether_an_excluded_layer_stays_in_float_is_seen_in_the_file(project: P
     if dtypes["middle"] == "float32":
         assert said == []
     else:
-        assert said == ["middle: would be int8 all the same, as all around it is; take it out of `exclude`"]
+        assert said == [
+            "middle: would be int8 anyway, because everything around it is; remove it from `exclude`"
+        ]
 
 
 def test_what_reads_an_excluded_layer_is_refused(project: Project) -> None:
@@ -190,6 +192,6 @@ def test_what_reads_an_excluded_layer_is_refused(project: Project) -> None:
 
     assert problem.key() == "candidates.one[0].qat.exclude"
     assert problem.message == (
-        "last: would stay in float, as it reads what `exclude` leaves in float; leave `qat` out: "
+        "last: would stay in float, because it reads a layer that `exclude` leaves in float; leave `qat` out: "
         "post-training int8 needs no such support, or write it into `exclude` too"
     )

@@ -134,7 +134,7 @@ def test_a_step_takes_from_the_baseline_what_it_does_not_say(options: type[Train
         pytest.param(
             LearningRateSchedule,
             {"end": 0.1},
-            "end (0.1) does not go with a constant learning rate; write kind: linear, cosine or "
+            "end (0.1) cannot be combined with a constant learning rate; write kind: linear, cosine or "
             "exponential, or leave `end` out",
             id="end of a constant",
         ),
@@ -151,7 +151,7 @@ def test_a_step_takes_from_the_baseline_what_it_does_not_say(options: type[Train
         pytest.param(
             EarlyStopping,
             {"monitor": "val_quux"},
-            "whether a higher val_quux is better does not follow from its name; write "
+            "the name val_quux does not say whether higher is better; write "
             "higher_is_better: true or higher_is_better: false beside it",
             id="unknown direction",
         ),
@@ -164,14 +164,14 @@ def test_a_step_takes_from_the_baseline_what_it_does_not_say(options: type[Train
         pytest.param(
             FineTuneOptions,
             {"early_stopping": {}},
-            "early_stopping compares epochs, and there is one only; write e.g. epochs: 10, or leave "
+            "early_stopping compares epochs, but there is only one; write e.g. epochs: 10, or leave "
             "early_stopping out",
             id="one epoch, by default",
         ),
         pytest.param(
             PruneOptions,
             {"sparsity": 0.5, "epochs": 1, "early_stopping": {}},
-            "early_stopping compares epochs, and there is one only; write e.g. epochs: 10, or leave "
+            "early_stopping compares epochs, but there is only one; write e.g. epochs: 10, or leave "
             "early_stopping out",
             id="one epoch, as written",
         ),

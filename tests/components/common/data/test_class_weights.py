@@ -85,11 +85,11 @@ def test_numbers_are_weighed_by_value_and_what_is_not_written_weighs_one() -> No
 
 @pytest.mark.parametrize(
     ("asked", "labels", "names", "reason"),
-    [("balanced", LABELS, ["a", "b", "c", "d"], "cannot weigh 'd', of which the train split has no example"),
+    [("balanced", LABELS, ["a", "b", "c", "d"], "cannot weight 'd', of which the train split has no example"),
      ({"dog": 2.0}, LABELS, ["a", "b", "c"], "'dog' is not a class of label 'y', which has 'a', 'b', 'c'"),
      ({"4": 2.0}, LABELS, None, "'4' is not a class of label 'y', which has '0', '1', '2'"),
-     ("balanced", LABELS.astype(np.float32), None, "numbers with fractions, as of a regression"),
-     ("balanced", np.eye(3, dtype=int), None, "(3,) values an example, which are not one class")],
+     ("balanced", LABELS.astype(np.float32), None, "numbers with fractions, as in a regression"),
+     ("balanced", np.eye(3, dtype=int), None, "(3,) values per example, which are not one class")],
 )  # fmt: skip
 def test_what_has_no_classes_is_refused(asked: Any, labels: np.ndarray, names: Any, reason: str) -> None:
     with pytest.raises(ClassWeightsError) as refused:

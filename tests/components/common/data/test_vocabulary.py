@@ -79,7 +79,10 @@ def test_the_evaluator_maps_labels_alike_and_leaves_features_as_they_are() -> No
         assert mapped["labels"][model].tolist() == [[0], [1]]
     assert mapped["features"]["label"] is labels
     assert to_indices({"labels": labels}, Vocabulary(NAMES), "label")["labels"].tolist() == [[0], [1]]
-    for wrong, reason in ((np.array([[b"dog"]]), "split 'eval' has 'dog'"), (None, "has not one value")):
+    for wrong, reason in (
+        (np.array([[b"dog"]]), "split 'eval' has 'dog'"),
+        (None, "does not have one value"),
+    ):
         with pytest.raises(VocabularyError, match=reason):
             to_indices({"labels": {"candidate": wrong}}, Vocabulary(NAMES), "label")
 

@@ -96,7 +96,7 @@ def test_patterns_that_fit_no_layer_or_all_are_refused() -> None:
     assert layers_matching(model, []) == []
     with pytest.raises(FreezingError, match=r"^pattern 'r' matches no layer with weights; those are a, b$"):
         layers_matching(model, ["a", "r"])
-    with pytest.raises(FreezingError, match=r"^freeze \['\?'\] leaves no layer to be trained"):
+    with pytest.raises(FreezingError, match=r"^freeze \['\?'\] leaves no layer to train"):
         layers_matching(model, ["?"])
 
 

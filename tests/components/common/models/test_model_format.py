@@ -117,8 +117,8 @@ def test_what_is_damaged_or_not_there_is_refused(saved_files: SavedFiles, name: 
     ("content", "reason"),
     [
         (b"", "is empty; fetch or save it again"),
-        (b"\x1c\0\0\0TFL3" + bytes(80), "is a TFLite file: it is converted already, .*"),
-        (pickle.dumps({"weights": [1.0]}), "is a pickle, which runs any code when it is loaded .*"),
+        (b"\x1c\0\0\0TFL3" + bytes(80), "is a TFLite file, which is already converted .*"),
+        (pickle.dumps({"weights": [1.0]}), "is a pickle, which can run any code when it is loaded .*"),
         (
             b"version https://git-lfs.github.com/spec/v1\n",
             "is a pointer of Git LFS, .*; write git lfs pull",
@@ -140,7 +140,7 @@ def test_archives_and_hdf5_files_of_others_are_refused(saved_files: SavedFiles, 
         file["table"] = [1, 2]
     shutil.copy(saved_files.path("model.keras"), tmp_path / "model.zip")
 
-    assert refusal(tmp_path / "model.pt").startswith("is a PyTorch file, but no Keras file; write")
+    assert refusal(tmp_path / "model.pt").startswith("is a PyTorch file, but not a Keras file; write")
     assert refusal(tmp_path / "data.h5").startswith("is an HDF5 file, but not one of Keras; write")
     assert refusal(tmp_path / "model.zip").endswith("by its suffix; name it model.keras")
 

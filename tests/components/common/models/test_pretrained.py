@@ -247,7 +247,7 @@ MISUSE = {
     "made again": (
         "x = tf_keras.layers.Input((8, 8, 1), name='image')\n"
         "    y = tf_keras.layers.Dense(3)(tf_keras.models.clone_model(pretrained, x).output)",
-        "layer conv of what build_model returns has other weights",
+        "layer conv of build_model's model has the name of a layer of the pretrained model, but other",
     ),
 }
 

@@ -89,7 +89,7 @@ def test_code_in_a_file_runs_only_where_it_is_asked_for(saved_files: SavedFiles,
             "has no signature 'x'; write signature: one of both, one, serving_default",
         ),
         ("plain", {"signature": "one"}, "takes 1 examples at a time (input 'x' of shape (1, 4)); save it"),
-        ("model.h5", {"sha256": "0" * 64}, "is not what was planned: its SHA-256 is "),
+        ("model.h5", {"sha256": "0" * 64}, "is not the planned file: its SHA-256 is "),
     ],
 )
 def test_what_cannot_be_used_is_refused(
