@@ -23,7 +23,7 @@ def test_defaults_are_hintons_distillation() -> None:
     ("given", "message"),
     [
         ({"feature_weight": 2.0}, r"feature_weight \(2\) has no effect without features; write features:"),
-        ({"feature_weight": 0.0}, r"feature_weight \(0\) weighs nothing without features"),
+        ({"feature_weight": 0.0}, r"feature_weight \(0\) has no effect without features"),
         ({"features": {"a": "b"}, "feature_weight": -1.0}, "greater than or equal to 0"),
         ({"features": {"a": 3}}, "valid string"),
         ({"features": ["a"]}, "valid dictionary"),

@@ -167,7 +167,7 @@ VERSION_1_TEXT = {"blessed": False, "reasons": ["no"], "judgements": [], "measur
         (changed(reasons="no"), "reasons: "),
         (changed(judgements=["met"]), "judgements.0: "),
         (changed(judgements=[{"met": True}]), "judgements.0.figure: "),
-        (changed(schema_version=3), "it has schema version 3, and this Paredown reads up to 2"),
+        (changed(schema_version=3), "it has schema version 3, but this Paredown reads versions up to 2"),
         ({"blessed": True}, "reasons and judgements and measured is missing"),
         ({**VERSION_1_TEXT, "judgements": ["met"]}, ""),
         ({**VERSION_1_TEXT, "judgements": [{"figure": "zeal", "bound": "min", "met": True, "reason": ""}]}, "'zeal'"),
