@@ -34,8 +34,8 @@ class ImportOptions(Options):
     path: str | None = Field(
         default=None,
         min_length=1,
-        description="A Keras file of tf_keras (.keras, .h5) or the folder of a SavedModel. Relative paths go "
-        "by the folder of the config.",
+        description="A Keras file of tf_keras (.keras, .h5) or the folder of a SavedModel. Relative paths are "
+        "relative to the folder of the config.",
     )
     weights: str | None = Field(
         default=None,

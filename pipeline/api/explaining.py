@@ -42,7 +42,7 @@ class Explained(Shown):
 
         table.show(console, list(self.candidates))
         if self.target and self.candidates:
-            console.print(f"What pays on target: {self.target.kind}")
+            console.print(f"What helps on target: {self.target.kind}")
             console.print(targets_table.advice(self.target))
 
     def show(self, console: Console) -> None:

@@ -88,7 +88,7 @@ def _not_alike(model: Any) -> str:
     ):
         return ""
     return (
-        "same_as: input is of a model with one input and one output of as many values, and this one has "
+        "same_as: input needs a model with one input and one output of as many values, but this one has "
         f"{[tuple(tensor.shape[1:]) for tensor in model.inputs]} and "
         f"{[tuple(tensor.shape[1:]) for tensor in model.outputs]}; write a feature as label"
     )
@@ -125,8 +125,8 @@ def _check_lengths(around: Surroundings, model: Any) -> Iterator[Problem]:
         if None in shape:
             count = (around.features() or {}).get(name)
             yield Problem(
-                f"the model's input {name!r} has shape {shape}, whose None leaves open how many values an example "
-                f"has, and TFLite files take a fixed number; {_fixed(around.config, name, shape, count)}",
+                f"the model's input {name!r} has shape {shape}, but TFLite files take a fixed number of values per "
+                f"example; {_fixed(around.config, name, shape, count)}",
                 around.origin,
             )
 
@@ -165,8 +165,8 @@ def _check_inputs(around: Surroundings, model: Any) -> Iterator[Problem]:
         )
     for name in sorted(set(fed.values()) & set(around.data.ragged)):
         yield Problem(
-            f"the model's input {name!r} has {around.data.ragged[name]}; models take as many values in every "
-            "example, so pad or cut them in the files, or write a preprocessing_fn(inputs) that does",
+            f"the model's input {name!r} has {around.data.ragged[name]}; models take the same number of values in "
+            "every example, so pad or cut them in the files, or write a preprocessing_fn(inputs) that does",
             around.origin,
         )
     yield from column_types.check_inputs(around.data, model, fed)

@@ -33,7 +33,7 @@ def check_inputs(facts: DataFacts, model: Any, fed: Mapping[str, str]) -> Iterat
         if takes_text:
             yield Problem(
                 f"feature {feature!r} holds {kind}, and the model's input {name!r} takes text; give the input a type "
-                "of numbers, or make text of the feature in preprocessing_fn(inputs)",
+                "of numbers, or convert the feature to text in preprocessing_fn(inputs)",
                 _AT,
             )
         elif feature in facts.odd_cells:
@@ -44,8 +44,8 @@ def check_inputs(facts: DataFacts, model: Any, fed: Mapping[str, str]) -> Iterat
             )
         else:
             yield Problem(
-                f"feature {feature!r} holds text, and the model's input {name!r} takes numbers; make numbers of it in "
-                "preprocessing_fn(inputs), or in the files",
+                f"feature {feature!r} holds text, and the model's input {name!r} takes numbers; convert it to "
+                "numbers in preprocessing_fn(inputs), or in the files",
                 _AT,
             )
 
@@ -64,7 +64,8 @@ def check_labels(facts: DataFacts, data: Data, model: Any) -> Iterator[Problem]:
                 (odd.in_words(), odd.label_fix()) if odd else ("text", "make numbers of it in the files")
             )
             yield Problem(
-                f"{label!r} has {what}, and output {output.name!r} is a regression, compiled with {output.loss}; {fix}",
+                f"{label!r} has {what}, and output {output.name!r} is a regression, compiled with {output.loss}; "
+                f"{fix}",
                 at,
             )
         elif odd is not None and odd.numbers > odd.texts and data.classes is None:

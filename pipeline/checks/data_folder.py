@@ -66,7 +66,7 @@ def _check_splits(data: Data, patterns: dict[str, str]) -> Iterator[Problem]:
     if shared:
         yield Problem(
             f"{data.splits.eval!r} and {data.splits.train!r}, the train split, both match "
-            f"{_names(shared, folder)}; accuracy on trained examples means nothing, so narrow one of the patterns",
+            f"{_names(shared, folder)}; accuracy on training examples means nothing, so narrow one of the patterns",
             ("data", "splits", "eval"),
         )
     if data.format == "images" and not any(
@@ -82,7 +82,7 @@ def _faults_of_files(path: str, split: str, pattern: str, files: list[Path]) -> 
     if broken:
         yield f"matches links to files that do not exist: {_names(broken, folder)}; remove or fix them"
     if special:
-        yield f"matches what is not a file or folder (a FIFO or device): {_names(special, folder)}; remove it"
+        yield f"matches something that is not a file or folder (a FIFO or device): {_names(special, folder)}; remove it"
     closed = _closed(folder, pattern, files)
     if closed:
         yield f"reaches files or folders that cannot be read: {_names(closed, folder)}; run chmod, or exclude them"
@@ -112,7 +112,7 @@ def _no_folder(path: str, config_folder: Path | None) -> str:
     if os.path.exists(path):
         return f"{path} is a file; write the folder that holds it"
     if config_folder is not None and (meant := config_paths.meant_instead(path, config_folder)):
-        return f"there is no folder {path}; relative paths go by the folder of the config, so write {meant}"
+        return f"there is no folder {path}; relative paths are relative to the folder of the config, so write {meant}"
     missing = Path(path)
     while not os.path.isdir(missing.parent):
         missing = missing.parent

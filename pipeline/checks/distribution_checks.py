@@ -103,8 +103,8 @@ def _not_asynchronous(training: Distributed) -> str:
     found = kept(kind for step in training.before for kind in technique_of(step).invariants)
     if found:
         return (
-            f"the {found} of earlier steps are put back after each step, and workers of a parameter server take "
-            "theirs at any time"
+            f"the {found} of earlier steps are restored after each step, but workers of a parameter server take "
+            "theirs at different times"
         )
     return ""
 

@@ -62,7 +62,7 @@ def _one_sided(figures: list[tuple[Location, AccuracyGate]]) -> Iterator[Problem
         several = len(limited) > 1
         yield Problem(
             f"a model that always predicts the {'positive' if positive else 'negative'} class has the best "
-            f"{figure.name()} there is, and so meets {'these limits' if several else 'any limit on it'}; add a limit "
+            f"{figure.name()} possible, and so meets {'these limits' if several else 'any limit on it'}; add a limit "
             f"on {others}, AUC or BinaryAccuracy",
             (*at, "metric"),
         )

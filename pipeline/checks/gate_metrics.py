@@ -58,7 +58,7 @@ def _check_output(at: Location, figure: AccuracyGate, outputs: list[str]) -> Ite
         return
     if not outputs:
         yield Problem(
-            f"data.label belongs to a model with one output, which needs no name; remove output: {figure.output}, "
+            f"data.label is for a model with one output, which needs no name; remove output: {figure.output}, "
             "or write data.label as output: feature for each output",
             (*at, "output"),
         )
@@ -103,7 +103,7 @@ def _check_anomalies(config: Config, gates: list[tuple[Location, AccuracyGate]])
             continue
         if config.data.label not in (SAME_AS_INPUT, ""):
             yield Problem(
-                f"{figure.metric} is of a model that reconstructs its input; write data.label: {{same_as: input}}",
+                f"{figure.metric} is for a model that reconstructs its input; write data.label: {{same_as: input}}",
                 (*at, "metric"),
             )
         if figure.slices:
@@ -140,7 +140,7 @@ def _check_metric(at: Location, figure: AccuracyGate) -> Iterator[Problem]:
         return
     if figure.config.get("from_logits"):
         yield Problem(
-            "outputs that are logits, as the loss says, are judged by their probabilities; remove from_logits",
+            "outputs that the loss calls logits are judged by their probabilities; remove from_logits",
             (*at, "config", "from_logits"),
         )
     if figure.metric in ("IoU", "MeanIoU") and figure.config.get("sparse_y_pred", True):

@@ -102,7 +102,7 @@ class _Unread:
             )
         if self.nested:
             yield (
-                f"class folders contain folders, whose files nothing reads: {_names(self.nested, self.folder)}; put "
+                f"class folders contain folders, whose files are not read: {_names(self.nested, self.folder)}; put "
                 "the images into the class folder itself, or write a pattern with one more level"
             )
         if self.empty:
@@ -148,12 +148,12 @@ def _check_classes(data: Data, by_split: Mapping[str, set[str]]) -> Iterator[Pro
         unused = [name for name in data.class_names() if trained and name not in trained]
         if unknown:
             yield Problem(
-                f"does not list {listed(unknown)}, and there are folders of that name; add what is missing",
+                f"does not list {listed(unknown)}, but there are folders of that name; add the missing classes",
                 ("data", "classes"),
             )
         elif unused:  # with both, one is likely to be a misspelling of the other
             yield Problem(
-                f"lists {listed(unused)}, and there is no folder of that name to train on; add images, or remove it",
+                f"lists {listed(unused)}, but there is no folder of that name to train on; add images, or remove it",
                 ("data", "classes"),
             )
         return

@@ -40,7 +40,9 @@ def check(
         digest = model_format.digest(file) if options.sha256 else None
     except ModelFormatError as error:
         meant = config_paths.meant_instead(file, config_folder) if config_folder is not None else None
-        fix = f"; relative paths go by the folder of the config, so write {meant}" if meant else ""
+        fix = (
+            f"; relative paths are relative to the folder of the config, so write {meant}" if meant else ""
+        )
         return [Problem(f"{file} {error}{fix}", at)]
     if digest != options.sha256:
         return [Problem(f"is not that of {file}, which is {digest}", ("model", "import", "sha256"))]

@@ -58,15 +58,15 @@ class OddCells:
         cell = self.first.strip()
         if cell.lower() in _MISSING or not cell:
             spelled = f'"{cell}"' if cell.lower() == "null" or not cell.isalnum() else cell
-            return f"if it stands for a missing value, write data.missing: [{spelled}]"
+            return f"if it means a missing value, write data.missing: [{spelled}]"
         number = plain_number(cell)
         if number is not None:
             if "%" in cell:
-                return f"write {number} or {float(number) / 100:g}, all rows alike"
+                return f"write {number} or {float(number) / 100:g}, the same way in all rows"
             if re.fullmatch(r"[+-]?\d{1,3},\d{3}", cell):
                 return f"write {number}, or {cell.replace(',', '.')} if the comma is the decimal mark"
             return f"write {number}"
-        return "write a number, or, if it stands for a missing value, list it in data.missing"
+        return "write a number, or, if it means a missing value, list it in data.missing"
 
 
 def plain_number(cell: str) -> str | None:

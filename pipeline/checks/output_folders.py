@@ -31,7 +31,7 @@ def check(config: Config) -> list[Problem]:
     for location, folder in folders.items():
         fault = unusable(folder) or _unwritable(Path(folder).absolute())
         if fault:
-            message = f"{folder or '.'} cannot be written: {fault}; name a folder that can be"
+            message = f"{folder or '.'} cannot be written: {fault}; name a writable folder"
             found.append(Problem(message, location))
     if not found:
         found += _misplaced(config, folders)
@@ -71,7 +71,8 @@ def _store_too_long(config: Config) -> Iterator[Problem]:
     length = len(os.fsencode(os.path.abspath(path)))
     if length > _LONGEST_STORE:
         yield Problem(
-            f"the metadata store's file has a path of {length} bytes, and SQLite opens up to {_LONGEST_STORE}; write a "
+            f"the metadata store's file has a path of {length} bytes, and SQLite opens up to {_LONGEST_STORE}; write "
+            f"a "
             "shorter one as run.metadata: sqlite:///…",
             _STORE if config.run.metadata else _ROOT,
         )

@@ -84,8 +84,8 @@ def agreement_misfit(output: OutputKind, figure: AccuracyGate) -> str:
     decides = output.end in PROBABILITIES or output.task in (MULTICLASS, MULTILABEL)
     if figure.metric == AGREEMENT and not decides:
         return (
-            f"agreement counts the same decisions, and output {output.name!r} ends in neither softmax nor sigmoid, and "
-            "no loss says that it is logits; write e.g. {metric: MeanAbsoluteError, against: baseline}"
+            f"agreement compares decisions, but output {output.name!r} ends in neither softmax nor sigmoid, and no "
+            "loss says that it is logits; write e.g. {metric: MeanAbsoluteError, against: baseline}"
         )
     return ""
 

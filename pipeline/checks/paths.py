@@ -26,10 +26,10 @@ def unusable(folder: str | Path) -> str:
     for name in text.split(os.sep):
         size = len(os.fsencode(name))
         if size > _LONGEST_NAME:
-            return f"{excerpt(name)} is a name of {size} bytes, and {_LONGEST_NAME} are possible"
+            return f"{excerpt(name)} is a name of {size} bytes, but at most {_LONGEST_NAME} are possible"
     size = len(os.fsencode(os.path.abspath(text)))
     if size > _LONGEST_PATH:
-        return f"the path has {size} bytes, and {_LONGEST_PATH} are possible"
+        return f"the path has {size} bytes, but at most {_LONGEST_PATH} are possible"
     return pattern_in_name(Path(text))
 
 

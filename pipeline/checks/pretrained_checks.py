@@ -46,7 +46,9 @@ def _check_file(
     if not os.path.exists(file) and options.path:
         meant = config_paths.meant_instead(file, config_folder) if config_folder is not None else None
         fix = (
-            f"; relative paths go by the folder of the config, so write {meant}" if meant else _beside(file)
+            f"; relative paths are relative to the folder of the config, so write {meant}"
+            if meant
+            else _beside(file)
         )
         yield Problem(f"there is no file {file}{fix}", at)
         return

@@ -144,7 +144,7 @@ def check_hashed(data: Data, first: tf.train.Example) -> list[Problem]:
         return [Problem(f"{name!r} is not a feature of the data{nearest(name, known)}; it has {known}", at)]
     if first.features.feature[name].WhichOneof("kind") in ("int64_list", "bytes_list"):
         return []
-    message = f"{name!r} has no integer and no text in the first record, and TFX hashes these; name another"
+    message = f"{name!r} has neither integers nor text in the first record, which TFX hashes; name another"
     return [Problem(message, at)]
 
 

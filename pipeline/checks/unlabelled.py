@@ -33,7 +33,8 @@ def _check_weights(config: Config) -> Iterator[Problem]:
         for index, step in enumerate(chain.steps()):
             if isinstance(step, TrainingOptions) and not step.like(config.model.baseline()).needs_labels():
                 yield Problem(
-                    f"{step.technique} learns from the baseline's outputs, and data.class_weights weigh labels; write "
+                    f"{step.technique} learns from the baseline's outputs, but data.class_weights weight labels; "
+                    f"write "
                     "teacher: labels, or remove class_weights",
                     ("candidates", candidate, index, step.technique),
                 )

@@ -92,9 +92,9 @@ class Run(Options):
     parallel: int | None = Field(
         default=None,
         ge=1,
-        description="Number of nodes that run side by side, each in a process of its own; 1 runs them one after the "
-        "other in one process. Default: the number of cores, but no more than there are 3 GB of free memory for, and "
-        "1 if there is a GPU.",
+        description="Number of nodes that run at the same time, each in its own process; 1 runs them one at a time "
+        "in one process. Default: the number of cores, limited to one node for each 3 GB of free memory; 1 with a "
+        "GPU.",
     )
     beam_args: list[Annotated[str, AfterValidator(_check_flag)]] = Field(
         default=[], description="Apache Beam pipeline options, each as --name=value."
@@ -113,7 +113,7 @@ def _check_differ(candidates: dict[str, Chain]) -> dict[str, Chain]:
 class Config(Options):
     """One optimization: data, model, candidates, gate, selection, destination."""
 
-    name: Name = Field(description="Name of the pipeline; its runs and its cache belong to this name.")
+    name: Name = Field(description="Name of the pipeline, which identifies its runs and its cache.")
     data: Data
     model: ModelSection
     candidates: Annotated[dict[Name, Chain], AfterValidator(_check_differ)] = Field(
@@ -133,7 +133,7 @@ class Config(Options):
     target: TargetSection = Field(
         default=target_section.DEFAULT,
         exclude_if=target_section.DEFAULT.__eq__,
-        description="What the model is deployed on, which decides what the gate measures it on: a kind, or a mapping "
+        description="Where the model is deployed, which determines the runtime of the gate: a kind, or a mapping "
         "with the kind and its options, e.g. {kind: microcontroller, ram: 256 kB, flash: 1 MB}. `paredown targets` "
         "lists the kinds.",
     )

@@ -168,7 +168,8 @@ def _same_as_input(value: Any) -> Any:
         return value
     if value["same_as"] != "input":
         raise ValueError(
-            f"same_as: {value['same_as']} is not known; write {{same_as: input}} for a model that gives what it gets"
+            f"same_as: {value['same_as']} is not known; write {{same_as: input}} for a model that reconstructs its "
+            f"input"
         )
     return SAME_AS_INPUT
 
@@ -187,7 +188,8 @@ class Data(Options):
     )
     path: str = Field(
         min_length=1,
-        description="Folder of the files. Relative paths go by the folder of the config; ~ is the home folder.",
+        description="Folder of the files. Relative paths are relative to the folder of the config; ~ is the home "
+        "folder.",
     )
     splits: Splits = Field(
         default=Splits.model_construct(), description="Which files belong to which split."
@@ -219,13 +221,13 @@ class Data(Options):
     )
     in_memory: bool | Literal["auto"] = Field(
         default="auto",
-        description="Whether training has a whole split in memory. false reads batches from files, in the same order "
-        "and with the same result, at the pace of the disk. Default: in memory, if a quarter of what is free holds "
-        "it.",
+        description="Whether training keeps a whole split in memory. false reads batches from files, in the same "
+        "order and with the same result, at the speed of the disk. Default: in memory if a quarter of the free "
+        "memory holds it.",
     )
     missing: Missing = Field(
         default=[],
-        description='Spellings of a missing value in CSV files, e.g. [NA, "-", -999]; an empty cell always is one.',
+        description='Spellings of a missing value in CSV files, e.g. [NA, "-", -999]; an empty cell is always one.',
     )
     image: ImageOptions | None = Field(
         default=None, description="Size and channels that images are converted to; for format: images."

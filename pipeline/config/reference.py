@@ -13,7 +13,7 @@ from pipeline.config import schema
 _HEAD = """# Option reference
 
 Every key of a config. `paredown schema --markdown` writes this page, and `paredown schema` the JSON Schema that it is
-made from. A key without a default has to be written; a section may be left out if all of its keys have defaults.
+made from. A key without a default is required; a section may be left out if all of its keys have defaults.
 """
 _BOUNDS = {
     "minimum": "≥ {}",

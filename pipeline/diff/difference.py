@@ -196,7 +196,7 @@ def _code(first: RunFacts, second: RunFacts) -> Compared:
             name = {"version": "paredown", "git_commit": "commit", "git_dirty": "uncommitted changes"}[key]
             found += changes(getattr(first.run, key), getattr(second.run, key), name)
         unknown += [
-            f"{facts.run.id} ran outside of a Git repository"
+            f"{facts.run.id} ran outside a Git repository"
             for facts in (first, second)
             if not facts.run.git_commit
         ]
@@ -295,7 +295,7 @@ def _candidates(first: RunFacts, second: RunFacts, verdicts: bool) -> Compared:
             if (change.key in _VERDICT_FIGURES) == verdicts:
                 found.append(change)
     unknown = [
-        f"the report of {facts.run.id} was removed or is damaged; what ML Metadata holds of it was compared"
+        f"the report of {facts.run.id} was removed or is damaged; its record in ML Metadata was compared"
         for facts in (first, second)
         if facts.candidates_from == run_facts.PROPERTIES
     ]

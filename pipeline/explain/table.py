@@ -59,7 +59,7 @@ def _layers(console: Console, candidate: Candidate) -> RenderableType:
 def _narrow(candidate: Candidate) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
     table.add_column("layer", overflow="fold")
-    table.add_column("what becomes of it")
+    table.add_column("result")
     for name in _names(candidate):
         found = Text()
         for step in candidate.steps:

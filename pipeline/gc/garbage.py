@@ -26,7 +26,7 @@ DATABASE = "metadata.sqlite"
 # Below a node's `.system`: what executions work with, and should have removed when they ended.
 _OF_EXECUTION, _OF_NODE = "executor_execution", ("stateful_working_dir", "driver_execution")
 
-_KILLED = "a run that was killed or failed left it"
+_KILLED = "left by a run that was killed or failed"
 
 
 @dataclass(frozen=True)
@@ -268,7 +268,7 @@ class _Survey:
                     what = f"unfinished {os.path.basename(key)} of {node}"
                     yield from self._leftover(what, folder, root, made, _KILLED)
                 elif self._snapshot.artifacts[artifact_id].deleted:
-                    why = "a collection that did not end left it"
+                    why = "left by a collection that did not end"
                     yield from self._leftover(self._what(artifact_id), folder, root, made, why)
 
     def _working_space_left(self, root: str, node: str) -> Iterator[Item]:

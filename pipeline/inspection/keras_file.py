@@ -73,7 +73,9 @@ def inspect_keras(path: Path) -> Inspection:
     try:
         found = model_format.recognise(path)
         if found.kind not in (model_format.HDF5, model_format.KERAS):
-            raise InspectionError("holds weights without a model, so nothing says which layers they are of")
+            raise InspectionError(
+                "holds weights without a model, so it is not known which layers they are of"
+            )
         return _inspect(path, found)
     except ModelFormatError as error:
         raise InspectionError(str(error)) from error

@@ -39,7 +39,7 @@ def attempt(path: Path, limit: float = _LIMIT) -> Trial:
     result = _last(runtime, done.stdout)
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
-        return replace(result, error=f"brought the process down ({name})")
+        return replace(result, error=f"crashed the process ({name})")
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         return replace(result, error=lines[-1] if lines else f"exit code {done.returncode}")

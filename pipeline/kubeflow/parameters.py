@@ -65,20 +65,20 @@ def run_parameters(plan: Plan, config: Config, fingerprint: str) -> list[RunPara
         RunParameter(
             DATA_FINGERPRINT,
             fingerprint,
-            "Tells changed data under the same path from what is cached; any text that changes with them.",
+            "Distinguishes changed data under the same path from cached data; any text that changes with the data.",
             (Binding(plan.example_gen, DATA_FINGERPRINT),),
         ),
         *_model_path(plan, config),
         RunParameter(
             PUSH_DIRECTORY,
             config.kubeflow.push_directory or config.push.directory,
-            "Gets one folder per pushed version.",
+            "Folder that gets one subfolder per pushed version.",
             (Binding(PUSHER, "push_destination", ("filesystem", "base_directory")),),
         ),
         RunParameter(
             SEED,
             config.run.seed,
-            "Seeds training, sampling and bootstrap; steps with a seed of their own keep it.",
+            "Seed of training, sampling and bootstrap; steps with their own seed keep it.",
             (*trained, *seeded),
         ),
     ]

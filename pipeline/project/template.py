@@ -20,7 +20,7 @@ from pipeline.config.config import LONGEST_NAME, check_name
 
 TEMPLATES = {
     "image": "folders of PNG images, one for each class; a small CNN is trained, pruned and quantized",
-    "tabular": "a CSV file with texts, numbers and gaps; Transform, and a network of dense layers",
+    "tabular": "a CSV file with text, numbers and missing values; Transform, and a network of dense layers",
     "import": "an existing Keras model; it is quantized with a calibration set and not trained",
 }
 

@@ -23,9 +23,7 @@ _OF_GATE = (
     *(Kind.ACCURACY, Kind.LATENCY, Kind.SIZE, Kind.GZIP_SIZE),
     *(Kind.MEMORY, Kind.FLASH, Kind.SAME_PREDICTION),
 )
-_LESS_MEMORY = (
-    "convert with quantization: int8 and io: int8, or add prune_channels or distill, as activations take it"
-)
+_LESS_MEMORY = "convert with quantization: int8 and io: int8, or add prune_channels or distill: activations take the memory"
 _MORE_ALIKE = (
     "compare on more eval examples, or convert to another quantization, whose kernels round differently"
 )
@@ -208,12 +206,12 @@ def _served(miss: Judgement) -> str:
     """What to look at if raw examples lead to other predictions than the gate has measured."""
     if miss.aspect == "model":
         return (
-            "the SavedModel that is pushed beside the file predicts something else than the file that was converted "
+            "the SavedModel that is pushed beside the file predicts differently from the file that was converted "
             "from it; look for operations of the model whose results differ from call to call"
         )
     return (
-        "`preprocessing_fn` gives a raw example other features when it is served; its result for an example must "
-        "depend neither on the other examples of the batch nor on chance"
+        "`preprocessing_fn` computes different features for a raw example when it is served; its result for an "
+        "example must not depend on the other examples of the batch or on chance"
     )
 
 
@@ -226,7 +224,7 @@ def _unkept(candidate: Candidate, miss: Judgement) -> str:
     steps = " → ".join(step["technique"] for step in candidate.measured.steps)
     kind = next((kind for kind in invariants() if kind.figure == miss.aspect), None)
     fix = kind.fix if kind else "leave the layer out"
-    return f"a step of {steps} lost what an earlier one had achieved; {fix}"
+    return f"a step of {steps} undid the effect of an earlier one; {fix}"
 
 
 def _after(failure: Failure) -> str:
@@ -271,8 +269,8 @@ def after_failure(data: ReportData) -> tuple[str, ...]:
         "Pusher": f"Nothing but this run should write to the folder that `push` names in {config}.",
     }
     of_causes = {
-        FailureCause.CHANGED_FILE: "A file is not as it was recorded, which the reason names: what made it makes it "
-        "again. If that happens again, look for a program that writes there, and for a failing disk.",
+        FailureCause.CHANGED_FILE: "The file that the reason names has changed since it was recorded; its node will "
+        "make it again. If that happens again, look for a program that writes there, and for a failing disk.",
         FailureCause.REFUSED_WRITE: "No step is at fault: the reason names the file or folder that could not be "
         f"written. `paredown gc {config}` removes what no run needs any more.",
     }

@@ -219,7 +219,7 @@ def headline(data: ReportData) -> str:
         State.FAILED: "the run failed",
         State.INTERRUPTED: "the run was interrupted",
         State.RUNNING: "the run goes on",
-        State.UNFINISHED: "the run has not said how it ended",
+        State.UNFINISHED: "how the run ended was not recorded",
     }.get(run.status, run.status)
 
 

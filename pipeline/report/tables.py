@@ -134,7 +134,7 @@ def _group(judgement: Judgement, several: bool) -> tuple[Group, str]:
     if kind is Kind.SERVED:  # each candidate has its own limits
         return (kind,), "the same when served"
     if kind is Kind.INVARIANT:  # and so has each layer
-        return (kind, judgement.aspect), f"{judgement.aspect} asked for"
+        return (kind, judgement.aspect), f"requested {judgement.aspect}"
     name = judgement.figure
     if kind is Kind.ACCURACY:
         # Agreement with the baseline is not an accuracy.
@@ -350,7 +350,7 @@ def findings(data: ReportData) -> Table | None:
         [f.feature or "whole examples", f.split, f.kind, f.text, f.state]
         for f in lineage_facts.findings(newest)
     ]
-    columns = ["feature", "split", "kind", "finding", "what became of it"]
+    columns = ["feature", "split", "kind", "finding", "outcome"]
     return _table("Found in the data", columns, rows, texts=frozenset(range(5)))
 
 

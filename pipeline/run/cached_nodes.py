@@ -64,7 +64,7 @@ class CachedNodes:
             ChangedFile: If there is none any more.
         """
         if cached is None:
-            raise ChangedFile(f"what {node} made changed after it was looked at; run again")
+            raise ChangedFile(f"the outputs of {node} changed after they were checked; run again")
         store = connect(self._url, write=True)
         (earlier,) = store.get_executions_by_id([cached.execution])
         execution = metadata_store_pb2.Execution(

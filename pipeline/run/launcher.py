@@ -167,7 +167,7 @@ class _Launching:
                 self._begin()
                 if not self._at_work:
                     rest = ", ".join(sorted(set(self._graph) - set(self._done)))
-                    raise ValueError(f"nothing makes what these nodes read: {rest}")
+                    raise ValueError(f"no node makes the inputs of: {rest}")
                 node, error = self._ended.get()
                 del self._at_work[node]
                 self._done.append(node)

@@ -12,6 +12,6 @@ MIRROR = Technique(
     explanation=f"{_HERE}.explanation.explain",
     stage=3,
     closes="its kernels would not stay symmetric; write the other step before `mirror`",
-    asynchronous="kernels are made symmetric again after each step, and workers take theirs at any time",
+    asynchronous="kernels are made symmetric again after each step, but workers take theirs at different times",
     invariants=(Mirrored,),
 )

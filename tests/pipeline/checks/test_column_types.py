@@ -65,9 +65,9 @@ def tables(project: Project, row: str = "", evaluated: str = "", **sections: str
 @pytest.mark.parametrize(
     ("cell", "shown", "fix"),
     [
-        ("NA", "'NA'", "if it stands for a missing value, write data.missing: [NA]"),
+        ("NA", "'NA'", "if it means a missing value, write data.missing: [NA]"),
         ('"1,5"', "'1,5'", "write 1.5"),
-        ("12%", "'12%'", "write 12 or 0.12, all rows alike"),
+        ("12%", "'12%'", "write 12 or 0.12, the same way in all rows"),
     ],
 )
 def test_text_in_a_column_of_numbers_is_named_by_its_cell(
@@ -133,7 +133,7 @@ def test_text_for_an_input_of_numbers(project: Project) -> None:
         project.write_records(f"{split}.tfrecord.gz", [{**row, "x": list("1234")} for row in examples(9)])
     problem = project.problem()
     assert (
-        "feature 'x' holds text, and the model's input 'x' takes numbers; make numbers of it"
+        "feature 'x' holds text, and the model's input 'x' takes numbers; convert it to numbers"
         in problem.message
     )
 
@@ -152,14 +152,14 @@ def test_text_for_an_input_of_numbers(project: Project) -> None:
             40,
             {"x": []},
             "model.module",
-            "the model's input 'x' has no value in 1 of 66 records that were looked at, first train.tfrecord.gz, "
+            "the model's input 'x' has no value in 1 of 66 checked records, first train.tfrecord.gz, "
             "record 41; ",
         ),
         (
             0,
             {"label": []},
             "data.label",
-            "'label' has no value in 1 of 66 records that were looked at, first train.tfrecord.gz, record 1; remove ",
+            "'label' has no value in 1 of 66 checked records, first train.tfrecord.gz, record 1; remove ",
         ),
         (
             40,

@@ -181,18 +181,18 @@ def test_spellings_of_a_missing_value_are_gaps(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cell", "fix"),
     [
-        ("NA", "if it stands for a missing value, write data.missing: [NA]"),
-        ("n/a", 'if it stands for a missing value, write data.missing: ["n/a"]'),
-        ("null", 'if it stands for a missing value, write data.missing: ["null"]'),
+        ("NA", "if it means a missing value, write data.missing: [NA]"),
+        ("n/a", 'if it means a missing value, write data.missing: ["n/a"]'),
+        ("null", 'if it means a missing value, write data.missing: ["null"]'),
         ("1,5", "write 1.5"),
         ("-3,25", "write -3.25"),
         ("1.200,5", "write 1200.5"),
         ("$1,200.50", "write 1200.50"),
         ("1,234", "write 1234, or 1.234 if the comma is the decimal mark"),
-        ("12%", "write 12 or 0.12, all rows alike"),
+        ("12%", "write 12 or 0.12, the same way in all rows"),
         ("5 €", "write 5"),
-        ("1.2.3", "write a number, or, if it stands for a missing value, list it in data.missing"),
-        ("12345-6789", "write a number, or, if it stands for a missing value, list it in data.missing"),
+        ("1.2.3", "write a number, or, if it means a missing value, list it in data.missing"),
+        ("12345-6789", "write a number, or, if it means a missing value, list it in data.missing"),
     ],
 )
 def test_what_to_write_instead_of_text(cell: str, fix: str) -> None:

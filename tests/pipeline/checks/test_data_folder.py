@@ -49,7 +49,8 @@ from tests.project import Project, changed
             "path: data",
             f"path: {'d' * 300}  # here",
             "data.path",
-            "d" * 57 + "... is a name of 300 bytes, and 255 are possible; write the path of a folder",
+            "d" * 57
+            + "... is a name of 300 bytes, but at most 255 are possible; write the path of a folder",
             id="folder whose name is too long",
         ),
         pytest.param(
@@ -120,8 +121,8 @@ from tests.project import Project, changed
             "eval: test*",
             "eval: t*-0*  # here",
             "data.splits.eval",
-            "'t*-0*' and 'train*', the train split, both match train-0.tfrecord; accuracy on "
-            "trained examples means nothing, so narrow one of the patterns",
+            "'t*-0*' and 'train*', the train split, both match train-0.tfrecord; accuracy on training examples means "
+            "nothing, so narrow one of the patterns",
             id="file in both splits",
         ),
     ],
@@ -195,7 +196,7 @@ def test_a_fifo_among_data_is_refused(unread, name):
     problem = unread.refusal()
     assert problem.key() == f"data.splits.{'train' if 'train' in name else 'eval'}"
     assert problem.message.endswith(
-        f"matches what is not a file or folder (a FIFO or device): {name[5:]}; remove it"
+        f"matches something that is not a file or folder (a FIFO or device): {name[5:]}; remove it"
     )
 
 

@@ -128,7 +128,7 @@ def test_what_keeps_zeros_is_refused_with_parameter_servers_and_what_does_not_is
     (found,) = mistakes({}, prune, {"fine_tune": asynchronous})
 
     assert found[0] == "candidates.one.1.fine_tune.distribution"
-    assert "the zeros of earlier steps are put back after each step" in found[1]
+    assert "the zeros of earlier steps are restored after each step" in found[1]
     assert mistakes({}, {"distill": asynchronous}, {"fine_tune": asynchronous}) == []
 
 

@@ -67,7 +67,7 @@ def test_a_config_without_mistakes(project: Project) -> None:
             "gate.accuracy",
             "has no metric for output gap, so nothing would measure how good it is",
         ),
-        ("data.label=bigger", "gate.accuracy[0].output", "data.label belongs to a model with one output"),
+        ("data.label=bigger", "gate.accuracy[0].output", "data.label is for a model with one output"),
         (
             "gate.accuracy.1.metric=MeanAbsolutError",
             "gate.accuracy[1].metric",
@@ -233,7 +233,9 @@ def test_a_sequence_of_unknown_length_is_refused(project: Project, more: str, wr
     key, message = only(project.looked_at())
 
     assert key == "model.module"
-    assert message.startswith("the model's input 'x' has shape (None, 4), whose None leaves open how many")
+    assert message.startswith(
+        "the model's input 'x' has shape (None, 4), but TFLite files take a fixed number"
+    )
     assert written in message
 
 

@@ -89,7 +89,7 @@ def test_a_path_of_the_working_directory_is_refused_with_what_to_write(inner: Pr
     inner.write("conf/pipeline.yaml", text.replace("path: ../data", "path: data"))
     problems = [problem for problem in check(load("conf/pipeline.yaml")) if problem.key() == "data.path"]
     assert [problem.message for problem in problems] == [
-        "there is no folder conf/data; relative paths go by the folder of the config, so write ../data"
+        "there is no folder conf/data; relative paths are relative to the folder of the config, so write ../data"
     ]
 
 

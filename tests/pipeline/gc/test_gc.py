@@ -119,7 +119,7 @@ def test_stopped_midway_nothing_claims_to_be_there_that_is_not(
 
     rest = remove(lived.history, NONE)
     assert {item.kind for item in rest.plan.removed} == {"leftover"}
-    assert "a collection that did not end left it" in {item.why for item in rest.plan.removed}
+    assert "left by a collection that did not end" in {item.why for item in rest.plan.removed}
     assert not [
         path for path in files(lived.history.root) if path.startswith(("Trainer", "convert", "qat"))
     ]
@@ -251,7 +251,7 @@ def test_the_table_says_what_goes_and_what_stays(lived: Lived) -> None:
     assert "Would be removed" in lines
     assert "1 Model, 1 PushedModel run-2 130 B no pushed model and no kept run needs it" in lines
     assert "Model of prune run-2 0 B its files are gone already" in lines
-    assert "Model of qat run-2 7 B a collection that did not end left it" in lines
+    assert "Model of qat run-2 7 B left by a collection that did not end" in lines
     assert f"5 artifacts run-1 2.3 kB pushed to {lived.history.root.parent}/serving/101" in lines
     assert lines[-1] == (
         "170 B in 6 folders would be removed, 4.4 kB kept; nothing was removed. Add --delete to do it."

@@ -155,7 +155,7 @@ def test_a_lost_invariant_is_no_limit_to_loosen(pushed: ReportData) -> None:
     lost = conclude([*lost.judgements, missed], lost.measured)
     (found,) = advise(data_of(pushed, GATE, pruned=lost))
     assert found.sentences == (
-        f"{reason}: a step of prune → convert lost what an earlier one had achieved; leave the layer out "
+        f"{reason}: a step of prune → convert undid the effect of an earlier one; leave the layer out "
         "with `exclude`",
     )
     assert found.misses == (missed,)
@@ -164,8 +164,8 @@ def test_a_lost_invariant_is_no_limit_to_loosen(pushed: ReportData) -> None:
 @pytest.mark.parametrize(
     ("figure", "cause"),
     [
-        (served.FEATURES, "`preprocessing_fn` gives a raw example other features"),
-        (served.FILE, "`preprocessing_fn` gives a raw example other features"),
+        (served.FEATURES, "`preprocessing_fn` computes different features for a raw example"),
+        (served.FILE, "`preprocessing_fn` computes different features for a raw example"),
         (served.MODEL, "the SavedModel that is pushed beside the file"),
     ],
 )
@@ -202,7 +202,7 @@ def test_a_failed_run_says_what_is_cached(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cause", "part"),
     [
-        ("changed_file", "what made it makes it again"),
+        ("changed_file", "its node will make it again"),
         ("refused_write", "`paredown gc /configs/small.yaml`"),
     ],
 )

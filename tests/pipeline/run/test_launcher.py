@@ -214,5 +214,5 @@ def test_hooks_are_called_in_their_order() -> None:
 
 @pytest.mark.parametrize("graph", [{"a": ["b"], "b": ["a"]}, {"a": [], "b": ["elsewhere"]}])
 def test_a_graph_that_cannot_end_is_refused(graph: dict[str, list[str]]) -> None:
-    with pytest.raises(ValueError, match=r"nothing makes what these nodes read: .*b"):
+    with pytest.raises(ValueError, match=r"no node makes the inputs of: .*b"):
         launch_all(graph, launching(), [], Interruption())
