@@ -96,7 +96,8 @@ class Sample:
     def missing(self) -> dict[str, str]:
         """Feature that some records have no value of → how many, in words."""
         return {
-            name: f"no value in {self.looked_at - seen.present:,} of {self.looked_at:,} checked records, first {seen.gap}"
+            name: f"no value in {self.looked_at - seen.present:,} of {self.looked_at:,} checked records, "
+            f"first {seen.gap}"
             for name, seen in self._features.items()
             if seen.present < self.looked_at
         }

@@ -23,7 +23,9 @@ _OF_GATE = (
     *(Kind.ACCURACY, Kind.LATENCY, Kind.SIZE, Kind.GZIP_SIZE),
     *(Kind.MEMORY, Kind.FLASH, Kind.SAME_PREDICTION),
 )
-_LESS_MEMORY = "convert with quantization: int8 and io: int8, or add prune_channels or distill: activations take the memory"
+_LESS_MEMORY = (
+    "convert with quantization: int8 and io: int8, or add prune_channels or distill to shrink activations"
+)
 _MORE_ALIKE = (
     "compare on more eval examples, or convert to another quantization, whose kernels round differently"
 )
