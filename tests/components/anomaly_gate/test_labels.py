@@ -83,7 +83,7 @@ def test_a_class_between_others_that_train_lacks() -> None:
     found = findings(rows(150, label=gap), rows(90, 1, label=gap), label="label")
     assert refused(found) == {("train", "label", "absent")}
     assert found["train", "label", "absent"].text == (
-        "there are classes up to 4, but no example of 2, 3; if those are all, write data.classes: [0, 1, 4]"
+        "there are classes up to 4, but no example of 2, 3; if these are all classes, write data.classes: [0, 1, 4]"
     )
 
 

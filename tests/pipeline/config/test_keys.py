@@ -180,7 +180,7 @@ from tests.project import MNIST, changed, config_problem, marked_line, read_conf
             "name: digits\n",
             "",
             "name",
-            "is missing: Name of the pipeline; its runs and its cache belong to this name.",
+            "is missing: Name of the pipeline, which identifies its runs and its cache.",
             id="missing at top level",
         ),
         pytest.param(
@@ -194,7 +194,8 @@ from tests.project import MNIST, changed, config_problem, marked_line, read_conf
             "data:\n  path: data/mnist",
             "data:  # here",
             "data.path",
-            "is missing: Folder of the files. Relative paths go by the folder of the config; ~ is the home folder.",
+            "is missing: Folder of the files. Relative paths are relative to the folder of the config; ~ is the home "
+            "folder.",
             id="missing in a section",
         ),
     ],

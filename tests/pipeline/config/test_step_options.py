@@ -59,7 +59,7 @@ def test_initial_sparsity_above_the_target_is_refused(tmp_path):
             id="two lengths",
         ),
         pytest.param(
-            "early_stopping: {}", "", "early_stopping compares epochs, and there is one only", id="one epoch"
+            "early_stopping: {}", "", "early_stopping compares epochs, but there is only one", id="one epoch"
         ),
         pytest.param(
             "epochs: 9, early_stopping: {monitor: accuracy}", ".early_stopping",

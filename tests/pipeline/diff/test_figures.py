@@ -83,7 +83,7 @@ def test_figures_of_a_report_that_was_removed_come_from_ml_metadata(project: Pro
     metrics = compared.section("metrics")
     assert metrics.changes == () and compared.section("verdicts").changes == ()
     assert metrics.unknown == (
-        "the report of run-1 was removed or is damaged; what ML Metadata holds of it was compared",
+        "the report of run-1 was removed or is damaged; its record in ML Metadata was compared",
     )
     assert metrics.state == "unknown"
     changed = project.diff(third, first)

@@ -93,9 +93,7 @@ def test_uncommitted_changes_are_told_and_leave_the_code_unknown(project: Projec
         ("both runs had uncommitted changes, which the commit does not show",),
     )
     outside = project.run("run-4", made_of(git_commit=""))
-    assert project.diff(outside, outside).section("code").unknown == (
-        "run-4 ran outside of a Git repository",
-    )
+    assert project.diff(outside, outside).section("code").unknown == ("run-4 ran outside a Git repository",)
 
 
 def test_environment_is_compared_package_by_package(project: Project) -> None:

@@ -61,7 +61,7 @@ def test_a_runtime_that_crashes_or_takes_too_long_is_reported(
 
     monkeypatch.syspath_prepend(tmp_path)
     down = attempt_with("import os\nos.abort()\n")
-    assert (down.loads, down.error) == (False, "brought the process down (SIGABRT)")
+    assert (down.loads, down.error) == (False, "crashed the process (SIGABRT)")
     slow = attempt_with(
         "import time\nclass Interpreter:\n"
         "    def __init__(self, model_path): pass\n    def allocate_tensors(self): pass\n"

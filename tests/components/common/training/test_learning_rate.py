@@ -85,8 +85,8 @@ def test_a_schedule_of_the_users_own_stays_and_is_not_replaced(tmp_path: Path) -
     with pytest.raises(error.TrainingError) as raised:
         fit(tmp_path, model, learning_rate_schedule={"kind": "linear"})
     assert str(raised.value) == (
-        "build_model compiles with its own learning rate schedule; write learning_rate for "
-        "learning_rate_schedule to go by, or leave learning_rate_schedule out"
+        "build_model compiles with its own learning rate schedule; write learning_rate "
+        "too, or leave learning_rate_schedule out"
     )
     assert int(model.optimizer.iterations) == 0
 

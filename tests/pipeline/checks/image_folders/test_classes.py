@@ -26,8 +26,8 @@ def test_a_class_of_one_split_alone_is_named(folder: Folder) -> None:
 
 @pytest.mark.parametrize(
     ("written", "key", "message"),
-    [("data.classes=[cat, dog, owl]", "data.classes", "lists owl, and there is no folder of that name to train on"),
-     ("data.classes=[cat, dgo]", "data.classes", "does not list dog, and there are folders of that name"),
+    [("data.classes=[cat, dog, owl]", "data.classes", "lists owl, but there is no folder of that name to train on"),
+     ("data.classes=[cat, dgo]", "data.classes", "does not list dog, but there are folders of that name"),
      ("data.class_weights={dgo: 2}", "data.class_weights",
       "'dgo' is not a class of the train split; did you mean 'dog'?; it has cat, dog")],
 )  # fmt: skip

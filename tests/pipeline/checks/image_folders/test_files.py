@@ -61,7 +61,7 @@ def test_class_folders_without_images_are_named(folder: Folder) -> None:
 def test_folders_in_class_folders_are_named(folder: Folder) -> None:
     folder.write("train/cat/kittens/1.png", PNG)
     assert (
-        "class folders contain folders, whose files nothing reads: train/cat/kittens; " in folder.message()
+        "class folders contain folders, whose files are not read: train/cat/kittens; " in folder.message()
     )
 
 
@@ -106,7 +106,7 @@ def test_one_set_of_class_folders_is_looked_at_as_two_are(folder: Folder) -> Non
             "data.splits.pattern",
             "'train/*/*' matches files that are not PNG or JPEG images: train/cat/notes.txt",
         ),
-        ("data.classes", "lists owl, and there is no folder of that name to train on"),
+        ("data.classes", "lists owl, but there is no folder of that name to train on"),
     ]
     folder.write("train/cat/notes.txt", JPEG[:-30])
     (problem,) = folder.preflight(hashed)

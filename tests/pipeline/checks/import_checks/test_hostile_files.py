@@ -133,7 +133,7 @@ def test_a_file_that_is_two_formats_at_once_is_refused(project: Project, tmp_pat
         both.write((tmp_path / "behind.keras").read_bytes())
 
     (problem,) = problems(project, "import: two.keras")
-    assert "is an HDF5 file and a zip archive at once" in problem
+    assert "is both an HDF5 file and a zip archive" in problem
 
 
 @pytest.mark.parametrize("where", ["graph", "function"])
@@ -159,4 +159,4 @@ def test_an_asset_outside_of_the_folder_is_refused(project: Project, tmp_path: P
     (tmp_path / "plain/saved_model.pb").write_bytes(field(2, field(6, field(2, b"../../etc/passwd"))))
 
     (problem,) = problems(project, "import: plain")
-    assert "plain has an asset outside of its folder, '../../etc/passwd'" in problem
+    assert "plain has an asset outside its folder, '../../etc/passwd'" in problem

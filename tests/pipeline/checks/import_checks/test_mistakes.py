@@ -55,7 +55,7 @@ def test_learning_from_labels_needs_a_loss(project: Project) -> None:
         ("import: keras3.keras", "model.import.path: keras3.keras was saved by Keras 3.12.4, whose layers"),
         (
             "import: deployed.tflite",
-            "model.import.path: deployed.tflite is a TFLite file: it is converted ",
+            "model.import.path: deployed.tflite is a TFLite file, which is already converted ",
         ),
         (
             "import: lambda.keras",
