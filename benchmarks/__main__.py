@@ -1,4 +1,4 @@
-"""All benchmarks, one after the other: `make bench`.
+"""All benchmarks, one at a time: `make bench`.
 
     .venv/bin/python -m benchmarks [--quick] [--output FOLDER]
 

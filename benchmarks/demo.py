@@ -1,4 +1,4 @@
-"""`paredown run` of configs/mnist beside the script that people would write, by turns.
+"""`paredown run` of configs/mnist and an equivalent script, in turns.
 
     .venv/bin/python -m benchmarks.demo [--turns 3] [--output FOLDER] [--set run.parallel=1]
 

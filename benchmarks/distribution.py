@@ -2,8 +2,8 @@
 
     python -m benchmarks.distribution --examples 2000 --epochs 3
 
-Noise is the spread of the single run's accuracy over its seeds. A distributed training is within it where its
-accuracy is no further from the single run's mean than the seeds are from each other.
+Noise is the spread of the single run's accuracy over its seeds. A distributed training is within it if its accuracy is
+no further from the single run's mean than the seeds are from each other.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What comes before the first node of a run, and `explain`, against the imports that nothing can do without.
+"""Time before the first node of a run, and of `explain`, compared with the imports that both need.
 
     .venv/bin/python -m benchmarks.first_node [TURNS]
 

@@ -1,4 +1,4 @@
-"""Time and memory of training, calibration and evaluation by the number of examples.
+"""How time and memory of training, calibration and evaluation grow with the number of examples.
 
     .venv/bin/python -m benchmarks.growth [--sizes 10000 100000 1000000] [--output FOLDER]
 
@@ -29,7 +29,7 @@ _SHARDS = 4
 
 @dataclass(frozen=True)
 class Result:
-    """What some work on some examples took."""
+    """Cost of a piece of work on a number of examples."""
 
     work: str
     examples: int

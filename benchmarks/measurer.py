@@ -95,14 +95,14 @@ def plain_loop(paths: list[str], digits: Digits) -> list[float]:
 
 
 def baseline_node(path: str, examples: Examples) -> Predictions:
-    """What the baseline's node does."""
+    """The work of the baseline's node."""
     return predict_as_read(examples, {accuracy.BASELINE: path}, ["label"])
 
 
 def candidate_node(
     paths: list[str], examples: Examples, baseline: Predictions, output: Path
 ) -> list[float]:
-    """What a candidate's node does; returns the accuracy of each file."""
+    """The work of a candidate's node; returns the accuracy of each file."""
     shutil.rmtree(output, ignore_errors=True)
     sides = dict(zip((accuracy.CANDIDATE, accuracy.BASELINE), paths, strict=True))
     candidate = predict_as_read(examples, {accuracy.CANDIDATE: paths[0]})

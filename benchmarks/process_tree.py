@@ -1,4 +1,4 @@
-"""What a command takes with all processes that it starts: wall clock, CPU time and memory."""
+"""Cost of a command with all processes that it starts: wall clock, CPU time and memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _EVERY = 0.25
 
 @dataclass(frozen=True)
 class Cost:
-    """What a command took.
+    """Cost of a command.
 
     Attributes:
         wall: Seconds.

@@ -24,7 +24,7 @@ TURNS = 5
 
 
 def main() -> None:
-    """Prints a table; exits with 1 where a limit is not met."""
+    """Prints a table; exits with 1 if a limit is not met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--runs", type=int, action="append", help="size of a store; may be repeated")
     parser.add_argument("--keep", type=Path, help="folder to keep the stores in")
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def make(folder: Path, count: int) -> Path:
-    """A store with so many runs, and the newest pushed model as a real file."""
+    """A store with this many runs, and the newest pushed model as a real file."""
     path = folder / f"{count}.sqlite"
     root = folder / f"{count}"
     if not path.exists():

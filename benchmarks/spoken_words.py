@@ -39,7 +39,7 @@ class _Said:
 
 
 def spoken_words(count: int, random: np.random.Generator) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """Features (count, 50, 10), 0 to 255, and classes (count,) of so many words, each class as often.
+    """Features (count, 50, 10), 0 to 255, and classes (count,) of `count` words, each class equally often.
 
     Raises:
         SystemExit: If espeak-ng is not installed.

@@ -36,7 +36,7 @@ TURNS = 7
 
 
 def cpu_seconds(arguments: list[str], folder: str) -> float:
-    """What a process takes, its own children included.
+    """CPU time of a process, including its children.
 
     Raises:
         CalledProcessError: If it fails.

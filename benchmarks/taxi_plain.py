@@ -1,4 +1,4 @@
-"""What a plain script makes of configs/taxi: pandas for the features, tf_keras for the model.
+"""configs/taxi as a plain script: pandas for the features, tf_keras for the model.
 
 Uses none of Paredown, Transform or TFMA: features, split and AUC are computed here again, so that its AUC is
 what `paredown run configs/taxi/pipeline.yaml` should give for the baseline.
@@ -39,7 +39,7 @@ def in_eval(timestamps: pd.Series) -> np.ndarray:
 
 
 def one_hot(indices: pd.Series | np.ndarray, depth: int) -> np.ndarray:
-    """(n,) indices as (n, depth); zeros where an index is missing or out of range."""
+    """(n,) indices as (n, depth); zeros if an index is missing or out of range."""
     found = np.zeros((len(indices), depth), np.float32)
     values = pd.Series(np.asarray(indices)).fillna(-1).to_numpy().astype(int)
     rows = np.flatnonzero((values >= 0) & (values < depth))

@@ -1,9 +1,9 @@
-"""What somebody would write without Paredown: the candidates of configs/mnist with TensorFlow and TFMOT alone.
+"""A script without Paredown: the candidates of configs/mnist with only TensorFlow and TFMOT.
 
     .venv/bin/python -m benchmarks.tfmot_script [--json FILE]
 
 Trains the baseline, prunes, trains quantization-aware (after pruning, too), distils, converts, and measures every file
-on the 10,000 test images: accuracy, size, gzip size, and latency by turns with the baseline. Model, epochs, batch
+on the 10,000 test images: accuracy, size, gzip size, and latency in turns with the baseline. Model, epochs, batch
 sizes, learning rates and seed are those of configs/mnist/pipeline.yaml. It has no lineage, no cache, no verdict and no
 checks.
 """
@@ -161,7 +161,7 @@ def runner(content: bytes) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[An
 
 
 def measure(content: bytes, baseline: bytes, test: Split) -> dict[str, float]:
-    """Accuracy on all images, sizes, and latency (ms, median of 300) by turns with the baseline."""
+    """Accuracy on all images, sizes, and latency (ms, median of 300) in turns with the baseline."""
     run, other = runner(content), runner(baseline)
     right = sum(int(run(test[0][i : i + 1]).argmax() == label) for i, label in enumerate(test[1]))
     times: dict[Callable[..., Any], list[float]] = {run: [], other: []}

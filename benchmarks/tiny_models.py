@@ -1,4 +1,4 @@
-"""What each chain of steps does to the four MLPerf Tiny models, as a Markdown table.
+"""The effect of each chain of steps on the four MLPerf Tiny models, as a Markdown table.
 
     .venv/bin/python benchmarks/tiny_models.py FOLDER [--quick] [--model ResNet-8] [--chain qat]
 
@@ -104,7 +104,7 @@ class Tiny:
     Attributes:
         name: In the table.
         file: In the folder.
-        inputs: Makes so many examples.
+        inputs: Makes a number of examples.
         loss: Of training.
     """
 

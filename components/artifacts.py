@@ -5,7 +5,7 @@ from tfx.types import artifact
 
 
 class OptimizationReport(artifact.Artifact):
-    """What became of every candidate of a run: verdicts, headline figures, the winner.
+    """Outcome of every candidate of a run: verdicts, headline figures, the winner.
 
     The artifact's folder holds `report.json`, as `components.selector.report.SelectorReport`
     writes it. Facts that lineage queries for (`winner`, `candidates`, `passed`) are custom properties: an
@@ -16,7 +16,7 @@ class OptimizationReport(artifact.Artifact):
 
 
 class ModelMeasurement(artifact.Artifact):
-    """What was measured of a candidate beside the baseline: `components.measurer.measurement` lists the files.
+    """Measurements of a candidate and the baseline: `components.measurer.measurement` lists the files.
 
     Custom properties: `cpu`, `cores` and `runtime` (of LiteRT) that it was measured on, `latency_ratio`, `failures`.
     """
@@ -25,6 +25,6 @@ class ModelMeasurement(artifact.Artifact):
 
 
 class BaselinePredictions(artifact.Artifact):
-    """What the baseline predicts of the eval split: `components.predictor.baseline` lists the files."""
+    """The baseline's predictions on the eval split: `components.predictor.baseline` lists the files."""
 
     TYPE_NAME = "components.BaselinePredictions"

@@ -1,4 +1,4 @@
-"""What statistics do not say about a split's examples: classes, twins, and numbers to compare."""
+"""Facts about a split's examples that statistics do not have: classes, duplicates, and numbers to compare."""
 
 from __future__ import annotations
 

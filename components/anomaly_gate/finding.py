@@ -53,7 +53,7 @@ class Finding:
 
 
 def allowance(feature: str, kind: str) -> str:
-    """What to write below `data.validation` to allow a kind of finding in a feature."""
+    """The text to write under `data.validation` to allow a kind of finding in a feature."""
     written = feature if _PLAIN.fullmatch(feature) else json.dumps(feature, ensure_ascii=False)
     return f"allow: [{{feature: {written}, kinds: [{kind}]}}]"
 

@@ -79,8 +79,8 @@ class Labels(Options):
 
     Attributes:
         features: Features that are labels, if the data have them.
-        classes: Whether they stand for classes, and not for amounts.
-        perhaps_amounts: Whether some may be amounts all the same: there are several labels, or a preprocessing_fn
+        classes: Whether they are classes rather than amounts.
+        perhaps_amounts: Whether some may still be amounts: there are several labels, or a preprocessing_fn
             that may make classes of them.
         names: Every class of a text label, if the config lists them.
     """

@@ -1,4 +1,4 @@
-"""What TensorFlow Data Validation says of splits: their statistics, and anomalies against the schema."""
+"""Results of TensorFlow Data Validation for splits: their statistics, and anomalies against the schema."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def read_anomalies(uri: str) -> list[Anomaly]:
         Every anomaly, by split and feature.
 
     Raises:
-        FileNotFoundError: If there is no split at all.
+        FileNotFoundError: If there are no splits.
     """
     from tensorflow_metadata.proto.v0 import anomalies_pb2
 

@@ -83,7 +83,7 @@ def _all(data: Data, options: Validation) -> Iterator[Finding]:
 
 
 def _useless(name: str, feature: Any, options: Validation, is_label: bool) -> Iterator[Finding]:
-    """What train's statistics say about a feature by itself."""
+    """Findings from train's statistics about a single feature."""
     if tfdv_statistics.is_constant(feature):
         text = "it is the same in every example, so nothing can be learnt from it"
         yield Finding(TRAIN, name, "constant", text, option=allowance(name, "constant"))
@@ -108,7 +108,7 @@ def _useless(name: str, feature: Any, options: Validation, is_label: bool) -> It
 def _measured(
     anomaly: Anomaly, data: Data, options: Validation, distances: Mapping[str, tuple[float, float]]
 ) -> Finding:
-    """What TFDV found, with its measure and limit if there are any."""
+    """TFDV's findings, with measure and limit if there are any."""
     split, name, kind, text = anomaly.split, anomaly.feature, anomaly.kind, anomaly.text
     if kind == "few":
         count = tfdv_statistics.examples_of(data.statistics[split])

@@ -1,4 +1,4 @@
-"""Where a layer's weights, options and arithmetic follow channels."""
+"""The parts of a layer that follow its channels: weights, options and arithmetic."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Alive = npt.NDArray[np.bool_]
 
 @dataclass
 class Cuts:
-    """What of a layer goes with which channels. The arrays hold units once the graph is traced.
+    """The parts of a layer that go with each channel. The arrays hold units once the graph is traced.
 
     Attributes:
         weights: Attribute of the layer that holds a weight → its axis → the channel of each place of that axis.

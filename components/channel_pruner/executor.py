@@ -40,7 +40,7 @@ def prune_channels(job: StepJob[ChannelOptions]) -> Facts:
 
     Raises:
         LayerSelectionError: If the patterns select nothing.
-        ChannelError: If so many channels cannot be removed.
+        ChannelError: If that many channels cannot be removed.
     """
     options = job.options
     whole = job.load_base_model()

@@ -1,4 +1,4 @@
-"""What the `prune_channels` step will do to a model."""
+"""The effect of the `prune_channels` step on a model."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def explain(outlook: Outlook, options: ChannelOptions) -> Explanation:
 
 
 def _effect(layer: tf_keras.layers.Layer, graph: ChannelGraph, alive: Alive) -> str | None:
-    """What a layer loses: channels, operations and parameters; None if it has none of them."""
+    """Loss of a layer in channels, operations and parameters; None if it has none of them."""
     every, cuts = graph.all_alive(), graph.cuts.get(layer.name, Cuts())
     parts = []
     if makes_channels(layer):

@@ -47,7 +47,7 @@ class ChannelGraph:
     """The channels of a model.
 
     Attributes:
-        size: Number of units; an array of so many booleans says which are left.
+        size: Number of units; a boolean array of this length says which are left.
         outputs: Layer → the unit of each channel of its output; of the last use of a layer.
         cuts: Layer → what of it goes with its channels, for layers that channels are followed through.
         groups: Units that may be removed.
@@ -181,7 +181,7 @@ class _Walk:
         return channels
 
     def graph(self) -> ChannelGraph:
-        """What was found."""
+        """The channels found."""
         of = self.units.of
         outputs = {name: of(channels) for name, channels in self.outputs.items()}
         for cuts in self._cuts.values():

@@ -1,4 +1,4 @@
-"""What others may ask of the `prune_channels` step."""
+"""The interface of the `prune_channels` step to the rest of the program."""
 
 from components.channel_pruner.invariants import Channels
 from components.channel_pruner.params import ChannelOptions

@@ -18,7 +18,7 @@ class Pin:
 
     Attributes:
         layer: Name of the layer that needs them.
-        reason: Why, in words.
+        reason: Why.
     """
 
     layer: str
@@ -36,13 +36,13 @@ class Units:
         self._pins: dict[int, Pin] = {}
 
     def new(self, count: int) -> Channels:
-        """So many channels, each a unit by itself."""
+        """A number of channels, each a separate unit."""
         first = len(self._parents)
         self._parents.extend(range(first, first + count))
         return np.arange(first, first + count, dtype=np.int64)
 
     def unit(self, channel: int) -> int:
-        """The unit that a channel belongs to."""
+        """The unit of a channel."""
         while self._parents[channel] != channel:
             self._parents[channel] = self._parents[self._parents[channel]]
             channel = self._parents[channel]

@@ -1,4 +1,4 @@
-"""What the `cluster` step will do to a model."""
+"""The effect of the `cluster` step on a model."""
 
 from __future__ import annotations
 

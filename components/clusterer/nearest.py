@@ -15,12 +15,12 @@ _COMPARED = 24
 
 
 class SortedCentroids(tfmot.clustering.keras.ClusteringAlgorithm):
-    """TFMOT's clustering of a layer as a whole, by the middles between neighbouring centroids.
+    """TFMOT's clustering of a layer as a whole, by the midpoints between neighbouring centroids.
 
     TFMOT measures the distance of every weight to every centroid at each step, and adds up the centroids' gradients
     weight by weight. Here a weight's centroid is the number of middles below it, and gradients are added up in a
-    histogram. Both come to the same but for the rounding of sums. Indices are those of the centroids in ascending
-    order.
+    histogram. Both give the same result except for the rounding of sums. Indices are those of the centroids in
+    ascending order.
     """
 
     def get_pulling_indices(self, weight: Any, centroids: Any = None) -> Any:

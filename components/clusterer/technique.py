@@ -1,4 +1,4 @@
-"""What others may ask of the `cluster` step."""
+"""The interface of the `cluster` step to the rest of the program."""
 
 from components.clusterer.invariants import Clusters
 from components.clusterer.params import ClusterOptions

@@ -1,1 +1,1 @@
-"""Reads CSV files in which some cells stand for missing values."""
+"""Reads CSV files in which some cells mean missing values."""

@@ -1,4 +1,4 @@
-"""The TFX node that reads CSV files in which some cells stand for missing values."""
+"""The TFX node that reads CSV files in which some cells mean missing values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `distill` refuses."""
+"""Errors of `distill`."""
 
 from components.common.base.errors import ParedownError
 

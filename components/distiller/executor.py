@@ -78,7 +78,7 @@ def _refuse_other_features(
 
 
 def _spread(arrays: Arrays, count: int) -> Arrays:
-    """So many examples at most, at equal distances."""
+    """At most a number of examples, at equal distances."""
     return arrays.take(np.unique(np.linspace(0, len(arrays) - 1, count).astype(np.int64)))
 
 

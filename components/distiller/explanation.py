@@ -1,4 +1,4 @@
-"""What the `distill` step will do."""
+"""The effect of the `distill` step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the outputs of teacher and student are: probabilities, logits, or plain values."""
+"""The kind of the outputs of teacher and student: probabilities, logits, or plain values."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _refuse_end(model: str, activation: str | None, task: str) -> None:
 
 
 def _unsaid(named: str | None, takes_logits: bool, ends: tuple[str | None, str | None], task: str) -> str:
-    """What outputs went through that come from a layer without an activation."""
+    """The activation that outputs of a layer without one went through."""
     if any(ends):
         return str(ends[0] or ends[1])
     if named is None or takes_logits:

@@ -1,4 +1,4 @@
-"""What others may ask of the `distill` step."""
+"""The interface of the `distill` step to the rest of the program."""
 
 from components.common.steps.technique import Advice, Chain, Technique
 from components.distiller.params import DistillOptions

@@ -13,7 +13,7 @@ from components.evaluator import executor
 
 
 class EvaluatorSpec(component_spec.ComponentSpec):
-    """What the evaluator reads, writes and is given."""
+    """Inputs, outputs and parameters of the evaluator."""
 
     PARAMETERS = {
         "gate": component_spec.ExecutionParameter(type=str),

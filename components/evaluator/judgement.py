@@ -24,7 +24,7 @@ Bound = Literal["min", "max", "max_drop", "max_ratio", "type"]
 
 
 class Kind(str, Enum):
-    """What a judgement is about. The first seven are limits of the gate, named as `select` names them."""
+    """The subject of a judgement. The first seven are limits of the gate, named as `select` names them."""
 
     ACCURACY = "accuracy"
     LATENCY = "latency"
@@ -60,7 +60,7 @@ class FailureKind(str, Enum):
 
 @dataclass(frozen=True)
 class Figure:
-    """What a limit is on.
+    """The subject of a limit.
 
     Attributes:
         figure: Its name, for people: `accuracy`, `accuracy/AUC of digit[label=3]`, `p50 latency`, `sparsity[dense]`.
@@ -189,7 +189,7 @@ class Judgement(Figure):
         )
 
     def texts(self) -> tuple[str, str]:
-        """What was measured and what is allowed in people's units, as texts that differ if the numbers do.
+        """The measured and the allowed value in readable units, as texts that differ if the numbers do.
 
         Either is empty for a type, and a dash if it is not known. A tolerance is shown if the value needs it.
         """
@@ -204,7 +204,7 @@ class Judgement(Figure):
 
     @property
     def tolerance_text(self) -> str:
-        """The tolerance, to be added to the limit, if the value is beyond the limit and meets it all the same."""
+        """The tolerance, to be added to the limit, if the value is beyond the limit but within the tolerance."""
         if not (self.met and self.tolerance) or self.value is None or self.limit is None:
             return ""
         beyond = self.value < self.limit if self.bound == "min" else self.value > self.limit

@@ -29,7 +29,7 @@ class FarEnds:
 
 
 def far_ends(confidence: float, uncertainty: Uncertainty | None, ascending: bool, why: str = "") -> FarEnds:
-    """The far ends of a metric's intervals.
+    """The unfavourable ends of a metric's intervals.
 
     Args:
         confidence: Their level.
@@ -123,7 +123,7 @@ def _value(
     ascending: bool,
     ratio: float | None,
 ) -> float | None:
-    """What a bound is compared with; None if it is not known."""
+    """The value that a bound is compared with; None if it is not known."""
     if candidate is None or not math.isfinite(candidate):
         return None
     if bound in ("min", "max"):

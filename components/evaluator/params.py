@@ -53,7 +53,7 @@ class Limits(Options):
 
 
 class AccuracyLimits(Limits):
-    """Bounds on an accuracy, or on the far end of its interval."""
+    """Bounds on an accuracy, or on the unfavourable end of its interval."""
 
     confidence: float | None = Field(
         default=None,
@@ -271,7 +271,7 @@ class Gate(Options):
         return list(self.accuracy) if isinstance(self.accuracy, list) else [self.accuracy]
 
     def measured(self) -> MeasureOptions:
-        """What has to be measured to judge by the gate, whatever its limits are.
+        """The measurements that the gate needs, whatever its limits are.
 
         Only an interval that takes long to compute is measured if a limit asks for it: `needs_resampling`.
         """

@@ -56,7 +56,7 @@ class Verdict(Document):
         return tuple(judgement for judgement in self.judgements if not judgement.met)
 
     def properties(self) -> dict[str, int | float | str]:
-        """What ML Metadata keeps of the verdict as custom properties of the `ModelEvaluation`."""
+        """The verdict's custom properties of the `ModelEvaluation` in ML Metadata."""
         measured = self.measured
         values = {
             "accuracy": measured.accuracy.candidate if measured.accuracy else None,

@@ -92,7 +92,7 @@ def _judgement(values: dict[str, Any], metrics: Sequence[dict[str, Any]]) -> dic
 
 
 def _figure(name: str, metrics: Sequence[dict[str, Any]]) -> tuple[Figure, str]:
-    """What a figure of version 1 is, and the config section that has its limits as far as its name says."""
+    """The kind of a figure of version 1, and the config section of its limits as far as its name says."""
     head, bracket, inside = name.partition("[")
     inside = inside.removesuffix("]")
     if name in ("size", "gzip size"):

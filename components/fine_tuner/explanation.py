@@ -1,4 +1,4 @@
-"""What the `fine_tune` step will do to a model."""
+"""The effect of the `fine_tune` step on a model."""
 
 from __future__ import annotations
 

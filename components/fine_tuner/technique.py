@@ -1,4 +1,4 @@
-"""What others may ask of the `fine_tune` step."""
+"""The interface of the `fine_tune` step to the rest of the program."""
 
 from components.common.steps.technique import Advice, Chain, Technique
 from components.fine_tuner.params import FineTuneOptions

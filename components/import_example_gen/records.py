@@ -63,7 +63,7 @@ def divide(files: Sequence[str], folders: Sequence[str], config: Any) -> None:
 
 
 def _hashed(example: Any, config: Any) -> bytes:
-    """What decides an example's split."""
+    """The value that decides an example's split."""
     if not config.HasField("partition_feature_name"):
         return example.SerializeToString(deterministic=True)
     name, features = config.partition_feature_name, example.features.feature

@@ -60,7 +60,7 @@ def evaluate(predictions: Predictions, config: Any) -> dict[Any, MetricValues]:
         them.
 
     Raises:
-        MetricError: If labels and predictions do not go with a metric.
+        MetricError: If labels and predictions do not fit a metric.
     """
     metrics = Metrics(predictions, config)
     chosen = slices.examples_of(predictions, config.slicing_specs)
@@ -154,7 +154,7 @@ def _excerpt(error: Exception) -> str:
 
 
 class _Batch:
-    """What TFMA's combiner of Keras metrics gathers, filled with arrays."""
+    """The accumulator of TFMA's combiner of Keras metrics, filled with arrays."""
 
     def __init__(self, inside: TFCompilableMetricsAccumulator):
         self._inside = inside
@@ -193,7 +193,7 @@ class _Arrays:
         self._elements: list[dict[str, Any]] = []
 
     def computed(self, computation: Any, chosen: Chosen) -> MetricValues:
-        """What a computation comes to on some of the examples.
+        """The result of a computation on some of the examples.
 
         Raises:
             MetricError: If it fails on them.
@@ -211,7 +211,7 @@ class _Arrays:
             raise MetricError(self._fault(computation, chosen, error)) from error
 
     def _fault(self, computation: Any, chosen: Chosen, error: Exception) -> str:
-        """Which metric failed, on which labels and predictions, and why."""
+        """Message about a failed metric: its name, the labels and predictions, and the reason."""
         key = computation.keys[0]
         names = listed(sorted({one.name for one in computation.keys if not _is_private(one)})) or "a metric"
         labels = _of_output(self._predictions.labels, key.output_name)
@@ -357,7 +357,7 @@ class _Arrays:
 
 
 def _preprocessed(preprocessors: Sequence[Any], element: Any) -> Iterator[Any]:
-    """What a combiner is given of an example."""
+    """A combiner's input for an example."""
     if not preprocessors or all(
         type(one) is metric_types.StandardMetricInputsPreprocessor for one in preprocessors
     ):

@@ -53,7 +53,7 @@ class Uncertainty:
 
 @dataclass(frozen=True)
 class Chance:
-    """What a metric is without any knowledge of an example.
+    """The value of a metric without any knowledge of an example.
 
     Attributes:
         constant: The metric of a constant prediction (the most common class, the mean); if one of them is as good as

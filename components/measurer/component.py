@@ -13,7 +13,7 @@ from components.measurer import executor
 
 
 class MeasurerSpec(component_spec.ComponentSpec):
-    """What the measurer reads, writes and is given."""
+    """Inputs, outputs and parameters of the measurer."""
 
     PARAMETERS = {
         "measures": component_spec.ExecutionParameter(type=str),

@@ -17,9 +17,7 @@ def constants(labels: NDArray[np.float64], classes: bool) -> list[NDArray[np.flo
 
     Args:
         labels: (examples, outputs): for classes, 0 or 1 for each of them.
-        classes: Whether labels stand for classes.
-
-    Returns:
+        classes: Whether labels are classes. Returns:
         (outputs,) arrays: the mean of the labels, which are shares of classes, then the median of amounts, or all
         negative and all positive.
     """
@@ -35,12 +33,11 @@ def chance(
     ascending: bool,
     value: Callable[[NDArray[np.float32]], float | None],
 ) -> Chance | None:
-    """What a constant prediction comes to, and a perfect one.
+    """The metric of a constant prediction, and of a perfect one.
 
     Args:
         labels: (examples, outputs): for classes, 0 or 1 for each of them.
-        classes: Whether labels stand for classes.
-        ascending: Whether a higher value of the metric is better.
+        classes: Whether labels are classes. ascending: Whether a higher value of the metric is better.
         value: Predictions (examples, outputs) → the metric; None or NaN if it is not defined.
 
     Returns:

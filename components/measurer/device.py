@@ -1,4 +1,4 @@
-"""What candidate and baseline take on the runtime of their target, and whether it predicts what LiteRT does."""
+"""Memory and flash of candidate and baseline on the runtime of their target, and its agreement with LiteRT."""
 
 from __future__ import annotations
 

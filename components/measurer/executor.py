@@ -250,12 +250,13 @@ class _Measuring:
         )
 
     def _predict(self, logits: Logits, runtime: Runtime) -> Predictions:
-        """What the candidate predicts, in the order of the examples' files."""
+        """The candidate's predictions, in the order of the examples' files."""
         files = {str(accuracy.CANDIDATE): self._files[accuracy.CANDIDATE]}
         return predict_as_read(self._examples, files, (), self._raw_examples, logits, runtime)
 
     def _device(self, logits: dict[Side, dict[str, str]]) -> Device:
-        """What both files take on their target, and whether the candidate predicts there what it does on LiteRT."""
+        """Memory and flash of both files on their target, and whether the candidate's predictions there equal those on
+        LiteRT."""
         found = device.measure(self._files)
         if self._predicted is None:
             return found
@@ -326,7 +327,7 @@ class _Measuring:
         )
 
     def _served(self) -> Skew:
-        """What is served, from raw features on, beside what accuracy was measured on."""
+        """The served predictions, from raw features on, compared with those that accuracy was measured on."""
         progress.report("comparing with the served model")
         if self._raw_examples is None:
             raise ValueError("the examples went through Transform, and the raw ones were not given")

@@ -53,7 +53,7 @@ def measure(
     warmup: int,
     seed: int,
 ) -> Timing:
-    """Times both files by turns, so that both meet the same load of the machine, which is none of the run's own.
+    """Times both files in turns, so that both meet the same load of the machine, without any from the run itself.
 
     Args:
         candidate: TFLite file.

@@ -13,7 +13,7 @@ RUNTIME = "ai-edge-litert"
 
 @dataclass(frozen=True)
 class Machine:
-    """What a time depends on besides the file.
+    """The conditions that a time depends on besides the file.
 
     Attributes:
         cpu: The processor's name.

@@ -1,4 +1,4 @@
-"""What the Evaluator measured of a candidate beside the baseline. Imports neither TensorFlow nor TFX."""
+"""Measurements of a candidate and the baseline. Imports neither TensorFlow nor TFX."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Latency:
-    """Times of one inference, candidate and baseline by turns in one process.
+    """Times of one inference, candidate and baseline in turns in one process.
 
     Attributes:
         candidate: Percentile (50, 90, 99) → milliseconds.
@@ -212,7 +212,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Device:
-    """What candidate and baseline take on the runtime of their target, if that is not LiteRT.
+    """Memory and flash of candidate and baseline on the runtime of their target, if that is not LiteRT.
 
     Attributes:
         runtime: Its name and version.
@@ -278,7 +278,7 @@ def layers_from_json(text: str) -> dict[str, Layer]:
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What is in a TFLite file, as components.common.models.invariants.file_facts reads it.
+    """The content of a TFLite file, as components.common.models.invariants.file_facts reads it.
 
     Attributes:
         inputs: Name → dtype.

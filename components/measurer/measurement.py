@@ -3,7 +3,7 @@
 An artifact's folder holds
 
 measurement.json   the document
-latency.json       milliseconds of each repetition, candidate and baseline by turns
+latency.json       milliseconds of each repetition, candidate and baseline in turns
 predictions.npz    labels, predictions and slices of the eval split, if metrics were computed in this process:
                    `predictions.Predictions`
 and what `tfma.load_eval_result` reads: TFMA's metrics and slices.
@@ -129,7 +129,7 @@ class Measurement(Document):
         return next((one for one in self.metrics if one.title == title), MetricValues(title))
 
     def properties(self) -> dict[str, int | float | str]:
-        """What ML Metadata keeps of it as custom properties of the artifact."""
+        """Its custom properties of the artifact in ML Metadata."""
         ratio = {"latency_ratio": self.latency.ratio} if self.latency else {}
         reasons = "; ".join(one.reason for one in self.failures)[:REASON_LENGTH]
         failed = {"failures": reasons} if reasons else {}

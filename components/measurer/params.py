@@ -1,4 +1,5 @@
-"""What is measured: metrics, slices, and how latency is timed. No limit is part of it. Imports no TensorFlow."""
+"""Options of a measurement: metrics, slices, and how latency is timed. No limit is part of it. Imports no
+TensorFlow."""
 
 from __future__ import annotations
 
@@ -129,5 +130,5 @@ class MeasureOptions(Options):
 
     metrics: list[Metric]
     latency: LatencyOptions
-    # Titles of metrics that are not means over examples and are computed for each resample all the same.
+    # Titles of metrics that are not means over examples and are computed for each resample anyway.
     resampled: list[str] = []

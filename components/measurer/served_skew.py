@@ -85,7 +85,7 @@ _EQUAL, _ROUNDED, _DIFFERS = 0, 1, 2
 
 @dataclass(frozen=True)
 class Pairs:
-    """Which served example is which of the pipeline's.
+    """Matches served examples with the pipeline's.
 
     Attributes:
         served: Example of the pipeline's → index of the served one.

@@ -1,4 +1,4 @@
-"""Which examples are in which slice, by TFMA's own rules."""
+"""The examples of each slice, by TFMA's own rules."""
 
 from __future__ import annotations
 

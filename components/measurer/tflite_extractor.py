@@ -1,6 +1,6 @@
 """TFMA's predictions, made by TFLite files on LiteRT.
 
-TFMA has an extractor for TFLite. It truncates where it quantizes, so that an int8 input wraps around
+TFMA has an extractor for TFLite. It truncates when it quantizes, so that an int8 input wraps around
 (1.01 becomes −127), feeds −1 for a feature that is missing, and runs without the default delegate: it
 does not measure what is deployed.
 """
@@ -52,7 +52,7 @@ class _Predict(beam.DoFn):
 
 
 def _given(extracts: Mapping[str, Any], model: str) -> Mapping[str, Any]:
-    """What a model gets: transformed features if there are any, by the model's name or for all."""
+    """The inputs of a model: transformed features if there are any, by the model's name or for all."""
     transformed = extracts.get(TRANSFORMED_FEATURES_KEY)
     if transformed is None:
         return extracts[tfma.FEATURES_KEY]

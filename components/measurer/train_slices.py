@@ -88,7 +88,7 @@ def count_slices(
 def _kept(
     features: Sequence[str], examples: Examples, raw_examples: Examples | None, split: str
 ) -> Path | None:
-    """Where the measurements of a run keep these counts; None without a run around them."""
+    """The folder in which the measurements of a run keep these counts; None without a run around them."""
     files = [*examples.files(split), *(raw_examples.files(split) if raw_examples else ())]
     folder = shared_folder.of(files[0]) if files else None
     if folder is None:

@@ -12,7 +12,7 @@ from components.model_importer import executor
 
 
 class ModelImporterSpec(component_spec.ComponentSpec):
-    """What the node reads, writes and is given. All parameters are primitives."""
+    """Inputs, outputs and parameters of the node. All parameters are primitives."""
 
     PARAMETERS = {
         "model_module": component_spec.ExecutionParameter(type=str),

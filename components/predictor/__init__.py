@@ -1,1 +1,1 @@
-"""What the baseline predicts of the eval split, once for all candidates."""
+"""The baseline's predictions on the eval split, made once for all candidates."""

@@ -29,7 +29,7 @@ class NotPredicted(ParedownError):
 
 @dataclass(frozen=True)
 class BaselinePredictions(Document):
-    """What the baseline's predictions were made of; they are in the same folder.
+    """The sources of the baseline's predictions, which are in the same folder.
 
     Attributes:
         files: Path of each of the baseline's model files, relative to its folder → SHA-256.

@@ -13,7 +13,7 @@ from components.predictor import executor
 
 
 class PredictorSpec(component_spec.ComponentSpec):
-    """What the predictor reads, writes and is given."""
+    """Inputs, outputs and parameters of the predictor."""
 
     PARAMETERS = {
         "features": component_spec.ExecutionParameter(type=str),

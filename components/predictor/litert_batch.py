@@ -16,7 +16,7 @@ Logits = Mapping[str, Mapping[str, str]]
 
 
 def probabilities(logits: npt.NDArray[Any], activation: str) -> npt.NDArray[Any]:
-    """The probabilities that logits stand for.
+    """The probabilities of logits.
 
     Args:
         logits: (…, classes).

@@ -1,4 +1,4 @@
-"""What models predict of the eval split, as arrays.
+"""Models' predictions on the eval split, as arrays.
 
 Examples are read in batches and predicted one by one, as on a device. Only what metrics need is kept: memory grows
 with labels and outputs, not with the models' inputs.
@@ -307,7 +307,7 @@ def _rows(values: Any) -> list[Any]:
 
 
 class _Gathered:
-    """What was predicted so far."""
+    """The predictions so far."""
 
     def __init__(self, examples: Examples, slices: Sequence[str], inputs: Sequence[str] = ()):
         self._label = examples.label

@@ -108,7 +108,7 @@ def prune(job: StepJob[PruneOptions]) -> Facts:
             job, options=options.model_copy(update={"learning_rate_schedule": LearningRateSchedule()})
         )
     record = StepRecord.read(job.base_model).after(options)
-    # TFMOT's first masks have few zeros: without this, zeros of an earlier pruning would come to life.
+    # TFMOT's first masks have few zeros: without this, zeros of an earlier pruning would be lost.
     before = {layer: list(asked) for layer, asked in record.layers.items()}
     ask(record, model, targets, options)
     preserve = fine_tuning.Preserve(record.layers if options.reconstruct else before)

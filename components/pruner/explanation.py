@@ -1,4 +1,4 @@
-"""What the `prune` step will do to a model."""
+"""The effect of the `prune` step on a model."""
 
 from __future__ import annotations
 

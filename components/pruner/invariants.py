@@ -1,4 +1,4 @@
-"""What pruning achieves in a layer: zeros, as many as were asked for or in a pattern."""
+"""The effect of pruning on a layer: a share of zeros, or zeros in a pattern."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOLERANCE = 0.005
 
 
 class _Zeros(Invariant):
-    """What is zero stays zero."""
+    """Zeros stay zero."""
 
     bound: ClassVar[Literal["min", "max"]] = "min"
     keeps: ClassVar[str] = "zeros"
@@ -87,7 +87,7 @@ class MByN(_Zeros):
         return 1.0
 
     def measure(self, kernel: Kernel) -> float | None:
-        """The share of blocks that have enough zeros; None if there is no whole block."""
+        """The share of blocks that have enough zeros; None if there is no complete block."""
         return kernel.m_by_n(self.m, self.n)
 
     def shortfall(self, got: float | None) -> tuple[str, str, str]:

@@ -189,7 +189,7 @@ class PruneOptions(TuningOptions):
     )
 
     def passes(self, per_epoch: int) -> int:
-        """As many as are written; if none are, enough for the schedule to end and for weights to recover."""
+        """The number that is set; by default enough for the schedule to end and for weights to recover."""
         return self.epochs or max(2, math.ceil(ENOUGH_STEPS / per_epoch))
 
     def like(self, baseline: Baseline) -> Self:

@@ -30,7 +30,7 @@ def normalized(value: Any) -> str:
 
 
 def written(number: float, unit: str) -> str:
-    """A span of so many "steps" or "epochs"."""
+    """A number of "steps" or "epochs"."""
     return f"{int(number) if float(number).is_integer() else number} {unit}"
 
 

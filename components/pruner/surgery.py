@@ -86,7 +86,7 @@ def _second_moments(
 
 
 def _rows(layer: tf_keras.layers.Layer, values: tf.Tensor) -> tf.Tensor:
-    """What a layer multiplies its kernel with, (examples × places, inputs)."""
+    """The values that a layer multiplies its kernel with, (examples × places, inputs)."""
     if type(layer) is _layers.Conv2D:
         values = tf.image.extract_patches(
             values, [1, *layer.kernel_size, 1], [1, *layer.strides, 1], [1, 1, 1, 1], layer.padding.upper()

@@ -1,4 +1,4 @@
-"""What others may ask of the `prune` step."""
+"""The interface of the `prune` step to the rest of the program."""
 
 from components.common.steps.technique import Advice, Chain, Technique
 from components.pruner.invariants import MByN, Sparsity

@@ -1,1 +1,1 @@
-"""Pushing the selected model to where it is served from."""
+"""Pushes the selected model to the folder that it is served from."""

@@ -120,7 +120,7 @@ class Executor(tfx_executor.Executor):
             self._push(folder, judged, pushed, destination)
 
     def _push(self, model: str, judged: Mapping[str, str], pushed: Any, destination: Any) -> None:
-        # First, so that nothing can fail any more once the version is there.
+        # First, so that nothing can fail after the version is there.
         io_utils.copy_dir(model, pushed.uri)
         digests = file_hashes.digests(pushed.uri)
         file_hashes.refuse_change(model, judged, digests, version_folder.NOT_JUDGED)

@@ -111,7 +111,7 @@ def _identity(folder: str | Path) -> tuple[int, int]:
 
 @contextmanager
 def _alone_in(directory: Path) -> Iterator[bool]:
-    """Waits until nobody else pushes into a directory; the system frees it when a process ends, however.
+    """Waits until no one else pushes into a directory; the system frees it when a process ends, however.
 
     Yields:
         Whether this is known; if the file system cannot lock a directory, leftovers stay.
@@ -131,7 +131,7 @@ def _alone_in(directory: Path) -> Iterator[bool]:
 
 
 def _remove_leftovers(directory: Path) -> None:
-    """Removes what processes left that were killed while they copied; none of them copies any more."""
+    """Removes leftovers of processes that were killed while they copied; none of them is still copying."""
     for name in os.listdir(directory):
         if _PARTIAL.fullmatch(name):
             shutil.rmtree(directory / name, ignore_errors=True)

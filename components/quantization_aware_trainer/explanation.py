@@ -1,4 +1,4 @@
-"""What the `qat` step will do to a model."""
+"""The effect of the `qat` step on a model."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def explain(outlook: Outlook, options: QatOptions) -> Explanation:
         return _wrap(outlook, options.exclude, one_scale)
 
     try:
-        # Candidates that do something else first may come to the same model.
+        # Candidates that do something else first may have the same model.
         model, found = outlook.workshop.once(outlook.model, ("qat", *options.exclude, one_scale), wrap)
     except (QuantizationError, LayerSelectionError) as error:
         return Explanation({}, [Refusal("", str(error))], after)

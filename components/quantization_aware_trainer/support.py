@@ -72,7 +72,7 @@ def refusals(model: tf_keras.Model, exclude: Sequence[str]) -> list[Refusal]:
 
 
 def _in_float(wiring: Wiring, left: Collection[str], found: Collection[str]) -> str:
-    """The advice to leave layers in float, with all others that then have to; empty if that is no way."""
+    """The advice to leave layers in float, with all others that then have to; empty if that is not possible."""
     if not all(_can_stay_in_float(wiring.layers[name]) for name in found):
         return ""
     chosen = {*left, *found}

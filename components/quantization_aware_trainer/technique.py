@@ -1,4 +1,4 @@
-"""What others may ask of the `qat` step."""
+"""The interface of the `qat` step to the rest of the program."""
 
 from components.common.steps.technique import Advice, Chain, Technique
 from components.quantization_aware_trainer.params import QatOptions

@@ -19,7 +19,7 @@ _INPUT_TYPES = {
 
 
 class SelectorSpec(component_spec.ComponentSpec):
-    """What every selector is given and writes; its inputs depend on the candidates."""
+    """Parameters and outputs of every selector; its inputs depend on the candidates."""
 
     PARAMETERS = {
         "candidates": component_spec.ExecutionParameter(type=str),

@@ -20,7 +20,7 @@ _MINIMIZED: dict[Figure, str] = {
 
 
 class SelectOptions(Options):
-    """What the winner is best at. Ties go to the higher accuracy, then to the name.
+    """The figure by which the winner is chosen. Ties go to the higher accuracy, then to the name.
 
     `accuracy` is the gate's metric, taken in its own direction: a lower error is a better one.
     """
@@ -52,7 +52,7 @@ class SelectOptions(Options):
 
     @property
     def minimized(self) -> str | None:
-        """What is minimized, for people; None if it is the accuracy that counts."""
+        """The minimized figure, for messages; None if accuracy is maximized."""
         return _MINIMIZED[self.minimize] if self.minimize else None
 
 

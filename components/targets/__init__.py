@@ -1,1 +1,1 @@
-"""What a model is deployed on: one folder for each kind of target."""
+"""Deployment targets: one folder for each kind."""

@@ -1,4 +1,4 @@
-"""What the rest of the program may ask of a kind of target. Imports neither TensorFlow nor TFX."""
+"""The interface of a kind of target to the rest of the program. Imports neither TensorFlow nor TFX."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Advice:
 
 @dataclass(frozen=True)
 class Examined:
-    """What the target's runtime makes of a file that was converted before anything is trained.
+    """Result of the target's runtime for a file that was converted before anything is trained.
 
     Attributes:
         memory: What it takes; None if it does not load.
@@ -78,7 +78,7 @@ class Target:
     Attributes:
         options: Model of its options, which names it.
         runtime: What the gate predicts on.
-        summary: What it stands for, in a few words.
+        summary: A short description.
         measures: What the gate measures for it, a phrase each.
         package: The package that has the runtime; empty if every installation has it.
         install: How to install that.

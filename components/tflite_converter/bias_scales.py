@@ -1,7 +1,7 @@
 """Biases that several operators of a quantized file share, though their scales differ.
 
-A recurrent layer that is unrolled, such as a GRU, adds the same bias at each step. The stored integers of a bias stand
-for multiples of the input's scale times the weights' scale, and the input has another scale at each step, but the
+A recurrent layer that is unrolled, such as a GRU, adds the same bias at each step. The stored integers of a bias are
+multiples of the input's scale times the weights' scale, and the input has another scale at each step, but the
 converter stores the bias once, by the scale of the first step. The later steps then add a wrong bias, and if it is far
 off, LiteRT does not load the file ("scale_diff / output_scale"). Each step gets its own bias here.
 https://ai.google.dev/edge/litert/models/quantization_spec
@@ -52,7 +52,7 @@ def separate(content: bytes, file: TFLiteFile) -> bytes:
 
 
 def _wanted(operator: Any) -> npt.NDArray[np.float32] | None:
-    """The scales that the bias of an operator has to have; None if it has them, or there is no quantized bias."""
+    """The scales that the bias of an operator has to have; None if it has them, or if it has no quantized bias."""
     places = _PLACES.get(operator.name)
     if places is None or len(operator.inputs) <= places[2]:
         return None
@@ -68,7 +68,7 @@ def _wanted(operator: Any) -> npt.NDArray[np.float32] | None:
 
 
 def _replace(model: Any, graph: Any, stored: Any, place: int, scales: npt.NDArray[np.float32]) -> None:
-    """Gives an operator a bias of its own."""
+    """Gives an operator a separate bias."""
     shared = graph.tensors[stored.inputs[place]]
     dtype = next(
         d for name, d in _DTYPES.items() if getattr(schema.TensorType, name.upper()) == shared.type

@@ -66,7 +66,7 @@ def _argument_types(text: str) -> dict[str, str]:
 
 
 def _operator(fault: Any, types: dict[str, str]) -> str:
-    """An operator at fault, with the layer that it belongs to: `Erf(tensor<?x3xf32>) of layer gelu`."""
+    """An operator at fault, with its layer: `Erf(tensor<?x3xf32>) of layer gelu`."""
     name = fault.operator.name.removeprefix("tf.")
     shown = f"{name}({types[name]})" if name in types else name
     # Of `cnn/gelu/Erf@__inference_serve_12`, the layer is behind the model.

@@ -52,7 +52,7 @@ def _output_shape(signature: Any) -> Any:
 
 
 def representative_dataset(calibration: Arrays) -> Callable[[], Iterator[dict[str, npt.NDArray[Any]]]]:
-    """What the converter calls for examples, one at a time, by name of the input."""
+    """The function that the converter calls for examples, one at a time, by name of the input."""
 
     def examples() -> Iterator[dict[str, npt.NDArray[Any]]]:
         for index in range(len(calibration)):
@@ -242,7 +242,7 @@ def convert_model(job: StepJob[ConvertOptions]) -> Facts:
 
 
 def _invariants(path: str, record: StepRecord) -> Facts:
-    """What is in a file, layer by layer: the gate judges it, ML Metadata keeps it."""
+    """The content of a file, layer by layer: the gate judges it, ML Metadata keeps it."""
     file = tflite_file.read(path)
     found = invariants.file_facts(file, record.layers)
     checks = invariants.check(file.layer_kernels(record.layers), record.layers)
@@ -272,7 +272,7 @@ def _agreement(job: StepJob[ConvertOptions], signature: Any, path: str, evaluati
 
 
 def facts_of(content: bytes, options: ConvertOptions) -> Facts:
-    """What `convert_model` returns about a file, but for the technique."""
+    """The facts that `convert_model` returns about a file, except the technique."""
     file = tflite_file.parse(content)
     facts: Facts = {
         "quantization": options.quantization,

@@ -1,4 +1,4 @@
-"""What the `convert` step will make of a model, and how large the file will be."""
+"""The effect of the `convert` step on a model, and the size of the file."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _unknown_parts(options: ConvertOptions, file: TFLiteFile) -> list[Refusal]:
 
 
 def _without_kernel(outlook: Outlook, options: ConvertOptions, file: TFLiteFile) -> list[Refusal]:
-    """What would stay in float though integers are asked for."""
+    """Layers that would stay in float although integers are requested."""
     mode, model = options.quantization, outlook.model
     aware = outlook.record.quantization_aware  # which has refused what is not excluded
     if mode not in CALIBRATED or aware or (mode == "int8" and options.supported_ops):
@@ -144,7 +144,7 @@ def _depthwise(options: ConvertOptions, granularity: Granularity, file: TFLiteFi
 
 
 def _sparse(outlook: Outlook, options: ConvertOptions, file: TFLiteFile) -> list[Refusal]:
-    """What cannot be stored sparsely, or not be read by LiteRT then."""
+    """Layers that cannot be stored sparsely, or that LiteRT could not read then."""
     if not options.sparse:
         return []
     record = outlook.record

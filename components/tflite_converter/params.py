@@ -215,7 +215,7 @@ class ConvertOptions(StepOptions):
 
 
 def resolve_granularity(options: ConvertOptions, clustered: bool) -> Granularity:
-    """What `granularity: auto` means for a model.
+    """The meaning of `granularity: auto` for a model.
 
     With a scale for each output channel, equal weights of two channels become different integers, so
     that a kernel of 16 distinct weights may have some hundred in the file.

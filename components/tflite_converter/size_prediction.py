@@ -110,7 +110,7 @@ def predict(
 
 
 def _operators(count: int) -> int:
-    """Bytes of so many operators of a kind that the float32 file does not have."""
+    """Bytes of a number of operators of a kind that the float32 file does not have."""
     return count * _PER_OPERATOR + (_PER_KIND_OF_OPERATOR if count else 0)
 
 
@@ -161,7 +161,7 @@ def _kernel_bytes(kernel: Kernel, kind: str, zeros: float, blocked: bool) -> int
 
 
 def _index(count: int) -> int:
-    """Bytes of an index that takes so many values."""
+    """Bytes of an index with a number of values."""
     return 1 if count <= 1 << 8 else 2 if count <= 1 << 16 else 4
 
 

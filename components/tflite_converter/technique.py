@@ -1,4 +1,4 @@
-"""What others may ask of the `convert` step."""
+"""The interface of the `convert` step to the rest of the program."""
 
 from components.common.steps.technique import Advice, Chain, Technique
 from components.tflite_converter.params import ConvertOptions

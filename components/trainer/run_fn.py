@@ -114,10 +114,10 @@ def train_baseline(
 
     Raises:
         VocabularyError: If a string label does not fit the model's outputs.
-        ClassWeightsError: If weights do not go with the label or the model.
+        ClassWeightsError: If weights do not fit the label or the model.
         UserModuleError: If the module does not give a compiled model.
         ExamplesError: If the examples do not fit it.
-        TrainingError: If the options do not go with it, or training diverges.
+        TrainingError: If the options do not fit it, or training diverges.
     """
     seeding.seed_everything(seed)
     asked = options.precision

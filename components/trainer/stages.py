@@ -48,7 +48,7 @@ def train(
         The metrics of each epoch of all stages.
 
     Raises:
-        TrainingError: If the options do not go with what build_model compiles, or training diverges.
+        TrainingError: If the options do not fit the compiled model, or training diverges.
         PretrainedError: If a stage unfreezes nothing.
     """
     stages = stages_of(options)

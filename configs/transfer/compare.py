@@ -1,4 +1,4 @@
-"""Transfer against training from scratch: what pipeline.yaml and scratch.yaml come to, over several seeds.
+"""Compares transfer learning with training from scratch: pipeline.yaml and scratch.yaml, over several seeds.
 
     python -m configs.transfer.compare [SEEDS]
 

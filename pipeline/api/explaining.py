@@ -1,4 +1,4 @@
-"""What each step will do to each layer."""
+"""The effect of each step on each layer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Explained(Shown):
-    """What becomes of the model on each candidate's chain.
+    """The effect of each candidate's chain on the model.
 
     Attributes:
         candidates: In the order of the config; empty if the model itself cannot be used.

@@ -1,4 +1,4 @@
-"""What model files hold."""
+"""The content of model files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.inspection.contents import Inspection, Unread
 
 
 class Inspected(tuple[Inspection | Unread, ...], Shown):
-    """What each of the models at a path holds, the one that is deployed first."""
+    """The content of each model at a path, the deployed one first."""
 
     def show(self, console: Console, tensors: bool = False) -> None:
         for model in self:

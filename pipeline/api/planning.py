@@ -1,4 +1,4 @@
-"""What a run would do."""
+"""The plan of a run."""
 
 from __future__ import annotations
 

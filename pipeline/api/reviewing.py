@@ -1,4 +1,4 @@
-"""What runs left in the metadata store."""
+"""Records of runs in the metadata store."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from pipeline.run.session import Finished, Stopped
 
 
 class RunStopped(ParedownError):
-    """A run that did not come to its end: a node failed, or somebody interrupted it.
+    """A run that did not finish: a node failed, or the run was interrupted.
 
     Attributes:
         stopped: What is known of it: the node, the file with the traceback, the report.

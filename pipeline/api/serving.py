@@ -13,7 +13,7 @@ from components.common.serving.versions import Model
 
 
 class ServeError(ParedownError):
-    """What is to be served is not a folder of versions."""
+    """The folder to serve is not a folder of versions."""
 
 
 def serve(

@@ -11,7 +11,7 @@ from pipeline.explain import targets_table
 
 
 class Targets(Shown):
-    """What a config's `target` may be, with what each measures and needs."""
+    """The kinds of targets, with what each measures and needs."""
 
     def show(self, console: Console) -> None:
         targets_table.show(console)

@@ -30,7 +30,7 @@ def occupy() -> None:
 
 
 def say(message: str) -> None:
-    """Prints a message as one line on standard error; nobody may be there to read it."""
+    """Prints a message as one line on standard error, which may be closed."""
     with suppress(OSError):
         click.echo(printable(message), err=True)
 

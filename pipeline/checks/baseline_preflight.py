@@ -29,7 +29,7 @@ from pipeline.plan import data_files, image_nodes
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the baseline has to go with.
+    """The parts of a config that the baseline has to fit.
 
     Attributes:
         config: The config.
@@ -181,7 +181,7 @@ def _check_inputs(around: Surroundings, model: Any) -> Iterator[Problem]:
 
 
 def _unfed(around: Surroundings, model: Any) -> str:
-    """What to write if inputs of an imported model are not features; empty if the model is not imported."""
+    """The fix if inputs of an imported model are not features; empty if the model is not imported."""
     imported = around.config.model.imported
     if imported is None:
         return ""

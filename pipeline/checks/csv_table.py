@@ -139,7 +139,7 @@ def _faults_of_rows(path: Path, name: str, columns: _Columns) -> list[str]:
 
 
 def _records(path: Path) -> Iterator[_Record]:
-    """Number of the first line and text of each row: lines, joined where a quote goes over several."""
+    """Number of the first line and text of each row: lines, joined if a quote spans several."""
     with open(path, "rb") as file:
         file.readline()
         held: list[str] = []

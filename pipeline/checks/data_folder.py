@@ -23,7 +23,7 @@ _LOOKED_AT = 1000  # files of a folder that a message chooses from
 
 
 def check(data: Data, config_folder: Path | None = None) -> list[Problem]:
-    """What is wrong with `data.path` and the patterns of the splits; no file is read.
+    """Problems of `data.path` and the patterns of the splits; no file is read.
 
     Args:
         data: The section.

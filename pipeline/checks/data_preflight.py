@@ -16,7 +16,7 @@ from pipeline.config.problem import Problem
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What the data files say about the examples.
+    """Facts about the examples, from the data files.
 
     Attributes:
         features: Feature → number of values in the first training record; None if there is none.

@@ -37,7 +37,7 @@ class Distributed:
     before: list[StepOptions]
 
     def name(self) -> str:
-        """The technique; for the baseline, in words."""
+        """The technique, or a text for the baseline."""
         return getattr(self.options, "technique", "the training")
 
     def blame(self, option: str) -> Location:
@@ -61,7 +61,7 @@ def trainings(config: Config) -> Iterator[Distributed]:
 
 
 def check(config: Config, environment: Mapping[str, str] = os.environ) -> Iterator[Problem]:
-    """What is wrong by the config and TF_CONFIG."""
+    """Problems of the config and TF_CONFIG."""
     fault = _fault_of_tf_config(environment)
     for found in trainings(config):
         asked = found.asked
@@ -132,7 +132,7 @@ def _fault_of_tf_config(environment: Mapping[str, str]) -> str:
 
 
 def check_machine(config: Config) -> Iterator[Problem]:
-    """What is wrong by the devices that TensorFlow finds on this machine."""
+    """Problems with the devices that TensorFlow finds on this machine."""
     import tensorflow as tf
 
     from components.common.training import strategies

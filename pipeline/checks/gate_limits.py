@@ -19,7 +19,7 @@ _COST = MetricFacts(False, high=math.inf)
 
 
 def check(gate: Gate, figures: list[tuple[Location, AccuracyGate]]) -> Iterator[Problem]:
-    """What judges nothing among a gate's limits.
+    """Limits of a gate that judge nothing.
 
     Args:
         gate: The gate.

@@ -26,7 +26,7 @@ def accuracy_gates(gate: Gate) -> list[tuple[Location, AccuracyGate]]:
 
 
 def check(config: Config) -> list[Problem]:
-    """Metrics that TFMA does not have or that belong to no output, and outputs that no metric judges."""
+    """Metrics that TFMA does not have or that have no output, and outputs that no metric judges."""
     gates = accuracy_gates(config.gate)
     return [
         *_check_outputs(config, gates),

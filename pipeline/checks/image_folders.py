@@ -23,7 +23,7 @@ _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
 def check(data: Data, patterns: Mapping[str, str], found: Mapping[str, list[Path]]) -> Iterator[Problem]:
-    """What is wrong with the folders of images, short of what decoding would show.
+    """Problems of the folders of images that can be found without decoding.
 
     Args:
         data: The section.
@@ -119,7 +119,7 @@ class _Unread:
 
 
 def _check_classes(data: Data, by_split: Mapping[str, set[str]]) -> Iterator[Problem]:
-    """What is wrong with the classes.
+    """Problems of the classes.
 
     Args:
         data: The section.

@@ -21,7 +21,7 @@ def check(
 
     Args:
         config: The config.
-        config_folder: Its folder, which relative paths go by.
+        config_folder: Its folder, which relative paths are relative to.
         functions: Names that the module defines; None if there is no module, or not all of its names are known.
     """
     options = config.model.imported

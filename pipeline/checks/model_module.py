@@ -26,7 +26,7 @@ def functions(config: Config, config_path: Path) -> Iterable[str] | None:
 
 
 def check(config: Config, config_path: Path) -> list[Problem]:
-    """What is wrong with the module that a config names, if it names one."""
+    """Problems of the module that a config names, if it names one."""
     name = config.model.module
     if name is None:
         return []
@@ -92,7 +92,7 @@ def _no_module(name: str, config_path: Path) -> str:
 
 
 def _of_steps(config: Config) -> Iterator[tuple[Location, str]]:
-    """Where a step's option names a function of the module, and which."""
+    """The options of steps that name a function of the module, with its name."""
     for candidate, chain in config.candidates.items():
         for index, step in enumerate(chain.steps()):
             for option, function in step.functions().items():

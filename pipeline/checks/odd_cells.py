@@ -47,14 +47,14 @@ class OddCells:
         return excerpt(repr(self.first))
 
     def label_fix(self) -> str:
-        """What to write instead in a label."""
+        """The fix in a label."""
         cell = self.first.strip()
         if plain_number(cell) is not None:
             return self.fix()
         return "remove such rows: nothing can be learnt from an example without a label"
 
     def fix(self) -> str:
-        """What to write instead in a feature."""
+        """The fix in a feature."""
         cell = self.first.strip()
         if cell.lower() in _MISSING or not cell:
             spelled = f'"{cell}"' if cell.lower() == "null" or not cell.isalnum() else cell

@@ -23,7 +23,7 @@ def check(
     where: Location = ("model", "module"),
     made: str = "build_model returned a model",
 ) -> Iterator[Problem]:
-    """What does not fit between the model, the labels and the metrics.
+    """Problems of the model, the labels and the metrics that do not fit each other.
 
     Args:
         config: With `data.label` and the gate.
@@ -80,7 +80,7 @@ def _unlabelled_mistakes(config: Config, outputs: list[OutputKind]) -> Iterator[
 
 
 def agreement_misfit(output: OutputKind, figure: AccuracyGate) -> str:
-    """Why a metric of a model's agreement with the baseline does not go with an output; empty if it does."""
+    """Why a metric of a model's agreement with the baseline does not fit an output; empty if it does."""
     decides = output.end in PROBABILITIES or output.task in (MULTICLASS, MULTILABEL)
     if figure.metric == AGREEMENT and not decides:
         return (

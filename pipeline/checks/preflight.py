@@ -27,7 +27,7 @@ from pipeline.plan.plan import Plan
 
 @dataclass(frozen=True)
 class Examined:
-    """What was found before anything is trained.
+    """Findings before anything is trained.
 
     Attributes:
         candidates: An explanation for each, none if the model itself cannot be used.
@@ -40,7 +40,7 @@ class Examined:
     warnings: list[Problem]
 
     def refused(self, strict: bool) -> list[Problem]:
-        """What a run must not begin with.
+        """Problems that a run must not start with.
 
         Args:
             strict: Whether that includes warnings.
@@ -126,7 +126,7 @@ def _check_models(
 
 
 def _baseline_refused(config: Config, explainer: Explainer) -> list[Problem]:
-    """What the target's runtime refuses of the baseline alone, in float32."""
+    """The target runtime's refusal of the float32 baseline."""
     found = explainer.baseline_on_device()
     if found is None or not found.refusal:
         return []
@@ -140,7 +140,7 @@ def _baseline_refused(config: Config, explainer: Explainer) -> list[Problem]:
 
 
 def _refusals(candidates: Iterable[Candidate]) -> Iterator[Problem]:
-    """What steps refuse; the same refusal of a technique is one mistake, whichever candidates have it."""
+    """Refusals of steps; the same refusal of a technique is one problem, whichever candidates have it."""
     reported: set[tuple[str, str]] = set()
     for candidate in candidates:
         for index, step in enumerate(candidate.steps):

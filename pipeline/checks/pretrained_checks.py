@@ -21,11 +21,11 @@ _WITHOUT_CODE = "save the model without, or build it in your module and load its
 def check(
     config: Config, functions: Iterable[str] | None, config_folder: Path | None = None
 ) -> list[Problem]:
-    """What is wrong with the file of a pretrained model, and with trainings that freeze layers.
+    """Problems of the file of a pretrained model, and of trainings that freeze layers.
 
     Args:
         config: The config.
-        config_folder: Its folder, which relative paths go by.
+        config_folder: Its folder, which relative paths are relative to.
         functions: Names that the module defines; None if there is no module, or not all of its names are known.
     """
     defined = () if config.model.module is None else functions

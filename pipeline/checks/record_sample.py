@@ -13,7 +13,7 @@ _KINDS = {"int64_list": INTEGER, "float_list": FLOAT, "bytes_list": TEXT, None: 
 
 @dataclass
 class _Feature:
-    """A feature in the records that were looked at.
+    """A feature in the checked records.
 
     Attributes:
         kind: The type of its values; EMPTY if no record has one.
@@ -36,11 +36,11 @@ class _Feature:
 
 @dataclass
 class Sample:
-    """The records that were looked at, of all splits together.
+    """The checked records, of all splits together.
 
     Attributes:
         looked_at: Their number.
-        first: The first of them, in words.
+        first: Place of the first of them.
     """
 
     looked_at: int = 0

@@ -59,7 +59,7 @@ def read(data: Data, whole: bool) -> tuple[list[Records], Sample, list[Problem]]
 
     Args:
         data: The section.
-        whole: Whether to read them to their ends; if not, a damaged file is no problem, as nobody reads it.
+        whole: Whether to read them to their ends; if not, a damaged file is not a problem, because it is not read.
 
     Returns:
         The splits; a sample of the records of all, without any if the files are not read to their ends; and what is

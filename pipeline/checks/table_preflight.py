@@ -98,7 +98,7 @@ def _trained(tables: dict[str, Table]) -> Table:
 
 
 def check(data: Data, tables: dict[str, Table], transforms: bool) -> Iterator[Problem]:
-    """What keeps the tables from being read, and learned from, as intended.
+    """Problems that keep the tables from being read, and learned from, as intended.
 
     Args:
         data: The section.

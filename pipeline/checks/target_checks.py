@@ -1,4 +1,5 @@
-"""What a target cannot run or does not have, by the config alone. Imports neither TensorFlow nor TFX."""
+"""Problems with a target that the config alone shows: steps that it cannot run, limits that it does not have. Imports
+neither TensorFlow nor TFX."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _KERAS_BASES = frozenset({"base_metric", "py_metric"})
 
 @dataclass(frozen=True)
 class Arguments:
-    """What a metric's constructor takes by name.
+    """The named arguments of a metric's constructor.
 
     Attributes:
         required: Those without a default.
@@ -59,7 +59,7 @@ def known_metrics() -> set[str]:
 
 
 def arguments(metric: str) -> Arguments | None:
-    """What the constructor of a metric takes; None if the metric is not one of `known_metrics`.
+    """The arguments of a metric's constructor; None if the metric is not one of `known_metrics`.
 
     What was found is kept in the user's cache folder: parsing a few modules takes 0.05 s.
     """

@@ -46,7 +46,7 @@ def check(module: str, facts: DataFacts) -> Iterator[Problem]:
 
 
 def _fault(function: Callable[..., Any], facts: DataFacts, kinds: Mapping[str, str]) -> str:
-    """What a preprocessing_fn raises if columns have these types and the others their own; empty if nothing."""
+    """The error of a preprocessing_fn if columns have these types and the others their own; empty if there is none."""
     import tensorflow_transform as tft
 
     specs = {}

@@ -14,7 +14,7 @@ from pipeline.config.problem import Location, Problem
 
 
 def check(config: Config) -> list[Problem]:
-    """What a config without data.label cannot do, and weights of labels that no step reads."""
+    """Parts of a config that need data.label, and weights of labels that no step reads."""
     if config.data.label:
         return list(_check_weights(config))
     if config.model.imported is None:

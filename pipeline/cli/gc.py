@@ -47,7 +47,7 @@ def gc(
     each: bool,
     as_json: bool,
 ) -> int | None:
-    """Remove files that nothing needs any more.
+    """Remove files that are no longer needed.
 
     Without --delete, it only lists them. Kept are everything that a pushed model was made from, and everything
     that a kept run made or took from the cache. The files of other artifacts are removed, and so are leftovers

@@ -42,10 +42,10 @@ COMMANDS = {
     "lineage": ("pipeline.cli.lineage:lineage", "Show what a model was made from."),
     "diff": ("pipeline.cli.diff:diff", "Show what differs between two runs."),
     "report": ("pipeline.cli.report:report", "Write the report of a run as one HTML page."),
-    "gc": ("pipeline.cli.gc:gc", "Remove files that nothing needs any more."),
+    "gc": ("pipeline.cli.gc:gc", "Remove files that are no longer needed."),
     "inspect": ("pipeline.cli.inspect:inspect", "Show what a model file contains."),
     "serve": ("pipeline.cli.serve:serve", "Serve pushed models by REST and gRPC."),
-    "targets": ("pipeline.cli.targets:targets", "List what a config's `target` may be."),
+    "targets": ("pipeline.cli.targets:targets", "List the kinds of targets."),
     "schema": (
         "pipeline.cli.validate:schema",
         "Print the JSON Schema of a config, or the option reference.",

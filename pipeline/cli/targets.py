@@ -14,9 +14,9 @@ from pipeline.cli import options
 @click.command(epilog="Exit codes: 0 shown.")
 @options.as_json
 def targets(as_json: bool) -> None:
-    """List what a config's `target` may be.
+    """List the kinds of targets.
 
-    Says of each kind what the gate measures, what has to be installed, and which techniques pay.
+    Says of each kind what the gate measures, what has to be installed, and which techniques help.
 
     \b
     Examples:

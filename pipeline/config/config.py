@@ -60,7 +60,7 @@ Name = Annotated[str, AfterValidator(check_name)]
 
 
 class Push(Options):
-    """Where the best candidate is pushed to."""
+    """Where to push the best candidate."""
 
     directory: str = Field(
         min_length=1, description="Folder that gets a subfolder for each pushed version, named by its time."
@@ -146,7 +146,7 @@ class Config(Options):
 
     @property
     def target_kind(self) -> Target:
-        """What there is to know of the target."""
+        """The target that the config names."""
         return target_of(self.target)
 
     @property
@@ -168,7 +168,7 @@ class Config(Options):
         return [path for option, path in self.target_kind.pushes.items() if asked.get(option)]
 
     def place_of(self, limit: str) -> tuple[str, ...]:
-        """Where the config has a limit of `judged_gate`: in the gate, or as an option of the target."""
+        """Location of a limit of `judged_gate` in the config: in the gate, or as an option of the target."""
         section, figure, *bound = limit.split(".")
         options = {str(name): option for name, option in self.target_kind.limits.items()}
         if figure in options and bound == ["max"] and getattr(self.gate, figure).max is None:

@@ -74,7 +74,7 @@ def from_config(text: str, folder: Path, by_shell: bool = False) -> str:
 
 
 def meant_instead(path: str, folder: Path) -> str | None:
-    """What to write in a config for a path that is not there, but would be if it went by the working directory.
+    """The fix for a path that does not exist, but would exist relative to the working directory.
 
     Args:
         path: As `resolve` leaves it.

@@ -14,7 +14,7 @@ from components.image_example_gen.params import IMAGE_FEATURE, ImageOptions
 
 
 class Splits(Options):
-    """Which files belong to which split, as glob patterns below `data.path`.
+    """The files of each split, as glob patterns below `data.path`.
 
     Either a pattern for each split, or one pattern for files whose examples are split by a hash. Patterns
     can contain {SPAN} or {YYYY}, {MM}, {DD}, and {VERSION}, as in TFX's ExampleGen.
@@ -63,7 +63,7 @@ class Splits(Options):
 
 
 class Range(Options):
-    """Which spans are read, each in its latest version."""
+    """The spans to read, each in its latest version."""
 
     latest: int | None = Field(
         default=None, ge=1, description="Read this many spans, up to the latest one."
@@ -191,9 +191,7 @@ class Data(Options):
         description="Folder of the files. Relative paths are relative to the folder of the config; ~ is the home "
         "folder.",
     )
-    splits: Splits = Field(
-        default=Splits.model_construct(), description="Which files belong to which split."
-    )
+    splits: Splits = Field(default=Splits.model_construct(), description="The files of each split.")
     range: Range | None = Field(
         default=None,
         description="With {SPAN} or a date in the patterns: which spans are read. Default: the latest one.",

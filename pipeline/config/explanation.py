@@ -1,4 +1,4 @@
-"""What pydantic finds in a config, in words: what was expected, and what to write."""
+"""Messages for pydantic's errors in a config: what was expected, and what to write."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.config.refused import REFUSED
 # pydantic puts validators and tags of unions into locations: `function-before[_empty_step(), Step]`, `arm:one`.
 _NOT_A_KEY = re.compile(r"function-\w+\[|arm:")
 
-# Errors that are put into words: looking for the nearest of many names takes its time, and nobody reads more.
+# Errors that get a message: looking for the nearest of many names takes time, and no one reads more.
 _MOST = 500
 # From here on, of 1, a name is so much like another that it is likely to be meant.
 _ALIKE = 0.7
@@ -55,7 +55,7 @@ def explain(errors: list[ErrorDetails], tree: object) -> list[Problem]:
 
 
 def _location(error: ErrorDetails, tree: object) -> Location:
-    """Where in the config an error is, without what pydantic adds to locations."""
+    """Location of an error in the config, without pydantic's additions."""
     location = tuple(part for part in error["loc"] if not _NOT_A_KEY.match(str(part)))
     if error["type"] == REFUSED:
         location += tuple(error["ctx"]["within"])

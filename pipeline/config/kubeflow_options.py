@@ -1,4 +1,4 @@
-"""Options of a compiled pipeline: what its tasks get on the cluster, and where they find data and models."""
+"""Options of a compiled pipeline: resources of its tasks, and where they find data and models."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Volume(Options):
 
 
 class NodeOptions(Options):
-    """What a node's task gets on the cluster; the cluster decides what is not written."""
+    """Resources of a node's task on the cluster; the cluster chooses those that are not set."""
 
     cpu: (
         Annotated[

@@ -143,7 +143,7 @@ class MetadataUrl:
         return os.environ.get(name or PASSWORD_VARIABLE) or None
 
     def password_source(self) -> str:
-        """The place that the password comes from, in words."""
+        """A text for where the password comes from."""
         if "password_file" in self.options:
             return f"in {self.options['password_file']}"
         return f"in the environment variable {self.options.get('password_env', PASSWORD_VARIABLE)}"

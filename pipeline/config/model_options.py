@@ -76,7 +76,7 @@ class ModelSection(Options):
         return {"compile": written} if any(value is not None for value in written.values()) else {}
 
     def baseline(self) -> Baseline:
-        """What steps that train take from the baseline if they do not say it themselves."""
+        """The baseline's settings that are defaults of steps that train."""
         imported = self.imported is not None
         return Baseline(
             self.train.distribution, BATCH_SIZE if imported else self.train.batch_size, imported

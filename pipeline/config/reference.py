@@ -86,7 +86,7 @@ class _Reference:
         return "\n".join(rows)
 
     def _value(self, value: _Schema) -> str:
-        """What may be written, in words."""
+        """A text for the allowed values."""
         if "$ref" in value:
             return self._section(value["$ref"].rpartition("/")[2])
         alternatives = value.get("anyOf") or value.get("oneOf")

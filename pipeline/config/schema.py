@@ -24,7 +24,7 @@ def keys(location: Location) -> list[str]:
 
 
 def description(location: Location) -> str:
-    """What the value at a location is for: its field's description, or the first line of its section's."""
+    """The purpose of the value at a location: its field's description, or the first line of its section's."""
     for parent in _at(location[:-1]):
         written = parent.get("properties", {}).get(location[-1], {})
         if "description" in written:
@@ -48,7 +48,7 @@ def _at(location: Location) -> list[_Schema]:
 
 
 def _item(schema: _Schema, part: str | int) -> object:
-    """The schema of an item of a mapping or list; None if there is no such item."""
+    """The schema of an item of a mapping or list; None if it does not exist."""
     if not schema:  # anything, so anything within
         return {}
     if isinstance(part, int):

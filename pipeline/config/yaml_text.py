@@ -174,7 +174,7 @@ class _Reading:
         return self._root
 
     def _path(self) -> Path:
-        """Where the innermost open mapping or list is."""
+        """Location of the innermost open mapping or list."""
         return tuple(
             len(parent.node) if isinstance(parent.node, Sequence) else parent.key
             for parent in self._open[:-1]
@@ -287,7 +287,7 @@ def _scalar(event: events.ScalarEvent) -> Any:
 
 
 def _plain(text: str) -> Any:
-    """What YAML 1.2 reads a scalar without quotes as."""
+    """The value of a scalar without quotes in YAML 1.2."""
     if _NULL.fullmatch(text):
         return None
     if _BOOL.fullmatch(text):

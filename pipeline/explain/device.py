@@ -1,4 +1,4 @@
-"""What a target's runtime will make of a candidate's file, found out on the untrained model."""
+"""Examines a candidate's untrained model on the target's runtime."""
 
 from __future__ import annotations
 

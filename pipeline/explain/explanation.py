@@ -1,4 +1,4 @@
-"""What each step of each candidate will do to each layer, found out before anything is trained."""
+"""The effect of each step of each candidate on each layer, found before anything is trained."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What becomes of the model on a candidate's chain.
+    """The effect of a candidate's chain on the model.
 
     Attributes:
         layers: Names of the layers of the models on its way, in their order.
@@ -163,7 +163,7 @@ class Explainer:
         )
 
     def baseline_on_device(self) -> Examined | None:
-        """What the runtime of the target makes of the baseline, which the gate compares candidates with."""
+        """The target runtime's result for the baseline, which the gate compares candidates with."""
         outlook = Outlook(self.baseline(), StepRecord(), self.workshop)
         return self._examine("baseline", outlook, self._config.baseline_conversion)
 
@@ -228,6 +228,6 @@ def to_json(candidate: Candidate) -> dict[str, Any]:
 
 
 def _memory(candidate: Candidate) -> dict[str, Any]:
-    """What a file will take on its target, if that is known."""
+    """Memory and flash of a file on its target, if known."""
     taken = candidate.device.memory if candidate.device else None
     return {"predicted_memory": {"total": taken.total, **dataclasses.asdict(taken)}} if taken else {}

@@ -12,7 +12,7 @@ from pipeline.explain.explanation import Candidate, Step
 
 
 def show(console: Console, candidates: list[Candidate]) -> None:
-    """Prints for each candidate what becomes of its layers, then of all of it, and what is refused."""
+    """Prints for each candidate the effects on its layers, then on the whole model, and what is refused."""
     for candidate in candidates:
         console.print(_title(candidate))
         if any(step.explanation.effects for step in candidate.steps):
@@ -73,7 +73,7 @@ def _narrow(candidate: Candidate) -> Table:
 
 
 def _rest(candidate: Candidate) -> Text | None:
-    """What the file holds beside the weights (operators, names, scales), so that the bytes add up to the file."""
+    """The rest of the file beside the weights (operators, names, scales), so that the bytes add up to the file."""
     rest = candidate.other_bytes()
     return None if rest is None else Text(f"{rest:,} B")
 

@@ -46,7 +46,7 @@ def _installed(target: Target) -> str:
 
 
 def advice(target: Target) -> Table:
-    """Which techniques pay on a target, and why."""
+    """The techniques that help on a target, and why."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
     table.add_column("technique", overflow="fold")
     table.add_column("pays", no_wrap=True)

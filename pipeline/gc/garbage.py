@@ -1,4 +1,4 @@
-"""The files in a pipeline root that nothing needs any more.
+"""The files in a pipeline root that are no longer needed.
 
 These are the artifacts that `pipeline.gc.needs` does not find needed, and what killed runs left below the
 root. Logs and reports are kept, and so is everything in ML Metadata: a removed artifact is marked DELETED
@@ -56,7 +56,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept for one reason and for none of the earlier ones.
+    """Files kept for one reason and none of the earlier ones.
 
     Attributes:
         why: The reason.
@@ -73,7 +73,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Plan:
-    """What would be removed and what would be kept.
+    """The files to remove and to keep.
 
     Attributes:
         removed: What would be removed.
@@ -162,7 +162,7 @@ class _Survey:
             (place.execution, os.path.basename(os.path.dirname(place.folder)))
             for place in self._places.values()
         }
-        # A store may hold pipelines of others, which keep by rules of their own and take no lock of ours.
+        # A store may hold pipelines of others, which have their own rules and do not take our lock.
         self._pipelines = {
             made.pipeline
             for made in snapshot.executions.values()
@@ -293,7 +293,7 @@ class _Survey:
         self, what: str, folder: str, root: str, made: Execution | None, why: str
     ) -> Iterator[Item]:
         run = self._snapshot.run_of.get(made.id) if made else None
-        # If no execution is known, it may belong to any run that is going on.
+        # If no execution is known, it may be part of any run that is going on.
         if any(may_go_on(r) for r in ([run] if run else self._snapshot.runs)):
             return
         refusal = self._folder_refusal(folder, root)
@@ -328,7 +328,7 @@ class _Paths:
 
 
 def _protected(snapshot: Snapshot, needed: frozenset[int], database: str | None) -> Iterator[str]:
-    """What must be kept in any case: what is needed, pushed, or read as data or model; the store itself."""
+    """Files that must always be kept: needed, pushed, or read as data or model; the store itself."""
     for artifact_id in needed:
         if not snapshot.artifacts[artifact_id].deleted:
             yield snapshot.artifacts[artifact_id].uri

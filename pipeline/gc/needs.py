@@ -1,4 +1,4 @@
-"""Which artifacts are needed: by a pushed model, or by a run that is kept."""
+"""Artifacts that are needed by a pushed model, or by a run that is kept."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class GarbageError(ParedownError):
 
 @dataclass(frozen=True)
 class KeepRules:
-    """Which runs are kept, besides those that are going on.
+    """The runs to keep, besides those that are going on.
 
     Attributes:
         last: This many of the newest runs of each pipeline.
@@ -117,13 +117,13 @@ def _why_kept(run: Run, place: int, rules: KeepRules) -> str:
 
 
 def _artifacts_of(snapshot: Snapshot, run: Run) -> set[int]:
-    """What a run made, read, or took from the cache."""
+    """Artifacts that a run made, read, or took from the cache."""
     executions = [i for i, other in snapshot.run_of.items() if other.context_id == run.context_id]
     return {artifact for i in executions for artifact in snapshot.linked.get(i, ())}
 
 
 def _used_elsewhere(snapshot: Snapshot) -> set[int]:
-    """What executions of no run use: another program recorded them, for reasons that are not known."""
+    """Artifacts of executions without a run: another program recorded them, for unknown reasons."""
     return {
         artifact
         for execution, artifacts in snapshot.linked.items()

@@ -24,7 +24,7 @@ _BATCH = 500
 
 @dataclass(frozen=True)
 class Removal:
-    """What was removed.
+    """The removed files.
 
     Attributes:
         plan: What was to be removed and what was kept.

@@ -31,7 +31,7 @@ class Place:
 
 @dataclass
 class Snapshot:
-    """What a store held at one time.
+    """The content of a store at one time.
 
     Attributes:
         runs: Newest first.

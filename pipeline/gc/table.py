@@ -45,7 +45,7 @@ def show(console: Console, removal: Removal | Plan, each: bool = False) -> None:
 
 
 def to_json(removal: Removal | Plan) -> dict[str, Any]:
-    """What is removed and what is kept as JSON values; sizes are in bytes."""
+    """The removed and kept files as JSON values; sizes are in bytes."""
     plan = removal.plan if isinstance(removal, Removal) else removal
     return {
         "deleted": isinstance(removal, Removal),

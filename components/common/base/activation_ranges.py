@@ -1,4 +1,4 @@
-"""What became of the ranges that a model has learned for int8. Imports neither TensorFlow nor NumPy."""
+"""How well the ranges that a model has learned for int8 fit. Imports neither TensorFlow nor NumPy."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ActivationRange(Options):
     unsettled: float
 
     def text(self) -> str:
-        """What it does, in words."""
+        """Its description for messages."""
         ends = f"the range {self.low:.4g} to {self.high:.4g} clips {self.clipped:.1%} of the values on eval examples"
         if self.unsettled <= UNSETTLED_FINDING:
             return ends

@@ -6,7 +6,7 @@ from components.common.base.options import Options
 
 
 class AskedTypes(Options):
-    """What the tensors of a TFLite file are to be.
+    """The requested types of a TFLite file's tensors.
 
     Attributes:
         quantization: `float32`, `float16`, `dynamic`, `int8` or `int16x8`.

@@ -60,7 +60,7 @@ class Distribution(Options):
     @model_validator(mode="after")
     def _options_belong_to_kind(self) -> Distribution:
         for option, kinds in _BELONGS_TO.items():
-            # JSON holds them all, at their defaults if nobody wrote them.
+            # JSON holds them all, with defaults if they are not set.
             written = getattr(self, option) != type(self).model_fields[option].default
             if written and self.kind not in kinds:
                 raise ValueError(
@@ -90,7 +90,7 @@ def _from_name(value: Any) -> Any:
 
 
 class _NameOrSection:
-    """The JSON Schema of `Distributed`; it is made when somebody asks for it."""
+    """The JSON Schema of `Distributed`; it is made on demand."""
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler

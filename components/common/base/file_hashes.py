@@ -1,4 +1,4 @@
-"""What a folder's files hold, as SHA-256: a file is known by its content, wherever it is copied to."""
+"""SHA-256 of a folder's files: a file is identified by its content, wherever it is copied to."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class FileHashes:
         return known
 
     def used(self) -> dict[_Identity, str]:
-        """What was asked for and can be remembered."""
+        """The hashes that were asked for and can be remembered."""
         return dict(self._used)
 
     def of_folder(self, folder: str | os.PathLike[str]) -> dict[str, str]:

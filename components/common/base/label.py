@@ -32,5 +32,5 @@ def as_parameter(label: Label) -> str:
 
 
 def from_parameter(text: str) -> Label:
-    """What `as_parameter` was given."""
+    """The argument of `as_parameter`."""
     return json.loads(text) if text.startswith("{") else text

@@ -1,4 +1,4 @@
-"""What is known of each metric of TFMA and tf_keras: which way is better, its range, the labels it takes.
+"""Facts about each metric of TFMA and tf_keras: which way is better, its range, the labels it takes.
 
 The definitions are those of `tensorflow_model_analysis/metrics` and `tf_keras/src/metrics`.
 """
@@ -29,7 +29,7 @@ class Takes(Enum):
 
 @dataclass(frozen=True)
 class MetricFacts:
-    """What is known of a metric.
+    """Facts about a metric.
 
     Attributes:
         higher_is_better: None if neither a high nor a low value is better.

@@ -1,4 +1,4 @@
-"""What labels stand for, as far as the name of the metric that judges them says."""
+"""The meaning of labels, as far as the name of the metric that judges them says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _OTHERS = re.compile(
 
 
 def is_of_classes(metric: str) -> bool:
-    """Whether the labels that a metric judges stand for classes.
+    """Whether the labels that a metric judges are classes.
 
     Args:
         metric: As TFMA has it (MeanSquaredError) or as Keras does (mean_squared_error).

@@ -1,4 +1,4 @@
-"""Cells of a table that stand for a missing value. Imports no TensorFlow."""
+"""Cells of a table that mean a missing value. Imports no TensorFlow."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ def to_pairs(per_layer: Mapping[str, float]) -> list[tuple[str, float]]:
 
 
 def from_pairs(value: Any) -> Any:
-    """What JSON holds, as a mapping; anything else is returned for pydantic."""
+    """The content of JSON as a mapping; anything else is returned for pydantic."""
     return dict(value) if isinstance(value, list) and all(len(pair) == 2 for pair in value) else value
 
 

@@ -1,7 +1,7 @@
-"""How far a long piece of work has come, reported to whoever listens.
+"""Progress of a long piece of work, reported to listeners.
 
-Executors run inside an orchestrator that they know nothing of. On one machine the command line listens
-and draws; elsewhere nobody does, and progress goes to the log.
+Executors run inside an orchestrator that they know nothing of. On one machine the command line listens and draws;
+elsewhere there is no listener, and progress goes to the log.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from enum import Enum
 
 
 class Kind(str, Enum):
-    """What a report is about, by which a listener decides where to show it."""
+    """Subject of a report; listeners use it to decide where to show the report."""
 
     STEP = "step"  # how far it is, until the next report
     EPOCH = "epoch"  # an epoch ended
@@ -25,13 +25,13 @@ class Kind(str, Enum):
 
 @dataclass(frozen=True)
 class Report:
-    """How far the work has come.
+    """Progress of the work.
 
     Attributes:
         text: For people, as `epoch 2/4, 35 %`.
         kind: What it is about.
-        left: Seconds until the training ends, by the epochs before; None if that is not known.
-        figures: What the training has come to, as `loss 0.051, accuracy 0.97`.
+        left: Estimated seconds until the training ends; None if that is not known.
+        figures: Figures of the training so far, as `loss 0.051, accuracy 0.97`.
     """
 
     text: str
@@ -43,7 +43,7 @@ class Report:
         """All of it in one line.
 
         Args:
-            left: The seconds in words.
+            left: The seconds as text.
         """
         return ", ".join(part for part in (self.text, left, self.figures) if part)
 

@@ -198,7 +198,7 @@ def distribution_of(options: Options) -> Distribution:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What steps that train take from the baseline if they do not say it themselves.
+    """The baseline's settings that are defaults of steps that train.
 
     Attributes:
         distribution: How the baseline is trained.

@@ -68,7 +68,7 @@ class Arrays:
         return Arrays(features, taken, self.class_weights)
 
     def draw(self, count: int, seed: int) -> Arrays:
-        """So many examples at most, drawn without replacement: the same ones for the same seed, in their order."""
+        """At most a number of examples, drawn without replacement: the same ones for the same seed, in their order."""
         chosen = np.random.default_rng(seed).choice(len(self), size=min(count, len(self)), replace=False)
         return self.take(np.sort(chosen))
 

@@ -24,7 +24,7 @@ _FILE = "class_weights.json"
 
 
 class ClassWeightsError(ParedownError):
-    """`data.class_weights` do not go with the label or the model."""
+    """`data.class_weights` do not fit the label or the model."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class ClassWeights:
 
 
 def read_fact(uri: str) -> str | None:
-    """What `ClassWeights.write` left in an artifact's folder, as `ClassWeights.fact`."""
+    """Reads the file of `ClassWeights.write` in an artifact's folder, as `ClassWeights.fact`."""
     path = os.path.join(uri, _FILE)
     if not os.path.exists(path):
         return None

@@ -126,7 +126,7 @@ class Examples:
             ExamplesError: If a feature is missing, does not have the input's shape, or has more
                 values in one example than in another.
             VocabularyError: If a string label is none of its classes.
-            ClassWeightsError: If weights do not go with the label.
+            ClassWeightsError: If weights do not fit the label.
         """
         classes = self.vocabulary()
         spec = self.feature_spec()

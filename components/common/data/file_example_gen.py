@@ -1,4 +1,4 @@
-"""What the nodes share that read files of examples and have a version."""
+"""Shared code of nodes that read files of examples and have a version."""
 
 from __future__ import annotations
 

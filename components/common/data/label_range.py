@@ -1,4 +1,4 @@
-"""Which labels a loss can be computed of."""
+"""The labels that a loss can be computed from."""
 
 from __future__ import annotations
 

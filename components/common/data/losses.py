@@ -51,7 +51,7 @@ def keras_function(loss: Any) -> tuple[str, Any]:
 
 
 def task_of(loss: Any) -> tuple[str | None, bool]:
-    """What a compiled loss says of a model's outputs.
+    """Properties of a model's outputs that follow from the compiled loss.
 
     Args:
         loss: What a model with one output was compiled with: a name, an object, a function, or one of

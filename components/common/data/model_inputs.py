@@ -95,7 +95,7 @@ def refuse_changed_names(names: Iterable[str]) -> None:
 
 
 def signature_name(name: str) -> str:
-    """What TensorFlow makes of the name of a signature's input."""
+    """TensorFlow's version of the name of a signature's input."""
     kept = "".join(letter if letter.isalnum() else "_" for letter in name)
     return kept if kept[:1].isalpha() else f"arg_{kept}"
 
@@ -103,7 +103,7 @@ def signature_name(name: str) -> str:
 def match_features(names: Sequence[str], features: Sequence[str], label: Label) -> dict[str, str]:
     """Finds the feature that feeds each input of a model.
 
-    An input takes the feature of its own name; the only input of a model takes the only feature.
+    An input takes the feature of the same name; the only input of a model takes the only feature.
 
     Args:
         names: Names of the model's inputs.

@@ -1,4 +1,4 @@
-"""The classes that a string label stands for, in the order of the model's outputs."""
+"""The classes of a string label, in the order of the model's outputs."""
 
 from __future__ import annotations
 

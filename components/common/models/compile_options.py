@@ -54,7 +54,7 @@ def _of_outputs(asked: Any, get: Callable[[Any], Any], what: str) -> Any:
 
 
 def _one(asked: Any, get: Callable[[Any], Any], what: str) -> Any:
-    """What a name, or a name with arguments, stands for."""
+    """The object for a name, or for a name with arguments."""
     if what == "metrics" and asked in ("accuracy", "acc", "crossentropy", "ce"):
         return asked  # Keras chooses by labels and outputs
     arguments = (

@@ -85,7 +85,7 @@ def layers_matching(model: tf_keras.Model, patterns: Sequence[str]) -> list[str]
 
 
 def refuse_unmatched(pattern: str, names: Collection[str]) -> None:
-    """Raises a FreezingError where a pattern fits no name."""
+    """Raises a FreezingError if a pattern matches no name."""
     if not any(matches(name, [pattern]) for name in names):
         known = ", ".join(dict.fromkeys(names))
         raise FreezingError(f"pattern {pattern!r} matches no layer with weights; those are {known}")

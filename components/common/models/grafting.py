@@ -146,7 +146,7 @@ def _apply(
 
 
 def _in_order(model: tf_keras.Model, args: Any) -> list[Any]:
-    """What a model was called with, in the order of its inputs."""
+    """The tensors that a model was called with, in the order of its inputs."""
     given = args[0] if len(args) == 1 else args
     return (
         [given[name] for name in model.input_names] if isinstance(given, dict) else tf.nest.flatten(given)

@@ -1,4 +1,4 @@
-"""What an HDF5 file may hold: arrays of about its own size, and nothing of other files."""
+"""Bounds on the content of an HDF5 file: arrays of about its own size, and nothing from other files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a step achieves in a layer, and every later model keeps, up to the deployed file.
+"""Properties of layers that a step creates and every later model keeps, up to the deployed file.
 
 Each technique defines its own kinds in a module of its folder. A model's record holds them by the dotted path
 of their class, so that whatever loads the model can measure them: nothing here lists techniques.
@@ -33,12 +33,12 @@ class LostInvariantError(ParedownError):
 
 
 class Invariant(Options, abc.ABC):
-    """What holds for the kernel of a layer. A subclass has fields for what was asked for.
+    """A property of the kernel of a layer. A subclass has fields for the requested values.
 
     Attributes:
         figure: Name in judgements: `figure[layer]`.
         bound: Which way `wanted` bounds what is measured.
-        keeps: What later steps keep, in words: "zeros".
+        keeps: Text for what later steps keep: "zeros".
         headline: Name of the fact about the layer that is worst off.
         column: Head of that fact's column in tables.
         layer_figure: The fact about each layer that shows the invariant.
@@ -69,7 +69,7 @@ class Invariant(Options, abc.ABC):
 
     @abc.abstractmethod
     def measure(self, kernel: Kernel) -> float | None:
-        """What a kernel, in Keras or in a TFLite file, has; None if it cannot be measured."""
+        """The figure of a kernel, in Keras or in a TFLite file; None if it cannot be measured."""
 
     @abc.abstractmethod
     def shortfall(self, got: float | None) -> tuple[str, str, str]:
@@ -112,13 +112,13 @@ Asked = Mapping[str, Sequence[Invariant]]
 
 
 def named(path: str) -> Any:
-    """What a dotted path names."""
+    """The object that a dotted path names."""
     module, _, name = path.rpartition(".")
     return getattr(importlib.import_module(module), name)
 
 
 def from_json(values: Mapping[str, Any]) -> Invariant:
-    """What `Invariant.to_json` wrote.
+    """Reads the JSON of `Invariant.to_json`.
 
     Raises:
         TypeError: If the path is not that of an invariant.
@@ -130,7 +130,7 @@ def from_json(values: Mapping[str, Any]) -> Invariant:
 
 
 def kept(asked: Iterable[Invariant | type[Invariant]]) -> str:
-    """What later steps keep, in words: "zeros and shared values"; empty if nothing was asked for."""
+    """Text for what later steps keep: "zeros and shared values"; empty if nothing was asked for."""
     return " and ".join(dict.fromkeys(invariant.keeps for invariant in asked))
 
 
@@ -181,7 +181,7 @@ class Check:
         return self.got is not None and self.invariant.met(self.got)
 
     def reason(self, where: str = "") -> str:
-        """Why it does not hold, in words.
+        """Message about why it does not hold.
 
         Args:
             where: As in " in the file", behind the figure.
@@ -233,7 +233,7 @@ def facts_of(
     """Layer → its weights' dtype, number, sparsity and number of distinct values; `figures` of other invariants.
 
     Args:
-        kernels: Layer → its kernels; the first one stands for the layer.
+        kernels: Layer → its kernels; the first one represents the layer.
         asked: Layer → its invariants.
     """
     facts: dict[str, dict[str, Any]] = {}
@@ -271,7 +271,7 @@ def headline(checks: Iterable[Check]) -> dict[str, int | float]:
 
 
 def file_facts(file: TFLiteFile, asked: Asked | None = None) -> dict[str, Any]:
-    """What is in a TFLite file, for lineage and the report: types, operators by count, weights by layer."""
+    """Content of a TFLite file, for lineage and the report: types, operators by count, weights by layer."""
     kernels: dict[str, list[Kernel]] = {}
     for kernel in file.kernels:
         kernels.setdefault(kernel.layer or kernel.tensor, []).append(kernel)

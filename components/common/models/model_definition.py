@@ -1,4 +1,4 @@
-"""Where a config's models come from: the user's functions, and what they are given besides hparams."""
+"""The source of a config's models: the user's functions and their arguments besides hparams."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from components.common.models.trunk import Trunk
 
 @dataclass(frozen=True)
 class ModelDefinition:
-    """What the `model` section of a config says about models.
+    """Models as the `model` section of a config defines them.
 
     Attributes:
         module: Dotted name of the user's module; empty if there is none.

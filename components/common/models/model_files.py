@@ -1,7 +1,7 @@
 """The files of a `Model` artifact, and what is known of the steps that made it.
 
 Format-Serving/            SavedModel whose signature `serving_default` takes features by name,
-                           or, converted, the file `tflite`, and labels.txt where the label is a string:
+                           or, converted, the file `tflite`, and labels.txt if the label is a string:
                            one class a line, in the order of the outputs
 Format-Keras/model.h5      the Keras model that the next step loads
 optimization.json          the steps so far and what each layer must keep: `StepRecord`
@@ -40,7 +40,7 @@ TFLITE = "tflite"
 _RECORD = "optimization.json"
 
 Facts = dict[str, str | int | float]
-# In JSON with the path of its class, which tells what it is when it is read.
+# In JSON with the path of its class, which identifies it when it is read.
 SerializedInvariant = Annotated[
     Invariant,
     BeforeValidator(lambda value: value if isinstance(value, Invariant) else invariants.from_json(value)),
@@ -49,12 +49,12 @@ SerializedInvariant = Annotated[
 
 
 class StepRecord(Options):
-    """What made a model, and what has to hold for it from then on.
+    """The steps that made a model, and the invariants that later models must keep.
 
     Attributes:
         steps: Technique and options of each step, in order.
         layers: Layer → what its kernel must keep, what was asked first first.
-        float_layers: Patterns of layers that quantization-aware training was told to leave in float.
+        float_layers: Patterns of layers that quantization-aware training leaves in float.
         logits: Output of logits → the activation that makes probabilities of them, softmax or sigmoid.
         quantization_aware: Whether the model computes fake quantization, for which it has learned ranges.
         calibration: How these ranges were set before training; None if there are none.
@@ -100,7 +100,7 @@ class StepRecord(Options):
             asked.append(invariant)
 
     def asked(self, layer: str) -> Sequence[Invariant]:
-        """What a layer must keep."""
+        """The invariants of a layer."""
         return self.layers.get(layer, ())
 
     def techniques(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a model's file holds, found without TensorFlow, and its content as SHA-256.
+"""The content of a model's file, found without TensorFlow, and its SHA-256.
 
 Formats of Keras are described in https://www.tensorflow.org/guide/keras/save_and_serialize, the SavedModel in
 https://www.tensorflow.org/guide/saved_model.
@@ -52,7 +52,7 @@ NOT_COMPILED = (
 
 @dataclass(frozen=True)
 class ModelFormat:
-    """What a model's file or folder is.
+    """The kind of a model's file or folder.
 
     Attributes:
         kind: One of this module's constants.

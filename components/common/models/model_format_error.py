@@ -1,4 +1,4 @@
-"""What is wrong with a model's file."""
+"""Errors in a model's file."""
 
 from __future__ import annotations
 

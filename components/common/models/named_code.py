@@ -1,4 +1,4 @@
-"""Which code loading a Keras model would run, by the JSON of its architecture. Imports no TensorFlow.
+"""The code that loading a Keras model would run, according to the JSON of its architecture. Imports no TensorFlow.
 
 Keras makes objects of what a file names: of a class or function of any module that can be imported. Therefore names
 are held against a list, and not searched for known dangers.
@@ -106,7 +106,7 @@ _OPS = _words(
 
 @dataclass(frozen=True)
 class NamedCode:
-    """Which code loading a model would run.
+    """The code that loading a model would run.
 
     Attributes:
         executes: What would run code that is in the file or that the file chooses, such as "a Lambda layer".
@@ -177,7 +177,7 @@ def objects(config: object) -> Iterator[dict[str, object]]:
 
 
 def _judge(entry: dict[str, object]) -> tuple[str, str]:
-    """What is wrong with an object of a config, and the name that the user has to define; both may be empty."""
+    """The fault of an object of a config, and the name that the user has to define; both may be empty."""
     name, module, config = entry.get("class_name"), entry.get("module"), entry.get("config")
     if not isinstance(name, str) or not isinstance(module, str | None):
         return f"an object of class {str(name)[:60]!r} and module {str(module)[:60]!r}", ""
@@ -215,7 +215,7 @@ def _is_kerass(module: str | None) -> bool:
 
 
 def _operation(name: str, config: object) -> str:
-    """What is wrong with a layer that calls a function of TensorFlow by its name."""
+    """The fault of a layer that calls a function of TensorFlow by its name."""
     if name not in ("TFOpLambda", "SlicingOpLambda"):
         return ""
     function = config.get("function") if isinstance(config, dict) else None

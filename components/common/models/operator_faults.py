@@ -31,7 +31,7 @@ _LONGEST_NAME = 100
 
 
 def fault(operator: str) -> str:
-    """What an operator does that a model must not do when it predicts; empty if it does not."""
+    """The fault of an operator that a model must not have when it predicts; empty if there is none."""
     if RANDOM.fullmatch(operator):
         return "draws random numbers when it predicts"
     return "keeps values from one prediction to the next" if CHANGING.fullmatch(operator) else ""

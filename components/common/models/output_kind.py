@@ -1,4 +1,4 @@
-"""What the outputs of a compiled model are, and which labels and metrics go with them."""
+"""The kinds of outputs of a compiled model, and the labels and metrics that fit them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class OutputKind:
         return self.task == REGRESSION and self.end not in PROBABILITIES
 
     def label_misfit(self, label: str, width: int) -> str | None:
-        """Why a label does not go with it, and what to write instead; None if it does, as far as is known.
+        """Why a label does not fit it, and what to write instead; None if it does, as far as is known.
 
         Args:
             label: The feature.
@@ -131,7 +131,7 @@ class OutputKind:
         return None
 
     def _misfit_of_places(self, metric: str, takes: Takes, width: int) -> str | None:
-        """Why a metric does not go with an output of several axes, as a mask of (height, width, classes) is."""
+        """Why a metric does not fit an output of several axes, as a mask of (height, width, classes) is."""
         sizes = [size for size in self.shape if size is not None]
         if len(sizes) < len(self.shape):
             return None
@@ -170,7 +170,7 @@ class OutputKind:
         )
 
     def config_misfit(self, metric: str, config: Mapping[str, Any]) -> tuple[str, str] | None:
-        """Which argument of a metric does not fit the number of classes.
+        """The argument of a metric that does not fit the number of classes.
 
         Args:
             metric: Class name.
@@ -207,7 +207,7 @@ def _units(count: int) -> str:
 
 
 def losses_of(model: tf_keras.Model) -> list[Any]:
-    """What each output of a model was compiled with, in its order; None for one without a loss."""
+    """The loss of each output of a compiled model, in its order; None for an output without a loss."""
     names = list(model.output_names or ())
     if not model._is_compiled:  # an imported one need not be
         return [None] * len(names)

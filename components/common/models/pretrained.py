@@ -132,7 +132,7 @@ def trunk(options: Mapping[str, Any], custom_objects: Mapping[str, Any] | None =
 
 
 def _before_classifier(model: tf_keras.Model) -> Any:
-    """What the last Dense layer takes, if that is a classifier and there are weights before it."""
+    """The input of the last Dense layer, if that is a classifier and there are weights before it."""
     with_weights = [layer for layer in model.layers if layer.weights]
     if len(with_weights) < 2 or len(model.outputs) > 1:
         return None

@@ -1,4 +1,4 @@
-"""What saved_model.pb says, read without TensorFlow: nothing of it is loaded, so nothing of it runs.
+"""The content of saved_model.pb, read without TensorFlow: it is not loaded, so none of it runs.
 
 The messages are TensorFlow's (tensorflow/core/protobuf/saved_model.proto, meta_graph.proto,
 trackable_object_graph.proto), with the few fields that are read here; protobuf skips the others.
@@ -171,7 +171,7 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class SavedSignature:
-    """What a signature takes and returns, by name."""
+    """Inputs and outputs of a signature, by name."""
 
     inputs: dict[str, TensorInfo]
     outputs: dict[str, TensorInfo]
@@ -179,7 +179,7 @@ class SavedSignature:
 
 @dataclass(frozen=True)
 class SavedGraph:
-    """What a SavedModel's graph holds.
+    """The content of a SavedModel's graph.
 
     Attributes:
         signatures: By name, sorted.

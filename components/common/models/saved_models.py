@@ -1,4 +1,4 @@
-"""Whole models that somebody else saved: Keras files and SavedModels."""
+"""Whole models saved elsewhere: Keras files and SavedModels."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _copied(uri: str, folder: str) -> str:
 
 
 def recognise(path: str, local: str) -> ModelFormat:
-    """What a path holds.
+    """The model at a path.
 
     Args:
         path: As the user knows it.

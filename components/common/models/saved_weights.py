@@ -1,4 +1,4 @@
-"""Weights that somebody else saved, for a model that is built here."""
+"""Weights saved elsewhere, for a model that is built here."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ TOLERANCE = 1e-5
 _COMPARED = 1000
 _ERROR = "conversion.json"
 
-# What stands for no value in a tensor of raw features, by their type: a tensor has to hold something.
+# The value that means "missing" in a tensor of raw features, by their type: a tensor has to hold something.
 MISSING = {tf.float32: float("nan"), tf.string: "", tf.int64: np.iinfo(np.int64).min}
 
 
@@ -111,7 +111,7 @@ def write_error(uri: str, max_error: float) -> None:
 
 
 def read_error(uri: str) -> float:
-    """What `write_error` kept in a `Model` artifact's folder."""
+    """Reads the file of `write_error` in a `Model` artifact's folder."""
     with open(os.path.join(uri, _ERROR), encoding="utf-8") as file:
         return float(json.load(file)["max_error"])
 

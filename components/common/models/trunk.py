@@ -1,4 +1,4 @@
-"""What trains of a model that is built on a pretrained trunk."""
+"""The trainable layers of a model that is built on a pretrained trunk."""
 
 from __future__ import annotations
 
@@ -78,5 +78,5 @@ class Trunk:
         ]
 
     def release(self) -> None:
-        """Unfreezes all: the steps that follow train what they are told to, not what this training did."""
+        """Unfreezes all: later steps train the layers that their own options choose."""
         self._frozen.thaw_all()

@@ -1,4 +1,4 @@
-"""What versions and signatures are, as TensorFlow Serving's messages."""
+"""Descriptions of versions and signatures as TensorFlow Serving's messages."""
 
 from __future__ import annotations
 

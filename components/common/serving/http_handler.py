@@ -1,4 +1,4 @@
-"""What all requests by HTTP have in common: bounded bodies, errors as JSON, and counting those on their way."""
+"""Common parts of all HTTP requests: bounded bodies, errors as JSON, and counting those on their way."""
 
 from __future__ import annotations
 

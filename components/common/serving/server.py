@@ -60,7 +60,7 @@ class ServerOptions:
 
 @dataclass(frozen=True)
 class Listening:
-    """Where a server listens, once it does.
+    """The addresses on which a server listens, once it does.
 
     Attributes:
         host: The address.

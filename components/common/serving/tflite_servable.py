@@ -22,7 +22,7 @@ FILES = ("tflite", "model.tflite")
 class TFLiteServable(Servable):
     """A TFLite file. Quantized inputs and outputs are real numbers for clients, as for the gate.
 
-    Examples of a batch run one after the other, as on a device, so that a prediction never depends on what else is
+    Examples of a batch run one at a time, as on a device, so that a prediction never depends on what else is
     in its batch: it is the interpreter's, bit by bit.
     """
 
@@ -33,7 +33,7 @@ class TFLiteServable(Servable):
 
         Args:
             file: The TFLite file. It is read once, so that it may vanish or change afterwards.
-            threads: Number of predictions at once, each with an interpreter of its own.
+            threads: Number of predictions at once, each with its own interpreter.
 
         Raises:
             ServableError: If it cannot be read, loaded or run.

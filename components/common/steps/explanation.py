@@ -1,4 +1,4 @@
-"""What a step will do to each layer of a model, said before anything is trained."""
+"""The effect of a step on each layer of a model, known before anything is trained."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class Workshop:
         return self.once(model, "float_file", convert)
 
     def once(self, model: tf_keras.Model, key: Hashable, make: Callable[[], Made]) -> Made:
-        """What is made of a model: the same as before, if there was a call with this model and key before."""
+        """The result of a function of a model: cached, if there was an earlier call with this model and key."""
         # The model goes along, so that its id stays its own.
         _, made = self._made.setdefault(id(model), (model, {}))
         if key not in made:
@@ -144,7 +144,7 @@ class Workshop:
 
 
 def _tell_apart(model: tf_keras.Model) -> None:
-    """Gives weights that are all the same, such as biases, values of their own, as training does.
+    """Gives weights that are all equal, such as biases, different values, as training does.
 
     The converter stores equal constants once: the file would be smaller than that of the trained model.
     """
@@ -171,11 +171,11 @@ def _why_not_loaded(model: tf_keras.Model, error: Exception) -> str:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a chain will have come to before a step, as far as that is known untrained.
+    """The state of a chain before a step, as far as it is known without training.
 
     Attributes:
         model: With the layers that there will be; its weights mean nothing.
-        record: What the steps so far will have been asked for.
+        record: The options of the steps so far.
         workshop: For the models that a step needs besides.
     """
 
@@ -190,7 +190,7 @@ class Outlook:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a step will do.
+    """The effect of a step.
 
     Attributes:
         effects: Layer → what becomes of it, in a few words. Layers that nothing happens to are left out.

@@ -1,4 +1,4 @@
-"""What the steps that train on with a wrapped model have in common."""
+"""Shared code of the steps that continue training with a wrapped model."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from tfx.types.channel import BaseChannel, Channel
 
 
 class StepSpec(component_spec.ComponentSpec):
-    """What every step's node reads, writes and is given. All parameters are primitives."""
+    """Inputs, outputs and parameters of every step's node. All parameters are primitives."""
 
     PARAMETERS = {
         "params": component_spec.ExecutionParameter(type=str),

@@ -1,4 +1,4 @@
-"""What the executors of all steps do around their own work."""
+"""Shared code of the executors of all steps."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ AnyOptions = TypeVar("AnyOptions", bound=StepOptions)
 
 @dataclass(frozen=True)
 class StepJob(Generic[AnyOptions]):
-    """What a step is to do.
+    """The work of a step.
 
     Attributes:
         base_model: Folder of the `Model` artifact to begin with.

@@ -1,4 +1,4 @@
-"""What the rest of the program may ask of a technique. Imports neither TensorFlow nor TFX."""
+"""The interface of a technique to the rest of the program. Imports neither TensorFlow nor TFX."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Chain:
 
 @dataclass(frozen=True)
 class Advice:
-    """What a technique offers if a candidate misses a limit.
+    """A technique's advice if a candidate misses a limit.
 
     Attributes:
         goal: What has to become better.
         rank: Of all that techniques offer for a goal, the lowest rank is given.
         text: What to change, as an imperative; empty if that does not apply to a chain.
-        shown: Whether another candidate with the technique shows what it comes to.
+        shown: Whether another candidate with the technique shows its effect.
     """
 
     goal: Goal

@@ -16,7 +16,7 @@ class Arena:
     for it (CMSIS-NN) may ask for scratch memory besides.
 
     Attributes:
-        head: Memory of activations and scratch buffers, which tensors share one after the other.
+        head: Memory of activations and scratch buffers, which tensors share in turn.
         tail: What stays for the whole life of the interpreter: tensors' and operators' data.
     """
 

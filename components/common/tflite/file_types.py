@@ -28,7 +28,7 @@ class TypeCheck:
         part: `weights`, `input`, `output`, `activations` or `operators`.
         name: Of the layer, input or output; empty for the whole file.
         met: Whether it is as it was asked for.
-        reason: Why not, in words, if it is not.
+        reason: Why not, if it is not.
     """
 
     part: str

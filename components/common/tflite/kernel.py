@@ -87,7 +87,7 @@ class Kernel:
     not_finite: int = 0
 
     def zeros(self) -> npt.NDArray[np.bool_]:
-        """Which of the weights stand for exactly zero: a mask of the shape of `values`."""
+        """Which of the weights are exactly zero: a mask of the shape of `values`."""
         zero = self.zero_points
         if zero.size > 1:
             shape = [1] * self.values.ndim
@@ -96,7 +96,7 @@ class Kernel:
         return self.values == zero
 
     def sparsity(self) -> float:
-        """Share of the weights that stand for exactly zero."""
+        """Share of the weights that are exactly zero."""
         return float(np.mean(self.zeros()))
 
     def unique(self) -> int:

@@ -1,4 +1,4 @@
-"""Which layers of a model an operator of a TFLite file comes from, by the names of its tensors.
+"""The layers of a model that an operator of a TFLite file comes from, by the names of its tensors.
 
 The converter names a tensor after all operations that it fused into the operator that writes it, separated
 by `;`. Each is a path: the model, the inner models, wrappers and layers that hold one another, and the
@@ -54,7 +54,7 @@ class Operation:
 
 
 def operations(tensor: str) -> list[Operation]:
-    """The operations in the name of a tensor, in the order in which they stand there.
+    """The operations in the name of a tensor, in the order of the name.
 
     Args:
         tensor: The name, as the converter gave it.

@@ -38,7 +38,7 @@ def quantize(
 
 
 def dequantize(values: npt.NDArray[Any], scale: float, zero_point: int) -> npt.NDArray[Any]:
-    """The real values that a tensor's integers stand for; float tensors are returned as they are."""
+    """The real values of a tensor's integers; float tensors are returned as they are."""
     if not scale:
         return values
     return ((values.astype(np.float64) - zero_point) * scale).astype(np.float32)

@@ -79,5 +79,5 @@ class Operator:
         return self.name not in _CASTS and bool(self.dtypes() & {"float32", "float16"})
 
     def quantized(self) -> bool:
-        """Whether it computes in integers that stand for real values."""
+        """Whether it computes with quantized integers."""
         return self.name not in _CASTS and not self.in_float() and bool(self.dtypes() & {"int8", "int16"})

@@ -1,4 +1,4 @@
-"""What a TFLite file holds: signatures, operators, tensors, and the weights of layers.
+"""The content of a TFLite file: signatures, operators, tensors, and the weights of layers.
 
 The file is read by LiteRT's own reader of the FlatBuffers schema; nothing here imports TensorFlow.
 https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/schema/schema.fbs
@@ -61,7 +61,7 @@ class Signature:
 
 @dataclass(frozen=True, eq=False)
 class TFLiteFile:
-    """What is in a TFLite file.
+    """The content of a TFLite file.
 
     Attributes:
         bytes: Its size.
@@ -361,7 +361,7 @@ class _Subgraph:
         return index if self._tensors[index].constant else None
 
     def _source(self, index: int, casts: int = 1) -> int:
-        """The tensor whose values another one has, before so many casts at most."""
+        """The tensor whose values another one has, before at most a number of casts."""
         for _ in range(casts):
             writer = self._written_by.get(index)
             if writer is None or writer.name not in _PASSED_THROUGH:

@@ -29,7 +29,7 @@ from components.common.tflite.operator import Operator, Tensor
 from components.common.tflite.tflite_file import SIGNATURE, TFLiteFile, TFLiteFileError
 
 PACKAGE = "tflite-micro"
-# Bytes of the arenas that are tried one after the other. Only what is used of one is ever touched.
+# Bytes of the arenas that are tried in turn. Only the used part of an arena is ever touched.
 _ARENAS = (1 << 20, 1 << 24, 1 << 28)
 # What the allocator says of an arena that is too small.
 _TOO_SMALL = re.compile(
@@ -184,7 +184,7 @@ class TFLMModel:
         return quantize(values, *_scale(tensor), np.dtype(tensor.dtype))
 
     def real(self, name: str, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The real values that the numbers of an output's tensor stand for."""
+        """The real values of an output's tensor."""
         return dequantize(values, *_scale(self._tensors[name]))
 
     def run(self, stored: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
@@ -304,7 +304,7 @@ def _load(content: bytes, file: TFLiteFile, arena_size: int | None) -> Any:
 
 
 def _refusal(log: str, file: TFLiteFile) -> TFLMError:
-    """What the interpreter says, once, as a typed error."""
+    """The interpreter's message, once, as a typed error."""
     if found := _NO_OPERATOR.search(log):
         return TFLMError("TFLite Micro has no such operator", found[1])
     if _CUSTOM.search(log):

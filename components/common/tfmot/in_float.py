@@ -11,8 +11,8 @@ import tf_keras
 class InFloat(tf_keras.layers.Wrapper):
     """Feeds a layer values that have been through float64 and back, which changes nothing.
 
-    If quantized layers stand on both sides the converter quantizes what is between them, asked or not,
-    but it does not see through the type.
+    If there are quantized layers on both sides, the converter always quantizes what is between them, but it does not
+    see through the type.
     """
 
     def call(self, inputs: tf.Tensor, **arguments: Any) -> Any:

@@ -10,10 +10,10 @@ from components.common.tfmot.library import tfmot
 
 
 class KernelQuantizeConfig(tfmot.quantization.keras.QuantizeConfig):
-    """Quantizes the kernel of a layer that a ReLU of its own follows.
+    """Quantizes the kernel of a layer that is followed by a separate ReLU.
 
     TFMOT quantizes the ReLU's output, so that the two can be fused, and then leaves the kernel in float
-    while it trains. The converter quantizes it all the same.
+    while it trains. The converter quantizes it anyway.
     """
 
     def __init__(self, kernel: str, one_scale: bool):

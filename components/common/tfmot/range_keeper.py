@@ -1,4 +1,4 @@
-"""What keeps the ranges of activations in order while a quantization-aware model trains."""
+"""Keeps the ranges of activations in order while a quantization-aware model trains."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class RangeKeeper(tf_keras.callbacks.Callback):
             freeze_after: Steps after which ranges stay; None for never.
         """
         super().__init__()
-        # With parameter servers Keras takes no callback that has to see what a batch came to; this one need not.
+        # With parameter servers Keras takes no callback that needs the results of a batch; this one does not.
         self._supports_tf_logs = True
         self._freeze_after = freeze_after
         self._taken = 0

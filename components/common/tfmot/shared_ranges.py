@@ -1,4 +1,4 @@
-"""Which ranges of activations have to be one, as TFLite computes with one scale on all sides of an operator.
+"""Ranges of activations that must be equal, because TFLite computes with one scale on all sides of an operator.
 
 A Concatenate, a pooling or a resizing copies integers, so that inputs and output need the same scale. With a range for
 each, as TFMOT has them, the converter refuses the model or rounds once more than was trained:

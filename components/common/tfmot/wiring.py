@@ -29,7 +29,7 @@ PASSING = (
 
 
 class Wiring:
-    """Which layers of a model read which, by name.
+    """The layers that each layer of a model reads, by name.
 
     Taken from the model's own tensors: a layer that was used elsewhere too has other nodes besides.
 

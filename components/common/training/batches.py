@@ -148,7 +148,7 @@ def _distributed(arrays: Arrays, outputs: Sequence[str], batches: Any) -> tf.dis
 
 
 def _endless(arrays: Arrays, outputs: Sequence[str], batch_size: int, seed: int) -> Any:
-    """Batches without end for each of a parameter server's workers, each in an order of its own."""
+    """Endless batches for each of a parameter server's workers, each in a different order."""
     refuse_large(arrays)
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -184,7 +184,7 @@ def _whole(arrays: Arrays, outputs: Sequence[str]) -> tf.data.Dataset:
 
 
 def _taking(columns: Any) -> Callable[[tf.Tensor], Any]:
-    """What takes the examples of some indices from columns."""
+    """Takes the examples of some indices from columns."""
     return tf.autograph.experimental.do_not_convert(
         lambda chosen: tf.nest.map_structure(functools.partial(tf.gather, indices=chosen), columns)
     )

@@ -18,10 +18,10 @@ def perform(
     arguments: Mapping[str, Any],
     written: Sequence[str] = (),
 ) -> Any:
-    """Calls a function inside of the scope of a strategy.
+    """Calls a function inside the scope of a strategy.
 
     A strategy over processes, or over parts of the CPU, has to be made before TensorFlow is used at all:
-    the function is then called in processes of their own. If TF_CONFIG is set, that is one, which is a
+    the function is then called in separate processes. If TF_CONFIG is set, that is one, which is a
     worker of the cluster that it describes; else there is a process for each worker.
 
     Args:

@@ -31,7 +31,7 @@ class EpochProgress(tf_keras.callbacks.Callback):
         Args:
             epochs: How many there will be, the last one perhaps not whole.
             passes: The same with the last one's share, by which the time that is left is estimated.
-            batches_have_logs: Whether what a batch came to is known when it ends.
+            batches_have_logs: Whether the results of a batch are known when it ends.
             clock: Seconds since some moment.
         """
         super().__init__()

@@ -6,4 +6,4 @@ from components.common.base.errors import ParedownError
 
 
 class TrainingError(ParedownError):
-    """Training did not give a usable model, or its options do not go with what build_model compiles."""
+    """Training did not give a usable model, or its options do not fit the compiled model."""

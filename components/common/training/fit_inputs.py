@@ -1,4 +1,4 @@
-"""What Keras's `fit` and `evaluate` get: plain arrays, or what the strategy in scope needs.
+"""Inputs of Keras's `fit` and `evaluate`: plain arrays, or the form that the strategy in scope needs.
 
 Modules of distributed training are imported inside functions, and only if there is a strategy: without one they
 cannot change a result, and `pipeline.plan.code_version` does not count them.

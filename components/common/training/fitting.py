@@ -30,12 +30,12 @@ from components.common.training.seeding import seed_everything
 
 
 def steps_per_epoch(options: Training, examples: int) -> int:
-    """Steps of the optimizer in one pass over so many examples; the last one may have fewer of them."""
+    """Steps of the optimizer in one pass over a number of examples; the last one may have fewer of them."""
     return math.ceil(examples / options.examples_per_step())
 
 
 def total_steps(options: Training, examples: int) -> int:
-    """Steps of the optimizer in a whole training on so many examples."""
+    """Steps of the optimizer in a whole training on a number of examples."""
     per_epoch = steps_per_epoch(options, examples)
     return options.steps or options.passes(per_epoch) * per_epoch
 
@@ -118,7 +118,7 @@ def fit(
         The metrics of each epoch.
 
     Raises:
-        TrainingError: If the loss is not finite, or the options do not go with what build_model compiles.
+        TrainingError: If the loss is not finite, or the options do not fit the compiled model.
         ExamplesError: If there are labels that the model has no output for.
     """
     if model.outputs:  # not of the Distiller, whose student is asked by itself
@@ -139,7 +139,7 @@ def fit(
     passes = steps / steps_per_epoch(options, len(train))
     reported = EpochProgress(epochs, passes, batches_have_logs=not strategy.asynchronous())
     if strategy.asynchronous():
-        # Keras takes no callback that has to see what a batch came to; this one only counts.
+        # Keras takes no callback that needs the results of a batch; this one only counts.
         counter._supports_tf_logs = True
     if options.early_stopping is not None:
         stopping = early_stopping(options.early_stopping, first_epoch_to_stop)

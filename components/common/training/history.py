@@ -1,4 +1,4 @@
-"""What a training measured, epoch by epoch."""
+"""Figures of a training, epoch by epoch."""
 
 from __future__ import annotations
 

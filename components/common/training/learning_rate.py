@@ -51,7 +51,7 @@ class WarmUp(tf_keras.optimizers.schedules.LearningRateSchedule):
 def schedule_of(
     asked: LearningRateSchedule, learning_rate: float, steps: int
 ) -> tf_keras.optimizers.schedules.LearningRateSchedule | None:
-    """The schedule for a training of so many steps; None if the learning rate just stays.
+    """The schedule for a training of a number of steps; None if the learning rate is constant.
 
     Args:
         asked: The option.
@@ -93,7 +93,7 @@ def schedule_learning_rate(model: tf_keras.Model, asked: LearningRateSchedule, s
 
 
 def next_learning_rate(optimizer: Any) -> float:
-    """What the next step would take, as Keras draws it too."""
+    """The next step's learning rate, as Keras computes it too."""
     optimizer = precision.plain_optimizer(optimizer)
     # With a schedule, learning_rate is what the last step took; of a legacy optimizer, the schedule.
     rate = getattr(optimizer, "_learning_rate", optimizer.learning_rate)

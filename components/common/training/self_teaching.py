@@ -29,7 +29,7 @@ _BATCH = 256
 
 @dataclass(frozen=True)
 class Answer:
-    """What an output of the baseline is.
+    """The kind of an output of the baseline.
 
     Attributes:
         name: Of the output.
@@ -67,7 +67,7 @@ class Answer:
 
 
 def metrics_of(answers: list[Answer]) -> list[str]:
-    """What early stopping can go by: names of the figures of the eval split."""
+    """Figures of the eval split that early stopping can monitor."""
     names = [answer.metric().__name__ for answer in answers]
     if len(answers) > 1:
         return ["val_loss", *(f"val_{a.name}_{name}" for a, name in zip(answers, names, strict=True))]
@@ -75,7 +75,7 @@ def metrics_of(answers: list[Answer]) -> list[str]:
 
 
 def answers_of(model: tf_keras.Model, logits: Mapping[str, str]) -> list[Answer]:
-    """What the outputs of a baseline are, in its order.
+    """The kinds of a baseline's outputs, in its order.
 
     Args:
         model: Functional or Sequential.

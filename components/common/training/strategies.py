@@ -42,7 +42,7 @@ def _resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
 
 
 def mirrored_devices() -> list[str]:
-    """Where replicas are put: on each GPU, or on the one CPU."""
+    """The devices of replicas: each GPU, or the one CPU."""
     gpus = tf.config.list_logical_devices("GPU")
     return [f"/gpu:{index}" for index in range(len(gpus))] or ["/cpu:0"]
 
@@ -93,7 +93,7 @@ def no_tpu(name: str) -> str:
 
 
 def facts_of(strategy: tf.distribute.Strategy) -> dict[str, str | int]:
-    """What a model is trained on: `distribution`, as the option has it, and the number of `replicas`."""
+    """Facts about a training: `distribution`, as in the option, and the number of `replicas`."""
     kinds = {
         tf.distribute.MultiWorkerMirroredStrategy: "multi_worker",
         tf.distribute.ParameterServerStrategy: "parameter_server",

@@ -63,7 +63,7 @@ def _write_line(stream: Any, said: progress.Report) -> None:
 
 
 def _serve(kind: str, index: int) -> None:
-    """Takes work from the cluster's chief, until somebody ends this process."""
+    """Takes work from the cluster's chief, until this process is ended."""
     import tensorflow as tf
 
     cluster = tf.distribute.cluster_resolver.TFConfigClusterResolver().cluster_spec()

@@ -48,7 +48,7 @@ class WorkerError(ParedownError):
 
 @dataclass
 class _Worker:
-    """A process of the group: `name` as in TF_CONFIG, e.g. `worker-1`, and a folder of its own."""
+    """A process of the group: `name` as in TF_CONFIG, e.g. `worker-1`, and its own folder."""
 
     name: str
     folder: Path
@@ -112,7 +112,7 @@ class WorkerGroup:
         return pickle.loads(result.read_bytes())
 
     def command(self, name: str) -> list[str]:
-        """What a process is started with."""
+        """Arguments of a process."""
         return [sys.executable, "-m", "components.common.training.worker", str(self.folder), name]
 
     def processes(self) -> list[int]:
@@ -144,7 +144,7 @@ class WorkerGroup:
         folder = self.folder / name
         folder.mkdir()
         with contextlib.ExitStack() as files:
-            # What the first one logs goes where this process's log goes.
+            # The log of the first one goes to this process's log.
             log = None if chief else files.enter_context(open(folder / "log", "wb"))
             process = subprocess.Popen(
                 self.command(name),

@@ -1,4 +1,4 @@
-"""What TFLite Micro makes of a file before anything is trained."""
+"""Examines a file on TFLite Micro before anything is trained."""
 
 from __future__ import annotations
 

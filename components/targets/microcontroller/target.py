@@ -1,4 +1,4 @@
-"""What others may ask of `target: microcontroller`."""
+"""The interface of `target: microcontroller` to the rest of the program."""
 
 from __future__ import annotations
 

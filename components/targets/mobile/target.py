@@ -1,4 +1,4 @@
-"""What others may ask of `target: mobile`."""
+"""The interface of `target: mobile` to the rest of the program."""
 
 from components.common.base.runtime import LITERT
 from components.targets.mobile.params import MobileOptions

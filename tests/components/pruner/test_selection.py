@@ -121,7 +121,7 @@ def test_blocks_are_for_dense_layers_that_have_several(zoo: tf_keras.Model) -> N
         ),
         (["c3"], {"m_by_n": (5, 8)}, r"c3: 6 input channels, fewer than 8"),
         (["t"], {"m_by_n": (2, 4)}, "t: Conv2DTranspose is not Dense, Conv2D or SeparableConv2D"),
-        (["lstm"], {"m_by_n": (2, 4)}, "lstm: LSTM is none of"),
+        (["lstm"], {"m_by_n": (2, 4)}, "lstm: LSTM is not Dense, Conv2D or"),
         (
             ["c?"], {"block": (4, 1)},
             r"'c\?' matches no layer that can have block sparsity \(c1, c3: Conv2D is not Dense\)",

@@ -91,7 +91,7 @@ def test_a_spelling_of_missing_values_makes_a_column_numbers_with_gaps(project: 
     assert "the model's input 'a' has no value in 1 of 31 rows, first train.csv:5;" in problem.message
     tables(project, "1,NA,0", evaluated="2,3,0")
     assert project.problem().key() == "data.splits.eval"
-    assert "train.csv:5 has 'NA'; if it stands for" in project.problem().message
+    assert "train.csv:5 has 'NA'; if it means" in project.problem().message
 
 
 @pytest.mark.parametrize(("row", "fault"), [("NA,1,0", "a"), ("1,NA,0", None), ("1.5,1,0", None)])

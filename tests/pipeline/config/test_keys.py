@@ -187,7 +187,7 @@ from tests.project import MNIST, changed, config_problem, marked_line, read_conf
             "push: {directory: serving}\n",
             "",
             "push",
-            "is missing: Where the best candidate is pushed to.",
+            "is missing: Where to push the best candidate.",
             id="missing section",
         ),
         pytest.param(
@@ -235,8 +235,7 @@ def test_each_mistake_gives_one_problem_in_the_order_of_the_sections(tmp_path):
         f"{path}:7: model.train.epochs: must be at least 1, but is 0"
     )
     assert (
-        str(raised.value).splitlines()[5]
-        == f"{path}: push: is missing: Where the best candidate is pushed to."
+        str(raised.value).splitlines()[5] == f"{path}: push: is missing: Where to push the best candidate."
     )
 
 

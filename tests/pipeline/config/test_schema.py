@@ -37,7 +37,7 @@ def test_keys_are_those_of_every_alternative(location: Location, keys: list[str]
             ("data", "path"),
             "Folder of the files. Relative paths are relative to the folder of the config; ~ is the home folder.",
         ),
-        (("push",), "Where the best candidate is pushed to."),  # of the section, as the key has none
+        (("push",), "Where to push the best candidate."),  # of the section, as the key has none
         (("gate", "accuracy", 0, "slices", 2, "by"), "The feature, or features, that divide the examples."),
         (("data", "nothing"), ""),
     ],

@@ -193,5 +193,5 @@ def test_what_reads_an_excluded_layer_is_refused(project: Project) -> None:
     assert problem.key() == "candidates.one[0].qat.exclude"
     assert problem.message == (
         "last: would stay in float, because it reads a layer that `exclude` leaves in float; leave `qat` out: "
-        "post-training int8 needs no such support, or write it into `exclude` too"
+        "post-training int8 needs no such support, or add it to `exclude`"
     )

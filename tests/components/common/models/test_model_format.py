@@ -118,7 +118,7 @@ def test_what_is_damaged_or_not_there_is_refused(saved_files: SavedFiles, name: 
     [
         (b"", "is empty; fetch or save it again"),
         (b"\x1c\0\0\0TFL3" + bytes(80), "is a TFLite file, which is already converted .*"),
-        (pickle.dumps({"weights": [1.0]}), "is a pickle, which can run any code when it is loaded .*"),
+        (pickle.dumps({"weights": [1.0]}), "is a pickle, which can run any code when it is loaded, .*"),
         (
             b"version https://git-lfs.github.com/spec/v1\n",
             "is a pointer of Git LFS, .*; write git lfs pull",

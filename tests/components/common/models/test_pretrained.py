@@ -369,7 +369,7 @@ def test_a_pattern_that_freezes_or_unfreezes_nothing_is_refused(
         trunk_in(saved, make_module, freeze=["new"])  # of the head
 
     _, trunk = trunk_in(saved, make_module)
-    with pytest.raises(PretrainedError, match="'norm' matches BatchNormalization alone"):
+    with pytest.raises(PretrainedError, match="'norm' matches only BatchNormalization"):
         trunk.unfreeze(["norm"])
     trunk.unfreeze(["conv"])
     with pytest.raises(PretrainedError, match="'conv' matches no layer that is frozen by then"):
