@@ -187,7 +187,7 @@ def test_runs_at_once_share_a_store(
     test_the_tables_hold_the_runs(Finished(url, projects, outcomes, database))
 
 
-def test_what_the_nodes_were_told_is_whole(any_store: Finished) -> None:
+def test_the_nodes_get_all_of_it(any_store: Finished) -> None:
     """JSON within JSON has backslashes, and configs are long: ml_metadata alone loses both."""
     store = connect(any_store.url)
     executions = store.get_executions()

@@ -106,7 +106,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return Finished(project, project.run())
 
 
-def test_the_pushed_file_tells_images_apart_by_labels_txt(images: Finished) -> None:
+def test_the_pushed_file_classifies_images_by_labels_txt(images: Finished) -> None:
     """Raw PNG files, decoded by TensorFlow, through a plain interpreter: the very accuracy of the gate."""
     version = images.version()
     assert sorted(path.name for path in version.iterdir()) == ["labels.txt", "tflite"]

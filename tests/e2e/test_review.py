@@ -40,7 +40,7 @@ def first_run(finished: Finished) -> dict[str, Any]:
     return next(run for run in listed if run["id"] == result["run"])
 
 
-def test_runs_tells_what_the_run_said(finished: Finished) -> None:
+def test_runs_shows_what_the_run_recorded(finished: Finished) -> None:
     _, result = finished
     run = first_run(finished)
     assert (run["pipeline"], run["status"], run["exit_code"]) == ("small", "pushed", 0)

@@ -51,7 +51,7 @@ def test_a_database_lets_in_whoever_knows_the_password_only(
 
 
 @pytest.mark.parametrize("start", [mariadb, postgresql])
-def test_a_database_runs_as_nobody_special_and_leaves_nothing(start) -> None:
+def test_a_database_runs_as_an_ordinary_user_and_leaves_nothing(start) -> None:
     with start() as server:
         assert answers(server.port)
         assert server.folder.stat().st_uid != 0 or os.geteuid() != 0
@@ -100,7 +100,7 @@ def test_a_server_that_is_not_installed_is_skipped_by_name(monkeypatch: pytest.M
     )
 
 
-def test_a_server_that_is_not_installed_fails_where_all_is_to_be_tested(
+def test_a_server_that_is_not_installed_fails_if_all_tests_are_required(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CI", "true")

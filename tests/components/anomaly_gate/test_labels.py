@@ -33,7 +33,7 @@ def test_labels_that_are_missing_in_both_splits_alike() -> None:
 
 
 @pytest.mark.parametrize(("value", "kind"), [(-1, "negative"), (-1.0, "negative"), (0.5, "fraction")])
-def test_labels_that_are_no_class(value: float, kind: str) -> None:
+def test_labels_that_are_not_a_class(value: float, kind: str) -> None:
     cast = type(value)
     splits = [rows(200), rows(100, seed=1)]
     for made in splits:
@@ -71,7 +71,7 @@ def test_an_unseen_label_among_very_many() -> None:
     assert ("eval", "label", "unseen") in refused(findings(train, evaluation, label="label"))
 
 
-def test_amounts_that_train_does_not_have_are_no_finding() -> None:
+def test_amounts_that_train_does_not_have_are_not_a_finding() -> None:
     price = lambda i: [1000 * i + 17]  # noqa: E731
     even, odd = lambda i: price(2 * i), lambda i: price(2 * i + 1)
     found = findings(rows(200, label=even), rows(200, 1, label=odd), label="label", classes=False)

@@ -90,7 +90,7 @@ def leaks_of(examples: list[tuple[Any, dict[str, list[Any]]]], copies: int = 0) 
     return list(contents.gather(batches(records), ["label"]).pairings["label"].leaks())
 
 
-def test_copies_of_examples_are_no_evidence() -> None:
+def test_copies_of_examples_are_not_evidence() -> None:
     amounts = [(float(i), {"x": [i * 0.5 + 3]}) for i in range(50)]
     assert leaks_of(amounts, copies=3) == []
     assert leaks_of([(float(i), {"x": [i]}) for i in range(50)], copies=1) == [Leak("x", None, True, 50)]

@@ -9,7 +9,7 @@ from tests.components.anomaly_gate.splits import findings
 from tests.components.anomaly_gate.trips import EVAL, TRAIN, Rows, refused, rows
 
 
-def test_values_that_eval_alone_misses_are_told_once() -> None:
+def test_values_that_eval_alone_misses_are_reported_once() -> None:
     evaluation = rows(100, seed=1)
     for row in evaluation[::10]:
         del row["label"], row["fare"]

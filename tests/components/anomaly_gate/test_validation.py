@@ -24,12 +24,12 @@ def test_a_feature_that_never_changes(value: list[Any]) -> None:
     assert "allow: [{feature: always, kinds: [constant]}]" in found["train", "always", "constant"].line()
 
 
-def test_a_vector_is_constant_only_where_all_of_its_values_are_one() -> None:
+def test_a_vector_is_constant_only_if_all_of_its_values_are_equal() -> None:
     vector = lambda index: [0, 0, index % 2]  # noqa: E731
     assert findings(rows(100, pixels=vector), rows(100, seed=1, pixels=vector)) == {}
 
 
-def test_a_single_value_that_is_not_always_there_tells_something() -> None:
+def test_a_single_value_that_is_sometimes_missing_is_not_constant() -> None:
     def with_a_tip_at_times(count: int, seed: int) -> Rows:
         made = rows(count, seed)
         for row in made[::2]:
@@ -53,7 +53,7 @@ def test_a_feature_that_is_hardly_ever_there() -> None:
     assert findings(train, evaluation, {"min_present": 0.005}) == {}
 
 
-def test_identifiers_are_told_but_not_refused() -> None:
+def test_identifiers_are_reported_but_not_refused() -> None:
     found = findings(
         rows(200, trip=lambda i: [f"trip-{i}"]), rows(100, 1, trip=lambda i: [f"trip-{i + 200}"])
     )

@@ -62,7 +62,7 @@ def test_batch_normalization_is_folded_as_the_converter_would(clustered: Step, t
     assert model_files.load(clustered.uri).get_layer("conv1").use_bias
 
 
-def test_it_still_tells_digits_apart(
+def test_it_still_distinguishes_digits(
     clustered: Step, trained: Trained, mnist_arrays: dict[str, Digits]
 ) -> None:
     digits = mnist_arrays["eval"]

@@ -15,7 +15,7 @@ def weights(*shape: int, zeros: float = 0.0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("zeros", [0.0, 0.6])
-def test_each_value_is_the_mean_of_what_it_stands_for(zeros: float) -> None:
+def test_each_value_is_the_mean_of_the_values_that_it_replaces(zeros: float) -> None:
     before = weights(3, 3, 4, 8, zeros=zeros)
     after = share_values(before, 16, per_channel=False, seed=1)
 

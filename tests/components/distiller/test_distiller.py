@@ -260,7 +260,7 @@ def distill_rows(
 
 
 @pytest.mark.parametrize("features", [{}, {"hidden": "hidden"}], ids=["outputs", "features"])
-def test_teacher_and_student_see_their_own_inputs_in_whatever_order(
+def test_teacher_and_student_see_their_own_inputs_in_any_order(
     make_module: MakeModule, tmp_path: Path, features: dict[str, str], rng: np.random.Generator
 ) -> None:
     rows = [{"first": rng.normal(size=2), "second": rng.normal(size=2), "label": i % 3} for i in range(12)]

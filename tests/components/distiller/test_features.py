@@ -37,7 +37,7 @@ def test_pairs_hold_what_the_layers_give() -> None:
     assert find_pairs(teacher, student, {}) == []
 
 
-def test_a_projection_is_there_only_where_channels_differ() -> None:
+def test_there_is_a_projection_only_if_channels_differ() -> None:
     first, second = find_pairs(cnn(6, 8), cnn(2, 8), {"conv1": "conv1", "conv2": "conv2"})
     projection = first.projection()
     given = np.random.default_rng(0).normal(size=(3, 4, 4, 2)).astype(np.float32)

@@ -85,7 +85,7 @@ def test_several_outputs_are_refused() -> None:
         (None, (None, False)),
     ],
 )
-def test_the_loss_tells_the_task_and_whether_it_takes_logits(
+def test_the_loss_determines_the_task_and_whether_it_takes_logits(
     loss: Any, expected: tuple[str | None, bool]
 ) -> None:
     assert task_of(loss) == expected

@@ -46,7 +46,7 @@ def test_options_can_be_read_back(given: dict[str, Any]) -> None:
     assert DistillOptions(**json.loads(options.canonical_json())) == options
 
 
-def test_features_are_part_of_the_node_id_whatever_their_order() -> None:
+def test_features_are_part_of_the_node_id_in_any_order() -> None:
     one = DistillOptions(features={"a": "b", "c": "d"})
     other = DistillOptions(features={"c": "d", "a": "b"})
 

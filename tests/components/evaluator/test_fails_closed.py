@@ -156,7 +156,9 @@ def test_a_slice_that_does_not_exist_and_zeros_that_are_not_there(judge: Judge) 
     assert verdict.measured.invariants == {"least_layer_sparsity": pytest.approx(zeros, abs=1e-6)}
 
 
-def test_no_examples_are_no_accuracy(judge: Judge, mnist_arrays: dict[str, Digits], tmp_path: Path) -> None:
+def test_without_examples_there_is_no_accuracy(
+    judge: Judge, mnist_arrays: dict[str, Digits], tmp_path: Path
+) -> None:
     from tests.conftest import MNIST_SCHEMA
 
     image = mnist_arrays["eval"].images[0]

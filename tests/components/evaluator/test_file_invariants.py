@@ -93,7 +93,7 @@ def change_kernel(uri: Path, layer: str, change: Callable[[np.ndarray], None]) -
     np.testing.assert_array_equal(stored_kernels(uri)[layer], values)
 
 
-def test_zeros_that_were_lost_in_the_file_are_told(candidate: Callable[..., Path]) -> None:
+def test_zeros_that_were_lost_in_the_file_are_reported(candidate: Callable[..., Path]) -> None:
     uri = candidate("pruned_clustered")
     sparsity = np.mean(stored_kernels(uri)["dense"] == 0)
 
@@ -110,7 +110,7 @@ def test_zeros_that_were_lost_in_the_file_are_told(candidate: Callable[..., Path
     )
 
 
-def test_values_that_were_spread_in_the_file_are_told(candidate: Callable[..., Path]) -> None:
+def test_values_that_were_spread_in_the_file_are_reported(candidate: Callable[..., Path]) -> None:
     uri = candidate("clustered_quantization_aware")
 
     def spread(values: np.ndarray) -> None:
@@ -127,7 +127,7 @@ def test_values_that_were_spread_in_the_file_are_told(candidate: Callable[..., P
     )
 
 
-def test_a_block_that_lost_its_zeros_is_told(candidate: Callable[..., Path]) -> None:
+def test_a_block_that_lost_its_zeros_is_reported(candidate: Callable[..., Path]) -> None:
     uri = candidate("trained")
     record = StepRecord.read(str(uri))
     record.ask("conv2", *must_keep(m_by_n=(2, 4)))
@@ -167,7 +167,7 @@ def test_scales_per_channel_lose_clusters_of_the_layer(candidate: Callable[..., 
     )
 
 
-def test_a_layer_that_is_not_in_the_file_is_told(candidate: Callable[..., Path]) -> None:
+def test_a_layer_that_is_not_in_the_file_is_reported(candidate: Callable[..., Path]) -> None:
     uri = candidate("trained")
     record = StepRecord.read(str(uri))
     record.ask("gone", *must_keep(sparsity=0.8))
@@ -179,7 +179,7 @@ def test_a_layer_that_is_not_in_the_file_is_told(candidate: Callable[..., Path])
     )
 
 
-def test_a_file_of_another_type_is_told(
+def test_a_file_of_another_type_is_reported(
     candidate: Callable[..., Path], converted: Callable[..., Step], trained: Trained
 ) -> None:
     uri = candidate("trained", io="int8")

@@ -133,7 +133,7 @@ def test_what_has_no_interval_meets_no_limit_with_confidence(
     assert why in judgement.reason
 
 
-def test_a_reason_tells_close_numbers_apart() -> None:
+def test_a_reason_distinguishes_close_numbers() -> None:
     assert judged({"min": 0.97}, 0.96999).reason == "accuracy 0.96999 is below 0.97"
 
 
@@ -186,7 +186,7 @@ def test_a_value_that_a_tolerance_lets_pass_says_so() -> None:
     assert Judgement.on(size_figure("file"), "max", 3e4, None).texts() == ("–", "30.0 kB")
 
 
-def test_unset_bounds_are_no_limits() -> None:
+def test_unset_bounds_are_not_limits() -> None:
     bounds = {"min": None, "max": 3, "max_drop": None, "max_ratio": None}
     assert [j.bound for j in judge_figure(size_figure("file"), bounds, 2, 2, False)] == ["max"]
 
@@ -208,7 +208,7 @@ def test_a_failure_comes_first_and_is_enough() -> None:
     assert verdict.reasons[0] == "loading the candidate failed"
 
 
-def test_no_limit_is_no_blessing() -> None:
+def test_without_limits_there_is_no_blessing() -> None:
     verdict = conclude([])
     assert not verdict.blessed
     assert verdict.reasons == ("no limit was judged",)

@@ -72,7 +72,7 @@ def test_confidence_that_holds_nothing_is_refused(limits: dict[str, Any], part: 
         AccuracyGate.model_validate({"metric": "AUC", **limits})
 
 
-def test_only_a_metric_that_is_no_mean_is_computed_for_each_resample() -> None:
+def test_only_a_metric_that_is_not_a_mean_is_computed_for_each_resample() -> None:
     limits = {"max_drop": 0.01, "confidence": 0.95}
     gates = [
         {"metric": "AUC", **limits},

@@ -96,7 +96,7 @@ def test_images_are_turned_as_their_exif_orientation_says(
     assert np.array_equal(read(turned, wanted.shape[:2]), wanted)
 
 
-def test_tags_of_another_type_than_they_have_are_no_matter() -> None:
+def test_tags_of_another_type_are_ignored() -> None:
     tags = [(0x100, 2, 4, b"abc\0"), (ORIENTATION, 3, 1, b"\6\0\0\0"), (0x11A, 3, 1, b"\1\0\0\0")]
     written = b"".join(struct.pack("<HHI4s", *tag) for tag in tags)
     exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + written + bytes(4)
@@ -105,7 +105,7 @@ def test_tags_of_another_type_than_they_have_are_no_matter() -> None:
 
 
 @pytest.mark.parametrize("exif", [b"Exif\0\0none at all", b"Exif\0\0II*\0\x08\0\0\0\xff\xff"])
-def test_tags_that_cannot_be_read_are_no_matter(exif: bytes) -> None:
+def test_tags_that_cannot_be_read_are_ignored(exif: bytes) -> None:
     assert np.array_equal(read(encoded(SMOOTH, "JPEG", exif=exif)), read(encoded(SMOOTH, "JPEG")))
 
 

@@ -95,7 +95,7 @@ def test_the_order_is_random_and_can_be_repeated(folder: Path, tmp_path: Path) -
     assert sum(later < earlier for earlier, later in itertools.pairwise(values)) > 50
 
 
-def test_a_record_that_is_no_example_is_refused(tmp_path: Path) -> None:
+def test_a_record_that_is_not_an_example_is_refused(tmp_path: Path) -> None:
     with tf.io.TFRecordWriter(str(tmp_path / "train"), "") as writer:
         writer.write(b"\xff\xff\xff")
     with pytest.raises(RecordError, match=r"a record of train is not a tf\.train\.Example"):

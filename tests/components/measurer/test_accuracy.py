@@ -303,7 +303,7 @@ def test_a_blessing_and_its_figures_are_where_the_pusher_and_lineage_look(run: A
     assert figure(verdict, "size") == evaluation.get_int_custom_property("bytes")
 
 
-def test_a_metric_that_is_no_number_is_no_blessing_and_no_crash(run: Any) -> None:
+def test_a_metric_that_is_nan_gives_no_blessing_and_no_crash(run: Any) -> None:
     # Of no positives, no share can be found.
     evaluation, blessing = run(np.zeros(COUNT), accuracy={"metric": "Recall", "min": 0.0}, latency=LATENCY)
 

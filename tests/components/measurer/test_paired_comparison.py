@@ -82,7 +82,7 @@ def test_the_interval_of_an_error_is_that_of_its_mean(rng: np.random.Generator) 
     assert same.chance is not None and same.chance.constant == pytest.approx(labels.var(), rel=1e-3)
 
 
-def test_a_metric_that_is_no_mean_is_resampled_if_it_is_asked_for(rng: np.random.Generator) -> None:
+def test_a_metric_that_is_not_a_mean_is_resampled_if_asked_for(rng: np.random.Generator) -> None:
     labels = (np.arange(200) % 2).astype(np.float32)
     scores = rng.normal(size=200) + labels
     models = [

@@ -107,7 +107,7 @@ def test_the_measurements_of_a_run_count_once(tmp_path: Path, monkeypatch: pytes
         assert len(count_slices(["number"], examples)) == 1
 
 
-def test_what_eval_has_is_no_finding(examples: Examples) -> None:
+def test_slices_that_eval_has_are_not_a_finding(examples: Examples) -> None:
     everything = list(count_slices(["number"], examples))
     assert unjudged(metric("number"), everything, examples) == ()
     assert unjudged(metric(), [], examples) == ()

@@ -30,7 +30,7 @@ def test_regression_is_trained_on_the_error_of_each_example(regression: Kind) ->
     assert np.abs(errors).mean() < 0.3
 
 
-def test_regression_is_judged_by_its_error_where_less_is_better(regression: Kind) -> None:
+def test_regression_is_judged_by_its_error_with_less_being_better(regression: Kind) -> None:
     candidate = regression.converted("int8", quantization="int8", io="int8")
     verdict = regression.judged(candidate, {"metric": "MeanSquaredError", "max": 1, "max_drop": -0.5})
     expected = {

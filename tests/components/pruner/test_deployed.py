@@ -81,7 +81,7 @@ def test_two_of_four(pruned_as: Callable[..., Step], converted: Callable[..., St
         assert zeros["conv1"].mean() < 0.1  # one input channel: left dense
 
 
-def test_a_rest_of_input_channels_that_is_no_block_lives(
+def test_remaining_input_channels_that_are_not_a_block_are_kept(
     pruned_as: Callable[..., Step], converted: Callable[..., Step]
 ) -> None:
     # conv2 has 4 input channels, one block of 3 and a rest; of dense's 392 the rest is 2.

@@ -219,7 +219,7 @@ def test_a_push_waits_for_another_one_and_leaves_its_copy_alone(model: Path, tmp
         assert list(serving.iterdir()) == [version]
 
 
-def test_nothing_is_no_model(tmp_path: Path) -> None:
+def test_an_empty_folder_is_not_a_model(tmp_path: Path) -> None:
     (tmp_path / "empty" / "assets").mkdir(parents=True)
     for folder in ("empty", "missing"):
         with pytest.raises(

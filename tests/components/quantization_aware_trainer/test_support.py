@@ -280,7 +280,7 @@ def named(message: str) -> list[str]:
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_tfmot_refuses_is_told_by_layer(case: str) -> None:
+def test_what_tfmot_refuses_is_reported_by_layer(case: str) -> None:
     build, shape, layer, message = REFUSED[case]
 
     found = told(model_of(build, shape))

@@ -85,7 +85,7 @@ def test_ties_go_to_the_more_accurate_then_to_the_name() -> None:
     assert winner(verdicts, minimize="size") == "a"
 
 
-def test_nobody_wins_where_nobody_passed() -> None:
+def test_there_is_no_winner_if_no_candidate_passed() -> None:
     assert winner({"a": verdict(blessed=False)}, minimize="size") is None
 
 

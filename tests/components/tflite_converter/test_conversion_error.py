@@ -89,7 +89,7 @@ def inverse(folder: Path) -> Convertible:
     return saved(model, folder, {"x": examples})
 
 
-def test_flex_operators_are_written_where_asked_for_and_do_not_load(tmp_path: Path) -> None:
+def test_flex_operators_are_written_if_asked_for_and_do_not_load(tmp_path: Path) -> None:
     model = inverse(tmp_path / "model")
     content = model.convert(quantization="float32", supported_ops=["TFLITE_BUILTINS", "SELECT_TF_OPS"])
 
@@ -115,7 +115,7 @@ def cosine(folder: Path) -> Convertible:
     return saved(model, folder, {"x": np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)})
 
 
-def test_integers_alone_are_refused_where_an_operator_has_no_int8_kernel(tmp_path: Path) -> None:
+def test_integers_alone_are_refused_if_an_operator_has_no_int8_kernel(tmp_path: Path) -> None:
     model = cosine(tmp_path / "model")
 
     with pytest.raises(ConversionError, match=r"allows only integers, but COS would stay in float; write"):
@@ -126,7 +126,7 @@ def test_integers_alone_are_refused_where_an_operator_has_no_int8_kernel(tmp_pat
     assert model.error_of(content, tmp_path) < 0.05
 
 
-def test_int16x8_falls_back_to_float_only_where_asked_to(tmp_path: Path) -> None:
+def test_int16x8_falls_back_to_float_only_if_asked_to(tmp_path: Path) -> None:
     model = cosine(tmp_path / "model")
 
     with pytest.raises(ConversionError, match=r"^conversion to int16x8 failed: .*COS"):

@@ -94,7 +94,7 @@ def test_sparse_files_that_may_load_are_allowed(quantization: Any) -> None:
         ("DELEGATE", "write names such as"),
     ],
 )
-def test_an_unknown_operator_is_told_from_the_nearest_one(written: str, meant: str) -> None:
+def test_an_unknown_operator_is_reported_with_the_nearest_one(written: str, meant: str) -> None:
     said = message(quantization="int8", float_ops=["SOFTMAX", written])
 
     assert said.startswith(f"{written!r} is not an operator of TensorFlow Lite; ")

@@ -59,7 +59,7 @@ def test_another_quantization_is_refused(aware: tuple[str, np.ndarray], quantiza
 
 
 @pytest.mark.parametrize("quantization", ["float32", "dynamic", "float16"])
-def test_fake_quantization_that_nobody_spoke_of_is_found_in_the_file(
+def test_unreported_fake_quantization_is_found_in_the_file(
     aware: tuple[str, np.ndarray], quantization: str
 ) -> None:
     """As where build_model itself returns a quantization-aware model."""

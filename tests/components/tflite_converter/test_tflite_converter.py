@@ -239,7 +239,7 @@ def test_ranges_come_from_the_training_split(
     assert 255 * scale == pytest.approx(51, abs=0.5)  # the brightest pixel: 255 // 5
 
 
-def test_the_signature_tells_the_inputs(trained: Trained) -> None:
+def test_the_signature_gives_the_inputs(trained: Trained) -> None:
     assert signature_inputs(model_files.serving_dir(trained.uri)) == {
         "image": InputSpec((28, 28, 1), np.float32)
     }
@@ -266,7 +266,7 @@ def test_ranges_without_examples_are_refused(trained: Trained, quantization: str
         convert(model_files.serving_dir(trained.uri), options, False, None)
 
 
-def test_being_stopped_while_calibrating_is_no_failed_conversion(tmp_path: Path) -> None:
+def test_being_stopped_while_calibrating_is_not_a_failed_conversion(tmp_path: Path) -> None:
     class Stopped(Arrays):
         def __len__(self) -> int:
             raise Interrupted

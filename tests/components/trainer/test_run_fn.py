@@ -181,7 +181,7 @@ def test_curves_are_written(trained: Trained) -> None:
     assert list(Path(trained.uri).glob("logs/validation/events.out.tfevents.*"))
 
 
-def test_the_history_stands_beside_the_model(trained: Trained) -> None:
+def test_the_history_is_beside_the_model(trained: Trained) -> None:
     written = json.loads((Path(trained.uri) / "history.json").read_text(encoding="utf-8"))
 
     assert [row.pop("epoch") for row in written["epochs"]] == [1, 2, 3]
@@ -287,7 +287,7 @@ def test_run_fn_understands_tfxs_arguments(
     assert seen["seed"] == 8
 
 
-def test_a_module_that_is_no_good_ends_before_anything_is_written(
+def test_a_broken_module_ends_the_command_before_anything_is_written(
     mnist_examples: Any, tmp_path: Path
 ) -> None:
     with pytest.raises(UserModuleError, match="filters"):

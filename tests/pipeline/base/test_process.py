@@ -19,7 +19,7 @@ def test_a_process_is_alive_until_it_ends() -> None:
     assert not seen.is_alive()
 
 
-def test_another_process_with_the_same_number_is_told_apart() -> None:
+def test_another_process_with_the_same_number_is_distinguished() -> None:
     now = process.this_process()
     boot, _, ticks = now.started.partition(":")
     assert not process.Process(now.host, now.pid, f"{boot}:{int(ticks) - 1}").is_alive()

@@ -32,7 +32,7 @@ def test_a_date_is_its_midnight_in_local_time() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x", "7", "7y", "yesterday", "-7d", "2026-13-01"])
-def test_what_is_no_time_is_refused_with_examples(text: str) -> None:
+def test_what_is_not_a_time_is_refused_with_examples(text: str) -> None:
     with pytest.raises(
         ValueError, match=r"is not a time: write 2026-11-22, .* or an age such as 12h or 7d"
     ):

@@ -100,11 +100,11 @@ def test_one_file_of_several_may_have_no_rows(tmp_path: Path) -> None:
     assert read(tmp_path, HEADER, HEADER + "1,2,a,3\n").faults == []
 
 
-def test_a_few_faults_of_a_file_are_told_and_not_all(tmp_path: Path) -> None:
+def test_only_a_few_faults_of_a_file_are_reported(tmp_path: Path) -> None:
     assert len(read(tmp_path, HEADER + "1\n" * 9).faults) == 3
 
 
-def test_names_alone_are_read_where_rows_are_not_asked_for(tmp_path: Path) -> None:
+def test_only_names_are_read_if_rows_are_not_asked_for(tmp_path: Path) -> None:
     table = read(tmp_path, HEADER + "broken\n", whole=False)
     assert (table.faults, table.rows, list(table.columns)) == ([], 0, ["id", "fare", "paid", "tip"])
 

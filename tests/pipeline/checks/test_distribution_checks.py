@@ -144,7 +144,7 @@ def test_what_keeps_zeros_is_refused_with_parameter_servers_and_what_does_not_is
         ),
     ],
 )
-def test_a_tf_config_that_is_no_good_is_refused_where_it_counts(value: str, told: str) -> None:
+def test_a_broken_tf_config_is_refused_if_it_matters(value: str, told: str) -> None:
     (found,) = mistakes({"distribution": "multi_worker"}, TF_CONFIG=value)
     assert found[0] == "model.train.distribution" and told in found[1]
     assert mistakes({"distribution": "mirrored"}, TF_CONFIG=value) == []
@@ -187,6 +187,6 @@ def test_a_task_on_a_cluster_is_one_pod(kind: str) -> None:
     assert not kubeflow_checks.check(file, plan, "kubeflow", "image:1", "minio://b/f")
 
 
-def test_an_unknown_kind_is_told_with_the_line() -> None:
+def test_an_unknown_kind_is_reported_with_the_line() -> None:
     with pytest.raises(ConfigError, match=r"model\.train\.distribution"):
         load(MNIST, ["model.train.distribution=mirored"])

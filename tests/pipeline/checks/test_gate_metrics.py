@@ -166,7 +166,7 @@ def test_the_direction_of_every_metric_that_the_gate_accepts_is_known() -> None:
 
 
 @pytest.mark.parametrize("metric", sorted(NO_QUALITY))
-def test_a_metric_that_is_no_quality_is_refused(metric: str) -> None:
+def test_a_metric_that_does_not_measure_quality_is_refused(metric: str) -> None:
     (problem,) = _mistakes({"accuracy": {"metric": metric, "higher_is_better": True, "min": 0.5}})
     assert problem.location == ("gate", "accuracy", "metric")
     assert NO_QUALITY[metric] in problem.message
@@ -275,7 +275,7 @@ def test_an_overlap_of_classes_takes_probabilities() -> None:
         ),
     ],
 )
-def test_anomalies_are_told_by_a_feature(written: dict[str, Any], message: str) -> None:
+def test_anomalies_are_identified_by_a_feature(written: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         AccuracyGate.model_validate({"metric": "reconstruction_auc", "min": 0.9, **written})
 

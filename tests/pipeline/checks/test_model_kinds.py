@@ -138,7 +138,7 @@ def test_labels_of_outputs_that_the_model_does_not_have(project: Project) -> Non
     assert "the model has no output 'gap'; its outputs are ['side', 'gop']" in message
 
 
-def test_a_label_that_is_no_feature(project: Project) -> None:
+def test_a_label_that_is_not_a_feature(project: Project) -> None:
     key, message = only(project.looked_at("data.label.gap=differenc"))
     assert key == "data.label.gap"
     assert "'differenc' is not a feature of the data" in message

@@ -35,7 +35,7 @@ def test_tables_without_mistakes(tmp_path: Path) -> None:
     assert mistakes(tmp_path, pattern="*", hash_by="id") == []
 
 
-def test_fault_of_a_row_stands_at_its_split(tmp_path: Path) -> None:
+def test_fault_of_a_row_is_reported_at_its_split(tmp_path: Path) -> None:
     (found,) = mistakes(tmp_path, train=ROWS, eval="id,width,label\nz,1.0\n")
     assert found == (
         "data.splits.eval",
@@ -140,7 +140,7 @@ def test_a_column_that_no_signature_can_be_of_is_named(project: Project) -> None
     )
 
 
-def test_input_with_gaps_is_refused_where_nothing_fills_them(project: Project) -> None:
+def test_input_with_gaps_is_refused_if_nothing_fills_them(project: Project) -> None:
     assert project.looked_at() == []
     project.write("data/all.csv", ROWS + "c,,0\n")
     problem = project.problem()

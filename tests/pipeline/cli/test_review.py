@@ -165,7 +165,7 @@ def test_diff_can_report_by_its_exit_code(invoke: Invoke) -> None:
     invoke("diff", first, last, "--exit-code", code=1)
 
 
-def test_a_report_is_written_where_it_is_asked_for(invoke: Invoke, tmp_path: Path) -> None:
+def test_a_report_is_written_to_the_given_path(invoke: Invoke, tmp_path: Path) -> None:
     page = tmp_path / "new" / "page.html"
     assert invoke("report", "-o", str(page)).output == f"Written to {page}\n"
     assert "2026-01-01T03:00:00+00:00" in page.read_text(encoding="utf-8")

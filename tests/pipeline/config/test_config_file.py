@@ -98,7 +98,7 @@ KEYS = "write a mapping with the keys name, data, model, candidates, gate, selec
         ),
     ],
 )
-def test_file_that_is_no_config_is_refused(tmp_path, text, line, message):
+def test_file_that_is_not_a_config_is_refused(tmp_path, text, line, message):
     problem = config_problem(tmp_path, text)
 
     assert problem.message.startswith(message)
@@ -129,7 +129,7 @@ def test_anchors_and_merges_are_read_as_plain_values(tmp_path):
     assert gate.size.bounds() == {"max": 3, "max_drop": 0.01}
 
 
-def test_a_folder_is_no_config(tmp_path):
+def test_a_folder_is_not_a_config(tmp_path):
     with pytest.raises(ConfigError) as refused:
         load(tmp_path)
     (problem,) = refused.value.problems

@@ -253,7 +253,7 @@ def test_nearest_ends_a_sentence(name, known, suggestion):
 
 
 @pytest.mark.parametrize("written", ["model.py", "configs/mnist/model.py"])
-def test_a_file_in_place_of_a_module_is_told_by_its_dotted_name(written):
+def test_a_file_in_place_of_a_module_is_reported_by_its_dotted_name(written):
     with pytest.raises(ConfigError) as refused:
         load(MNIST, [f"model.module={written}"])
     (problem,) = refused.value.problems

@@ -50,7 +50,7 @@ def test_metrics_and_verdicts_of_each_candidate(project: Project) -> None:
     assert "passed yes no" in lines
 
 
-def test_a_failed_run_says_that_it_came_to_no_verdict(project: Project) -> None:
+def test_a_failed_run_says_that_it_has_no_verdict(project: Project) -> None:
     failed = project.run(
         "run-2",
         verdicts={},

@@ -81,7 +81,7 @@ def test_code_is_compared_by_commit_and_by_the_versions_of_nodes(project: Projec
     assert "aaaaaaaaaaaa " in rendered(compared) and "a" * 13 not in rendered(compared)
 
 
-def test_uncommitted_changes_are_told_and_leave_the_code_unknown(project: Project) -> None:
+def test_uncommitted_changes_are_reported_and_leave_the_code_unknown(project: Project) -> None:
     clean, dirty = project.run("run-1"), project.run("run-2", made_of(git_dirty=True))
     other = project.run("run-3", made_of(git_dirty=True))
     assert changes_in(project.diff(clean, dirty), "code") == {
@@ -158,7 +158,7 @@ def test_nodes_that_one_run_has_and_parameters_that_differ(project: Project) -> 
     }
 
 
-def test_marks_of_a_run_on_its_executions_are_no_parameters(project: Project) -> None:
+def test_marks_of_a_run_on_its_executions_are_not_parameters(project: Project) -> None:
     first, second = project.run("run-1"), project.run("run-2")
     for execution in project.history.store.get_executions():
         execution.custom_properties["paredown_run"].string_value = f"run of {execution.id}"

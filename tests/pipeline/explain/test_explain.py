@@ -176,7 +176,7 @@ def test_a_refused_candidate_ends_explain_and_run_with_2(project: Project) -> No
     assert project.files() == before
 
 
-def test_a_broken_config_is_told_as_validate_tells_it(project: Project) -> None:
+def test_a_broken_config_is_reported_as_by_validate(project: Project) -> None:
     project.config.write_text("name: [unfinished\n", encoding="utf-8")
     explained = run_explain(project)
     validated = CliRunner().invoke(cli.main, ["validate", str(project.config)])

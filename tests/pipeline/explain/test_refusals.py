@@ -49,7 +49,7 @@ def test_the_check_before_run_is_the_same(project: Project, name: str) -> None:
     assert preflight.check(file, make_plan(file.config, file.path), set()).problems == problems
 
 
-def test_subclassed_models_are_refused_where_they_are_built(project: Project) -> None:
+def test_subclassed_models_are_refused_when_they_are_built(project: Project) -> None:
     project.write(Case(PRUNE, CONV, "", "", before=OWN_MODEL))
     source = (project.root / f"{project.module}.py").read_text(encoding="utf-8")
     built = "    model = Net()\n    model.build((None, 8, 8, 4))\n    model.compile('sgd', 'mse')\n    return model\n"
@@ -67,7 +67,7 @@ def test_subclassed_models_are_refused_where_they_are_built(project: Project) ->
     )
 
 
-def test_layers_that_cannot_be_told_apart_in_a_file_are_refused(project: Project) -> None:
+def test_layers_that_cannot_be_distinguished_in_a_file_are_refused(project: Project) -> None:
     own = OWN_LAYER.replace(
         '        self.kernel = self.add_weight("kernel", shape[-1:])\n',
         '        self.kernel = self.add_weight("kernel", shape[-1:])\n'

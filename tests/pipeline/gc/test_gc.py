@@ -23,7 +23,7 @@ from tests.pipeline.gc.collecting import LAST_ONE, NONE, Lived, artifacts, files
 from tests.pipeline.run_history import History
 
 
-def test_exactly_what_nobody_needs_goes(lived: Lived) -> None:
+def test_exactly_the_unneeded_files_are_removed(lived: Lived) -> None:
     history, ids = lived.history, lived.ids
     gone = {"tflite-2", "pushed-2"}
     folders = {str(history.folder(ids[name])) for name in gone | {"half-deleted"}}
@@ -125,7 +125,7 @@ def test_stopped_midway_nothing_claims_to_be_there_that_is_not(
     ]
 
 
-def test_a_folder_that_cannot_be_removed_is_told_and_tried_again(
+def test_a_folder_that_cannot_be_removed_is_reported_and_tried_again(
     lived: Lived, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stuck = str(lived.history.folder(lived.ids["tflite-2"]))

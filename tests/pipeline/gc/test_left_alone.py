@@ -73,7 +73,7 @@ def test_a_root_that_was_written_in_two_ways_is_one_root(tmp_path: Path) -> None
     assert direct.folder(plain).exists()
 
 
-def test_what_does_not_stand_where_tfx_puts_things_is_left_alone(history: History, tmp_path: Path) -> None:
+def test_artifacts_outside_of_tfxs_folders_are_left_alone(history: History, tmp_path: Path) -> None:
     history.run("run-1")
     made = history.execute("run-1", "Trainer", {}, {"model": "Model"})["model"]
     imported = tmp_path / "Trainer" / "model" / "pretrained"

@@ -104,7 +104,7 @@ def damaged(content: bytes) -> bytes:
     return content[: len(content) // 2]
 
 
-def test_what_is_no_model_is_refused_in_one_line(models: Path, tmp_path: Path) -> None:
+def test_what_is_not_a_model_is_refused_in_one_line(models: Path, tmp_path: Path) -> None:
     def write(name: str, content: bytes) -> Path:
         (tmp_path / name).write_bytes(content)
         return tmp_path / name

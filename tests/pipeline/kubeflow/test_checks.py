@@ -244,7 +244,7 @@ def test_the_command_writes_the_file_and_says_what_is_in_it(tmp_path: Path) -> N
     assert told["parameters"]["push_directory"] == "gs://your-bucket/serving/mnist"
 
 
-def test_what_is_wrong_is_told_with_its_place(tmp_path: Path) -> None:
+def test_problems_are_reported_with_their_place(tmp_path: Path) -> None:
     result = invoke("--image", IMAGE, "--pipeline-root", "/root", "-o", str(tmp_path / "x.json"), "--json")
     assert result.exit_code == 2
     found = {row["file"]: row["message"] for row in json.loads(result.stdout)["problems"]}

@@ -107,7 +107,7 @@ def staged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_task_reads_and_writes_what_is_staged_and_tells_kfp_uris(staged: Path) -> None:
+def test_a_task_reads_and_writes_staged_files_and_reports_uris_to_kfp(staged: Path) -> None:
     code, log = run(gate_input(staged))
     assert code == 0, log
     written = staged / "minio/bucket/r/out/schema/schema.pbtxt"
@@ -253,7 +253,7 @@ def test_the_version_of_what_trainer_calls_is_in_its_config() -> None:
 
 
 @pytest.mark.parametrize("text", ["{{$}}", "", "[]", '{"outputs": {}}'])
-def test_what_is_no_executor_input_is_refused(text: str) -> None:
+def test_what_is_not_an_executor_input_is_refused(text: str) -> None:
     code, log = run(text)
     assert code == 2
     assert "is not an ExecutorInput" in log[-1]["message"]
@@ -303,7 +303,7 @@ def test_vertex_mounts_the_output_file_too(monkeypatch: pytest.MonkeyPatch) -> N
     assert given["outputs"]["outputFile"] == "/gcs/b/o.json"
 
 
-def test_an_artifact_that_nobody_stages_is_refused(tmp_path: Path) -> None:
+def test_an_artifact_that_no_one_stages_is_refused(tmp_path: Path) -> None:
     given = gate_input(tmp_path)
     given["inputs"]["artifacts"]["anomalies"] = artifact("ExampleAnomalies", "hdfs://host/a")
     code, log = run(given)

@@ -99,7 +99,7 @@ def test_other_files_are_refused(tmp_path: Path, text: str, message: str) -> Non
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_what_is_there_is_no_fault(tmp_path: Path) -> None:
+def test_what_is_there_is_not_a_fault(tmp_path: Path) -> None:
     path = write(tmp_path / "spec.yaml", spec_of({"a": task(THERE), "b": task(THERE)}))
     assert find_faults(read_tasks(path)) == []
     result = CliRunner().invoke(main, ["image-check", str(path)])

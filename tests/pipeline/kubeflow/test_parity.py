@@ -173,7 +173,7 @@ def test_a_failed_task_ends_with_the_cause(cluster: Cluster, finished: Launcher,
 
 
 @pytest.mark.soak
-def test_the_example_comes_to_the_same() -> None:
+def test_the_example_gives_the_same_result() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.pipeline.kubeflow.check_parity"],
         cwd=ROOT,

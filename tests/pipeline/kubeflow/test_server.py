@@ -59,7 +59,7 @@ def test_a_server_that_is_another_one(submit: Submit, server: ApiServer) -> None
     )
 
 
-def test_a_web_page_is_no_answer(submit: Submit, server: ApiServer) -> None:
+def test_a_web_page_is_not_an_answer(submit: Submit, server: ApiServer) -> None:
     server.state.faults = [Fault("healthz", "page")]
     line = refusal(submit())
     assert f"{server.url} answers with a web page" in line
@@ -71,7 +71,7 @@ def test_a_web_page_is_no_answer(submit: Submit, server: ApiServer) -> None:
     [("half", "broke off the connection"), ("short", "broke off its answer"), ("cut", "broke off")],
 )
 @pytest.mark.parametrize("path", ["healthz", "GET .*/pipelines$", "GET .*/experiments"])
-def test_half_an_answer_is_no_answer(
+def test_half_an_answer_is_not_an_answer(
     submit: Submit, server: ApiServer, kind: str, said: str, path: str
 ) -> None:
     server.state.faults = [Fault(path, kind)]
@@ -94,7 +94,7 @@ def test_a_server_that_fails_is_asked_again(submit: Submit, server: ApiServer, s
     assert len([request for request in server.state.requests if "/pipelines?" in request]) == 4
 
 
-def test_an_error_within_the_server_is_no_reason_to_ask_for_a_run_again(
+def test_an_error_within_the_server_is_not_a_reason_to_ask_for_a_run_again(
     submit: Submit, server: ApiServer
 ) -> None:
     server.state.faults = [Fault("POST .*/runs$", "status", status=500, body='{"message": "no workflow"}')]
@@ -102,7 +102,7 @@ def test_an_error_within_the_server_is_no_reason_to_ask_for_a_run_again(
     assert len([line for line in server.state.requests if line.startswith("POST") and "/runs" in line]) == 1
 
 
-def test_who_is_not_known_is_told_how_to_sign_in(submit: Submit, server: ApiServer, tmp_path: Path) -> None:
+def test_an_unknown_user_learns_how_to_sign_in(submit: Submit, server: ApiServer, tmp_path: Path) -> None:
     server.state.token = "another-token"
     assert "did not accept the sign-in (401)" in refusal(submit())
     file = tmp_path / "token"
@@ -116,7 +116,7 @@ def test_who_is_not_known_is_told_how_to_sign_in(submit: Submit, server: ApiServ
     assert TOKEN not in result.output
 
 
-def test_who_may_not_is_told_what_is_missing(submit: Submit, server: ApiServer) -> None:
+def test_a_forbidden_user_learns_what_is_missing(submit: Submit, server: ApiServer) -> None:
     server.state.namespaces = ("team-a",)
     line = refusal(submit("--namespace", "team-b"))
     assert f"{server.url} does not allow pipelines (403): User 'ada@example.com' is not authorized" in line
@@ -159,7 +159,7 @@ def test_a_run_is_started_once_when_an_answer_is_lost(submit: Submit, server: Ap
     assert list(server.state.runs)[1] in result.stdout
 
 
-def test_a_run_that_may_have_been_started_is_told(submit: Submit, server: ApiServer) -> None:
+def test_a_run_that_may_have_been_started_is_reported(submit: Submit, server: ApiServer) -> None:
     server.state.faults = [Fault("POST .*/runs$", "lost"), Fault("GET .*/runs$", "status")]
     result = submit()
     assert result.exit_code == 5

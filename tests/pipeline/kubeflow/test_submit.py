@@ -98,7 +98,7 @@ def test_a_data_path_that_is_a_folder_here_is_looked_at(
     }
 
 
-def test_data_that_cannot_be_looked_at_are_told(submit: Submit, server: ApiServer) -> None:
+def test_data_that_cannot_be_looked_at_are_reported(submit: Submit, server: ApiServer) -> None:
     result = submit()
     assert "The run has the data fingerprint from compilation" in result.stderr
     assert run_of(server).runtime_config.parameters == {"data_fingerprint": "as-compiled"}
@@ -251,7 +251,7 @@ def test_errors_are_json_where_asked_for(submit: Submit, server: ApiServer) -> N
     assert "answers with a web page" in problem["message"]
 
 
-def test_a_config_wants_an_image_and_a_root(server: ApiServer) -> None:
+def test_a_config_needs_an_image_and_a_root(server: ApiServer) -> None:
     result = CliRunner().invoke(main, ["submit", MNIST, "--host", server.url])
     assert f"{MNIST}: is a config, which is compiled first; give --image and --pipeline-root" in refusal(
         result

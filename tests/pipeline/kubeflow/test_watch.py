@@ -59,7 +59,7 @@ def test_a_run_is_followed_to_its_success(submit: Submit, server: ApiServer) -> 
     assert result.stdout.count("\n") == 1
 
 
-def test_the_pushers_log_tells_where_the_winner_is(submit: Submit, server: ApiServer) -> None:
+def test_the_pushers_log_says_where_the_winner_is(submit: Submit, server: ApiServer) -> None:
     server.state.script = [("SUCCEEDED", ENDED)]
     server.state.logs = {"pusher": log_of(code=0, pushed=True, destination="gs://bucket/serving/17")}
     result = submit("--wait", "--json")
@@ -145,7 +145,7 @@ KILLED = "Error (exit code 1)"
         "a canceled run has not succeeded",
     ],
 )
-def test_the_end_of_a_run_is_told(
+def test_the_end_of_a_run_is_reported(
     submit: Submit,
     server: ApiServer,
     state: str,

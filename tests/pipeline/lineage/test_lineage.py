@@ -79,7 +79,7 @@ def test_the_walk_does_not_need_folders_named_by_executions(store: Any) -> None:
     assert after.edges == before.edges and set(after.executions) == set(before.executions)
 
 
-def test_contexts_tell_node_and_run_where_executions_are_not_marked(store: Any) -> None:
+def test_contexts_give_node_and_run_if_executions_are_not_marked(store: Any) -> None:
     graph = lineage.upstream(Reader(store), [pushed(store, 9)])
     plain = {}
     for execution_id in graph.executions:

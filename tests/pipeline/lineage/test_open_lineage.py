@@ -309,7 +309,7 @@ def test_the_limits_are_assertions_on_the_candidate(found: Example) -> None:
     }
 
 
-def test_what_a_step_did_stands_in_its_facet(found: Example) -> None:
+def test_the_work_of_a_step_is_in_its_facet(found: Example) -> None:
     event = of(events(found), "mnist.prune-a4a3d3", "COMPLETE")
     facet = event["run"]["facets"]["paredown_execution"]
     assert facet["technique"] == "prune" and facet["parameters"]["sparsity"] == 0.8

@@ -140,7 +140,7 @@ def test_a_copy_is_found_by_its_content(made: Store, tmp_path: Path) -> None:
     assert target.notes[1].text == f"the same content is also in: {made.pushed}"
 
 
-def test_an_artifacts_own_folder_and_what_stands_in_it(made: Store) -> None:
+def test_an_artifacts_own_folder_and_its_content(made: Store) -> None:
     file = made.model_folder / "Format-Serving" / "tflite"
     for path in (made.model_folder, file):
         assert made.resolve(path).artifacts == (made.model,)

@@ -143,7 +143,7 @@ def test_options_that_a_step_does_not_have_any_more_are_shown(tmp_path: Path) ->
         ),
     ],
 )
-def test_what_a_training_was_distributed_among_is_told(properties: dict, told: list[str]) -> None:
+def test_what_a_training_was_distributed_among_is_reported(properties: dict, told: list[str]) -> None:
     assert facts.trained_on(properties) == told
 
 
@@ -197,7 +197,7 @@ def test_a_verdict_whose_file_is_gone_is_taken_from_ml_metadata(fresh: Example) 
     assert "accuracy 0.987; limits are not known, as verdict.json is gone" in text
 
 
-def test_a_blessing_that_the_verdict_contradicts_is_told(fresh: Example) -> None:
+def test_a_blessing_that_the_verdict_contradicts_is_reported(fresh: Example) -> None:
     file = Path(fresh.artifact("pruned-int8-evaluate", "evaluation").uri) / "verdict.json"
     verdict = json.loads(file.read_text(encoding="utf-8"))
     file.write_text(json.dumps({**verdict, "blessed": False}), encoding="utf-8")
@@ -229,7 +229,7 @@ def test_a_verdict_that_cannot_be_read_is_taken_from_ml_metadata(fresh: Example,
     assert facts.verdict(evaluation) == Verdict(True, (), ())
 
 
-def test_notes_stand_on_top(found: Example) -> None:
+def test_notes_are_on_top(found: Example) -> None:
     notes = [Note("tampered", "tflite is not what was pushed"), Note("ok", "the store can be read")]
     assert upstream(found, notes=notes).splitlines()[:2] == [
         "TAMPERED: tflite is not what was pushed",

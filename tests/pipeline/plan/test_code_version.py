@@ -329,7 +329,7 @@ def test_the_cache_keeps_what_was_used_last(tmp_path: Path, monkeypatch: pytest.
     assert again == source.Source("c", "digest of c", (source.Import("x", 1, True),), False)
 
 
-def test_a_cache_folder_that_cannot_be_written_is_no_error(
+def test_a_cache_folder_that_cannot_be_written_is_not_an_error(
     again: Callable[[Path], tuple[str, int]], tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way", encoding="utf-8")

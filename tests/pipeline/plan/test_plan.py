@@ -137,7 +137,7 @@ def test_baseline_is_shared_with_a_float32_candidate() -> None:
     assert plan.models["float"] == plan.baseline
 
 
-def test_transform_stands_between_data_and_training_where_the_module_preprocesses(
+def test_transform_is_between_data_and_training_if_the_module_preprocesses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "model.py").write_text(

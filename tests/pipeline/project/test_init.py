@@ -145,7 +145,7 @@ def test_the_working_directory_will_do(tmp_path: Path, monkeypatch: pytest.Monke
     assert stat.S_IMODE((tmp_path / "here").stat().st_mode) == 0o750
 
 
-def test_an_empty_folder_stays_empty_where_it_cannot_be_filled(
+def test_an_empty_folder_stays_empty_if_it_cannot_be_filled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = Path.rename
@@ -161,7 +161,7 @@ def test_an_empty_folder_stays_empty_where_it_cannot_be_filled(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_read_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def locked(_: Path) -> None:
         raise PermissionError(13, "Permission denied")
 

@@ -147,7 +147,7 @@ def test_a_baseline_at_chance_is_trained_again_or_allowed(pushed: ReportData) ->
     assert "allow_weak_baseline: true under gate.accuracy" in advice.sentences[0]
 
 
-def test_a_lost_invariant_is_no_limit_to_loosen(pushed: ReportData) -> None:
+def test_a_lost_invariant_is_not_a_limit_to_loosen(pushed: ReportData) -> None:
     lost = verdict([PRUNE, CONVERT], 0.979, 250_000, 220_000, 0.1)
     reason = "sparsity of dense is 0.4 in the file, 0.8 asked for"
     figure = Figure("sparsity[dense]", Kind.INVARIANT, aspect="sparsity", layer="dense")
@@ -169,7 +169,7 @@ def test_a_lost_invariant_is_no_limit_to_loosen(pushed: ReportData) -> None:
         (served.MODEL, "the SavedModel that is pushed beside the file"),
     ],
 )
-def test_served_skew_is_no_lost_invariant(pushed: ReportData, figure: Figure, cause: str) -> None:
+def test_served_skew_is_not_a_lost_invariant(pushed: ReportData, figure: Figure, cause: str) -> None:
     skewed = verdict([PRUNE, CONVERT], 0.979, 250_000, 220_000, 0.1)
     (missed,) = judge_figure(figure, {"max": 0.0}, 3.0, None, ascending=False)
     skewed = conclude([*skewed.judgements, missed], skewed.measured)

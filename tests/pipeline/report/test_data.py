@@ -178,7 +178,7 @@ def test_json_of_another_shape_is_a_note(pushed_run: tuple[MadeRun, Run]) -> Non
     assert "<html" in render(data)
 
 
-def test_latencies_that_are_no_numbers_are_a_note(pushed_run: tuple[MadeRun, Run]) -> None:
+def test_latencies_that_are_not_numbers_are_a_note(pushed_run: tuple[MadeRun, Run]) -> None:
     made, run = pushed_run
     pattern = "convert-measure/measurement/*/latency.json"
     (file,) = made.root.glob(pattern)

@@ -16,7 +16,7 @@ def pairs(branches: tuple[Branch, ...], parent: str = "") -> Iterator[tuple[str,
         yield from pairs(branch.children, branch.step.node)
 
 
-def test_every_node_stands_below_the_one_that_it_continues(pushed: ReportData) -> None:
+def test_every_node_is_below_the_one_that_it_continues(pushed: ReportData) -> None:
     found = list(pairs(tree(pushed)))
     assert sorted(node for _, node, _ in found) == sorted(step.node for step in pushed.steps)
     below = {node: parent for parent, node, _ in found}

@@ -44,7 +44,7 @@ def test_no_points_have_no_front() -> None:
         ({}, 1.0, True, (None, None)),
     ],
 )
-def test_allowed_range_is_where_every_limit_is_met(
+def test_every_limit_is_met_in_the_allowed_range(
     limits: dict, baseline: float, ascending: bool, expected: tuple
 ) -> None:
     found = allowed(Limits(**limits), baseline, ascending)

@@ -59,7 +59,7 @@ def test_served_skew_is_one_column_though_each_candidate_has_its_own_limit(pushe
     assert [(cell.text, cell.met) for cell in cells] == [("2 of 2 ✓", True), ("1 of 2 ✗", False)]
 
 
-def test_each_of_several_metrics_stands_first(pushed: ReportData) -> None:
+def test_each_of_several_metrics_can_be_first(pushed: ReportData) -> None:
     metrics = [
         judgement
         for metric, output in (("AUC", "side"), ("MeanAbsoluteError", "gap"))

@@ -57,7 +57,7 @@ def test_code_of_a_quantized_file_runs_and_gives_what_zeros_give(quantized: Path
 
 
 @pytest.mark.tf
-def test_code_asks_the_interpreter_where_the_file_was_not_read(quantized: Path) -> None:
+def test_code_asks_the_interpreter_if_the_file_was_not_read(quantized: Path) -> None:
     assert "'scores': array" in run(usage.code(Pushed(str(quantized))))
 
 

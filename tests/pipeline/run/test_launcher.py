@@ -158,7 +158,9 @@ def test_inputs_that_tfx_does_not_find_are_a_failure() -> None:
         pytest.param(raising(KeyboardInterrupt()), KeyboardInterrupt, id="Python's own"),
     ],
 )
-def test_an_interrupted_node_is_no_failure(action: Callable[[], None], error: type[BaseException]) -> None:
+def test_an_interrupted_node_is_not_a_failure(
+    action: Callable[[], None], error: type[BaseException]
+) -> None:
     log, interruption = Log(), Interruption()
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(error), interruption.by_signals():

@@ -39,7 +39,7 @@ def judged(blessed: bool, reasons: tuple[str, ...] = (), **changes: Any) -> Verd
     return Verdict(blessed, reasons, (), Measured(**{**figures, **changes}))
 
 
-def test_verdicts_stand_beside_the_baseline() -> None:
+def test_verdicts_are_shown_beside_the_baseline() -> None:
     candidates = {"good": judged(True), "bad": judged(False, ("x", "y"))}
     lines = rendered(verdict_table(candidates, "good"))
     assert lines[0] == "Candidates against the baseline; accuracy is AUC on 1,200 examples"
@@ -268,9 +268,7 @@ def test_an_invariant_that_was_asked_for_has_a_column(
     assert [column.cells for column in found] == [("", cell) for cell in cells]
 
 
-def test_progress_of_a_run_that_nobody_watches_is_a_line_for_each_node_and_now_and_then_for_an_epoch() -> (
-    None
-):
+def test_progress_without_a_terminal_is_a_line_for_each_node_and_now_and_then_for_an_epoch() -> None:
     file = load("configs/mnist/pipeline.yaml")
     stream = io.StringIO()
     console = Console(file=stream, width=140, color_system=None)

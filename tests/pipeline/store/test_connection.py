@@ -36,7 +36,7 @@ def test_a_socket_is_a_way_in(server: Database) -> None:
 
 
 @every_database
-def test_a_wrong_or_missing_password_is_told_in_a_sentence(
+def test_a_wrong_or_missing_password_is_reported_in_a_sentence(
     server: Database, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     url = server.url("passwords")
@@ -94,7 +94,7 @@ def test_a_store_of_another_version_says_so(server: Database, schema: int) -> No
 
 
 @pytest.mark.parametrize("form", ["mysql://u@{}/d", "postgresql://u@{}/d", "grpc://{}"])
-def test_a_server_that_is_not_there_is_told_apart(form: str) -> None:
+def test_a_missing_server_is_distinguished(form: str) -> None:
     nobody = form.format(f"127.0.0.1:{free_port()}")
     with pytest.raises(
         StoreError, match=r"no server answers at port \d+ of 127.0.0.1 \(Connection refused\)"
@@ -104,7 +104,7 @@ def test_a_server_that_is_not_there_is_told_apart(form: str) -> None:
         connect(form.format("nohost.invalid:1"), write=True)
 
 
-def test_a_socket_that_is_not_there_is_told() -> None:
+def test_a_socket_that_is_not_there_is_reported() -> None:
     with pytest.raises(StoreError, match=r"no server answers at the socket /none/s \(No such file"):
         connect("mysql://u@/d?socket=/none/s", write=True)
 
@@ -123,7 +123,7 @@ def test_sqlite_files_that_cannot_be_opened_say_why(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["truncated", "without a table"])
-def test_a_damaged_sqlite_store_is_told_without_sql(
+def test_a_damaged_sqlite_store_is_reported_without_sql(
     tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(random, "random", lambda: 0.0)  # missing tables may be in the making
@@ -142,7 +142,7 @@ def test_a_damaged_sqlite_store_is_told_without_sql(
     )
 
 
-def test_an_error_that_nobody_foresaw_is_passed_on_in_one_line() -> None:
+def test_an_unforeseen_error_is_passed_on_in_one_line() -> None:
     error = RuntimeError("disk on fire at mysql://u:hunter2@h/d\nstack")
     assert connect_error("mysql://u@h/d", error) == (
         "mysql://u@h/d cannot be opened: disk on fire at mysql://…@h/d"

@@ -39,7 +39,7 @@ def test_a_grpc_error_keeps_its_kind(grpc_url: str) -> None:
         put(store, "once", "")
 
 
-def test_what_is_no_grpc_server_is_told() -> None:
+def test_what_is_not_a_grpc_server_is_reported() -> None:
     class Other(grpc.GenericRpcHandler):
         def service(self, details: Any) -> None:
             return None
@@ -56,7 +56,7 @@ def test_what_is_no_grpc_server_is_told() -> None:
         other.stop(None)
 
 
-def test_what_speaks_no_grpc_at_all_is_told() -> None:
+def test_what_speaks_no_grpc_at_all_is_reported() -> None:
     import threading
 
     def hang_up() -> None:

@@ -81,7 +81,7 @@ def test_postgresql_store_changes_nodes_wherever_a_call_has_them(
     assert (seen.artifact_id, seen.type) == (artifact_id, metadata_store_pb2.Event.OUTPUT)
 
 
-def test_postgresql_without_tls_in_the_library_is_told(
+def test_postgresql_without_tls_in_the_library_is_reported(
     postgresql_server: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(PASSWORD_VARIABLE, postgresql_server.password)

@@ -185,7 +185,7 @@ def test_runs_can_be_chosen_by_pipeline_status_and_time(many: Reader) -> None:
     assert len(many.runs(since=datetime.now(timezone.utc) - timedelta(days=1))) == 25
 
 
-def test_a_run_without_a_record_is_told_from_its_executions(url: str) -> None:
+def test_a_run_without_a_record_is_read_from_its_executions(url: str) -> None:
     store = connect(url, write=True)
     types = {
         name: store.put_context_type(metadata_store_pb2.ContextType(name=name))

@@ -11,7 +11,7 @@ import pytest
 from components.common.base import json_file
 
 
-def test_what_is_no_number_is_null_at_every_depth(tmp_path: Path) -> None:
+def test_what_is_not_a_number_is_null_at_every_depth(tmp_path: Path) -> None:
     path = tmp_path / "new" / "values.json"
     value = {"a": [1.5, float("nan")], 3: {"b": float("-inf")}, "c": (True, None, "NaN")}
     json_file.write(str(path), value)
@@ -22,7 +22,7 @@ def test_what_is_no_number_is_null_at_every_depth(tmp_path: Path) -> None:
     assert os.listdir(path.parent) == ["values.json"]
 
 
-def test_keys_are_sorted_where_that_is_wanted(tmp_path: Path) -> None:
+def test_keys_are_sorted_if_asked_for(tmp_path: Path) -> None:
     for sort_keys, expected in ((False, ["b", "a"]), (True, ["a", "b"])):
         json_file.write(str(tmp_path / "x.json"), {"b": 1, "a": 2}, sort_keys=sort_keys)
         assert list(json.loads((tmp_path / "x.json").read_text())) == expected

@@ -64,7 +64,7 @@ def message(options: type, **written: Any) -> str:
         ),
     ],
 )
-def test_the_name_in_an_id_comes_from_what_is_no_default(
+def test_the_name_in_an_id_comes_from_options_that_are_not_defaults(
     options: StepOptions, name: str, written: str
 ) -> None:
     digest = hashlib.sha256(written.encode()).hexdigest()[:6]
@@ -195,7 +195,7 @@ def test_what_makes_no_sense_is_refused(options: type, written: dict[str, Any], 
         ("prc", None), ("MeanSquaredError", False), ("BinaryAccuracy", True), ("MeanIoU", True),
     ],
 )  # fmt: skip
-def test_directions_are_told_by_name(name: str, higher: bool | None) -> None:
+def test_directions_follow_from_names(name: str, higher: bool | None) -> None:
     assert metric_direction.higher_is_better(name) is higher
 
 

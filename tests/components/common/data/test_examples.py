@@ -144,7 +144,7 @@ def test_values_are_never_made_up(
         examples_of(folder, "y").load("train", {"x": InputSpec((None,), np.float32)})
 
 
-def test_a_feature_without_shape_is_fine_where_all_examples_agree(tmp_path: Path) -> None:
+def test_a_feature_without_shape_is_fine_if_all_examples_agree(tmp_path: Path) -> None:
     rows = [{"x": [float(i), 0.5], "y": i} for i in range(5)]
     folder = write_examples(tmp_path, RAGGED_SCHEMA, train=[to_example(row) for row in rows])
     arrays = examples_of(folder, "y").load("train", {"x": InputSpec((2,), np.float32)})

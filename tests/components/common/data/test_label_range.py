@@ -57,7 +57,7 @@ def test_classes_that_the_model_does_not_have(
     assert str(refusal.value).startswith(told)
 
 
-def test_tensorflow_itself_trains_on_what_is_no_probability() -> None:
+def test_tensorflow_itself_trains_on_labels_that_are_not_probabilities() -> None:
     """The reason for all this: the surer the model, the lower the loss, without an end."""
     sure, unsure = tf_keras.losses.binary_crossentropy(
         np.array([[2.0], [2.0]]), np.array([[0.999], [0.5]], np.float32)

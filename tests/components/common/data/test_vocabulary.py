@@ -87,7 +87,7 @@ def test_the_evaluator_maps_labels_alike_and_leaves_features_as_they_are() -> No
             to_indices({"labels": {"candidate": wrong}}, Vocabulary(NAMES), "label")
 
 
-def test_a_domain_may_stand_inside_the_feature_and_numbers_have_none() -> None:
+def test_a_domain_may_be_inside_the_feature_and_numbers_have_none() -> None:
     inline = """feature { name: "label" type: BYTES string_domain { value: "b" value: "a" } }
                 feature { name: "n" type: INT int_domain { min: 0 } }"""
     schema = text_format.Parse(inline, schema_pb2.Schema())

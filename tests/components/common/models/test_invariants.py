@@ -207,7 +207,7 @@ def test_json_and_back(asked: Invariant) -> None:
 
 
 @pytest.mark.parametrize("path", ["components.pruner.params.PruneOptions", "json.loads"])
-def test_what_is_no_invariant_is_not_made(path: str) -> None:
+def test_what_is_not_an_invariant_is_not_made(path: str) -> None:
     with pytest.raises(TypeError, match=f"{path} is not an invariant"):
         invariants.from_json({"invariant": path, "sparsity": 0.5})
 
@@ -228,7 +228,7 @@ def test_what_other_steps_ask(asked: list[Invariant], zeros: float, one_scale: b
     assert invariants.kept(asked) == kept
 
 
-def test_a_layer_of_few_weights_does_not_stand_for_the_model() -> None:
+def test_a_layer_of_few_weights_does_not_represent_the_model() -> None:
     few = Check("gain", Sparsity(least=0.0), 0.0, weights=1)
     large = [
         Check("a", Sparsity(least=0.8), 0.81, weights=1000),

@@ -41,7 +41,7 @@ def test_each_format_is_recognised(
     assert (found.kind, len(found.files), found.compiled, found.executes) == (kind, files, compiled, ())
 
 
-def test_a_format_is_told_by_content_and_not_by_name(saved_files: SavedFiles, tmp_path: Path) -> None:
+def test_a_format_is_recognized_by_content_and_not_by_name(saved_files: SavedFiles, tmp_path: Path) -> None:
     for name, kind in (("model.h5", "h5"), ("model.weights.h5", "weights")):
         shutil.copy(saved_files.path(name), tmp_path / "any.name")
         assert recognise(tmp_path / "any.name").kind == kind

@@ -299,7 +299,7 @@ def test_a_wrong_option_is_named(case: str, saved: Path) -> None:
     assert refused.value.option == option
 
 
-def test_weights_of_other_options_are_told_with_the_application(tmp_path: Path) -> None:
+def test_weights_of_other_options_are_reported_with_the_application(tmp_path: Path) -> None:
     shape = {"input_shape": (32, 32, 3), "include_top": False}
     file = tmp_path / "half.h5"
     tf_keras.applications.MobileNet(weights=None, alpha=0.25, **shape).save_weights(file)
@@ -348,7 +348,7 @@ def test_patterns_freeze_and_unfreeze_layers_of_the_trunk(saved: Path, make_modu
     assert frozen_in(model) == []
 
 
-def test_batch_normalization_trains_with_the_others_where_that_is_asked_for(
+def test_batch_normalization_trains_with_the_others_if_asked_for(
     saved: Path, make_module: MakeModule
 ) -> None:
     model, trunk = trunk_in(saved, make_module, freeze=["conv"], freeze_batch_norm=False)

@@ -66,7 +66,7 @@ def test_layers_of_ones_own_need_their_code(saved_files: SavedFiles, name: str) 
 
 
 @pytest.mark.parametrize("name", ["lambda.keras", "lambda.h5", "lambda"])
-def test_code_in_a_file_runs_only_where_it_is_asked_for(saved_files: SavedFiles, name: str) -> None:
+def test_code_in_a_file_runs_only_if_asked_for(saved_files: SavedFiles, name: str) -> None:
     told = refusal(saved_files.path(name))
     model = saved_models.load(saved_files.path(name), safe_mode=False)
 
@@ -153,7 +153,7 @@ def test_weights_of_another_model_are_refused_by_the_layer(
     assert re.fullmatch(reason, told)
 
 
-def test_a_saved_model_is_no_file_of_weights(saved_files: SavedFiles) -> None:
+def test_a_saved_model_is_not_a_file_of_weights(saved_files: SavedFiles) -> None:
     with pytest.raises(SavedModelError, match="is a SavedModel, not weights; write"):
         saved_weights.load(saved_files.path("model"), files.build())
 

@@ -62,7 +62,7 @@ def test_variables_without_updates_stay_although_they_would_decay() -> None:
     assert not np.array_equal(after["fast"][0], before["fast"][0])
 
 
-def test_an_old_optimizer_is_refused_where_rates_differ() -> None:
+def test_an_old_optimizer_is_refused_if_rates_differ() -> None:
     with pytest.raises(UpdateRatesError, match=r"^Adam is one of tf_keras\.optimizers\.legacy"):
         trained(optimizers.legacy.Adam(0.01), {"slow": 0.5})
 

@@ -72,7 +72,7 @@ def test_a_missing_module_is_named() -> None:
         build("no.such.module", "build_model", {})
 
 
-def test_a_subclass_of_a_keras_3_model_is_told_as_one(make_module: MakeModule) -> None:
+def test_a_subclass_of_a_keras_3_model_is_recognized(make_module: MakeModule) -> None:
     source = """
     import keras
     class Mine(keras.Model):
@@ -91,7 +91,9 @@ def test_a_student_need_not_be_compiled(make_module: MakeModule) -> None:
 
 
 @pytest.mark.parametrize("where", ["on-import", "in-the-function"])
-def test_being_stopped_is_no_fault_of_the_users(make_module: MakeModule, where: str) -> None:
+def test_being_stopped_is_not_reported_as_a_mistake_of_the_user(
+    make_module: MakeModule, where: str
+) -> None:
     raising = "raise Interrupted"
     source = "from components.common.base.interruption import Interrupted\n"
     source += raising if where == "on-import" else f"def build_model(hparams): {raising}"

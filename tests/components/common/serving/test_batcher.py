@@ -112,7 +112,7 @@ def test_bytes_that_wait_are_bounded_too() -> None:
     asyncio.run(check())
 
 
-def test_a_batch_waits_to_become_full_if_it_is_told_to() -> None:
+def test_a_batch_waits_to_become_full_if_asked_to() -> None:
     async def check() -> None:
         batcher, servable = make([], batch_timeout=5.0, max_batch_size=2), Gated()
         servable.may.set()

@@ -264,7 +264,7 @@ def test_a_body_of_100_mb_is_refused_and_the_client_reads_why(server: Serving, c
     assert (status, "larger than 1,000,000 bytes" in answer["error"]) == (413, True)
 
 
-def test_half_a_request_disturbs_nobody(server: Serving) -> None:
+def test_half_a_request_disturbs_no_one(server: Serving) -> None:
     head = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n".encode()
     half = [socket.create_connection(("127.0.0.1", server.rest)) for _ in range(3)]
     for connection, sent in zip(half, (head[:20], head, head + b"[1, 2"), strict=True):

@@ -229,7 +229,7 @@ def test_what_the_module_defines_need_not_be_registered(
     )
 
 
-def test_facts_that_are_no_numbers_are_left_out(tmp_path: Path) -> None:
+def test_facts_that_are_not_numbers_are_left_out(tmp_path: Path) -> None:
     """ML Metadata raises an InternalError on them: its SQL has the bare word `nan`."""
     from ml_metadata.metadata_store import metadata_store
     from ml_metadata.proto import metadata_store_pb2

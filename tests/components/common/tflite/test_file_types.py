@@ -101,7 +101,7 @@ def test_a_file_as_it_was_asked_for_holds(mnist: MakeFile, quantization: str, io
         ("float32", "dynamic", "weights of layer dense are float32, not int8", 1),
     ],
 )
-def test_other_weights_are_told(
+def test_other_weights_are_reported(
     mnist: MakeFile, quantization: str, asked: str, kernel: str | None, count: int
 ) -> None:
     found = reasons(mnist(quantization), quantization=asked)
@@ -134,7 +134,7 @@ def test_int8_weights_alone_are_not_int8(mnist: MakeFile) -> None:
         ),
     ],
 )
-def test_other_ends_are_told(mnist: MakeFile, made: str, asked: str, input_: str, output: str) -> None:
+def test_other_ends_are_reported(mnist: MakeFile, made: str, asked: str, input_: str, output: str) -> None:
     found = reasons(mnist("int8", made), quantization="int8", io=asked)
 
     assert found == {"input[image]": input_, "output[probabilities]": output}
@@ -151,7 +151,7 @@ def test_an_input_that_is_an_integer_by_nature_stays_one(write: MakeFile, io: st
     assert "input[x]" not in [one.figure for one in checks if not one.met]
 
 
-def test_an_operator_without_integers_is_told_unless_it_was_allowed(write: MakeFile) -> None:
+def test_an_operator_without_integers_is_reported_unless_it_was_allowed(write: MakeFile) -> None:
     x = layers.Input((4,))
     y = layers.Dense(3, name="after")(tf.sin(layers.Dense(4, name="before")(x)))
     file = write(tf_keras.Model(x, y), "int8")
@@ -208,7 +208,7 @@ def test_and_those_of_operators_that_have_no_such_kernels(write: MakeFile, layer
 
 
 @pytest.mark.parametrize("quantization", ["float32", "dynamic", "float16"])
-def test_fake_quantization_that_is_left_is_told(write: MakeFile, quantization: str) -> None:
+def test_fake_quantization_that_is_left_is_reported(write: MakeFile, quantization: str) -> None:
     x = layers.Input((4,))
     y = tf.quantization.fake_quant_with_min_max_args(layers.Dense(3, name="d")(x), -1, 1)
     file = write(tf_keras.Model(x, y), "float32")

@@ -220,7 +220,7 @@ def test_a_file_with_changed_bytes_is_read_or_refused(tmp_path: Path, tiny: byte
     ],
     ids=["empty", "short", "PNG", "only the identifier"],
 )
-def test_what_is_no_tflite_file_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_what_is_not_a_tflite_file_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
     file = tmp_path / "file"
     file.write_bytes(content)
     with pytest.raises(TFLiteFileError, match=reason):

@@ -255,6 +255,6 @@ def test_what_cannot_be_divided_is_refused() -> None:
         batches.refuse_uneven(8, 1, parts=2)
 
 
-def test_a_machine_without_tpu_is_told_what_was_looked_for() -> None:
+def test_a_machine_without_tpu_is_reported_with_what_was_looked_for() -> None:
     with pytest.raises(DistributionError, match=r"distribution: tpu finds no TPU: .*a TPU of this machine"):
         strategies.strategy_of(Distribution(kind="tpu"))

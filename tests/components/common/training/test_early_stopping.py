@@ -65,7 +65,7 @@ def test_training_stops_after_the_best_epoch_and_takes_its_weights(whole: Whole,
     assert facts["trained_steps"] == int(model.optimizer.iterations) == 8 * (best + 4)
 
 
-def test_the_last_weights_stay_where_the_best_are_not_wanted(tmp_path: Path) -> None:
+def test_the_last_weights_stay_if_the_best_are_not_asked_for(tmp_path: Path) -> None:
     model = from_zero()
     asked = {"patience": 3, "restore_best": False}
     history = fit(tmp_path, model, *apart(), epochs=20, early_stopping=asked)

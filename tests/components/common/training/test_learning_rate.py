@@ -52,7 +52,7 @@ def test_the_learning_rate_of_each_step_is_the_formulas(kind: str, warmup: float
     assert [float(again(step)) for step in range(40)] == got.tolist()
 
 
-def test_a_learning_rate_that_stays_is_no_schedule() -> None:
+def test_a_constant_learning_rate_is_not_a_schedule() -> None:
     assert learning_rate.schedule_of(LearningRateSchedule(), 0.4, 40) is None
 
 

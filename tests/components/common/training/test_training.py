@@ -69,7 +69,7 @@ def test_the_history_file_has_a_row_for_each_epoch(tmp_path: Path) -> None:
     assert sorted(written["epochs"][0]) == ["epoch", "learning_rate", "loss", "mae", "val_loss", "val_mae"]
 
 
-def test_a_history_with_what_is_no_number_is_json(tmp_path: Path) -> None:
+def test_a_history_with_nan_is_json(tmp_path: Path) -> None:
     """Training goes on where only the loss on the eval split is infinite."""
     train, evaluation = line(), line(16)
     evaluation.features["x"][3] = np.inf
@@ -93,7 +93,7 @@ def test_a_history_with_what_is_no_number_is_json(tmp_path: Path) -> None:
         pytest.param({"steps": 3}, 3, 1, id="less than an epoch"),
     ],
 )
-def test_exactly_so_many_steps_are_taken(
+def test_exactly_this_number_of_steps_is_taken(
     length: dict, steps: int, epochs: int, together: int | None, tmp_path: Path
 ) -> None:
     model = model_of(
@@ -149,7 +149,7 @@ def test_the_seed_alone_says_what_shuffling_and_dropout_do(tmp_path: Path) -> No
     assert all(a != b for a, b in zip(trained_with(6), first, strict=True))
 
 
-def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
+def test_a_loss_that_is_nan_ends_the_training(tmp_path: Path) -> None:
     seen: list[int] = []
 
     class Count(tf_keras.callbacks.Callback):

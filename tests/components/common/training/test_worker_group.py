@@ -60,7 +60,7 @@ def test_the_first_workers_answer_is_taken_and_all_are_ended() -> None:
     assert not group.folder.exists()
 
 
-def test_each_process_is_told_the_whole_cluster() -> None:
+def test_each_process_gets_the_whole_cluster() -> None:
     group = Programs(
         """
         if task["type"] == "chief":
@@ -94,7 +94,7 @@ def test_a_worker_that_is_killed_is_named() -> None:
     assert group.alive() == []
 
 
-def test_what_failed_first_is_told_and_not_what_followed_from_it() -> None:
+def test_what_failed_first_is_reported_and_not_what_followed_from_it() -> None:
     group = Programs(
         """
         if task["index"] == 0:
@@ -132,7 +132,7 @@ def test_an_interruption_leaves_no_process_behind(monkeypatch: pytest.MonkeyPatc
     assert len(group.processes()) == 2 and group.alive() == []
 
 
-def test_a_process_of_somebody_elses_cluster_starts_one() -> None:
+def test_a_process_of_another_cluster_starts_one() -> None:
     config = json.dumps(
         {"cluster": {"worker": ["a:1", "b:1", "c:1"]}, "task": {"type": "worker", "index": 2}}
     )

@@ -27,7 +27,7 @@ def test_a_text_file_in_a_class_folder_is_named(folder: Folder) -> None:
     assert "match no pattern: train/dog/1.jpg; widen the pattern 'train/*/*.png'" in told
 
 
-def test_a_pattern_may_leave_out_what_is_no_image(folder: Folder) -> None:
+def test_a_pattern_may_leave_out_files_that_are_not_images(folder: Folder) -> None:
     folder.write("train/cat/notes.txt", b"three cats\n")
     assert folder.check('data.splits={train: "train/*/*[gG]", eval: "eval/*/*"}') == []
 
@@ -80,7 +80,7 @@ def test_images_are_hashed_by_their_pixels_alone(folder: Folder, name: str) -> N
     assert folder.check(splits.replace(name, "image")) == []
 
 
-def test_a_link_to_nothing_is_no_image(folder: Folder) -> None:
+def test_a_link_to_nothing_is_not_an_image(folder: Folder) -> None:
     (folder.root / "data/train/cat/2.png").symlink_to(folder.root / "gone.png")
     (folder.root / "data/train/cat/3.png").symlink_to(folder.root / "data/train/cat/1.png")
     assert folder.message() == (
@@ -88,7 +88,7 @@ def test_a_link_to_nothing_is_no_image(folder: Folder) -> None:
     )
 
 
-def test_a_hidden_folder_is_no_class(folder: Folder) -> None:
+def test_a_hidden_folder_is_not_a_class(folder: Folder) -> None:
     for split in ("train", "eval"):
         folder.write(f"{split}/.cache/1.png", PNG)
     assert folder.message(key="data.splits").startswith("hidden folders would be classes: .cache; ")

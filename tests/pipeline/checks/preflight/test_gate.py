@@ -62,7 +62,7 @@ def test_slice_by_a_feature_that_is_not_there(project: Project) -> None:
     assert "'labl' is not a feature of the data; did you mean 'label'?" in problem.message
 
 
-def test_slices_are_of_raw_features_also_where_the_module_preprocesses(project: Project) -> None:
+def test_slices_are_of_raw_features_even_if_the_module_preprocesses(project: Project) -> None:
     project.write_model(
         MODEL + "\n\ndef preprocessing_fn(inputs):\n    return {**inputs, 'half': inputs}\n"
     )

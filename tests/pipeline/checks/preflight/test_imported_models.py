@@ -23,7 +23,7 @@ def test_an_imported_model_without_mistakes_has_no_problems(project: Project) ->
     assert "was saved without loss and optimizer, which learning from labels needs" in problem.message
 
 
-def test_inputs_of_an_imported_model_that_are_no_features(project: Project) -> None:
+def test_inputs_of_an_imported_model_that_are_not_features(project: Project) -> None:
     import tf_keras
 
     pair = [tf_keras.layers.Input((4,), name=name) for name in ("left", "right")]

@@ -45,7 +45,7 @@ def test_label_that_is_not_in_the_data(project: Project) -> None:
     assert "'labels' is not a feature of the data, which has ['label', 'x']" in problem.message
 
 
-def test_input_that_is_no_feature(project: Project) -> None:
+def test_input_that_is_not_a_feature(project: Project) -> None:
     project.write_model(
         MODEL.replace(
             "    model = tf_keras.Sequential(\n"

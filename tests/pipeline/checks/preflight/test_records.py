@@ -80,7 +80,7 @@ def test_file_without_records(project: Project) -> None:
     assert "eval.tfrecord.gz has no records" in project.problem().message
 
 
-def test_records_that_are_no_examples(project: Project) -> None:
+def test_records_that_are_not_examples(project: Project) -> None:
     for name in ("train", "eval"):
         path = str(project.root / f"data/{name}.tfrecord.gz")
         with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
