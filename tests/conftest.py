@@ -239,7 +239,7 @@ def _shuffle(items: list[pytest.Item], seed: str) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keeps tests that share fixtures in one process, where pytest-xdist spreads them."""
+    """Keeps tests that share fixtures in one process, if pytest-xdist spreads them."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Grouped(LoadScopeScheduling):

@@ -50,7 +50,7 @@ UNIT = (
     "tests/pipeline/run/test_side_by_side.py",
     "tests/pipeline/store/",
 )
-# Files in these folders that are `tf` all the same: they import TensorFlow, or start a browser or a database.
+# Files in these folders that are `tf` anyway: they import TensorFlow, or start a browser or a database.
 NOT_UNIT = (
     "tests/pipeline/report/test_advice.py",
     "tests/pipeline/report/test_page.py",

@@ -25,7 +25,7 @@ _numbers = itertools.count()
 def make_job(
     base_model: Path | str, output: Path | str, options: Any, examples: Any, **changes: Any
 ) -> Any:
-    """A step's job as the pipeline would give it, on MNIST where `changes` do not say otherwise.
+    """A step's job as the pipeline would give it, on MNIST, unless `changes` say otherwise.
 
     Args:
         base_model: Folder to begin with.
@@ -84,7 +84,7 @@ KERNEL_SHAPES = {
 def stored_kernels(uri: Path | str) -> dict[str, np.ndarray]:
     """Layer of the MNIST model → its kernel as the TFLite file of an artifact stores it.
 
-    Read by LiteRT's interpreter, and told by shape: by none of the project's code. Zero is stored as 0 in
+    Read by LiteRT's interpreter and identified by shape, without the project's code. Zero is stored as 0 in
     int8 kernels, which are symmetric.
     """
     from ai_edge_litert.interpreter import Interpreter

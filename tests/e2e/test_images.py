@@ -159,7 +159,7 @@ def test_nothing_runs_again_but_what_an_added_image_changes(images: Finished, tm
 
 
 def test_hostile_images_end_a_run_before_it_begins(images: Finished, tmp_path: Path) -> None:
-    """A text file is told at once; a truncated JPEG, once nothing else is wrong, before any node runs."""
+    """A text file is reported at once; a truncated JPEG, once nothing else is wrong, before any node runs."""
     copy = images.project.copy(tmp_path / "copy")
     pixels = np.zeros((28, 28, 3), np.uint8)
     whole = tf.io.encode_jpeg(pixels).numpy()

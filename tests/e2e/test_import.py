@@ -1,4 +1,4 @@
-"""A model that somebody else trained, from its file to the one that is pushed."""
+"""A model trained elsewhere, from its file to the pushed one."""
 
 from __future__ import annotations
 

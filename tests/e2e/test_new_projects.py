@@ -190,7 +190,7 @@ def test_what_a_template_will_do_is_explained_and_compiled(template: str, tmp_pa
     candidates = explained.json()["candidates"]
     assert set(candidates) == {"int8", "pruned-int8" if template == "tabular" else "dynamic"}
     config = yaml.safe_load((project.root / "pipeline.yaml").read_text(encoding="utf-8"))
-    for candidate in candidates.values():  # the limit on size is no surprise at the end of the first run
+    for candidate in candidates.values():  # the limit on size is not a surprise at the end of the first run
         assert candidate["predicted_ratio"] < config["gate"]["size"]["max_ratio"]
     arguments = ["--image", "example.com/image:1", "--pipeline-root", "gs://bucket/root", "-o", "-"]
     compiled = project.paredown("compile", "pipeline.yaml", *arguments)

@@ -53,7 +53,7 @@ run: {seed: 3}
 
 
 def table(rows: int, seed: int) -> pa.Table:
-    """Rows whose label can be told from two numbers; zeros are values like any other."""
+    """Rows whose label follows from two numbers; zeros are values like any other."""
     rng = np.random.default_rng(seed)
     width = np.round(rng.uniform(-2, 2, rows), 1)  # some are 0.0
     count = rng.integers(0, 4, rows)

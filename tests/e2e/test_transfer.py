@@ -65,7 +65,7 @@ def test_the_trunk_goes_through_the_run_as_its_stages_say(transferred: tuple[Pro
     for layer in ("conv1", "conv1_bn", "conv2", "conv2_bn", "conv3_bn"):
         assert equal(trained[layer], file[layer]), layer
     assert not equal(trained["conv3"], file["conv3"])
-    # Pruning trains what was frozen before it, but for what it is told to leave.
+    # Pruning trains layers that were frozen before it, except those that it freezes.
     assert not equal(pruned["conv1"], trained["conv1"])
     for layer in ("conv1_bn", "conv2_bn", "conv3_bn"):
         assert equal(pruned[layer], trained[layer]), layer

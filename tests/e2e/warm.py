@@ -172,7 +172,7 @@ def _serve(requests: IO[str], answers: int) -> None:
 
 
 def _clear_away() -> None:
-    """Waits for forks that have ended; with SIG_IGN, nobody could tell what processor time they took."""
+    """Waits for forks that have ended; with SIG_IGN, their processor time would not be known."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -212,7 +212,7 @@ def _run(request: dict[str, object]) -> None:
 
 if __name__ == "__main__":
     answers = os.dup(1)
-    os.dup2(2, 1)  # what an import prints is no answer
+    os.dup2(2, 1)  # what an import prints is not an answer
     if sys.argv[1]:
         importlib.import_module(
             sys.argv[1]

@@ -74,7 +74,7 @@ class History:
 
         Args:
             name: Its id.
-            status: How it ended; `running` where it has not said; None for a run that left no record.
+            status: How it ended; `running` if that is not recorded; None for a run that left no record.
             process: That it went on in.
             made_of: For its record.
             facts: For the end of its record.
@@ -104,7 +104,7 @@ class History:
         kind: str | None = None,
         size: int = 100,
     ) -> dict[str, int]:
-        """Adds an execution with new artifacts, each a folder with one file of so many bytes.
+        """Adds an execution with new artifacts, each a folder with one file of a given number of bytes.
 
         Returns:
             Output key → artifact id.
@@ -233,5 +233,5 @@ def _event(key: str, output: bool) -> Any:
 
 
 def dead_process() -> Process:
-    """A process of this machine that is no more."""
+    """A process of this machine that has ended."""
     return dataclasses.replace(this_process(), pid=os.getpid(), started="an earlier boot:1")

@@ -48,5 +48,5 @@ def folder(package_user: str, prefix: str) -> Iterator[Path]:
 
 
 def _end_with_parent() -> None:
-    """Has the system stop the server where the tests are killed and cannot."""
+    """Has the system stop the server if the tests are killed and cannot."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -43,7 +43,7 @@ class Database:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on."""
+    """A free TCP port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -103,7 +103,7 @@ def ask_with(command: list[str], environment: dict[str, str]) -> list[list[str]]
     """Rows that a database's own client prints, tab-separated.
 
     Raises:
-        RuntimeError: With the client's words, where the statement fails.
+        RuntimeError: With the client's message, if the statement fails.
     """
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_PATIENCE)
     if done.returncode:

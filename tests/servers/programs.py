@@ -12,8 +12,8 @@ import pytest
 def find(package: str, *names: str) -> list[str]:
     """Paths of a server's programs.
 
-    Looks on PATH and where Debian puts them. Where one is missing the test is skipped, or, with CI=true,
-    fails: a server that is never tried there is not tested at all.
+    Looks on PATH and where Debian puts them. If one is missing the test is skipped, or, with CI=true, fails: a server
+    that is never tried there is not tested at all.
 
     Args:
         package: The Debian package that brings them.

@@ -29,7 +29,7 @@ def answers(port: int) -> bool:
 
 
 def log_in(server: Database, password: str) -> list[list[str]]:
-    """What a visitor over TCP is told about itself."""
+    """The server's answer to a client over TCP about itself."""
     if server.scheme == "mysql":
         (client,) = programs.find("mariadb-client", "mariadb")
         command = [client, "--no-defaults", "--host=127.0.0.1", f"--port={server.port}", "--batch"]

@@ -32,7 +32,7 @@ from tests.e2e.small_table import check_push, make_table_project
 pytestmark = [pytest.mark.soak, pytest.mark.e2e, pytest.mark.timeout(0)]
 
 DAMAGES = int(os.environ.get("PAREDOWN_DAMAGES", "100"))
-# One damage in so many is met by a whole run, and one in so many of these happens while the run is on its way.
+# One of this many damages is followed by a whole run, and one of this many of these happens during the run.
 WHOLE_RUN, MEANWHILE = 25, 3
 
 

@@ -43,7 +43,7 @@ class Killing:
             self.cached_run = time.monotonic() - begin  # of the second
 
     def complete(self, seed: int) -> dict[str, Any]:
-        """Lets a run come to its end."""
+        """Lets a run finish."""
         outcome = self.project.paredown(*run_arguments(seed))
         assert outcome.code == 0, outcome.err
         check_push(self.project, outcome.json())

@@ -161,7 +161,7 @@ def test_each_anomaly_of_a_feature_has_its_kind() -> None:
 
 
 def test_every_type_of_anomaly_has_a_kind() -> None:
-    """Those without one of their own are told as they are, and refused."""
+    """Those without a kind are reported unchanged, and refused."""
     kinds = set()
     for name, number in anomalies_pb2.AnomalyInfo.Type.items():
         anomalies = anomalies_pb2.Anomalies()

@@ -30,7 +30,7 @@ def test_largest_difference_counts_what_one_sample_lacks() -> None:
 
 @pytest.mark.parametrize(("first", "second"), [(1000, 1000), (2000, 50), (30, 15)])
 def test_chance_is_not_exceeded_but_near(first: int, second: int) -> None:
-    """Of 200 pairs of samples none exceeds it, and the largest distance is no trifle beside it."""
+    """Of 200 pairs of samples none exceeds it, and the largest distance is not far below it."""
     random = np.random.default_rng(0)
     distances = [
         kolmogorov_smirnov(random.normal(size=first), random.normal(size=second)) for _ in range(200)

@@ -53,7 +53,7 @@ def test_labels_that_are_not_a_class(value: float, kind: str) -> None:
     ("known", "new"), [([0, 1, 2], 3), ([0.0, 1.0, 2.0], 3.0), (["cat", "dog"], "cow"), ([0, 1], 7)]
 )
 def test_a_label_that_only_eval_has(known: list[Any], new: Any) -> None:
-    """SchemaGen infers no domain of whole numbers; of text it does, where there are few."""
+    """SchemaGen infers no domain of whole numbers; of text it does, if there are few values."""
     train = rows(200, label=lambda i: [known[i % len(known)]])
     evaluation = rows(100, 1, label=lambda i: [new if i == 50 else known[i % len(known)]])
     found = findings(train, evaluation, {"max_unseen": 1.0}, label="label")
@@ -65,7 +65,7 @@ def test_a_label_that_only_eval_has(known: list[Any], new: Any) -> None:
 
 
 def test_an_unseen_label_among_very_many() -> None:
-    """SchemaGen lists no values of a text that has so many."""
+    """SchemaGen lists no values of a text with that many."""
     train = rows(1000, label=lambda i: [f"class {i % 500}"])
     evaluation = rows(200, 1, label=lambda i: [f"class {i * 3}"])
     assert ("eval", "label", "unseen") in refused(findings(train, evaluation, label="label"))

@@ -107,7 +107,7 @@ def test_other_first_centroids(initialization: str, pruned: Step) -> None:
     for name in ("conv2", "dense"):
         values = np.unique(kernel(after, name))
         assert 4 <= len(values) <= 8 and 0 in values
-        # A small weight may become zero; no zero comes to life.
+        # A small weight may become zero; every zero stays zero.
         assert np.all(kernel(after, name)[kernel(before, name) == 0] == 0)
         assert np.mean(kernel(after, name) == 0) < 0.9
     np.testing.assert_array_equal(kernel(after, "conv1"), kernel(before, "conv1"))
@@ -116,7 +116,7 @@ def test_other_first_centroids(initialization: str, pruned: Step) -> None:
 def test_channels_of_a_pruned_convolution_have_values_of_their_own(
     pruned: Step, mnist_examples: Any, tmp_path: Path
 ) -> None:
-    """TFMOT's own way to keep zeros per channel fails where a channel has too few other weights."""
+    """TFMOT's own way to keep zeros per channel fails if a channel has too few other weights."""
     after, step = run(pruned.uri, mnist_examples, tmp_path, clusters=4, per_channel=True)
     before = model_files.load(pruned.uri)
 

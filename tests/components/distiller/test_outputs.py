@@ -103,7 +103,7 @@ def own_loss(labels: Any, outputs: Any) -> Any:
 
 
 def ending(activation: str | None, units: int = 3) -> tf_keras.Model:
-    """A model whose last layer has this activation; None stands for a softmax that no layer tells of."""
+    """A model whose last layer has this activation; None means a softmax that no layer shows."""
     if activation is None:
         return model_of(layers.Dense(units), layers.Lambda(tf.nn.softmax))
     return model_of(layers.Dense(units, activation=activation))

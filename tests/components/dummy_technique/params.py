@@ -10,7 +10,7 @@ from components.common.base.step_options import TuningOptions
 
 
 class MirrorOptions(TuningOptions):
-    """Mirror-symmetric kernels: half of the weights of each convolution tell the others."""
+    """Mirror-symmetric kernels: half of the weights of each convolution determine the others."""
 
     technique: ClassVar[str] = "mirror"
 

@@ -32,7 +32,7 @@ ON_DEVICE = {
 
 
 class Judge:
-    """Evaluates int8 against float32 unless told otherwise."""
+    """Evaluates int8 against float32 by default."""
 
     def __init__(self, candidate: str, baseline: str, examples: Any, output: Path):
         self.candidate = candidate

@@ -1,4 +1,4 @@
-"""Outputs that are logits are judged as the probabilities that they stand for."""
+"""Outputs that are logits are judged as their probabilities."""
 
 from __future__ import annotations
 

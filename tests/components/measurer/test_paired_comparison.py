@@ -19,7 +19,7 @@ PARITY = np.arange(COUNT) % 2
 
 
 def predicted(right: np.ndarray, labels: np.ndarray = CLASSES) -> np.ndarray:
-    """Probabilities whose largest is of the right class where `right`, else of the next one."""
+    """Probabilities whose largest is of the right class if `right`, else of the next one."""
     return np.eye(4, dtype=np.float32)[np.where(right, labels, (labels + 1) % 4)] * 0.7 + 0.1
 
 
@@ -39,14 +39,14 @@ def compared(candidate: Any, baseline: Any, labels: Any, metric: str, **more: An
 
 def test_the_interval_of_a_drop_is_that_of_paired_examples(rng: np.random.Generator) -> None:
     baseline = rng.random(COUNT) < 0.95
-    candidate = baseline & (rng.random(COUNT) < 0.98)  # wrong where the baseline is, and in 2 % more
+    candidate = baseline & (rng.random(COUNT) < 0.98)  # wrong if the baseline is, and in 2 % more
     found = compared(predicted(candidate), predicted(baseline), CLASSES, "SparseCategoricalAccuracy")
 
     assert found.uncertainty.keys() == {(), (("parity", 0),), (("parity", 1),)}
     for key, one in found.uncertainty.items():
         chosen = np.full(COUNT, True) if not key else key[0][1] == PARITY
         change = candidate[chosen].astype(float) - baseline[chosen]
-        # Of a mean of so many examples, a normal distribution is close.
+        # For a mean of that many examples, a normal distribution is close.
         half = 1.96 * change.std() / np.sqrt(chosen.sum())
         difference = [one.difference.low, one.difference.high]
         assert difference == pytest.approx([change.mean() - half, change.mean() + half], abs=0.15 * half)

@@ -112,7 +112,7 @@ def test_agrees_with_a_plain_loop_example_by_example(
 def test_tfmas_own_extractor_does_not(
     narrow: Path, mnist_examples: Any, mnist_arrays: dict[str, Digits], tmp_path: Path
 ) -> None:
-    """If this fails one day, TFMA has mended its extractor, and ours may go."""
+    """If this fails one day, TFMA has fixed its extractor, and ours can be removed."""
     model = tfma.default_eval_shared_model(eval_saved_model_path=str(narrow), eval_config=CONFIG)
     extractor = tflite_predict_extractor.TFLitePredictExtractor(CONFIG, model)
     got = through_beam(extractor, mnist_examples, tmp_path, CONFIG)

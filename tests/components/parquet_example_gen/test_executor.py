@@ -49,7 +49,7 @@ def test_lists_with_gaps_are_refused() -> None:
 
 
 def test_executor_of_tfx_takes_zeros_for_missing_values() -> None:
-    """Why there is one of our own; where this fails, TFX has mended it."""
+    """The reason for our own; if this fails, TFX has fixed its executor."""
     from tfx.components.example_gen import utils
 
     features = utils.dict_to_example({"zero": 0, "one": 1}).features.feature

@@ -62,7 +62,7 @@ def everywhere(step: Step, converted: Callable[..., Step]) -> list[dict[str, np.
 
 
 def least_in_blocks(zeros: np.ndarray, length: int) -> int:
-    """Fewest zeros in a block of so many weights along the last axis; a rest at its end is no block."""
+    """Fewest zeros in a block of a number of weights along the last axis; a rest at its end is not a block."""
     rows = zeros.reshape(-1, zeros.shape[-1])
     whole = rows.shape[1] // length * length
     return int(rows[:, :whole].reshape(-1, length).sum(axis=1).min())

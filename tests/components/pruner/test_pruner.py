@@ -238,7 +238,7 @@ def test_weights_go_before_training_and_the_sparsity_is_of_all_layers_together(
 
     # The distance to the baseline's outputs.
     assert step.facts["final_val_loss"] < uniform.facts["final_val_loss"]
-    # More zeros than before in all, and none of the first ones comes to life.
+    # More zeros than before in all, and all of the first ones stay zero.
     again = small(step.uri, teacher="self", sparsity=0.7, allocation="lamp", reconstruct=True)
     assert sum(zeros(again).values()) == pytest.approx(0.7 * (160 + 360 + 9), abs=2)
     for name in ("hidden", "narrow"):

@@ -102,7 +102,7 @@ def test_m_by_n_leaves_out_what_cannot_have_it(zoo: tf_keras.Model) -> None:
     assert select_layers(zoo, ["*"], [], m_by_n=(2, 4)) == ["c3", "s", "d", "out"]
     assert select_layers(zoo, ["c*", "d"], [], m_by_n=(2, 4)) == ["c3", "d"]
     assert select_layers(zoo, ["*"], [], m_by_n=(5, 8)) == ["s", "out"]
-    # Nobody has to know which layers can be excluded.
+    # No one has to know which layers can be excluded.
     assert select_layers(zoo, ["*"], ["c1", "o*"], m_by_n=(2, 4)) == ["c3", "s", "d"]
 
 

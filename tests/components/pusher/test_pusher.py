@@ -159,7 +159,7 @@ def test_a_saved_model_loads_from_where_it_was_pushed(trained: Trained, tmp_path
 def test_a_store_without_folders_gets_numbered_copies_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """TensorFlow's file system in memory stands for the buckets of clouds: no rename at once."""
+    """TensorFlow's file system in memory replaces the buckets of clouds: no atomic rename."""
     monkeypatch.setattr("time.time", lambda: 1800000000.25)
     for name in ("saved_model.pb", "variables/variables.index"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -110,7 +110,7 @@ def test_a_version_holds_what_the_model_holds(model: Path, tmp_path: Path) -> No
     assert content(version) == FILES
     assert (version / "assets").is_dir()  # which a SavedModel has though it be empty
     assert os.listdir(version.parent) == [version.name]
-    # As readable as any folder that is made here: the server may be somebody else.
+    # As readable as any folder that is made here: the server may be another user.
     assert version.stat().st_mode == model.stat().st_mode
     assert (version / "saved_model.pb").stat().st_mode == (model / "saved_model.pb").stat().st_mode
 
@@ -134,7 +134,7 @@ def refuse(descriptor: int, *operation: int) -> None:
 def test_pushes_at_once_are_versions_of_their_own(
     able: bool, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where the file system can do less with folders than others."""
+    """Also if the file system can do less with folders than others."""
     if not able:
         monkeypatch.setattr(version_folder.fcntl, "flock", refuse)
         monkeypatch.setattr(version_folder.os, "fsync", refuse)
@@ -256,7 +256,7 @@ def test_only_what_was_judged_is_pushed(
 
 
 def test_a_version_is_known_as_the_one_that_this_process_pushed(model: Path, tmp_path: Path) -> None:
-    """Not by its number: somebody else's folder may have it by now."""
+    """Not by its number: another folder may have it by now."""
     version_folder.forget()
     version = push(model, tmp_path / "serving")
     other = tmp_path / "serving" / f"{int(version.name) + 1}"

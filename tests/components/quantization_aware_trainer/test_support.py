@@ -367,7 +367,7 @@ def test_wiring_is_that_of_the_model_alone() -> None:
     ("excluded", "in_float"),
     [
         (["relu"], ["relu"]),  # TFMOT knows it, and quantizes what it gives to the annotated layer
-        (["add"], ["add", "last"]),  # where the next one reads it alone, which a pooling would pass on
+        (["add"], ["add", "last"]),  # if only the next one reads it, which a pooling would pass on
         (["first"], ["first", "norm", "second"]),
         (["second", "relu"], ["second", "relu"]),
         ([], []),

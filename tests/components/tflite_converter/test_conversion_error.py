@@ -97,7 +97,7 @@ def test_flex_operators_are_written_if_asked_for_and_do_not_load(tmp_path: Path)
         o.name for o in tflite_file.parse(content).operators
     }
     (tmp_path / "model.tflite").write_bytes(content)
-    # In a process of its own: where TensorFlow is loaded, LiteRT finds its Flex delegate.
+    # In a separate process: if TensorFlow is loaded, LiteRT finds its Flex delegate.
     code = (
         "import sys; from ai_edge_litert.interpreter import Interpreter;"
         "Interpreter(sys.argv[1]).allocate_tensors()"

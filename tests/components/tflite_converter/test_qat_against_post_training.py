@@ -135,7 +135,7 @@ def wide(narrow: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def accuracy(uri: Path, digits: Digits) -> float:
-    """Share of digits that the deployed file tells rightly."""
+    """Share of digits that the deployed file classifies correctly."""
     model = LiteRTModel(model_files.tflite_file(str(uri)))
     outputs = [model.predict({"image": image})["probabilities"] for image in digits.images]
     return float(np.mean(np.argmax(outputs, axis=1) == digits.labels))

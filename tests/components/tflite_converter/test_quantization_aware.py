@@ -62,7 +62,7 @@ def test_another_quantization_is_refused(aware: tuple[str, np.ndarray], quantiza
 def test_unreported_fake_quantization_is_found_in_the_file(
     aware: tuple[str, np.ndarray], quantization: str
 ) -> None:
-    """As where build_model itself returns a quantization-aware model."""
+    """As if build_model itself returned a quantization-aware model."""
     with pytest.raises(ConversionError) as raised:
         convert(aware[0], ConvertOptions(quantization=quantization), False, None)
 

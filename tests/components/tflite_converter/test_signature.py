@@ -57,7 +57,7 @@ def test_several_inputs_and_outputs_keep_names_types_and_shapes(
         "tip": (real, (1, 3)),
         "speed": (real, (1, 2)),
     }
-    # The signature's tensors are the file's inputs and outputs, none of which stands twice.
+    # The signature's tensors are the file's inputs and outputs, none of which occurs twice.
     for details, of_file in (
         (given, interpreter.get_input_details()),
         (returned, interpreter.get_output_details()),
@@ -81,7 +81,7 @@ def test_a_file_is_one_file_with_the_converters_metadata(
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
 
     assert content[4:8] == b"TFL3"
-    # Constants of more than 2 GB would stand behind the FlatBuffer, at offsets.
+    # Constants of more than 2 GB would be behind the FlatBuffer, at offsets.
     assert {(buffer.offset, buffer.size) for buffer in model.buffers} == {(0, 0)}
     assert not model.metadataBuffer or max(model.metadataBuffer) < len(model.buffers)
     metadata = [(entry.name.decode(), bytes(model.buffers[entry.buffer].data)) for entry in model.metadata]

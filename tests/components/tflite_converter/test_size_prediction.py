@@ -1,4 +1,4 @@
-"""Predicted sizes against files that the converter really wrote, of models that nobody trained."""
+"""Predicted sizes against files that the converter wrote, of untrained models."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def after(record: StepRecord, options: StepOptions) -> StepRecord:
 
 
 class Chain:
-    """What a chain would come to, by NumPy in place of training.
+    """The result of a chain, by NumPy instead of training.
 
     Attributes:
         model: To convert.
@@ -263,7 +263,7 @@ def kernel_bytes(file: TFLiteFile) -> dict[str, int]:
 
 
 def test_sparse_kernels_are_counted_to_the_byte(sizes: Sizes) -> None:
-    """CSR: four bytes and an index of one for each value, and where each row begins."""
+    """CSR: four bytes and an index of one for each value, and the start of each row."""
     _, _, file = sizes.of("mnist student", "prune", "sparse float32")
     found = {kernel.layer: kernel for kernel in file.kernels}
 

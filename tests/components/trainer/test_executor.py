@@ -103,7 +103,7 @@ def test_the_baseline_is_known_by_its_content(examples_artifact: Path, tmp_path:
 def test_a_worker_that_is_not_the_first_leaves_the_model_to_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two workers as somebody else starts them: each by TF_CONFIG, on folders that they share."""
+    """Two workers started elsewhere: each by TF_CONFIG, on folders that they share."""
     rows = {
         split: [
             to_example({"x": x, "label": label})

@@ -118,7 +118,7 @@ def test_frozen_layers_stay_bit_for_bit_and_stages_thaw_what_they_say(
     assert all(equal(weights_of(one, CONV + BN), weights_of(file, CONV + BN)))
     assert all(equal(weights_of(both, ["conv1", "conv2", *BN]), weights_of(file, ["conv1", "conv2", *BN])))
     assert not any(equal(weights_of(both, ["conv3"]), weights_of(file, ["conv3"])))
-    # Adam moves each weight by the learning rate at most, so that three steps tell which one it was.
+    # Adam moves each weight by the learning rate at most, so that three steps show which one it was.
     moved = np.abs(weights_of(both, ["conv3"])[0] - weights_of(file, ["conv3"])[0]).max()
     assert 0.00005 < moved < 0.00035
     moved = np.abs(weights_of(both, ["probabilities"])[0] - weights_of(one, ["probabilities"])[0]).max()

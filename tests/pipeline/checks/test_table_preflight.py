@@ -1,4 +1,4 @@
-"""What is told of tables before anything is trained."""
+"""Problems of tables that are reported before anything is trained."""
 
 from __future__ import annotations
 

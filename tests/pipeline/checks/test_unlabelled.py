@@ -53,6 +53,6 @@ def test_what_needs_labels_is_refused(
 def test_weights_of_labels_that_no_step_reads_are_refused() -> None:
     (problem,) = problems([{"qat": {}}], label="kind", class_weights="balanced")
     assert problem.startswith(
-        "candidates.one[0].qat: qat learns from the baseline's outputs, and data.class_weights"
+        "candidates.one[0].qat: qat learns from the baseline's outputs, but data.class_weights"
     )
     assert problems([{"qat": {"teacher": "labels"}}], label="kind", class_weights="balanced") == []

@@ -47,7 +47,7 @@ def test_aliases_that_multiply_are_counted(tmp_path: Path, inside: str) -> None:
     (problem,) = refused(tmp_path, text)
 
     assert "the config has more than 20,000 values up to here" in problem.message
-    # 9 + 9² + 9³ + 9⁴ values come to 7,380, and the next level passes the limit.
+    # 9 + 9² + 9³ + 9⁴ values are 7,380, and the next level passes the limit.
     assert problem.key().startswith(f"{'model.hparams' if name == 'model' else name}.l4[")
     assert problem.line in (
         line_of(text, "l0: &l0"),

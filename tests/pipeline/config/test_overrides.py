@@ -65,7 +65,7 @@ def test_problem_found_later_names_line_or_set(tmp_path):
     file = read_config(tmp_path, WITH_LIMITS, ["push.directory=/proc/x"])
 
     assert str(file.problem(("data", "label"), "no")) == f"{file.path}:4: data.label: no"
-    # What the file does not have is on the line of what it would stand in.
+    # A missing value is on the line of the section that it would be in.
     assert str(file.problem(("data", "splits", "eval"), "no")) == (f"{file.path}:2: data.splits.eval: no")
     assert str(file.problem(("run", "seed"), "no")) == f"{file.path}: run.seed: no"
     assert str(file.problem(("push", "directory"), "no")) == (

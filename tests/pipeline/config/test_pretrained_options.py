@@ -1,4 +1,4 @@
-"""`model.pretrained` and the stages of training: what is refused without TensorFlow, and what nodes are told."""
+"""`model.pretrained` and the stages of training: refusals without TensorFlow, and the parameters of nodes."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ def test_a_cached_node_has_the_parameters_of_the_one_that_made_its_outputs(proje
     first = project.run("run-1")
     examples = history.store.get_artifacts_by_type("Examples")[0].id
     history.run("run-2", made_of=made_of())
-    # ML Metadata does not hold the fingerprint that a driver adds, where the outputs were cached.
+    # ML Metadata does not hold the fingerprint that a driver adds, if the outputs were cached.
     history.reuse("run-2", "ImportExampleGen", {"examples": examples}, parameters={"input_base": "/data"})
     compared = project.diff(first, "run-2")
     assert states(compared)["data"] == "equal"

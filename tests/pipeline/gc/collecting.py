@@ -1,4 +1,4 @@
-"""Planning and removing garbage of a made history, and a store that much has happened to."""
+"""Planning and removing garbage of a made history, and a store with a long history."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def rendered(removal: Any, each: bool = False) -> str:
 
 @dataclasses.dataclass
 class Lived:
-    """A store that much has happened to, and what is in it by name."""
+    """A store with a long history, and its content by name."""
 
     history: History
     ids: dict[str, int]

@@ -1,4 +1,4 @@
-"""What `paredown gc` removes and what it does not, on a store with real files that much has happened to."""
+"""What `paredown gc` removes and what it does not, on a store with real files and a long history."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def test_a_folder_with_something_in_it_that_others_read_stays(history: History, 
     within = history.folder(model) / "Split-train"
     if how == "pushed":
         history.push("run-1", model, within / "1")
-        shutil.rmtree(within)  # so that it is no reason to keep all that it was made from
+        shutil.rmtree(within)  # so that it is not a reason to keep all that it was made from
     elif how == "push directory":
         destination = json.dumps({"filesystem": {"base_directory": str(within)}})
         history.execute("run-1", "Pusher", {}, parameters={"push_destination": destination})
@@ -201,7 +201,7 @@ def test_a_value_artifact_goes_with_its_folder(history: History) -> None:
 def test_a_root_that_was_moved_or_copied_with_its_store_keeps_its_files(
     history: History, tmp_path: Path, moved: bool
 ) -> None:
-    """The store tells the folders by their old paths, so that none here is known to be an artifact's."""
+    """The store knows the folders by their old paths, so none here is known to be an artifact's."""
     history.run("run-1")
     model = history.execute("run-1", "convert", {}, {"model": "Model"})["model"]
     history.push("run-1", model, tmp_path / "serving" / "101")

@@ -85,7 +85,7 @@ def pod(run_id: str, task: str) -> str:
 
 
 def task_details(run_id: str, states: dict[str, str], errors: dict[str, str]) -> list[Any]:
-    """Tasks as KFP 2 tells of them: the nodes of Argo's workflow, by the names that it shows.
+    """Tasks as KFP 2 reports them: the nodes of Argo's workflow, by the names that it shows.
 
     Each task is a node with an `executor` below it, and beside it a `-driver`. `CACHED` is a task that
     succeeded with an executor that was skipped; `NO_DRIVER` is one whose driver failed.

@@ -1,4 +1,4 @@
-"""Runs a config here and, compiled for Kubeflow Pipelines, task by task; says whether both come to the same.
+"""Runs a config here and, compiled for Kubeflow Pipelines, task by task; says whether both give the same result.
 
     .venv/bin/python -m tests.pipeline.kubeflow.check_parity [configs/mnist/pipeline.yaml] [--only CANDIDATE]
 

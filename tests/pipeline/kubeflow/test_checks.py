@@ -220,7 +220,7 @@ COMMON = ("--image", IMAGE, "--pipeline-root", "gs://bucket/root")
 def test_the_command_writes_the_file_and_says_what_is_in_it(tmp_path: Path) -> None:
     output = tmp_path / "digits.yaml"
     arguments = (*COMMON, "--only", "int8", "-o", str(output), "--set", "run.metadata=sqlite:///x/m.sqlite")
-    # Options of nodes that --only leaves out are no mistakes.
+    # Options of nodes that --only leaves out are not mistakes.
     result = invoke(*arguments, "--set", "kubeflow.nodes={qat: {cpu: 4}}")
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()

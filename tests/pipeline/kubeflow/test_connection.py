@@ -63,7 +63,7 @@ def test_the_clients_variables_name_the_host(
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A file with a key, and a certificate for this machine that nobody trusts."""
+    """A file with a key, and an untrusted certificate for this machine."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

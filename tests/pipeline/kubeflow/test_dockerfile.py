@@ -51,7 +51,7 @@ def test_nothing_is_installed_in_the_last_stage() -> None:
 
 
 def needed_by() -> dict[str, set[str]]:
-    """Package of the lock file → what needs it; ROOT stands for requirements.in."""
+    """Package of the lock file → what needs it; ROOT means requirements.in."""
     found: dict[str, set[str]] = {}
     for block in re.split(r"\n(?=[a-z0-9])", LOCK):
         if package := re.match(r"[a-z0-9][\w.-]*(?===)", block):

@@ -1,4 +1,4 @@
-"""docs/kubeflow.md and docs/beam.md: what they tell people to type is what the program takes."""
+"""docs/kubeflow.md and docs/beam.md: the program accepts the commands in them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def lines() -> list[str]:
 
 
 def paredown_commands() -> list[tuple[str, ...]]:
-    """Arguments of `paredown`, also where it runs in a container, and of those in the text."""
+    """Arguments of `paredown`, also if it runs in a container, and of those in the text."""
     found = []
     for line in lines():
         words = shlex.split(line.rstrip("& "))
@@ -49,7 +49,7 @@ COMMANDS = paredown_commands()
 
 
 def options_of(arguments: tuple[str, ...]) -> dict[str, Any]:
-    """What click makes of a command line; raises what it would tell the user."""
+    """Parses a command line with click; raises click's error."""
     name, *rest = arguments
     command = main.get_command(click.Context(main), name)
     assert command is not None

@@ -34,7 +34,7 @@ TECHNIQUES = "configs/mnist/techniques.yaml"
 
 @dataclass
 class Image:
-    """A folder that stands for the root of a stage's file system, and what its instructions set."""
+    """A folder that is the root of a stage's file system, and what its instructions set."""
 
     folder: Path
     environment: dict[str, str]
@@ -94,7 +94,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
         build.run(packages)
     else:
         borrow_packages(build)
-    # `pip check` would judge this environment's packages, where they are borrowed.
+    # `pip check` would judge this environment's packages, if they are borrowed.
     build.run(program if WHOLE else program.partition(" && pip check")[0])
     last = begin(folder, LAST)
     last.environment["PYTHONPATH"] = str(last.directory)

@@ -1,4 +1,4 @@
-"""A compiled pipeline, run task by task, comes to what a run on this machine comes to.
+"""A compiled pipeline, run task by task, gives the same result as a run on this machine.
 
 `make soak` adds a candidate that is trained, and the whole of configs/mnist.
 """

@@ -38,7 +38,7 @@ def test_parameters_of_the_run_reach_what_they_set(compiled: Compile, target: st
     }
     assert bound["seed"] == {(name, "seed") for name in seeded | {"trainer"}}
     assert argument(done, "trainer", "--write") == "seed=custom_config.seed"
-    # What the run sets stands nowhere else, where it could only be wrong.
+    # What the run sets is nowhere else, because it could only be wrong there.
     assert "seed" not in constants_of(done, "trainer")["custom_config"]
     assert constants_of(done, "pusher")["push_destination"] == {"filesystem": {}}
     assert (

@@ -175,6 +175,6 @@ def test_a_run_whose_start_takes_long_is_not_started_again(submit: Submit, serve
     assert "did not answer within 1.5 s when asked to start a run" in result.stderr
     assert "It is not known whether the run was started" in result.stderr
     end = time.monotonic() + 60
-    while not server.state.runs and time.monotonic() < end:  # the request that nobody waits for
+    while not server.state.runs and time.monotonic() < end:  # the request that no one waits for
         time.sleep(0.05)
     assert len(server.state.runs) == 1

@@ -208,7 +208,7 @@ def test_ctrl_c_leaves_the_run_alone(compiled_file: Path, server: ApiServer) -> 
 
 
 def test_a_file_is_submitted_without_tensorflow_and_tfx(compiled_file: Path, server: ApiServer) -> None:
-    server.state.faults = [Fault("GET .*/pipelines$", "cut", times=1)]  # is not told
+    server.state.faults = [Fault("GET .*/pipelines$", "cut", times=1)]  # is not reported
     code = (
         "import sys\n"
         "from pipeline.cli import main\n"

@@ -58,7 +58,7 @@ def test_a_portable_runner_hands_its_work_to_it(worker_pool: int, tmp_path: Path
     places = {
         "--job_endpoint": f"localhost:{job}",
         "--environment_config": f"localhost:{worker_pool}",
-        "--artifact_endpoint": None,  # the job service here tells its own
+        "--artifact_endpoint": None,  # the job service here gives its own
     }
     arguments = []
     for argument in EXAMPLES["--runner=PortableRunner"]:

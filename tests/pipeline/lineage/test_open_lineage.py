@@ -65,7 +65,7 @@ def validator(schema: str) -> Draft202012Validator:
 
 
 def validate(event: dict[str, Any]) -> int:
-    """Raises a ValidationError where an event or one of its facets is not valid; counts the facets."""
+    """Raises a ValidationError if an event or one of its facets is not valid; counts the facets."""
 
     def check(value: Any, schema: str) -> None:
         # The first error, not the best one, which takes long to find.
@@ -76,7 +76,7 @@ def validate(event: dict[str, Any]) -> int:
     check(event, CORE.format("2-0-2") + "#/$defs/RunEvent")
     count = 0
     for kind, name, facet in facets_of(event):
-        own = schemas()[1][kind + name]  # a KeyError: a facet that nobody has a schema of
+        own = schemas()[1][kind + name]  # a KeyError: a facet without a schema
         check(facet, own)
         # The schema that the facet names is the one that it was checked by, but for its version.
         assert facet["_schemaURL"].rpartition("/")[2] == _definition(own)

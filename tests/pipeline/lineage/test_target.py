@@ -1,4 +1,4 @@
-"""What a text stands for, in a store with real files behind its artifacts."""
+"""The target that a text names, in a store with real files behind its artifacts."""
 
 from __future__ import annotations
 

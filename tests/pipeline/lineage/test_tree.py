@@ -101,7 +101,7 @@ def test_a_pushed_model_leads_to_the_data_in_the_order_of_the_story(found: Examp
 def test_every_limit_is_a_row_with_its_whole_name(found: Example) -> None:
     table = rows(upstream(found))
     assert ["size", "max_ratio", "0.2517", "0.3", "yes"] in table
-    # What stands in brackets would vanish as markup.
+    # Text in brackets would vanish as markup.
     assert ["sparsity[conv1]", "min", "0.7986", "0.8", "(tolerance", "0.005)", "yes"] in table
     assert ["accuracy[label=2]", "max_drop", "-0.001", "0.02", "yes"] in table
     assert ["input[image]", "type", "yes"] in table

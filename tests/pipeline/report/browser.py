@@ -59,7 +59,7 @@ class Loaded:
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    """A browser with one empty tab, closed at the end; skips the test where there is no Chromium."""
+    """A browser with one empty tab, closed at the end; skips the test if there is no Chromium."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         missing = "Chromium is missing; write: apt-get install --no-install-recommends chromium"

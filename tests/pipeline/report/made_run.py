@@ -44,9 +44,9 @@ class MadeRun:
         """Begins it.
 
         Args:
-            folder: Gets the store and the artifacts, where they are not there yet.
+            folder: Gets the store and the artifacts, if they do not exist yet.
             run_id: Name of its context.
-            config: As resolved; the run is one without a record where it is False.
+            config: As resolved; False for a run without a record.
         """
         self.root = folder / "root"
         self.root.mkdir(parents=True, exist_ok=True)
@@ -251,7 +251,7 @@ class MadeRun:
         return output["evaluation"]
 
     def whole(self, verdicts: dict[str, Verdict], winner: str | None, pushed: Path | None = None) -> Run:
-        """A run that came to its end."""
+        """A finished run."""
         made = self.prepare()
         reads = {}
         for name, found in verdicts.items():

@@ -1,4 +1,4 @@
-"""Beam's work in two processes comes to what it comes to in one: `run.beam_args` of docs/beam.md."""
+"""Beam's work in two processes gives the same result as in one: `run.beam_args` of docs/beam.md."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def test_a_second_failure_names_only_candidates_that_were_left(plan: Plan) -> No
     for name in others[:-1]:
         assert failures.without(failure(plan.evaluations[name])) is not None
     assert [one.candidates for one in failures.found] == [(name,) for name in (first, *others[:-1])]
-    assert failures.without(failure(plan.evaluations[others[-1]])) is None  # nobody is left
+    assert failures.without(failure(plan.evaluations[others[-1]])) is None  # no candidate is left
 
 
 @pytest.mark.parametrize("node", ["ImportExampleGen", "Trainer", "convert-float32", "Selector", "Pusher"])

@@ -1,4 +1,4 @@
-"""The first nodes of a run over image folders, by the launcher: what they write, and where they stop."""
+"""The first nodes of a run over image folders, by the launcher: what they write, and when they stop."""
 
 from __future__ import annotations
 

@@ -369,7 +369,7 @@ def test_ctrl_z_does_not_wake_what_waits_for_times_to_be_taken(tmp_path: Path) -
 
 
 def alive(pid: int) -> bool:
-    """Whether a process still runs; one that nobody has waited for yet does not."""
+    """Whether a process still runs; one that has not been waited for does not."""
     return state(pid) not in "ZX"
 
 

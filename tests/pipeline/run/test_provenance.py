@@ -93,7 +93,7 @@ def test_git_commit_and_whether_code_differs_from_it(project: Path) -> None:
     (project / "serving").mkdir()
     (project / "serving" / "tflite").write_bytes(b"")  # results do not make it dirty
     assert provenance.git_state(project) == (commit, False)
-    (project / "model.py").write_text("", encoding="utf-8")  # a module that nobody added does
+    (project / "model.py").write_text("", encoding="utf-8")  # a module that was not added does
     assert provenance.git_state(project / "data") == (commit, True)
     (project / "model.py").unlink()
     (project / "pipeline.yaml").write_text(CONFIG + "\n", encoding="utf-8")

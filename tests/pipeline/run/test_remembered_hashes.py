@@ -75,7 +75,7 @@ def test_a_damaged_file_is_as_none(
     one.write_bytes(b"1")
     (digest,) = ask(one)
     (kept,) = cache.iterdir()
-    if damage is None:  # somebody changed a digest
+    if damage is None:  # a digest was changed
         kept.write_text(kept.read_text().replace(digest, "0" * 64))
     else:
         kept.write_text(damage)

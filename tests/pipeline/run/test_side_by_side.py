@@ -29,7 +29,7 @@ GRAPH = {
 
 
 class Work:
-    """Nodes that are at work until they are told to end, away from the turn.
+    """Nodes that are at work until they are asked to end, away from the turn.
 
     Attributes:
         at_work: Sets of nodes that were at work at the same time, whenever one began.

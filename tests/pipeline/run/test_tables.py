@@ -139,7 +139,7 @@ def test_the_title_does_not_explain_a_name_by_itself() -> None:
     assert first(auc, top) == "Candidates against the baseline; AUC, Precision(top_k=2) on 9 examples"
     of_one = Accuracy("AUC", True, 0.9, 0.95, 9, figure="AUC of side", output="side")
     assert first(of_one, auc) == "Candidates against the baseline; side is AUC, AUC on 9 examples"
-    # An output with two metrics is no head for both.
+    # An output with two metrics is not a head for both.
     two = Accuracy("Recall", True, 0.9, 0.95, 9, figure="Recall of side", output="side")
     assert (
         first(of_one, two) == "Candidates against the baseline; AUC of side, Recall of side on 9 examples"

@@ -21,7 +21,7 @@ every_database = pytest.mark.parametrize("server", ["mariadb_server", "postgresq
 
 
 def test_localhost_is_reached_over_tcp(mariadb_server: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """MySQL's client looks for a socket file where the host is called localhost."""
+    """MySQL's client looks for a socket file if the host is called localhost."""
     monkeypatch.setenv(PASSWORD_VARIABLE, mariadb_server.password)
     store = connect(mariadb_server.url("places").replace("127.0.0.1", "localhost"), write=True)
     put(store, "a", "text")

@@ -1,4 +1,4 @@
-"""Runs as the store tells them; the store is written by what the runner writes with."""
+"""Runs as read from the store, which the runner's own code has written."""
 
 from __future__ import annotations
 

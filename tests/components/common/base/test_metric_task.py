@@ -1,4 +1,4 @@
-"""What labels stand for by the metric, for every metric that TFMA can compute."""
+"""The meaning of labels according to the metric, for every metric that TFMA can compute."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Class weights: their values, what they do to training, and where they have no meaning."""
+"""Class weights: their values, their effect on training, and labels for which they have no meaning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Formats are told by what files hold, and damaged or foreign files are refused with what to do."""
+"""Formats are recognized by content, and damaged or foreign files are refused with the fix."""
 
 from __future__ import annotations
 

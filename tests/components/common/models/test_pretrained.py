@@ -197,7 +197,7 @@ def build_model(hparams, pretrained):
 
 
 def test_models_inside_a_model_are_taken_apart(make_module: MakeModule) -> None:
-    """Names of layers, inputs and outputs stay, and so do outputs; what is not clear is told apart."""
+    """Names of layers, inputs and outputs stay, and so do outputs; ambiguous names are distinguished."""
     source = """
 import tf_keras
 from tf_keras import layers

@@ -1,4 +1,4 @@
-"""Models that somebody else saved load to what they were, or are refused with what to do."""
+"""Models saved elsewhere load unchanged, or are refused with the fix."""
 
 from __future__ import annotations
 

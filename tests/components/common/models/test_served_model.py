@@ -105,7 +105,7 @@ def test_the_folder_holds_all_that_is_needed_and_lineage_hashes_it(
     moved = tmp_path / "1"
     (served.int8 / "Format-Serving").rename(moved)
     transformed.graph.rename(tmp_path / "graph")
-    try:  # where neither the model nor the graph is where it was
+    try:  # neither the model nor the graph is at its old place
         loaded = tf.saved_model.load(str(moved))
         given = tf.constant([to_example(row) for row in served_rows()[:3]])
         assert loaded.signatures["serving_default"](examples=given)["chance"].shape == (3, 1)

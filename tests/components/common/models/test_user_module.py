@@ -1,4 +1,4 @@
-"""The user's model module: what is wrong with it is said in words that help."""
+"""The user's model module: its faults are reported with the fix."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ def test_a_process_that_never_built_the_model_knows_its_custom_layers(
     train_baseline(
         examples, str(base), str(base), ModelDefinition(module), TrainOptions(epochs=1, batch_size=4), 1
     )
-    # As in a new process, where only the artifact is left.
+    # As in a new process that has only the artifact.
     del sys.modules[module]
     del tf_keras.saving.get_custom_objects()["paredown_tests>Twice"]
     with pytest.raises(ValueError, match="Twice"):
@@ -191,7 +191,7 @@ def build_model(hparams):
 def test_what_the_module_defines_need_not_be_registered(
     make_module: MakeModule, mnist_examples: Examples, tmp_path: Path
 ) -> None:
-    """TFMOT copies layers by their configs, in which a regularizer stands by name."""
+    """TFMOT copies layers by their configs, in which a regularizer is named."""
     from components.common.models import user_module
     from components.pruner.executor import Executor
 
@@ -217,7 +217,7 @@ def test_what_the_module_defines_need_not_be_registered(
     written = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
     models = {name for name in written if name.startswith("Format-")}
     assert models >= {"Format-Keras/model.h5", "Format-Serving/saved_model.pb"}
-    # Beside them stand the record, the history and the logs.
+    # The record, the history and the logs are beside them.
     assert {"history.json", "optimization.json"} < set(written) - models
     assert json.loads(output.get_string_custom_property("files")) == {
         name: hashlib.sha256(written[name].read_bytes()).hexdigest() for name in models

@@ -1,4 +1,4 @@
-"""Kernels of each kind of layer: where they are found, and what is measured of them."""
+"""Kernels of each kind of layer: how they are found, and their figures."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_blocks_begin_again_for_each_row_and_a_short_one_is_left_out() -> None:
     places = np.array([0, 0, 0, 0, 1, 1, 1, 1], np.float32).reshape(1, 2, 1, 4)
     assert of_values(places, "CONV_2D").m_by_n(2, 4) == 1 / 2
     assert of_values(places, "DEPTHWISE_CONV_2D", output_axis=3).m_by_n(2, 4) is None
-    # What stands for zero need not be 0.
+    # The stored value of zero need not be 0.
     assert of_values(rows, zero_points=np.array([1])).m_by_n(2, 4) == 1.0
 
 

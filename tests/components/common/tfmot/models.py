@@ -19,6 +19,6 @@ def aware(*parts: Any, shape: tuple[int, ...] = (8, 8, 3), seed: int = 2) -> tf_
 
 
 def images(count: int = 40, scale: float = 30.0, seed: int = 0) -> dict[str, np.ndarray]:
-    """Features of so many random images, far beyond ±6."""
+    """Features of a number of random images, far beyond ±6."""
     values = np.random.default_rng(seed).normal(size=(count, 8, 8, 3)) * scale
     return {"x": values.astype(np.float32)}

@@ -40,7 +40,7 @@ def test_the_ranges_of_a_model_are_found_where_fake_quantization_is() -> None:
     assert set(found.values()) == {
         (-6.0, 6.0),
         (0.0, 0.0),
-    }  # where TFMOT begins; of inputs it takes every value
+    }  # TFMOT's start; of inputs it takes every value
 
 
 def test_minmax_takes_the_extremes_of_the_float_model() -> None:

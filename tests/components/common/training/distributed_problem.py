@@ -85,7 +85,7 @@ def by_hand(replicas: int, trained: Arrays | None = None) -> dict[str, Any]:
 
 
 def check_written(uri: str, kernel: np.ndarray, bias: np.ndarray) -> None:
-    """Both files of a regression, read where there is no strategy, say what NumPy does."""
+    """Both files of a regression, read without a strategy, predict what NumPy does."""
     from components.common.models import model_files
 
     points = arrays(EVALUATED, 1).features["x"]

@@ -33,7 +33,7 @@ def model_of(**compiled: object) -> tf_keras.Model:
 def fit(
     folder: Path, model: tf_keras.Model, *splits: Arrays, seed: int = 1, **more: Any
 ) -> history.History:
-    """Trains on a line by 64 points in batches of 8, where `more` does not say otherwise."""
+    """Trains on a line by 64 points in batches of 8, unless `more` says otherwise."""
     given = {"callbacks", "first_epoch_to_stop", "or_as_before"} & set(more)
     arguments = {name: more.pop(name) for name in given}
     options = Training(**{"batch_size": 8, **({} if "steps" in more else {"epochs": 3}), **more})

@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def mirrored(folder: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What two parts of the CPU come to, and what the process reported."""
+    """The result of two parts of the CPU, and the reports of the process."""
     reports: list[progress.Report] = []
     with progress.listening(reports.append):
         output = str(tmp_path_factory.mktemp("mirrored"))
@@ -59,7 +59,7 @@ def mirrored(folder: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 @pytest.fixture(scope="module")
 def plain(folder: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a process comes to that has never heard of strategies, and the modules that it has at its end."""
+    """The result of a process without strategies, and its modules at the end."""
     output = tmp_path_factory.mktemp("plain")
     script = """
         import pathlib, pickle, sys
@@ -138,7 +138,7 @@ def test_every_technique_gives_the_weights_of_a_single_run(
 
 
 def test_quantization_aware_training_keeps_zeros_and_learns(mirrored: dict[str, Any]) -> None:
-    """Ranges of activations are means over the replicas' own, so that it is no exact twin of a single run."""
+    """Ranges of activations are means over the replicas' own, so it is not exactly the same as a single run."""
     facts = mirrored["steps"]["qat"]["facts"]
     assert facts["least_layer_sparsity"] >= 0.5
     assert facts["final_loss"] < mirrored["steps"]["prune"]["facts"]["final_loss"]
@@ -180,7 +180,7 @@ def test_a_parameter_server_s_worker_takes_each_example_once_an_epoch(
 ) -> None:
     # A process of a parameter server is not deterministic; this one may be, and then there is no clock.
     monkeypatch.setattr(tf, "timestamp", lambda: tf.constant(1.5e9, tf.float64))
-    tf.random.set_seed(seed)  # Dataset.shuffle fails in a function where this is 0
+    tf.random.set_seed(seed)  # Dataset.shuffle fails in a function if this is 0
     arrays = problem.arrays(20, 1)
     creator = batches._endless(arrays, ["y"], 5, seed)
 

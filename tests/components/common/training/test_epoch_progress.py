@@ -19,7 +19,7 @@ def told(
     logs: Mapping[str, float],
     batches_have_logs: bool = True,
 ) -> list[Report]:
-    """Reports of a training of 40 batches an epoch; each epoch takes so many seconds, evenly."""
+    """Reports of a training of 40 batches an epoch; each epoch takes the same number of seconds."""
     now = 0.0
     said: list[Report] = []
     callback = EpochProgress(epochs, passes, batches_have_logs, clock=lambda: now)

@@ -70,7 +70,7 @@ def test_the_history_file_has_a_row_for_each_epoch(tmp_path: Path) -> None:
 
 
 def test_a_history_with_nan_is_json(tmp_path: Path) -> None:
-    """Training goes on where only the loss on the eval split is infinite."""
+    """Training goes on if only the loss on the eval split is infinite."""
     train, evaluation = line(), line(16)
     evaluation.features["x"][3] = np.inf
     history = fit(tmp_path, model_of(optimizer="sgd", loss="mse"), train, evaluation, epochs=1)

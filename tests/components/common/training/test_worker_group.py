@@ -176,7 +176,7 @@ def test_a_process_alone_writes_the_model(environment: dict) -> None:
 
 
 def test_a_process_ends_with_the_one_that_started_it(tmp_path: Path) -> None:
-    """Also if that is killed, and nobody can end it, and if a library holds Python's lock, as TensorFlow may."""
+    """Also if that is killed and cannot end it, and if a library holds Python's lock, as TensorFlow may."""
     import signal
     import subprocess
 
