@@ -73,7 +73,7 @@ def read_anomalies(uri: str) -> list[Anomaly]:
 def anomalies_in(anomalies: Any, split: str) -> Iterator[Anomaly]:
     """The single anomalies of an `Anomalies` message; TFDV has one entry for all of a feature."""
     for key, info in sorted(anomalies.anomaly_info.items()):
-        # The key of a name with a dot has quotes around it, which are no part of the name.
+        # The key of a name with a dot has quotes around it, which are not part of the name.
         yield from _reasons(info, split, ".".join(info.path.step) or key)
     if anomalies.HasField("dataset_anomaly_info"):
         yield from _reasons(anomalies.dataset_anomaly_info, split, "")

@@ -16,7 +16,7 @@ from components.measurer.params import CONFIDENCE
 
 # Resamples of metrics that are means over examples, which are drawn all at once …
 _RESAMPLES = 1000
-# … of so many examples in all, but not fewer than the resamples of other metrics.
+# … of this many examples in all, but not fewer than the resamples of other metrics.
 _DRAWN = 50_000_000
 # Resamples of a metric that is computed again for each of them, at most and at least, and their examples in all.
 _COMPUTED_RESAMPLES = 200

@@ -12,7 +12,7 @@ from components.measurer.comparison import ClassBalance, LostClass
 
 # A class is lost if the candidate finds less than this share of what the baseline finds of it …
 _LOST = 0.5
-# … and that is so many examples fewer, at least.
+# … and that is at least this many examples fewer.
 _EXAMPLES = 5
 
 

@@ -14,7 +14,7 @@ from tfx_bsl.public import tfxio
 from components.common.data.ahead import ahead
 
 _TOGETHER = 1024
-# TFDV's sketch of the most frequent values counts so many exactly, and texts up to so many bytes; a Beam pipeline
+# TFDV's sketch of the most frequent values counts this many exactly, and texts up to this many bytes; a Beam pipeline
 # counts all of them.
 _MOST_VALUES = 1024
 _LONGEST_TEXT = 1024

@@ -20,7 +20,7 @@ from pipeline.base.exit_code import (
 )
 from pipeline.cli import options
 
-# What `--remeasure` without a name stands for; no candidate has this name.
+# Value of `--remeasure` without a name; no candidate has this name.
 _ALL = "*"
 
 

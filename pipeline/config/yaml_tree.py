@@ -60,7 +60,7 @@ def read(path: Path) -> Mapping:
 
 def _content(path: Path) -> bytes:
     """The content of a regular file; of a large one, as much as shows that it is too large."""
-    # Opening a FIFO waits for somebody to write into it.
+    # Opening a FIFO waits for a writer.
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         mode = os.fstat(file.fileno()).st_mode
         if stat.S_ISDIR(mode):

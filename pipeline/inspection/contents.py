@@ -1,4 +1,4 @@
-"""What a model file holds: its signatures, operators, and weights layer by layer."""
+"""The content of a model file: its signatures, operators, and weights layer by layer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Port:
         shape: Length of each axis, None if it is free; None as a whole if the rank is.
         dtype: As NumPy calls it, or "string".
         scale: Real size of one step of a quantized one.
-        zero_point: Its stored value that stands for zero.
+        zero_point: Its stored value of zero.
     """
 
     shape: tuple[int | None, ...] | None
@@ -40,7 +40,7 @@ class Port:
 
 @dataclass(frozen=True)
 class Signature:
-    """What a function of the model takes and returns, by name."""
+    """Inputs and outputs of a function of the model, by name."""
 
     inputs: dict[str, Port]
     outputs: dict[str, Port]
@@ -121,7 +121,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What one model holds.
+    """The content of one model.
 
     Attributes:
         path: The file, or the folder of a SavedModel.

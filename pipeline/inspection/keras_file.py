@@ -114,7 +114,7 @@ def _inspect(path: Path, found: model_format.ModelFormat) -> Inspection:
 
 
 def _config(model: object) -> _Json:
-    """What a model's `config` says; a Sequential model of old files is a list of layers."""
+    """Reads a model's `config`; a Sequential model of old files is a list of layers."""
     config = model.get("config") if isinstance(model, dict) else None
     if isinstance(config, list):
         config = {"layers": config}

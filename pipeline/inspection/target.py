@@ -1,4 +1,4 @@
-"""Which models are at a path."""
+"""The models at a path."""
 
 from __future__ import annotations
 

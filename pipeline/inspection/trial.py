@@ -1,4 +1,4 @@
-"""Trying a TFLite file on LiteRT, in a process of its own: a broken file may bring the runtime down."""
+"""Tries a TFLite file on LiteRT in a separate process: a broken file may crash the runtime."""
 
 from __future__ import annotations
 

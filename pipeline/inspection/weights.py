@@ -55,7 +55,7 @@ def by_scope(weights: Iterable[Weight]) -> list[Layer]:
 
 
 def layer(name: str, kind: str, weights: list[Weight], with_channels: bool = True) -> Layer:
-    """What a layer's weights hold.
+    """The content of a layer's weights.
 
     Args:
         name: Of the layer.

@@ -1,4 +1,4 @@
-"""What a cluster cannot run, found before TFX is imported. Imports neither TensorFlow nor TFX."""
+"""Finds what a cluster cannot run, before TFX is imported. Imports neither TensorFlow nor TFX."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `paredown compile` does: checks, compiles, writes the file, says what is in it.
+"""The work of `paredown compile`: checks, compiles, writes the file, describes it.
 
 Imports TFX only after the config is known to be right.
 """
@@ -117,7 +117,7 @@ def write(text: str, output: str | Path) -> None:
 
 
 def summary(compiled: Compiled, output: str) -> dict[str, Any]:
-    """What was compiled, as JSON values."""
+    """The compiled pipeline as JSON values."""
     spec = Spec.model_validate(compiled.spec)
     return {
         "file": output,
@@ -130,7 +130,7 @@ def summary(compiled: Compiled, output: str) -> dict[str, Any]:
 
 
 def notes(file: ConfigFile) -> list[str]:
-    """Which parts of the config are only for runs on this machine."""
+    """Parts of the config that are only for runs on this machine."""
     run = file.config.run
     metadata = f"run.metadata ({run.metadata}) is only for runs on this machine; the cluster has its own metadata store"
     root = f"run.pipeline_root ({run.pipeline_root}) is only for runs on this machine; --pipeline-root replaces it"

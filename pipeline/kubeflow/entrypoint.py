@@ -1,4 +1,4 @@
-"""What runs in the container of a task: passes KFP's input to TFX's executor, and its output back.
+"""Runs in the container of a task: passes KFP's input to TFX's executor, and its output back.
 
 Executors get the paths at which KFP's launcher stages artifacts, and KFP their URIs.
 

@@ -139,7 +139,7 @@ def stage(given: Json, schemes: set[str]) -> dict[str, str]:
 
 
 def staged_path(uri: str) -> str | None:
-    """Where KFP's launcher stages an artifact; None if it does not."""
+    """Path where KFP's launcher stages an artifact; None if it does not."""
     scheme, separator, rest = uri.partition("://")
     if not separator or scheme not in STAGED:
         return None

@@ -1,4 +1,4 @@
-"""The fingerprint of the data that a run reads: it tells KFP's cache whether they changed.
+"""The fingerprint of the data that a run reads, by which KFP's cache notices changes.
 
 Imports neither TensorFlow nor TFX.
 """

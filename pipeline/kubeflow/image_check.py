@@ -29,7 +29,7 @@ class SpecError(ParedownError):
 
 @dataclass(frozen=True)
 class Needs:
-    """What a task needs of its image.
+    """Requirements of a task on its image.
 
     Attributes:
         task: Its name.
@@ -47,7 +47,7 @@ class Needs:
 
     @classmethod
     def of(cls, name: str, task: Task, container: Container) -> Needs:
-        """What a compiled task needs. Raises ValueError if `paredown compile` did not write it."""
+        """Requirements of a compiled task. Raises ValueError if `paredown compile` did not write it."""
         return cls(
             task=name,
             command=_after("-m", container.command),

@@ -77,8 +77,8 @@ class KfpTasks:
             self._writes.setdefault(task, []).append(f"{key}={place}")
 
     def _cut(self, task: str, binding: Binding) -> None:
-        """Removes what the run will set from a JSON parameter: it belongs to this machine and would change the cache
-        key.
+        """Removes values that the run will set from a JSON parameter: they are specific to this machine and would
+        change the cache key.
         """
         value = self._spec.root.dag.tasks[task].inputs.parameters[binding.parameter].runtime_value
         constant = value.constant if self._target == "kubeflow" else value.constant_value

@@ -1,4 +1,4 @@
-"""Where Python finds the model module in the image of a compiled pipeline."""
+"""The folder in which Python finds the model module in the image of a compiled pipeline."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def image_module_root(config: Config, config_path: Path) -> str | None:
 
 
 def hiding(folder: Path) -> Iterator[Path]:
-    """What Python would take for a package of Paredown in a folder that it searches first."""
+    """Files that Python would take for a package of Paredown, in a folder that it searches first."""
     for package in ("components", "pipeline"):
         own = Path(__file__).resolve().parents[2] / package
         for path in (folder / f"{package}.py", folder / package):

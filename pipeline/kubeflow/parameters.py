@@ -21,7 +21,7 @@ SEED = "seed"
 
 @dataclass(frozen=True)
 class Binding:
-    """What a parameter of the run sets.
+    """The option that a parameter of the run sets.
 
     Attributes:
         node: Id in the plan.

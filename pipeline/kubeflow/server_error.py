@@ -192,7 +192,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _message(body: str | None) -> str:
-    """What the server says is wrong: its gRPC gateway and its upload handler use different keys."""
+    """The server's message: its gRPC gateway and its upload handler use different keys."""
     try:
         answer = json.loads(body or "")
     except ValueError:

@@ -1,4 +1,5 @@
-"""What Paredown reads of a compiled pipeline: parts of KFP's `PipelineSpec`, of schema 2.1, or 2.0 for Vertex AI.
+"""The parts of a compiled pipeline that Paredown reads: parts of KFP's `PipelineSpec`, of schema 2.1, or 2.0 for
+Vertex AI.
 
 Imports neither TensorFlow nor TFX nor KFP.
 """
@@ -61,7 +62,7 @@ class _Component(_Part):
 
 
 class Container(_Part):
-    """What runs a task."""
+    """The executor of a task."""
 
     command: tuple[str, ...] = Field(default=(), validation_alias=AliasPath("container", "command"))
     args: tuple[str, ...] = Field(default=(), validation_alias=AliasPath("container", "args"))

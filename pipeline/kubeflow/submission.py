@@ -1,4 +1,4 @@
-"""What a submission makes on the server: a pipeline, a version of it, an experiment and a run."""
+"""Objects that a submission makes on the server: a pipeline, a version of it, an experiment and a run."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def start(
     Args:
         server: Where to run.
         version: What to run.
-        experiment: What the run belongs to.
+        experiment: The run's experiment.
         name: Name of the run in the user interface.
         values: Of parameters; the others have their defaults.
         namespace: That of the experiment.
@@ -210,7 +210,7 @@ def start(
 def _found_or_created(
     server: Server, what: str, method: Method, *body: Any, find: Callable[[], Any], **options: Any
 ) -> tuple[Any, bool]:
-    """What `find` finds, or is created otherwise; and whether it was created."""
+    """The object that `find` finds, or a new one; and whether it was created."""
     found = find()
     return (found, False) if found else (server.write(what, method, *body, find=find, **options), True)
 

@@ -1,4 +1,4 @@
-"""What `paredown submit` does: reads or compiles a pipeline, starts a run of it, and follows the run.
+"""The work of `paredown submit`: reads or compiles a pipeline, starts a run of it, and follows the run.
 
 A compiled file is submitted without importing TensorFlow or TFX.
 """
@@ -79,7 +79,7 @@ class Request:
 
 @dataclass
 class Report:
-    """What came of a submission, so far. `to_json` is what `--json` prints.
+    """Outcome of a submission so far. `to_json` is what `--json` prints.
 
     Attributes:
         pipeline, experiment, run: What is on the server; None before the run is started.
@@ -188,7 +188,7 @@ def _submit(request: Request, report: Report) -> None:
 
 
 def _package(request: Request) -> tuple[Package, str | None]:
-    """What is submitted, and the data.path of its config if it is compiled now."""
+    """The pipeline to submit, and the data.path of its config if it is compiled now."""
     if not packages.is_compiled(request.source):
         return _compiled(request)
     options = {"--image": request.image, "--set": request.overrides, "--only": request.only}

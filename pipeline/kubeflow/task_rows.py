@@ -1,4 +1,4 @@
-"""What a Kubeflow Pipelines server says of one task of a run."""
+"""A Kubeflow Pipelines server's record of one task of a run."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class TaskRows:
         return list(found)
 
     def message(self) -> str:
-        """What the server says went wrong; empty if it does not say."""
+        """The server's error message; empty if there is none."""
         rows = (*self.own, *self.inner, *self.drivers)
         return next(filter(None, map(message_of, rows)), "")
 
@@ -81,6 +81,6 @@ def rows_of(task: str, details: list[Row]) -> TaskRows:
 
 
 def message_of(row: Row | V2beta1Run) -> str:
-    """What the server says went wrong in a task or a run: KFP has two places for it, and often fills neither."""
+    """The server's error message for a task or a run: KFP has two places for it, and often fills neither."""
     errors = [row.error, *(entry.error for entry in reversed(row.state_history or []))]
     return next((error.message for error in errors if error and error.message), "")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kfp_server_api import V2beta1PipelineTaskDetail as Row
     from kfp_server_api import V2beta1Run
 
-# A run takes hours: a server that is away for a minute is no reason to stop.
+# A run takes hours: a server that is away for a minute is not a reason to stop.
 _OUTAGE_SECONDS = 300.0
 
 
@@ -26,7 +26,7 @@ class TimedOut(ParedownError):
 
 
 class LostContact(ParedownError):
-    """The server does not answer any more; the run may go on."""
+    """The server no longer answers; the run may go on."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Where a target comes from, or what was made from it, in each format."""
+"""The lineage of a target, up or down, in each format."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Answer:
         return text.rstrip("\n")
 
     def warnings(self) -> list[str]:
-        """What is wrong with the target's files, for formats that do not contain it."""
+        """Problems of the target's files, for formats that do not contain them."""
         return [f"{note.kind.upper()}: {note.text}" for note in self.target.notes if note.kind != "ok"]
 
 

@@ -52,7 +52,7 @@ class DataFile:
 
 
 def findings(artifact: Artifact) -> list[Finding]:
-    """What was found in the data when a schema was let through, and let pass."""
+    """Findings in the data that were allowed when a schema passed."""
     try:
         return from_property(str(artifact.properties.get(FINDINGS, "[]")))
     except (ValueError, TypeError):  # of another version
@@ -138,7 +138,7 @@ def parameters(execution: Execution) -> dict[str, Any]:
 
 
 def training(execution: Execution) -> dict[str, Any]:
-    """What TFX's Trainer hands on to the training code: model_module, hparams, params, seed, …"""
+    """Arguments that TFX's Trainer passes to the training code: model_module, hparams, params, seed, …"""
     return _parsed_object(execution.properties, "custom_config")
 
 
@@ -156,7 +156,7 @@ def pretrained(execution: Execution) -> dict[str, Any]:
 def changed_parameters(execution: Execution) -> dict[str, Any]:
     """Options of an execution that are not at their defaults, in the order in which they are declared.
 
-    Options that the technique does not have any more are among them.
+    Options that the technique no longer has are included.
     """
     options: Any = step_options(execution)
     if options is None and execution.type == "Trainer":
@@ -208,7 +208,7 @@ def candidates(graph: Graph, selector: Execution) -> dict[str, dict[str, Artifac
 
 @dataclass(frozen=True)
 class Imported:
-    """What a model was imported from: path, format as `components.common.models.model_format` names it, SHA-256."""
+    """The source of an imported model: path, format as `components.common.models.model_format` names it, SHA-256."""
 
     path: str
     format: str
@@ -216,7 +216,7 @@ class Imported:
 
 
 def imported(artifact: Artifact) -> Imported | None:
-    """What a model was imported from; None if it was not imported."""
+    """The source of an imported model; None if it was not imported."""
     known = artifact.properties
     if "source_sha256" not in known:
         return None

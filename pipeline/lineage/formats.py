@@ -109,7 +109,7 @@ def to_mermaid(graph: Graph, notes: Iterable[Note] = ()) -> str:
 
 
 def artifact_label(artifact: Artifact, notes: Iterable[str] = ()) -> list[str]:
-    """What distinguishes an artifact from others of its type, in a few lines."""
+    """The facts that distinguish an artifact from others of its type, in a few lines."""
     properties = artifact.properties
     lines = [f"{artifact.type} {artifact.id}"]
     for name in ("pushed_destination", "candidate", "winner", "technique"):

@@ -69,7 +69,7 @@ class Graph:
 
 
 def upstream(reader: Reader, artifact_ids: Iterable[int]) -> Graph:
-    """What artifacts were made from, back to what nothing in the store made.
+    """Everything that artifacts were made from, back to artifacts without a producer in the store.
 
     Args:
         reader: Of the store.
@@ -90,7 +90,7 @@ def upstream(reader: Reader, artifact_ids: Iterable[int]) -> Graph:
 
 
 def downstream(reader: Reader, artifact_ids: Iterable[int]) -> Graph:
-    """What was made from artifacts, and from that, to the end.
+    """Everything that was made from artifacts, directly and indirectly.
 
     Executions that failed or took their outputs from the cache made nothing and are left out.
 
@@ -110,7 +110,7 @@ def downstream(reader: Reader, artifact_ids: Iterable[int]) -> Graph:
 
 
 class _Walk:
-    """What has been read of a store."""
+    """The records read from a store."""
 
     def __init__(self, reader: Reader):
         self.reader = reader

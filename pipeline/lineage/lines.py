@@ -46,7 +46,7 @@ def headline(role: str, name: str, artifact: Artifact, more: str = "") -> Text:
 
 
 def name_of(artifact: Artifact) -> str:
-    """Where an artifact was pushed to, or its candidate; empty if it has neither."""
+    """The folder that an artifact was pushed to, or its candidate; empty if it has neither."""
     for name in ("pushed_destination", "winner", "candidate"):
         if artifact.properties.get(name):
             return str(artifact.properties[name])

@@ -344,7 +344,7 @@ class _Writer:
         return {"dataQualityAssertions": facet}
 
     def _read_files(self, execution: Execution) -> list[Any]:
-        """What comes before the first artifact: the data's files, or their folder if they were not recorded."""
+        """Inputs of the first artifact: the data's files, or their folder if they were not recorded."""
         folder = execution.properties.get("input_base")
         if not folder:
             return []

@@ -1,4 +1,4 @@
-"""What is known of a run: its config, code, environment, data, nodes and verdicts.
+"""Facts about a run: its config, code, environment, data, nodes and verdicts.
 
 A run of before there were records has no config, environment or data documents; one whose files were
 collected has no report. What is not known is None, and is never taken for equal.

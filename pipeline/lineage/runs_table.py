@@ -86,7 +86,7 @@ def _numbered(cells: Mapping[str, str]) -> dict[str, str]:
 
 
 def took(run: Run) -> str:
-    """How long a run took, in words; empty if that is not known."""
+    """The duration of a run as text; empty if that is not known."""
     if run.finished is None:
         return ""
     return duration_text((run.finished - run.started).total_seconds())

@@ -1,4 +1,4 @@
-"""Which metadata stores a command looks into, and which runs in them."""
+"""The metadata stores that a command reads, and the runs in them."""
 
 from __future__ import annotations
 

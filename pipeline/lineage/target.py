@@ -1,4 +1,4 @@
-"""What `paredown lineage TARGET` is asked about: a pushed folder, a model file, an artifact, a run."""
+"""The target of `paredown lineage TARGET`: a pushed folder, a model file, an artifact, a run."""
 
 from __future__ import annotations
 

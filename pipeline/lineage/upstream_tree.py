@@ -100,7 +100,7 @@ class UpstreamTree:
             self._show(branch, models)
 
     def _selected(self, parent: Tree, artifact: Artifact, selector: Execution) -> None:
-        """What a Selector made: its model, blessing or report; each shows the selection."""
+        """An output of a Selector: its model, blessing or report; each shows the selection."""
         outputs = [found for made in self._graph.outputs(selector.id).values() for found in made]
         self._shown.update(found.id for found in outputs)
         compared = facts.candidates(self._graph, selector)

@@ -1,4 +1,4 @@
-"""Which files a run reads, by split. Imports neither TensorFlow nor TFX."""
+"""The files that a run reads, by split. Imports neither TensorFlow nor TFX."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def split_files(folder: str | Path, pattern: str) -> list[Path]:
 
 
 def unread_matches(folder: str | Path, pattern: str) -> tuple[list[Path], list[Path]]:
-    """What a pattern matches beside files and folders.
+    """Matches of a pattern that are not files or folders.
 
     Returns:
         Broken links, which TFX would treat as files; and FIFOs, devices and sockets, which would be waited for; both
@@ -124,7 +124,7 @@ def trained_files(data: Data) -> list[Path]:
 
 
 def choice(data: Data) -> dict[str, Any]:
-    """What is read, as JSON values: span and version, None if there is none, and the patterns."""
+    """The data to read, as JSON values: span and version, None if there is none, and the patterns."""
     span = chosen_span(data)
     return {
         "span": span.number if span else None,

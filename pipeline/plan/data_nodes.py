@@ -83,7 +83,7 @@ def data_nodes(data: Data, transformation: Transformation | None, classes: bool)
 
 
 def outputs(data: Data, transformation: Transformation | None) -> dict[str, Output]:
-    """What nodes that train or measure read besides a model: input key → output of a data node."""
+    """Inputs of nodes that train or measure, besides a model: input key → output of a data node."""
     if transformation is None:
         return {
             "examples": Output(EXAMPLE_GENS[data.format], "examples"),
@@ -97,7 +97,7 @@ def outputs(data: Data, transformation: Transformation | None) -> dict[str, Outp
 
 
 def raw_outputs(data: Data, transformation: Transformation | None) -> dict[str, Output]:
-    """What a node reads in addition if it applies the transform graph itself, as serving does."""
+    """Additional inputs of a node that applies the transform graph itself, as serving does."""
     return {"raw_examples": Output(EXAMPLE_GENS[data.format], "examples")} if transformation else {}
 
 
@@ -186,7 +186,7 @@ def _transform(transformation: Transformation, examples: Output) -> Node:
 
 
 def data_fingerprint(data: Data) -> str:
-    """What ExampleGen's driver will record about the files.
+    """The facts that ExampleGen's driver will record about the files.
 
     For each split its name, the number of files, their bytes, and the xor and the sum of their times of
     modification in seconds.

@@ -65,7 +65,7 @@ def takes(function: Function, count: int = 1) -> bool:
 
 @dataclass
 class Names:
-    """What a module has at its top level.
+    """The names at the top level of a module.
 
     Attributes:
         bound: Name → the nodes of the syntax tree that bind it.

@@ -1,4 +1,4 @@
-"""What nodes get to know about `model.pretrained`. Imports neither TensorFlow nor TFX."""
+"""The parameters of nodes for `model.pretrained`. Imports neither TensorFlow nor TFX."""
 
 from __future__ import annotations
 

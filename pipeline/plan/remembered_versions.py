@@ -45,7 +45,7 @@ def remembered(root: Path) -> Iterator[None]:
 
 
 def within(root: Path) -> dict[str, str]:
-    """What is remembered of the code below a folder, to read and to add to; nothing outside of `remembered`."""
+    """The cache for the code below a folder, to read and to add to; empty outside of `remembered`."""
     found = _versions.get()
     return found[1] if found and found[0] == root else {}
 

@@ -1,4 +1,4 @@
-"""What a Python file does, apart from how it is written: a digest of its syntax tree, and what it imports.
+"""The meaning of a Python file, apart from its layout: a digest of its syntax tree, and its imports.
 
 Parsing takes a millisecond or more a file, and a plan looks at over a hundred. Results are therefore kept in
 the user's cache folder, under the SHA-256 of the file's content: an entry can be missing, but not outdated.
@@ -49,7 +49,7 @@ class Import:
 
 @dataclass(frozen=True)
 class Source:
-    """What a file says.
+    """The content of a file.
 
     Attributes:
         content: SHA-256 of the file.

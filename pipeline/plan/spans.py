@@ -38,7 +38,7 @@ class SpanError(ParedownError, ValueError):
 
 @dataclass(frozen=True)
 class Span:
-    """What is read.
+    """The data to read.
 
     Attributes:
         number: Of the span; of a date, the number of days since 1970-01-01.
@@ -162,7 +162,7 @@ def _check_placeholders(split: str, pattern: str) -> None:
 
 
 def _fault(pattern: str) -> str:
-    """What is wrong with the placeholders of a pattern, to be said after it; empty if nothing is."""
+    """The fault of the placeholders of a pattern, as text that follows it; empty if there is none."""
     if os.path.isabs(pattern):
         return " is not a pattern below data.path, such as 'span-{SPAN}/train*'"
     names = placeholders(pattern)
@@ -181,7 +181,7 @@ def _fault(pattern: str) -> str:
 
 
 def _fault_of_width(pattern: str, found: re.Match[str]) -> str:
-    """What is wrong with the width of a placeholder; empty if nothing is."""
+    """The fault of the width of a placeholder; empty if there is none."""
     name, width = found[1], found[2]
     if name in _DATE:
         return "" if width is None else f": {found[0]} always has the same width; write {{{name}}}"

@@ -1,4 +1,4 @@
-"""What to try if a run did not push: computed from what was measured."""
+"""Advice if a run did not push, computed from its measurements."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.store.state import State
 
 # Closer than this, a ratio of latencies misses its limit by its interval, and not by the model.
 _FINE_TUNE = 1e-3
-# A limit that is missed by more than this many times itself does what it is for: nobody would loosen it that much.
+# If a limit is missed by more than this many times itself, loosening it is not a sensible advice.
 _FAR = 2
 _OF_GATE = (
     *(Kind.ACCURACY, Kind.LATENCY, Kind.SIZE, Kind.GZIP_SIZE),
@@ -33,7 +33,7 @@ _MORE_ALIKE = (
 
 @dataclass(frozen=True)
 class Advice:
-    """How near a candidate came, and what to change.
+    """The distance of a candidate from the limits, and what to change.
 
     Attributes:
         name: Of the candidate.
@@ -87,7 +87,7 @@ def loosen(limit: float, value: float, bound: str) -> float:
 
 
 def advise(data: ReportData) -> tuple[Advice, ...]:
-    """What to try for every candidate that did not pass; the one that came nearest first."""
+    """Advice for every candidate that did not pass, the nearest one first."""
     found = [_advise(c, data) for c in data.candidates if not c.passed]
     return tuple(sorted(found, key=lambda advice: (advice.distance, len(advice.misses), advice.name)))
 
@@ -113,7 +113,7 @@ def _worst_of_each(misses: tuple[Judgement, ...]) -> list[Judgement]:
 
 
 def _sentence(candidate: Candidate, miss: Judgement, data: ReportData) -> tuple[str, str]:
-    """Which limit would have to be loosened, and what to change in the chain instead."""
+    """The limit that would have to be loosened, and what to change in the chain instead."""
     if miss.kind not in _OF_GATE:
         change = _served(miss) if miss.kind is Kind.SERVED else _unkept(candidate, miss)
         return f"{miss.reason or miss.figure + ' is not met'}: {change}", ""
@@ -145,7 +145,7 @@ def _as_written(miss: Judgement, value: float) -> str:
 
 
 def _change(candidate: Candidate, miss: Judgement, data: ReportData) -> str:
-    """What to change in the chain for a figure: what techniques offer."""
+    """Techniques' advice for a figure of the chain."""
     if miss.kind is Kind.LATENCY:
         return _more_repetitions(candidate, miss) or _offered(candidate, "latency", data)
     if miss.kind is Kind.GZIP_SIZE:
@@ -165,7 +165,7 @@ def _change(candidate: Candidate, miss: Judgement, data: ReportData) -> str:
 
 
 def _offered(candidate: Candidate, goal: Goal, data: ReportData) -> str:
-    """What the techniques of lowest rank offer for a goal."""
+    """Advice of the techniques of lowest rank for a goal."""
     steps = candidate.measured.by_technique
     quantization = next((step["quantization"] for step in steps.values() if "quantization" in step), "")
     found: dict[int, list[str]] = {}
@@ -180,7 +180,7 @@ def _offered(candidate: Candidate, goal: Goal, data: ReportData) -> str:
 
 
 def _evidence(candidate: Candidate, data: ReportData, technique: str) -> str:
-    """What another candidate of this run reached with the technique, if one of the same model has it."""
+    """The figure that another candidate of this run reached with the technique, if one of the same model has it."""
     other_models = {name for name, known in TECHNIQUES.items() if known.builds_new_model}
     ratios = [
         (ratio, other.name)
@@ -194,7 +194,7 @@ def _evidence(candidate: Candidate, data: ReportData, technique: str) -> str:
 
 
 def _more_repetitions(candidate: Candidate, miss: Judgement) -> str:
-    """What to do if only the interval of the ratio is beyond the limit."""
+    """Advice if only the interval of the ratio is beyond the limit."""
     measured = candidate.measured.latency
     if not measured or miss.bound != "max_ratio" or measured.ratio > (miss.limit or 0) + _FINE_TUNE:
         return ""
@@ -205,7 +205,7 @@ def _more_repetitions(candidate: Candidate, miss: Judgement) -> str:
 
 
 def _served(miss: Judgement) -> str:
-    """What to look at if raw examples lead to other predictions than the gate has measured."""
+    """Advice if raw examples lead to other predictions than the gate has measured."""
     if miss.aspect == "model":
         return (
             "the SavedModel that is pushed beside the file predicts differently from the file that was converted "
@@ -218,7 +218,7 @@ def _served(miss: Judgement) -> str:
 
 
 def _unkept(candidate: Candidate, miss: Judgement) -> str:
-    """What to look at if a file is not what its steps were asked for."""
+    """Advice if a file does not have the requested types or invariants."""
     if miss.kind is Kind.TYPE:
         return (
             "remove the option of `convert` that asks for it, or the layer or operator that cannot have it"
@@ -230,7 +230,7 @@ def _unkept(candidate: Candidate, miss: Judgement) -> str:
 
 
 def _after(failure: Failure) -> str:
-    """What to do about something that could not be done."""
+    """Advice about a failure."""
     if failure.kind is FailureKind.CANDIDATE_NOT_LOADED:
         hint = "Convert without sparse: true, or with another quantization: this file cannot be deployed"
     elif failure.kind is FailureKind.BASELINE_NOT_LOADED:
@@ -248,7 +248,7 @@ def _after(failure: Failure) -> str:
 
 
 def after_failure(data: ReportData) -> tuple[str, ...]:
-    """What to try after a run that did not finish."""
+    """Advice after a run that did not finish."""
     config = data.run.config_path or "CONFIG"
     finished = [step for step in data.steps if step.state in (State.RAN, State.CACHED)]
     again = f"`paredown run {config}`"

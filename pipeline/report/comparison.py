@@ -11,7 +11,7 @@ from pipeline.report.numbers import accuracy_text, bytes_text, ratio_text, time_
 from pipeline.report.tables import Cell, Table
 from pipeline.store.records import Run
 
-# What runs are made of; what they came to is in the table of candidates.
+# The inputs of runs; their results are in the table of candidates.
 _MADE_OF = ("config", "code", "environment", "data", "seeds")
 
 
@@ -30,7 +30,7 @@ def made_of_table(compared: RunDiff) -> Table:
 
 
 def not_known(compared: RunDiff) -> list[str]:
-    """What cannot be compared, and why."""
+    """Parts that cannot be compared, and why."""
     found = [text for name in _MADE_OF for text in compared.section(name).unknown]
     return [f"Not compared: {text}." for text in dict.fromkeys(found)]
 

@@ -1,4 +1,4 @@
-"""What a report shows of a run."""
+"""The content of a report about a run."""
 
 from __future__ import annotations
 

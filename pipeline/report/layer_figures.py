@@ -1,4 +1,4 @@
-"""What is shown of each layer of a file: its bytes, and a figure for each kind of invariant."""
+"""Figures of each layer of a file: its bytes, and a figure for each kind of invariant."""
 
 from __future__ import annotations
 

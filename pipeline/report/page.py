@@ -256,7 +256,7 @@ def _memory_ratio(winner: Candidate) -> float | None:
 
 
 def shown(data: ReportData) -> list[str]:
-    """What charts with a line or bar for each candidate draw at first: the winner, the baseline, a few."""
+    """Candidates that charts with a line or bar for each show at first: the winner, the baseline, a few."""
     winner = data.winner_name
     names = [c.name for c in data.candidates]
     ranked = sorted(names, key=lambda name: (name != winner, names.index(name)))

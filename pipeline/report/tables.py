@@ -168,7 +168,7 @@ def _limit_cell(judgements: list[Judgement] | None) -> Cell:
 
 
 def _slack(judgement: Judgement) -> tuple[bool, float]:
-    """How far a value is on the right side of its limit; what is not met comes first."""
+    """Distance of a value on the right side of its limit; missed limits come first."""
     if judgement.value is None or judgement.limit is None:
         return judgement.met, -math.inf
     sign = 1 if judgement.bound == "min" else -1
@@ -341,7 +341,7 @@ def parameters(values: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def findings(data: ReportData) -> Table | None:
-    """What was found in the data and let pass; None if nothing was recorded of it."""
+    """Findings in the data that were let pass; None if none were recorded."""
     schemas = [a for a in data.graph.artifacts.values() if FINDINGS in a.properties]
     if not schemas:
         return None
@@ -391,7 +391,7 @@ def data_files(data: ReportData) -> Table | None:
 
 
 def environment(data: ReportData) -> Table | None:
-    """What the run ran on."""
+    """The environment of the run."""
     if not data.environment:
         return None
     facts = {k: v for k, v in data.environment.items() if k != "packages"}

@@ -1,4 +1,4 @@
-"""Which nodes of a plan are already done: by the rules of TFX's cache, and by the content of their files."""
+"""The nodes of a plan that are already done: by the rules of TFX's cache, and by the content of their files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def cached_nodes(
 ) -> set[str]:
     """Finds the nodes whose results a run would take from the cache; see `Cache`.
 
-    What reads the output of a node that would run would run, too.
+    Nodes that read the output of a node that would run would run, too.
 
     Args:
         plan: What would be run.

@@ -61,7 +61,7 @@ class CachedNodes:
             CACHED, and the id of its execution.
 
         Raises:
-            ChangedFile: If there is none any more.
+            ChangedFile: If it no longer exists.
         """
         if cached is None:
             raise ChangedFile(f"the outputs of {node} changed after they were checked; run again")

@@ -1,7 +1,7 @@
 """A process that forks others, each of which does one piece of work and ends.
 
-It is forked itself when everything that the work needs is imported, and before any of it was used: TensorFlow cannot be
-forked any more once it has executed an operation. So each piece of work begins with the same state, whatever was
+It is forked itself when everything that the work needs is imported, and before any of it was used: TensorFlow can no
+longer be forked once it has executed an operation. So each piece of work begins with the same state, whatever was
 done before, and nothing is imported twice.
 """
 
@@ -61,7 +61,7 @@ class Forked:
             self._connection.send(message)
 
     def receive(self) -> Any:
-        """What the process sends next.
+        """The next message of the process.
 
         Raises:
             ProcessEnded: If it has ended.

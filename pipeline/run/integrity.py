@@ -10,7 +10,7 @@ from pipeline.store.records import Artifact
 
 
 def change(artifact: Artifact, hashes: FileHashes) -> str:
-    """What is not as recorded about the files of an artifact; empty if all are.
+    """The difference between an artifact's files and their record; empty if there is none.
 
     An artifact without a record is not trusted: the run was killed before it was written, or an older version of
     Paredown made it.

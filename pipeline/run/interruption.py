@@ -12,13 +12,13 @@ from components.common.base.interruption import Interrupted
 
 
 class Interruption:
-    """Whether somebody asked this run to stop."""
+    """Whether this run was asked to stop."""
 
     def __init__(self) -> None:
         self.asked = False
 
     def check(self) -> None:
-        """Raises Interrupted if somebody asked to stop, also if a library swallowed the first one."""
+        """Raises Interrupted if the run was asked to stop, also if a library swallowed the first one."""
         if self.asked:
             raise Interrupted
 

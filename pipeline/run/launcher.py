@@ -25,7 +25,7 @@ Graph = Mapping[str, Collection[str]]
 
 @dataclass(frozen=True)
 class Launched:
-    """What became of a node.
+    """The outcome of a node.
 
     Attributes:
         state: RAN, CACHED, FAILED, INTERRUPTED, or SKIPPED if it was not launched.
@@ -92,7 +92,7 @@ def ready(graph: Graph, done: Collection[str], begun: Collection[str] = ()) -> l
 
 @dataclass(frozen=True)
 class SideBySide:
-    """Which nodes run at the same time, and how they are stopped.
+    """The rules by which nodes run at the same time, and how they are stopped.
 
     Attributes:
         most: Number of nodes that run at the same time. With 1, each is launched in the thread that calls `launch_all`.

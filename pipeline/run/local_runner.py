@@ -52,14 +52,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunResult:
-    """The result of a run that came to its end.
+    """The result of a finished run.
 
     Attributes:
         run_id: Its name in ML Metadata.
         report: Every verdict, and the winner.
         pushed: Folder of the version that is pushed; None if no candidate passed.
         pushed_now: Whether this run pushed it, rather than an earlier one.
-        nodes: Node id → what became of it, in order.
+        nodes: Node id → its outcome, in order.
         failures: Nodes that failed, and the candidates that failed by them.
     """
 
@@ -126,7 +126,7 @@ def run(
         cache = Cache(plan.name, hashes, lambda: provenance.data.digest)
 
         def inputs_of(node: str) -> tuple[list[Artifact], Cached | None]:
-            """What a node will read, and the execution whose outputs it takes if it is cached."""
+            """The inputs of a node, and the execution whose outputs it takes if it is cached."""
             store = reader()  # is closed before the node runs, which may take hours
             inputs = {
                 key: found
@@ -241,7 +241,7 @@ def _refuse_changed_data(config: Config, provenance: Provenance) -> None:
 
 
 def _stop(record: RunRecord, error: BaseException) -> None:
-    """Records that the run did not come to its end."""
+    """Records that the run did not finish."""
     if isinstance(error, NodeFailed):
         cause = next(filter(None, map(_cause, causes(error))), None)
         facts = {

@@ -1,4 +1,4 @@
-"""What happens in the process of one node: its executor runs, and says how far it is and how it went."""
+"""The process of one node: it runs the executor, and reports progress and outcome."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.run.sent_error import SentError
 
 @dataclass(frozen=True)
 class Order:
-    """What the process is to do.
+    """The work of the process.
 
     Attributes:
         node: Id of the node.
@@ -40,14 +40,14 @@ class Alone:
 
 @dataclass(frozen=True)
 class Done:
-    """What the work returned."""
+    """The result of the work."""
 
     result: Any
 
 
 @dataclass(frozen=True)
 class Failed:
-    """What the work raised."""
+    """The error of the work."""
 
     error: SentError
 

@@ -22,7 +22,7 @@ _POLL = 0.05
 
 
 class NodeProcesses:
-    """Does each node's work in a process of its own, while the process of the run does what concerns the store.
+    """Does each node's work in a separate process, while the process of the run does what concerns the store.
 
     What is timed is timed alone: all other processes are paused for its length, and this one does nothing either,
     because it needs the turn for it. Pausing does not wait, as a lock would that is held for the length of a training,

@@ -1,4 +1,4 @@
-"""What a run was made of: config, code, environment, data. Imports neither TensorFlow nor TFX."""
+"""The inputs of a run: config, code, environment, data. Imports neither TensorFlow nor TFX."""
 
 from __future__ import annotations
 

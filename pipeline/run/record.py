@@ -1,4 +1,4 @@
-"""What a run writes about itself into ML Metadata, from before its first node to its end.
+"""The record that a run writes about itself into ML Metadata, from before its first node to its end.
 
 Custom properties of TFX's own `pipeline_run` context say what was run and how it ended. What many runs
 have in common (the config as resolved, the environment, the data's files) is in the store once, in a
@@ -89,7 +89,7 @@ class RunRecord:
             self._mark(store, execution, node_id)
 
     def _mark(self, store: MetadataStore, execution_id: int, node_id: str) -> None:
-        """Writes on an execution which node and run it belongs to.
+        """Writes its node and run on an execution.
 
         Its contexts say so, too, but SQLite has no index from executions to contexts: looking them up scans the
         whole store each time.
@@ -153,7 +153,7 @@ class RunRecord:
 
 
 def opening(provenance: Provenance, process: Process, at: datetime) -> Facts:
-    """What a run's context says from the start."""
+    """The properties of a run's context from the start."""
     return {
         **summary(provenance),
         "host": process.host,
@@ -166,7 +166,7 @@ def opening(provenance: Provenance, process: Process, at: datetime) -> Facts:
 
 
 def node_facts(nodes: dict[str, dict[str, Any]]) -> Facts:
-    """What a run's context says of its nodes: how many ran, were cached and failed, and each by itself."""
+    """The properties of a run's context about its nodes: how many ran, were cached and failed, and each node."""
     states = [node["state"] for node in nodes.values()]
     counts = {f"nodes_{state}": states.count(state) for state in (State.RAN, State.CACHED, State.FAILED)}
     return {"nodes": json.dumps(nodes), **counts}
@@ -178,7 +178,7 @@ def execution_facts(pipeline: str, node_id: str, run_id: str) -> Facts:
 
 
 def closing(status: State, exit_code: int, at: datetime, **facts: str | int) -> Facts:
-    """What a run's context says after its end."""
+    """The properties of a run's context after its end."""
     ended = at.isoformat(timespec="milliseconds")
     return {"status": status.value, "exit_code": exit_code, "finished": ended, **facts}
 

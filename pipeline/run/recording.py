@@ -18,7 +18,7 @@ class Recording(NodeHook):
     """Writes a run's record node by node.
 
     Attributes:
-        nodes: Node id → what became of it, of the nodes that ended, in order.
+        nodes: Node id → its outcome, of the nodes that ended, in order.
     """
 
     def __init__(self, plan: Plan, record: RunRecord, reader: Callable[[], Reader]):

@@ -1,4 +1,5 @@
-"""What the system refused while a node was at work: no space, a quota, a read-only file system, a broken disk."""
+"""Writes that the system refused while a node was at work: no space, a quota, a read-only file system, a broken
+disk."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def remembered(place: str) -> Iterator[FileHashes]:
     """The hashes of an earlier command, and those of this one for the next.
 
     Args:
-        place: What the files belong to, e.g. a pipeline root: each has a file of its own.
+        place: The owner of the files, e.g. a pipeline root: each has its own file of hashes.
     """
     name = hashlib.sha256(place.encode()).hexdigest()[:16]
     kept = UserCache(user_cache.folder() / f"hashes-{name}.json")

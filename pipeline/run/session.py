@@ -50,7 +50,7 @@ class AnotherRun(ParedownError):
 
 @dataclasses.dataclass(frozen=True)
 class Stopped:
-    """Why a run did not come to its end.
+    """Why a run did not finish.
 
     Attributes:
         code: Exit code of the process.
@@ -71,7 +71,7 @@ class Stopped:
 
 @dataclasses.dataclass(frozen=True)
 class Finished(Shown):
-    """What a run that came to its end made.
+    """The result of a finished run.
 
     Attributes:
         result: Its outcome.
@@ -206,8 +206,8 @@ def _run_locked(
         cached: Ids of nodes that are done.
         write_page: See `run`.
         before: What libraries printed before, which begins the log.
-        warnings: What is of no use and is done all the same.
-        processes: Those of nodes that run side by side, with their log; None if they run one after the other.
+        warnings: Warnings about the config.
+        processes: Those of nodes that run side by side, with their log; None if they run one at a time.
     """
     root = Path(file.config.pipeline_root).absolute()
     log = root / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}.log"

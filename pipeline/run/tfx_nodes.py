@@ -127,7 +127,7 @@ class TfxNodes:
 
 @dataclass(frozen=True)
 class _Execution:
-    """What an executor needs to run in another process: protocol buffers, serialized.
+    """The input of an executor in another process: serialized protocol buffers.
 
     Attributes:
         kind: Type of the executor's specification.

@@ -84,7 +84,7 @@ def columns(verdicts: Collection[Verdict]) -> list[Column]:
 
 
 def _device(first: Measured, found: Sequence[Measured]) -> list[Column]:
-    """What is measured on a target's own runtime, if it is."""
+    """Measurements on a target's own runtime, if there are any."""
     if not any(measured.device for measured in found):
         return []
 
@@ -97,7 +97,7 @@ def _device(first: Measured, found: Sequence[Measured]) -> list[Column]:
 
 
 def title(verdicts: Collection[Verdict], select: SelectOptions | None = None) -> str:
-    """The table's title, which says what the heads of metrics stand for, and which figure of latency selects.
+    """The table's title, which explains the heads of metrics, and which figure of latency selects.
 
     Args:
         verdicts: At least one.
@@ -113,7 +113,7 @@ def title(verdicts: Collection[Verdict], select: SelectOptions | None = None) ->
 
 
 def notes(verdicts: Collection[Verdict]) -> list[str]:
-    """What the gate could not judge, without repetitions."""
+    """Slices that the gate could not judge, without repetitions."""
     found = dict.fromkeys(one for verdict in verdicts for one in verdict.measured.unjudged)
     return [one.text for one in found]
 
@@ -137,7 +137,7 @@ def class_notes(candidates: Mapping[str, Verdict]) -> list[str]:
 
 
 def outcome(verdict: Verdict, selected: bool) -> str:
-    """A verdict in a few words: the first reason stands for all."""
+    """A short verdict with the first reason only."""
     if selected:
         return "passed, selected"
     if verdict.blessed:
@@ -228,7 +228,7 @@ def _wide(shown: Sequence[Column], names: Sequence[_Name], width: int) -> Table 
 
 
 def _stacked(shown: Sequence[Column], names: Sequence[_Name], width: int) -> Table | None:
-    """What belongs together one below the other, and each verdict below its candidate."""
+    """Related figures below each other, and each verdict below its candidate."""
     stacks: list[list[Column]] = []
     for column in shown:
         if column.under:
@@ -284,7 +284,7 @@ def _metrics(measured: Measured) -> Sequence[Accuracy]:
 
 
 def _headed(measured: Measured) -> list[tuple[Accuracy, str]]:
-    """Each metric with the head of its column: short, as the title says what it stands for."""
+    """Each metric with the head of its column: short, because the title explains it."""
     metrics = _metrics(measured)
     outputs = [metric.output for metric in metrics]
     found = []
@@ -330,7 +330,7 @@ def interval_text(interval: Interval | None) -> str:
 
 
 def _meaning(metric: Accuracy, head: str) -> str:
-    """What the head of a metric's column stands for; the head alone if it names the metric."""
+    """The meaning of the head of a metric's column; the head alone if it names the metric."""
     if metric.metric == AGREEMENT:
         return f"{head} is the share of the baseline's own decisions"
     return head if head == metric.figure else f"{head} is {metric.metric}"

@@ -94,7 +94,7 @@ def connect(url: MetadataUrl | str, write: bool = False) -> MetadataStore:
 
 @contextmanager
 def reporting(url: str) -> Iterator[None]:
-    """Makes a StoreError of what ml_metadata raises if a store that is open cannot be written to any more.
+    """Makes a StoreError of what ml_metadata raises if an open store can no longer be written to.
 
     Raises:
         StoreError: If the disk is full or broken.

@@ -1,4 +1,4 @@
-"""What ml_metadata cannot keep in PostgreSQL, kept there all the same.
+"""Stores properties in PostgreSQL that ml_metadata cannot store there.
 
 Its PostgreSQL source breaks its own SQL at a text that has a backslash in it (any JSON within JSON has),
 and indexes whole texts, which PostgreSQL refuses from about 2,700 bytes on. Such custom properties are

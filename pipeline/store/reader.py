@@ -39,7 +39,7 @@ _BATCH = 500
 
 
 class Reader:
-    """What a metadata store holds.
+    """The content of a metadata store.
 
     Follows events, which every build of ml-metadata has: builds without ZetaSQL lack `get_lineage_subgraph`
     and `filter_query`.
@@ -103,7 +103,7 @@ class Reader:
         return found
 
     def run(self, run_id: str) -> Run | None:
-        """The run of an id, which is given whole; None if there is no such run."""
+        """The run with this complete id; None if there is no such run."""
         context = self._store.get_context_by_type_and_name(RUN, run_id)
         return None if context is None else self._run(context)
 
@@ -205,11 +205,11 @@ class Reader:
     # What executions read and made
 
     def edges_of_executions(self, ids: Iterable[int]) -> list[Edge]:
-        """What executions read and made."""
+        """Inputs and outputs of executions."""
         return self._edges(ids, self._store.get_events_by_execution_ids)
 
     def edges_of_artifacts(self, ids: Iterable[int]) -> list[Edge]:
-        """Which executions read artifacts, made them or took them from the cache."""
+        """Executions that read artifacts, made them or took them from the cache."""
         return self._edges(ids, self._store.get_events_by_artifact_ids)
 
     def outputs(self, execution: int) -> dict[str, list[Artifact]]:

@@ -1,4 +1,4 @@
-"""What a metadata store holds: runs, executions of their nodes, artifacts, and what read or made which."""
+"""The content of a metadata store: runs, executions of their nodes, artifacts, and their inputs and outputs."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def decoded(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class NodeRun:
-    """What the record of a run says about one of its nodes.
+    """A run's record of one of its nodes.
 
     Attributes:
         state: How it went.
@@ -128,7 +128,7 @@ class NodeFailure:
 
 
 class FailureCause(str, Enum):
-    """What ended a run that is not the fault of the node at which it ended."""
+    """The cause of the end of a run that is not the fault of the node at which it ended."""
 
     CHANGED_FILE = "changed_file"
     REFUSED_WRITE = "refused_write"

@@ -65,10 +65,10 @@ class Event:
 
 
 def roll_back(path: str) -> None:
-    """Undoes the transaction that a killed program left half written.
+    """Undoes the unfinished transaction of a killed program.
 
-    Its journal lies beside the file. SQLite restores the file from it as soon as somebody opens the file for writing
-    and reads; who opens it read-only cannot read it at all.
+    Its journal lies beside the file. SQLite restores the file from it when a program opens the file for writing and
+    reads; it cannot be read at all if it is opened read-only.
 
     Raises:
         StoreError: If this user may not write the file; the text says what to do.
@@ -132,7 +132,7 @@ class SqliteStore:
         return self._nodes("Context", where, [context_id])
 
     def get_contexts_by_execution(self, execution_id: int) -> list[Node]:
-        """Contexts that an execution belongs to."""
+        """Contexts of an execution."""
         where = "n.id IN (SELECT context_id FROM Association WHERE execution_id = ?)"
         return self._nodes("Context", where, [execution_id])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 # Names of TFMA's and tf_keras's metrics that measure amounts, ranks, boxes or texts; all others, and
-# those that nobody knows, measure classes. A hinge takes classes as -1 and 1.
+# unknown ones, measure classes. A hinge takes classes as -1 and 1.
 _OTHERS = re.compile(
     r"error$|squared|r2|pearson|logcosh|poisson|divergence|cosine|calibration|hinge|"
     r"coco|objectdetection|bleu|rouge|ndcg|count$|query|^mean(label|prediction)?$|^(mae|mse|mape|msle|rmse)$"

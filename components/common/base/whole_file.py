@@ -31,7 +31,7 @@ def writing(path: str | Path) -> Iterator[TextIO]:
     try:
         with open(handle, "w", encoding="utf-8") as file:
             yield file
-        os.chmod(beside, 0o666 & ~umask())  # mkstemp lets nobody else read it
+        os.chmod(beside, 0o666 & ~umask())  # mkstemp lets no other user read it
         os.replace(beside, path)
     except BaseException as error:
         with suppress(FileNotFoundError):

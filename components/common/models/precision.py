@@ -27,7 +27,9 @@ class PrecisionError(ParedownError):
 def usable(asked: str) -> str:
     """The policy to train with: the one that is asked for, if a device has arithmetic for it."""
     found = {device.device_type for device in tf.config.list_physical_devices()}
-    found |= {device.device_type for device in tf.config.list_logical_devices()}  # a TPU is no physical one
+    found |= {
+        device.device_type for device in tf.config.list_logical_devices()
+    }  # a TPU is not a physical one
     return asked if asked == FLOAT32 or found.intersection(_DEVICES[asked]) else FLOAT32
 
 

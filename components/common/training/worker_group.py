@@ -175,7 +175,7 @@ class WorkerGroup:
             return
         ended = [w for w in self._workers if w.process.poll() not in (None, 0)]
         if not ended and chief.process.poll() is None:
-            return  # a worker that came to its end before the first one
+            return  # a worker that ended before the first one
         if (chief.folder / RESULT).exists():
             return
         if not self._certain(ended):

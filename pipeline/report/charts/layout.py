@@ -1,4 +1,4 @@
-"""What all charts have in common."""
+"""Common parts of all charts."""
 
 from __future__ import annotations
 

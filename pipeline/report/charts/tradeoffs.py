@@ -243,7 +243,7 @@ def _add_points(
 def _places(
     points: Sequence[Point], across: tuple[float, float], up: tuple[float, float]
 ) -> dict[str, str]:
-    """Which points have room for their names, and on which side; names of the others show on hovering.
+    """The points with room for their names, and the side; names of the others show on hovering.
 
     Args:
         points: The first ones get room first.
