@@ -40,7 +40,7 @@ def measure(
     Args:
         command: Program and arguments.
         folder: To run it in.
-        environment: Of the process.
+        environment: Environment of the process.
         output: Gets its standard output.
         log: Gets its standard error.
 

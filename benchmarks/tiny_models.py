@@ -105,7 +105,7 @@ class Tiny:
         name: In the table.
         file: In the folder.
         inputs: Makes a number of examples.
-        loss: Of training.
+        loss: Loss of training.
     """
 
     name: str
@@ -178,7 +178,7 @@ def run_chain(
         first: Folder of the baseline's `Model` artifact.
         scratch: Gets a folder for each step. As in a run, chains that begin alike share those steps.
         examples: The examples.
-        definition: Of the baseline.
+        definition: Definition of the baseline.
     """
     base = first
     output = os.path.join(scratch, "from")

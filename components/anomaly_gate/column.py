@@ -24,7 +24,7 @@ class Column:
     """A feature of a batch of examples.
 
     Attributes:
-        kind: Of the values.
+        kind: Kind of the values.
         values: Those of all examples, one example after another: bytes objects, float32 or int64.
         lengths: (examples,) number of values; -1 if an example does not have the feature.
         starts: (examples,) index in `values` of an example's first value.

@@ -64,7 +64,7 @@ class Leak:
 
     Attributes:
         feature: Its name.
-        position: Of the value, in a vector; None for all values of the feature.
+        position: Position of the value, in a vector; None for all values of the feature.
         equal: Whether it is the label; else its values and the label's go together one to one.
         labels: Number of distinct labels.
     """

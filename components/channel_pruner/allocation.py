@@ -74,8 +74,8 @@ def allocate(
 
     Args:
         model: The whole model.
-        graph: Of the model, as `channels_of` returns it.
-        options: Of the step.
+        graph: Graph of the model, as `channels_of` returns it.
+        options: Options of the step.
         scores: Unit → importance, which counts if the scope is global; by the same share of each group if None.
         progress: Which part of the way to the goal is gone: after one of two rounds 0.5.
 

@@ -25,7 +25,7 @@ def of_weights(kind: str, model: tf_keras.Model, graph: ChannelGraph, alive: Ali
         kind: l1, l2, fpgm or batch_norm, as in the options of the step. Of the first three, a layer's channels have a
             mean of 1, so that layers can be compared.
         model: With the channels that are left.
-        graph: Of the model when it was whole.
+        graph: Graph of the model when it was whole.
         alive: Unit → whether it is left.
     """
     scores, shares = np.zeros(graph.size), np.zeros(graph.size)
@@ -61,7 +61,7 @@ def of_loss(model: tf_keras.Model, graph: ChannelGraph, alive: Alive, examples: 
 
     Args:
         model: With the channels that are left, compiled.
-        graph: Of the model when it was whole.
+        graph: Graph of the model when it was whole.
         alive: Unit → whether it is left.
         examples: With labels as the model's losses take them.
     """

@@ -50,8 +50,8 @@ class Call:
         inputs: Channels of each input tensor's last axis.
         shapes: Shape of each input tensor, without the batch.
         output: Shape of the output tensor, without the batch.
-        units: Of the model.
-        cuts: Of the layer, which the rule adds to.
+        units: Units of the model.
+        cuts: Cuts of the layer, which the rule adds to.
         made: Channels that an earlier use of the layer has made; None at the first use.
     """
 

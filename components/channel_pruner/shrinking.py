@@ -19,7 +19,7 @@ def smaller_weights(
 
     Args:
         model: May have lost channels before; not changed.
-        graph: Of the model when it was whole.
+        graph: Graph of the model when it was whole.
         alive: Unit → whether it is left.
         before: Unit → whether it is in the model.
     """
@@ -50,7 +50,7 @@ def build(
 
     Args:
         whole: With all channels; not changed.
-        graph: Of the whole model.
+        graph: Graph of the whole model.
         alive: Unit → whether it is left.
         weights: Layer → its weights, as `smaller_weights` returns them.
     """

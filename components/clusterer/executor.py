@@ -70,7 +70,7 @@ def share_values(values: NDArray[Any], clusters: int, per_channel: bool, seed: i
         values: A kernel with output channels last.
         clusters: Greatest number of distinct values.
         per_channel: Whether each output channel has values of its own.
-        seed: Of the first centroids (k-means++).
+        seed: Seed of the first centroids (k-means++).
 
     Returns:
         An array of the same shape and dtype.
@@ -95,7 +95,7 @@ def wrap(
     Args:
         model: The model.
         layers: Names of the layers to cluster.
-        options: Of the step.
+        options: Options of the step.
         record: Whose sparse layers keep their zeros as one of the values.
     """
 

@@ -32,7 +32,7 @@ def refuse_mismatch(
     Args:
         teacher: The baseline, trained or as build_model returns it.
         student: As the student's function returns it.
-        options: Of the step.
+        options: Options of the step.
         compiled: What build_model returns, if `teacher` is not compiled itself.
 
     Raises:

@@ -46,7 +46,7 @@ def feature_loss(teacher: tf.Tensor, student: tf.Tensor, variance: float) -> tf.
     Args:
         teacher: Features (batch, …, channels).
         student: Like `teacher`, after the projection.
-        variance: Of the teacher's features, as `features.variance` measures it.
+        variance: Variance of the teacher's features, as `features.variance` measures it.
 
     Returns:
         A scalar: 1 for a student that gives each channel's mean, 0 for one that gives the same.

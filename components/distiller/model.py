@@ -52,7 +52,7 @@ class Distiller(tf_keras.Model):
             temperature: Softens outputs.
             alpha: Weight of the label loss; the teacher loss has the rest.
             pairs: Inner layers to compare.
-            variances: Of the teacher's features, one for each pair.
+            variances: Variances of the teacher's features, one for each pair.
             feature_weight: Weight of the mean of the pairs' losses.
         """
         super().__init__(name="distiller")

@@ -65,10 +65,10 @@ class Figure:
     Attributes:
         figure: Its name, for people: `accuracy`, `accuracy/AUC of digit[label=3]`, `p50 latency`, `sparsity[dense]`.
         kind: What it is about.
-        metric: Of an accuracy: the metric with its arguments, `Precision(top_k=2)`.
-        output: Of an accuracy: the output that the metric is of, if the model has several.
-        slice: Of an accuracy: the slice; empty for all examples.
-        percentile: Of a latency.
+        metric: Metric of an accuracy with its arguments, `Precision(top_k=2)`.
+        output: Output that the metric of an accuracy judges, if the model has several.
+        slice: Slice of an accuracy; empty for all examples.
+        percentile: Percentile of a latency.
         aspect: Which invariant (`sparsity`, `m_by_n`, `clusters`), which type (`weights`, `input`, `output`,
             `activations`, `operators`) or what is served (`features`, `file`, `model`).
         layer: The layer, of an invariant or of the type of weights.

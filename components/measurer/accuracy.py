@@ -123,7 +123,7 @@ def analyze(
             the label is a transformed one.
         logits: `candidate` and `baseline` → output of logits → softmax or sigmoid, which makes probabilities of
             them before the metrics.
-        predictions: Of both. Metrics are computed on them; without them, TFMA's evaluation predicts.
+        predictions: Predictions of both. Metrics are computed on them; without them, TFMA's evaluation predicts.
 
     Raises:
         LiteRTError: If a file does not load or run, or a feature is missing.

@@ -71,7 +71,7 @@ def uncertainty_of(asked: Metric, baseline: Floats, candidate: Floats, seed: int
         asked: A metric `of_baseline`.
         baseline: Predictions of the baseline, (examples, …).
         candidate: As many, in the same order.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
     """
     count = len(baseline)
     if asked.metric == AGREEMENT:
@@ -89,9 +89,9 @@ def measure(predictions: Predictions, asked: Metric, seed: int) -> MetricValues:
     """Compares the predictions of candidate and baseline, on all examples and in each slice.
 
     Args:
-        predictions: Of `candidate` and `baseline`.
+        predictions: Predictions of `candidate` and `baseline`.
         asked: A metric `of_baseline`.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Raises:
         ValueError: If the model has no output that the metric names.

@@ -59,7 +59,7 @@ def measure(predictions: Predictions, asked: Metric, feature: str) -> MetricValu
     """Compares outputs with inputs.
 
     Args:
-        predictions: Of candidate and baseline; labels are the inputs.
+        predictions: Predictions of candidate and baseline; labels are the inputs.
         asked: The metric.
         feature: Above 0 in anomalies.
 

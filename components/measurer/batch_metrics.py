@@ -52,7 +52,7 @@ def evaluate(predictions: Predictions, config: Any) -> dict[Any, MetricValues]:
     """The metrics of a configuration.
 
     Args:
-        predictions: Of the models that the configuration names.
+        predictions: Predictions of the models that the configuration names.
         config: `tfma.EvalConfig`.
 
     Returns:

@@ -34,7 +34,7 @@ def of_means(candidate: NDArray[np.float64], baseline: NDArray[np.float64], seed
     Args:
         candidate: (examples,) value of each example.
         baseline: The same of the baseline.
-        seed: Of the draws.
+        seed: Seed of the draws.
     """
     # Which of the examples with equal values are drawn makes no difference.
     pairs, counts = np.unique(np.stack([candidate, baseline], 1), axis=0, return_counts=True)
@@ -58,7 +58,7 @@ def of_computed(
         compute: Indices of examples, some more than once → the metric of the candidate and of the baseline; NaN if
             it is not defined on them.
         examples: How many there are.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Returns:
         None if there are more than 100,000 examples; of more than 50,000, fewer resamples are drawn.

@@ -57,7 +57,7 @@ def balance(
         classes: (examples,) right class.
         candidate: (examples,) class that the candidate predicts.
         baseline: The same of the baseline.
-        names: Of the classes, if they have any.
+        names: Names of the classes, if they have any.
         label: The feature that has the class.
     """
     counts = np.bincount(classes)

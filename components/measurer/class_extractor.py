@@ -17,7 +17,7 @@ def to_indices(extracts: dict[str, Any], vocabulary: Vocabulary, label: str) -> 
     """Extracts whose labels are indices of classes; features, and so slices, keep the strings.
 
     Args:
-        extracts: Of a batch; labels as TFMA's LabelsExtractor leaves them, an array or one for each model.
+        extracts: Extracts of a batch; labels as TFMA's LabelsExtractor leaves them, an array or one for each model.
         vocabulary: The classes.
         label: Name of the feature, for errors.
 

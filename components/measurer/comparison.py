@@ -28,9 +28,9 @@ class Uncertainty:
     Attributes:
         confidence: Their level, 0.95.
         resamples: How often the examples were drawn.
-        candidate: Of the candidate's value.
-        difference: Of the candidate's value less the baseline's.
-        ratio: Of the candidate's value divided by the baseline's; None if that can be 0.
+        candidate: The candidate's value.
+        difference: The candidate's value minus the baseline's.
+        ratio: The candidate's value divided by the baseline's; None if that can be 0.
     """
 
     confidence: float
@@ -77,7 +77,7 @@ class LostClass:
     """A class that the baseline finds and the candidate hardly does.
 
     Attributes:
-        index: Of the class.
+        index: Index of the class.
         examples: Number of eval examples of it.
         candidate: The share of them that the candidate finds.
         baseline: The share that the baseline finds.

@@ -82,7 +82,7 @@ def measure(
         examples: Whose `eval` split accuracy is measured on.
         options: What to measure.
         output: Folder for the files that `components.measurer.measurement` lists.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
         beam_args: Beam pipeline options for TFMA.
         raw_examples: The same before Transform, if `examples` went through it.
         runtime: What accuracy is measured on. Latency always is on LiteRT.

@@ -59,11 +59,11 @@ def measure(
         candidate: TFLite file.
         baseline: TFLite file.
         example: Feature → values of the one example that both run on.
-        percentile: Of the times, for the ratio.
-        threads: Of each interpreter.
+        percentile: Percentile of the times, for the ratio.
+        threads: Threads of each interpreter.
         repetitions: Timed inferences of each.
         warmup: Inferences of each before those.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Raises:
         LiteRTError: If a file does not load or run.
@@ -109,8 +109,8 @@ def ratio_interval(
     Args:
         candidate: (repetitions,) times, in turns with `baseline`.
         baseline: Like `candidate`.
-        percentile: Of each.
-        seed: Of the resampling.
+        percentile: Percentile of each latency.
+        seed: Seed of the resampling.
 
     Returns:
         The interval's ends. Turns are resampled as pairs, since both halves of one met the same load

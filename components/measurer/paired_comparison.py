@@ -60,13 +60,13 @@ def compare(
     """Compares in one metric.
 
     Args:
-        predictions: Of the `candidate` and of the `baseline`, or of the baseline alone: then all that is known is what
-            the metric is by chance.
+        predictions: Predictions of the `candidate` and of the `baseline`, or of the baseline alone: then all that is
+            known is what the metric is by chance.
         metric: The metric.
         label: What the models predict.
         value: The baseline's, on all examples.
-        seed: Of the bootstrap.
-        names: Of the classes, if labels are strings.
+        seed: Seed of the bootstrap.
+        names: Names of the classes, if labels are strings.
         thorough: Whether a metric that is not a mean over examples is resampled, too: it is computed again for each
             resample.
     """

@@ -47,7 +47,7 @@ def predict_batch(
     Args:
         model: The model.
         features: Feature → values, first axis the examples.
-        name: Of the model, for errors.
+        name: Name of the model, for errors.
         logits: Output of logits → the activation that is applied to them.
 
     Returns:

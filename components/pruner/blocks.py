@@ -23,7 +23,7 @@ def areas(shape: Sequence[int], block: Sequence[int]) -> NDArray[Any]:
     """Weights in each block of a kernel; those at its last row and column may be smaller.
 
     Args:
-        shape: Of the kernel, (rows, columns).
+        shape: Shape of the kernel, (rows, columns).
         block: Rows and columns of a block.
 
     Returns:
@@ -62,8 +62,8 @@ def spread(mask: tf.Tensor, shape: Sequence[int], block: Sequence[int]) -> tf.Te
     """A mask of weights from one of blocks.
 
     Args:
-        mask: Of the shape of `areas`.
-        shape: Of the kernel.
+        mask: Mask with the shape of `areas`.
+        shape: Shape of the kernel.
         block: Rows and columns of a block.
     """
     rows = tf.repeat(mask, block[0], axis=0)[: shape[0]]
@@ -92,7 +92,7 @@ def least_sparsity(shape: Sequence[int], target: float, block: Sequence[int] | N
     """The sparsity to hold a kernel to.
 
     Args:
-        shape: Of the kernel.
+        shape: Shape of the kernel.
         target: Share of its weights, or of its blocks, that are to become zero.
         block: Rows and columns of a block; None for single weights.
 

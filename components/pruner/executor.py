@@ -34,7 +34,7 @@ def wrap(
     Args:
         model: Not changed.
         targets: Layer → its sparsity in the end.
-        options: Of the step.
+        options: Options of the step.
         when: Steps in which masks are made again.
     """
 
@@ -67,7 +67,7 @@ def ask(
         record: Changed.
         model: With the layers.
         targets: Layer → its sparsity.
-        options: Of the step.
+        options: Options of the step.
     """
     for name, target in targets.items():
         if options.m_by_n:

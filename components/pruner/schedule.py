@@ -40,7 +40,7 @@ def renewals(options: PruneOptions, examples: int) -> Renewals:
     """The steps in which masks are made again in a training on this many examples.
 
     Args:
-        options: Of the step.
+        options: Options of the step.
         examples: Number of training examples.
 
     Raises:
@@ -76,7 +76,7 @@ def too_short(options: PruneOptions, examples: int) -> str:
     """Why a training is too short to prune in, and what to write; empty if it is long enough.
 
     Args:
-        options: Of the step.
+        options: Options of the step.
         examples: Number of training examples.
     """
     steps = fitting.total_steps(options, examples)
@@ -105,7 +105,7 @@ def schedule(options: PruneOptions, target: float, when: Renewals) -> Any:
     """TFMOT's pruning schedule for a layer.
 
     Args:
-        options: Of the step.
+        options: Options of the step.
         target: The layer's sparsity in the end.
         when: Steps in which masks are made again.
     """
@@ -126,7 +126,7 @@ def first_complete_epoch(when: Renewals, options: PruneOptions, examples: int) -
 
     Args:
         when: Steps in which masks are made again.
-        options: Of the step.
+        options: Options of the step.
         examples: Number of training examples.
     """
     return math.ceil(when.complete / fitting.steps_per_epoch(options, examples)) - 1

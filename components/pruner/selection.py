@@ -24,7 +24,7 @@ def layer_targets(model: tf_keras.Model, options: PruneOptions) -> dict[str, flo
 
     Args:
         model: Whose layers to choose among.
-        options: Of the step.
+        options: Options of the step.
 
     Raises:
         LayerSelectionError: As `select_layers`; if a pattern of `per_layer` decides about no layer.

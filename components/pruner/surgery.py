@@ -100,7 +100,7 @@ def prune_weights(weights: Floats, moments: Floats, share: float) -> Floats:
     Args:
         weights: (inputs, outputs); what is zero already stays zero.
         moments: XᵀX of the inputs, (inputs, inputs).
-        share: Of all weights; below 1.
+        share: Share of all weights; below 1.
     """
     inputs, outputs = weights.shape
     scale = np.trace(moments) / inputs or 1.0

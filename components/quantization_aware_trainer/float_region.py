@@ -21,7 +21,7 @@ def stay_in_float(wiring: Wiring, names: Iterable[str], known: Callable[[str], b
     """Names of layers that stay in float if some are excluded, with those that then have to be as well.
 
     Args:
-        wiring: Of the model, as `prepare` returns it.
+        wiring: Wiring of the model, as `prepare` returns it.
         names: Layers to leave in float.
         known: Whether TFMOT has a way to quantize a layer.
     """

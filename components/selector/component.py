@@ -46,7 +46,7 @@ class Selector(base_component.BaseComponent):
         Args:
             candidates: Names, a JSON list.
             select: As in components.selector.params, JSON.
-            code_version: Of the executor.
+            code_version: Code version of the executor.
             **inputs: `model_<name>`, `blessing_<name>` and `evaluation_<name>` for each candidate.
         """
         spec_class = type(

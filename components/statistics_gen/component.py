@@ -30,7 +30,7 @@ class StatisticsGen(component.StatisticsGen):
 
         Args:
             examples: Output of ExampleGen.
-            code_version: Of the executor.
+            code_version: Code version of the executor.
         """
         spec = StatisticsGenSpec(
             examples=examples,

@@ -31,7 +31,7 @@ def measure(signature: Any, path: str, examples: Arrays) -> Agreement:
     """Predicts examples with both.
 
     Args:
-        signature: Of the SavedModel that was converted, which is loaded.
+        signature: Signature of the SavedModel that was converted, which is loaded.
         path: The TFLite file; run on LiteRT with its default delegate.
         examples: Real ones.
 

@@ -14,7 +14,7 @@ def refuse(signature: Any) -> None:
     """Raises a ConversionError that names the layers of a SavedModel with weights that are NaN or infinite.
 
     Args:
-        signature: Of the SavedModel, which is loaded.
+        signature: Signature of the SavedModel, which is loaded.
     """
     dead = []
     for variable in signature.variables:

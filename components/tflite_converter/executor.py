@@ -72,7 +72,7 @@ def convert(
 
     Args:
         saved_model: Its folder; the signature `serving_default` is converted.
-        options: Of the conversion.
+        options: Options of the conversion.
         quantization_aware: Whether the model holds the ranges that int8 needs.
         calibration: Examples to take ranges from; needed for int8 and int16x8 of other models.
         clustered: Whether kernels have to keep few distinct values, for `granularity: auto`.

@@ -19,7 +19,7 @@ def chosen(model: list[Operator], options: ConvertOptions) -> list[Operator]:
 
     Args:
         model: Operators of the model, not yet quantized.
-        options: Of the conversion.
+        options: Options of the conversion.
 
     Raises:
         ConversionError: If one of them names nothing in the model.

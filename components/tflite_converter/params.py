@@ -221,7 +221,7 @@ def resolve_granularity(options: ConvertOptions, clustered: bool) -> Granularity
     that a kernel of 16 distinct weights may have some hundred in the file.
 
     Args:
-        options: Of the conversion.
+        options: Options of the conversion.
         clustered: Whether kernels of the model have to keep few distinct values in all channels together.
     """
     if options.granularity != "auto":

@@ -61,9 +61,9 @@ def predict(
 
     Args:
         float_file: The model, untrained, as float32.
-        options: Of the conversion.
+        options: Options of the conversion.
         granularity: What `options.granularity` comes to.
-        record: Of the steps before it.
+        record: Record of the steps before it.
     """
     mode = options.quantization
     aware = record.quantization_aware
@@ -130,7 +130,7 @@ def _scales(kernel: Kernel, kind: str, granularity: Granularity, aware: StepReco
     Args:
         kernel: The kernel.
         kind: The quantization that it gets.
-        granularity: Of post-training quantization.
+        granularity: Granularity of post-training quantization.
         aware: The record of a quantization-aware model, whose scales are trained.
     """
     if kind in ("float32", "float16"):

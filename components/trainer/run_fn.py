@@ -107,7 +107,7 @@ def train_baseline(
         log_dir: Gets the learning curves, in TensorBoard's format.
         definition: Where the model comes from.
         options: How to train it.
-        seed: Of initialization and shuffling.
+        seed: Seed of initialization and shuffling.
 
     Returns:
         Metric → its value after each epoch.

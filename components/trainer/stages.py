@@ -41,7 +41,7 @@ def train(
         trunk: Its pretrained layers, if it has some.
         splits: Train and eval examples.
         options: How to train.
-        seed: Of shuffling and dropout in the first stage; that of each later one is one more.
+        seed: Seed of shuffling and dropout in the first stage; that of each later one is one more.
         log_dir: Gets the learning curves; those of several stages a folder each.
 
     Returns:

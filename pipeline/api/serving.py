@@ -28,9 +28,9 @@ def serve(
 
     Args:
         folders: Push directories. Each is a model; its versions may come and go.
-        options: Of the server.
+        options: Options of the server.
         on_ready: Called with the addresses and the models once the server listens.
-        name: Of the model, if there is one folder; None takes the folder's name.
+        name: Name of the model, if there is one folder; None takes the folder's name.
         keep: Number of the newest versions that are served.
         saved_model: Whether the SavedModel is served if there is a TFLite file, too.
 

@@ -20,7 +20,7 @@ def check_inputs(facts: DataFacts, model: Any, fed: Mapping[str, str]) -> Iterat
     """Refuses text for inputs that take numbers, and numbers for inputs that take text.
 
     Args:
-        facts: Of the data.
+        facts: Facts of the data.
         model: A Keras model.
         fed: Input → feature.
     """

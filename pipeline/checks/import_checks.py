@@ -59,7 +59,7 @@ def _unfit(
     """Why the file at a path cannot be what the options say.
 
     Args:
-        options: Of the import.
+        options: Options of the import.
         found: What the file holds.
         defined: Names that the user's module defines; None if not all are known.
     """

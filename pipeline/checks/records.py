@@ -157,7 +157,7 @@ def read_through(
         path: The file.
         whole: Whether to read it to its end.
         most: Number of records to look at.
-        look: Is called with the number of a record, from 0, and the record: all if they are few, else the first ones
+        look: Called with the number of a record, from 0, and the record: all if they are few, else the first ones
             and some at equal distances; none if the file is not read to its end.
 
     Returns:

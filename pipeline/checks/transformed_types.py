@@ -24,7 +24,7 @@ def check(module: str, facts: DataFacts) -> Iterator[Problem]:
 
     Args:
         module: The model module.
-        facts: Of the data.
+        facts: Facts of the data.
     """
     if not facts.odd_cells:
         return

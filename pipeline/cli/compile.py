@@ -51,7 +51,7 @@ def compile_(
 
     Each node of the plan becomes a task. CONFIG is the file that `run` takes. Its section `kubeflow` says where
     the tasks find the data and push to, and sets their cpu, memory, accelerator, node_selector, retries, cache
-    and env. Whatever the cluster cannot run is refused. The data path, the push directory and the seed become
+    and env. Refuses what the cluster cannot run. The data path, the push directory and the seed become
     parameters of the compiled pipeline; their defaults come from the config. Takes some seconds, most of them
     to import TFX.
 

@@ -25,8 +25,8 @@ def explain(
 ) -> int | None:
     """Show what each step will do to each layer.
 
-    Builds the models without training them, lets each step look at its input, says what a step refuses and
-    why, predicts file sizes, and compares them with the gate's limits. Writes nothing. `run` makes the same
+    Builds the models without training them, checks each step on its input, reports what a step refuses and why,
+    predicts file sizes, and compares them with the gate's limits. Writes nothing. `run` makes the same
     checks first. Takes some seconds, most of them to import TensorFlow.
 
     \b

@@ -49,8 +49,8 @@ def gc(
 ) -> int | None:
     """Remove files that are no longer needed.
 
-    Without --delete, it only lists them. Kept are everything that a pushed model was made from, and everything
-    that a kept run made or took from the cache. The files of other artifacts are removed, and so are leftovers
+    Without --delete, it only lists them. It keeps everything that a pushed model was made from, and everything that a
+    kept run made or took from the cache. The files of other artifacts are removed, and so are leftovers
     of killed runs. ML Metadata keeps its records, so `runs` and `lineage` still show them. If a later run needs
     a removed artifact, it makes it again.
 

@@ -28,14 +28,14 @@ def _list(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     type=click.Choice(list(TEMPLATES)),
     default="image",
     show_default=True,
-    help="What the project starts from; --list describes each template.",
+    help="Template of the project; --list describes each one.",
 )
 @click.option(
     "--target",
     type=click.Choice(list(TARGETS)),
     default="mobile",
     show_default=True,
-    help="What models are deployed on; `paredown targets` describes each kind.",
+    help="Deployment target; `paredown targets` describes each kind.",
 )
 @click.option("--name", metavar="NAME", help="Name of the pipeline.  [default: the name of DIR]")
 @click.option(
@@ -44,7 +44,7 @@ def _list(context: click.Context, _: click.Parameter, wanted: bool) -> None:
 def init(directory: Path, template: str, target: str, name: str | None) -> None:
     """Make a new project that runs as it is.
 
-    The project has a config, a model, data, tests and an image recipe; a run of it takes a minute or two. DIR
+    The project has a config, a model, data, tests and a Dockerfile; a run of it takes a minute or two. DIR
     must be new or empty. Replace first the data and then the model with your own; `paredown validate` reports
     what does not fit.
 

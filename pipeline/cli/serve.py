@@ -25,21 +25,21 @@ def _bytes(context: click.Context, option: click.Parameter, text: str) -> int:
 @click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--name", help="Name of the model.  [default: name of the folder]")
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is all."
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 listens on all."
 )
 @click.option(
     "--rest-port",
     type=click.IntRange(0, 65535),
     default=8501,
     show_default=True,
-    help="Of REST. 0: a free one.",
+    help="REST port. 0: a free one.",
 )
 @click.option(
     "--grpc-port",
     type=click.IntRange(0, 65535),
     default=8500,
     show_default=True,
-    help="Of gRPC. 0: a free one.",
+    help="gRPC port. 0: a free one.",
 )
 @click.option(
     "--keep",
@@ -63,7 +63,7 @@ def _bytes(context: click.Context, option: click.Parameter, text: str) -> int:
     type=click.IntRange(1),
     default=32,
     show_default=True,
-    help="Examples of a batch at most.",
+    help="Largest number of examples in a batch.",
 )
 @click.option(
     "--batch-timeout",
@@ -78,7 +78,7 @@ def _bytes(context: click.Context, option: click.Parameter, text: str) -> int:
     type=click.IntRange(1),
     default=256,
     show_default=True,
-    help="Requests that may wait; others get 429.",
+    help="Largest number of waiting requests; others get 429.",
 )
 @click.option(
     "--timeout",
@@ -86,7 +86,7 @@ def _bytes(context: click.Context, option: click.Parameter, text: str) -> int:
     default=30.0,
     show_default=True,
     metavar="SECONDS",
-    help="Time that a request may take.",
+    help="Longest time of a request.",
 )
 @click.option(
     "--max-request",
@@ -94,7 +94,7 @@ def _bytes(context: click.Context, option: click.Parameter, text: str) -> int:
     default="32 MiB",
     show_default=True,
     metavar="SIZE",
-    help="Of a request.",
+    help="Largest size of a request.",
 )
 @click.option(
     "--poll",
@@ -102,7 +102,7 @@ def _bytes(context: click.Context, option: click.Parameter, text: str) -> int:
     default=1.0,
     show_default=True,
     metavar="SECONDS",
-    help="Time between two looks for versions.",
+    help="Time between two checks for new versions.",
 )
 @click.option(
     "--drain",
@@ -131,8 +131,8 @@ def serve(
 ) -> None:
     """Serve pushed models by REST and gRPC.
 
-    Each DIR is a folder of versions, as push.directory names it, and is a model of the folder's name. Versions
-    that are pushed or removed meanwhile are found. The server speaks TensorFlow Serving's REST and gRPC and KServe's
+    Each DIR is a folder of versions, such as push.directory, and is served as a model with the folder's name. Versions
+    that are pushed or removed later are noticed. The server speaks TensorFlow Serving's REST and gRPC and KServe's
     REST (version 2), and reports metrics for Prometheus at /metrics. A TFLite file runs on LiteRT, without TensorFlow;
     a SavedModel runs on TensorFlow. See docs/serving.md.
 

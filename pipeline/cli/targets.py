@@ -16,7 +16,7 @@ from pipeline.cli import options
 def targets(as_json: bool) -> None:
     """List the kinds of targets.
 
-    Says of each kind what the gate measures, what has to be installed, and which techniques help.
+    Shows for each kind what the gate measures, what to install, and which techniques help.
 
     \b
     Examples:

@@ -24,7 +24,7 @@ def apply(tree: Mapping, override: str, file: str) -> Location:
     """Writes a `key=value` into the tree.
 
     Args:
-        tree: Of the config.
+        tree: Tree of the config.
         override: The key is dotted (`gate.size.max_ratio`, `candidates.int8.0…`), the value is YAML.
         file: Name of the config, for messages.
 

@@ -91,9 +91,9 @@ def diff(first_reader: Reader, first: Run, second_reader: Reader, second: Run) -
     """Compares two runs, of one store or of two.
 
     Args:
-        first_reader: Of the store that has the first run.
+        first_reader: Reader of the store that has the first run.
         first: The run that is compared with.
-        second_reader: Of the store that has the second run.
+        second_reader: Reader of the store that has the second run.
         second: The run that is compared.
     """
     return compare(run_facts.read(first_reader, first), run_facts.read(second_reader, second))
@@ -125,7 +125,7 @@ def changes(before: Any, after: Any, key: str = "", group: str = "") -> Iterator
     only one side has is one change, however much is below it.
 
     Args:
-        before: Of the first run.
+        before: Value of the first run.
         after: Value in the second.
         key: Dotted key of the values.
         group: For the changes.

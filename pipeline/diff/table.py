@@ -128,8 +128,8 @@ def value_text(value: Any, key: str) -> str:
     """A value of a change as people read it.
 
     Args:
-        value: Of the first or the second run.
-        key: Of the change; sizes and latencies get their unit.
+        value: Value of the first or the second run.
+        key: Key of the change; sizes and latencies get their unit.
     """
     if value is None:
         return "null"

@@ -30,7 +30,7 @@ def examine(outlook: Outlook, options: ConvertOptions, target: Target) -> Examin
 
     Args:
         outlook: Before the conversion.
-        options: Of the conversion.
+        options: Options of the conversion.
         target: What the file is for.
 
     Returns:

@@ -18,7 +18,7 @@ class Training:
     """How a step will train.
 
     Attributes:
-        steps: Of the optimizer; None if the number of examples is not known.
+        steps: Steps of the optimizer; None if the number of examples is not known.
         epochs: Passes over the examples, begun ones counted; None as above.
         batch_size: Examples in a step.
         optimizer: Class name.
@@ -45,7 +45,7 @@ def describe(options: TrainingOptions, model: Any, examples: int | None) -> Trai
     """How a step will train.
 
     Args:
-        options: Of the step, with what it takes from the baseline.
+        options: Options of the step, with what it takes from the baseline.
         model: As the baseline is before it is trained; compiled if labels teach.
         examples: Number of training examples, if it is known.
     """

@@ -39,7 +39,7 @@ class Item:
         run: Id of the run that made it; empty if it is not known.
         path: Its folder; empty if the files are gone already.
         root: The pipeline root that it is below, with links resolved.
-        bytes: Of its files.
+        bytes: Bytes of its files.
         why: Why it can be removed.
         artifact: Its id in the store; None for a leftover.
     """
@@ -62,7 +62,7 @@ class Kept:
         why: The reason.
         run: Id of the run that it is about; empty if it is not about a run.
         artifacts: Ids.
-        bytes: Of their files.
+        bytes: Bytes of their files.
     """
 
     why: str
@@ -105,7 +105,7 @@ def plan(reader: Reader, rules: KeepRules, database: str | None = None) -> Plan:
     """Finds what nothing needs. Writes nothing.
 
     Args:
-        reader: Of the store.
+        reader: Reader of the store.
         rules: Which runs are kept.
         database: The store's file if it is an SQLite one.
 

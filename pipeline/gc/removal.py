@@ -42,7 +42,7 @@ def remove(reader: Reader, store: MetadataStore, rules: KeepRules, database: str
     be live that is not, and the next collection removes the rest.
 
     Args:
-        reader: Of the store.
+        reader: Reader of the store.
         store: The same, opened for writing.
         rules: Which runs are kept.
         database: The store's file if it is an SQLite one.

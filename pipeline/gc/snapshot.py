@@ -19,7 +19,7 @@ class Place:
     """The place in which TFX put an artifact: `<root>/<node>/<output key>/<execution id>`.
 
     Attributes:
-        root: Of the pipeline.
+        root: The pipeline root.
         folder: The artifact's folder.
         execution: Id of the execution that made it.
     """

@@ -51,10 +51,10 @@ class Layer:
     """The weights of a layer.
 
     Attributes:
-        name: Of the Keras layer, as far as the file says.
+        name: Name of the Keras layer, as far as the file says.
         kind: TFLite operator or Keras class that uses them; "" if the file does not say.
-        shape: Of the kernel, as the file has it; None if the layer has no kernel.
-        dtype: Of the kernel, else of the first of the other weights.
+        shape: Shape of the kernel, as the file has it; None if the layer has no kernel.
+        dtype: Dtype of the kernel, else of the first of the other weights.
         parameters: Number of its weights, with the bias.
         bytes: What they take.
         sparsity: Share of the kernel's weights that stand for zero.
@@ -126,7 +126,7 @@ class Inspection:
     Attributes:
         path: The file, or the folder of a SavedModel.
         format: `tflite`, `saved_model` or `keras`.
-        bytes: Of the file, or of all files of the folder.
+        bytes: Bytes of the file, or of all files of the folder.
         gzip_bytes: Each file compressed by gzip at level 9.
         parameters: Number of weights, biases and the like; what TFMOT's wrappers add is not counted.
         signatures: Name → signature; a Keras model has one, `call`.

@@ -31,7 +31,7 @@ def show(inspection: Inspection | Unread, console: Console, tensors: bool) -> No
     """Prints an inspection.
 
     Args:
-        inspection: Of one model, or why there is none.
+        inspection: Inspection of one model, or why there is none.
         console: Its width decides how many columns there are.
         tensors: Whether to list the tensors, too.
     """

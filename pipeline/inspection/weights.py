@@ -58,7 +58,7 @@ def layer(name: str, kind: str, weights: list[Weight], with_channels: bool = Tru
     """The content of a layer's weights.
 
     Args:
-        name: Of the layer.
+        name: Name of the layer.
         kind: Its class; "" if it is not known.
         weights: Its weights, at least one.
         with_channels: Whether to count distinct values by channel, which needs the class.

@@ -44,7 +44,7 @@ def check(file: ConfigFile, plan: Plan, target: Target, image: str, pipeline_roo
 
     Args:
         file: The config.
-        plan: Of the whole config, so that `kubeflow.nodes` may name what `--only` leaves out.
+        plan: Plan of the whole config, so that `kubeflow.nodes` may name what `--only` leaves out.
         target: What it is compiled for.
         image: Name of the tasks' container image.
         pipeline_root: URI of the folder of artifacts.

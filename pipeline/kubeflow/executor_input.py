@@ -111,7 +111,7 @@ def stage(given: Json, schemes: set[str]) -> dict[str, str]:
 
     Args:
         given: An `ExecutorInput`, which is changed.
-        schemes: Of the URIs to map.
+        schemes: Schemes of the URIs to map.
 
     Returns:
         Path → URI of each output artifact.

@@ -111,7 +111,7 @@ def find_faults(tasks: list[Needs]) -> list[Fault]:
     """Looks up everything that tasks need of their image; imports TensorFlow and TFX.
 
     Args:
-        tasks: Of a compiled pipeline.
+        tasks: Tasks of a compiled pipeline.
 
     Returns:
         A fault for each class, module or version of code that is missing here.

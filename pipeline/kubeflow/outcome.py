@@ -19,7 +19,7 @@ class TaskOutcome(BaseModel):
     """How a task ended.
 
     Attributes:
-        version: Of this schema; fields are added without a new version.
+        version: Version of this schema; fields are added without a new version.
         code: The process's exit code, one of `pipeline.base.exit_code`.
         reason: Why it failed; None if it did not.
         pushed: For the task that pushes: whether it pushed a model. None for all others.

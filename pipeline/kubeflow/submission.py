@@ -165,7 +165,7 @@ def start(
         version: What to run.
         experiment: The run's experiment.
         name: Name of the run in the user interface.
-        values: Of parameters; the others have their defaults.
+        values: Values of parameters; the others have their defaults.
         namespace: That of the experiment.
         pipeline_root: URI of the folder of artifacts, in place of the compiled one.
         service_account: Kubernetes service account of the tasks.

@@ -42,7 +42,7 @@ class DataFile:
         split: That it belongs to.
         file: Its path, relative to the folder of the data.
         bytes: Its size.
-        sha256: Of its content, in hexadecimal digits.
+        sha256: SHA-256 of its content, in hexadecimal digits.
     """
 
     split: str

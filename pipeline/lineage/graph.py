@@ -72,7 +72,7 @@ def upstream(reader: Reader, artifact_ids: Iterable[int]) -> Graph:
     """Everything that artifacts were made from, back to artifacts without a producer in the store.
 
     Args:
-        reader: Of the store.
+        reader: Reader of the store.
         artifact_ids: Where to begin.
 
     Returns:
@@ -95,7 +95,7 @@ def downstream(reader: Reader, artifact_ids: Iterable[int]) -> Graph:
     Executions that failed or took their outputs from the cache made nothing and are left out.
 
     Args:
-        reader: Of the store.
+        reader: Reader of the store.
         artifact_ids: Where to begin.
     """
     walk = _Walk(reader)

@@ -60,7 +60,7 @@ def write_events(
         store: URL of the store. Ids are made from it; it is not written.
         runs: That the graph's executions belong to.
         documents: SHA-256 → config, environment or data document of those runs.
-        namespace: Of the jobs.
+        namespace: Namespace of the jobs.
 
     Returns:
         A JSON text in one line for each event: joined by line breaks, newline-delimited JSON.

@@ -67,7 +67,7 @@ def read(reader: Reader, run: Run) -> RunFacts:
     """Reads what is known of a run.
 
     Args:
-        reader: Of the store.
+        reader: Reader of the store.
         run: One of its runs.
     """
     executions = {found.node: found for found in reader.executions_of_run(run) if found.node}
@@ -190,7 +190,7 @@ def as_properties_tell(figures: dict[str, Any], known: Iterable[str]) -> dict[st
     reasons.
 
     Args:
-        figures: Of a candidate, from a report.
+        figures: Figures of a candidate, from a report.
         known: Names of those that are known of the candidate that it is compared with.
     """
     found = {name: value for name, value in figures.items() if name in set(known)}

@@ -62,7 +62,7 @@ def resolve(reader: Reader, text: str) -> Target:
     """Finds the artifacts and the run that a text names.
 
     Args:
-        reader: Of the store.
+        reader: Reader of the store.
         text: Path of a pushed version, of the folder around it (its newest version counts), of a model
             file or an artifact's folder; an artifact's id; a run's id or the beginning of one; `latest`.
 

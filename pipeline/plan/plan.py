@@ -58,7 +58,7 @@ class Plan:
         baseline: Id of the node that makes the baseline's TFLite file.
         source: What the baseline begins with besides build_model: `ModelDefinition.source`.
         again: Ids of nodes that run even if their results are cached.
-        module_version: Of the model module, which any node may import; empty if there is none.
+        module_version: Version of the model module, which any node may import; empty if there is none.
     """
 
     name: str

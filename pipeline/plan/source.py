@@ -68,7 +68,7 @@ def read_source(content: bytes, filename: str) -> Source:
     """Reads a file.
 
     Args:
-        content: Of the file.
+        content: Content of the file.
         filename: For errors.
 
     Raises:

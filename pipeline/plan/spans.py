@@ -41,7 +41,7 @@ class Span:
     """The data to read.
 
     Attributes:
-        number: Of the span; of a date, the number of days since 1970-01-01.
+        number: Number of the span; of a date, the number of days since 1970-01-01.
         version: None if patterns have no {VERSION}.
     """
 

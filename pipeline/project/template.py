@@ -57,7 +57,7 @@ class Project:
     """A project that was made.
 
     Attributes:
-        name: Of the pipeline.
+        name: Name of the pipeline.
         files: The files, relative to the folder, sorted; an archive that was unpacked is one entry for each folder.
     """
 

@@ -36,7 +36,7 @@ class Advice:
     """The distance of a candidate from the limits, and what to change.
 
     Attributes:
-        name: Of the candidate.
+        name: Name of the candidate.
         misses: The limits that it does not meet, the worst one first.
         failures: What could not be measured or loaded.
         sentences: What to try; the nearest thing first.
@@ -291,7 +291,7 @@ def gate_range(data: ReportData, figure: Figure) -> tuple[float | None, float | 
     """The range of a figure that the gate allows, by the baseline that this run measured.
 
     Args:
-        data: Of the run.
+        data: Data of the run.
         figure: `file`, `gzip` and `memory` are in bytes; `latency` is in relation to the baseline's.
     """
     gate, baseline = data.gate, data.baseline(figure)

@@ -176,7 +176,7 @@ class ReportData(Shown):
         baseline_layers: As `Candidate.layers`, of the baseline's file.
         gate: The limits; None if they are not known.
         config, environment, data: Documents of the run; None if it left none.
-        curves: Of every step that trained.
+        curves: Curves of every step that trained.
         steps: In the order in which they ran.
         graph: What the run's outputs were made from.
         pushed: None if nothing was pushed.

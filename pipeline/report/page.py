@@ -86,9 +86,9 @@ def write_comparison(reader_a: Reader, run_a: Run, reader_b: Reader, run_b: Run,
     """Writes a page that has two runs side by side.
 
     Args:
-        reader_a: Of the store that has the first run.
+        reader_a: Reader of the store that has the first run.
         run_a: The first run.
-        reader_b: Of the store that has the second run.
+        reader_b: Reader of the store that has the second run.
         run_b: The second run.
         output: As for `write`.
     """

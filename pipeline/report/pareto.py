@@ -12,7 +12,7 @@ class Point:
     """A candidate as a pair of figures.
 
     Attributes:
-        name: Of the candidate.
+        name: Name of the candidate.
         cost: Bytes, or a time: less is better.
         quality: The gate's metric.
     """

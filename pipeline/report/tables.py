@@ -62,7 +62,7 @@ def verdicts(data: ReportData, links: bool = True) -> Table | None:
     """The terminal's table.
 
     Args:
-        data: Of the run.
+        data: Data of the run.
         links: Whether names lead to each candidate's limits, which the page of one run has.
     """
     if not data.candidates:

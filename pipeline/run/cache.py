@@ -50,8 +50,8 @@ def cached_nodes(
 
     Args:
         plan: What would be run.
-        reader: Of the store with the earlier runs; None if there is no store yet.
-        hashes: Of files.
+        reader: Reader of the store with the earlier runs; None if there is no store yet.
+        hashes: Hashes of files.
         data_hash: Returns the SHA-256 of the data; is called once at most.
 
     Returns:
@@ -96,7 +96,7 @@ class Cache:
 
         Args:
             pipeline: Name of the pipeline.
-            hashes: Of files.
+            hashes: Hashes of files.
             data_hash: Returns the SHA-256 of the data that the pipeline reads.
         """
         self._pipeline = pipeline
@@ -116,10 +116,10 @@ class Cache:
         and the store also has the execution that made the outputs.
 
         Args:
-            reader: Of the metadata store.
+            reader: Reader of the metadata store.
             node: The node.
             inputs: Input key → ids of its artifacts.
-            unusable: Is called with the reason if TFX's cache would have taken outputs that must not be used.
+            unusable: Called with the reason if TFX's cache would have taken outputs that must not be used.
         """
         for execution in reader.executions_of_node(self._pipeline, node.id):
             known = execution.properties

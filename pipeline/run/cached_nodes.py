@@ -30,7 +30,7 @@ class CachedNodes:
 
         Args:
             pipeline: Its name.
-            url: Of the metadata store, which has earlier runs.
+            url: URL of the metadata store, which has earlier runs.
         """
         self.run_id = datetime.datetime.now().isoformat()
         self._pipeline = pipeline

@@ -20,7 +20,7 @@ def build(node: Node, data: Data, component_class: Any, on_cluster: bool) -> bas
     """Builds the component.
 
     Args:
-        node: Of the plan, which has chosen the span.
+        node: Node of the plan, which has chosen the span.
         data: The section that the node was planned from.
         component_class: An ExampleGen.
         on_cluster: Whether it will run on a cluster, where ExampleGen's driver does not fill in span and version.

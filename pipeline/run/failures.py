@@ -30,7 +30,7 @@ class Failures:
 
         Args:
             plan: What runs.
-            report: Is given a failure that does not end the run, and the candidates that fail by it.
+            report: Called with a failure that does not end the run, and the candidates that fail by it.
         """
         self.found: list[NodeFailure] = []
         self._plan = plan

@@ -106,7 +106,7 @@ class ForkServer:
         """Forks the server.
 
         Args:
-            main: Is called in each process that the server forks.
+            main: Called in each process that the server forks.
         """
         self._socket, theirs = socket.socketpair()
         parent = os.getpid()

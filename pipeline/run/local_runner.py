@@ -95,11 +95,11 @@ def run(
         plan: What to run.
         config: The config that it was made from.
         provenance: What the run is made of, for its record.
-        hook: Is called around each node.
-        failed: Is given the failure of a node that the run goes on without, and the candidates that need it; returns
+        hook: Called around each node.
+        failed: Called with the failure of a node that the run goes on without, and the candidates that need it; returns
             its record.
         code: The code that it was planned with.
-        begun: Is called with the run's id when ML Metadata has its record.
+        begun: Called with the run's id when ML Metadata has its record.
         processes: Run nodes side by side; None if they run one after the other, in this process.
         cached: Ids of nodes that are done. If that is all of them, neither TensorFlow nor TFX is imported.
 

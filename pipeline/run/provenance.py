@@ -59,9 +59,9 @@ class Provenance:
         environment: Python, platform, CPU and versions of the packages that do the work.
         data: Split → its files with bytes and SHA-256.
         version: Paredown's.
-        git_commit: Of the repository that the config is in; empty if there is none.
+        git_commit: Git commit of the repository that the config is in; empty if there is none.
         git_dirty: Whether its Python or YAML files differ from that commit.
-        seed: Of the run.
+        seed: Seed of the run.
         directory: The working directory, which paths that are not absolute go by.
     """
 

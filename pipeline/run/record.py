@@ -140,7 +140,7 @@ class RunRecord:
 
         Args:
             status: PUSHED, NONE_PASSED, FAILED or INTERRUPTED.
-            exit_code: Of the command.
+            exit_code: Exit code of the command.
             facts: `winner`, `pushed`, `pushed_now`, `failed_node`, `reason`, `cause`.
         """
         ended = closing(status, exit_code, datetime.now(timezone.utc), **facts)

@@ -14,7 +14,7 @@ class _One:
     """An exception without what it came from.
 
     Attributes:
-        name: Of its type.
+        name: Name of its type.
         text: Its message.
         told_whole: See `components.common.base.errors.describe`.
         for_people: Whether it is a `ParedownError`.

@@ -62,7 +62,7 @@ class TfxNodes:
 
         Args:
             built: The pipeline; its own connection to ML Metadata is not used.
-            url: Of the metadata store, as `run.metadata` has it.
+            url: URL of the metadata store, as `run.metadata` has it.
         """
         self.run_id = datetime.datetime.now().isoformat()
         self._url = url

@@ -194,10 +194,10 @@ def _table(
     """A table whose figures stay in one line; None if it is wider than the terminal.
 
     Args:
-        heads: Of the columns.
-        rows: Of texts; the first row is the baseline's.
+        heads: Heads of the columns.
+        rows: Texts; the first row is the baseline's.
         least: Column whose texts may be folded → its least width.
-        width: Of the terminal.
+        width: Width of the terminal.
     """
     lines = max(head.count("\n") for head in heads)
     table = Table(box=box.SIMPLE_HEAD, leading=int(any("\n" in cell.plain for row in rows for cell in row)))

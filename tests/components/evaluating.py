@@ -32,7 +32,7 @@ def evaluate(
         examples: The examples.
         gate: The limits, and so what is measured.
         output: Folder for the files of all nodes.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
         beam_args: Beam pipeline options.
         raw_examples: The examples before Transform.
         runtime: What predictions are made on.

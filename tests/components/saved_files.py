@@ -33,7 +33,7 @@ class SavedFiles:
     """One model, saved in several ways.
 
     Attributes:
-        folder: Of the files.
+        folder: Folder of the files.
         inputs: (examples, 4).
         outputs: What the model gives for them, (examples, 3).
     """

@@ -72,9 +72,9 @@ class Transformed:
     """Folders of artifacts.
 
     Attributes:
-        raw: Of the raw examples, with their schema.
-        uri: Of the transformed examples.
-        graph: Of the transform graph.
+        raw: The raw examples, with their schema.
+        uri: URI of the transformed examples.
+        graph: Graph of the transform graph.
     """
 
     raw: Path

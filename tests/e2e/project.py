@@ -60,7 +60,7 @@ class Project:
 
     Attributes:
         root: The folder.
-        environment: Of the commands.
+        environment: Environment of the commands.
         is_warm: Whether commands are forks of a process that has the imports; otherwise each is a new process.
         program: Module that a command imports first, or is; `pipeline.cli` if empty.
     """

@@ -49,8 +49,8 @@ class Imported:
 
     Attributes:
         result: What the run printed.
-        images: Of the eval split, (examples, 8, 8, 1).
-        labels: Of the eval split.
+        images: Images of the eval split, (examples, 8, 8, 1).
+        labels: Labels of the eval split.
         probabilities: What the model in memory gives for them.
     """
 

@@ -33,7 +33,7 @@ class Installation:
     """An environment with the program in it.
 
     Attributes:
-        root: Of the environment.
+        root: Root of the environment.
         wheel: What was installed.
     """
 

@@ -48,7 +48,7 @@ class Fork:
     """A run in a process of its own.
 
     Attributes:
-        pid: Of the process.
+        pid: Process id of the process.
         out: File that has its standard output.
         err: File that has its standard error.
     """

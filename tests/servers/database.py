@@ -21,7 +21,7 @@ class Database:
     """A running database server on loopback.
 
     Attributes:
-        scheme: Of its URLs, `mysql` or `postgresql`.
+        scheme: Scheme of its URLs, `mysql` or `postgresql`.
         port: TCP port on 127.0.0.1.
         user: A user that may create databases.
         password: The user's.

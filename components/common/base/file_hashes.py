@@ -126,7 +126,7 @@ def difference(
     """The first file that is not as recorded, and how it differs; empty if all are.
 
     Args:
-        folder: Of the files, for the text.
+        folder: Folder of the files, for the text.
         recorded: Path relative to the folder → SHA-256.
         found: The same of the files that are there.
     """

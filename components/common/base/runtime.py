@@ -16,7 +16,7 @@ def as_parameter(runtime: Runtime, version: str) -> str:
 
     Args:
         runtime: What to predict on.
-        version: Of its package, if it is not one that every code version counts.
+        version: Version of its package, if it is not one that every code version counts.
     """
     return json.dumps({"name": runtime, "version": version}, sort_keys=True)
 

@@ -73,7 +73,7 @@ def resolve(
         asked: `balanced`, or class → weight. Balanced weights are n / (k · n_c) for n examples, k classes,
             and n_c examples of class c, so that all classes count alike and the mean weight is 1: King and
             Zeng, "Logistic Regression in Rare Events Data" (2001), as in scikit-learn.
-        labels: Of the train split, numbers; (examples,).
+        labels: Labels of the train split, numbers; (examples,).
         label: Name of the feature, for errors.
         names: Name of each class if the label is a string, in the order of their numbers.
 

@@ -21,7 +21,7 @@ class Column:
 
     Attributes:
         path: File with the values, row after row, in C order and nothing else.
-        dtype: Of the values.
+        dtype: Dtype of the values.
         shape: (examples, …).
         order: Example → its row in the file, (examples,).
     """

@@ -37,8 +37,8 @@ class Examples:
         schema_uri: Folder with schema.pbtxt.
         transform_uri: Folder of the transform graph, if the examples went through Transform.
         label: The feature that the model predicts; output → feature if it has several outputs.
-        classes: Of a string label, or numbers that do not begin at 0, in the order of the model's outputs; empty if
-            the schema lists them, or numbers are indices.
+        classes: Classes of a string label, or numbers that do not begin at 0, in the order of the model's outputs;
+            empty if the schema lists them, or numbers are indices.
         class_weights: As `components.common.data.class_weights.resolve` takes them; None for none.
         in_memory: Whether `load` reads a split into memory; None if it does so as far as memory allows.
     """

@@ -39,7 +39,7 @@ class VersionedExampleGen(FileBasedExampleGen):
         Args:
             input_base: Folder of the files.
             input_config: `example_gen_pb2.Input`: splits and their patterns.
-            code_version: Of the executor.
+            code_version: Code version of the executor.
             output_config: `example_gen_pb2.Output`, if one input split is divided by hash.
             range_config: `range_config_pb2.RangeConfig`, if patterns name spans.
             **parameters: More parameters of the spec.

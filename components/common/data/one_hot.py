@@ -32,9 +32,9 @@ def as_losses_take(
     Args:
         examples: With labels.
         outputs: Names of the model's outputs, in its order.
-        shapes: Of the outputs, without the batch dimension.
+        shapes: Shapes of the outputs, without the batch dimension.
         losses: What each output is compiled with.
-        split: Of the examples, for errors.
+        split: Split of the examples, for errors.
 
     Raises:
         ExamplesError: If an index is not that of a class.

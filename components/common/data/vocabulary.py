@@ -38,7 +38,7 @@ class Vocabulary:
         Args:
             values: Strings, bytes or text, or numbers, of any shape.
             label: Name of the feature, for the error.
-            split: Of the examples, for the error.
+            split: Split of the examples, for the error.
 
         Returns:
             int64 array of the same shape.
@@ -75,7 +75,7 @@ def of_schema(schema: Any, label: str) -> Vocabulary:
     """The values of a label's string domain, in the order of `in_order`.
 
     Args:
-        schema: Of the data as they were read, inferred from the train split.
+        schema: Schema of the data as they were read, inferred from the train split.
         label: The feature.
 
     Raises:

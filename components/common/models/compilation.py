@@ -22,7 +22,8 @@ def compile_like(
     Args:
         model: Has outputs as `reference` has.
         reference: Compiled; may be `model` itself.
-        learning_rate: Of the new optimizer; the reference's, with its schedule from the beginning, if None.
+        learning_rate: Learning rate of the new optimizer; the reference's, with its schedule from the beginning, if
+            None.
         **changes: Arguments of `compile` in place of the reference's.
     """
     rate = learning_rate if learning_rate is not None else learning_rate_of(reference)

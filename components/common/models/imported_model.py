@@ -81,7 +81,7 @@ def rename_inputs(model: tf_keras.Model, names: Mapping[str, str], path: str) ->
     Args:
         model: Functional or Sequential; changed.
         names: Input → its new name.
-        path: Of the model, for errors.
+        path: Path of the model, for errors.
 
     Returns:
         A model of the same layers, with compiled loss, metrics and optimizer.

@@ -49,10 +49,10 @@ def laid_out(name: str, variable: str, layer_class: str, values: npt.NDArray[Any
     """A kernel as in a TFLite file.
 
     Args:
-        name: Of the layer.
+        name: Name of the layer.
         variable: Name of the variable, one of `KERNEL_NAMES`.
-        layer_class: Of the layer, such as Conv2D.
-        values: Of the variable, as Keras has them.
+        layer_class: Class of the layer, such as Conv2D.
+        values: Values of the variable, as Keras has them.
     """
     operator, output_axis = "", 0
     if variable == "embeddings":

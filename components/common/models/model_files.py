@@ -77,7 +77,7 @@ class StepRecord(Options):
         """The record of a model that one more step made.
 
         Args:
-            options: Of the step.
+            options: Options of the step.
             **changes: Fields of the record that the step sets.
         """
         layer_names.declare(*options.wrappers)

@@ -34,7 +34,7 @@ class OutputKind:
     """An output of a model.
 
     Attributes:
-        name: Of the output, which is that of its layer.
+        name: Name of the output, which is that of its layer.
         shape: Without the batch dimension.
         loss: Name of Keras's function that it is compiled with; empty if it is none of Keras's own.
         task: multiclass, multilabel or regression, as the loss says; None if it does not.

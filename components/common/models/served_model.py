@@ -99,7 +99,7 @@ def compared(features: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """Indices of the examples that file and model are compared on: the same ones in whatever order all are.
 
     Args:
-        features: Of all examples of the eval split, as the file takes them.
+        features: Features of all examples of the eval split, as the file takes them.
     """
     digests = content_digests(features)
     return np.array(sorted(range(len(digests)), key=lambda index: digests[index])[:_COMPARED], np.int64)

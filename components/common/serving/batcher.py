@@ -50,8 +50,8 @@ class Batcher:
 
         Args:
             threads: Batches that are predicted at once.
-            limits: Of batches and of the queue.
-            observe: Is given the requests and the examples of each batch.
+            limits: Limits of batches and of the queue.
+            observe: Called with the requests and the examples of each batch.
         """
         self._limits = limits
         self._observe = observe

@@ -23,7 +23,7 @@ def features(request: Any, signature: Signature) -> Values:
 
     Args:
         request: An `Input`: a list of tf.Examples, with a context that all of them share or without.
-        signature: Of the model.
+        signature: Signature of the model.
 
     Raises:
         RequestError: If there is no example, or an input finds no feature that fits it.

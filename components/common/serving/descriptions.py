@@ -20,7 +20,7 @@ def status(model: Model, number: int | None) -> Any:
 
     Args:
         model: The model.
-        number: Of a version; None for all.
+        number: Number of a version; None for all.
 
     Raises:
         RequestError: If the version is not known.

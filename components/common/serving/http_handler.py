@@ -31,7 +31,7 @@ class Handler(RequestHandler):
         """Takes what the application gives to all handlers.
 
         Args:
-            predictions: Of the server.
+            predictions: Predictions of the server.
             limit: Bytes that a body may have.
             on_their_way: Counts requests.
         """

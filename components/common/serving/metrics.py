@@ -72,7 +72,7 @@ class Metrics:
         Args:
             model: The model's name; empty if there is none of the name that was asked for.
             api: `rest`, `kserve` or `grpc`.
-            status: Of HTTP.
+            status: HTTP status.
             seconds: It took.
         """
         self._requests.labels(model, api, str(status)).inc()

@@ -23,7 +23,7 @@ class Predicted:
     Attributes:
         model: Name of the model.
         version: Number of the version that predicted.
-        signature_name: Of the signature that was called.
+        signature_name: Name of the signature that was called.
         signature: The signature.
         outputs: Output → (examples, …) values.
     """
@@ -50,7 +50,7 @@ class Predictions:
         Args:
             models: To predict with.
             threads: Batches that are predicted at once.
-            limits: Of batches and of the queue.
+            limits: Limits of batches and of the queue.
             timeout: Seconds that a request may take.
         """
         self.models = {model.name: model for model in models}
@@ -88,9 +88,9 @@ class Predictions:
 
         Args:
             api: What it came by, for the metrics.
-            name: Of the model.
+            name: Name of the model.
             version: Its number; None for the newest.
-            signature_name: Of the signature; empty for the default.
+            signature_name: Name of the signature; empty for the default.
             read: Makes input → (examples, …) values of the request, for the servable and signature that it is given.
             timeout: Seconds that the client waits; None if it does not say.
 

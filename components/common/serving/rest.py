@@ -119,9 +119,9 @@ def _as_rows(predicted: Predicted) -> list[Any]:
     columns = {name: json_values.from_array(name, values) for name, values in predicted.outputs.items()}
     for name, values in predicted.outputs.items():
         if values.ndim == 0:
-            raise invalid(f"output {name!r} has no batch dimension; send inputs in place of instances")
+            raise invalid(f"output {name!r} has no batch dimension; send inputs instead of instances")
     if len({len(column) for column in columns.values()}) > 1:
-        raise invalid("outputs differ in their number of rows; send inputs in place of instances")
+        raise invalid("outputs differ in their number of rows; send inputs instead of instances")
     if len(columns) == 1:
         return list(next(iter(columns.values())))
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

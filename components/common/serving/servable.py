@@ -25,7 +25,7 @@ class Port:
     """An input or output of a signature.
 
     Attributes:
-        dtype: Of its values; object for strings, which are bytes.
+        dtype: Dtype of its values; object for strings, which are bytes.
         shape: Length of each axis, the batch's first; None if it is free.
         tensor: Name of the tensor in the graph; empty if it has none.
     """

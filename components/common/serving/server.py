@@ -37,8 +37,8 @@ class ServerOptions:
 
     Attributes:
         host: Address to listen on.
-        rest_port: Of REST; 0 takes a free one.
-        grpc_port: Of gRPC; 0 takes a free one.
+        rest_port: REST port; 0 takes a free one.
+        grpc_port: gRPC port; 0 takes a free one.
         threads: Batches that are predicted at once.
         batching: How requests are gathered.
         timeout: Seconds that a request may take, its body included.
@@ -64,8 +64,8 @@ class Listening:
 
     Attributes:
         host: The address.
-        rest_port: Of REST.
-        grpc_port: Of gRPC.
+        rest_port: REST port.
+        grpc_port: gRPC port.
     """
 
     host: str
@@ -80,7 +80,7 @@ def run(models: Sequence[Model], options: ServerOptions, on_ready: Callable[[Lis
 
     Args:
         models: To serve; their versions may come later.
-        options: Of the server.
+        options: Options of the server.
         on_ready: Called when it listens.
 
     Raises:

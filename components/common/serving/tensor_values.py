@@ -44,7 +44,7 @@ def to_array(name: str, proto: Any, port: Port) -> npt.NDArray[Any]:
     """The values of a TensorProto.
 
     Args:
-        name: Of the input, for errors.
+        name: Name of the input, for errors.
         proto: The message.
         port: What the input takes.
 

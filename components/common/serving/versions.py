@@ -61,7 +61,7 @@ class Model:
 
     Attributes:
         name: As clients name it.
-        folder: Of the version folders.
+        folder: Folder of the version folders.
     """
 
     def __init__(self, name: str, folder: Path, keep: int = 1, threads: int = 1, saved_model: bool = False):
@@ -69,7 +69,7 @@ class Model:
 
         Args:
             name: As clients name it.
-            folder: Of the version folders, whose names are numbers.
+            folder: Folder of the version folders, whose names are numbers.
             keep: Number of the newest versions that are served.
             threads: Number of predictions at once.
             saved_model: Whether the SavedModel is served if there is a TFLite file, too.
@@ -96,7 +96,7 @@ class Model:
         """A version that is served.
 
         Args:
-            number: Of the version; None for the newest.
+            number: Number of the version; None for the newest.
 
         Raises:
             RequestError: If it is not served.

@@ -36,7 +36,7 @@ class StepJob(Generic[AnyOptions]):
         options: The step's options.
         examples: The examples, `train` and `eval` splits.
         definition: Where the config's models come from.
-        seed: Of everything random: the step's own, or that of the run.
+        seed: Seed of everything random: the step's own, or that of the run.
         teacher: Folder of the `Model` artifact of the baseline, if the base model is another one.
     """
 

@@ -18,7 +18,7 @@ class Chain:
 
     Attributes:
         own: Options of the last step of the technique, as its record has them; None if the chain lacks it.
-        quantization: Of the file.
+        quantization: Quantization of the file.
     """
 
     own: Mapping[str, Any] | None
@@ -31,7 +31,7 @@ class Advice:
 
     Attributes:
         goal: What has to become better.
-        rank: Of all that techniques offer for a goal, the lowest rank is given.
+        rank: Among all advice for a goal, the lowest rank is given.
         text: What to change, as an imperative; empty if that does not apply to a chain.
         shown: Whether another candidate with the technique shows its effect.
     """

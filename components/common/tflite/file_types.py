@@ -26,7 +26,7 @@ class TypeCheck:
 
     Attributes:
         part: `weights`, `input`, `output`, `activations` or `operators`.
-        name: Of the layer, input or output; empty for the whole file.
+        name: Name of the layer, input or output; empty for the whole file.
         met: Whether it is as it was asked for.
         reason: Why not, if it is not.
     """
@@ -47,7 +47,7 @@ def check(file: TFLiteFile, asked: AskedTypes, float_layers: Sequence[str]) -> l
 
     Args:
         file: As read.
-        asked: Of the conversion that made it.
+        asked: Options of the conversion that made it.
         float_layers: Patterns of the layers that quantization-aware training left in float.
 
     Returns:

@@ -56,7 +56,7 @@ class Kernel:
             hold them; see `layer_path`.
         values: The weights as stored: integers if they are quantized; dense also if the file stores only
             the nonzero ones. int4 comes as int8.
-        dtype: Of the values in the file, as NumPy calls it, or "int4".
+        dtype: Dtype of the values in the file, as NumPy calls it, or "int4".
         scales: Real size of one step, one per channel or one for all; empty if they are not quantized.
         zero_points: The stored value that stands for zero; one per channel or one for all.
         channel_axis: Axis of `values` that `scales` and `zero_points` go along.

@@ -28,7 +28,7 @@ def quantize(
         values: Any shape.
         scale: Real size of one step; 0 if the tensor is not quantized.
         zero_point: The integer that stands for 0.
-        dtype: Of the tensor.
+        dtype: Dtype of the tensor.
     """
     if not scale:
         return values.astype(dtype, copy=False)
@@ -85,7 +85,7 @@ class LiteRTModel:
         Args:
             source: Path of the TFLite file, which is mapped into memory and must not change while the model is
                 used; or its content.
-            threads: Of the interpreter.
+            threads: Threads of the interpreter.
 
         Raises:
             LiteRTError: If the file cannot be loaded or has no `serving_default`.

@@ -32,9 +32,9 @@ def epoch_batches(examples: int, batch_size: int, parts: int, seed: int, epoch: 
 
     Args:
         examples: How many there are.
-        batch_size: Of the whole batch; a multiple of `parts`.
+        batch_size: Size of the whole batch; a multiple of `parts`.
         parts: Replicas.
-        seed: Of the order, which is another in each epoch.
+        seed: Seed of the order, which is another in each epoch.
         epoch: From 0.
 
     Returns:
@@ -71,8 +71,8 @@ def fit_arguments(
         evaluation: Examples to measure after each epoch.
         outputs: Names of the model's outputs, in its order.
         batch_size: Examples in a step, of all replicas together.
-        seed: Of the order of examples.
-        steps_per_epoch: Of the whole batch size.
+        seed: Seed of the order of examples.
+        steps_per_epoch: Steps of the whole batch size.
 
     Raises:
         DistributionError: If a batch cannot be divided evenly.

@@ -26,7 +26,7 @@ def perform(
 
     Args:
         asked: How to distribute.
-        function: Of a module's top level; builds its models, trains and writes them.
+        function: Function of a module's top level; builds its models, trains and writes them.
         arguments: Its arguments by name.
         written: Names of the arguments that are folders to write; all but the first worker are given others,
             which are thrown away.

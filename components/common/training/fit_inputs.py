@@ -32,8 +32,8 @@ def fit_arguments(
         evaluation: Examples to measure after each epoch.
         outputs: Names of the model's outputs, in its order.
         batch_size: Examples in a step, of all replicas together.
-        seed: Of the order of examples if there are several replicas.
-        steps_per_epoch: Of the whole batch size.
+        seed: Seed of the order of examples if there are several replicas.
+        steps_per_epoch: Steps of the whole batch size.
 
     Raises:
         DistributionError: If a batch cannot be divided evenly.

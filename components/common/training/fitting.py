@@ -105,7 +105,7 @@ def fit(
         train: Examples to train on, weighed by their classes if they say so; shuffled again for each epoch.
         evaluation: Examples to measure after each epoch.
         options: How long, in which batches, at which learning rates, and when to end early.
-        seed: Of shuffling and dropout: they do not depend on what this process did before.
+        seed: Seed of shuffling and dropout: they do not depend on what this process did before.
         log_dir: Gets the learning curves, in TensorBoard's format.
         callbacks: Further Keras callbacks. Early stopping keeps the weights as these leave them at the end
             of an epoch.

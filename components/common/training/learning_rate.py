@@ -56,7 +56,7 @@ def schedule_of(
     Args:
         asked: The option.
         learning_rate: What the schedule rises to and falls from.
-        steps: Of the whole training, those of the rise among them.
+        steps: Steps of the whole training, those of the rise among them.
     """
     if asked.kind == "constant" and not asked.warmup:
         return None

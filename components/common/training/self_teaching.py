@@ -32,7 +32,7 @@ class Answer:
     """The kind of an output of the baseline.
 
     Attributes:
-        name: Of the output.
+        name: Name of the output.
         of: What makes, or made, probabilities of it: softmax or sigmoid; empty for plain values.
         logits: Whether it is what goes into that, and not what comes out.
     """

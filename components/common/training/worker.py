@@ -24,7 +24,7 @@ def main(group: Path, name: str) -> None:
 
     Args:
         group: Folder with the work.
-        name: Of this process; its folder below `group` gets what it has to say.
+        name: Name of this process; its folder below `group` gets what it has to say.
     """
     folder = group / name
     _fail_in_one_line(folder)

@@ -19,7 +19,7 @@ def layers(data: ReportData, figure: LayerFigure, shown: Iterable[str]) -> go.Fi
     """Bars for each layer of each candidate's file, the baseline's with them.
 
     Args:
-        data: Of the run.
+        data: Data of the run.
         figure: What to draw.
         shown: Names of what is drawn at first; the page has a box to tick for each of the others.
     """

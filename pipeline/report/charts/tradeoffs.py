@@ -33,7 +33,7 @@ def tradeoff(data: ReportData, figure: Cost) -> go.Figure | None:
     """The gate's metric against a cost, with the Pareto front and the region that the gate allows.
 
     Args:
-        data: Of the run.
+        data: Data of the run.
         figure: `file` or `gzip`, in bytes; `latency`, in relation to the baseline's.
 
     Returns:

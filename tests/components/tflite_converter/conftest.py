@@ -26,7 +26,7 @@ class Convertible:
     """A SavedModel with examples for it, and what Keras predicts for them.
 
     Attributes:
-        folder: Of the SavedModel.
+        folder: Folder of the SavedModel.
         examples: Twenty; also to calibrate with.
         expected: Output → predictions of Keras, (examples, …).
     """

@@ -61,10 +61,10 @@ class Case:
 
     Attributes:
         chain: The candidate's steps, as YAML.
-        lines: Of build_model, which make `y` out of `x`.
+        lines: Lines of build_model, which make `y` out of `x`.
         key: Where the mistake is, below `candidates.one`; or that of the model.
         message: All of what is said.
-        shape: Of the input.
+        shape: Shape of the input.
         before: Lines before build_model.
     """
 

@@ -26,9 +26,9 @@ class Fault:
             that ends early without having told a length; `cut`, none at all; `lost`, none, but what was
             asked for is done; `slow`, one after `seconds`.
         times: How often.
-        status: Of `status`.
-        body: Of `status`.
-        seconds: Of `slow`.
+        status: The HTTP status, for `status`.
+        body: The body, for `status`.
+        seconds: Delay, for `slow`.
     """
 
     path: str
@@ -51,7 +51,7 @@ class State:
         run_error: What it says of the run.
         logs: Task → the log of its pod.
         token, cookies: What requests must have; anything where None.
-        namespaces: Of the user; None for a server with one user.
+        namespaces: Namespaces of the user; None for a server with one user.
         requests: `METHOD /path?query` of each request.
         answers: Name of the model → JSON, of each answer.
     """

@@ -132,7 +132,7 @@ def copied(instruction: Instruction, root: Path, ignored: Ignored) -> Iterator[t
     Args:
         instruction: It.
         root: That folder.
-        ignored: Of its .dockerignore.
+        ignored: Patterns of its .dockerignore.
 
     Yields:
         File, and where it goes, relative to the working directory.

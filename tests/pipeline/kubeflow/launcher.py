@@ -86,7 +86,7 @@ class Launcher:
         folder: For the store, the staged files and the logs.
         directory: The image's working directory.
         environment: The image's.
-        parameters: Of the run, where they are not the defaults.
+        parameters: Parameters of the run that are not the defaults.
         run_id: Part of every artifact's URI.
         server: Runs the tasks; each is a new interpreter where it is None.
         fresh: Tasks that are a new interpreter even so.

@@ -135,8 +135,8 @@ class Browser:
         """Opens a file and waits until its scripts have run.
 
         Args:
-            path: Of the page.
-            width: Of the window, in CSS pixels.
+            path: Path of the page.
+            width: Width of the window, in CSS pixels.
             height: Likewise.
             theme: What the system prefers: `light` or `dark`.
             ready: JavaScript that is truthy when the page is done.

@@ -27,7 +27,7 @@ class Done:
         answered: Requests with a right answer.
         failed: What others got.
         versions: Whose answers were seen.
-        exit_code: Of the server.
+        exit_code: Exit code of the server.
     """
 
     answered: int = 0
@@ -46,7 +46,7 @@ def swapped_under_load(folder: Path, clients: int, seconds: float) -> Done:
     Args:
         folder: To push into.
         clients: Half of them ask by REST, half by gRPC.
-        seconds: Of the whole load.
+        seconds: Seconds of the whole load.
     """
     push(folder, VERSIONS[0])
     right = {n: LiteRTModel(content(n)).predict_each({"image": _IMAGES})["probabilities"] for n in VERSIONS}
