@@ -54,6 +54,10 @@ class Clusters(Invariant):
         """The number of a layer's values."""
         return f"{value:,.0f}"
 
+    def distinct_values(self) -> int:
+        """The greatest number of values."""
+        return self.most
+
     def one_scale(self) -> bool:
         """With a scale for each channel, one value would become as many as there are channels."""
         return not self.per_channel

@@ -52,6 +52,7 @@ class FailureKind(str, Enum):
     CANDIDATE_NOT_LOADED = "candidate_not_loaded"
     BASELINE_NOT_LOADED = "baseline_not_loaded"
     MEASUREMENT_FAILED = "measurement_failed"
+    PACKED_DIFFERS = "packed_differs"
     METRIC_UNDEFINED = "metric_undefined"
     BASELINE_AT_CHANCE = "baseline_at_chance"
     NOTHING_JUDGED = "nothing_judged"

@@ -68,6 +68,12 @@ class Verdict(Document):
             "flash_bytes": measured.device_bytes("flash"),
             "same_prediction": measured.device.same_prediction if measured.device else None,
         }
+        packed = measured.device.packed if measured.device else None
+        if packed:
+            values["packed_flash_ratio"] = packed.flash_ratio
+            values["packed_memory_ratio"] = packed.memory_ratio
+            values["packed_time_ratio"] = packed.time_ratio
+            values["packed_differing"] = packed.differing
         for metric in measured.accuracies:
             values[f"accuracy/{metric.title}"] = metric.candidate
             values[f"baseline_accuracy/{metric.title}"] = metric.baseline

@@ -24,7 +24,7 @@ def measure(paths: Mapping[Side, str]) -> Device:
     """Loads both files on TFLite Micro and asks what memory they take.
 
     Args:
-        paths: Side → TFLite file.
+        paths: Side → TFLite file that is deployed.
 
     Raises:
         TFLMError: If one does not load.

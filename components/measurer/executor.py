@@ -31,6 +31,7 @@ from components.measurer import (
     anomaly,
     device,
     latency,
+    packed_comparison,
     paired_comparison,
     served_skew,
     size,
@@ -47,6 +48,7 @@ from components.measurer.measurement import (
     Unmeasured,
     UnmeasuredKind,
 )
+from components.measurer.packed import Packed
 from components.measurer.paired_comparison import Comparison
 from components.measurer.params import MeasureOptions, Metric
 from components.predictor.baseline import read_baseline
@@ -257,7 +259,12 @@ class _Measuring:
     def _device(self, logits: dict[Side, dict[str, str]]) -> Device:
         """Memory and flash of both files on their target, and whether the candidate's predictions there equal those on
         LiteRT."""
-        found = device.measure(self._files)
+        packed = packed_comparison.packed_file(self._folders[accuracy.CANDIDATE])
+        found = device.measure(
+            {**self._files, accuracy.CANDIDATE: packed or self._files[accuracy.CANDIDATE]}
+        )
+        if packed:
+            found = replace(found, packed=self._compare_packed(packed))
         if self._predicted is None:
             return found
         progress.report("comparing with LiteRT")
@@ -271,6 +278,16 @@ class _Measuring:
 
         same = self._attempt("comparing with LiteRT", compared)
         return replace(found, same_prediction=same, examples=len(predicted))
+
+    def _compare_packed(self, packed: str) -> Packed:
+        """The packed file beside the plain one; a failure of the candidate if an output differs."""
+        progress.report("comparing the packed file with the plain one")
+        folder = self._folders[accuracy.CANDIDATE]
+        examples = self._examples.open("eval", TFLMModel.read(self._files[accuracy.CANDIDATE]).inputs)
+        found = packed_comparison.measure(folder, packed, examples)
+        if why := packed_comparison.refusal(found):
+            self._failures.append(Unmeasured("packed_differs", why))
+        return found
 
     def _of_predictions(self, metric: Metric, predictions: Predictions | None) -> MetricValues:
         if predictions is None:

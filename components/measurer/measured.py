@@ -12,6 +12,7 @@ from components.common.base.document import LEFT_OUT_IF_EMPTY
 from components.common.base.quantities import bytes_text
 from components.common.tflite.arena import Arena
 from components.measurer.comparison import Chance, ClassBalance, Interval, LostClass, Uncertainty
+from components.measurer.packed import Packed
 
 # Which of the two models a figure is of.
 Side = Literal["candidate", "baseline"]
@@ -217,10 +218,11 @@ class Device:
     Attributes:
         runtime: Its name and version.
         memory: RAM that it takes.
-        flash: Bytes of the model in flash.
+        flash: Bytes of the model in flash. Of a packed candidate, both are those of the packed file.
         same_prediction: Share of the eval examples of which it predicts the same as LiteRT by the candidate; None if
             that was not measured.
         examples: Number of these.
+        packed: The candidate's packed file beside the plain one, if it has one.
     """
 
     runtime: str
@@ -228,13 +230,15 @@ class Device:
     flash: dict[Side, int] = field(default_factory=dict)
     same_prediction: float | None = None
     examples: int = 0
+    packed: Annotated[Packed | None, LEFT_OUT_IF_EMPTY] = None
 
     @property
     def text(self) -> str:
         """The candidate's figures in one line."""
         taken = f"memory {bytes_text(self.bytes('memory'))}, flash {bytes_text(self.bytes('flash'))}"
         same = "" if self.same_prediction is None else f", {self.same_prediction:.2%} as LiteRT"
-        return f"on {self.runtime}: {taken}{same}"
+        packed = f", packed {self.packed.flash_ratio:.3f} × flash" if self.packed else ""
+        return f"on {self.runtime}: {taken}{packed}{same}"
 
     def bytes(self, of: Literal["memory", "flash"], side: Side = "candidate") -> int | None:
         """Bytes of memory or flash; None if they were not measured."""

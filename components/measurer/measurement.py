@@ -27,7 +27,9 @@ LATENCY_FILE = "latency.json"
 # Characters of the reasons that ML Metadata keeps.
 REASON_LENGTH = 500
 # Values of the Evaluator's `FailureKind`.
-UnmeasuredKind = Literal["candidate_not_loaded", "baseline_not_loaded", "measurement_failed"]
+UnmeasuredKind = Literal[
+    "candidate_not_loaded", "baseline_not_loaded", "measurement_failed", "packed_differs"
+]
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Unmeasured:
     """Something that could not be measured.
 
     Attributes:
-        kind: Which file does not load, or that a measurement failed.
+        kind: Which file does not load, that a measurement failed, or that a packed file has other outputs.
         reason: What failed, for people, with the cause.
     """
 

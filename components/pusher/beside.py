@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from components.common.base import file_hashes
+from components.common.tflite import packed_kernel
 
 _TFLITE = "tflite"  # as components.common.models.model_files has it, which imports TensorFlow
 
@@ -20,7 +21,8 @@ def add(
     Args:
         model: Folder with the model's files.
         judged: Path of each file, relative to the folder → SHA-256.
-        functions: Dotted paths of functions of a TFLite file's bytes and a folder, which write into it.
+        functions: Dotted paths of functions of a TFLite file's bytes and a folder, which write into it. They get the
+            packed file if there is one.
         folder: An empty folder for the copy.
 
     Returns:
@@ -34,8 +36,10 @@ def add(
     file_hashes.refuse_change(
         folder, judged, file_hashes.digests(folder), "another file was judged; run again"
     )
+    packed = folder / packed_kernel.FILE
+    deployed = packed if packed.exists() else folder / _TFLITE
     for path in functions:
         module, _, name = path.rpartition(".")
         write: Callable[[bytes, Path], object] = getattr(importlib.import_module(module), name)
-        write((folder / _TFLITE).read_bytes(), folder)
+        write(deployed.read_bytes(), folder)
     return {**judged, **file_hashes.digests(folder)}

@@ -42,6 +42,8 @@ def figure(verdict: Verdict, name: str, of: str | None = None) -> float | None:
         return measured.latency.ratio if measured.latency else None
     if name == "memory":
         return measured.device_bytes("memory")
+    if name == "flash":
+        return measured.device_bytes("flash")
     return measured.bytes("gzip" if name == "gzip_size" else "file")
 
 

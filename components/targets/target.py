@@ -64,11 +64,15 @@ class Examined:
         memory: What it takes; None if it does not load.
         operator: The operator at fault; empty if there is none.
         refusal: Why it does not load, and what to write instead; empty if it does.
+        flash: Bytes of the file that is deployed; None if it is the plain one, whose bytes are predicted by its types.
+        packed: What becomes of each kernel if the file is packed, a few words each.
     """
 
     memory: Arena | None
     operator: str = ""
     refusal: str = ""
+    flash: int | None = None
+    packed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ class Target:
         pushes: Option of `push` that belongs to it → dotted path of a function that takes the TFLite file's bytes
             and an existing folder, and writes files into it.
         advice: Which techniques pay.
+        packs: Whether it runs files that `convert: {pack: …}` packs.
     """
 
     options: type[TargetOptions]
@@ -104,6 +109,7 @@ class Target:
     examination: str = ""
     pushes: Mapping[str, str] = field(default_factory=dict)
     advice: tuple[Advice, ...] = ()
+    packs: bool = False
 
     @property
     def kind(self) -> str:

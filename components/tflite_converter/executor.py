@@ -12,6 +12,7 @@ from typing import Any
 import numpy.typing as npt
 import tensorflow as tf
 
+from components.common.base.errors import ParedownError
 from components.common.base.interruption import Interrupted
 from components.common.data import vocabulary
 from components.common.data.arrays import Arrays
@@ -23,6 +24,7 @@ from components.common.steps.step_executor import StepExecutor, StepJob
 from components.common.tflite import tflite_file
 from components.common.tflite.litert import LiteRTError
 from components.common.tflite.operator import Operator
+from components.common.tflite.packed_kernel import PackedKernel
 from components.common.tflite.tflite_file import SIGNATURE
 from components.tflite_converter import (
     agreement,
@@ -200,7 +202,8 @@ def convert_model(job: StepJob[ConvertOptions]) -> Facts:
         `invariants.file_facts` has them, each as JSON; whether it runs on LiteRT, and how far its outputs
         are from the model's (`max_error`, `mean_error`, over `compared_examples` of the eval split); of
         int8 and int16x8 files, `float_operators`, those that compute in float, if there are any; of
-        sparse ones, `sparse_tensors`, their number.
+        sparse ones, `sparse_tensors`, their number; of those to be packed, `packed_kernels`, their number, `packing`,
+        what became of each kernel, and `packed_bytes`.
 
     Raises:
         ConversionError: With the converter's reason.
@@ -226,9 +229,10 @@ def convert_model(job: StepJob[ConvertOptions]) -> Facts:
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "wb") as file:
         file.write(content)
+    packed, packing_facts = _pack(content, job)
     if classes is not None:
         classes.write(os.path.dirname(path))
-    record = previous.after(job.options, file=job.options.types())
+    record = previous.after(job.options, file=job.options.types(), packed=packed)
     record.write(job.output)
     evaluation = job.examples.open("eval", inputs)
     if job.examples.transform_uri:
@@ -238,7 +242,34 @@ def convert_model(job: StepJob[ConvertOptions]) -> Facts:
         **facts_of(content, job.options),
         **_invariants(path, record),
         **_agreement(job, signature, path, evaluation),
+        **packing_facts,
     }
+
+
+def _pack(content: bytes, job: StepJob[ConvertOptions]) -> tuple[list[PackedKernel], Facts]:
+    """Writes the packed file beside the plain one, if there is to be one.
+
+    Returns:
+        What became of each kernel, and the same as facts.
+    """
+    if job.options.pack is None:
+        return [], {}
+    # Here, so that no code of TFLite Micro is part of other conversions: ConvertOptions.called_modules.
+    from components.common.tflite import packing
+
+    try:
+        packed = packing.pack(content, job.options.pack, job.options.pack_memory)
+    except ParedownError as error:
+        raise ConversionError(str(error)) from error
+    facts: Facts = {
+        "packed_kernels": sum(not kernel.left for kernel in packed.kernels),
+        "packing": "; ".join(kernel.text for kernel in packed.kernels),
+    }
+    if packed.content is not None:
+        with open(model_files.packed_file(job.output), "wb") as file:
+            file.write(packed.content)
+        facts["packed_bytes"] = len(packed.content)
+    return list(packed.kernels), facts
 
 
 def _invariants(path: str, record: StepRecord) -> Facts:

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from components.common.base.asked_types import AskedTypes
+from components.common.base.byte_sizes import Bytes
 from components.common.base.near_names import nearest
 from components.common.base.step_options import StepOptions
 
@@ -23,6 +24,10 @@ _NOT_SPARSE = {
     "int16x8": "the sparse encoder of TensorFlow Lite loses the type of int16x8 biases, and LiteRT does not "
     "load the file",
 }
+
+
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 def _operator(name: str) -> str:
@@ -94,6 +99,21 @@ class ConvertOptions(StepOptions):
         "applies to the baseline's file.",
     )
 
+    pack: Literal["lut", "auto"] | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="Writes a second file in which kernels of at most 128 distinct values are look-up tables, which "
+        "TFLite Micro decodes into RAM while it runs: less flash, more memory and time. lut: every kernel that takes "
+        "fewer bytes so; auto: those that make the file smaller as long as memory stays within its limit. Needs "
+        "target: microcontroller.",
+    )
+    pack_memory: Annotated[Bytes, Field(gt=0)] | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="Most bytes of memory that a file packed with pack: auto may take, e.g. 16 kB. Default: "
+        "gate.memory.max, or the target's ram.",
+    )
+
     def check_after(self, before: StepOptions) -> None:
         """Refuses what a model that was trained for int8 has settled already."""
         conflict = self.quantization_aware_conflict()
@@ -102,6 +122,16 @@ class ConvertOptions(StepOptions):
         why = before.why_one_scale()
         if self.granularity == "per-channel" and why:
             raise ValueError(f"granularity: per-channel gives each channel its own scale, and {why}")
+
+    def called_modules(self) -> tuple[str, ...]:
+        """The module that packs, if it is asked to."""
+        return () if self.pack is None else ("components.common.tflite.packing",)
+
+    def packed_within(self, memory: float | None) -> ConvertOptions:
+        """The same options; automatic packing without a limit of its own gets this one, in bytes."""
+        if self.pack != "auto" or self.pack_memory is not None or memory is None:
+            return self
+        return self.model_copy(update={"pack_memory": memory})
 
     def types(self) -> AskedTypes:
         """The types that the file is to have."""
@@ -172,6 +202,12 @@ class ConvertOptions(StepOptions):
                     f"sparse: true and {name} cannot be combined, as the quantizer that leaves parts in "
                     "float writes no sparse encoding; leave one of the two out"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _memory_limits_automatic_packing(self) -> ConvertOptions:
+        if self.pack_memory is not None and self.pack != "auto":
+            raise ValueError("pack_memory limits what pack: auto chooses; write pack: auto, or remove it")
         return self
 
     @model_validator(mode="after")

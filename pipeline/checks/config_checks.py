@@ -39,6 +39,7 @@ def check(file: ConfigFile) -> list[Problem]:
             *unlabelled.check(config),
             *gate_metrics.check(config),
             *target_checks.check(config),
+            *target_checks.check_packing(config),
             *output_folders.check(config),
             *metadata_file.check(config),
         ]

@@ -33,8 +33,10 @@ def check(config: Config, candidates: Iterable[Candidate]) -> Iterator[Problem]:
             if of == "file":
                 yield from _of_candidate(config, candidate.name, size_figure(of), *sizes, section, limits)
         memory = _memory(candidate.device), _memory(candidate.baseline_device)
+        packed = candidate.device.flash if candidate.device else None
+        flash = candidate.size if packed is None else packed, candidate.baseline_size
         for section, figure, limits in gate.device():
-            values = memory if figure == "memory" else sizes
+            values = memory if figure == "memory" else flash
             yield from _of_candidate(
                 config, candidate.name, device_figure(figure), *values, section, limits
             )

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from components.targets.registry import TARGETS
+from components.tflite_converter.params import ConvertOptions
 from pipeline.config.config import Config
 from pipeline.config.problem import Problem
 
@@ -18,6 +20,22 @@ def check(config: Config) -> Iterator[Problem]:
             if unsupported.found_in(options):
                 at = ("candidates", name, len(steps) - 1, steps[-1].technique, unsupported.option)
                 yield Problem(f"cannot run on target: {config.target.kind}: {unsupported.why}", at)
+
+
+def check_packing(config: Config) -> Iterator[Problem]:
+    """A problem for each conversion that packs a file for a target that does not run such files."""
+    if config.target_kind.packs:
+        return
+    kinds = " or ".join(kind for kind, target in TARGETS.items() if target.packs)
+    for name, chain in config.candidates.items():
+        steps = chain.steps()
+        last = steps[-1]
+        if isinstance(last, ConvertOptions) and last.pack is not None:
+            yield Problem(
+                f"packed files run on target: {kinds}, and the target is {config.target.kind}; write target: {kinds}, "
+                "or remove pack",
+                ("candidates", name, len(steps) - 1, last.technique, "pack"),
+            )
 
 
 def check_installed(config: Config) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from pydantic import (
 )
 
 from components.common.base.options import Options
+from components.common.base.step_options import StepOptions, TrainingOptions
 from components.evaluator.params import Gate
 from components.selector.params import SelectOptions
 from components.targets.registry import target_of
@@ -160,6 +161,14 @@ class Config(Options):
         last = (chain.steps()[-1] for chain in self.candidates.values())
         fixed = any(isinstance(step, ConvertOptions) and step.fixed_batch for step in last)
         return ConvertOptions(quantization="float32", fixed_batch=fixed)
+
+    def with_defaults(self, step: StepOptions) -> StepOptions:
+        """A step with what other sections say in place of what it does not say itself."""
+        if isinstance(step, TrainingOptions):
+            return step.like(self.model.baseline())
+        if isinstance(step, ConvertOptions):
+            return step.packed_within(self.judged_gate.memory.max)
+        return step
 
     @property
     def push_functions(self) -> list[str]:

@@ -90,9 +90,9 @@ def refuse_unmeasured(gate: Gate, select: SelectOptions, target: TargetOptions) 
                 "gate",
                 figure,
             )
-    if select.minimize == "memory" and "memory" not in target_of(target).figures:
+    if select.minimize in ("memory", "flash") and select.minimize not in target_of(target).figures:
         raise refused(
-            f"memory is not measured for target: {target.kind}; write size, gzip_size or latency",
+            f"{select.minimize} is not measured for target: {target.kind}; write size, gzip_size or latency",
             "select",
             "minimize",
         )

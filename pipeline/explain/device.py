@@ -15,7 +15,11 @@ from components.common.data.arrays import Arrays
 from components.common.data.model_inputs import InputSpec
 from components.common.models import model_files
 from components.common.models.invariants import one_scale
+from components.common.models.model_files import StepRecord
 from components.common.steps.explanation import Outlook, Refusal
+from components.common.tflite import packing
+from components.common.tflite.packing import PackingError
+from components.common.tflite.tflm import TFLMError
 from components.targets.target import Examined, Target
 from components.tflite_converter.conversion_error import ConversionError
 from components.tflite_converter.executor import convert, signature_inputs
@@ -48,6 +52,24 @@ def examine(outlook: Outlook, options: ConvertOptions, target: Target) -> Examin
             content = convert(folder, options, False, noise, clustered)
     except ConversionError:
         return None
+    packed = None
+    if options.pack is not None:
+        try:
+            packed = packing.pack(
+                packing.few_values(content, _distinct_values(outlook.record)),
+                options.pack,
+                options.pack_memory,
+            )
+        except (PackingError, TFLMError) as error:
+            return Examined(None, refusal=str(error))
+    found = _examined(outlook, packed.content if packed and packed.content else content, target)
+    if packed is None or found.refusal:
+        return found
+    texts = tuple(kernel.text for kernel in packed.kernels)
+    return replace(found, flash=len(packed.content) if packed.content else None, packed=texts)
+
+
+def _examined(outlook: Outlook, content: bytes, target: Target) -> Examined:
     module, _, function = target.examination.rpartition(".")
     examination: Callable[[bytes], Examined] = getattr(importlib.import_module(module), function)
     found = examination(content)
@@ -55,6 +77,15 @@ def examine(outlook: Outlook, options: ConvertOptions, target: Target) -> Examin
         return found
     layers = _layers(outlook, found.operator)
     return replace(found, refusal=f"{layers}: {found.refusal}") if layers else found
+
+
+def _distinct_values(record: StepRecord) -> dict[str, int]:
+    """Layer → how many distinct values its kernel will have at most, if steps before ask for that."""
+    asked = {
+        layer: [most for one in invariants if (most := one.distinct_values()) is not None]
+        for layer, invariants in record.layers.items()
+    }
+    return {layer: min(most) for layer, most in asked.items() if most}
 
 
 def refusal(found: Examined) -> Refusal:

@@ -128,8 +128,7 @@ class Explainer:
         prefix = ""
         for options in chain.steps():
             prefix += f"|{options.technique}{options.canonical_json()}"
-            if isinstance(options, TrainingOptions):
-                options = options.like(self._config.model.baseline())
+            options = self._config.with_defaults(options)
             trained = self._training(options)
             if prefix not in self._known:
                 found = _explain(outlook, options)
@@ -144,6 +143,9 @@ class Explainer:
                     explanation = dataclasses.replace(
                         explanation, refusals=[device.refusal(found_on_device)]
                     )
+                elif found_on_device and found_on_device.packed:
+                    packed = f"packed: {'; '.join(found_on_device.packed)}"
+                    explanation = dataclasses.replace(explanation, remarks=[*explanation.remarks, packed])
             steps.append(Step(options, explanation, trained))
             if not technique_of(options).builds_new_model:
                 layers.update(dict.fromkeys(layer.name for layer in outlook.model.layers))
@@ -230,4 +232,8 @@ def to_json(candidate: Candidate) -> dict[str, Any]:
 def _memory(candidate: Candidate) -> dict[str, Any]:
     """Memory and flash of a file on its target, if known."""
     taken = candidate.device.memory if candidate.device else None
-    return {"predicted_memory": {"total": taken.total, **dataclasses.asdict(taken)}} if taken else {}
+    flash = candidate.device.flash if candidate.device else None
+    return {
+        **({"predicted_memory": {"total": taken.total, **dataclasses.asdict(taken)}} if taken else {}),
+        **({} if flash is None else {"predicted_packed_bytes": flash}),
+    }

@@ -34,6 +34,9 @@ def _title(candidate: Candidate) -> Text:
             f"{bytes_text(candidate.baseline_size)}",
             style="dim",
         )
+        packed = candidate.device.flash if candidate.device else None
+        if packed is not None:
+            title.append(f", packed {bytes_text(packed)}", style="dim")
         taken = candidate.device.memory if candidate.device else None
         if taken is not None:
             title.append(f", {bytes_text(taken.total)} of memory", style="dim")

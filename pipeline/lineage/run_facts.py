@@ -140,6 +140,7 @@ def _of_verdict(verdict: Verdict) -> dict[str, Any]:
     """A candidate's figures and verdict, flat; latencies are in milliseconds, sizes in bytes."""
     measured = verdict.measured
     accuracy = measured.accuracy
+    packed = measured.device.packed if measured.device else None
     figures: dict[str, Any] = {
         "metric": accuracy.metric if accuracy else None,
         "accuracy": accuracy.candidate if accuracy else None,
@@ -156,6 +157,10 @@ def _of_verdict(verdict: Verdict) -> dict[str, Any]:
         "baseline memory": measured.device_bytes("memory", "baseline"),
         "flash": measured.device_bytes("flash"),
         "same prediction": measured.device.same_prediction if measured.device else None,
+        "packed flash ratio": packed.flash_ratio if packed else None,
+        "packed memory ratio": packed.memory_ratio if packed else None,
+        "packed time ratio": packed.time_ratio if packed else None,
+        "packed differing": packed.differing if packed else None,
         **{name.replace("_", " "): value for name, value in measured.invariants.items()},
         "passed": verdict.blessed,
         "reasons": list(verdict.reasons),
@@ -174,6 +179,10 @@ def _of_properties(facts: dict[str, Any]) -> dict[str, Any]:
         "memory": "memory_bytes",
         "flash": "flash_bytes",
         "same prediction": "same_prediction",
+        "packed flash ratio": "packed_flash_ratio",
+        "packed memory ratio": "packed_memory_ratio",
+        "packed time ratio": "packed_time_ratio",
+        "packed differing": "packed_differing",
         **{name.replace("_", " "): name for name in headlines()},
     }
     found = {name: facts[key] for name, key in names.items() if key in facts}

@@ -30,6 +30,9 @@ _PACKAGES = (
 )
 Modules = dict[str, list[Source]]
 
+# Imported inside functions that are called only if options ask for it: StepOptions.called_modules.
+IF_ASKED = ("components.common.tflite.packing",)
+
 # Only a training with a `distribution` executes these: other modules import them inside functions that it calls.
 DISTRIBUTED = tuple(
     f"components.common.training.{name}"
@@ -58,7 +61,8 @@ def component_version(
         module: Dotted name, e.g. `components.pruner.executor`.
         distributed: Whether the node trains with a `distribution`.
         root: Folder of the package `components`, read once in a process; this program's by default.
-        kept: Modules of the techniques whose invariants the node measures and keeps.
+        kept: Modules that the node calls besides: those of the techniques whose invariants it measures and keeps, and
+            what its options ask for.
 
     Returns:
         Twelve hexadecimal digits.
@@ -77,7 +81,8 @@ def component_version(
 def _component_version(module: str, distributed: bool, root: Path, kept: tuple[str, ...]) -> str:
     names = [module, *kept, *(DISTRIBUTED if distributed else ())]
     within = {name.partition(".")[0] for name in ("components", *names)}
-    modules = _tree(root).imported(names, within=within, not_called=() if distributed else DISTRIBUTED)
+    not_called = IF_ASKED if distributed else (*IF_ASKED, *DISTRIBUTED)
+    modules = _tree(root).imported(names, within=within, not_called=not_called)
     return _digest(modules, package_versions())
 
 

@@ -252,9 +252,10 @@ class _Planner:
         self.users.setdefault(node_id, []).extend(users)
         if node_id not in self.nodes:
             technique = technique_of(step)
-            asked = step.like(self.config.model.baseline()) if isinstance(step, TrainingOptions) else step
+            asked = self.config.with_defaults(step)
+            params = asked.canonical_json()
             parameters: dict[str, Parameter] = {
-                "params": asked.canonical_json(),
+                "params": params,
                 "model_module": self.config.model.module or "",
                 "hparams": to_json(self.config.model.hparams),
                 "model_source": to_json(self.source),
@@ -263,7 +264,7 @@ class _Planner:
                 "seed": self.config.run.seed,
                 "code_modules": to_json(list(modules)),
                 "code_version": component_version(
-                    technique.executor, is_distributed(asked.canonical_json()), kept=tuple(modules)
+                    technique.executor, is_distributed(params), kept=(*modules, *asked.called_modules())
                 ),
             }
             taught = (

@@ -18,6 +18,7 @@ from components.common.base.quantities import bytes_text, time_text
 from components.evaluator.verdict import Verdict
 from components.measurer.comparison import Interval
 from components.measurer.measured import Accuracy, Measured, Side
+from components.measurer.packed import Packed
 from components.registry import headlines
 from components.selector.params import SelectOptions
 from pipeline.base.texts import printable
@@ -93,7 +94,25 @@ def _device(first: Measured, found: Sequence[Measured]) -> list[Column]:
         return Column(of, bytes_text(first.device_bytes(of, "baseline")), cells)
 
     same = tuple(number(m.device.same_prediction if m.device else None, ".4f") for m in found)
-    return [in_bytes("memory"), in_bytes("flash"), Column("same as LiteRT", "", same)]
+    packed = _packed([m.device.packed if m.device else None for m in found])
+    return [in_bytes("memory"), in_bytes("flash"), *packed, Column("same as LiteRT", "", same)]
+
+
+def _packed(found: Sequence[Packed | None]) -> list[Column]:
+    """What packing costs in relation to the plain file, if a candidate is packed, and how many outputs differ."""
+    if not any(found):
+        return []
+    ratios = {
+        "packed flash ratio": [one.flash_ratio if one else None for one in found],
+        "packed memory ratio": [one.memory_ratio if one else None for one in found],
+        "packed time ratio": [one.time_ratio if one else None for one in found],
+    }
+    shown = [
+        Column(head, "", tuple(number(value, ".3f") for value in values), under=True)
+        for head, values in ratios.items()
+    ]
+    exact = tuple(f"{one.examples - one.differing:,} of {one.examples:,}" if one else "–" for one in found)
+    return [*shown, Column("packed bit-exact", "", exact)]
 
 
 def title(verdicts: Collection[Verdict], select: SelectOptions | None = None) -> str:

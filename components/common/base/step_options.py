@@ -39,6 +39,10 @@ class StepOptions(Options):
         """Option → the function of the model module that it names."""
         return {}
 
+    def called_modules(self) -> tuple[str, ...]:
+        """Modules that the executor imports inside a function, and calls only if these options ask for it."""
+        return ()
+
     def why_one_scale(self) -> str:
         """Why kernels must not get a scale for each channel after this step, and the fix; empty if they may."""
         return ""

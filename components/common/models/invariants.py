@@ -103,6 +103,10 @@ class Invariant(Options, abc.ABC):
         """Whether the kernel needs one scale, as equal weights of all channels have to stay equal."""
         return False
 
+    def distinct_values(self) -> int | None:
+        """How many distinct values the kernel has at most, as a whole or in each channel; None if that is open."""
+        return None
+
     def to_json(self) -> dict[str, Any]:
         """The invariant, with the dotted path of its class."""
         return {_PATH: f"{type(self).__module__}.{type(self).__qualname__}", **self.model_dump(mode="json")}

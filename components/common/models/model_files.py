@@ -2,7 +2,7 @@
 
 Format-Serving/            SavedModel whose signature `serving_default` takes features by name,
                            or, converted, the file `tflite`, and labels.txt if the label is a string:
-                           one class a line, in the order of the outputs
+                           one class a line, in the order of the outputs; packed, model.packed.tflite, too
 Format-Keras/model.h5      the Keras model that the next step loads
 optimization.json          the steps so far and what each layer must keep: `StepRecord`
 history.json               metrics of each epoch of the last step, where it trained: `training.History`
@@ -12,13 +12,14 @@ logs/                      the same for TensorBoard
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import tensorflow as tf
 import tf_keras
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 from components.common.base import json_file, layer_names
 from components.common.base.activation_ranges import ActivationRange
@@ -33,6 +34,8 @@ from components.common.data.model_inputs import InputSpec, match_features
 from components.common.models import invariants, strategy
 from components.common.models.invariants import Invariant
 from components.common.models.stock_layers import without_autograph
+from components.common.tflite import packed_kernel
+from components.common.tflite.packed_kernel import PackedKernel
 from components.common.tflite.tflite_file import SIGNATURE
 
 SERVING, KERAS = MODEL_FOLDERS
@@ -61,6 +64,7 @@ class StepRecord(Options):
         ranges: Tensor of activations → its range after the last training.
         wrappers: What the names of its layers may begin with; see `layer_names`.
         file: The types that the model was converted to; None before it is converted.
+        packed: What became of each kernel in the packed file, if one was asked for.
     """
 
     steps: list[dict[str, Any]] = []
@@ -72,6 +76,7 @@ class StepRecord(Options):
     ranges: dict[str, ActivationRange] = {}
     wrappers: list[str] = []
     file: AskedTypes | None = None
+    packed: list[PackedKernel] = Field(default=[], exclude_if=operator.not_)
 
     def after(self, options: StepOptions, **changes: Any) -> StepRecord:
         """The record of a model that one more step made.
@@ -131,6 +136,11 @@ def serving_dir(uri: str) -> str:
 def tflite_file(uri: str) -> str:
     """The TFLite file of a converted `Model` artifact, under the name that TFMA looks for."""
     return os.path.join(uri, SERVING, TFLITE)
+
+
+def packed_file(uri: str) -> str:
+    """The packed TFLite file of a converted `Model` artifact, which may have none."""
+    return os.path.join(uri, SERVING, packed_kernel.FILE)
 
 
 def input_specs(model: tf_keras.Model, features: list[str], label: Label) -> dict[str, InputSpec]:

@@ -164,6 +164,16 @@ class TFLMModel:
             TFLMError: If an input has no feature, or the interpreter fails.
             ExamplesError: If a feature has another number of elements.
         """
+        given = self.stored_inputs(features)
+        rows: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in self.places.outputs}
+        for example in range(len(next(iter(given.values())))):
+            found = self.run({name: values[example] for name, values in given.items()})
+            for name, values in found.items():
+                rows[name].append(values)
+        return {name: self.real(name, np.stack(row)) for name, row in rows.items()}
+
+    def stored_inputs(self, features: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """Input → what its tensor holds for each example, in the order of `features`; see `predict_each`."""
         given = {}
         for name, spec in self.inputs.items():
             if features.get(name) is None:
@@ -171,12 +181,7 @@ class TFLMModel:
                     f"it needs the feature {name!r}, which an example does not have", verb="run"
                 )
             given[name] = self.stored(name, np.asarray(shaped(np.asarray(features[name]), spec, name)))
-        rows: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in self.places.outputs}
-        for example in range(len(next(iter(given.values())))):
-            found = self.run({name: values[example] for name, values in given.items()})
-            for name, values in found.items():
-                rows[name].append(values)
-        return {name: self.real(name, np.stack(row)) for name, row in rows.items()}
+        return given
 
     def stored(self, name: str, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Real values of an input as its tensor holds them."""

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from components.common.tflite import tflite_file, tflm
 from components.common.tflite.operator import Tensor
+from components.common.tflite.packing import DECODE
 from components.common.tflite.tflm import TFLMModel, least_arena
 
 FOLDER = "c"
@@ -26,6 +27,7 @@ _METHODS = {
     "BATCH_MATMUL": "BatchMatMul",
     "CUMSUM": "CumSum",
     "PADV2": "PadV2",
+    DECODE: "Decode",
     "TFLite_Detection_PostProcess": "DetectionPostprocess",
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTM",
 }
@@ -76,7 +78,7 @@ def write(content: bytes, folder: Path) -> list[str]:
     kernels compute its output on this machine.
 
     Args:
-        content: The TFLite file.
+        content: The TFLite file; the packed one if there is one, whose kernels are decoded into the arena.
         folder: An existing folder.
 
     Returns:
@@ -103,6 +105,7 @@ def write(content: bytes, folder: Path) -> list[str]:
             _port(place, name, file.outputs[name], made[name][np.newaxis])
             for name, place in _ordered(model.places.outputs)
         ],
+        "packed": DECODE in file.operator_counts,
         "version": tflm.version(),
     }
     environment = jinja2.Environment(

@@ -101,6 +101,22 @@ def test_an_unknown_operator_is_reported_with_the_nearest_one(written: str, mean
     assert meant in said or written == "DELEGATE"
 
 
+def test_packing_is_left_out_of_what_is_written_unless_it_is_asked_for() -> None:
+    asked = ConvertOptions(quantization="int8", pack="auto")
+
+    assert not {"pack", "pack_memory"} & ConvertOptions(quantization="int8").model_dump().keys()
+    assert asked.model_dump()["pack"] == "auto" and "pack_memory" not in asked.model_dump()
+    assert asked.packed_within(None) == asked and asked.packed_within(16e3).pack_memory == 16_000
+    own = ConvertOptions(quantization="int8", pack="auto", pack_memory="10 kB")
+    assert own.packed_within(16e3).pack_memory == 10_000
+    assert ConvertOptions.from_canonical(own.canonical_json()) == own
+    every = ConvertOptions(quantization="int8", pack="lut")
+    assert every.packed_within(16e3) == every
+    assert message(quantization="int8", pack="lut", pack_memory=1) == (
+        "pack_memory limits what pack: auto chooses; write pack: auto, or remove it"
+    )
+
+
 @pytest.mark.parametrize("name", ["float_ops", "float_layers"])
 def test_float_parts_are_of_int8_files(name: str) -> None:
     parts = {name: ["SOFTMAX"]}

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.checks import preflight
 from pipeline.config.config_file import load
+from pipeline.explain.explanation import Candidate
 from pipeline.plan.plan import make_plan
 from tests.pipeline.explain.test_explain import Case, Project
 
@@ -105,6 +106,45 @@ def test_options_that_it_cannot_run_are_refused_by_validate(
     assert message in problem.message
     assert problem.location[:2] == ("candidates", "one") and problem.location[-2:] == ("convert", option)
     assert config_checks.check(load(project.config, [])) == []
+
+
+def test_a_packed_file_needs_a_target_that_runs_it(project: Project) -> None:
+    from pipeline.checks import config_checks
+
+    project.write(Case("[{convert: {quantization: int8, pack: lut}}]", CONV, "", ""))
+    (problem,) = config_checks.check(load(project.config, []))
+    assert problem.message == (
+        "packed files run on target: microcontroller, and the target is mobile; write target: microcontroller, or "
+        "remove pack"
+    )
+    assert problem.location == ("candidates", "one", 0, "convert", "pack")
+    assert config_checks.check(load(project.config, [MICRO])) == []
+
+
+def test_packed_flash_and_memory_are_predicted(project: Project) -> None:
+    lines = 'y = layers.Conv2D(32, 3, name="wide")(x)\n    y = layers.Conv2D(16, 3, name="conv")(y)\n'
+
+    def predicted(*sets: str) -> tuple[Candidate, int, str]:
+        found = examined(project, f"[{{cluster: {{clusters: 8}}}}, {convert}]", lines, *sets)
+        (candidate,) = found.candidates
+        assert found.problems == [] and candidate.device and candidate.device.memory
+        return candidate, candidate.device.memory.total, candidate.steps[-1].explanation.remarks[0]
+
+    convert = "{convert: {quantization: int8, io: int8, pack: auto}}"
+    packed, memory, remark = predicted()
+    assert packed.device and packed.device.flash and packed.size
+    assert packed.device.flash < 0.8 * packed.size
+    assert memory > 32 * 9 * 16  # the second kernel, decoded
+    assert "conv: 3 bits, 1 table of 8, 4,608 → 1,752 B" in remark
+    _, within, remark = predicted(f"gate.memory={{max: {memory - 1000}}}")
+    assert within <= memory - 1000
+    assert "conv: decoding it would take memory to" in remark
+
+
+def test_packing_without_a_kernel_to_pack_is_refused(project: Project) -> None:
+    found = examined(project, "[{convert: {quantization: float32, pack: lut}}]", CONV)
+    assert "pack: lut finds no kernel to pack: conv: 144 distinct values" in found.problems[0].message
+    assert "write a `cluster` step before `convert`, or remove `pack`" in found.problems[0].message
 
 
 @pytest.mark.parametrize(

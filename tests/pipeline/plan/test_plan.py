@@ -315,6 +315,21 @@ def test_another_target_trains_and_converts_nothing_again() -> None:
     assert (own["memory"]["max"], own["flash"]["max"]) == (8000, 64_000)
 
 
+def test_a_packed_candidate_has_a_conversion_of_its_own_within_the_memory_of_the_target() -> None:
+    before, packed = plan_of(MICRO), plan_of(MICRO, "candidates.int8.0.convert.pack=auto")
+    assert ids(packed) - ids(before) == {
+        f"{packed.models['int8']}{end}" for end in ("", "-measure", "-evaluate")
+    }
+    plain, own = before.node(before.models["int8"]), packed.node(packed.models["int8"])
+    assert json.loads(str(own.parameters["params"])) == {
+        **json.loads(str(plain.parameters["params"])), "pack": "auto", "pack_memory": 16_000,
+    }  # fmt: skip
+    assert own.parameters["code_version"] != plain.parameters["code_version"]
+    others = {node.id: node for node in before.nodes if "int8" not in node.candidates}
+    others.pop("Selector")
+    assert all(packed.node(name) == node for name, node in others.items())
+
+
 def test_what_writes_beside_a_pushed_model_is_part_of_the_pusher_alone_if_asked() -> None:
     plain, sources = (
         plan_of(MICRO, *more).node("Pusher").parameters["custom_config"]
@@ -330,6 +345,6 @@ def test_no_code_of_targets_is_part_of_what_trains_or_converts() -> None:
     tree = code_version._tree(Path(code_version.__file__).resolve().parents[2])
     techniques = registry.complete().values()
     for executor in ("components.trainer.executor", *(technique.executor for technique in techniques)):
-        imported = tree.imported([executor], within={"components"})
+        imported = tree.imported([executor], within={"components"}, not_called=code_version.IF_ASKED)
         assert executor in imported
         assert not [name for name in imported if "targets" in name or name.endswith((".tflm", ".runtimes"))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from typing import Any
 
@@ -9,9 +10,11 @@ import pytest
 from rich.console import Console
 
 from components.common.base.progress import Kind, Report
+from components.common.tflite.arena import Arena
 from components.evaluator.verdict import Verdict
 from components.measurer.comparison import ClassBalance, Interval, LostClass, Uncertainty
 from components.measurer.measured import Accuracy, Measured, Size, SliceValue, UnjudgedSlices
+from components.measurer.packed import Packed
 from components.selector.params import SelectOptions
 from pipeline.config.config_file import load
 from pipeline.plan.plan import make_plan
@@ -61,6 +64,17 @@ def test_what_a_microcontroller_takes_has_columns_if_it_was_measured() -> None:
     assert found["flash"] == ("1.0 MB", ("250.0 kB", "–"))
     assert found["same as LiteRT"] == ("", ("0.9975", "–"))
     assert "memory" not in {c.head for c in columns([judged(True)])}
+
+
+def test_a_packed_file_has_columns_beside_the_plain_one() -> None:
+    packed = Packed(500_000, Arena(7000, 1000), 0.5, 1.225, 2.8, 10_000, 3)
+    small = judged(True, device=dataclasses.replace(device(9_800), packed=packed))
+    found = {c.head: c.cells for c in columns([small, judged(True, device=device(9_800))])}
+    assert found["packed flash ratio"] == ("0.500", "–")
+    assert found["packed memory ratio"] == ("1.225", "–")
+    assert found["packed time ratio"] == ("2.800", "–")
+    assert found["packed bit-exact"] == ("9,997 of 10,000", "–")
+    assert not [c.head for c in columns([judged(True, device=device(9_800))]) if "packed" in c.head]
 
 
 def test_the_title_says_if_the_ratio_of_latency_selects() -> None:

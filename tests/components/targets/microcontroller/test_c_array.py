@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components.common.base import file_hashes
 from components.common.models import model_files
 from components.common.tflite.tflm import TFLMError, TFLMModel
+from components.pusher import beside
 from components.targets.microcontroller import c_array
 from tests.components.conftest import Step
 from tests.conftest import Trained
@@ -40,6 +42,7 @@ template <unsigned int tOpCount> class MicroMutableOpResolver : public MicroOpRe
   TfLiteStatus AddConv2D(); TfLiteStatus AddDepthwiseConv2D(); TfLiteStatus AddFullyConnected();
   TfLiteStatus AddMaxPool2D(); TfLiteStatus AddReshape(); TfLiteStatus AddSoftmax(); TfLiteStatus AddQuantize();
   TfLiteStatus AddDequantize(); TfLiteStatus AddPack(); TfLiteStatus AddShape(); TfLiteStatus AddStridedSlice();
+  TfLiteStatus AddDecode();
 };
 }
 """,
@@ -92,6 +95,32 @@ def headers(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return tmp_path / "headers"
+
+
+def test_sources_of_a_packed_file_register_its_decoder_and_count_its_memory(
+    headers: Path, converted: Callable[..., Step], clustered: Step, tmp_path: Path
+) -> None:
+    cxx = programs.find(PACKAGES["g++"], "g++")[0]
+    uri = converted(clustered.uri, "int8", "int8", pack="lut").uri
+    plain = Path(model_files.tflite_file(uri)).read_bytes()
+    packed = Path(model_files.packed_file(uri)).read_bytes()
+    judged = file_hashes.digests(Path(uri, "Format-Serving"))
+    folder = tmp_path / "pushed"
+    folder.mkdir()
+
+    pushed = beside.add(
+        Path(uri, "Format-Serving"), judged, ["components.targets.microcontroller.c_array.write"], folder
+    )
+
+    assert {"tflite", "model.packed.tflite", "c/model.cc"} <= pushed.keys()
+    header = (folder / "c" / "model.h").read_text(encoding="utf-8")
+    assert "resolver.AddDecode()" in header and f"kModelSize = {len(packed)};" in header
+    arena = int(re.findall(r"kArenaSize = (\d+);", header)[0])
+    assert TFLMModel(plain).arena().total < TFLMModel(packed).arena().total <= arena
+    TFLMModel(packed, arena)
+    assert "SetDecompressionMemory" in (folder / "c" / "README.md").read_text(encoding="utf-8")
+    flags = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", f"-I{headers}"]
+    subprocess.run([cxx, *flags, folder / "c" / "main.cc"], check=True)
 
 
 def written(
