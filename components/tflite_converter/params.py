@@ -104,7 +104,7 @@ class ConvertOptions(StepOptions):
         exclude_if=_is_none,
         description="Writes a second file in which kernels of at most 128 distinct values are look-up tables, which "
         "TFLite Micro decodes into RAM while it runs: less flash, more memory and time. lut: every kernel that takes "
-        "fewer bytes so; auto: those that make the file smaller as long as memory stays within its limit. Needs "
+        "fewer bytes packed; auto: those that make the file smaller as long as memory stays within its limit. Needs "
         "target: microcontroller.",
     )
     pack_memory: Annotated[Bytes, Field(gt=0)] | None = Field(

@@ -122,15 +122,18 @@ def test_a_packed_file_needs_a_target_that_runs_it(project: Project) -> None:
 
 
 def test_packed_flash_and_memory_are_predicted(project: Project) -> None:
-    lines = 'y = layers.Conv2D(32, 3, name="wide")(x)\n    y = layers.Conv2D(16, 3, name="conv")(y)\n'
+    lines = 'y = layers.Conv2D(32, 3, name="wide")(x)\ny = layers.Conv2D(16, 3, name="conv")(y)\n'
+
+    convert = "{convert: {quantization: int8, io: int8, pack: auto}}"
+    project.write(Case(f"[{{cluster: {{clusters: 8}}}}, {convert}]", lines, "", ""))
 
     def predicted(*sets: str) -> tuple[Candidate, int, str]:
-        found = examined(project, f"[{{cluster: {{clusters: 8}}}}, {convert}]", lines, *sets)
+        file = load(project.config, [MICRO, *sets])
+        found = preflight.explain(file, make_plan(file.config, file.path))
         (candidate,) = found.candidates
         assert found.problems == [] and candidate.device and candidate.device.memory
         return candidate, candidate.device.memory.total, candidate.steps[-1].explanation.remarks[0]
 
-    convert = "{convert: {quantization: int8, io: int8, pack: auto}}"
     packed, memory, remark = predicted()
     assert packed.device and packed.device.flash and packed.size
     assert packed.device.flash < 0.8 * packed.size
