@@ -80,7 +80,7 @@ class ChannelOptions(TuningOptions):
         "time; in a layer with fewer than twice as many channels, a multiple of its half, fourth and so on.",
     )
     include: list[str] = Field(
-        default=["*"], min_length=1, description="Name patterns of layers to remove channels of."
+        default=["*"], min_length=1, description="Name patterns of layers to remove channels from."
     )
     exclude: list[str] = Field(
         default=[],

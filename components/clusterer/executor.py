@@ -46,7 +46,7 @@ def select_layers(model: tf_keras.Model, include: list[str], exclude: list[str])
 def can_cluster(layer: tf_keras.layers.Layer) -> bool:
     """Whether TFMOT clusters the kernel of this layer; others it refuses, or lets pass untouched.
 
-    It takes DepthwiseConv2D, for one, and then clusters nothing of it.
+    For example, it accepts DepthwiseConv2D and then clusters nothing in it.
     """
     if isinstance(layer, tf_keras.Model) or not layer_weights.has_kernel(layer):
         return False

@@ -8,7 +8,7 @@ from components.common.base.step_options import TuningOptions
 
 
 class FineTuneOptions(TuningOptions):
-    """Training a model on as it is; what earlier steps achieved (zeros, shared values) stays.
+    """Continues training the model; zeros and shared values of earlier steps stay.
 
     Recovers accuracy after a step that cost some: Han et al., "Learning both Weights and Connections for
     Efficient Neural Networks" (2015), https://arxiv.org/abs/1506.02626.

@@ -1,4 +1,4 @@
-"""Predictions that know nothing of an example, which a model that has learnt something must beat."""
+"""Predictions without any knowledge of an example, which a model that has learnt something must beat."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def _one_feature_each(value: dict[str, str]) -> dict[str, str]:
 
 
 class ImportOptions(Options):
-    """An existing model, in place of training."""
+    """An existing model to use instead of training one."""
 
     path: str | None = Field(
         default=None,

@@ -124,7 +124,7 @@ def _refusal(pattern: str, reasons: Mapping[str, str], m_by_n: Sequence[int] | N
 def can_prune(layer: tf_keras.layers.Layer) -> bool:
     """Whether TFMOT prunes the kernel of this layer; others it refuses, or lets pass untouched.
 
-    It takes DepthwiseConv2D, for one, and then prunes nothing of it, which only a built layer shows.
+    For example, it accepts DepthwiseConv2D and then prunes nothing in it, which only a built layer shows.
     """
     if isinstance(layer, tf_keras.Model) or not layer_weights.has_kernel(layer):
         return False

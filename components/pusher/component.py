@@ -11,7 +11,7 @@ from components.pusher import executor
 class Pusher(tfx_component.Pusher):
     """TFX's Pusher with an executor of our own.
 
-    Its `custom_config` holds `code_version`, which the cache goes by.
+    Its `custom_config` holds `code_version`, which is in the cache key.
     """
 
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)

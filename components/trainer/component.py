@@ -11,7 +11,7 @@ from components.trainer import executor
 class Trainer(tfx_component.Trainer):
     """TFX's Trainer with an executor of our own.
 
-    Its `custom_config` holds `code_version`, which the cache goes by.
+    Its `custom_config` holds `code_version`, which is in the cache key.
     """
 
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)

@@ -12,7 +12,7 @@ from components.common.base.step_options import Training
 
 
 class Stage(Options):
-    """One stage of a training: what trains from then on, for how long, and at which learning rates.
+    """One stage of training: the layers that train from then on, its length, and its learning rates.
 
     The optimizer starts again in each stage; what an earlier stage unfroze stays so.
     """
@@ -22,12 +22,12 @@ class Stage(Options):
     learning_rate: float | None = Field(
         default=None,
         gt=0,
-        description="Learning rate of the optimizer; by default what build_model compiles with.",
+        description="Learning rate of the optimizer. Default: the one that build_model compiles with.",
     )
     trunk_learning_rate: float | None = Field(
         default=None,
         gt=0,
-        description="That of the layers of model.pretrained; learning_rate by default.",
+        description="Learning rate of the layers of model.pretrained. Default: learning_rate.",
     )
     unfreeze: list[Annotated[str, Field(min_length=1)]] = Field(
         default=[], description="Name patterns of frozen layers that train from this stage on."
@@ -53,7 +53,7 @@ class TrainOptions(Training):
     learning_rate: float | None = Field(
         default=None,
         gt=0,
-        description="Learning rate of the optimizer; by default what build_model compiles with.",
+        description="Learning rate of the optimizer. Default: the one that build_model compiles with.",
     )
     distribution: Distributed = Field(
         default=ALONE,
@@ -68,7 +68,7 @@ class TrainOptions(Training):
     trunk_learning_rate: float | None = Field(
         default=None,
         gt=0,
-        description="That of the layers of model.pretrained; learning_rate by default.",
+        description="Learning rate of the layers of model.pretrained. Default: learning_rate.",
     )
     stages: list[Stage] = Field(
         default=[],

@@ -27,7 +27,7 @@ def check(data: Data, config_folder: Path | None = None) -> list[Problem]:
 
     Args:
         data: The section.
-        config_folder: Folder of the config, which relative paths go by.
+        config_folder: Folder of the config, which relative paths are relative to.
     """
     fault = _fault_of_folder(data.path, config_folder)
     if fault:

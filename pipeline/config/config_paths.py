@@ -1,6 +1,6 @@
-"""Relative paths of a config go by the folder of its file; `~` is the home folder.
+"""Relative paths of a config are relative to the folder of its file; `~` is the home folder. Paths of `--set` are
 
-Paths of `--set` are typed in a shell and go by the working directory, as its own do.
+typed in a shell, so they are relative to the working directory.
 """
 
 from __future__ import annotations
@@ -60,8 +60,7 @@ def from_config(text: str, folder: Path, by_shell: bool = False) -> str:
 
     Args:
         text: As written; empty text and URLs stay.
-        folder: That of the config.
-        by_shell: Whether it goes by the working directory anyway.
+        folder: Folder of the config. by_shell: Whether it is relative to the working directory anyway.
     """
     if not text or "://" in text or "\0" in text:
         return text

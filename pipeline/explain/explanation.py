@@ -73,7 +73,7 @@ class Candidate:
 
 
 class Explainer:
-    """Explains candidates of a config; what they share is looked at once."""
+    """Explains candidates of a config; shared steps are examined once."""
 
     def __init__(
         self, config: Config, examples: int | None = None, source: Mapping[str, Any] | None = None

@@ -29,7 +29,7 @@ def kernels(model: tf_keras.Model) -> dict[str, list[Kernel]]:
     """Layer → its kernel, laid out as in a TFLite file, so that both are measured by the same code.
 
     Args:
-        model: May be wrapped by TFMOT; layers go by their plain names. Those without kernel are left out.
+        model: May be wrapped by TFMOT; layers are named without the wrapper. Those without kernel are left out.
     """
     found = {}
     for layer in model.layers:

@@ -38,7 +38,7 @@ Trained = TypeVar("Trained", bound=TrainingOptions)
 
 
 class Preserve(tf_keras.callbacks.Callback):
-    """Puts back, after each batch, what earlier steps achieved: zeros, or weights that share a value.
+    """Restores, after each batch, the invariants of earlier steps: zeros, or weights that share a value.
 
     Optimizers move every weight by itself. TFMOT's own schemes mask or cluster a kernel when it is used, and let
     the variable underneath, which a later step loads, drift away; its cluster-preserving one also turns to

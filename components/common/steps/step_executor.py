@@ -70,7 +70,7 @@ class StepJob(Generic[AnyOptions]):
             return model_files.load(uri)
 
     def reference_model(self) -> Any:
-        """The user's model, freshly built: whose loss, metrics and optimizer training goes by."""
+        """The user's model, freshly built; training uses its loss, metrics and optimizer."""
         return self.definition.build()
 
 
