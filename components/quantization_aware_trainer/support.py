@@ -185,7 +185,7 @@ def _not_folded(norm: tf_keras.layers.Layer, wiring: Wiring, left: Collection[st
         return f"{what}, as the model calls these layers twice; write them for each place"
     others = [name for name in wiring.readers[before.name] if name != norm.name]
     if others:
-        return f"{what}, which {others[0]} reads too; give {others[0]} a layer of its own"
+        return f"{what}, which {others[0]} reads too; give {others[0]} a separate layer"
     if type(before) in _FOLDED_BY_TFMOT:
         return None
     if isinstance(before, _layers.Dense):

@@ -244,7 +244,9 @@ class _Survey:
             return f"{root} is not on this machine"
         other = os.path.join(root, DATABASE)
         if os.path.exists(other) and not (self._database and _is_same(other, self._database)):
-            return f"{root} has another metadata store, {DATABASE}; remove that file if it is not used any more"
+            return (
+                f"{root} has another metadata store, {DATABASE}; remove that file if it is no longer used"
+            )
         return ""
 
     def _folder_refusal(self, folder: str, root: str) -> str:

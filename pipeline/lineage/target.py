@@ -293,7 +293,7 @@ def _state_of_push(artifact: Artifact) -> tuple[Note, ...]:
     if not destination:
         return ()
     if not os.path.isdir(destination):
-        return (Note(WARNING, f"{destination} does not exist any more"),)
+        return (Note(WARNING, f"{destination} no longer exists"),)
     return _compare(Path(destination), artifact, destination)
 
 

@@ -274,7 +274,7 @@ def after_failure(data: ReportData) -> tuple[str, ...]:
         FailureCause.CHANGED_FILE: "The file that the reason names has changed since it was recorded; its node will "
         "make it again. If that happens again, look for a program that writes there, and for a failing disk.",
         FailureCause.REFUSED_WRITE: "No step is at fault: the reason names the file or folder that could not be "
-        f"written. `paredown gc {config}` removes what no run needs any more.",
+        f"written. `paredown gc {config}` removes files that no run needs.",
     }
     if data.run.cause is not None:
         return of_causes[data.run.cause], f"Then run {again} again: {cached}."

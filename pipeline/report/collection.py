@@ -272,7 +272,7 @@ class _Collection:
             return None
         file = os.path.join(self.run.pushed, "tflite")
         if not os.path.exists(file):
-            self._note("usage", f"{self.run.pushed} is not there any more, or not on this machine.")
+            self._note("usage", f"{self.run.pushed} no longer exists, or is not on this machine.")
             return Pushed(file)
         return _read_pushed(file, self.notes)
 
@@ -358,7 +358,7 @@ def _read_pushed(file: str, notes: dict[str, list[str]]) -> Pushed:
     try:
         read = tflite_file.read(file)
     except tflite_file.TFLiteFileError as error:
-        notes.setdefault("usage", []).append(f"{file} is not a TFLite file any more: {error}")
+        notes.setdefault("usage", []).append(f"{file} is no longer a TFLite file: {error}")
         return Pushed(file)
     signature = read.signatures.get("serving_default")
     inputs, outputs = (signature.inputs, signature.outputs) if signature else (read.inputs, read.outputs)

@@ -168,7 +168,7 @@ _NO_QUALITY = (
     ),
     (
         "MeanPrediction PredictedPositiveRate Mean",
-        "describes the predictions alone, whether they are right or wrong",
+        "describes only the predictions, whether they are right or wrong",
     ),
     ("ThresholdAtRecall", "is a threshold, which says nothing about how good a model is"),
     ("MaxRecall", "calls every example positive, as a constant prediction does"),

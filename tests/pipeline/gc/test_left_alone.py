@@ -116,7 +116,7 @@ def test_a_store_that_was_copied_does_not_reach_into_the_root_of_the_other(
     found = garbage.plan(Reader.open(f"sqlite:///{copy}"), NONE, str(copy))
     assert found.removed == ()
     assert found.notes == (
-        f"{history.root} has another metadata store, metadata.sqlite; remove that file if it is not used any more: "
+        f"{history.root} has another metadata store, metadata.sqlite; remove that file if it is no longer used: "
         "left alone, 1 in all",
     )
     assert garbage.plan(Reader.open(f"sqlite:///{copy}"), NONE, None).removed == ()

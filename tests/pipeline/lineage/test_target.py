@@ -185,7 +185,7 @@ def test_a_push_that_is_named_by_its_id_is_checked_too(made: Store) -> None:
     (made.version / "tflite").unlink()
     made.version.rmdir()
     (note,) = made.resolve(made.pushed).notes
-    assert (note.kind, note.text) == (WARNING, f"{made.version} does not exist any more")
+    assert (note.kind, note.text) == (WARNING, f"{made.version} no longer exists")
 
 
 @pytest.fixture(scope="module")

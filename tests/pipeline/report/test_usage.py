@@ -74,4 +74,4 @@ def test_a_damaged_file_is_a_note(tmp_path: Path) -> None:
     file.write_bytes(b"no model")
     notes: dict[str, list[str]] = {}
     assert _read_pushed(str(file), notes) == Pushed(str(file))
-    assert "is not a TFLite file any more" in notes["usage"][0]
+    assert "is no longer a TFLite file" in notes["usage"][0]
