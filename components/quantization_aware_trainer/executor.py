@@ -246,8 +246,8 @@ def _refuse(layer: tf_keras.layers.Layer) -> None:
     name = getattr(activation, "__name__", type(activation).__name__)
     if activation is not None and has_kernel(layer) and name not in _ACTIVATIONS:
         raise _cannot(
-            f"{layer.name} has activation {name}, and TFMOT quantizes {', '.join(_ACTIVATIONS)} alone; write "
-            "one of them, or layers.ReLU(6.0) behind the layer in place of relu6"
+            f"{layer.name} has activation {name}, but TFMOT quantizes only {', '.join(_ACTIVATIONS)}; write "
+            "one of them, or layers.ReLU(6.0) after the layer instead of relu6"
         )
 
 
