@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pipeline.base.process import descendants
 
-# Seconds between two looks at the memory.
-_EVERY = 0.25
+# Seconds between two looks at the memory. A look takes 40 ms, which two busy cores would miss if there were more.
+_EVERY = 1.0
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import functools
 import os
 import platform
 from dataclasses import dataclass
-from importlib import metadata
+
+from components.common.base.installed import version_of
 
 RUNTIME = "ai-edge-litert"
 
@@ -33,7 +34,7 @@ class Machine:
 @functools.cache
 def this_machine() -> Machine:
     """The machine that this process runs on."""
-    return Machine(cpu_name(), os.cpu_count() or 1, metadata.version(RUNTIME))
+    return Machine(cpu_name(), os.cpu_count() or 1, version_of(RUNTIME))
 
 
 @functools.cache

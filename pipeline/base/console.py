@@ -33,7 +33,7 @@ class _Console(Console):
 def make_console(
     stream: TextIO | None = None, stderr: bool = False, width: int | None = None, record: bool = False
 ) -> Console:
-    """A console that is plain and wide if no terminal shows it, and obeys NO_COLOR.
+    """A console that is plain and wide if no terminal shows it, and obeys NO_COLOR; `:x:` in a text stays so.
 
     Args:
         stream: What it prints to; standard output if not given.
@@ -42,8 +42,10 @@ def make_console(
         record: Whether what is printed can be exported.
     """
     if width is not None:
-        return _Console(file=stream, stderr=stderr, highlight=False, width=width, record=record)
-    console = _Console(file=stream, stderr=stderr, highlight=False, soft_wrap=False)
+        return _Console(
+            file=stream, stderr=stderr, highlight=False, emoji=False, width=width, record=record
+        )
+    console = _Console(file=stream, stderr=stderr, highlight=False, emoji=False, soft_wrap=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = _Console(file=stream, stderr=stderr, highlight=False, width=_PLAIN_WIDTH)
+        console = _Console(file=stream, stderr=stderr, highlight=False, emoji=False, width=_PLAIN_WIDTH)
     return console

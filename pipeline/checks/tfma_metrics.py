@@ -14,9 +14,9 @@ import importlib.util
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
+from components.common.base.installed import version_of
 from pipeline.base import user_cache
 from pipeline.base.user_cache import UserCache
 
@@ -78,7 +78,7 @@ def arguments(metric: str) -> Arguments | None:
 @functools.cache
 def _versions() -> str:
     """Differs if another version of TFMA, tf_keras or this module may find something else."""
-    installed = [metadata.version(name) for name in ("tensorflow-model-analysis", "tf-keras")]
+    installed = [version_of(name) for name in ("tensorflow-model-analysis", "tf-keras")]
     return hashlib.sha256(repr(installed).encode() + Path(__file__).read_bytes()).hexdigest()[:16]
 
 

@@ -91,7 +91,7 @@ class _Commands(click.Group):
             sys.exit(_refused_by_system(error))
 
     def invoke(self, ctx: click.Context) -> None:
-        collector.look_seldom()
+        collector.look_seldom(500_000)
         # When it ends, the interpreter would look through all of them once more.
         atexit.register(gc.freeze)
         if not sys.warnoptions:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from pipeline.api import configs, running
+from pipeline.base import collector
 from pipeline.base.console import make_console
 from pipeline.base.exit_code import (
     EXIT_CANDIDATE_FAILED,
@@ -69,6 +70,7 @@ def run(
       paredown run configs/mnist/pipeline.yaml --remeasure int8
       paredown run configs/mnist/pipeline.yaml --json > result.json
     """
+    collector.look_seldom()  # models in circles are garbage, and large
     file = configs.load(config, overrides, only)
     named = [name for name in remeasure if name != _ALL]
     try:

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from components.common.base.interruption import Interrupted
 from pipeline.base import streams
 from pipeline.base.console import make_console
 from pipeline.base.exit_code import (
@@ -37,6 +38,7 @@ from pipeline.kubeflow.server import Server
 from pipeline.kubeflow.server_error import ServerError
 from pipeline.kubeflow.submission import Experiment, PipelineVersion, Run
 from pipeline.kubeflow.watch import Change, Failure, LostContact, Outcome, TimedOut, Watch
+from pipeline.run.interruption import Interruption
 
 _PUSHER = "pusher"
 _STYLES = {
@@ -123,9 +125,11 @@ def submit(request: Request) -> Report:
         ParedownError: If no run was started: the input is invalid, or the server cannot be reached or refuses.
     """
     report = Report()
+    interruption = Interruption()
     try:
-        _submit(request, report)
-    except KeyboardInterrupt:
+        with interruption.by_signals():
+            _submit(request, report, interruption)
+    except (Interrupted, KeyboardInterrupt):
         if report.run:
             report.end(EXIT_INTERRUPTED, f"Interrupted. The run goes on; see {report.run.page}")
         elif report.starting:
@@ -137,7 +141,7 @@ def submit(request: Request) -> Report:
     return report
 
 
-def _submit(request: Request, report: Report) -> None:
+def _submit(request: Request, report: Report, interruption: Interruption) -> None:
     with about(request.source):
         package, own = _package(request)
         values = packages.arguments(package.spec, request.parameters)
@@ -149,6 +153,7 @@ def _submit(request: Request, report: Report) -> None:
     namespace = submission.namespace_of(server, request.namespace)
     version = submission.store(server, package, namespace)
     experiment = submission.experiment(server, _experiment_name(request, package), namespace)
+    interruption.check()
     report.starting = True
     try:
         run = submission.start(
@@ -184,7 +189,7 @@ def _submit(request: Request, report: Report) -> None:
             err=True,
         )
     if request.wait:
-        _wait(request, server, package, report, run)
+        _wait(request, server, package, report, run, interruption)
 
 
 def _package(request: Request) -> tuple[Package, str | None]:
@@ -236,7 +241,9 @@ def _created(pipeline: PipelineVersion, experiment: Experiment) -> str:
     )
 
 
-def _wait(request: Request, server: Server, package: Package, report: Report, run: Run) -> None:
+def _wait(
+    request: Request, server: Server, package: Package, report: Report, run: Run, interruption: Interruption
+) -> None:
     console = make_console(stderr=True)
     tasks = package.spec.order()
     started = time.monotonic()
@@ -261,6 +268,7 @@ def _wait(request: Request, server: Server, package: Package, report: Report, ru
         noticed=lambda text: console.print(text, markup=False),
         tick=request.tick,
         limit=request.limit,
+        interruption=interruption,
     )
     report.tasks = watch.states
     try:

@@ -12,6 +12,7 @@ from pipeline.kubeflow import outcome as outcomes
 from pipeline.kubeflow.server import Server
 from pipeline.kubeflow.server_error import ServerError
 from pipeline.kubeflow.task_rows import ENDED, TaskRows, message_of, rows_of
+from pipeline.run.interruption import Interruption
 
 if TYPE_CHECKING:
     from kfp_server_api import V2beta1PipelineTaskDetail as Row
@@ -92,6 +93,7 @@ class Watch:
         tick: Seconds between two looks.
         limit: Seconds to wait; None to wait without limit.
         states: Task → state, as far as it has been followed.
+        interruption: Is looked at before each pause.
     """
 
     server: Server
@@ -103,6 +105,7 @@ class Watch:
     tick: float = 10.0
     limit: float | None = None
     states: dict[str, str] = field(default_factory=dict)
+    interruption: Interruption = field(default_factory=Interruption)
 
     def until_end(self) -> Outcome:
         """Waits for the end of the run.
@@ -110,6 +113,7 @@ class Watch:
         Raises:
             TimedOut: After `limit` seconds.
             LostContact: If the server refuses to answer, or cannot be reached for minutes.
+            Interrupted: If somebody asked to stop.
         """
         end = None if self.limit is None else time.monotonic() + self.limit
         while True:
@@ -121,6 +125,7 @@ class Watch:
             self._pause(end)
 
     def _pause(self, end: float | None) -> None:
+        self.interruption.check()
         left = self.tick if end is None else end - time.monotonic()
         if left <= 0:
             raise TimedOut

@@ -13,10 +13,10 @@ import json
 import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 
 from components.common.base.distribution_options import Distribution
+from components.common.base.installed import version_of
 from pipeline.plan import remembered_versions
 from pipeline.plan.source import Source, read_source, save_cache
 
@@ -43,7 +43,7 @@ DISTRIBUTED = tuple(
 @functools.cache
 def package_versions() -> dict[str, str]:
     """Installed versions of the packages that train, convert and measure."""
-    return {name: metadata.version(name) for name in _PACKAGES}
+    return {name: version_of(name) for name in _PACKAGES}
 
 
 def is_distributed(params: str) -> bool:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from components.common.base.interruption import Interrupted
 from pipeline.kubeflow import watch as kubeflow_watch
+from pipeline.kubeflow.server import Server
 from tests.pipeline.kubeflow import api_state
 from tests.pipeline.kubeflow.api_server import ApiServer
 from tests.pipeline.kubeflow.api_state import Fault
@@ -243,3 +247,24 @@ def test_a_token_that_is_renewed_in_its_file_is_read_again(
     result = submit("--wait", "--token-file", str(file), "--poll-interval", "0.2s")
     thread.join()
     assert result.exit_code == 0, result.stderr
+
+
+def test_an_interrupt_that_a_library_swallowed_ends_the_wait(
+    submit: Submit, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.state.script = [("RUNNING", {"trainer": "RUNNING"})]
+    read = Server.read
+
+    def swallowing(*arguments: Any, **named: Any) -> Any:
+        found = read(*arguments, **named)
+        if arguments[1] == "the run":
+            with contextlib.suppress(Interrupted):
+                signal.raise_signal(signal.SIGINT)
+        return found
+
+    monkeypatch.setattr(Server, "read", swallowing)
+
+    result = submit("--wait")
+
+    assert result.exit_code == 130
+    assert f"Interrupted. The run goes on; see {server.url}" in result.stderr
