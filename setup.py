@@ -50,7 +50,7 @@ setup(
     ],
     extras_require={
         "kfp": ["tfx[kfp]>=1.16"],
-        "microcontroller": ["tflite-micro>=0.dev20261023182759"],
+        "microcontroller": ["tflite-micro>=0.dev20261023182759", "ethos-u-vela>=5.2"],
         "test": [
             "pytest>=8",
             "pytest-timeout>=2.3",

@@ -24,7 +24,7 @@ from components.common.tflite import file_types, tflite_file
 from components.common.tflite.file_types import TypeCheck
 from components.common.tflite.kernel import Kernel
 from components.common.tflite.tflite_file import TFLiteFile
-from components.evaluator import served, weak_baseline
+from components.evaluator import npu, params, served, weak_baseline
 from components.evaluator.judgement import (
     SAME_PREDICTION,
     Failure,
@@ -186,6 +186,8 @@ class _Judging:
             ascending=True,
             section="gate.same_prediction",
         )
+        if isinstance(self._gate, params.JudgedGate):
+            self._judgements += npu.judge(found.npu if found else None, self._gate.npu)
 
     def _judge_invariants(self) -> tuple[FileFacts | None, dict[str, int | float]]:
         """Compares the file with what each step was asked for, layer by layer, and with its types."""
@@ -388,7 +390,7 @@ class Executor(base_executor.BaseExecutor):
             candidate=artifact_utils.get_single_uri(input_dict["model"]),
             baseline=artifact_utils.get_single_uri(input_dict["baseline"]),
             measurement=artifact_utils.get_single_uri(input_dict["measurement"]),
-            gate=Gate.model_validate_json(exec_properties["gate"]),
+            gate=params.JudgedGate.model_validate_json(exec_properties["gate"]),
             output=evaluation.uri,
         )
         set_properties(evaluation, verdict.properties())

@@ -33,6 +33,10 @@ class Kind(str, Enum):
     MEMORY = "memory"
     FLASH = "flash"
     SAME_PREDICTION = "same_prediction"
+    NPU_CYCLES = "npu_cycles"
+    NPU_SRAM = "npu_sram"
+    NPU_FLASH = "npu_flash"
+    NPU_CPU_OPERATORS = "npu_cpu_operators"
     INVARIANT = "invariant"
     TYPE = "type"
     SERVED = "served"
@@ -213,7 +217,7 @@ class Judgement(Figure):
 
 
 # Kinds whose figures are bytes.
-IN_BYTES = frozenset({Kind.SIZE, Kind.GZIP_SIZE, Kind.MEMORY, Kind.FLASH})
+IN_BYTES = frozenset({Kind.SIZE, Kind.GZIP_SIZE, Kind.MEMORY, Kind.FLASH, Kind.NPU_SRAM, Kind.NPU_FLASH})
 
 
 def amounts(kind: Kind, bound: Bound, value: float, limit: float) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from components.common.base import metric_direction
 from components.common.base.byte_sizes import Bytes
 from components.common.base.metric_facts import MEANS
+from components.common.base.npu_options import NpuOptions
 from components.common.base.options import Options
 from components.common.base.quantities import bytes_text, exact_bytes_text, pair
 from components.measurer.params import CONFIDENCE, LatencyOptions, MeasureOptions, Metric, Slicing
@@ -197,6 +198,10 @@ def _without_bounds(limits: SizeLimits | ShareLimits) -> bool:
     return not limits.bounds()
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 def _one_or_several(value: Any) -> str:
     return "arm:several" if isinstance(value, list) else "arm:one"
 
@@ -318,3 +323,18 @@ class Gate(Options):
         if isinstance(self.accuracy, list):
             return [f"gate.accuracy.{index}" for index in range(len(self.accuracy))]
         return ["gate.accuracy"]
+
+
+class JudgedGate(Gate):
+    """The gate as a target completes it.
+
+    Attributes:
+        npu: An NPU with its limits; None if the target has none.
+    """
+
+    npu: NpuOptions | None = Field(default=None, exclude_if=_is_none)
+
+    @classmethod
+    def of(cls, gate: Gate, npu: NpuOptions) -> JudgedGate:
+        """A gate with the limits of an NPU."""
+        return cls.model_construct(**dict(gate), npu=npu)

@@ -74,6 +74,12 @@ class Verdict(Document):
             values["packed_memory_ratio"] = packed.memory_ratio
             values["packed_time_ratio"] = packed.time_ratio
             values["packed_differing"] = packed.differing
+        npu = measured.device.npu if measured.device else None
+        if npu:
+            values["npu_cycles"] = npu.cycles
+            values["npu_sram_bytes"] = npu.sram
+            values["npu_flash_bytes"] = npu.flash
+            values["npu_cpu_operators"] = npu.on_cpu
         for metric in measured.accuracies:
             values[f"accuracy/{metric.title}"] = metric.candidate
             values[f"baseline_accuracy/{metric.title}"] = metric.baseline

@@ -21,6 +21,8 @@ class MeasurerSpec(component_spec.ComponentSpec):
         "label_options": component_spec.ExecutionParameter(type=str),
         # JSON of what predictions are made on; not given if that is LiteRT.
         "runtime": component_spec.ExecutionParameter(type=str, optional=True),
+        # JSON of an `Npu`, with Vela's version; not given if the target has none.
+        "npu": component_spec.ExecutionParameter(type=str, optional=True),
         "seed": component_spec.ExecutionParameter(type=int),
         # Not read: it makes the cache of one machine no other's.
         "machine": component_spec.ExecutionParameter(type=str),

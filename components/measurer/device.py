@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from components.common.base.npu_options import Npu
 from components.common.base.runtime import NAMES, TFLITE_MICRO
-from components.common.tflite import tflm
+from components.common.tflite import tflm, vela
+from components.common.tflite.npu_figures import NpuFigures
 from components.common.tflite.tflm import TFLMModel
 from components.measurer import agreement
 from components.measurer.measured import Device, Side
@@ -34,6 +36,16 @@ def measure(paths: Mapping[Side, str]) -> Device:
         {side: TFLMModel.read(path).arena() for side, path in paths.items()},
         {side: os.path.getsize(path) for side, path in paths.items()},
     )
+
+
+def compiled(path: str, npu: Npu) -> NpuFigures:
+    """Vela's estimates of a file on an NPU.
+
+    Raises:
+        VelaError: If Vela does not compile it, or is not installed.
+    """
+    with open(path, "rb") as file:
+        return vela.compile_file(file.read(), npu).figures
 
 
 def share_of_same(device: Predictions, litert: Predictions, model: str, baseline: Values) -> float:

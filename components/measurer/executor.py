@@ -18,6 +18,7 @@ from components.common.base import runtime as runtimes
 from components.common.base.errors import reason_of
 from components.common.base.interruption import Interrupted
 from components.common.base.label import from_parameter
+from components.common.base.npu_options import Npu
 from components.common.base.runtime import LITERT, NAMES, Runtime
 from components.common.data.examples import Examples
 from components.common.models import model_files
@@ -48,7 +49,6 @@ from components.measurer.measurement import (
     Unmeasured,
     UnmeasuredKind,
 )
-from components.measurer.packed import Packed
 from components.measurer.paired_comparison import Comparison
 from components.measurer.params import MeasureOptions, Metric
 from components.predictor.baseline import read_baseline
@@ -74,6 +74,7 @@ def measure(
     beam_args: list[str],
     raw_examples: Examples | None = None,
     runtime: Runtime = LITERT,
+    npu: Npu | None = None,
 ) -> Measurement:
     """Measures a candidate and the baseline.
 
@@ -88,6 +89,7 @@ def measure(
         beam_args: Beam pipeline options for TFMA.
         raw_examples: The same before Transform, if `examples` went through it.
         runtime: What accuracy is measured on. Latency always is on LiteRT.
+        npu: What the candidate is compiled for, too; None for nothing.
 
     Returns:
         The measurement, also written to measurement.json. What fails is one of its failures, never an exception.
@@ -98,7 +100,7 @@ def measure(
     folders = dict(zip(SIDES, (candidate, baseline), strict=True))
     files = {side: file_hashes.model_digests(folder) for side, folder in folders.items()}
     found = _Measuring(
-        folders, files, predictions, examples, options, output, seed, beam_args, raw_examples, runtime
+        folders, files, predictions, examples, options, output, seed, beam_args, raw_examples, runtime, npu
     ).measurement()
     for side, folder in folders.items():
         file_hashes.refuse_change(
@@ -126,6 +128,7 @@ class _Measuring:
         beam_args: list[str],
         raw_examples: Examples | None,
         runtime: Runtime,
+        npu: Npu | None,
     ):
         self._folders = folders
         self._files = {side: model_files.tflite_file(folder) for side, folder in folders.items()}
@@ -138,6 +141,7 @@ class _Measuring:
         self._seed = seed
         self._beam_args = beam_args
         self._runtime = runtime
+        self._npu = npu
         # By candidate and baseline, in the order of the examples' files.
         self._predicted: tuple[Predictions, Predictions] | None = None
         self._failures: list[Unmeasured] = []
@@ -259,12 +263,12 @@ class _Measuring:
     def _device(self, logits: dict[Side, dict[str, str]]) -> Device:
         """Memory and flash of both files on their target, and whether the candidate's predictions there equal those on
         LiteRT."""
-        packed = packed_comparison.packed_file(self._folders[accuracy.CANDIDATE])
-        found = device.measure(
-            {**self._files, accuracy.CANDIDATE: packed or self._files[accuracy.CANDIDATE]}
-        )
-        if packed:
-            found = replace(found, packed=self._compare_packed(packed))
+        folder = self._folders[accuracy.CANDIDATE]
+        found, failures = packed_comparison.deployed(self._files, folder, self._examples)
+        self._failures += failures
+        if self._npu is not None:
+            compiled = partial(device.compiled, self._files[accuracy.CANDIDATE], self._npu)
+            found = replace(found, npu=self._attempt("compiling for the NPU", compiled))
         if self._predicted is None:
             return found
         progress.report("comparing with LiteRT")
@@ -278,16 +282,6 @@ class _Measuring:
 
         same = self._attempt("comparing with LiteRT", compared)
         return replace(found, same_prediction=same, examples=len(predicted))
-
-    def _compare_packed(self, packed: str) -> Packed:
-        """The packed file beside the plain one; a failure of the candidate if an output differs."""
-        progress.report("comparing the packed file with the plain one")
-        folder = self._folders[accuracy.CANDIDATE]
-        examples = self._examples.open("eval", TFLMModel.read(self._files[accuracy.CANDIDATE]).inputs)
-        found = packed_comparison.measure(folder, packed, examples)
-        if why := packed_comparison.refusal(found):
-            self._failures.append(Unmeasured("packed_differs", why))
-        return found
 
     def _of_predictions(self, metric: Metric, predictions: Predictions | None) -> MetricValues:
         if predictions is None:
@@ -372,7 +366,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 `raw_examples` (Examples), those before.
             output_dict: `measurement` (ModelMeasurement).
             exec_properties: `measures` (JSON of a `MeasureOptions`), `label`, `label_options` (JSON), `seed`,
-                and `runtime` (JSON), if predictions are not made on LiteRT.
+                `runtime` (JSON), if predictions are not made on LiteRT, and `npu` (JSON), if the target has one.
         """
         made = artifact_utils.get_single_instance(output_dict["measurement"])
         label = exec_properties["label"]
@@ -393,5 +387,6 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 else None
             ),
             runtime=runtimes.from_parameter(exec_properties.get("runtime")),
+            npu=Npu.of_parameter(exec_properties.get("npu")),
         )
         set_properties(made, found.properties())

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from components.common.base.document import LEFT_OUT_IF_EMPTY
 from components.common.base.quantities import bytes_text
 from components.common.tflite.arena import Arena
+from components.common.tflite.npu_figures import NpuFigures
 from components.measurer.comparison import Chance, ClassBalance, Interval, LostClass, Uncertainty
 from components.measurer.packed import Packed
 
@@ -223,6 +224,7 @@ class Device:
             that was not measured.
         examples: Number of these.
         packed: The candidate's packed file beside the plain one, if it has one.
+        npu: Vela's estimates of the candidate, if the target has an NPU.
     """
 
     runtime: str
@@ -231,6 +233,7 @@ class Device:
     same_prediction: float | None = None
     examples: int = 0
     packed: Annotated[Packed | None, LEFT_OUT_IF_EMPTY] = None
+    npu: Annotated[NpuFigures | None, LEFT_OUT_IF_EMPTY] = None
 
     @property
     def text(self) -> str:

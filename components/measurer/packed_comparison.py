@@ -5,15 +5,21 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from components.common.base import progress
 from components.common.data.arrays import Arrays
+from components.common.data.examples import Examples
 from components.common.models import model_files
 from components.common.models.model_files import StepRecord
 from components.common.tflite.tflm import TFLMModel
+from components.measurer import device
+from components.measurer.measured import Device, Side
+from components.measurer.measurement import Unmeasured
 from components.measurer.packed import Packed
 
 # Examples that are read together.
@@ -33,14 +39,35 @@ def packed_file(folder: str) -> str:
     return path if packed else ""
 
 
-def refusal(found: Packed) -> str:
-    """Why the packed file cannot stand in for the plain one; empty if it can."""
-    if not found.differing:
-        return ""
-    return (
-        f"the packed file's outputs differ from the plain file's on {found.differing:,} of {found.examples:,} eval "
-        "examples; remove pack"
+def deployed(files: Mapping[Side, str], folder: str, examples: Examples) -> tuple[Device, list[Unmeasured]]:
+    """What the deployed files take on TFLite Micro, and the candidate's packed file beside the plain one.
+
+    Args:
+        files: Side → plain TFLite file.
+        folder: Of the candidate's `Model` artifact.
+        examples: Whose `eval` split both files are run on.
+
+    Returns:
+        The figures, and a failure if the packed file has other outputs.
+
+    Raises:
+        TFLMError: If a file does not load or run.
+        ValueError: As `packed_file`.
+    """
+    packed = packed_file(folder)
+    found = device.measure({**files, "candidate": packed or files["candidate"]})
+    if not packed:
+        return found, []
+    progress.report("comparing the packed file with the plain one")
+    compared = measure(folder, packed, examples.open("eval", TFLMModel.read(files["candidate"]).inputs))
+    found = replace(found, packed=compared)
+    if not compared.differing:
+        return found, []
+    why = (
+        f"the packed file's outputs differ from the plain file's on {compared.differing:,} of {compared.examples:,} "
+        "eval examples; remove pack"
     )
+    return found, [Unmeasured("packed_differs", why)]
 
 
 def measure(folder: str, packed: str, examples: Arrays) -> Packed:

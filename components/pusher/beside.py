@@ -7,14 +7,19 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from components.common.base import file_hashes
+from components.common.base import file_hashes, npu_options
+from components.common.base.npu_options import Npu
 from components.common.tflite import packed_kernel
 
 _TFLITE = "tflite"  # as components.common.models.model_files has it, which imports TensorFlow
 
 
 def add(
-    model: str | Path, judged: Mapping[str, str], functions: Iterable[str], folder: str | Path
+    model: str | Path,
+    judged: Mapping[str, str],
+    functions: Iterable[str],
+    folder: str | Path,
+    npu: Npu | None = None,
 ) -> dict[str, str]:
     """Copies a model and writes files beside it.
 
@@ -24,18 +29,27 @@ def add(
         functions: Dotted paths of functions of a TFLite file's bytes and a folder, which write into it. They get the
             packed file if there is one.
         folder: An empty folder for the copy.
+        npu: What the plain file is compiled for besides; None for nothing.
 
     Returns:
         `judged`, with the files that were added.
 
     Raises:
         ChangedFile: If a file is not the one that was judged.
+        VelaError: If the file cannot be compiled.
     """
     folder = Path(folder)
     shutil.copytree(model, folder, dirs_exist_ok=True)
     file_hashes.refuse_change(
         folder, judged, file_hashes.digests(folder), "another file was judged; run again"
     )
+    if npu is not None:
+        from components.common.tflite import (
+            vela,  # which reads files with NumPy, and other models have no need of
+        )
+
+        compiled = vela.compile_file((folder / _TFLITE).read_bytes(), npu)
+        (folder / npu_options.FILE).write_bytes(compiled.content)
     packed = folder / packed_kernel.FILE
     deployed = packed if packed.exists() else folder / _TFLITE
     for path in functions:

@@ -18,6 +18,7 @@ from tfx.utils import io_utils, proto_utils
 
 from components.common.base import file_hashes
 from components.common.base.errors import ParedownError
+from components.common.base.npu_options import Npu
 from components.pusher import beside, version_folder
 
 
@@ -100,7 +101,8 @@ class Executor(tfx_executor.Executor):
                 whether it was (`pushed`), where to (`pushed_destination`, `pushed_version`), and the SHA-256
                 of each file (`files`) and of those that were judged (`judged`), which are the same.
             exec_properties: `push_destination` (JSON of tfx.proto.PushDestination), `custom_config` (JSON): dotted
-                paths of `functions` that write files beside the model, if there are any.
+                paths of `functions` that write files beside the model, if there are any, and the `npu` that it is
+                compiled for, if there is one.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
@@ -111,12 +113,13 @@ class Executor(tfx_executor.Executor):
         proto_utils.json_to_proto(exec_properties["push_destination"], destination)
         model = self.GetModelPath(input_dict)
         judged = judged_files(artifact_utils.get_single_instance(input_dict["model"]))
-        functions = json.loads(exec_properties.get("custom_config") or "{}").get("functions", [])
-        if not functions:
+        asked = json.loads(exec_properties.get("custom_config") or "{}")
+        functions, npu = asked.get("functions", []), Npu.of_parameter(asked.get("npu"))
+        if not functions and npu is None:
             self._push(model, judged, pushed, destination)
             return
         with tempfile.TemporaryDirectory(prefix="paredown-") as folder:
-            judged = beside.add(model, judged, functions, folder)
+            judged = beside.add(model, judged, functions, folder, npu)
             self._push(folder, judged, pushed, destination)
 
     def _push(self, model: str, judged: Mapping[str, str], pushed: Any, destination: Any) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any, Literal
 
+from components.common.base.npu_options import NpuOptions
 from components.common.base.options import Options
 from components.common.base.runtime import Runtime
 from components.common.tflite.arena import Arena
@@ -19,6 +20,11 @@ class TargetOptions(Options):
     """Options of a target. Each subclass has `kind`, a Literal that names it."""
 
     kind: str
+
+    @property
+    def npu_options(self) -> NpuOptions | None:
+        """The NPU that candidates are compiled for; None for most targets."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,7 @@ class Examined:
         refusal: Why it does not load, and what to write instead; empty if it does.
         flash: Bytes of the file that is deployed; None if it is the plain one, whose bytes are predicted by its types.
         packed: What becomes of each kernel if the file is packed, a few words each.
+        notes: What may go wrong on the target although the file loads, and what to write.
     """
 
     memory: Arena | None
@@ -73,6 +80,7 @@ class Examined:
     refusal: str = ""
     flash: int | None = None
     packed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,7 @@ class Target:
         limits: Figure in bytes → the option that is the default of its `max`.
         unsupported: What `convert` may not be asked for.
         examination: Dotted path of the function that loads a file of an untrained model; it takes the file's bytes
-            and returns an `Examined`. Empty if there is nothing to look at.
+            and the target's NPU, if it has one, and returns an `Examined`. Empty if there is nothing to look at.
         pushes: Option of `push` that belongs to it → dotted path of a function that takes the TFLite file's bytes
             and an existing folder, and writes files into it.
         advice: Which techniques pay.
@@ -118,9 +126,12 @@ class Target:
 
     def installed(self) -> str | None:
         """Version of its package; empty if it needs none, None if it is not installed."""
-        if not self.package:
-            return ""
-        try:
-            return metadata.version(self.package)
-        except metadata.PackageNotFoundError:
-            return None
+        return installed_version(self.package) if self.package else ""
+
+
+def installed_version(package: str) -> str | None:
+    """Version of a package; None if it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from components.common.base.npu_options import COMPILER
 from components.targets.registry import TARGETS
+from components.targets.target import installed_version
 from components.tflite_converter.params import ConvertOptions
 from pipeline.config.config import Config
 from pipeline.config.problem import Problem
@@ -23,19 +25,22 @@ def check(config: Config) -> Iterator[Problem]:
 
 
 def check_packing(config: Config) -> Iterator[Problem]:
-    """A problem for each conversion that packs a file for a target that does not run such files."""
-    if config.target_kind.packs:
+    """A problem for each conversion that packs a file which the target does not run packed."""
+    if not config.target_kind.packs:
+        kinds = " or ".join(kind for kind, target in TARGETS.items() if target.packs)
+        why = (
+            f"packed files run on target: {kinds}, and the target is {config.target.kind}; write target: {kinds}, or "
+            "remove pack"
+        )
+    elif config.target.npu_options is not None:
+        why = "Vela compiles the plain file for the NPU, and compresses its weights itself; remove pack"
+    else:
         return
-    kinds = " or ".join(kind for kind, target in TARGETS.items() if target.packs)
     for name, chain in config.candidates.items():
         steps = chain.steps()
         last = steps[-1]
         if isinstance(last, ConvertOptions) and last.pack is not None:
-            yield Problem(
-                f"packed files run on target: {kinds}, and the target is {config.target.kind}; write target: {kinds}, "
-                "or remove pack",
-                ("candidates", name, len(steps) - 1, last.technique, "pack"),
-            )
+            yield Problem(why, ("candidates", name, len(steps) - 1, last.technique, "pack"))
 
 
 def check_installed(config: Config) -> Iterator[Problem]:
@@ -45,4 +50,8 @@ def check_installed(config: Config) -> Iterator[Problem]:
         yield Problem(
             f"{target.kind} needs {target.package}, which is not installed; run: {target.install}",
             ("target",),
+        )
+    if config.target.npu_options is not None and installed_version(COMPILER) is None:
+        yield Problem(
+            f"npu needs {COMPILER}, which is not installed; run: pip install {COMPILER}", ("target", "npu")
         )

@@ -12,12 +12,13 @@ from pydantic import (
     model_validator,
 )
 
+from components.common.base.npu_options import COMPILER
 from components.common.base.options import Options
 from components.common.base.step_options import StepOptions, TrainingOptions
 from components.evaluator.params import Gate
 from components.selector.params import SelectOptions
 from components.targets.registry import target_of
-from components.targets.target import Target
+from components.targets.target import Target, installed_version
 from components.tflite_converter.params import ConvertOptions
 from pipeline.config import metadata_url, target_section
 from pipeline.config.chain import Chain
@@ -176,9 +177,17 @@ class Config(Options):
         asked = self.push.model_dump()
         return [path for option, path in self.target_kind.pushes.items() if asked.get(option)]
 
+    @property
+    def npu_parameter(self) -> str | None:
+        """The NPU that candidates are compiled for, as the parameter of a node; None if there is none."""
+        npu = self.target.npu_options
+        return None if npu is None else npu.compiled_for().as_parameter(installed_version(COMPILER) or "")
+
     def place_of(self, limit: str) -> tuple[str, ...]:
         """Location of a limit of `judged_gate` in the config: in the gate, or as an option of the target."""
         section, figure, *bound = limit.split(".")
+        if section == "target":
+            return (section, figure, *bound)
         options = {str(name): option for name, option in self.target_kind.limits.items()}
         if figure in options and bound == ["max"] and getattr(self.gate, figure).max is None:
             return ("target", options[figure])

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Tag
 
 from components.common.base.near_names import nearest
-from components.evaluator.params import DeviceOf, Gate
+from components.evaluator.params import DeviceOf, Gate, JudgedGate
 from components.selector.params import SelectOptions
 from components.targets.mobile.params import MobileOptions
 from components.targets.registry import TARGETS, target_of
@@ -71,7 +71,8 @@ def gate_on(gate: Gate, target: TargetOptions) -> Gate:
         limit = getattr(target, option)
         if limit is not None and figure != "same_prediction":
             most[figure] = limit
-    return gate.within(most)
+    completed = gate.within(most)
+    return JudgedGate.of(completed, target.npu_options) if target.npu_options else completed
 
 
 def refuse_unmeasured(gate: Gate, select: SelectOptions, target: TargetOptions) -> None:

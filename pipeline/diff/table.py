@@ -16,7 +16,16 @@ from components.evaluator.params import BOUNDS
 from pipeline.diff.difference import CHANGED, EQUAL, Change, RunDiff, Section
 from pipeline.store.records import Run
 
-_SIZES = ("size", "gzip size", "baseline size", "memory", "baseline memory", "flash")
+_SIZES = (
+    "size",
+    "gzip size",
+    "baseline size",
+    "memory",
+    "baseline memory",
+    "flash",
+    "NPU SRAM",
+    "NPU flash",
+)
 _SIZE_SECTIONS = ("gate.size", "gate.gzip_size", "gate.memory", "gate.flash")
 _SIZE_OPTIONS = ("target.ram", "target.flash")
 _LATENCIES = ("latency", "baseline latency")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from components.common.base.npu_options import NpuOptions
 from components.common.data.arrays import Arrays
 from components.common.data.model_inputs import InputSpec
 from components.common.models import model_files
@@ -29,13 +30,16 @@ from components.tflite_converter.params import ConvertOptions
 _EXAMPLES = 4
 
 
-def examine(outlook: Outlook, options: ConvertOptions, target: Target) -> Examined | None:
+def examine(
+    outlook: Outlook, options: ConvertOptions, target: Target, npu: NpuOptions | None = None
+) -> Examined | None:
     """Converts a model as a candidate will be, and loads it on the target's runtime.
 
     Args:
         outlook: Before the conversion.
         options: Options of the conversion.
         target: What the file is for.
+        npu: The target's NPU, if it has one and the file is for it.
 
     Returns:
         None if the target has nothing to look at, or the untrained model cannot be converted, which the step itself
@@ -62,17 +66,19 @@ def examine(outlook: Outlook, options: ConvertOptions, target: Target) -> Examin
             )
         except (PackingError, TFLMError) as error:
             return Examined(None, refusal=str(error))
-    found = _examined(outlook, packed.content if packed and packed.content else content, target)
+    found = _examined(outlook, packed.content if packed and packed.content else content, target, npu)
     if packed is None or found.refusal:
         return found
     texts = tuple(kernel.text for kernel in packed.kernels)
     return replace(found, flash=len(packed.content) if packed.content else None, packed=texts)
 
 
-def _examined(outlook: Outlook, content: bytes, target: Target) -> Examined:
+def _examined(outlook: Outlook, content: bytes, target: Target, npu: NpuOptions | None) -> Examined:
     module, _, function = target.examination.rpartition(".")
-    examination: Callable[[bytes], Examined] = getattr(importlib.import_module(module), function)
-    found = examination(content)
+    examination: Callable[[bytes, NpuOptions | None], Examined] = getattr(
+        importlib.import_module(module), function
+    )
+    found = examination(content, npu)
     if not found.operator:
         return found
     layers = _layers(outlook, found.operator)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from components.common.base.npu_options import NpuOptions
 from components.common.base.step_options import StepOptions, TrainingOptions, TuningOptions
 from components.common.models.freezing import FreezingError, layers_matching
 from components.common.models.model_definition import ModelDefinition
@@ -138,14 +139,8 @@ class Explainer:
                 self._known[prefix] = found
             explanation = self._known[prefix]
             if isinstance(options, ConvertOptions) and not explanation.refusals:
-                found_on_device = self._examine(prefix, outlook, options)
-                if found_on_device and found_on_device.refusal:
-                    explanation = dataclasses.replace(
-                        explanation, refusals=[device.refusal(found_on_device)]
-                    )
-                elif found_on_device and found_on_device.packed:
-                    packed = f"packed: {'; '.join(found_on_device.packed)}"
-                    explanation = dataclasses.replace(explanation, remarks=[*explanation.remarks, packed])
+                npu = self._config.target.npu_options
+                explanation = _on_device(explanation, self._examine(prefix, outlook, options, npu))
             steps.append(Step(options, explanation, trained))
             if not technique_of(options).builds_new_model:
                 layers.update(dict.fromkeys(layer.name for layer in outlook.model.layers))
@@ -169,15 +164,31 @@ class Explainer:
         outlook = Outlook(self.baseline(), StepRecord(), self.workshop)
         return self._examine("baseline", outlook, self._config.baseline_conversion)
 
-    def _examine(self, key: str, outlook: Outlook, options: ConvertOptions) -> Examined | None:
+    def _examine(
+        self, key: str, outlook: Outlook, options: ConvertOptions, npu: NpuOptions | None = None
+    ) -> Examined | None:
         if key not in self._examined:
-            self._examined[key] = device.examine(outlook, options, self._config.target_kind)
+            self._examined[key] = device.examine(outlook, options, self._config.target_kind, npu)
         return self._examined[key]
 
     def _training(self, options: StepOptions) -> Training | None:
         if not isinstance(options, TrainingOptions):
             return None
         return training.describe(options, self.baseline(), self.workshop.examples)
+
+
+def _on_device(explanation: Explanation, found: Examined | None) -> Explanation:
+    """A conversion's explanation with what the target's runtime makes of its file."""
+    if found is None:
+        return explanation
+    if found.refusal:
+        return dataclasses.replace(explanation, refusals=[device.refusal(found)])
+    packed = [f"packed: {'; '.join(found.packed)}"] if found.packed else []
+    return dataclasses.replace(
+        explanation,
+        remarks=[*explanation.remarks, *packed],
+        notes=[*explanation.notes, *found.notes],
+    )
 
 
 def _explain(outlook: Outlook, options: StepOptions) -> Explanation:

@@ -141,6 +141,7 @@ def _of_verdict(verdict: Verdict) -> dict[str, Any]:
     measured = verdict.measured
     accuracy = measured.accuracy
     packed = measured.device.packed if measured.device else None
+    npu = measured.device.npu if measured.device else None
     figures: dict[str, Any] = {
         "metric": accuracy.metric if accuracy else None,
         "accuracy": accuracy.candidate if accuracy else None,
@@ -161,6 +162,10 @@ def _of_verdict(verdict: Verdict) -> dict[str, Any]:
         "packed memory ratio": packed.memory_ratio if packed else None,
         "packed time ratio": packed.time_ratio if packed else None,
         "packed differing": packed.differing if packed else None,
+        "NPU cycles": npu.cycles if npu else None,
+        "NPU SRAM": npu.sram if npu else None,
+        "NPU flash": npu.flash if npu else None,
+        "NPU operators on the CPU": npu.on_cpu if npu else None,
         **{name.replace("_", " "): value for name, value in measured.invariants.items()},
         "passed": verdict.blessed,
         "reasons": list(verdict.reasons),
@@ -183,6 +188,10 @@ def _of_properties(facts: dict[str, Any]) -> dict[str, Any]:
         "packed memory ratio": "packed_memory_ratio",
         "packed time ratio": "packed_time_ratio",
         "packed differing": "packed_differing",
+        "NPU cycles": "npu_cycles",
+        "NPU SRAM": "npu_sram_bytes",
+        "NPU flash": "npu_flash_bytes",
+        "NPU operators on the CPU": "npu_cpu_operators",
         **{name.replace("_", " "): name for name in headlines()},
     }
     found = {name: facts[key] for name, key in names.items() if key in facts}

@@ -39,7 +39,10 @@ if TYPE_CHECKING:
     from pipeline.lineage.graph import Graph
     from pipeline.store.records import Artifact, Execution, Run
 
-_OF_DEVICE = ("memory_bytes", "flash_bytes", "same_prediction", "packed_flash_ratio", "packed_memory_ratio")
+_OF_DEVICE = (
+    *("memory_bytes", "flash_bytes", "same_prediction", "packed_flash_ratio", "packed_memory_ratio"),
+    *("npu_cycles", "npu_sram_bytes", "npu_flash_bytes"),
+)
 
 
 class UpstreamTree:

@@ -324,6 +324,7 @@ class _Planner:
                     "label": as_parameter(self.config.data.label),
                     "label_options": self._label_options(),
                     **self._runtime(),
+                    **({"npu": npu} if (npu := self.config.npu_parameter) else {}),
                     "seed": self.config.run.seed,
                     # Times of another processor, or of another LiteRT, say nothing about this one.
                     MACHINE: to_json(dataclasses.asdict(this_machine())),
@@ -382,6 +383,8 @@ class _Planner:
         config: dict[str, Any] = {
             "code_version": component_version("components.pusher.executor", kept=modules)
         }
+        if self.config.npu_parameter:
+            config["npu"] = self.config.npu_parameter
         if functions:  # left out if there are none, so that nothing is pushed again
             config["functions"] = functions
         directory = {"base_directory": os.path.abspath(self.config.push.directory)}

@@ -22,10 +22,17 @@ _FAR = 2
 _OF_GATE = (
     *(Kind.ACCURACY, Kind.LATENCY, Kind.SIZE, Kind.GZIP_SIZE),
     *(Kind.MEMORY, Kind.FLASH, Kind.SAME_PREDICTION),
+    *(Kind.NPU_CYCLES, Kind.NPU_SRAM, Kind.NPU_FLASH, Kind.NPU_CPU_OPERATORS),
 )
 _LESS_MEMORY = (
     "convert with quantization: int8 and io: int8, or add prune_channels or distill to shrink activations"
 )
+_NPU_ADVICE = {
+    Kind.NPU_CYCLES: "add prune or cluster, whose weights Vela compresses, or prune_channels; convert with io: int8",
+    Kind.NPU_FLASH: "add prune or cluster, whose weights Vela compresses, or prune_channels",
+    Kind.NPU_SRAM: "add prune_channels or distill to shrink activations",
+    Kind.NPU_CPU_OPERATORS: "convert with io: int8, or build the model of layers that the NPU runs",
+}
 _MORE_ALIKE = (
     "compare on more eval examples, or convert to another quantization, whose kernels round differently"
 )
@@ -156,6 +163,8 @@ def _change(candidate: Candidate, miss: Judgement, data: ReportData) -> str:
         return _LESS_MEMORY
     if miss.kind is Kind.SAME_PREDICTION:
         return _MORE_ALIKE
+    if miss.kind in _NPU_ADVICE:
+        return _NPU_ADVICE[miss.kind]
     if miss.kind is Kind.FLASH:
         return _offered(candidate, "size", data)
     text, ratio = _offered(candidate, "size", data), candidate.size_ratio("gzip")

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from components.common.base.quantities import bytes_text, time_text
 from pipeline.base.texts import duration_text
-from pipeline.run.verdict_table import number
+from pipeline.run.column import number
 
 __all__ = ["accuracy_text", "bytes_text", "duration_text", "ratio_text", "time_text", "when_text"]
 

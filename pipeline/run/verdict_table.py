@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from rich import box
 from rich.cells import cell_len
@@ -18,10 +17,11 @@ from components.common.base.quantities import bytes_text, time_text
 from components.evaluator.verdict import Verdict
 from components.measurer.comparison import Interval
 from components.measurer.measured import Accuracy, Measured, Side
-from components.measurer.packed import Packed
 from components.registry import headlines
 from components.selector.params import SelectOptions
 from pipeline.base.texts import printable
+from pipeline.run import device_columns
+from pipeline.run.column import Column, number
 
 # A verdict gets this many columns of the terminal before figures are stacked.
 _OUTCOME = 24
@@ -30,23 +30,6 @@ _BASELINE = "baseline (float32)"
 _LONG_HEAD = 14
 # From this share of the most common class on, classes are out of balance.
 _UNEVEN = 0.75
-
-
-@dataclass(frozen=True)
-class Column:
-    """One figure of the baseline and of every candidate.
-
-    Attributes:
-        head: Its name.
-        baseline: The baseline's value.
-        cells: Each candidate's, in their order.
-        under: Whether it is about the column before, and a narrow terminal shows it below that one.
-    """
-
-    head: str
-    baseline: str
-    cells: tuple[str, ...]
-    under: bool = False
 
 
 def columns(verdicts: Collection[Verdict]) -> list[Column]:
@@ -81,38 +64,7 @@ def columns(verdicts: Collection[Verdict]) -> list[Column]:
             under=True,
         ),
     ]
-    return [*shown, *_device(first, found), *_invariants(found)]
-
-
-def _device(first: Measured, found: Sequence[Measured]) -> list[Column]:
-    """Measurements on a target's own runtime, if there are any."""
-    if not any(measured.device for measured in found):
-        return []
-
-    def in_bytes(of: Literal["memory", "flash"]) -> Column:
-        cells = tuple(bytes_text(measured.device_bytes(of)) for measured in found)
-        return Column(of, bytes_text(first.device_bytes(of, "baseline")), cells)
-
-    same = tuple(number(m.device.same_prediction if m.device else None, ".4f") for m in found)
-    packed = _packed([m.device.packed if m.device else None for m in found])
-    return [in_bytes("memory"), in_bytes("flash"), *packed, Column("same as LiteRT", "", same)]
-
-
-def _packed(found: Sequence[Packed | None]) -> list[Column]:
-    """What packing costs in relation to the plain file, if a candidate is packed, and how many outputs differ."""
-    if not any(found):
-        return []
-    ratios = {
-        "packed flash ratio": [one.flash_ratio if one else None for one in found],
-        "packed memory ratio": [one.memory_ratio if one else None for one in found],
-        "packed time ratio": [one.time_ratio if one else None for one in found],
-    }
-    shown = [
-        Column(head, "", tuple(number(value, ".3f") for value in values), under=True)
-        for head, values in ratios.items()
-    ]
-    exact = tuple(f"{one.examples - one.differing:,} of {one.examples:,}" if one else "–" for one in found)
-    return [*shown, Column("packed bit-exact", "", exact)]
+    return [*shown, *device_columns.columns(first, found), *_invariants(found)]
 
 
 def title(verdicts: Collection[Verdict], select: SelectOptions | None = None) -> str:
@@ -384,11 +336,3 @@ def _invariants(found: Sequence[Measured]) -> list[Column]:
 
 def _latency(measured: Measured, side: Side) -> str:
     return time_text(measured.milliseconds(side, 50))
-
-
-def number(value: float | None, layout: str) -> str:
-    """A number in a layout of `format`; a dash if there is none."""
-    if value is None:
-        return "–"
-    text = format(value, layout)
-    return text.replace("-", "+" if "+" in layout else "", 1) if float(text) == 0 else text  # no -0.0000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from components.common.base.npu_options import Npu
 from components.common.base.runtime import LITERT, Runtime
 from components.common.data.examples import Examples
 from components.evaluator.executor import judge
@@ -23,6 +24,7 @@ def evaluate(
     beam_args: list[str],
     raw_examples: Examples | None = None,
     runtime: Runtime = LITERT,
+    npu: Npu | None = None,
 ) -> Verdict:
     """The verdict on a candidate.
 
@@ -35,6 +37,7 @@ def evaluate(
         seed: Seed of the bootstrap.
         beam_args: Beam pipeline options.
         raw_examples: The examples before Transform.
+        npu: What the candidate is compiled for.
         runtime: What predictions are made on.
     """
     predictions = os.path.join(output, "baseline")
@@ -52,5 +55,6 @@ def evaluate(
         beam_args,
         raw_examples,
         runtime,
+        npu,
     )
     return judge(candidate, baseline, output, gate, output)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from components.common.base.npu_options import NpuOptions
+from components.common.tflite import vela
 from components.common.tflite.tflm import TFLMError, TFLMModel
+from components.common.tflite.vela import VelaError
 from components.targets.target import Examined
 
 _OPEN_BATCH = (
@@ -25,16 +30,48 @@ _INSTEAD = {
 }
 
 
-def examine(content: bytes) -> Examined:
-    """Loads a file and asks what memory it takes.
+# What to write so that an operator is not left on the CPU beside an NPU.
+_FOR_NPU = {
+    "QUANTIZE": "write io: int8 under convert",
+    "DEQUANTIZE": "write io: int8 under convert",
+}
+
+
+def examine(content: bytes, npu: NpuOptions | None = None) -> Examined:
+    """Loads a file, asks what memory it takes, and compiles it if there is an NPU.
 
     Args:
-        content: A TFLite file of the untrained model; memory depends on its shapes and types alone.
+        content: A TFLite file of the untrained model; memory and operators depend on its shapes and types alone.
+        npu: The target's NPU.
     """
     try:
-        return Examined(TFLMModel(content).arena())
+        found = Examined(TFLMModel(content).arena())
     except TFLMError as error:
         instead = "write other layers"
         if error.operator:
             instead = _INSTEAD.get(error.operator, f"write layers that do not become {error.operator}")
         return Examined(None, error.operator, f"{error}; {instead}")
+    return found if npu is None else _on_npu(content, npu, found)
+
+
+def _on_npu(content: bytes, npu: NpuOptions, found: Examined) -> Examined:
+    """Adds the operators that Vela would leave on the CPU, as a note or a refusal."""
+    try:
+        figures = vela.compile_file(content, npu.compiled_for()).figures
+    except VelaError as error:
+        return replace(found, refusal=f"{error}; write other layers, or remove npu from the target")
+    if not figures.on_cpu:
+        return found
+    other = next((name for name in figures.cpu_operators if name not in _FOR_NPU), "")
+    instead = "; ".join(
+        dict.fromkeys(
+            _FOR_NPU.get(name, "write layers that the NPU runs") for name in figures.cpu_operators
+        )
+    )
+    text = f"Vela leaves {figures.cpu_text} on the CPU of {npu.accelerator}; {instead}"
+    if npu.cpu_operators == "refuse":
+        return replace(found, operator=other, refusal=text)
+    limit = (
+        "; max_cycles cannot be met, because Vela does not estimate their cycles" if npu.max_cycles else ""
+    )
+    return replace(found, notes=(f"{text}{limit}",))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from components.common.base.byte_sizes import Bytes
+from components.common.base.npu_options import NpuOptions
 from components.targets.target import TargetOptions
 
 
@@ -22,3 +24,14 @@ class MicrocontrollerOptions(TargetOptions):
         default=None,
         description="Flash that the model may take: the default of gate.flash.max. Leave out what the program takes.",
     )
+    npu: NpuOptions | None = Field(
+        default=None,
+        exclude_if=operator.not_,
+        description="An Arm Ethos-U NPU that Vela compiles each candidate for, e.g. {accelerator: ethos-u55-128, "
+        "max_cycles: 500000}.",
+    )
+
+    @property
+    def npu_options(self) -> NpuOptions | None:
+        """The NPU that candidates are compiled for, if there is one."""
+        return self.npu

@@ -16,6 +16,7 @@ MICROCONTROLLER = Target(
         "memory: the tensor arena, by TFLite Micro's recording allocator",
         "flash: bytes of the file; of a packed candidate, memory, flash and time beside the plain file's, and whether "
         "its outputs are the same to the bit",
+        "with npu: cycles, SRAM and flash on an Arm Ethos-U, and operators left on the CPU, as Vela estimates them",
         "latency on LiteRT on this machine's processor, which says nothing about a microcontroller's",
     ),
     package="tflite-micro",
@@ -65,6 +66,11 @@ MICROCONTROLLER = Target(
             "cluster, convert with pack: auto",
             True,
             "flash: kernels of few values become look-up tables; memory and time grow, as each is decoded into RAM",
+        ),
+        Advice(
+            "prune, cluster with npu",
+            True,
+            "NPU cycles and flash: Vela compresses weights, and zeros and equal values take fewer bits",
         ),
         Advice(
             "prune, cluster",

@@ -144,6 +144,28 @@ def test_packed_flash_and_memory_are_predicted(project: Project) -> None:
     assert "conv: decoding it would take memory to" in remark
 
 
+def test_operators_that_an_npu_leaves_on_the_cpu_are_named_before_training(project: Project) -> None:
+    project.write(Case("[{convert: {quantization: int8}}]", CONV, "", ""))
+    target = "target={kind: microcontroller, npu: {accelerator: ethos-u55-128, cpu_operators: refuse}}"
+    file = load(project.config, [target])
+    (problem,) = preflight.explain(file, make_plan(file.config, file.path)).problems
+    assert (
+        "Vela leaves DEQUANTIZE, QUANTIZE on the CPU of ethos-u55-128; write io: int8 under convert"
+        in problem.message
+    )
+    assert problem.location[:2] == ("candidates", "one")
+
+
+def test_a_packed_file_is_not_for_an_npu(project: Project) -> None:
+    from pipeline.checks import config_checks
+
+    project.write(Case("[{convert: {quantization: int8, pack: lut}}]", CONV, "", ""))
+    target = "target={kind: microcontroller, npu: {accelerator: ethos-u55-128}}"
+    (problem,) = config_checks.check(load(project.config, [target]))
+    assert problem.message.startswith("Vela compiles the plain file for the NPU")
+    assert problem.location == ("candidates", "one", 0, "convert", "pack")
+
+
 def test_packing_without_a_kernel_to_pack_is_refused(project: Project) -> None:
     found = examined(project, "[{convert: {quantization: float32, pack: lut}}]", CONV)
     assert "pack: lut finds no kernel to pack: conv: 144 distinct values" in found.problems[0].message

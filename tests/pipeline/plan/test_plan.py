@@ -315,6 +315,26 @@ def test_another_target_trains_and_converts_nothing_again() -> None:
     assert (own["memory"]["max"], own["flash"]["max"]) == (8000, 64_000)
 
 
+def test_an_npu_measures_judges_and_pushes_again() -> None:
+    before = plan_of(MICRO)
+    npu, limited = (
+        plan_of(f"{MICRO[:-1]}, npu: {{accelerator: ethos-u55-128{more}}}}}")
+        for more in ("", ", max_cycles: 9")
+    )
+    differing = {node.id for node in before.nodes if node != npu.node(node.id)}
+    assert differing == {*before.measurements.values(), *before.evaluations.values(), "Pusher"}
+    given = json.loads(str(npu.node(MEASURE).parameters["npu"]))
+    assert given == {
+        "npu": {"accelerator": "ethos-u55-128", "memory_mode": None, "system_config": None},
+        "version": metadata.version("ethos-u-vela"),
+    }
+    assert json.loads(json.loads(str(npu.node("Pusher").parameters["custom_config"]))["npu"]) == given
+    limits = {node.id for node in npu.nodes if node != limited.node(node.id)}
+    assert limits == set(before.evaluations.values())
+    gate = json.loads(str(limited.node(JUDGE).parameters["gate"]))
+    assert (gate["npu"]["max_cycles"], gate["memory"]["max"]) == (9, 16_000)
+
+
 def test_a_packed_candidate_has_a_conversion_of_its_own_within_the_memory_of_the_target() -> None:
     before, packed = plan_of(MICRO), plan_of(MICRO, "candidates.int8.0.convert.pack=auto")
     assert ids(packed) - ids(before) == {

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from components.common.base.progress import Kind, Report
 from components.common.tflite.arena import Arena
+from components.common.tflite.npu_figures import NpuFigures
 from components.evaluator.verdict import Verdict
 from components.measurer.comparison import ClassBalance, Interval, LostClass, Uncertainty
 from components.measurer.measured import Accuracy, Measured, Size, SliceValue, UnjudgedSlices
@@ -18,9 +19,10 @@ from components.measurer.packed import Packed
 from components.selector.params import SelectOptions
 from pipeline.config.config_file import load
 from pipeline.plan.plan import make_plan
+from pipeline.run.column import number
 from pipeline.run.display import RunDisplay
 from pipeline.run.launcher import Launched
-from pipeline.run.verdict_table import columns, interval_text, number, verdict_table
+from pipeline.run.verdict_table import columns, interval_text, verdict_table
 from pipeline.store.state import State
 from tests.verdicts import device, latency, sizes
 
@@ -75,6 +77,17 @@ def test_a_packed_file_has_columns_beside_the_plain_one() -> None:
     assert found["packed time ratio"] == ("2.800", "–")
     assert found["packed bit-exact"] == ("9,997 of 10,000", "–")
     assert not [c.head for c in columns([judged(True, device=device(9_800))]) if "packed" in c.head]
+
+
+def test_estimates_of_vela_have_columns() -> None:
+    npu = NpuFigures("Vela 5", "ethos-u55-128", "", "", 698_386, 4608, 679_000, {"QUANTIZE": 2})
+    found = {
+        c.head: c.cells
+        for c in columns([judged(True, device=dataclasses.replace(device(9_800), npu=npu)), judged(True)])
+    }
+    assert found["Vela cycles"] == ("698,386", "–")
+    assert (found["Vela SRAM"], found["Vela flash"]) == (("4.6 kB", "–"), ("679.0 kB", "–"))
+    assert found["on CPU"] == ("2", "–")
 
 
 def test_the_title_says_if_the_ratio_of_latency_selects() -> None:

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from components.common.base import file_hashes
+from components.common.base.npu_options import Npu
 from components.common.models import model_files
+from components.common.tflite import vela
 from components.common.tflite.tflm import TFLMError, TFLMModel
 from components.pusher import beside
 from components.targets.microcontroller import c_array
@@ -95,6 +97,19 @@ def headers(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return tmp_path / "headers"
+
+
+def test_a_compiled_file_is_pushed_beside_the_plain_one(
+    converted: Callable[..., Step], trained: Trained, tmp_path: Path
+) -> None:
+    serving = Path(converted(trained.uri, "int8", "int8").uri, "Format-Serving")
+    npu = Npu(accelerator="ethos-u55-128")
+
+    pushed = beside.add(serving, file_hashes.digests(serving), [], tmp_path, npu)
+
+    assert pushed.keys() == {"tflite", "model.vela.tflite"}
+    compiled = vela.compile_file((serving / "tflite").read_bytes(), npu).content
+    assert (tmp_path / "model.vela.tflite").read_bytes() == compiled
 
 
 def test_sources_of_a_packed_file_register_its_decoder_and_count_its_memory(
