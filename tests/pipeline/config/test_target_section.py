@@ -90,7 +90,7 @@ def test_targets_are_listed_with_what_they_measure_and_need() -> None:
     mobile, micro = json.loads(done.stdout)["targets"]
     assert (mobile["kind"], mobile["installed"], mobile["package"]) == ("mobile", True, None)
     assert (micro["package"], micro["install"]) == ("tflite-micro", "pip install --pre tflite-micro")
-    assert micro["version"].startswith("0.dev") and micro["options"] == ["ram", "flash"]
+    assert micro["version"].startswith("0.dev") and micro["options"] == ["ram", "flash", "npu"]
     assert {one["technique"]: one["pays"] for one in micro["advice"]}["prune, cluster"] is False
     text = CliRunner().invoke(main, ["targets"]).stdout
     assert "accuracy on TFLite Micro, on every eval example" in text
