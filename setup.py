@@ -57,6 +57,7 @@ setup(
             "pytest-xdist>=3.5",
             "jsonschema>=4.18",
             "hypothesis>=6",
+            "kubernetes-validate>=1.30",
         ],
         "lint": ["ruff>=0.8", "mypy>=1.11", "import-linter>=2.1"],
     },

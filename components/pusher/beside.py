@@ -6,6 +6,7 @@ import importlib
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from components.common.base import file_hashes, npu_options
 from components.common.base.npu_options import Npu
@@ -20,6 +21,7 @@ def add(
     functions: Iterable[str],
     folder: str | Path,
     npu: Npu | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> dict[str, str]:
     """Copies a model and writes files beside it.
 
@@ -30,6 +32,7 @@ def add(
             packed file if there is one.
         folder: An empty folder for the copy.
         npu: What the plain file is compiled for besides; None for nothing.
+        options: Dotted path → what the function takes as `options`, if it takes that.
 
     Returns:
         `judged`, with the files that were added.
@@ -54,6 +57,7 @@ def add(
     deployed = packed if packed.exists() else folder / _TFLITE
     for path in functions:
         module, _, name = path.rpartition(".")
-        write: Callable[[bytes, Path], object] = getattr(importlib.import_module(module), name)
-        write(deployed.read_bytes(), folder)
+        write: Callable[..., object] = getattr(importlib.import_module(module), name)
+        own = {"options": options[path]} if options and path in options else {}
+        write(deployed.read_bytes(), folder, **own)
     return {**judged, **file_hashes.digests(folder)}

@@ -101,8 +101,8 @@ class Executor(tfx_executor.Executor):
                 whether it was (`pushed`), where to (`pushed_destination`, `pushed_version`), and the SHA-256
                 of each file (`files`) and of those that were judged (`judged`), which are the same.
             exec_properties: `push_destination` (JSON of tfx.proto.PushDestination), `custom_config` (JSON): dotted
-                paths of `functions` that write files beside the model, if there are any, and the `npu` that it is
-                compiled for, if there is one.
+                paths of `functions` that write files beside the model, if there are any, with their `options`, and the
+                `npu` that it is compiled for, if there is one.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
@@ -119,7 +119,7 @@ class Executor(tfx_executor.Executor):
             self._push(model, judged, pushed, destination)
             return
         with tempfile.TemporaryDirectory(prefix="paredown-") as folder:
-            judged = beside.add(model, judged, functions, folder, npu)
+            judged = beside.add(model, judged, functions, folder, npu, asked.get("options"))
             self._push(folder, judged, pushed, destination)
 
     def _push(self, model: str, judged: Mapping[str, str], pushed: Any, destination: Any) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from components.targets.microcontroller.target import MICROCONTROLLER
 from components.targets.mobile.target import MOBILE
+from components.targets.server.target import SERVER
 from components.targets.target import Target, TargetOptions
 
 # In the order in which messages and schemas list them.
-TARGETS: dict[str, Target] = {target.kind: target for target in (MOBILE, MICROCONTROLLER)}
+TARGETS: dict[str, Target] = {target.kind: target for target in (MOBILE, MICROCONTROLLER, SERVER)}
 
 
 def target_of(options: TargetOptions) -> Target:

@@ -100,7 +100,7 @@ class Target:
         examination: Dotted path of the function that loads a file of an untrained model; it takes the file's bytes
             and the target's NPU, if it has one, and returns an `Examined`. Empty if there is nothing to look at.
         pushes: Option of `push` that belongs to it → dotted path of a function that takes the TFLite file's bytes
-            and an existing folder, and writes files into it.
+            and an existing folder, and writes files into it. If the option is a mapping, it takes that as `options`.
         advice: Which techniques pay.
         packs: Whether it runs files that `convert: {pack: …}` packs.
     """

@@ -195,7 +195,8 @@ def float_operators(found: list[Operator]) -> dict[str, int]:
 def convert_model(job: StepJob[ConvertOptions]) -> Facts:
     """Converts the model of a job and writes the TFLite file, and beside it the classes of a string label.
 
-    If the examples went through Transform, a SavedModel that takes raw ones is written beside it.
+    If the examples went through Transform, a SavedModel that takes raw ones is written beside it; otherwise one for
+    TensorFlow Serving, if the options ask for it.
 
     Returns:
         Facts for lineage: technique, quantization, bytes and gzip bytes; types, operators and layers as
@@ -237,6 +238,15 @@ def convert_model(job: StepJob[ConvertOptions]) -> Facts:
     evaluation = job.examples.open("eval", inputs)
     if job.examples.transform_uri:
         served_model.write(saved_model, job.examples.transform_uri, model_files.serving_dir(job.output))
+    elif job.options.saved_model:
+        # Here, so that a change of it does not convert other files again: ConvertOptions.called_modules.
+        from components.tflite_converter import tf_serving
+
+        serving = model_files.serving_dir(job.output)
+        tf_serving.write(saved_model, job.examples, inputs, serving)
+        if job.options.warmup:
+            records = job.examples.records("eval")
+            tf_serving.write_warmup(serving, evaluation, records, job.options.warmup, job.seed)
     return {
         "technique": "-".join(record.techniques()),
         **facts_of(content, job.options),

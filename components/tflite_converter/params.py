@@ -114,6 +114,22 @@ class ConvertOptions(StepOptions):
         "gate.memory.max, or the target's ram.",
     )
 
+    saved_model: bool = Field(
+        default=False,
+        exclude_if=operator.not_,
+        description="Writes a SavedModel for TensorFlow Serving beside the file: of the model that the file is "
+        "converted from, with the signatures serving_default (tensors) and examples (serialized tf.Examples). "
+        "push.serving sets it.",
+    )
+    warmup: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        exclude_if=operator.not_,
+        description="Eval examples that TensorFlow Serving predicts before the SavedModel takes over. They become part "
+        "of it.",
+    )
+
     def check_after(self, before: StepOptions) -> None:
         """Refuses what a model that was trained for int8 has settled already."""
         conflict = self.quantization_aware_conflict()
@@ -124,8 +140,9 @@ class ConvertOptions(StepOptions):
             raise ValueError(f"granularity: per-channel gives each channel its own scale, and {why}")
 
     def called_modules(self) -> tuple[str, ...]:
-        """The module that packs, if it is asked to."""
-        return () if self.pack is None else ("components.common.tflite.packing",)
+        """The modules that pack and that write a SavedModel, if they are asked to."""
+        packing = () if self.pack is None else ("components.common.tflite.packing",)
+        return (*packing, *(("components.tflite_converter.tf_serving",) if self.saved_model else ()))
 
     def packed_within(self, memory: float | None) -> ConvertOptions:
         """The same options; automatic packing without a limit of its own gets this one, in bytes."""
@@ -175,6 +192,14 @@ class ConvertOptions(StepOptions):
             raise ValueError(
                 f"io: {self.io} needs quantization: {wanted} (this is {self.quantization}); "
                 "write io: float32 or change the quantization"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _warmup_has_a_saved_model(self) -> ConvertOptions:
+        if self.warmup and not self.saved_model:
+            raise ValueError(
+                f"warmup: {self.warmup} is of a SavedModel; write saved_model: true, or leave it out"
             )
         return self
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import operator
+import os
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +19,7 @@ from components.common.base.step_options import StepOptions, TrainingOptions
 from components.evaluator.params import Gate
 from components.selector.params import SelectOptions
 from components.targets.registry import target_of
+from components.targets.server.params import ServingOptions
 from components.targets.target import Target, installed_version
 from components.tflite_converter.params import ConvertOptions
 from pipeline.config import metadata_url, target_section
@@ -72,6 +74,12 @@ class Push(Options):
         exclude_if=operator.not_,
         description="Push C++ sources beside the file, in the folder `c`: the model as an array, its arena size, "
         "scales and operators, and a program that runs an example. Needs target: microcontroller.",
+    )
+    serving: ServingOptions | None = Field(
+        default=None,
+        exclude_if=operator.not_,
+        description="Push a SavedModel and, in the folder `deploy`, files for TensorFlow Serving, Docker Compose, "
+        "Kubernetes and KServe beside the file. Needs target: server.",
     )
 
 
@@ -144,6 +152,8 @@ class Config(Options):
     def _target_measures_what_is_limited(self) -> Config:
         target_section.refuse_unmeasured(self.gate, self.select, self.target)
         target_section.refuse_unpushed(self.push.model_dump(), self.target)
+        if self.push.serving is not None:
+            target_section.refuse_unnamed(self.push.serving, self.push.directory)
         return self
 
     @property
@@ -168,7 +178,10 @@ class Config(Options):
         if isinstance(step, TrainingOptions):
             return step.like(self.model.baseline())
         if isinstance(step, ConvertOptions):
-            return step.packed_within(self.judged_gate.memory.max)
+            packed = step.packed_within(self.judged_gate.memory.max)
+            served = self.push.serving
+            saved = {} if served is None else {"saved_model": True, "warmup": served.warmup}
+            return packed.model_copy(update=saved)
         return step
 
     @property
@@ -176,6 +189,18 @@ class Config(Options):
         """Dotted paths of what writes files beside the pushed model."""
         asked = self.push.model_dump()
         return [path for option, path in self.target_kind.pushes.items() if asked.get(option)]
+
+    @property
+    def push_options(self) -> dict[str, Any]:
+        """Dotted path of what writes files beside the pushed model → its options, if it has some."""
+        asked = self.push.model_dump(mode="json")
+        found = {path: asked.get(option) for option, path in self.target_kind.pushes.items()}
+        name = os.path.basename(os.path.abspath(self.push.directory))
+        return {
+            path: {**options, "name": options.get("name") or name}
+            for path, options in found.items()
+            if isinstance(options, dict)
+        }
 
     @property
     def npu_parameter(self) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import os
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,7 @@ from components.evaluator.params import DeviceOf, Gate, JudgedGate
 from components.selector.params import SelectOptions
 from components.targets.mobile.params import MobileOptions
 from components.targets.registry import TARGETS, target_of
+from components.targets.server.params import ServingOptions
 from components.targets.target import TargetOptions
 from pipeline.config.refused import refused
 
@@ -97,6 +99,20 @@ def refuse_unmeasured(gate: Gate, select: SelectOptions, target: TargetOptions) 
             "select",
             "minimize",
         )
+
+
+def refuse_unnamed(serving: ServingOptions, directory: str) -> None:
+    """Raises an error if a served model has no name, and its folder's is not one that servers and clusters take."""
+    name = os.path.basename(os.path.abspath(directory))
+    try:
+        ServingOptions(name=serving.name or name)
+    except ValueError:
+        raise refused(
+            f"has no name, and {name!r}, the name of push.directory, is not one on Kubernetes; write name: with "
+            "letters a to z, digits and '-'",
+            "push",
+            "serving",
+        ) from None
 
 
 def refuse_unpushed(push: Mapping[str, Any], target: TargetOptions) -> None:

@@ -387,6 +387,8 @@ class _Planner:
             config["npu"] = self.config.npu_parameter
         if functions:  # left out if there are none, so that nothing is pushed again
             config["functions"] = functions
+        if self.config.push_options:
+            config["options"] = self.config.push_options
         directory = {"base_directory": os.path.abspath(self.config.push.directory)}
         self._add(
             Node(

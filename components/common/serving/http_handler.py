@@ -9,18 +9,21 @@ from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from components.common.serving import json_values
 from components.common.serving.predictions import Predictions
-from components.common.serving.request_error import RequestError
+from components.common.serving.request_error import Fault, RequestError
 
 # Bytes of a body that are read at most, and dropped if they are too many. Nothing is refused before its body is read: a
 # client that is still sending does not read an answer.
 READ_AT_MOST = 1024**3
+# Bodies of the largest size that are held at once.
+_HELD = 8
 
 
 class OnTheirWay:
-    """Requests that were begun and are not answered yet."""
+    """Requests that were begun and are not answered yet, and the bytes of their bodies."""
 
     def __init__(self) -> None:
         self.count = 0
+        self.bytes = 0
 
 
 @stream_request_body
@@ -41,6 +44,9 @@ class Handler(RequestHandler):
         self._received = 0
         self._on_their_way = on_their_way
         self._counted = False
+        self._held = 0
+        self._crowded = False
+        self._dropped = False
 
     @property
     def body(self) -> bytes:
@@ -48,11 +54,16 @@ class Handler(RequestHandler):
 
         Raises:
             HTTPError: If it is too large or encoded.
+            RequestError: If too many bodies were on their way at once.
         """
         if self.request.headers.get("Content-Encoding", "identity") != "identity":
             raise HTTPError(415, reason="send the body without Content-Encoding")
         if self._received > self._limit:
             raise HTTPError(413)
+        if self._crowded:
+            raise RequestError(
+                Fault.OVERLOADED, "too many large requests are on their way; try again later"
+            )
         return b"".join(self._chunks)
 
     def prepare(self) -> None:
@@ -66,10 +77,16 @@ class Handler(RequestHandler):
 
     def data_received(self, chunk: bytes) -> None:
         self._received += len(chunk)
-        if self._received <= self._limit:
-            self._chunks.append(chunk)
+        self._crowded |= self._on_their_way.bytes + len(chunk) > _HELD * self._limit
+        if self._received > self._limit or self._crowded:
+            if not self._dropped:
+                self.predictions.metrics.dropped_body()
+            self._dropped = True
+            self._drop()
         else:
-            self._chunks.clear()
+            self._chunks.append(chunk)
+            self._held += len(chunk)
+            self._on_their_way.bytes += len(chunk)
 
     def on_finish(self) -> None:
         self._gone()
@@ -81,6 +98,12 @@ class Handler(RequestHandler):
         if self._counted:
             self._counted = False
             self._on_their_way.count -= 1
+            self._drop()
+
+    def _drop(self) -> None:
+        self._chunks.clear()
+        self._on_their_way.bytes -= self._held
+        self._held = 0
 
     def answer(self, value: Any) -> None:
         """Answers with JSON."""

@@ -60,6 +60,11 @@ class Metrics:
         self._batch_requests = Histogram(
             "paredown_batch_requests", "Requests of a batch", buckets=_SIZES, registry=self._registry
         )
+        self._dropped = Counter(
+            "paredown_dropped_bodies",
+            "Bodies that were too large, alone or together with others",
+            registry=self._registry,
+        )
         self._queued = Gauge("paredown_queued_requests", "Requests that wait", registry=self._registry)
 
     def queued_is(self, queued: Callable[[], float]) -> None:
@@ -77,6 +82,10 @@ class Metrics:
         """
         self._requests.labels(model, api, str(status)).inc()
         self._seconds.labels(model, api).observe(seconds)
+
+    def dropped_body(self) -> None:
+        """Counts a body that is not kept."""
+        self._dropped.inc()
 
     def batch(self, requests: int, examples: int) -> None:
         """Counts a batch."""

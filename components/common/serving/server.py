@@ -25,6 +25,7 @@ from components.common.serving.versions import Model
 
 _log = logging.getLogger(__name__)
 _STEP = 0.02
+_LEAST_RPCS = 1024
 
 
 class AddressError(ParedownError):
@@ -157,11 +158,13 @@ class _Server:
     def _grpc_server(self) -> tuple[grpc.aio.Server, int]:
         options = self._options
         server = grpc.aio.server(
+            # What waits is bounded by the queue; this bounds the messages that are being read.
+            maximum_concurrent_rpcs=max(_LEAST_RPCS, 4 * options.batching.queue),
             options=[
                 ("grpc.max_receive_message_length", options.request_bytes),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
-            ]
+            ],
         )
         rpc.add_services(server, self._predictions)
         host = f"[{options.host}]" if ":" in options.host else options.host

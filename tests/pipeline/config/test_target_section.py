@@ -43,14 +43,22 @@ def test_ram_and_flash_are_the_limits_that_the_gate_does_not_set() -> None:
 @pytest.mark.parametrize(
     ("sets", "key", "message"),
     [
-        (["target=web"], "target", "'web' is not one of mobile, microcontroller"),
+        (["target=web"], "target", "'web' is not one of mobile, microcontroller, server"),
         (
             ["target={kind: micro}"],
             "target.kind",
-            "'micro' is not one of mobile, microcontroller; did you mean",
+            "'micro' is not one of mobile, microcontroller, server; did you mean",
         ),
+        (["push.serving={}"], "push.serving", "is for target: server, and the target is mobile"),
+        (
+            ["target=server", "push.serving={}", "push.directory=serving/My_Model"],
+            "push.serving",
+            "has no name, and 'My_Model', the name of push.directory, is not one on Kubernetes",
+        ),
+        (["target=server", "push.serving={replicas: [3, 2]}"], "push.serving", "write [2, 3]"),
+        (["target=server", "push.serving={warmup: 2000}"], "push.serving.warmup", "must be at most 1000"),
         (["target={ram: 3}"], "target", "does not say which kind of target it is"),
-        (["target=[a]"], "target", "must be one of mobile, microcontroller, or a mapping"),
+        (["target=[a]"], "target", "must be one of mobile, microcontroller, server, or a mapping"),
         (["target={kind: microcontroller, rom: 1 kB}"], "target.rom", "unknown key; did you mean 'ram'?"),
         (["target={kind: microcontroller, ram: 0}"], "target.ram", "must be greater than 0"),
         (["target={kind: mobile, ram: 1 kB}"], "target.ram", "is not allowed here"),
@@ -87,11 +95,12 @@ def test_the_schema_takes_what_the_config_takes() -> None:
 def test_targets_are_listed_with_what_they_measure_and_need() -> None:
     done = CliRunner().invoke(main, ["targets", "--json"])
     assert done.exit_code == 0
-    mobile, micro = json.loads(done.stdout)["targets"]
+    mobile, micro, server = json.loads(done.stdout)["targets"]
     assert (mobile["kind"], mobile["installed"], mobile["package"]) == ("mobile", True, None)
     assert (micro["package"], micro["install"]) == ("tflite-micro", "pip install --pre tflite-micro")
     assert micro["version"].startswith("0.dev") and micro["options"] == ["ram", "flash", "npu"]
     assert {one["technique"]: one["pays"] for one in micro["advice"]}["prune, cluster"] is False
+    assert (server["package"], server["options"]) == (None, [])
     text = CliRunner().invoke(main, ["targets"]).stdout
     assert "accuracy on TFLite Micro, on every eval example" in text
 

@@ -368,3 +368,20 @@ def test_no_code_of_targets_is_part_of_what_trains_or_converts() -> None:
         imported = tree.imported([executor], within={"components"}, not_called=code_version.IF_ASKED)
         assert executor in imported
         assert not [name for name in imported if "targets" in name or name.endswith((".tflm", ".runtimes"))]
+
+
+def test_a_served_model_has_a_saved_model_and_its_name_from_the_folder_it_is_pushed_to() -> None:
+    plain, served = plan_of("target=server"), plan_of("target=server", "push.serving={warmup: 3}")
+    before = plan_of()
+    assert {node.id for node in before.nodes if node != plain.node(node.id)} == set()
+    differing = {node.id for node in plain.nodes if node != served.node(node.id)}
+    converts = {node.id for node in served.nodes if "tflite_converter" in node.component}
+    assert differing == {*converts, "Pusher"}
+    for node in converts:
+        options = json.loads(str(served.node(node).parameters["params"]))
+        assert (options["saved_model"], options["warmup"]) == (True, 3)
+    pushed = json.loads(str(served.node("Pusher").parameters["custom_config"]))
+    (function,) = pushed["functions"]
+    assert function == "components.targets.server.deployment.write"
+    assert pushed["options"][function]["name"] == "mnist"
+    assert pushed["options"][function]["replicas"] == [2, 10]

@@ -71,10 +71,14 @@ def swapped_under_load(folder: Path, clients: int, seconds: float) -> Done:
         threads = [threading.Thread(target=ask, args=(server, judge, fail, ending)) for ask in asks]
         for thread in threads:
             thread.start()
-        for version in VERSIONS[1:]:
+        for version in VERSIONS:
+            if version != VERSIONS[0]:
+                push(folder, version)
             time.sleep(seconds / 3)
-            push(folder, version)
-        time.sleep(seconds / 3)
+            for _ in range(600):  # however busy the machine is
+                if version in done.versions or done.failed:
+                    break
+                time.sleep(0.1)
         ending.set()
         done.exit_code = server.stop()
         for thread in threads:

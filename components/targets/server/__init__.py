@@ -1,0 +1,1 @@
+"""Model servers: TensorFlow Serving, KServe, `paredown serve`."""
