@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from components.common.base.errors import describe
 from components.common.serving.request_error import Fault, RequestError
 from components.common.serving.servable import Servable, Values
 
@@ -165,8 +166,12 @@ class Batcher:
         for waiting, answer in zip(batch, answers, strict=True):
             if waiting.made.done():  # its time was over, or its client is gone
                 continue
-            if isinstance(answer, BaseException):
-                waiting.made.set_exception(RequestError(Fault.FAILED, f"the model failed: {answer}"))
+            if isinstance(answer, RequestError):
+                waiting.made.set_exception(answer)
+            elif isinstance(answer, BaseException):
+                waiting.made.set_exception(
+                    RequestError(Fault.FAILED, f"the model failed: {describe(answer)}")
+                )
             else:
                 waiting.made.set_result(answer)
         self._dispatch()

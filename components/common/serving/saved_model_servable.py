@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from components.common.base.errors import describe
+from components.common.serving.request_error import invalid
 from components.common.serving.servable import Port, Servable, ServableError, Signature, Values
 
 FILE = "saved_model.pb"
@@ -41,6 +42,7 @@ class SavedModelServable(Servable):
         if not self._functions:
             raise ServableError(f"{folder} has no signature; save the model with signatures")
         self._constant = tf.constant
+        self._invalid = tf.errors.InvalidArgumentError
         self.signatures = {name: _signature(function) for name, function in self._functions.items()}
 
     def predict(self, signature: str, requests: Sequence[Values]) -> list[Values | Exception]:
@@ -69,6 +71,8 @@ class SavedModelServable(Servable):
                 for name, values in features.items()
             }
             return {name: value.numpy() for name, value in self._functions[signature](**given).items()}
+        except self._invalid as error:  # such as bytes that are not a tf.Example
+            return invalid(f"the model does not take the request: {describe(error)}")
         except Exception as error:  # whatever the graph raises belongs to this request
             return error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from components.common.base.runtime import LITERT
 from components.targets.server.params import ServerOptions
-from components.targets.target import Advice, Target, Unsupported
+from components.targets.target import Advice, Target
 
 SERVER = Target(
     options=ServerOptions,
@@ -14,23 +14,13 @@ SERVER = Target(
         "accuracy, latency and loading on LiteRT on this machine's processor",
         "bytes of the file and gzipped",
     ),
-    unsupported=(
-        Unsupported(
-            "io",
-            "int8",
-            "clients would have to quantize what they send and know the scale of each file; write io: float32, which "
-            "the file quantizes itself",
-        ),
-        Unsupported(
-            "io",
-            "int16",
-            "clients would have to quantize what they send and know the scale of each file; write io: float32, which "
-            "the file quantizes itself",
-        ),
-    ),
     pushes={"serving": "components.targets.server.deployment.write"},
     advice=(
-        Advice("convert int8, qat", True, "throughput: integer kernels; requests stay in float"),
+        Advice(
+            "convert int8, qat",
+            True,
+            "throughput: integer kernels; clients send and get real numbers also with io: int8",
+        ),
         Advice("convert dynamic", True, "throughput of dense and recurrent layers, without calibration"),
         Advice(
             "prune_channels, distill",

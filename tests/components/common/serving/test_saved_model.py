@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components.common.serving.request_error import Fault, RequestError
 from components.common.serving.saved_model_servable import SavedModelServable
 from components.common.serving.servable import ServableError, Values
 from components.common.serving.versions import load
@@ -56,6 +57,8 @@ def test_the_error_of_one_request_is_not_that_of_the_others(folder: Path) -> Non
     assert isinstance(good, dict) and isinstance(other, dict)
     assert (good["number"].tolist(), good["again"].tolist()) == ([1, 2], [b"1", b"2"])
     assert other["number"].tolist() == [4]
+    # What the client sent is at fault, and nothing else.
+    assert isinstance(bad, RequestError) and bad.fault is Fault.INVALID
     assert "StringToNumberOp could not correctly convert string: x" in str(bad)
 
 

@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[Serving]:
-    with serving(folder, "--keep", "2", "--max-request", f"{LIMIT} B", "--timeout", "4") as made:
+    with serving(folder, "--keep", "2", "--max-request", f"{LIMIT} B", "--timeout", "3") as made:
         yield made
 
 
