@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
+import tf_keras
 
 from components.common.models import model_files
 from components.common.tflite import packing, tflite_file
@@ -66,6 +68,38 @@ def test_kernels_with_a_scale_for_each_channel_get_a_table_for_each(
     images = mnist_arrays["eval"].images[:50]
     assert found.content is not None and outputs(found.content, images) == outputs(content, images)
     assert len(set(outputs(content, images))) > 1
+
+
+@pytest.mark.parametrize("values", [3, 7], ids="{} values".format)
+def test_tables_of_depthwise_kernels_go_along_the_last_axis(values: int) -> None:
+    model = tf_keras.Sequential(
+        [
+            tf_keras.layers.Input((6, 6, 8), name="image"),
+            tf_keras.layers.DepthwiseConv2D(5, depth_multiplier=4, padding="same", name="depthwise"),
+            tf_keras.layers.GlobalAveragePooling2D(),
+        ]
+    )
+    random = np.random.default_rng(0)
+    weights = model.get_layer("depthwise").weights[0]
+    weights.assign(random.choice(np.linspace(-1, 1, values), weights.shape))
+    images = random.uniform(0, 1, (20, 1, 6, 6, 8)).astype(np.float32)
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([image] for image in images)
+    content = converter.convert()
+
+    found = packing.pack(content, "lut")
+
+    (kernel,) = found.kernels
+    assert (kernel.tables, kernel.distinct, kernel.weights) == (32, values, 5 * 5 * 8 * 4)
+    assert found.content is not None
+    (made, wanted) = (TFLMModel(one) for one in (found.content, content))
+    (name,) = wanted.inputs
+    for image in images:
+        stored = {name: wanted.stored(name, image)}
+        got, plain = made.run(stored), wanted.run(stored)
+        assert [got[output].tobytes() for output in plain] == [value.tobytes() for value in plain.values()]
+        assert len({*next(iter(plain.values())).ravel().tolist()}) > 3
 
 
 def test_kernels_with_more_values_than_a_table_holds_are_left_and_named(
