@@ -251,6 +251,7 @@ def test_bad_requests_by_grpc(server: Serving) -> None:
                 predict.Predict(asked)
             assert refused.value.code() is code  # type: ignore[attr-defined]
             assert text in refused.value.details()  # type: ignore[attr-defined]
+        assert "Traceback" not in server.log.read_text()
         with pytest.raises(grpc.RpcError) as late:
             predict.Predict(request(), timeout=1e-6)
         assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED  # type: ignore[attr-defined]
@@ -281,6 +282,18 @@ def test_half_a_request_disturbs_no_one(server: Serving) -> None:
 def counted(server: Serving) -> dict[str, float]:
     lines = server.get("/monitoring/prometheus/metrics")[1].splitlines()
     return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line[0] != "#"}
+
+
+def test_a_message_of_grpc_that_is_broken_is_refused_quietly(server: Serving) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as channel:
+        for method in ("PredictionService/Predict", "ModelService/GetModelStatus"):
+            with pytest.raises(grpc.RpcError) as refused:
+                channel.unary_unary(f"/tensorflow.serving.{method}")(b"\xff\xff")
+            assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT  # type: ignore[attr-defined]
+        with pytest.raises(grpc.RpcError) as unknown:
+            channel.unary_unary("/tensorflow.serving.PredictionService/Regress")(b"")
+        assert unknown.value.code() is grpc.StatusCode.UNIMPLEMENTED  # type: ignore[attr-defined]
+    assert "Traceback" not in server.log.read_text()
 
 
 def test_bodies_on_their_way_are_bounded_together(server: Serving) -> None:
