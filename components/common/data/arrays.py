@@ -127,10 +127,13 @@ def content_digests(columns: Mapping[str, npt.NDArray[Any]]) -> list[bytes]:
     Args:
         columns: Feature → (examples, …).
     """
-    count = len(next(iter(columns.values())))
-    digests = [hashlib.blake2b(digest_size=16) for _ in range(count)]
-    for _, values in sorted(columns.items()):
-        for digest, row in zip(digests, values, strict=True):
-            row = np.asarray(row)
-            digest.update(repr(row.tolist()).encode() if row.dtype == object else row.tobytes())
-    return [digest.digest() for digest in digests]
+    values = [values for _, values in sorted(columns.items())]
+    return [
+        hashlib.blake2b(b"".join(map(_row_bytes, rows)), digest_size=16).digest()
+        for rows in zip(*values, strict=True)
+    ]
+
+
+def _row_bytes(row: npt.ArrayLike) -> bytes:
+    row = np.asarray(row)
+    return repr(row.tolist()).encode() if row.dtype == object else row.tobytes()

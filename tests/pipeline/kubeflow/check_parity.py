@@ -55,7 +55,8 @@ def paredown(*arguments: str, codes: tuple[int, ...] = (0,)) -> str:
 
 def run_tasks(config: str, only: list[str], folder: Path) -> Launcher:
     """Compiles a config and runs each task."""
-    data = Path(yaml.safe_load(Path(config).read_text(encoding="utf-8"))["data"]["path"]).absolute()
+    written = yaml.safe_load(Path(config).read_text(encoding="utf-8"))["data"]["path"]
+    data = (Path(config).parent / written).resolve()
     text = paredown(
         "compile", config, *only, "--image", "here:1", "--pipeline-root", "minio://bucket/root", "-o", "-",
         "--set", f"kubeflow.data_path={data}",
