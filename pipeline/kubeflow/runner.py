@@ -17,7 +17,8 @@ from pipeline.kubeflow.compiled import Compiled
 from pipeline.kubeflow.kfp_tasks import KfpTasks
 from pipeline.kubeflow.parameters import RunParameter
 from pipeline.kubeflow.task_names import task_names
-from pipeline.plan.plan import MACHINE, Plan
+from pipeline.plan.node import MACHINE
+from pipeline.plan.plan import Plan
 from pipeline.run import build
 
 ENTRYPOINT = ("python", "-m", "pipeline.kubeflow_entrypoint")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 
@@ -22,10 +23,16 @@ MODEL_IMPORTER = "ModelImporter"
 SELECTOR = "Selector"
 PUSHER = "Pusher"
 
+# Parameter of nodes whose results depend on the machine that they run on, and its value if that is not known.
+MACHINE = "machine"
+ELSEWHERE = "unknown"
+
 TRAINED_SPLIT = "train"
 EVALUATED_SPLIT = "eval"
 
 Parameter = str | int | float
+
+_LONGEST_ID = 63 - len("-evaluate")
 
 
 @dataclass(frozen=True)
@@ -65,3 +72,16 @@ def proto_json(value: object) -> str:
 
 def to_json(value: object) -> str:
     return json.dumps(value, sort_keys=True)
+
+
+def bounded(node_id: str) -> str:
+    """An id short enough to name, with `-evaluate` behind it, a Kubernetes object: 63 characters."""
+    if len(node_id) <= _LONGEST_ID:
+        return node_id
+    digest = hashlib.sha256(node_id.encode()).hexdigest()[:8]
+    return f"{node_id[: _LONGEST_ID - 9].rstrip('-')}-{digest}"
+
+
+def input_key(candidate: str) -> str:
+    """A candidate's name as part of the key of an input, which Python must take as a name."""
+    return candidate.replace("-", "_")

@@ -8,7 +8,6 @@ nodes are already done.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -27,7 +26,9 @@ from pipeline.plan.data_nodes import Transformation
 from pipeline.plan.import_source import import_source
 from pipeline.plan.model_source import find_module, has_function
 from pipeline.plan.node import (
+    ELSEWHERE,
     EXAMPLE_GENS,
+    MACHINE,
     MODEL_IMPORTER,
     PUSHER,
     SELECTOR,
@@ -35,15 +36,12 @@ from pipeline.plan.node import (
     Node,
     Output,
     Parameter,
+    bounded,
+    input_key,
     proto_json,
     to_json,
 )
 from pipeline.plan.pretrained_source import pretrained_source
-
-_LONGEST_ID = 63 - len("-evaluate")
-# Parameter of nodes whose results depend on the machine that they run on.
-MACHINE = "machine"
-ELSEWHERE = "unknown"
 
 
 @dataclass(frozen=True)
@@ -401,16 +399,3 @@ class _Planner:
                 },
             )
         )
-
-
-def bounded(node_id: str) -> str:
-    """An id short enough to name, with `-evaluate` behind it, a Kubernetes object: 63 characters."""
-    if len(node_id) <= _LONGEST_ID:
-        return node_id
-    digest = hashlib.sha256(node_id.encode()).hexdigest()[:8]
-    return f"{node_id[: _LONGEST_ID - 9].rstrip('-')}-{digest}"
-
-
-def input_key(candidate: str) -> str:
-    """A candidate's name as part of the key of an input, which Python must take as a name."""
-    return candidate.replace("-", "_")

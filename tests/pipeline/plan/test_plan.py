@@ -21,8 +21,8 @@ from pipeline.config.config import Config
 from pipeline.config.config_file import load
 from pipeline.plan import code_version
 from pipeline.plan.data_nodes import data_fingerprint
-from pipeline.plan.node import Output
-from pipeline.plan.plan import ELSEWHERE, Plan, input_key, make_plan
+from pipeline.plan.node import ELSEWHERE, Output, input_key
+from pipeline.plan.plan import Plan, make_plan
 
 MNIST = Path("configs/mnist/pipeline.yaml")
 PLAIN: dict[str, Any] = yaml.safe_load(MNIST.read_text(encoding="utf-8").replace("../../", ""))
