@@ -63,7 +63,7 @@ class Numbers:
         chosen = (drawn[:, :draws] % np.uint64(width)).astype(np.int64)
         self.sampled.append(np.take_along_axis(values, chosen, axis=1).ravel())
         if width <= COMPARED_POSITIONS:
-            self.every.append(values.ravel())
+            self.every.append(values.flatten())  # a view keeps all features of the batch in memory
 
 
 @dataclass

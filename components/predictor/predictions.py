@@ -337,7 +337,7 @@ class _Gathered:
         found = batch.inputs.get(name, batch.features.get(name))
         if not isinstance(found, np.ndarray) or (found.dtype == object and self._classes is None):
             raise NotArrays(name)
-        return found
+        return found.copy()  # a view keeps all features of its batch in memory
 
     def predictions(self) -> Predictions:
         """All of them."""

@@ -13,6 +13,7 @@ import pytest
 
 from components.common.base.file_hashes import ChangedFile, model_digests
 from components.common.models import model_files
+from components.predictor import predictions
 from components.predictor.baseline import NotPredicted, predict_baseline, read_baseline
 from components.predictor.predictions import Predictions, predict, predict_as_read
 from tests.components.conftest import Step
@@ -47,6 +48,19 @@ def test_a_candidate_beside_stored_predictions_is_predicted_as_both_at_once(
         np.testing.assert_array_equal(got.outputs[side], wanted.outputs[side])
     assert got.columns["label"].rows == wanted.columns["label"].rows
     np.testing.assert_array_equal(got.columns["label"].codes, wanted.columns["label"].codes)
+
+
+def test_of_a_batch_only_labels_and_outputs_stay_in_memory(
+    baseline: str, mnist_examples: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[np.ndarray] = []
+    joined = predictions._joined
+    monkeypatch.setattr(predictions, "_joined", lambda parts: kept.extend(parts) or joined(parts))
+
+    predict_as_read(mnist_examples, {"baseline": model_files.tflite_file(baseline)})
+
+    assert {part.ndim for part in kept} == {1, 2} or {part.shape[-1] for part in kept} == {1, 10}
+    assert all(part.flags.owndata for part in kept)  # a view would keep the images of its batch, too
 
 
 def test_examples_without_labels_are_predicted(baseline: str, mnist_examples: Any, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_a_run_of_cached_nodes_is_recorded_as_tfx_records_it(config: Path) -> No
         execution = first.ended[node].execution
         assert execution is not None
         launched[node] = nodes.launch(node, Cached(execution, {}))
-    with pytest.raises(ChangedFile, match="what Selector made changed"):
+    with pytest.raises(ChangedFile, match="the outputs of Selector changed"):
         nodes.launch("Selector", None)
 
     store = connect(url)
