@@ -20,7 +20,7 @@ COPY requirements.lock ./
 # Build tools first, so that source packages are built with the locked versions. Packages that only tests need stay
 # out.
 RUN awk '/^[^ #]/ {wanted = /^(pip|setuptools|wheel)==/} wanted' requirements.lock >tools.txt \
-    && awk '/^[^ #]/ {wanted = !/^(ast-serialize|execnet|grimp|hadolint|hypothesis|import-linter|iniconfig|librt|mypy|pathspec|pytest|ruff)/} wanted' requirements.lock >packages.txt \
+    && awk '/^[^ #]/ {wanted = !/^(ast-serialize|execnet|grimp|hadolint|hypothesis|import-linter|importlib-resources|iniconfig|kubernetes-validate|librt|mypy|pathspec|pytest|ruff)/} wanted' requirements.lock >packages.txt \
     && pip install --no-deps --require-hashes -r tools.txt \
     && pip install --no-deps --require-hashes --no-build-isolation -r packages.txt
 COPY setup.py pyproject.toml README.md LICENSE ./

@@ -166,23 +166,31 @@ def report(results: list[Result]) -> str:
 
 def plot(results: list[Result], path: Path) -> None:
     """Seconds and peak memory by the number of examples."""
+    from plotly.colors import qualitative
     from plotly.graph_objects import Figure
     from plotly.subplots import make_subplots
 
     figure: Figure = make_subplots(1, 2, subplot_titles=("seconds", "peak memory, GB"))
-    for what in WORK:
+    for what, colour in zip(WORK, qualitative.Plotly, strict=False):
         mine = [result for result in results if result.work == what]
         sizes = [result.examples for result in mine]
         for column, values in enumerate(
             ([r.cost.wall for r in mine], [r.cost.peak / 1e9 for r in mine]), 1
         ):
             figure.add_scatter(
-                x=sizes, y=values, name=what, legendgroup=what, showlegend=column == 1, row=1, col=column
+                x=sizes,
+                y=values,
+                name=what,
+                line_color=colour,
+                legendgroup=what,
+                showlegend=column == 1,
+                row=1,
+                col=column,
             )
     figure.update_xaxes(type="log", title="examples")
     figure.update_yaxes(type="log", row=1, col=1)
     figure.update_yaxes(rangemode="tozero", row=1, col=2)
-    figure.write_html(path, include_plotlyjs="cdn")
+    figure.write_html(path, config={"displayModeBar": False})  # opens without a network
 
 
 def main() -> None:

@@ -19,8 +19,7 @@ from tests.project import changed
             "directory: serving",
             "directory: data/test-0.tfrecord/mnist  # here",
             "push.directory",
-            "data/test-0.tfrecord/mnist cannot be written: data/test-0.tfrecord is a file; name a "
-            "folder that can be",
+            "data/test-0.tfrecord/mnist cannot be written: data/test-0.tfrecord is a file; name a writable folder",
             id="push below a file",
         ),
         pytest.param(

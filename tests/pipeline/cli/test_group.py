@@ -232,7 +232,9 @@ def check(*_):
 pipeline.api.configs.load_checked = check
 main(["validate", "x.yaml"])
 """
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(scratch)}
+    # coverage takes SIGTERM for itself, and what is taken is left alone.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    environment = {**kept, "PYTHONPATH": str(ROOT), "TMPDIR": str(scratch)}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120
     )
