@@ -15,6 +15,7 @@ from pipeline.run.cached_nodes import CachedNodes
 from pipeline.store.connection import connect
 from pipeline.store.reader import Reader
 from pipeline.store.state import State
+from tests.conftest import read_records
 from tests.pipeline.run.nodes import Log, plan_up_to, run_up_to
 
 pytestmark = pytest.mark.e2e
@@ -59,6 +60,20 @@ def test_a_node_runs_once_and_is_cached_until_its_input_changes(config: Path) ->
     assert len({run.id for run in reader.runs()}) == 3
     made, taken = (reader.outputs(execution.id)["examples"] for execution in executions[:0:-1])
     assert made == taken and made[0].live
+
+
+def test_a_cell_that_spells_a_missing_value_is_an_example_without_it(config: Path) -> None:
+    from tensorflow.core.example.example_pb2 import Example
+
+    (config.parent / "data/train.csv").write_text("x,label\n1,0\nNA,1\n", encoding="utf-8")
+    root = config.parent / "root"
+    log = run_up_to(config, root, EXAMPLES, f"data.path={config.parent / 'data'}", "data.missing=[NA]")
+
+    assert log.states() == {EXAMPLES: "ran"}
+    (file,) = root.glob(f"{EXAMPLES}/examples/*/Split-train/*.gz")
+    found = [Example.FromString(record).features.feature for record in read_records(file)]
+    values = {row["label"].int64_list.value[0]: list(row["x"].int64_list.value) for row in found}
+    assert values == {0: [1], 1: []}
 
 
 def test_a_run_of_cached_nodes_is_recorded_as_tfx_records_it(config: Path) -> None:
