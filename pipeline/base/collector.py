@@ -21,6 +21,17 @@ def look_seldom(objects: int = 50_000) -> None:
     gc.set_threshold(objects, 20, 20)
 
 
+def collect() -> None:
+    """Collects all garbage. What is left the first time, mostly modules, is never looked at again.
+
+    A trained Keras model and what Keras made of its examples hold each other in circles, hundreds of megabytes that
+    would stay until the collector looks at everything.
+    """
+    gc.collect()
+    if not gc.get_freeze_count():
+        gc.freeze()
+
+
 @contextmanager
 def looking_seldom() -> Iterator[None]:
     """The same until the end of the block, in a process that is not ours."""

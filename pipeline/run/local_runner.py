@@ -16,6 +16,7 @@ from components.common.base.file_hashes import ChangedFile, FileHashes
 from components.common.base.interruption import Interrupted
 from components.common.data import shared_folder
 from components.selector.report import REPORT_FILE, SelectorReport
+from pipeline.base import collector
 from pipeline.base.exit_code import (
     EXIT_CANDIDATE_FAILED,
     EXIT_INTERRUPTED,
@@ -205,7 +206,11 @@ def _nodes(
     def launch(node: str, found: Cached | None) -> tuple[State, int | None]:
         # The process that pushes knows what it pushed, and removes it if it is stopped.
         elsewhere = partial(processes.do, node) if processes and node != PUSHER else None
-        return nodes.launch(node, found is not None, elsewhere)
+        try:
+            return nodes.launch(node, found is not None, elsewhere)
+        finally:
+            if elsewhere is None:
+                collector.collect()
 
     return nodes, launch
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 
 from pipeline.base import collector
 
@@ -10,3 +11,17 @@ def test_the_collector_of_a_calling_process_is_restored_afterwards() -> None:
     with collector.looking_seldom():
         assert gc.get_threshold()[0] > 10_000
     assert gc.get_threshold() == before
+
+
+def test_circles_that_were_made_since_the_last_time_are_collected() -> None:
+    class Node:
+        def __init__(self) -> None:
+            self.itself = self
+
+    with collector.looking_seldom():
+        collector.collect()
+        made = weakref.ref(Node())
+        assert made() is not None
+        collector.collect()
+        assert made() is None
+    gc.unfreeze()
