@@ -18,7 +18,8 @@ from pipeline import environment
 from pipeline.kubeflow import package
 from pipeline.kubeflow.executor_input import InvalidTask
 from pipeline.kubeflow.spec import Container, Task
-from pipeline.kubeflow.task_code import custom_config, refuse_other_code
+from pipeline.kubeflow.task_code import refuse_other_code
+from pipeline.plan.node_code import custom_config
 
 _MODULE = "model_module"
 

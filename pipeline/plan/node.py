@@ -64,6 +64,11 @@ class Node:
     trains: bool = False
     candidates: tuple[str, ...] = ()
 
+    @property
+    def executor(self) -> str:
+        """Dotted name of the module that does its work."""
+        return f"{self.component.rsplit('.', 2)[0]}.executor"
+
 
 def proto_json(value: object) -> str:
     """JSON in the layout in which TFX records protocol buffers."""

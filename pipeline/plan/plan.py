@@ -21,7 +21,7 @@ from components.measurer.machine import this_machine
 from components.registry import technique_of
 from pipeline.config.config import Config
 from pipeline.plan import data_nodes
-from pipeline.plan.code_version import component_version, is_distributed, module_version
+from pipeline.plan.code_version import component_version, is_distributed
 from pipeline.plan.data_nodes import Transformation
 from pipeline.plan.import_source import import_source
 from pipeline.plan.model_source import find_module, has_function
@@ -41,6 +41,7 @@ from pipeline.plan.node import (
     proto_json,
     to_json,
 )
+from pipeline.plan.node_code import model_version
 from pipeline.plan.pretrained_source import pretrained_source
 
 
@@ -114,17 +115,13 @@ def make_plan(config: Config, config_path: str | Path) -> Plan:
 class _Planner:
     def __init__(self, config: Config, config_path: Path):
         self.config = config
-        self.module_version = ""
+        self.module_version = model_version(config, config_path)
         self.transformation = None
-        if config.model.module is not None:
-            module = find_module(config.model.module, config_path)
-            if module is None:
-                raise FileNotFoundError(f"module {config.model.module} not found")
-            self.module_version = module_version(module, config.model.module, config_path)
-            if has_function(module, "preprocessing_fn"):
-                self.transformation = Transformation(
-                    f"{config.model.module}.preprocessing_fn", self.module_version
-                )
+        module = find_module(config.model.module, config_path) if config.model.module else None
+        if module is not None and has_function(module, "preprocessing_fn"):
+            self.transformation = Transformation(
+                f"{config.model.module}.preprocessing_fn", self.module_version
+            )
         # What the baseline begins with besides what build_model makes.
         self.source: dict[str, Any] = {
             **import_source(config.model.imported),
@@ -252,6 +249,7 @@ class _Planner:
             technique = technique_of(step)
             asked = self.config.with_defaults(step)
             params = asked.canonical_json()
+            code = (*modules, *asked.called_modules())
             parameters: dict[str, Parameter] = {
                 "params": params,
                 "model_module": self.config.model.module or "",
@@ -260,10 +258,8 @@ class _Planner:
                 "label": as_parameter(self.config.data.label),
                 "label_options": self._label_options(),
                 "seed": self.config.run.seed,
-                "code_modules": to_json(list(modules)),
-                "code_version": component_version(
-                    technique.executor, is_distributed(params), kept=(*modules, *asked.called_modules())
-                ),
+                "code_modules": to_json(list(code)),
+                "code_version": component_version(technique.executor, is_distributed(params), kept=code),
             }
             taught = (
                 isinstance(asked, TrainingOptions) and not asked.needs_labels() and source != self.origin
@@ -385,6 +381,7 @@ class _Planner:
             config["npu"] = self.config.npu_parameter
         if functions:  # left out if there are none, so that nothing is pushed again
             config["functions"] = functions
+            config["code_modules"] = to_json(list(modules))
         if self.config.push_options:
             config["options"] = self.config.push_options
         directory = {"base_directory": os.path.abspath(self.config.push.directory)}

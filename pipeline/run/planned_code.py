@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from components.common.base.errors import ParedownError
 from components.common.base.file_hashes import ChangedFile
-from pipeline.plan import code_version, remembered_versions
+from pipeline.plan import code_version, node_code, remembered_versions
 from pipeline.plan.plan import Plan
 
 
@@ -16,15 +15,15 @@ class PlannedCode:
     A node imports most of its code when it begins, and some of it later: its results may be those of either version.
     """
 
-    def __init__(self, plan: Plan, again: Callable[[], Plan]):
-        """Remembers how the files are now; the first check compares them with the plan.
+    def __init__(self, plan: Plan, model_version: Callable[[], str]):
+        """Remembers the state of the files; the first check compares them with the plan.
 
         Args:
-            plan: What runs.
-            again: Plans the same run from the files that are there now.
+            plan: Plan of the run.
+            model_version: Returns the version of the model module as it is now.
         """
         self._plan = plan
-        self._again = again
+        self._model_version = model_version
         self._state, _ = remembered_versions.state_of(code_version.ROOT)
         code_version.forget()
 
@@ -32,17 +31,17 @@ class PlannedCode:
         """Checks a node before and after it runs.
 
         Raises:
-            ChangedFile: If its code, its options or the model module are not those of the plan.
+            ChangedFile: If its code or the model module is not that of the plan.
         """
         state, _ = remembered_versions.state_of(code_version.ROOT)
         if state != self._state:
             code_version.forget()
             self._state = state
+        planned = self._plan.node(node)
         try:
-            now = self._again()
-            same = now.module_version == self._plan.module_version
-            same = same and now.node(node).parameters == self._plan.node(node).parameters
-        except (ParedownError, OSError, SyntaxError, StopIteration):
+            planned_version, version = node_code.versions(planned.executor, planned.parameters) or ("", "")
+            same = version == planned_version and self._model_version() == self._plan.module_version
+        except (OSError, SyntaxError):  # of a file that is gone, or half-edited
             same = False
         if not same:
             raise ChangedFile(

@@ -29,7 +29,8 @@ from pipeline.base.shown import Shown
 from pipeline.base.texts import printable
 from pipeline.config.config_file import ConfigFile
 from pipeline.config.problem import InvalidInput, Problem
-from pipeline.plan.plan import Plan, make_plan
+from pipeline.plan.node_code import model_version
+from pipeline.plan.plan import Plan
 from pipeline.plan.table import plan_summary
 from pipeline.run import lock, node_process, parallelism
 from pipeline.run.fork_server import ForkServer
@@ -282,7 +283,7 @@ def _run_logged(
 
     try:
         made_of = provenance.collect(file.config, file.path)
-        code = PlannedCode(plan, lambda: make_plan(file.config, file.path))
+        code = PlannedCode(plan, lambda: model_version(file.config, file.path))
         return local_runner.run(plan, file.config, made_of, display, failed, code, begun, processes, cached)
     except NodeFailed as error:
         saved = report(error)

@@ -9,6 +9,7 @@ import pytest
 
 from components.common.base.file_hashes import ChangedFile
 from pipeline.plan import code_version
+from pipeline.plan.node_code import model_version
 from pipeline.plan.plan import Plan
 from pipeline.run.planned_code import PlannedCode
 from tests.project import Project
@@ -34,7 +35,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def planned(project: Project) -> tuple[Plan, PlannedCode]:
     plan = project.plan()
-    return plan, PlannedCode(plan, project.plan)
+    return plan, PlannedCode(plan, lambda: model_version(project.load().config, project.config))
 
 
 def node_of(plan: Plan, component: str) -> str:
@@ -68,7 +69,7 @@ def test_an_edit_between_plan_and_run_is_noticed(project: Project, root: Path) -
     plan, _ = planned(project)
     append(root / "components/tflite_converter/executor.py", "EDITED = True\n")
 
-    code = PlannedCode(plan, project.plan)
+    code = PlannedCode(plan, lambda: plan.module_version)
 
     with pytest.raises(ChangedFile, match="changed during the run"):
         code.refuse_change(node_of(plan, "TFLiteConverter"))
