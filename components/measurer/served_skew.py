@@ -47,7 +47,7 @@ def measure(candidate: str, raw: Examples, examples: Examples) -> Skew:
     signatures = tf.saved_model.load(directory).signatures
     file = LiteRTModel(model_files.tflite_file(candidate))
     expected = examples.load("eval", file.inputs).feature_arrays()
-    records = raw.records("eval")
+    records = list(raw.records("eval"))
     served = _batched(signatures[served_model.TRANSFORM_FEATURES], records)
     count = len(records)
     if count != len(next(iter(expected.values()))):

@@ -125,7 +125,7 @@ def _columns(
     }
     mixed = not alone and any(name in made for name in features)
     graph = TransformGraph(examples.transform_uri) if mixed and examples.transform_uri else None
-    records = source.records(split)
+    records = list(source.records(split))
     for start in range(0, len(records), _TOGETHER):
         batch = records[start : start + _TOGETHER]
         values: dict[str, Any] = dict(tf.io.parse_example(batch, spec)) if spec else {}

@@ -245,8 +245,9 @@ def convert_model(job: StepJob[ConvertOptions]) -> Facts:
         serving = model_files.serving_dir(job.output)
         tf_serving.write(saved_model, job.examples, inputs, serving)
         if job.options.warmup:
-            records = job.examples.records("eval")
-            tf_serving.write_warmup(serving, evaluation, records, job.options.warmup, job.seed)
+            tf_serving.write_warmup(
+                serving, evaluation, job.examples.records("eval"), job.options.warmup, job.seed
+            )
     return {
         "technique": "-".join(record.techniques()),
         **facts_of(content, job.options),

@@ -10,8 +10,11 @@ It computes what the TFLite file was converted from: `max_error` of the conversi
 
 from __future__ import annotations
 
+import hashlib
+import heapq
+import itertools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -68,7 +71,7 @@ def write(saved_model: str, examples: Examples, inputs: Mapping[str, InputSpec],
         EXAMPLES: concrete(lambda examples: predict(**parsed(examples)), **{EXAMPLES: records}),
     }
     tf.saved_model.save(module, directory, signatures=signatures)
-    _check(directory, predict, parsed, examples.records("eval")[:_CHECKED])
+    _check(directory, predict, parsed, list(itertools.islice(examples.records("eval"), _CHECKED)))
 
 
 def _as_input(values: Any, spec: InputSpec) -> Any:
@@ -102,28 +105,35 @@ def _check(
                 )
 
 
-def write_warmup(directory: str, evaluation: Arrays, records: list[bytes], count: int, seed: int) -> None:
+def write_warmup(
+    directory: str, evaluation: Arrays, records: Iterable[bytes], count: int, seed: int
+) -> None:
     """Writes requests that TensorFlow Serving predicts before a version takes over.
 
     Args:
         directory: Of the SavedModel.
         evaluation: The eval split.
-        records: The same as serialized tf.Examples.
+        records: The same as serialized tf.Examples, in any order.
         count: Examples: a request for each by its tensors, and one with all of them as tf.Examples.
         seed: Draws the examples.
     """
     drawn = evaluation.draw(count, seed).feature_arrays()
-    some = np.random.default_rng(seed).permutation(len(records))[:count]
+    # By content, as ExampleGen does not write examples in the same order twice.
+    some = heapq.nsmallest(count, records, key=lambda record: _digest(record, seed))
     logs = [
         _log(SIGNATURE, {name: values[index : index + 1] for name, values in drawn.items()})
         for index in range(len(next(iter(drawn.values()))))
     ]
-    logs.append(_log(EXAMPLES, {EXAMPLES: np.array([records[index] for index in sorted(some)], object)}))
+    logs.append(_log(EXAMPLES, {EXAMPLES: np.array(some, object)}))
     path = os.path.join(directory, WARMUP)
     os.makedirs(os.path.dirname(path))
     with tf.io.TFRecordWriter(path) as writer:
         for log in logs:
             writer.write(log.SerializeToString(deterministic=True))
+
+
+def _digest(record: bytes, seed: int) -> bytes:
+    return hashlib.blake2b(record, key=str(seed).encode()).digest()
 
 
 def _log(signature: str, inputs: Mapping[str, npt.NDArray[Any]]) -> Any:

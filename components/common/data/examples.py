@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,11 +154,11 @@ class Examples:
             }
         return Arrays(features, labels, weights)
 
-    def records(self, split: str) -> list[bytes]:
+    def records(self, split: str) -> Iterator[bytes]:
         """Serialized examples of a split, in the order of its files."""
         dataset = tf.data.TFRecordDataset(self.files(split), compression_type="GZIP")
         batches = dataset.batch(_READ_TOGETHER).as_numpy_iterator()
-        return [record for batch in batches for record in batch]
+        return (record for batch in batches for record in batch)
 
 
 def _read_schema(folder: str) -> Any:

@@ -12,10 +12,12 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from components.common.base.file_hashes import model_digests
+from components.common.data.arrays import Arrays
 from components.common.models import model_files
 from components.common.serving.versions import load
 from components.common.tflite.litert import LiteRTModel
 from components.pusher import beside
+from components.tflite_converter import tf_serving
 from components.tflite_converter.executor import convert_model
 from components.tflite_converter.params import ConvertOptions
 from tests.components.conftest import Step, make_job, run_step
@@ -38,7 +40,7 @@ def test_tensors_and_examples_are_predicted_as_by_the_file(step: Step, mnist_exa
     servable = load(folder, threads=1, saved_model=True)
     assert sorted(servable.signatures) == ["examples", "serving_default"]
     assert servable.signature("serving_default").inputs["image"].shape == (None, 28, 28, 1)
-    records = mnist_examples.records("eval")[:20]
+    records = list(mnist_examples.records("eval"))[:20]
     images = np.array(
         [tf.train.Example.FromString(r).features.feature["image"].int64_list.value for r in records],
         np.float32,
@@ -76,6 +78,15 @@ def test_requests_to_warm_up_with_are_eval_examples_that_the_model_takes(
     known = set(mnist_examples.records("eval"))
     (texts,) = (tf.make_ndarray(tensor) for tensor in requests[-1].inputs.values())
     assert len(texts) == WARMUP and known.issuperset(texts.tolist())
+
+
+def test_the_order_of_the_examples_decides_no_request(tmp_path: Path) -> None:
+    evaluation = Arrays({"x": np.arange(6, dtype=np.float32)[:, np.newaxis]}, np.zeros(6))
+    records = [f"example {index}".encode() for index in range(6)]
+    for folder, given in (("one", records), ("other", records[::-1])):
+        tf_serving.write_warmup(str(tmp_path / folder), evaluation, iter(given), count=3, seed=7)
+    one, other = ((tmp_path / folder / tf_serving.WARMUP).read_bytes() for folder in ("one", "other"))
+    assert one == other
 
 
 def test_files_to_deploy_with_are_pushed_beside_it(step: Step, tmp_path: Path) -> None:
