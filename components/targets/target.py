@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import metadata
 from typing import Any, Literal
 
+from components.common.base.installed import version_or_none
 from components.common.base.npu_options import NpuOptions
 from components.common.base.options import Options
 from components.common.base.runtime import Runtime
@@ -126,12 +126,4 @@ class Target:
 
     def installed(self) -> str | None:
         """Version of its package; empty if it needs none, None if it is not installed."""
-        return installed_version(self.package) if self.package else ""
-
-
-def installed_version(package: str) -> str | None:
-    """Version of a package; None if it is not installed."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+        return version_or_none(self.package) if self.package else ""

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from components.common.base.installed import version_or_none
 from components.common.base.npu_options import COMPILER
 from components.targets.registry import TARGETS
-from components.targets.target import installed_version
 from components.tflite_converter.params import ConvertOptions
 from pipeline.config.config import Config
 from pipeline.config.problem import Problem
@@ -51,7 +51,7 @@ def check_installed(config: Config) -> Iterator[Problem]:
             f"{target.kind} needs {target.package}, which is not installed; run: {target.install}",
             ("target",),
         )
-    if config.target.npu_options is not None and installed_version(COMPILER) is None:
+    if config.target.npu_options is not None and version_or_none(COMPILER) is None:
         yield Problem(
             f"npu needs {COMPILER}, which is not installed; run: pip install {COMPILER}", ("target", "npu")
         )

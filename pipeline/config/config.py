@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from components.common.base.installed import version_or_none
 from components.common.base.npu_options import COMPILER
 from components.common.base.options import Options
 from components.common.base.step_options import StepOptions, TrainingOptions
@@ -20,7 +21,7 @@ from components.evaluator.params import Gate
 from components.selector.params import SelectOptions
 from components.targets.registry import target_of
 from components.targets.server.params import ServingOptions
-from components.targets.target import Target, installed_version
+from components.targets.target import Target
 from components.tflite_converter.params import ConvertOptions
 from pipeline.config import metadata_url, target_section
 from pipeline.config.chain import Chain
@@ -206,7 +207,7 @@ class Config(Options):
     def npu_parameter(self) -> str | None:
         """The NPU that candidates are compiled for, as the parameter of a node; None if there is none."""
         npu = self.target.npu_options
-        return None if npu is None else npu.compiled_for().as_parameter(installed_version(COMPILER) or "")
+        return None if npu is None else npu.compiled_for().as_parameter(version_or_none(COMPILER) or "")
 
     def place_of(self, limit: str) -> tuple[str, ...]:
         """Location of a limit of `judged_gate` in the config: in the gate, or as an option of the target."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from components.common.base.file_hashes import FileHashes
+from components.common.base.installed import version_or_none
 from pipeline.config.config import Config
 from pipeline.plan.data_files import files as find_files
 
@@ -121,10 +122,7 @@ def environment() -> dict[str, Any]:
 
 
 def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"
+    return version_or_none(package) or "not installed"
 
 
 def data_document(config: Config, hashes: FileHashes) -> Document:

@@ -16,3 +16,11 @@ def version_of(package: str) -> str:
     header, _, _ = (metadata.distribution(package).read_text("METADATA") or "").partition("\n\n")
     found = next((line for line in header.splitlines() if line.startswith(_KEY)), None)
     return metadata.version(package) if found is None else found.removeprefix(_KEY).strip()
+
+
+def version_or_none(package: str) -> str | None:
+    """As `version_of`; None if the package is not installed."""
+    try:
+        return version_of(package)
+    except metadata.PackageNotFoundError:
+        return None

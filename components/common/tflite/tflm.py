@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from importlib import metadata
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,6 +20,7 @@ import numpy.typing as npt
 from ai_edge_litert.tools import flatbuffer_utils
 
 from components.common.base.errors import ParedownError
+from components.common.base.installed import version_or_none
 from components.common.data.model_inputs import InputSpec, shaped
 from components.common.tflite import tflite_file
 from components.common.tflite.arena import ALIGNMENT, Arena
@@ -67,10 +67,10 @@ def version() -> str:
     Raises:
         TFLMError: If it is not installed.
     """
-    try:
-        return metadata.version(PACKAGE)
-    except metadata.PackageNotFoundError:
-        raise TFLMError(f"it is not installed; run: pip install --pre {PACKAGE}") from None
+    found = version_or_none(PACKAGE)
+    if found is None:
+        raise TFLMError(f"it is not installed; run: pip install --pre {PACKAGE}")
+    return found
 
 
 @dataclass(frozen=True)

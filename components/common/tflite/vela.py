@@ -11,10 +11,10 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 from components.common.base.errors import ParedownError
+from components.common.base.installed import version_or_none
 from components.common.base.npu_options import COMPILER, Npu
 from components.common.tflite import tflite_file
 from components.common.tflite.npu_figures import NpuFigures
@@ -45,10 +45,10 @@ def version() -> str:
     Raises:
         VelaError: If it is not installed.
     """
-    try:
-        return metadata.version(COMPILER)
-    except metadata.PackageNotFoundError:
-        raise VelaError(f"Vela is not installed; run: pip install {COMPILER}") from None
+    found = version_or_none(COMPILER)
+    if found is None:
+        raise VelaError(f"Vela is not installed; run: pip install {COMPILER}")
+    return found
 
 
 def compile_file(content: bytes, npu: Npu) -> Compiled:
