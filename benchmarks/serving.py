@@ -2,158 +2,73 @@
 
     .venv/bin/python -m benchmarks.serving serving/mnist [OTHER ...] [--clients 8] [--seconds 3] [--rounds 3]
 
-Each model has a server of its own, and every one is asked in each round, so that a busy moment of the machine is
-nobody's alone. Clients are threads of this program and share the processor with the servers. Prints requests a second
-and the 99th percentile, and, of every model but the first, their ratios to the first one's: the baseline's, say.
+One server has all models, and every one is asked in each round, so that a busy moment of the machine is nobody's
+alone. Clients are threads of this program and share the processor with the server. Every answer is compared. Prints
+requests a second and the 99th percentile, and, of every model but the first, their ratios to the first one's: the
+baseline's, say.
 """
 
 from __future__ import annotations
 
 import argparse
-import http.client
-import json
-import re
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
-from statistics import quantiles
-from typing import Any
 
-import grpc
 import numpy as np
 
 from benchmarks.table import markdown
-from components.common.serving.stubs import predict_pb2, prediction_service_pb2_grpc
+from components.common.serving import background, load
+from components.common.serving.batcher import BatchLimits
+from components.common.serving.clients import GrpcClient, RestClient
+from components.common.serving.load import Load, Question
+from components.common.serving.servable import Values
+from components.common.serving.server import ServerOptions
+from components.common.serving.versions import Model
+from components.common.tflite.tflite_file import SIGNATURE
 
-_MODEL = "model"
-_TYPES = {
-    "FP32": "float32",
-    "FP64": "float64",
-    "INT32": "int32",
-    "INT64": "int64",
-    "UINT8": "uint8",
-    "BOOL": "bool",
-}
-_NUMBERS = {"float32": 1, "float64": 2, "int32": 3, "uint8": 4, "int64": 9, "bool": 10}
-
-Ask = Callable[[], None]
+_CLIENTS = {"REST": RestClient, "gRPC": GrpcClient}
 
 
-@dataclass
-class Server:
-    """A running server, and an example of zeros for its model."""
-
-    rest: int
-    grpc: int
-    inputs: dict[str, np.ndarray[Any, Any]] = field(default_factory=dict)
-
-    @contextmanager
-    def by_rest(self) -> Iterator[Ask]:
-        """A client with a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.rest)
-
-        def ask() -> None:
-            body = json.dumps({"inputs": {name: values.tolist() for name, values in self.inputs.items()}})
-            connection.request("POST", f"/v1/models/{_MODEL}:predict", body)
-            answer = connection.getresponse()
-            content = json.loads(answer.read())
-            assert answer.status == 200, content
-
-        yield ask
-        connection.close()
-
-    @contextmanager
-    def by_grpc(self) -> Iterator[Ask]:
-        """The same by gRPC."""
-        options = [("grpc.use_local_subchannel_pool", 1)]
-        with grpc.insecure_channel(f"127.0.0.1:{self.grpc}", options) as channel:
-            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-
-            def ask() -> None:
-                request = predict_pb2.PredictRequest()
-                request.model_spec.name = _MODEL
-                for name, values in self.inputs.items():
-                    tensor = request.inputs[name]
-                    tensor.dtype = _NUMBERS[values.dtype.name]
-                    for size in values.shape:
-                        tensor.tensor_shape.dim.add().size = size
-                    tensor.tensor_content = values.tobytes()
-                stub.Predict(request)
-
-            yield ask
-
-
-@contextmanager
-def serving(folder: Path, max_batch: int, rows: int) -> Iterator[Server]:
-    """Starts a server on free ports, and asks it what its model takes."""
-    command = [
-        sys.executable,
-        "-m",
-        "pipeline.cli",
-        "serve",
-        str(folder),
-        "--name",
-        _MODEL,
-        "--rest-port",
-        "0",
-    ]
-    command += ["--grpc-port", "0", "--max-batch", str(max_batch)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        assert process.stdout is not None
-        ports = re.findall(r":(\d+)", process.stdout.readline())
-        server = Server(int(ports[0]), int(ports[1]))
-        connection = http.client.HTTPConnection("127.0.0.1", server.rest)
-        connection.request("GET", f"/v2/models/{_MODEL}")
-        for one in json.loads(connection.getresponse().read())["inputs"]:
-            shape = [rows, *(1 if size < 0 else size for size in one["shape"][1:])]
-            server.inputs[one["name"]] = np.zeros(shape, _TYPES[one["datatype"]])
-        connection.close()
-        yield server
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def load(client: Callable[[], Any], clients: int, seconds: float) -> list[float]:
-    """Seconds of each request that clients make one after the other, all clients at once."""
-    taken: list[float] = []
-    end = time.perf_counter() + seconds
-
-    def run() -> None:
-        with client() as ask:
-            while (began := time.perf_counter()) < end:
-                ask()
-                taken.append(time.perf_counter() - began)
-
-    threads = [threading.Thread(target=run) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return taken
+def question(folder: Path, rows: int) -> tuple[Values, Values]:
+    """Zeros for the newest version of a model, and what it predicts."""
+    model = Model(folder.name, folder)
+    model.refresh()
+    _, servable = model.find()
+    inputs = {
+        name: np.zeros([rows, *(size or 1 for size in (port.shape or ())[1:])], port.dtype)
+        for name, port in servable.signature(SIGNATURE).inputs.items()
+    }
+    (made,) = servable.predict(SIGNATURE, [inputs])
+    assert not isinstance(made, Exception), made
+    return inputs, made
 
 
 def compare(
     folders: list[Path], rows: int, clients: int, seconds: float, rounds: int
 ) -> Iterator[list[object]]:
     """A row of the table for each protocol, kind of batching and model."""
+    asked = [question(folder, rows) for folder in folders]
     for max_batch in (1, 32):
         with ExitStack() as stack:
-            servers = [stack.enter_context(serving(folder, max_batch, rows)) for folder in folders]
-            for protocol in ("REST", "gRPC"):
-                times: list[list[float]] = [[] for _ in servers]
+            options = ServerOptions(rest_port=0, grpc_port=0, batching=BatchLimits(max_batch), drain=1)
+            models = {str(number): folder for number, folder in enumerate(folders)}
+            listening = stack.enter_context(background.serving(models, options))
+            for protocol, kind in _CLIENTS.items():
+                connected = [stack.enter_context(closing(kind(listening))) for _ in range(clients)]
+                questions = [
+                    [Question(connected[0].request(name, inputs), right)]
+                    for name, (inputs, right) in zip(models, asked, strict=True)
+                ]
+                loads = [Load() for _ in folders]
+                for one in questions:
+                    assert load.check(connected, one) == 0
                 for _ in range(rounds):
-                    for server, taken in zip(servers, times, strict=True):
-                        client = server.by_rest if protocol == "REST" else server.by_grpc
-                        taken += load(client, clients, seconds)
-                rates = [len(taken) / (rounds * seconds) for taken in times]
-                slowest = [quantiles(taken, n=100)[98] for taken in times]
+                    for one, found in zip(questions, loads, strict=True):
+                        found.add(load.ask(connected, one, seconds))
+                assert not any(found.differing for found in loads)
+                rates = [len(found.times) / found.elapsed for found in loads]
+                slowest = [float(np.percentile(found.times, 99)) for found in loads]
                 for folder, rate, p99 in zip(folders, rates, slowest, strict=True):
                     yield [
                         f"{folder.name}, {protocol}, {'unbatched' if max_batch == 1 else 'batched'}",

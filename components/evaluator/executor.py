@@ -24,7 +24,7 @@ from components.common.tflite import file_types, tflite_file
 from components.common.tflite.file_types import TypeCheck
 from components.common.tflite.kernel import Kernel
 from components.common.tflite.tflite_file import TFLiteFile
-from components.evaluator import npu, params, served, weak_baseline
+from components.evaluator import load, npu, params, served, weak_baseline
 from components.evaluator.judgement import (
     SAME_PREDICTION,
     Failure,
@@ -111,6 +111,7 @@ class _Judging:
         """Judges everything, then concludes."""
         self._judge_size()
         self._judge_device()
+        self._judgements += load.judge(self._measurement.load, self._gate)
         file, invariant = self._judge_invariants()
         self._judge_latency()
         accuracies = tuple(
@@ -132,6 +133,7 @@ class _Judging:
             activations=self._measurement.logits,
             served=self._measurement.served,
             device=self._measurement.device,
+            load=self._measurement.load,
         )
         return conclude(self._judgements, measured, self._failures)
 
@@ -229,9 +231,8 @@ class _Judging:
     def _types(self, file: TFLiteFile | None) -> list[TypeCheck]:
         if self._record.file is None:
             raise ValueError("the candidate's record does not say how it was converted")
-        if file is None:
-            return []  # which has been said
-        return file_types.check(file, self._record.file, self._record.float_layers)
+        # That there is no file has been said.
+        return file_types.check(file, self._record.file, self._record.float_layers) if file else []
 
     def _judge_latency(self) -> None:
         figures = self._measurement.latency

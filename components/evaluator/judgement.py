@@ -20,11 +20,14 @@ from components.common.base.quantities import (
 )
 from components.measurer.measured import Slice, slice_text
 
-Bound = Literal["min", "max", "max_drop", "max_ratio", "type"]
+Bound = Literal["min", "max", "max_drop", "max_ratio", "min_ratio", "type"]
+# Bounds that a higher value meets, and bounds on ratios, which have no unit.
+LOWER_BOUNDS: frozenset[Bound] = frozenset({"min", "min_ratio"})
+RATIOS: frozenset[Bound] = frozenset({"max_ratio", "min_ratio"})
 
 
 class Kind(str, Enum):
-    """The subject of a judgement. The first seven are limits of the gate, named as `select` names them."""
+    """The subject of a judgement. Limits of the gate come first, named as the gate names them."""
 
     ACCURACY = "accuracy"
     LATENCY = "latency"
@@ -33,6 +36,8 @@ class Kind(str, Enum):
     MEMORY = "memory"
     FLASH = "flash"
     SAME_PREDICTION = "same_prediction"
+    THROUGHPUT = "throughput"
+    P99 = "p99"
     NPU_CYCLES = "npu_cycles"
     NPU_SRAM = "npu_sram"
     NPU_FLASH = "npu_flash"
@@ -75,7 +80,8 @@ class Figure:
         slice: Slice of an accuracy; empty for all examples.
         percentile: Percentile of a latency.
         aspect: Which invariant (`sparsity`, `m_by_n`, `clusters`), which type (`weights`, `input`, `output`,
-            `activations`, `operators`) or what is served (`features`, `file`, `model`).
+            `activations`, `operators`), what is served (`features`, `file`, `model`), or how a model server was asked
+            (`REST`; `gRPC, batched`).
         layer: The layer, of an invariant or of the type of weights.
         tensor: The input or output, of a type.
     """
@@ -114,6 +120,16 @@ def size_figure(of: Literal["file", "gzip"]) -> Figure:
 def device_figure(of: Literal["memory", "flash"]) -> Figure:
     """Memory or flash that a file takes on its target."""
     return Figure(of, Kind(of))
+
+
+def load_figure(of: Literal["throughput", "p99"], mode: str) -> Figure:
+    """Requests a second of a model server, or the 99th percentile of their milliseconds, in a mode."""
+    return Figure(f"{of} ({mode})", Kind(of), aspect=mode)
+
+
+def answers_figure(protocol: str) -> Figure:
+    """The number of a model server's answers that are not the interpreter's predictions."""
+    return Figure(f"answers by {protocol} that differ", Kind.SERVED, aspect=protocol)
 
 
 SAME_PREDICTION = Figure("share of predictions that are LiteRT's", Kind.SAME_PREDICTION)
@@ -212,7 +228,8 @@ class Judgement(Figure):
         """The tolerance, to be added to the limit, if the value is beyond the limit but within the tolerance."""
         if not (self.met and self.tolerance) or self.value is None or self.limit is None:
             return ""
-        beyond = self.value < self.limit if self.bound == "min" else self.value > self.limit
+        lower = self.bound in LOWER_BOUNDS
+        beyond = self.value < self.limit if lower else self.value > self.limit
         return f" (tolerance {self.tolerance:g})" if beyond else ""
 
 
@@ -222,10 +239,10 @@ IN_BYTES = frozenset({Kind.SIZE, Kind.GZIP_SIZE, Kind.MEMORY, Kind.FLASH, Kind.N
 
 def amounts(kind: Kind, bound: Bound, value: float, limit: float) -> tuple[str, str]:
     """A value and its limit in people's units, as texts that differ if the numbers do."""
-    if bound != "max_ratio":
+    if bound not in RATIOS:
         if kind in IN_BYTES:
             return pair(value, limit, [bytes_text, exact_bytes_text], "B")
-        if kind is Kind.LATENCY:
+        if kind in (Kind.LATENCY, Kind.P99):
             return pair(value, limit, [time_text], "ms")
     return distinct(value, limit) if value != limit else (number_text(value), number_text(limit))
 

@@ -6,7 +6,15 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from components.evaluator.judgement import Failure, FailureKind, Figure, Judgement, Kind, amounts
+from components.evaluator.judgement import (
+    LOWER_BOUNDS,
+    Failure,
+    FailureKind,
+    Figure,
+    Judgement,
+    Kind,
+    amounts,
+)
 from components.evaluator.params import BOUNDS, LimitBound
 from components.evaluator.verdict import Verdict
 from components.measurer.comparison import Uncertainty
@@ -46,6 +54,7 @@ def far_ends(confidence: float, uncertainty: Uncertainty | None, ascending: bool
             "max": uncertainty.candidate.high,
             "max_drop": uncertainty.drop(ascending).high,
             "max_ratio": uncertainty.ratio.high if uncertainty.ratio else None,
+            "min_ratio": uncertainty.ratio.low if uncertainty.ratio else None,
         },
         "the metric is not defined on some resamples of the examples",
     )
@@ -87,7 +96,7 @@ def judge_figure(
         if far is not None and value is not None:
             end = far.ends.get(bound)
             value = None if end is None else round(end, 12)
-        met = value is not None and (value >= limit if bound == "min" else value <= limit)
+        met = value is not None and (value >= limit if bound in LOWER_BOUNDS else value <= limit)
         name = shown or figure.figure
         failure: FailureKind | None = None
         reason = ""
@@ -134,7 +143,7 @@ def _value(
         drop = baseline - candidate if ascending else candidate - baseline
         # Differences of metrics carry rounding of the last bits: 0.99 - 0.985 is more than 0.005.
         return round(drop, 12)
-    if ratio is not None:
+    if ratio is not None and bound == "max_ratio":
         return ratio if math.isfinite(ratio) else None
     return candidate / baseline if baseline > 0 else None
 
@@ -164,6 +173,7 @@ def _failure(
             "max": f"{figure} {shown} is above {bounded}",
             "max_drop": f"{figure} is {shown} worse than the baseline, {bounded} allowed",
             "max_ratio": f"{figure} is {shown} × the baseline's, {bounded} × allowed",
+            "min_ratio": f"{figure} is {shown} × the baseline's, {bounded} × required",
         }[bound],
     )
 

@@ -15,11 +15,16 @@ from components.common.base.options import Options
 from components.common.base.quantities import bytes_text, exact_bytes_text, pair
 from components.measurer.params import CONFIDENCE, LatencyOptions, MeasureOptions, Metric, Slicing
 
-LimitBound = Literal["min", "max", "max_drop", "max_ratio"]
+LimitBound = Literal["min", "max", "max_drop", "max_ratio", "min_ratio"]
 SizeOf = Literal["file", "gzip"]
 # Figures of a device that only some targets measure.
 DeviceOf = Literal["memory", "flash"]
+LoadOf = Literal["throughput", "p99"]
 BOUNDS: tuple[LimitBound, ...] = get_args(LimitBound)
+
+
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 class Limits(Options):
@@ -30,6 +35,7 @@ class Limits(Options):
         max: Upper limit of the figure.
         max_drop: It is at most this much worse than the baseline's, in its own unit.
         max_ratio: It is at most this many times the baseline's.
+        min_ratio: It is at least this many times the baseline's.
     """
 
     min: float | None = Field(default=None, description="Lower limit of the figure.")
@@ -40,11 +46,19 @@ class Limits(Options):
     max_ratio: float | None = Field(
         default=None, gt=0, description="Largest ratio to the baseline's figure."
     )
+    # Left out if it is not written, so that no candidate is judged again.
+    min_ratio: float | None = Field(
+        default=None, gt=0, exclude_if=_is_none, description="Smallest ratio to the baseline's figure."
+    )
 
     @model_validator(mode="after")
     def _some_value_passes(self) -> Limits:
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min ({self.min:g}) is above max ({self.max:g}): nothing could pass")
+        if None not in (self.min_ratio, self.max_ratio) and (self.min_ratio or 0) > (self.max_ratio or 0):
+            raise ValueError(
+                f"min_ratio ({self.min_ratio:g}) is above max_ratio ({self.max_ratio:g}): nothing could pass"
+            )
         return self
 
     def bounds(self) -> dict[LimitBound, float]:
@@ -184,6 +198,10 @@ class SizeGate(SizeLimits):
     )
 
 
+class LoadLimits(Limits):
+    """Bounds on a figure of a model server. They hold by REST and by gRPC, batched and unbatched."""
+
+
 class ShareLimits(Options):
     """Bounds on a share of the eval examples, 0 to 1."""
 
@@ -194,12 +212,8 @@ class ShareLimits(Options):
         return {} if self.min is None else {"min": self.min}
 
 
-def _without_bounds(limits: SizeLimits | ShareLimits) -> bool:
+def _without_bounds(limits: Limits | ShareLimits) -> bool:
     return not limits.bounds()
-
-
-def _is_none(value: object) -> bool:
-    return value is None
 
 
 def _one_or_several(value: Any) -> str:
@@ -240,17 +254,30 @@ class Gate(Options):
         description="Bounds on the share of eval examples for which the target's runtime predicts the same as LiteRT, "
         "e.g. {min: 0.99}. Needs target: microcontroller.",
     )
+    throughput: LoadLimits = Field(
+        default=LoadLimits.model_construct(),
+        exclude_if=_without_bounds,
+        description="Bounds on the requests a second that a model server answers, e.g. {min_ratio: 0.9}: 0.9 × as many "
+        "as with the baseline. Each of REST and gRPC, batched and unbatched, has to meet them. Needs target: server.",
+    )
+    p99: LoadLimits = Field(
+        default=LoadLimits.model_construct(),
+        exclude_if=_without_bounds,
+        description="Bounds on the 99th percentile of the milliseconds that a request to a model server takes under "
+        "load, e.g. {max_ratio: 1.2}. Each of REST and gRPC, batched and unbatched, has to meet them. Needs target: "
+        "server.",
+    )
 
     @model_validator(mode="after")
     def _has_limits(self) -> Gate:
         figures = self.accuracies()
         slices = [limits for figure in figures for limits in figure.slices]
         sections: list[Limits | ShareLimits] = [*figures, self.latency, self.size, self.gzip_size, *slices]
-        sections += [self.memory, self.flash, self.same_prediction]
+        sections += [self.memory, self.flash, self.same_prediction, self.throughput, self.p99]
         if not any(section.bounds() for section in sections):
             raise ValueError(
                 "the gate has no limits, so anything would pass; write at least one of min, max, "
-                "max_drop, max_ratio under accuracy, latency, size or gzip_size"
+                "max_drop, max_ratio or min_ratio under accuracy, latency, size or gzip_size"
             )
         return self
 
@@ -301,6 +328,14 @@ class Gate(Options):
         found: list[tuple[str, DeviceOf, SizeLimits]] = [
             ("gate.memory", "memory", self.memory),
             ("gate.flash", "flash", self.flash),
+        ]
+        return [one for one in found if one[2].bounds()]
+
+    def load(self) -> list[tuple[str, LoadOf, LoadLimits]]:
+        """Each limited figure of a model server: its config section, its name, and the limits."""
+        found: list[tuple[str, LoadOf, LoadLimits]] = [
+            ("gate.throughput", "throughput", self.throughput),
+            ("gate.p99", "p99", self.p99),
         ]
         return [one for one in found if one[2].bounds()]
 

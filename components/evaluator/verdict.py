@@ -80,6 +80,8 @@ class Verdict(Document):
             values["npu_sram_bytes"] = npu.sram
             values["npu_flash_bytes"] = npu.flash
             values["npu_cpu_operators"] = npu.on_cpu
+        if measured.load:
+            values |= measured.load.properties()
         for metric in measured.accuracies:
             values[f"accuracy/{metric.title}"] = metric.candidate
             values[f"baseline_accuracy/{metric.title}"] = metric.baseline

@@ -23,6 +23,9 @@ class MeasurerSpec(component_spec.ComponentSpec):
         "runtime": component_spec.ExecutionParameter(type=str, optional=True),
         # JSON of an `Npu`, with Vela's version; not given if the target has none.
         "npu": component_spec.ExecutionParameter(type=str, optional=True),
+        # JSON of a `LoadOptions`, and of the modules that only the measurement of a server runs; not given for others.
+        "load": component_spec.ExecutionParameter(type=str, optional=True),
+        "code_modules": component_spec.ExecutionParameter(type=str, optional=True),
         "seed": component_spec.ExecutionParameter(type=int),
         # Not read: it makes the cache of one machine no other's.
         "machine": component_spec.ExecutionParameter(type=str),

@@ -6,7 +6,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from components.common.base import runtime as runtimes
 from components.common.base.errors import reason_of
 from components.common.base.interruption import Interrupted
 from components.common.base.label import from_parameter
+from components.common.base.load_options import LoadOptions
 from components.common.base.npu_options import Npu
 from components.common.base.runtime import LITERT, NAMES, Runtime
 from components.common.data.examples import Examples
@@ -51,6 +52,7 @@ from components.measurer.measurement import (
 )
 from components.measurer.paired_comparison import Comparison
 from components.measurer.params import MeasureOptions, Metric
+from components.measurer.served_load import ServedLoad
 from components.predictor.baseline import read_baseline
 from components.predictor.litert_batch import Logits
 from components.predictor.predictions import Predictions, predict_as_read
@@ -75,6 +77,7 @@ def measure(
     raw_examples: Examples | None = None,
     runtime: Runtime = LITERT,
     npu: Npu | None = None,
+    load: LoadOptions | None = None,
 ) -> Measurement:
     """Measures a candidate and the baseline.
 
@@ -90,6 +93,7 @@ def measure(
         raw_examples: The same before Transform, if `examples` went through it.
         runtime: What accuracy is measured on. Latency always is on LiteRT.
         npu: What the candidate is compiled for, too; None for nothing.
+        load: How both are asked on a model server; None for not.
 
     Returns:
         The measurement, also written to measurement.json. What fails is one of its failures, never an exception.
@@ -100,7 +104,8 @@ def measure(
     folders = dict(zip(SIDES, (candidate, baseline), strict=True))
     files = {side: file_hashes.model_digests(folder) for side, folder in folders.items()}
     found = _Measuring(
-        folders, files, predictions, examples, options, output, seed, beam_args, raw_examples, runtime, npu
+        *(folders, files, predictions, examples, options, output, seed, beam_args),
+        *(raw_examples, runtime, npu, load),
     ).measurement()
     for side, folder in folders.items():
         file_hashes.refuse_change(
@@ -113,38 +118,28 @@ def measure(
     return found
 
 
+@dataclass
 class _Measuring:
     """The measuring of one candidate, and what failed."""
 
-    def __init__(
-        self,
-        folders: dict[Side, str],
-        digests: dict[Side, dict[str, str]],
-        predictions: str,
-        examples: Examples,
-        options: MeasureOptions,
-        output: str,
-        seed: int,
-        beam_args: list[str],
-        raw_examples: Examples | None,
-        runtime: Runtime,
-        npu: Npu | None,
-    ):
-        self._folders = folders
-        self._files = {side: model_files.tflite_file(folder) for side, folder in folders.items()}
-        self._digests = digests
-        self._predictions = predictions
-        self._examples = examples
-        self._raw_examples = raw_examples
-        self._options = options
-        self._output = output
-        self._seed = seed
-        self._beam_args = beam_args
-        self._runtime = runtime
-        self._npu = npu
-        # By candidate and baseline, in the order of the examples' files.
-        self._predicted: tuple[Predictions, Predictions] | None = None
-        self._failures: list[Unmeasured] = []
+    _folders: dict[Side, str]
+    _digests: dict[Side, dict[str, str]]
+    _predictions: str
+    _examples: Examples
+    _options: MeasureOptions
+    _output: str
+    _seed: int
+    _beam_args: list[str]
+    _raw_examples: Examples | None
+    _runtime: Runtime
+    _npu: Npu | None
+    _load: LoadOptions | None
+    # By candidate and baseline, in the order of the examples' files.
+    _predicted: tuple[Predictions, Predictions] | None = None
+    _failures: list[Unmeasured] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._files = {side: model_files.tflite_file(folder) for side, folder in self._folders.items()}
 
     def measurement(self) -> Measurement:
         """Everything that can be measured."""
@@ -163,6 +158,9 @@ class _Measuring:
         taken = None
         if self._runtime != LITERT and loads:
             taken = self._attempt("measuring memory", partial(self._device, logits))
+        served_load = None
+        if self._load is not None and loads:
+            served_load = self._attempt("measuring a server", partial(self._served_load, self._load))
         transformed = self._examples.transform_uri is not None
         served = (
             self._attempt("comparing with the served model", self._served)
@@ -180,6 +178,7 @@ class _Measuring:
             transformed=transformed,
             served=served,
             device=taken,
+            load=served_load,
         )
 
     def _attempt(
@@ -283,6 +282,13 @@ class _Measuring:
         same = self._attempt("comparing with LiteRT", compared)
         return replace(found, same_prediction=same, examples=len(predicted))
 
+    def _served_load(self, options: LoadOptions) -> ServedLoad:
+        # Only the measurement of a server depends on its code: code_version.IF_ASKED.
+        from components.measurer import server_load
+
+        progress.report("measuring a server")
+        return server_load.measure(self._files, self._examples, options)
+
     def _of_predictions(self, metric: Metric, predictions: Predictions | None) -> MetricValues:
         if predictions is None:
             raise ValueError(f"{metric.title()} needs labels of as many values in each example")
@@ -366,7 +372,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 `raw_examples` (Examples), those before.
             output_dict: `measurement` (ModelMeasurement).
             exec_properties: `measures` (JSON of a `MeasureOptions`), `label`, `label_options` (JSON), `seed`,
-                `runtime` (JSON), if predictions are not made on LiteRT, and `npu` (JSON), if the target has one.
+                `runtime` (JSON), if predictions are not made on LiteRT, `npu` (JSON), if the target has one, and
+                `load` (JSON), if it is a server.
         """
         made = artifact_utils.get_single_instance(output_dict["measurement"])
         label = exec_properties["label"]
@@ -388,5 +395,6 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             ),
             runtime=runtimes.from_parameter(exec_properties.get("runtime")),
             npu=Npu.of_parameter(exec_properties.get("npu")),
+            load=LoadOptions.of_parameter(exec_properties.get("load")),
         )
         set_properties(made, found.properties())

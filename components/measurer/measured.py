@@ -14,6 +14,7 @@ from components.common.tflite.arena import Arena
 from components.common.tflite.npu_figures import NpuFigures
 from components.measurer.comparison import Chance, ClassBalance, Interval, LostClass, Uncertainty
 from components.measurer.packed import Packed
+from components.measurer.served_load import ServedLoad
 
 # Which of the two models a figure is of.
 Side = Literal["candidate", "baseline"]
@@ -348,6 +349,7 @@ class Measured:
             before the metrics.
         served: What differs in serving, if the examples went through Transform.
         device: What the files take on the runtime of their target, if that is not LiteRT.
+        load: Candidate and baseline on a model server, if the target is one.
     """
 
     steps: tuple[dict[str, Any], ...] = ()
@@ -360,6 +362,7 @@ class Measured:
     activations: Annotated[dict[Side, dict[str, str]], LEFT_OUT_IF_EMPTY] = field(default_factory=dict)
     served: Annotated[Skew | None, LEFT_OUT_IF_EMPTY] = None
     device: Annotated[Device | None, LEFT_OUT_IF_EMPTY] = None
+    load: Annotated[ServedLoad | None, LEFT_OUT_IF_EMPTY] = None
 
     @property
     def metrics(self) -> tuple[Accuracy, ...]:

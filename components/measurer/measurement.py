@@ -21,6 +21,7 @@ from components.common.base.document import LEFT_OUT_IF_EMPTY, Document
 from components.measurer.comparison import Chance, ClassBalance, Uncertainty
 from components.measurer.machine import Machine
 from components.measurer.measured import Device, Latency, Side, Size, Skew, Slice, UnjudgedSlices
+from components.measurer.served_load import ServedLoad
 
 MEASUREMENT_FILE = "measurement.json"
 LATENCY_FILE = "latency.json"
@@ -100,6 +101,7 @@ class Measurement(Document):
         transformed: Whether the examples went through Transform, so that `served` is needed.
         served: What differs in serving.
         device: What the files take on the runtime of their target, if that is not LiteRT.
+        load: Both files on a model server, if the target is one.
     """
 
     TITLE: ClassVar[str] = "measurement"
@@ -116,6 +118,7 @@ class Measurement(Document):
     transformed: bool = False
     served: Skew | None = None
     device: Annotated[Device | None, LEFT_OUT_IF_EMPTY] = None
+    load: Annotated[ServedLoad | None, LEFT_OUT_IF_EMPTY] = None
 
     @classmethod
     def of(cls, uri: str) -> Measurement:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from components.common.base.installed import version_or_none
+from components.common.base.load_options import LoadOptions
 from components.common.base.npu_options import NpuOptions
 from components.common.base.options import Options
 from components.common.base.runtime import Runtime
 from components.common.tflite.arena import Arena
 
 # Sections of the gate that only some targets measure.
-DeviceFigure = Literal["memory", "flash", "same_prediction"]
+DeviceFigure = Literal["memory", "flash", "same_prediction", "throughput", "p99"]
 
 
 class TargetOptions(Options):
@@ -24,6 +25,11 @@ class TargetOptions(Options):
     @property
     def npu_options(self) -> NpuOptions | None:
         """The NPU that candidates are compiled for; None for most targets."""
+        return None
+
+    @property
+    def load_options(self) -> LoadOptions | None:
+        """How candidates are asked on a model server; None for most targets."""
         return None
 
 

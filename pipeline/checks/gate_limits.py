@@ -16,6 +16,8 @@ from pipeline.config.problem import Location, Problem
 
 # Bytes and milliseconds.
 _COST = MetricFacts(False, high=math.inf)
+# Requests a second.
+_RATE = MetricFacts(True, high=math.inf)
 
 
 def check(gate: Gate, figures: list[tuple[Location, AccuracyGate]]) -> Iterator[Problem]:
@@ -32,6 +34,8 @@ def check(gate: Gate, figures: list[tuple[Location, AccuracyGate]]) -> Iterator[
     yield from _check(("gate", "gzip_size"), gate.gzip_size, "a size", _COST)
     yield from _check(("gate", "memory"), gate.memory, "memory", _COST)
     yield from _check(("gate", "flash"), gate.flash, "flash", _COST)
+    yield from _check(("gate", "p99"), gate.p99, "a time", _COST)
+    yield from _check(("gate", "throughput"), gate.throughput, "a throughput", _RATE)
 
 
 def _of_metric(at: Location, figure: AccuracyGate) -> Iterator[Problem]:
@@ -133,6 +137,8 @@ def _fault(bound: str, limit: float, name: str, facts: MetricFacts) -> str | Non
             return f"{within}, so every candidate would meet max_drop: {shown}; write a lower value"
     if bound == "max_ratio" and facts.higher_is_better:
         return f"a higher {name} is better, so a worse candidate meets max_ratio more easily; write max_drop or min"
+    if bound == "min_ratio" and facts.higher_is_better is False:
+        return f"a lower {name} is better, so a worse candidate meets min_ratio more easily; write max_ratio or max"
     return None
 
 

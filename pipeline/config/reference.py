@@ -70,7 +70,9 @@ class _Reference:
         if "properties" in section:
             steps = name == "Step"
             if not steps:
-                self._titles[name] = key if self._parents[name] > 1 or path.startswith("step.") else path
+                title = key if self._parents[name] > 1 or path.startswith("step.") else path
+                kind = section["properties"].get("kind", {}).get("const")
+                self._titles[name] = f"{title}.{kind}" if kind else title
             self._name(section, "step" if steps else path)
         for inner in _references({k: v for k, v in section.items() if k != "properties"}):
             self._enter(inner, path, key)

@@ -71,7 +71,7 @@ def gate_on(gate: Gate, target: TargetOptions) -> Gate:
     most: dict[DeviceOf, float] = {}
     for figure, option in target_of(target).limits.items():
         limit = getattr(target, option)
-        if limit is not None and figure != "same_prediction":
+        if limit is not None and (figure == "memory" or figure == "flash"):
             most[figure] = limit
     completed = gate.within(most)
     return JudgedGate.of(completed, target.npu_options) if target.npu_options else completed
@@ -83,6 +83,8 @@ def refuse_unmeasured(gate: Gate, select: SelectOptions, target: TargetOptions) 
         "memory": gate.memory.bounds(),
         "flash": gate.flash.bounds(),
         "same_prediction": gate.same_prediction.bounds(),
+        "throughput": gate.throughput.bounds(),
+        "p99": gate.p99.bounds(),
     }
     for figure, bounds in limited.items():
         if bounds and figure not in target_of(target).figures:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components.common.base.quantities import bytes_text, number_text, time_text
+from components.evaluator.judgement import RATIOS
 from components.evaluator.params import BOUNDS
 from pipeline.diff.difference import CHANGED, EQUAL, Change, RunDiff, Section
 from pipeline.store.records import Run
@@ -29,7 +30,7 @@ _SIZES = (
 _SIZE_SECTIONS = ("gate.size", "gate.gzip_size", "gate.memory", "gate.flash")
 _SIZE_OPTIONS = ("target.ram", "target.flash")
 _LATENCIES = ("latency", "baseline latency")
-_RATIO = "max_ratio"
+_LATENCY_SECTIONS = ("gate.latency", "gate.p99")
 _DIGEST = 12  # hexadecimal digits of a hash that are shown
 
 
@@ -119,14 +120,14 @@ def _in_bytes(key: str) -> bool:
     """Whether a key is a size of a model, or a limit on one."""
     section, _, bound = key.rpartition(".")
     return key in (*_SIZES, *_SIZE_OPTIONS) or (
-        section in _SIZE_SECTIONS and bound in BOUNDS and bound != _RATIO
+        section in _SIZE_SECTIONS and bound in BOUNDS and bound not in RATIOS
     )
 
 
 def _in_milliseconds(key: str) -> bool:
     """Whether a key is a latency, or a limit on one."""
     section, _, bound = key.rpartition(".")
-    return key in _LATENCIES or (section == "gate.latency" and bound in BOUNDS and bound != _RATIO)
+    return key in _LATENCIES or (section in _LATENCY_SECTIONS and bound in BOUNDS and bound not in RATIOS)
 
 
 def _is_number(value: Any) -> bool:

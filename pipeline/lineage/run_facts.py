@@ -15,6 +15,7 @@ from typing import Any
 from components.common.base.document import DocumentError
 from components.evaluator.verdict import Verdict
 from components.measurer.measurement import REASON_LENGTH
+from components.measurer.served_load import FIGURES as SERVED
 from components.selector.report import REPORT_FILE, SelectorReport
 from pipeline.lineage.facts import headlines
 from pipeline.plan.node import EXAMPLE_GENS, SELECTOR
@@ -142,6 +143,7 @@ def _of_verdict(verdict: Verdict) -> dict[str, Any]:
     accuracy = measured.accuracy
     packed = measured.device.packed if measured.device else None
     npu = measured.device.npu if measured.device else None
+    served = measured.load.properties() if measured.load else {}
     figures: dict[str, Any] = {
         "metric": accuracy.metric if accuracy else None,
         "accuracy": accuracy.candidate if accuracy else None,
@@ -166,6 +168,7 @@ def _of_verdict(verdict: Verdict) -> dict[str, Any]:
         "NPU SRAM": npu.sram if npu else None,
         "NPU flash": npu.flash if npu else None,
         "NPU operators on the CPU": npu.on_cpu if npu else None,
+        **{name: served[key] for name, key in SERVED.items() if key in served},
         **{name.replace("_", " "): value for name, value in measured.invariants.items()},
         "passed": verdict.blessed,
         "reasons": list(verdict.reasons),
@@ -192,6 +195,7 @@ def _of_properties(facts: dict[str, Any]) -> dict[str, Any]:
         "NPU SRAM": "npu_sram_bytes",
         "NPU flash": "npu_flash_bytes",
         "NPU operators on the CPU": "npu_cpu_operators",
+        **SERVED,
         **{name.replace("_", " "): name for name in headlines()},
     }
     found = {name: facts[key] for name, key in names.items() if key in facts}

@@ -13,6 +13,7 @@ from components.common.base.quantities import bytes_text
 from components.evaluator.judgement import Kind
 from components.evaluator.verdict import VERDICT_FILE, Verdict
 from components.measurer.measured import Measured
+from components.measurer.served_load import FIGURES as SERVED
 from pipeline.lineage import facts
 from pipeline.lineage.data_tree import DataTree
 from pipeline.lineage.lines import (
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 _OF_DEVICE = (
     *("memory_bytes", "flash_bytes", "same_prediction", "packed_flash_ratio", "packed_memory_ratio"),
-    *("npu_cycles", "npu_sram_bytes", "npu_flash_bytes"),
+    *("npu_cycles", "npu_sram_bytes", "npu_flash_bytes", *SERVED.values()),
 )
 
 
@@ -210,12 +211,9 @@ class UpstreamTree:
             titles = ", ".join(metric.title for metric in measured.metrics)
             parts.append(f"{titles} on {accuracy.examples:,} examples")
         if latency:
-            parts.append(
-                f"latency of {latency.repetitions} repetitions on {latency.cpu}, {latency.threads} thread"
-                + ("" if latency.threads == 1 else "s")
-            )
-        if measured.device:
-            parts.append(measured.device.text)
+            threads = "1 thread" if latency.threads == 1 else f"{latency.threads} threads"
+            parts.append(f"latency of {latency.repetitions} repetitions on {latency.cpu}, {threads}")
+        parts += [found.text for found in (measured.device, measured.load) if found]
         if measured == Measured():
             names = ("accuracy", "baseline_accuracy", "latency_ratio", "bytes", "gzip_bytes", *_OF_DEVICE)
             parts = [

@@ -21,7 +21,7 @@ from components.measurer.machine import this_machine
 from components.registry import technique_of
 from pipeline.config.config import Config
 from pipeline.plan import data_nodes
-from pipeline.plan.code_version import component_version, is_distributed
+from pipeline.plan.code_version import SERVER_LOAD, component_version, is_distributed
 from pipeline.plan.data_nodes import Transformation
 from pipeline.plan.import_source import import_source
 from pipeline.plan.model_source import find_module, has_function
@@ -301,6 +301,11 @@ class _Planner:
 
     def _add_measurer(self, candidate: str, model: str, baseline: str, predictions: str) -> str:
         node_id = f"{model}-measure"
+        load = self.config.target.load_options
+        modules = () if load is None else (SERVER_LOAD,)
+        served: dict[str, Parameter] = {}
+        if load is not None:
+            served = {"load": load.canonical_json(), "code_modules": to_json(list(modules))}
         self.users.setdefault(node_id, []).append(candidate)
         self._add(
             Node(
@@ -319,10 +324,11 @@ class _Planner:
                     "label_options": self._label_options(),
                     **self._runtime(),
                     **({"npu": npu} if (npu := self.config.npu_parameter) else {}),
+                    **served,
                     "seed": self.config.run.seed,
                     # Times of another processor, or of another LiteRT, say nothing about this one.
                     MACHINE: to_json(dataclasses.asdict(this_machine())),
-                    "code_version": component_version("components.measurer.executor"),
+                    "code_version": component_version("components.measurer.executor", kept=modules),
                 },
             )
         )

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 from components.common.base.quantities import exact_bytes_text, number_text
 from components.common.steps.technique import Chain, Goal
-from components.evaluator.judgement import IN_BYTES, Failure, FailureKind, Judgement, Kind
+from components.evaluator.judgement import (
+    IN_BYTES,
+    LOWER_BOUNDS,
+    RATIOS,
+    Failure,
+    FailureKind,
+    Judgement,
+    Kind,
+)
+from components.measurer.served_load import PROTOCOLS
 from components.registry import TECHNIQUES, invariants
 from pipeline.plan.node import EXAMPLE_GENS
 from pipeline.report.data import Candidate, Figure, ReportData
@@ -79,7 +88,7 @@ def loosen(limit: float, value: float, bound: str) -> float:
     Args:
         limit: The limit that is not met.
         value: What was measured.
-        bound: `min`, or one that is an upper bound.
+        bound: which one; of `LOWER_BOUNDS` or an upper bound.
     """
     miss = abs(value - limit)
     if miss == 0:
@@ -89,7 +98,7 @@ def loosen(limit: float, value: float, bound: str) -> float:
         exponent -= 1
     # In whole steps, as 0.1 has no exact binary value and 0.3 / 0.1 is less than 3.
     steps = round(value / 10.0**exponent, 6)
-    whole = math.floor(steps) if bound == "min" else math.ceil(steps)
+    whole = math.floor(steps) if bound in LOWER_BOUNDS else math.ceil(steps)
     return round(whole * 10.0**exponent, max(0, -exponent))
 
 
@@ -138,7 +147,7 @@ def _sentence(candidate: Candidate, miss: Judgement, data: ReportData) -> tuple[
     if miss.limit and by > _FAR * abs(miss.limit):
         change = change or "leave this candidate out"
         return f"{missed}, which is too far for a looser limit: {change}", ""
-    verb = "lower" if miss.bound == "min" else "raise"
+    verb = "lower" if miss.bound in LOWER_BOUNDS else "raise"
     text = f"{missed}: {verb} it to {text_of(loosen(miss.limit, miss.value, miss.bound))}"
     if miss.confidence is not None:
         text += ", or add eval examples: the limit applies to the unfavourable end of an interval"
@@ -147,7 +156,7 @@ def _sentence(candidate: Candidate, miss: Judgement, data: ReportData) -> tuple[
 
 def _as_written(miss: Judgement, value: float) -> str:
     """A figure as a config has it: sizes with their unit, all else as a number."""
-    in_bytes = miss.kind in IN_BYTES and miss.bound != "max_ratio"
+    in_bytes = miss.kind in IN_BYTES and miss.bound not in RATIOS
     return exact_bytes_text(value).replace(",", "") if in_bytes else number_text(value)
 
 
@@ -155,6 +164,8 @@ def _change(candidate: Candidate, miss: Judgement, data: ReportData) -> str:
     """Techniques' advice for a figure of the chain."""
     if miss.kind is Kind.LATENCY:
         return _more_repetitions(candidate, miss) or _offered(candidate, "latency", data)
+    if miss.kind in (Kind.THROUGHPUT, Kind.P99):
+        return _offered(candidate, "latency", data)
     if miss.kind is Kind.GZIP_SIZE:
         return _offered(candidate, "gzip_size", data)
     if miss.kind is Kind.ACCURACY:
@@ -214,7 +225,12 @@ def _more_repetitions(candidate: Candidate, miss: Judgement) -> str:
 
 
 def _served(miss: Judgement) -> str:
-    """Advice if raw examples lead to other predictions than the gate has measured."""
+    """Advice if what is served are other predictions than the gate has measured."""
+    if miss.aspect in PROTOCOLS:
+        return (
+            "the model server's predictions are not the interpreter's; look for operators whose results differ from "
+            "call to call, or that keep values from one inference to the next"
+        )
     if miss.aspect == "model":
         return (
             "the SavedModel that is pushed beside the file predicts differently from the file that was converted "

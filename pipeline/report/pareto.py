@@ -64,6 +64,8 @@ def allowed(limits: Limits, baseline: float | None, ascending: bool) -> tuple[fl
             highs.append(baseline + limits.max_drop)
     if baseline is not None and limits.max_ratio is not None:
         highs.append(baseline * limits.max_ratio)
+    if baseline is not None and limits.min_ratio is not None:
+        lows.append(baseline * limits.min_ratio)
     low = max((value for value in lows if value is not None), default=None)
     high = min((value for value in highs if value is not None), default=None)
     return low, high

@@ -11,7 +11,7 @@ from components.anomaly_gate.finding import FINDINGS
 from components.common.base import activation_ranges
 from components.common.base.metric_facts import AGREEMENT, METRICS
 from components.common.base.quantities import number_text
-from components.evaluator.judgement import IN_BYTES, Judgement, Kind, amounts
+from components.evaluator.judgement import IN_BYTES, LOWER_BOUNDS, RATIOS, Judgement, Kind, amounts
 from components.measurer.measured import PERCENTILES, SIDES, Layer
 from pipeline.lineage import facts as lineage_facts
 from pipeline.report import charts
@@ -89,9 +89,9 @@ def verdicts(data: ReportData, links: bool = True) -> Table | None:
     )
 
 
-_BOUNDS = {"min": "≥ {}", "max": "≤ {}", "max_drop": "drop ≤ {}", "max_ratio": "≤ {} ×", "type": ""}
-# The order of the columns of limits.
-_ORDER = tuple(Kind)
+_BOUNDS = {"min": "≥ {}", "max": "≤ {}", "max_drop": "drop ≤ {}", "type": ""}
+_BOUNDS |= {"max_ratio": "≤ {} ×", "min_ratio": "≥ {} ×"}
+_ORDER = tuple(Kind)  # of the columns of limits
 
 # Judgements that share a column.
 Group = tuple[Any, ...]
@@ -135,7 +135,8 @@ def _group(judgement: Judgement, several: bool) -> tuple[Group, str]:
         return (kind,), "the same when served"
     if kind is Kind.INVARIANT:  # and so has each layer
         return (kind, judgement.aspect), f"requested {judgement.aspect}"
-    name = judgement.figure
+    # Each mode of a model server has the same limits.
+    name = kind.value if kind in (Kind.THROUGHPUT, Kind.P99) else judgement.figure
     if kind is Kind.ACCURACY:
         # Agreement with the baseline is not an accuracy.
         named = several or judgement.metric == AGREEMENT or judgement.metric not in (None, *METRICS)
@@ -171,7 +172,7 @@ def _slack(judgement: Judgement) -> tuple[bool, float]:
     """Distance of a value on the right side of its limit; missed limits come first."""
     if judgement.value is None or judgement.limit is None:
         return judgement.met, -math.inf
-    sign = 1 if judgement.bound == "min" else -1
+    sign = 1 if judgement.bound in LOWER_BOUNDS else -1
     return judgement.met, sign * (judgement.value - judgement.limit)
 
 
@@ -179,11 +180,11 @@ def _value_text(judgement: Judgement) -> str:
     value = judgement.value
     if value is None:
         return "–"
-    if judgement.bound == "max_ratio":
+    if judgement.bound in RATIOS:
         return f"{value:.3f} ×"
     if judgement.kind in IN_BYTES:
         return bytes_text(value)
-    if judgement.kind is Kind.LATENCY:
+    if judgement.kind in (Kind.LATENCY, Kind.P99):
         return time_text(value)
     if judgement.kind is Kind.ACCURACY:
         return accuracy_text(value, signed=judgement.bound == "max_drop")

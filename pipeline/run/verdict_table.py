@@ -20,7 +20,7 @@ from components.measurer.measured import Accuracy, Measured, Side
 from components.registry import headlines
 from components.selector.params import SelectOptions
 from pipeline.base.texts import printable
-from pipeline.run import device_columns
+from pipeline.run import device_columns, load_columns
 from pipeline.run.column import Column, number
 
 # A verdict gets this many columns of the terminal before figures are stacked.
@@ -64,7 +64,8 @@ def columns(verdicts: Collection[Verdict]) -> list[Column]:
             under=True,
         ),
     ]
-    return [*shown, *device_columns.columns(first, found), *_invariants(found)]
+    on_target = [*device_columns.columns(first, found), *load_columns.columns(first, found)]
+    return [*shown, *on_target, *_invariants(found)]
 
 
 def title(verdicts: Collection[Verdict], select: SelectOptions | None = None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from components.common.base.load_options import LoadOptions
 from components.common.base.npu_options import Npu
 from components.common.base.runtime import LITERT, Runtime
 from components.common.data.examples import Examples
@@ -25,6 +26,7 @@ def evaluate(
     raw_examples: Examples | None = None,
     runtime: Runtime = LITERT,
     npu: Npu | None = None,
+    load: LoadOptions | None = None,
 ) -> Verdict:
     """The verdict on a candidate.
 
@@ -38,6 +40,7 @@ def evaluate(
         beam_args: Beam pipeline options.
         raw_examples: The examples before Transform.
         npu: What the candidate is compiled for.
+        load: How a model server is asked.
         runtime: What predictions are made on.
     """
     predictions = os.path.join(output, "baseline")
@@ -56,5 +59,6 @@ def evaluate(
         raw_examples,
         runtime,
         npu,
+        load,
     )
     return judge(candidate, baseline, output, gate, output)

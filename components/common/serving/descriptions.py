@@ -10,23 +10,24 @@ from components.common.serving import tensor_values
 from components.common.serving.request_error import Fault, RequestError
 from components.common.serving.servable import Port, Servable
 from components.common.serving.stubs import get_model_metadata_pb2, get_model_status_pb2
-from components.common.serving.versions import Model
+from components.common.serving.versions import Model, Wanted
 
 _NOT_LOADED = 9  # tensorflow.error.FAILED_PRECONDITION
 
 
-def status(model: Model, number: int | None) -> Any:
+def status(model: Model, wanted: Wanted) -> Any:
     """The states of a model's versions, a GetModelStatusResponse.
 
     Args:
         model: The model.
-        number: Number of a version; None for all.
+        wanted: Number or label of a version; None for all.
 
     Raises:
         RequestError: If the version is not known.
     """
     answer = get_model_status_pb2.GetModelStatusResponse()
     versions = model.versions
+    number = model.number(wanted)
     if number is not None:
         if number not in versions:
             raise RequestError(Fault.NOT_FOUND, f"Could not find version {number} of model {model.name}")

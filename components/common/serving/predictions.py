@@ -10,7 +10,7 @@ from components.common.serving.batcher import Batcher, BatchLimits
 from components.common.serving.metrics import Metrics
 from components.common.serving.request_error import Fault, RequestError
 from components.common.serving.servable import Servable, Signature, Values
-from components.common.serving.versions import Model
+from components.common.serving.versions import Model, Wanted
 from components.common.tflite.tflite_file import SIGNATURE
 
 Read = Callable[[Servable, str, Signature], Values]
@@ -79,7 +79,7 @@ class Predictions:
         self,
         api: str,
         name: str,
-        version: int | None,
+        version: Wanted,
         signature_name: str,
         read: Read,
         timeout: float | None = None,
@@ -89,7 +89,7 @@ class Predictions:
         Args:
             api: What it came by, for the metrics.
             name: Name of the model.
-            version: Its number; None for the newest.
+            version: Its number or label; None for the newest.
             signature_name: Name of the signature; empty for the default.
             read: Makes input → (examples, …) values of the request, for the servable and signature that it is given.
             timeout: Seconds that the client waits; None if it does not say.

@@ -15,7 +15,7 @@ from components.common.serving.predictions import Predicted
 from components.common.serving.request_error import invalid
 from components.common.serving.servable import Servable, Signature, Values
 
-_MODEL = r"/v1/models/([^/:]+)(?:/versions/(\d{1,18}))?"
+_MODEL = r"/v1/models/([^/:]+)(?:/versions/(\d{1,18})|/labels/([^/:]+))?"
 
 
 def routes() -> list[tuple[str, type[Handler]]]:
@@ -31,7 +31,7 @@ def routes() -> list[tuple[str, type[Handler]]]:
 class Predict(Handler):
     """POST …:predict, in row format (`instances`) or in columnar format (`inputs`)."""
 
-    async def post(self, name: str, version: str | None) -> None:
+    async def post(self, name: str, version: str | None, label: str | None) -> None:
         request = json_values.parse(self.body)
         signature_name = request.get("signature_name", "")
         if not isinstance(signature_name, str):
@@ -47,7 +47,9 @@ class Predict(Handler):
                 return _rows(request["instances"], signature)
             return _columns(request["inputs"], signature)
 
-        predicted = await self.predictions.predict("rest", name, number_of(version), signature_name, read)
+        predicted = await self.predictions.predict(
+            "rest", name, label or number_of(version), signature_name, read
+        )
         if in_rows:
             self.answer({"predictions": _as_rows(predicted)})
         else:
@@ -57,16 +59,16 @@ class Predict(Handler):
 class Status(Handler):
     """GET …: the states of the versions."""
 
-    def get(self, name: str, version: str | None) -> None:
-        found = descriptions.status(self.predictions.model(name), number_of(version))
+    def get(self, name: str, version: str | None, label: str | None) -> None:
+        found = descriptions.status(self.predictions.model(name), label or number_of(version))
         self.answer(descriptions.as_json(found))
 
 
 class Metadata(Handler):
     """GET …/metadata: the signatures."""
 
-    def get(self, name: str, version: str | None) -> None:
-        number, servable = self.predictions.model(name).find(number_of(version))
+    def get(self, name: str, version: str | None, label: str | None) -> None:
+        number, servable = self.predictions.model(name).find(label or number_of(version))
         found = descriptions.as_json(descriptions.signatures(servable))
         self.answer(
             {

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from components.common.serving import classification, descriptions, tensor_values
 from components.common.serving.predictions import Predicted, Predictions, Read
-from components.common.serving.request_error import Fault, RequestError, invalid
+from components.common.serving.request_error import RequestError, invalid
 from components.common.serving.servable import Servable, Signature, Values
 from components.common.serving.stubs import (
     classification_pb2,
@@ -23,6 +23,7 @@ from components.common.serving.stubs import (
     get_model_status_pb2,
     predict_pb2,
 )
+from components.common.serving.versions import Wanted
 
 _API = "grpc"
 Answer = Callable[[Any, grpc.aio.ServicerContext], Awaitable[Any]]
@@ -139,10 +140,10 @@ class _ModelService:
         return descriptions.status(self._predictions.model(request.model_spec.name), _version(request))
 
 
-def _version(request: Any) -> int | None:
+def _version(request: Any) -> Wanted:
     spec = request.model_spec
     if spec.version_label:
-        raise RequestError(Fault.NOT_FOUND, f"there is no version label {spec.version_label!r}")
+        return str(spec.version_label)
     return spec.version.value if spec.HasField("version") else None
 
 

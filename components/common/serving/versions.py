@@ -9,14 +9,22 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
+from google.protobuf import text_format
+
 from components.common.base.errors import ParedownError, describe
 from components.common.serving import saved_model_servable, tflite_servable
 from components.common.serving.request_error import Fault, RequestError
 from components.common.serving.servable import Servable, ServableError
+from components.common.serving.stubs import model_server_config_pb2
+
+# What a request names: the number of a version, or a label; None is the newest.
+Wanted = int | str | None
 
 _log = logging.getLogger(__name__)
 # Versions whose end is still known.
 _REMEMBERED = 100
+# Where `push.serving` writes labels, in a version's folder.
+_LABELS = "deploy/models.config"
 # Files of a version folder that show whether the model in it is another.
 _SHOWN_BY = (
     "",
@@ -59,6 +67,9 @@ class Version:
 class Model:
     """A model whose versions are served as their folders appear; the newest ones are.
 
+    The newest version that has a `deploy/models.config`, which `push.serving` writes, may label versions there. Then
+    these are served, and no others.
+
     Attributes:
         name: As clients name it.
         folder: Folder of the version folders.
@@ -79,8 +90,9 @@ class Model:
         self._keep = keep
         self._threads = threads
         self._saved_model = saved_model
-        # Replaced as a whole, by one thread; others read it at any time.
+        # Replaced as a whole, by one thread; others read them at any time.
         self._versions: Mapping[int, Version] = {}
+        self._labels: Mapping[str, int] = {}
 
     @property
     def versions(self) -> Mapping[int, Version]:
@@ -92,15 +104,28 @@ class Model:
         """Whether a version is served."""
         return any(version.servable for version in self._versions.values())
 
-    def find(self, number: int | None = None) -> tuple[int, Servable]:
+    def number(self, wanted: Wanted) -> int | None:
+        """The number that a request means; None is the newest version.
+
+        Raises:
+            RequestError: If there is no such label.
+        """
+        if not isinstance(wanted, str):
+            return wanted
+        if wanted not in self._labels:
+            raise RequestError(Fault.NOT_FOUND, f"Unrecognized servable version label: {wanted}")
+        return self._labels[wanted]
+
+    def find(self, wanted: Wanted = None) -> tuple[int, Servable]:
         """A version that is served.
 
         Args:
-            number: Number of the version; None for the newest.
+            wanted: Number or label of the version; None for the newest.
 
         Raises:
             RequestError: If it is not served.
         """
+        number = self.number(wanted)
         versions = self._versions
         chosen = versions if number is None else {number: versions.get(number)}
         for version in chosen.values():
@@ -112,7 +137,7 @@ class Model:
         raise RequestError(Fault.NOT_FOUND, f"Servable not found for request: {asked}{why}")
 
     def refresh(self) -> None:
-        """Loads versions that appeared, then lets go of those that vanished or are no longer among the newest.
+        """Loads versions that appeared, then lets go of those that vanished or are no longer the ones to serve.
 
         Requests that hold a version finish on it. If the folder itself cannot be read, everything stays as it is.
         A version that cannot be loaded is tried again when its files change; older ones are served meanwhile.
@@ -122,16 +147,36 @@ class Model:
         except OSError as error:
             _log.warning("%s: %s cannot be read: %s", self.name, self.folder, error.strerror or error)
             return
+        labels = self._labels_of(found)
         kept: set[int] = set()
         for number in sorted(found, reverse=True):
-            if len(kept) < self._keep and self._is_served(number, found[number]):
+            wanted = number in labels.values() if labels else len(kept) < self._keep
+            if wanted and self._is_served(number, found[number]):
                 kept.add(number)
+        self._labels = labels
         for number, version in self._versions.items():
             if number not in kept and (version.servable or number not in found):
                 self._set(Version(number, State.END, identity=version.identity))
                 if version.servable:
                     _log.info("%s: version %d is no longer served", self.name, number)
         self._versions = dict(list(self._versions.items())[:_REMEMBERED])
+
+    def _labels_of(self, found: Mapping[int, Path]) -> Mapping[str, int]:
+        """Label → version, by the newest version that has labels; as they were if they cannot be read."""
+        files = (found[number] / _LABELS for number in sorted(found, reverse=True))
+        file = next(filter(Path.is_file, files), None)
+        if file is None:
+            return {}
+        try:
+            config = text_format.Parse(file.read_text("utf-8"), model_server_config_pb2.ModelServerConfig())
+        except (OSError, ValueError, text_format.ParseError) as error:
+            _log.warning("%s: labels cannot be read from %s: %s", self.name, file, error)
+            return self._labels
+        return {
+            label: number
+            for model in config.model_config_list.config
+            for label, number in model.version_labels.items()
+        }
 
     def _is_served(self, number: int, folder: Path) -> bool:
         """Whether a version is served; loads it unless it is, or was tried as it is now."""

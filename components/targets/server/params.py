@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from components.common.base.load_options import LoadOptions
 from components.common.base.options import Options
 from components.targets.target import TargetOptions
 
@@ -14,10 +15,18 @@ ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9]
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][-_.A-Za-z0-9]*$", max_length=63)]
 
 
-class ServerOptions(TargetOptions):
-    """Model servers, which run LiteRT or a SavedModel on their processors."""
+class ServerOptions(LoadOptions, TargetOptions):
+    """Model servers, which run LiteRT or a SavedModel on their processors.
+
+    The gate serves candidate and baseline by `paredown serve`, and asks both in turns.
+    """
 
     kind: Literal["server"] = "server"
+
+    @property
+    def load_options(self) -> LoadOptions:
+        """How candidates are asked."""
+        return LoadOptions(**{name: getattr(self, name) for name in LoadOptions.model_fields})
 
 
 class Batching(Options):

@@ -13,7 +13,10 @@ SERVER = Target(
     measures=(
         "accuracy, latency and loading on LiteRT on this machine's processor",
         "bytes of the file and gzipped",
+        "predictions by REST and gRPC, compared with LiteRT's",
+        "requests a second and 99th percentile of paredown serve, batched and unbatched",
     ),
+    figures=("throughput", "p99"),
     pushes={"serving": "components.targets.server.deployment.write"},
     advice=(
         Advice(

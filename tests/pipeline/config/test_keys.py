@@ -33,7 +33,7 @@ from tests.project import MNIST, changed, config_problem, marked_line, read_conf
             "{max_ratio: 0.3}",
             "{max_ratio: 0.3, owner: me}  # here",
             "gate.size.owner",
-            "unknown key; known here: min, max, max_drop, max_ratio, of",
+            "unknown key; known here: min, max, max_drop, max_ratio, min_ratio, of",
             id="key that is like no other",
         ),
         pytest.param(

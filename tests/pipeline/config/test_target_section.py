@@ -56,6 +56,8 @@ def test_ram_and_flash_are_the_limits_that_the_gate_does_not_set() -> None:
             "has no name, and 'My_Model', the name of push.directory, is not one on Kubernetes",
         ),
         (["target=server", "push.serving={replicas: [3, 2]}"], "push.serving", "write [2, 3]"),
+        (["gate.p99={max: 9}"], "gate.p99", "is not measured for target: mobile; write target: server"),
+        (["target={kind: server, clients: 0}"], "target.clients", "must be at least 1"),
         (["target=server", "push.serving={warmup: 2000}"], "push.serving.warmup", "must be at most 1000"),
         (["target={ram: 3}"], "target", "does not say which kind of target it is"),
         (["target=[a]"], "target", "must be one of mobile, microcontroller, server, or a mapping"),
@@ -100,7 +102,7 @@ def test_targets_are_listed_with_what_they_measure_and_need() -> None:
     assert (micro["package"], micro["install"]) == ("tflite-micro", "pip install --pre tflite-micro")
     assert micro["version"].startswith("0.dev") and micro["options"] == ["ram", "flash", "npu"]
     assert {one["technique"]: one["pays"] for one in micro["advice"]}["prune, cluster"] is False
-    assert (server["package"], server["options"]) == (None, [])
+    assert (server["package"], server["options"]) == (None, ["clients", "seconds", "threads", "max_batch"])
     text = CliRunner().invoke(main, ["targets"]).stdout
     assert "accuracy on TFLite Micro, on every eval example" in text
 

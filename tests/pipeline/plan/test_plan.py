@@ -295,11 +295,32 @@ def test_without_a_target_nodes_are_given_what_they_always_were(config: Path) ->
     file = load(config, ["target=mobile"])
     plan = make_plan(file.config, file.path)
     assert file.config.model_dump().keys() == load(MNIST).config.model_dump().keys() - {"target"}
-    assert not [node.id for node in plan.nodes if "runtime" in node.parameters]
+    assert not [node.id for node in plan.nodes if {"runtime", "load"} & node.parameters.keys()]
+    assert not [
+        plan.node(node).id
+        for node in plan.measurements.values()
+        if "code_modules" in plan.node(node).parameters
+    ]
     for node in plan.evaluations.values():
         gate = json.loads(str(plan.node(node).parameters["gate"]))
         assert gate.keys() == {"accuracy", "latency", "size", "gzip_size"}
     assert plan == make_plan(load(config, ["target={kind: mobile}"]).config, config)
+
+
+def test_only_the_measurement_of_a_server_depends_on_its_load_and_on_its_code() -> None:
+    before, after = plan_of(), plan_of("target={kind: server, clients: 4}")
+    differing = {node.id for node in before.nodes if node != after.node(node.id)}
+    assert differing == set(before.measurements.values())
+    plain, served = (plan.node(MEASURE).parameters for plan in (before, after))
+    assert served.keys() - plain.keys() == {"load", "code_modules"}
+    load_options = {"clients": 4, "seconds": 2.0, "threads": 2, "max_batch": 32}
+    assert json.loads(str(served["load"])) == load_options
+    assert json.loads(str(served["code_modules"])) == ["components.measurer.server_load"]
+    assert served["code_version"] != plain["code_version"]
+    limited = plan_of("target={kind: server, clients: 4}", "gate.p99={max_ratio: 9}")
+    assert {node.id for node in after.nodes if node != limited.node(node.id)} == set(
+        after.evaluations.values()
+    )
 
 
 def test_another_target_trains_and_converts_nothing_again() -> None:
@@ -372,8 +393,6 @@ def test_no_code_of_targets_is_part_of_what_trains_or_converts() -> None:
 
 def test_a_served_model_has_a_saved_model_and_its_name_from_the_folder_it_is_pushed_to() -> None:
     plain, served = plan_of("target=server"), plan_of("target=server", "push.serving={warmup: 3}")
-    before = plan_of()
-    assert {node.id for node in before.nodes if node != plain.node(node.id)} == set()
     differing = {node.id for node in plain.nodes if node != served.node(node.id)}
     converts = {node.id for node in served.nodes if "tflite_converter" in node.component}
     assert differing == {*converts, "Pusher"}

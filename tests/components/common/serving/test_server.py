@@ -21,6 +21,8 @@ from components.common.serving.stubs import (
     predict_pb2,
 )
 from components.common.tflite.litert import LiteRTModel
+from components.targets.server.deployment import server_files
+from components.targets.server.params import ServingOptions
 from pipeline.cli import main
 from tests.components.common.serving.load import swapped_under_load
 from tests.components.common.serving.process import Serving, serving
@@ -39,6 +41,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in (1, 2):
         push(made, number)
     push(made, 3, b"no model")
+    labels = server_files("mnist", ServingOptions(labels={"stable": 1, "canary": 2, "broken": 3}))
+    (made / "2/deploy").mkdir()
+    (made / "2/deploy/models.config").write_text(labels["models.config"], encoding="utf-8")
     return made
 
 
@@ -101,6 +106,22 @@ def test_predictions_by_every_protocol_are_the_interpreters(server: Serving) -> 
         listed.output_filter.append("probabilities")
         made = predict.Predict(listed)
         assert same(np.frombuffer(made.outputs["probabilities"].tensor_content, np.float32), 2)
+
+
+def test_labels_name_versions_by_rest_and_grpc(server: Serving) -> None:
+    for label, number in (("stable", 1), ("canary", 2)):
+        path = f"/v1/models/mnist/labels/{label}"
+        assert same(server.post(f"{path}:predict", {"instances": ROWS})[1]["predictions"], number)
+        (row,) = server.get(path)[1]["model_version_status"]
+        assert (row["version"], row["state"]) == (str(number), "AVAILABLE")
+        assert server.get(f"{path}/metadata")[1]["model_spec"]["version"] == str(number)
+        asked = request()
+        asked.model_spec.version_label = label
+        with server.stubs() as (predict, _):
+            made = predict.Predict(asked)
+        assert made.model_spec.version.value == number
+        assert same(np.frombuffer(made.outputs["probabilities"].tensor_content, np.float32), number)
+    assert server.post("/v1/models/mnist/labels/old:predict", {"instances": ROWS})[0] == 404
 
 
 def test_classify_gives_a_score_for_each_class(server: Serving) -> None:
@@ -228,7 +249,9 @@ def test_bad_requests_by_grpc(server: Serving) -> None:
     signature = request()
     signature.model_spec.signature_name = "x"
     label = request()
-    label.model_spec.version_label = "stable"
+    label.model_spec.version_label = "old"
+    broken = request()
+    broken.model_spec.version_label = "broken"
     output = request()
     output.output_filter.append("y")
     invalid, missing = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
@@ -242,7 +265,8 @@ def test_bad_requests_by_grpc(server: Serving) -> None:
         (request(images=IMAGES[:, :2].copy()), invalid, "expected [batch, 4]"),
         (request(name="cats"), missing, "Latest(cats)"),
         (request(9), missing, "Specific(mnist, 9)"),
-        (label, missing, "no version label 'stable'"),
+        (label, missing, "Unrecognized servable version label: old"),
+        (broken, missing, "Specific(mnist, 3): "),
         (request(images=np.zeros((LIMIT, INPUTS), np.float32)), grpc.StatusCode.RESOURCE_EXHAUSTED, ""),
     ]
     with server.stubs(("grpc.max_send_message_length", -1)) as (predict, _):

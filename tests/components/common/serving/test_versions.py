@@ -10,6 +10,8 @@ import pytest
 
 from components.common.serving.request_error import RequestError
 from components.common.serving.versions import Model, State
+from components.targets.server.deployment import server_files
+from components.targets.server.params import ServingOptions
 from tests.components.common.serving.small_file import INPUTS, KERNEL, content, push
 
 
@@ -120,3 +122,36 @@ def test_an_empty_version_says_what_it_lacks(folder: Path, saved_model: bool) ->
     model.refresh()
     assert "does not have" in model.versions[2].error
     assert model.ready != saved_model
+
+
+def test_labelled_versions_are_served_and_no_others(folder: Path) -> None:
+    for version in (2, 3, 4):
+        push(folder, version)
+
+    def label(version: int, text: dict[str, int] | str) -> None:
+        if isinstance(text, dict):
+            text = server_files("mnist", ServingOptions(labels=text))["models.config"]
+        deploy = folder / str(version) / "deploy"
+        deploy.mkdir(exist_ok=True)
+        (deploy / "models.config").write_text(text, encoding="utf-8")
+
+    label(1, {"old": 1})
+    label(3, {"stable": 1, "canary": 3, "next": 9})
+    model = Model("mnist", folder)
+    model.refresh()
+    assert served(model) == [3, 1]
+    assert [model.find(wanted)[0] for wanted in ("stable", "canary", 1, None)] == [1, 3, 1, 3]
+    for wanted in ("next", "old", "2", 2, 4):
+        with pytest.raises(RequestError):
+            model.find(wanted)
+
+    label(3, {"stable": 3, "canary": 4})  # moved, while it is served
+    model.refresh()
+    assert served(model) == [4, 3]
+    assert [model.find(wanted)[0] for wanted in ("stable", "canary", None)] == [3, 4, 4]
+    label(3, "no config")
+    model.refresh()
+    assert [model.find(wanted)[0] for wanted in ("stable", "canary")] == [3, 4]
+    label(3, {})
+    model.refresh()
+    assert served(model) == [4]
