@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from components.common.base.distribution_options import Distribution
-from components.common.base.installed import version_of
+from components.common.base.installed import version_of, version_or_none
 from pipeline.plan import remembered_versions
 from pipeline.plan.source import Source, read_source, save_cache
 
@@ -28,6 +28,12 @@ _PACKAGES = (
     "tensorflow-model-optimization",
     "tf-keras",
 )
+# Modules that only some nodes call → the package that does their work. What predicts and what compiles for an NPU are
+# parameters, `runtime` and `npu`.
+_PACKAGE_OF = {
+    "components.common.tflite.packing": "tflite-micro",
+    "components.targets.microcontroller.c_array": "tflite-micro",
+}
 Modules = dict[str, list[Source]]
 
 # What only the measurement of a server calls.
@@ -85,7 +91,10 @@ def _component_version(module: str, distributed: bool, root: Path, kept: tuple[s
     within = {name.partition(".")[0] for name in ("components", *names)}
     not_called = IF_ASKED if distributed else (*IF_ASKED, *DISTRIBUTED)
     modules = _tree(root).imported(names, within=within, not_called=not_called)
-    return _digest(modules, package_versions())
+    called = {
+        package: version_or_none(package) or "" for name, package in _PACKAGE_OF.items() if name in modules
+    }
+    return _digest(modules, {**package_versions(), **called})
 
 
 def forget() -> None:

@@ -16,6 +16,7 @@ from components.evaluator.judgement import (
     Judgement,
     Kind,
 )
+from components.evaluator.params import JudgedGate
 from components.measurer.served_load import PROTOCOLS
 from components.registry import TECHNIQUES, invariants
 from pipeline.plan.node import EXAMPLE_GENS
@@ -317,7 +318,8 @@ def gate_range(data: ReportData, figure: Figure) -> tuple[float | None, float | 
 
     Args:
         data: Data of the run.
-        figure: `file`, `gzip` and `memory` are in bytes; `latency` is in relation to the baseline's.
+        figure: `file`, `gzip` and `memory` are in bytes; `latency` is in relation to the baseline's; `npu_cycles` are
+            limited by the target.
     """
     gate, baseline = data.gate, data.baseline(figure)
     if gate is None:
@@ -329,6 +331,9 @@ def gate_range(data: ReportData, figure: Figure) -> tuple[float | None, float | 
         return (low / baseline if low and baseline else None), (
             high / baseline if high and baseline else None
         )
+    if figure == "npu_cycles":
+        npu = gate.npu if isinstance(gate, JudgedGate) else None
+        return None, npu.max_cycles if npu else None
     limited = [limits for _, of, limits in gate.sizes() if of == figure]
     limited += [limits for _, of, limits in gate.device() if of == figure]
     return allowed(limited[0], baseline, ascending=False) if limited else (None, None)

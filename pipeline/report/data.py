@@ -18,9 +18,10 @@ from pipeline.run.verdict_table import verdict_table
 from pipeline.store.records import Run
 from pipeline.store.state import State
 
-# Of the gate's metric, bytes of the file, bytes compressed, milliseconds of one inference, or bytes of memory.
-Figure = Literal["accuracy", "file", "gzip", "latency", "memory"]
-Cost = Literal["file", "gzip", "latency", "memory"]
+# Of the gate's metric, bytes of the file, bytes compressed, milliseconds of one inference, bytes of memory, or Vela's
+# estimate of the cycles on an NPU, for which the baseline is not compiled.
+Figure = Literal["accuracy", "file", "gzip", "latency", "memory", "npu_cycles"]
+Cost = Literal["file", "gzip", "latency", "memory", "npu_cycles"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,9 @@ class Candidate:
             return self.measured.milliseconds(side)
         if name == "memory":
             return self.measured.device_bytes("memory", side)
+        if name == "npu_cycles":
+            npu = self.measured.device.npu if self.measured.device and side == "candidate" else None
+            return npu.cycles if npu and not npu.on_cpu else None  # Vela does not estimate those of the CPU
         return self.measured.bytes(name, side)
 
     def size_ratio(self, of: SizeOf) -> float | None:

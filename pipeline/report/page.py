@@ -43,6 +43,7 @@ _FOLDER = Path(__file__).parent
 _MOST_SHOWN = 3
 
 _FIGURES: tuple[Cost, ...] = ("file", "gzip", "latency")
+_OF_TARGET: tuple[Cost, ...] = ("memory", "npu_cycles")
 
 
 class ReportError(ParedownError):
@@ -201,9 +202,9 @@ def render_comparison(one: ReportData, other: ReportData, compared: RunDiff) -> 
 
 
 def figures(*sides: ReportData) -> tuple[Cost, ...]:
-    """The costs that candidates are drawn by: memory only if it was measured."""
-    measured = any(c.figure("memory") is not None for data in sides for c in data.candidates)
-    return (*_FIGURES, "memory") if measured else _FIGURES
+    """The costs that candidates are drawn by: memory and NPU cycles only if they were measured."""
+    candidates = [c for data in sides for c in data.candidates]
+    return (*_FIGURES, *(f for f in _OF_TARGET if any(c.figure(f) is not None for c in candidates)))
 
 
 def headline(data: ReportData) -> str:
@@ -272,7 +273,10 @@ def _swatches(data: ReportData, names: list[str]) -> list[tuple[str, str, bool, 
 
 def _tradeoff(data: ReportData, figure: Cost) -> dict[str, Any]:
     low, high = advice.gate_range(data, figure)
-    text = numbers.bytes_text if figure != "latency" else (lambda value: f"{value:.3g} × the baseline's")
+
+    def text(value: float) -> str:
+        return f"{value:.3g} × the baseline's" if figure == "latency" else charts.cost_text(figure, value)
+
     bounds = [f"at least {text(low)}"] if low is not None else []
     bounds += [f"at most {text(high)}"] if high is not None else []
     return {

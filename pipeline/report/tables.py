@@ -213,12 +213,11 @@ def tradeoff(data: ReportData, figure: Cost) -> Table | None:
         return None
     best = {p.name for p in front(points, data.ascending)}
     passed = {c.name: c.passed for c in data.candidates}
-    cost = (lambda v: f"{ratio_text(v, 2)} ×") if figure == "latency" else bytes_text
     rows = [
         [
             p.name,
             accuracy_text(p.quality),
-            cost(p.cost),
+            charts.cost_text(figure, p.cost),
             "yes" if p.name in best else "no",
             Cell("passed" if passed[p.name] else "failed", met=passed[p.name]),
         ]

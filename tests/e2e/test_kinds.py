@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
+from tests.components.common.serving.process import serving
 from tests.e2e.project import Project, make_project
 
 pytestmark = pytest.mark.e2e
@@ -264,3 +267,65 @@ def test_on_a_microcontroller_nothing_trains_again_and_sources_are_pushed(
     lineage = " ".join(project.paredown("lineage", result["pushed"]).out.split())
     assert "on TFLite Micro 0.dev" in lineage
     assert f"memory {sum(device['memory']['candidate'].values()) / 1000:.1f} kB" in lineage
+
+
+def test_on_a_server_candidates_are_served_and_what_is_pushed_gives_the_verdicts_accuracy(
+    done: tuple[Project, dict[str, Any]], untouched: Project
+) -> None:
+    project = untouched
+    sets = (
+        "target={kind: server, clients: 2, seconds: 0.2}",
+        "push.serving={warmup: 2, labels: {}}",
+        # What only a broken server misses: no test depends on which file is faster.
+        "gate.throughput={min_ratio: 0.001}",
+        "gate.p99={max_ratio: 1000}",
+    )
+    only = ("--only", "int8", *(part for one in sets for part in ("--set", one)))
+    result = project.run(*only)
+    ran = {node for node, found in result["nodes"].items() if found["state"] == "ran"}
+    assert "Trainer" not in ran and result["winner"] == "int8"
+    figures = result["candidates"]["int8"]["measured"]
+    modes = figures["load"]["modes"]
+    assert [(mode["protocol"], mode["batched"]) for mode in modes] == [
+        ("REST", False),
+        ("gRPC", False),
+        ("REST", True),
+        ("gRPC", True),
+    ]
+    assert all(mode["differing"] == 0 < mode["compared"] for mode in modes)
+
+    pushed, columns = Path(result["pushed"]), rows(300, 2)
+    side, gap = (entry["candidate"] for entry in figures["accuracies"])
+
+    def right(probabilities: Any) -> float:
+        return float((np.argmax(probabilities, axis=1) == columns["bigger"]).mean())
+
+    # By LiteRT, by urllib, and by TensorFlow, which import nothing of ours.
+    outputs = predicted(pushed / "tflite", columns)
+    assert side == pytest.approx(right(outputs["side"]), abs=1e-7)
+    inputs = {name: columns[name].reshape(300, -1).astype(np.float32) for name in ("left", "right", "mode")}
+    with serving(pushed.parent) as server:
+        body = json.dumps({"inputs": {name: values.tolist() for name, values in inputs.items()}}).encode()
+        address = f"http://127.0.0.1:{server.rest}/v1/models/{pushed.parent.name}:predict"
+        with urllib.request.urlopen(urllib.request.Request(address, body)) as answer:
+            answered = json.load(answer)["outputs"]
+    assert side == pytest.approx(right(answered["side"]), abs=1e-7)
+    for name, values in outputs.items():
+        assert np.array_equal(np.array(answered[name], np.float32), values.astype(np.float32))
+    errors = np.abs(np.array(answered["gap"])[:, 0] - columns["difference"])
+    assert gap == pytest.approx(errors.mean(), rel=1e-6)
+    signature = tf.saved_model.load(str(pushed)).signatures["serving_default"]
+    # The SavedModel is the float model, as the baseline.
+    made = signature(**{name: tf.constant(values) for name, values in inputs.items()})
+    assert figures["accuracies"][0]["baseline"] == pytest.approx(right(made["side"].numpy()), abs=1e-7)
+
+    lineage = " ".join(project.paredown("lineage", result["pushed"]).out.split())
+    assert "served to 2 clients: REST, unbatched" in lineage
+    events = project.paredown("lineage", result["pushed"], "--format", "openlineage").out
+    for mode in ("rest_unbatched", "rest_batched", "grpc_unbatched", "grpc_batched"):
+        assert f'"throughput_ratio_{mode}"' in events and f'"p99_ratio_{mode}"' in events
+    assert '"differing_answers_grpc": 0' in events
+    page = project.root / "server.html"
+    assert project.paredown("report", "latest", "-o", str(page)).code == 0
+    html = page.read_text(encoding="utf-8")
+    assert "throughput ≥ 0.001 ×" in html and "p99 ≤ 1000 ×" in html

@@ -12,6 +12,7 @@ from components.common.base.errors import ParedownError
 from components.common.base.texts import listed
 from components.common.data.model_inputs import InputSpec, shaped
 from components.common.tflite import tflite_file
+from components.common.tflite.file_model import FileModel
 from components.common.tflite.tflite_file import SIGNATURE, TFLiteFile, TFLiteFileError
 
 
@@ -68,7 +69,7 @@ def _refuse_dead(file: TFLiteFile) -> None:
         )
 
 
-class LiteRTModel:
+class LiteRTModel(FileModel):
     """A loaded TFLite file, one example at a time.
 
     Examples go through one by one, as on a device: the delegate's kernels for larger batches may
@@ -116,22 +117,6 @@ class LiteRTModel:
             )
             for name, detail in self._inputs.items()
         }
-
-    def predict(self, features: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-        """Predicts one example.
-
-        Args:
-            features: Input → values, in any shape that has the input's number of elements.
-
-        Returns:
-            Output → real values, without the batch dimension.
-
-        Raises:
-            LiteRTError: If an input has no feature, or the interpreter fails.
-            ExamplesError: If a feature has another number of elements.
-        """
-        one = {name: np.asarray(value)[np.newaxis] for name, value in features.items() if value is not None}
-        return {name: values[0] for name, values in self.predict_each(one).items()}
 
     def predict_each(self, features: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """Predicts examples, one by one; what can be done on arrays without changing a value is.

@@ -24,6 +24,7 @@ from components.common.base.installed import version_or_none
 from components.common.data.model_inputs import InputSpec, shaped
 from components.common.tflite import tflite_file
 from components.common.tflite.arena import ALIGNMENT, Arena
+from components.common.tflite.file_model import FileModel
 from components.common.tflite.litert import dequantize, quantize
 from components.common.tflite.operator import Operator, Tensor
 from components.common.tflite.tflite_file import SIGNATURE, TFLiteFile, TFLiteFileError
@@ -81,7 +82,7 @@ class Places:
     outputs: dict[str, int]
 
 
-class TFLMModel:
+class TFLMModel(FileModel):
     """A loaded TFLite file, one example at a time, like `LiteRTModel`.
 
     Attributes:
@@ -140,16 +141,6 @@ class TFLMModel:
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of an input, with a batch of one."""
         return self._shapes[name]
-
-    def predict(self, features: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-        """Predicts one example; see `LiteRTModel.predict`.
-
-        Raises:
-            TFLMError: If an input has no feature, or the interpreter fails.
-            ExamplesError: If a feature has another number of elements.
-        """
-        one = {name: np.asarray(value)[np.newaxis] for name, value in features.items() if value is not None}
-        return {name: values[0] for name, values in self.predict_each(one).items()}
 
     def predict_each(self, features: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """Predicts examples, one by one.

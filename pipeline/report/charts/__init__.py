@@ -4,11 +4,12 @@ from pipeline.report.charts.latency import latencies
 from pipeline.report.charts.layer_bars import layer_files, layer_names, layers
 from pipeline.report.charts.learning_curves import learning_curve
 from pipeline.report.charts.slice_changes import slice_names, slices
-from pipeline.report.charts.tradeoffs import AXES, comparison, measured_points, tradeoff
+from pipeline.report.charts.tradeoffs import AXES, comparison, cost_text, measured_points, tradeoff
 
 __all__ = [
     "AXES",
     "comparison",
+    "cost_text",
     "latencies",
     "layer_files",
     "layer_names",

@@ -25,8 +25,9 @@ AXES: dict[Cost, str] = {
     "gzip": "gzip-compressed size",
     "latency": "latency, × the baseline's",
     "memory": "memory on the target",
+    "npu_cycles": "NPU cycles, by Vela's estimate",
 }
-_TIMES = {"tickformat": "~g", "ticksuffix": " ×"}
+_UNITS = {"latency": {"tickformat": "~g", "ticksuffix": " ×"}, "npu_cycles": {"tickformat": "~s"}}
 
 
 def tradeoff(data: ReportData, figure: Cost) -> go.Figure | None:
@@ -75,8 +76,14 @@ def _spread(costs: Sequence[float]) -> bool:
 
 
 def _cost_axis(figure: Cost, across: tuple[float, float]) -> dict[str, Any]:
-    units = _TIMES if figure == "latency" else BYTES_AXIS
-    return {**_axis(across, _spread(across)), **units}
+    return {**_axis(across, _spread(across)), **_UNITS.get(figure, BYTES_AXIS)}
+
+
+def cost_text(figure: Cost, value: float) -> str:
+    """A cost in its unit; a latency is in relation to the baseline's."""
+    if figure == "latency":
+        return f"{ratio_text(value, 2)} ×"
+    return f"{value:,.0f}" if figure == "npu_cycles" else bytes_text(value)
 
 
 def _axis(ends: tuple[float, float], logarithmic: bool) -> dict[str, Any]:
@@ -266,7 +273,7 @@ def _places(
 
 
 def _hover(point: Point, figure: Cost) -> str:
-    cost = f"{ratio_text(point.cost, 2)} ×" if figure == "latency" else bytes_text(point.cost)
+    cost = cost_text(figure, point.cost)
     return f"{point.name}<br>{accuracy_text(point.quality)}<br>{cost}"
 
 

@@ -323,6 +323,22 @@ def test_only_the_measurement_of_a_server_depends_on_its_load_and_on_its_code() 
     )
 
 
+def test_another_version_of_tflite_micro_packs_and_writes_sources_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sets = (MICRO, "push.c_array=true", "candidates.int8.0.convert.pack=lut")
+    before = plan_of(*sets)
+    monkeypatch.setattr(code_version, "version_or_none", lambda package: f"another {package}")
+    code_version.forget()
+    try:
+        after = plan_of(*sets)
+    finally:
+        code_version.forget()
+    differing = {node.id for node in before.nodes if node != after.node(node.id)}
+    # Predictions and measurements have the version in `runtime`.
+    assert differing == {before.models["int8"], "Pusher"}
+
+
 def test_another_target_trains_and_converts_nothing_again() -> None:
     before, after = plan_of(), plan_of(MICRO)
     differing = {node.id for node in before.nodes if node != after.node(node.id)}

@@ -69,6 +69,9 @@ def assert_any_processor_will_do(config: Config) -> None:
     latency = config.gate.latency
     assert (latency.max_ratio, latency.max_drop, latency.min) == (None, None, None)
     assert latency.max is None or latency.max >= 20
+    for limits in (config.gate.throughput, config.gate.p99):
+        assert (limits.min, limits.max, limits.max_drop) == (None, None, None)
+        assert (limits.min_ratio or 0) <= 0.1 and (limits.max_ratio or 10) >= 10
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda path: path.name)

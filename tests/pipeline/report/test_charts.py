@@ -12,6 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components.common.base.npu_options import NpuOptions
+from components.common.tflite.npu_figures import NpuFigures
+from components.evaluator.params import JudgedGate
 from components.measurer.measured import Layer
 from pipeline.report import charts, layer_figures, numbers, palette
 from pipeline.report import page as report_page
@@ -72,6 +75,34 @@ def test_memory_is_drawn_with_its_limit_if_it_was_measured(pushed: ReportData) -
     assert max(trace(figure, "gate allows").x) == 16_000
     assert ("memory", "2.1 × less", "19.0 kB, was 40.0 kB") in report_page.highlights(data)
     assert "memory on the target" in report_page.render(data)
+
+
+def test_npu_cycles_are_drawn_with_their_limit_if_all_of_them_are_known(pushed: ReportData) -> None:
+    assert pushed.gate is not None
+    cycles = {"int8": 70_000, "pruned-int8": 30_000, "student": 9_000}
+
+    def compiled(one: Candidate) -> Candidate:
+        cpu = {"SOFTMAX": 1} if one.name == "student" else {}
+        npu = NpuFigures("Vela 5", "ethos-u55-128", "", "", cycles[one.name], 4608, 9000, cpu)
+        measured = dataclasses.replace(one.measured, device=dataclasses.replace(device(20_000), npu=npu))
+        return dataclasses.replace(one, verdict=dataclasses.replace(one.verdict, measured=measured))
+
+    limit = NpuOptions(accelerator="ethos-u55-128", max_cycles=50_000)
+    data = dataclasses.replace(
+        pushed, candidates=tuple(map(compiled, pushed.candidates)), gate=JudgedGate.of(pushed.gate, limit)
+    )
+    assert report_page.figures(data) == ("file", "gzip", "latency", "memory", "npu_cycles")
+    figure = charts.tradeoff(data, "npu_cycles")
+    assert list(trace(figure, "selected").x) == [30_000]
+    assert max(trace(figure, "gate allows").x) == 50_000
+    # The student has an operator on the CPU, and the baseline is not compiled.
+    assert {point.name: point.cost for point in charts.measured_points(data, "npu_cycles")} == {
+        "int8": 70_000,
+        "pruned-int8": 30_000,
+    }
+    html = report_page.render(data)
+    assert "NPU cycles, by Vela&#39;s estimate" in html or "NPU cycles, by Vela's estimate" in html
+    assert "at most 50,000" in html
 
 
 def test_nothing_measured_draws_nothing(pushed: ReportData) -> None:
