@@ -8,6 +8,7 @@ from typing import Any
 from components.common.tflite.arena import Arena
 from components.evaluator.verdict import Verdict
 from components.measurer.measured import Accuracy, Device, Latency, Measured, Size, Sizes
+from components.measurer.served_load import MODES, LoadFigures, ModeLoad, ServedLoad
 
 
 def latency(
@@ -48,6 +49,13 @@ def device(memory: int, flash: int = 250_000, same: float | None = 0.995, baseli
     """What a candidate takes on a microcontroller, beside a baseline of 1 MB of flash."""
     arenas = {"candidate": Arena(memory - 1000, 1000), "baseline": Arena(baseline - 1000, 1000)}
     return Device("TFLite Micro 1", arenas, {"candidate": flash, "baseline": 1_000_000}, same, 1200)
+
+
+def served_load() -> ServedLoad:
+    """A candidate that answers 900 requests a second in each mode, beside a baseline that answers 1,000."""
+    candidate, baseline = LoadFigures(90, 900, 6.0), LoadFigures(100, 1000, 5.0)
+    modes = (ModeLoad(mode.protocol, mode.batched, candidate, baseline, 300, 0) for mode in MODES)
+    return ServedLoad(8, 2, 32, 64, tuple(modes))
 
 
 def verdict(

@@ -20,7 +20,7 @@ def find(gate: AccuracyGate, value: float, chance: Chance | None) -> Failure | N
         limit refuses a constant prediction, or if the gate allows weak baselines.
     """
     sections = (gate, *gate.slices)
-    relative = any(one.max_drop is not None or one.max_ratio is not None for one in sections)
+    relative = any({"max_drop", "max_ratio", "min_ratio"} & one.bounds().keys() for one in sections)
     if chance is None or not relative or gate.allow_weak_baseline:
         return None
     if gate.ascending():

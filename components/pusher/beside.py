@@ -22,6 +22,7 @@ def add(
     folder: str | Path,
     npu: Npu | None = None,
     options: Mapping[str, Any] | None = None,
+    data: Mapping[str, Mapping[str, str]] | None = None,
 ) -> dict[str, str]:
     """Copies a model and writes files beside it.
 
@@ -33,6 +34,8 @@ def add(
         folder: An empty folder for the copy.
         npu: What the plain file is compiled for besides; None for nothing.
         options: Dotted path → what the function takes as `options`, if it takes that.
+        data: Dotted path → what it takes as `data`, if it reads examples: folders of the artifacts `examples`, `schema`
+            and, if they went through Transform, `transform_graph`, and the parameters `label` and `label_options`.
 
     Returns:
         `judged`, with the files that were added.
@@ -58,6 +61,7 @@ def add(
     for path in functions:
         module, _, name = path.rpartition(".")
         write: Callable[..., object] = getattr(importlib.import_module(module), name)
-        own = {"options": options[path]} if options and path in options else {}
+        own: dict[str, Any] = {"options": options[path]} if options and path in options else {}
+        own |= {"data": data[path]} if data and path in data else {}
         write(deployed.read_bytes(), folder, **own)
     return {**judged, **file_hashes.digests(folder)}

@@ -21,6 +21,8 @@ from components.common.base.errors import ParedownError
 from components.common.base.npu_options import Npu
 from components.pusher import beside, version_folder
 
+_DATA = ("examples", "schema", "transform_graph")
+
 
 def push(model: str, directory: str, judged: Mapping[str, str]) -> str:
     """Pushes a model as a new version.
@@ -96,13 +98,16 @@ class Executor(tfx_executor.Executor):
         """Pushes the model, or says that it did not.
 
         Args:
-            input_dict: `model` (Model) and `model_blessing` (ModelBlessing).
+            input_dict: `model` (Model) and `model_blessing` (ModelBlessing); if a function reads examples, also
+                `examples` (Examples), `schema` (Schema) and, if they went through Transform, `transform_graph`
+                (TransformGraph).
             output_dict: `pushed_model` (PushedModel), a copy of what was pushed; its custom properties say
                 whether it was (`pushed`), where to (`pushed_destination`, `pushed_version`), and the SHA-256
                 of each file (`files`) and of those that were judged (`judged`), which are the same.
             exec_properties: `push_destination` (JSON of tfx.proto.PushDestination), `custom_config` (JSON): dotted
-                paths of `functions` that write files beside the model, if there are any, with their `options`, and the
-                `npu` that it is compiled for, if there is one.
+                paths of `functions` that write files beside the model, if there are any, with their `options`,
+                those that read examples with label and label options as `data`, and the `npu` that it is compiled
+                for, if there is one.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
@@ -118,8 +123,12 @@ class Executor(tfx_executor.Executor):
         if not functions and npu is None:
             self._push(model, judged, pushed, destination)
             return
+        folders = {
+            key: artifact_utils.get_single_uri(input_dict[key]) for key in _DATA if input_dict.get(key)
+        }
+        data = {path: {**label, **folders} for path, label in asked.get("data", {}).items()}
         with tempfile.TemporaryDirectory(prefix="paredown-") as folder:
-            judged = beside.add(model, judged, functions, folder, npu, asked.get("options"))
+            judged = beside.add(model, judged, functions, folder, npu, asked.get("options"), data)
             self._push(folder, judged, pushed, destination)
 
     def _push(self, model: str, judged: Mapping[str, str], pushed: Any, destination: Any) -> None:

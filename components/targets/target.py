@@ -107,6 +107,8 @@ class Target:
             and the target's NPU, if it has one, and returns an `Examined`. Empty if there is nothing to look at.
         pushes: Option of `push` that belongs to it → dotted path of a function that takes the TFLite file's bytes
             and an existing folder, and writes files into it. If the option is a mapping, it takes that as `options`.
+        pushes_example: The options of `push` among these whose function takes eval examples, as `data`: see
+            components.pusher.beside.
         advice: Which techniques pay.
         packs: Whether it runs files that `convert: {pack: …}` packs.
     """
@@ -122,6 +124,7 @@ class Target:
     unsupported: tuple[Unsupported, ...] = ()
     examination: str = ""
     pushes: Mapping[str, str] = field(default_factory=dict)
+    pushes_example: tuple[str, ...] = ()
     advice: tuple[Advice, ...] = ()
     packs: bool = False
 

@@ -74,7 +74,8 @@ class Push(Options):
         default=False,
         exclude_if=operator.not_,
         description="Push C++ sources beside the file, in the folder `c`: the model as an array, its arena size, "
-        "scales and operators, and a program that runs an example. Needs target: microcontroller.",
+        "scales and operators, and a program that runs an eval example, which is published with it. Needs target: "
+        "microcontroller.",
     )
     serving: ServingOptions | None = Field(
         default=None,
@@ -202,6 +203,12 @@ class Config(Options):
             for path, options in found.items()
             if isinstance(options, dict)
         }
+
+    @property
+    def push_examples(self) -> list[str]:
+        """Dotted paths of what writes an eval example beside the pushed model."""
+        asked, kind = self.push.model_dump(), self.target_kind
+        return [kind.pushes[option] for option in kind.pushes_example if asked.get(option)]
 
     @property
     def npu_parameter(self) -> str | None:

@@ -390,12 +390,20 @@ class _Planner:
             config["code_modules"] = to_json(list(modules))
         if self.config.push_options:
             config["options"] = self.config.push_options
+        label = {"label": as_parameter(self.config.data.label), "label_options": self._label_options()}
+        examples = dict.fromkeys(self.config.push_examples, label)
+        if examples:
+            config["data"] = examples
         directory = {"base_directory": os.path.abspath(self.config.push.directory)}
         self._add(
             Node(
                 PUSHER,
                 "components.pusher.component.Pusher",
-                {"model": Output(SELECTOR, "model"), "model_blessing": Output(SELECTOR, "blessing")},
+                {
+                    "model": Output(SELECTOR, "model"),
+                    "model_blessing": Output(SELECTOR, "blessing"),
+                    **(self.data if examples else {}),
+                },
                 {
                     "push_destination": proto_json({"filesystem": directory}),
                     "custom_config": to_json(config),

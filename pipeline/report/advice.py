@@ -318,8 +318,8 @@ def gate_range(data: ReportData, figure: Figure) -> tuple[float | None, float | 
 
     Args:
         data: Data of the run.
-        figure: `file`, `gzip` and `memory` are in bytes; `latency` is in relation to the baseline's; `npu_cycles` are
-            limited by the target.
+        figure: `file`, `gzip` and `memory` are in bytes; `latency` and `p99` are in relation to the baseline's;
+            `npu_cycles` are limited by the target.
     """
     gate, baseline = data.gate, data.baseline(figure)
     if gate is None:
@@ -331,6 +331,8 @@ def gate_range(data: ReportData, figure: Figure) -> tuple[float | None, float | 
         return (low / baseline if low and baseline else None), (
             high / baseline if high and baseline else None
         )
+    if figure == "p99":
+        return gate.p99.min_ratio, gate.p99.max_ratio  # of milliseconds there is one in each mode
     if figure == "npu_cycles":
         npu = gate.npu if isinstance(gate, JudgedGate) else None
         return None, npu.max_cycles if npu else None

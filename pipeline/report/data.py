@@ -18,10 +18,11 @@ from pipeline.run.verdict_table import verdict_table
 from pipeline.store.records import Run
 from pipeline.store.state import State
 
-# Of the gate's metric, bytes of the file, bytes compressed, milliseconds of one inference, bytes of memory, or Vela's
-# estimate of the cycles on an NPU, for which the baseline is not compiled.
-Figure = Literal["accuracy", "file", "gzip", "latency", "memory", "npu_cycles"]
-Cost = Literal["file", "gzip", "latency", "memory", "npu_cycles"]
+# Of the gate's metric, bytes of the file, bytes compressed, milliseconds of one inference, bytes of memory, Vela's
+# estimate of the cycles on an NPU, for which the baseline is not compiled, or the greatest ratio of a model server's
+# p99s to the baseline's.
+Figure = Literal["accuracy", "file", "gzip", "latency", "memory", "npu_cycles", "p99"]
+Cost = Literal["file", "gzip", "latency", "memory", "npu_cycles", "p99"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,9 @@ class Candidate:
             return self.measured.milliseconds(side)
         if name == "memory":
             return self.measured.device_bytes("memory", side)
+        if name == "p99":
+            ratios = [mode.p99_ratio for mode in self.measured.load.modes] if self.measured.load else []
+            return (max(ratios) if side == "candidate" else 1.0) if ratios else None
         if name == "npu_cycles":
             npu = self.measured.device.npu if self.measured.device and side == "candidate" else None
             return npu.cycles if npu and not npu.on_cpu else None  # Vela does not estimate those of the CPU

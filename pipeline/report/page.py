@@ -43,7 +43,7 @@ _FOLDER = Path(__file__).parent
 _MOST_SHOWN = 3
 
 _FIGURES: tuple[Cost, ...] = ("file", "gzip", "latency")
-_OF_TARGET: tuple[Cost, ...] = ("memory", "npu_cycles")
+_OF_TARGET: tuple[Cost, ...] = ("memory", "npu_cycles", "p99")
 
 
 class ReportError(ParedownError):
@@ -202,7 +202,7 @@ def render_comparison(one: ReportData, other: ReportData, compared: RunDiff) -> 
 
 
 def figures(*sides: ReportData) -> tuple[Cost, ...]:
-    """The costs that candidates are drawn by: memory and NPU cycles only if they were measured."""
+    """The costs that candidates are drawn by: those of targets only if they were measured."""
     candidates = [c for data in sides for c in data.candidates]
     return (*_FIGURES, *(f for f in _OF_TARGET if any(c.figure(f) is not None for c in candidates)))
 
@@ -275,7 +275,8 @@ def _tradeoff(data: ReportData, figure: Cost) -> dict[str, Any]:
     low, high = advice.gate_range(data, figure)
 
     def text(value: float) -> str:
-        return f"{value:.3g} × the baseline's" if figure == "latency" else charts.cost_text(figure, value)
+        in_relation = figure in ("latency", "p99")
+        return f"{value:.3g} × the baseline's" if in_relation else charts.cost_text(figure, value)
 
     bounds = [f"at least {text(low)}"] if low is not None else []
     bounds += [f"at most {text(high)}"] if high is not None else []

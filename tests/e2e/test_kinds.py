@@ -235,6 +235,9 @@ def test_on_a_microcontroller_nothing_trains_again_and_sources_are_pushed(
         "model.cc",
         "model.h",
     }
+    # One of the eval examples; their first input is the mode, which is 0 or 1.
+    text = (pushed / "c/example.h").read_text("utf-8")
+    assert text.count("kExampleInput") == 3 and "One eval example" in text
     # By nothing of ours: inputs in the order of the file, with its own scales.
     interpreter = runtime.Interpreter.from_file(str(pushed / "tflite"))
     columns = rows(300, 2)

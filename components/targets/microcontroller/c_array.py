@@ -5,7 +5,7 @@ https://ai.google.dev/edge/litert/microcontrollers/get_started
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,6 +15,9 @@ import jinja2
 import numpy as np
 import numpy.typing as npt
 
+from components.common.base.label import from_parameter
+from components.common.data.examples import Examples
+from components.common.steps.step_executor import label_fields
 from components.common.tflite import tflite_file, tflm
 from components.common.tflite.operator import Tensor
 from components.common.tflite.packing import DECODE
@@ -71,26 +74,35 @@ class Port:
     count: int
 
 
-def write(content: bytes, folder: Path) -> list[str]:
-    """Writes the sources into `folder`/c.
+def write(content: bytes, folder: Path, data: Mapping[str, str]) -> list[str]:
+    """Writes the sources into `folder`/c, with an eval example.
 
-    The example is drawn at random, so that none of the data is published with the model. TFLite Micro's reference
-    kernels compute its output on this machine.
+    TFLite Micro's reference kernels compute its output on this machine.
 
     Args:
         content: The TFLite file; the packed one if there is one, whose kernels are decoded into the arena.
         folder: An existing folder.
+        data: Where the examples are, as components.pusher.beside says it.
 
     Returns:
         Paths of the files, relative to `folder`.
 
     Raises:
         TFLMError: If TFLite Micro cannot run the file.
+        ExamplesError: If a feature does not fit it.
     """
     model = TFLMModel(content)
     file = tflite_file.parse(content)
-    random = np.random.default_rng(_SEED)
-    given = {name: _drawn(file.inputs[name], model.shape(name), random) for name in model.places.inputs}
+    examples = Examples(
+        data["examples"],
+        data["schema"],
+        data.get("transform_graph"),
+        from_parameter(data["label"]),
+        **label_fields(data["label_options"]),
+    )
+    drawn = examples.open("eval", model.inputs).draw(1, _SEED)
+    stored = model.stored_inputs(drawn.feature_arrays())
+    given = {name: values.reshape(model.shape(name)) for name, values in stored.items()}
     made = model.run(given)
     facts = {
         "size": len(content),
@@ -130,16 +142,6 @@ def resolver_method(operator: str) -> str:
 
 def _ordered(places: dict[str, int]) -> list[tuple[str, int]]:
     return [(name, place) for place, name in sorted((place, name) for name, place in places.items())]
-
-
-def _drawn(tensor: Tensor, shape: tuple[int, ...], random: np.random.Generator) -> npt.NDArray[Any]:
-    dtype = np.dtype(tensor.dtype)
-    if dtype.kind == "f":
-        return random.uniform(0, 1, shape).astype(dtype)
-    if tensor.scales.size:
-        limits = np.iinfo(dtype)
-        return random.integers(limits.min, limits.max + 1, shape, dtype)
-    return np.zeros(shape, dtype)  # such as an index, which may not be any number
 
 
 def _port(index: int, name: str, tensor: Tensor, values: npt.NDArray[Any]) -> Port:

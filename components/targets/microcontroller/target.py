@@ -52,6 +52,7 @@ MICROCONTROLLER = Target(
     packs=True,
     examination="components.targets.microcontroller.examination.examine",
     pushes={"c_array": "components.targets.microcontroller.c_array.write"},
+    pushes_example=("c_array",),
     advice=(
         Advice(
             "convert int8 with io: int8",

@@ -26,8 +26,10 @@ AXES: dict[Cost, str] = {
     "latency": "latency, × the baseline's",
     "memory": "memory on the target",
     "npu_cycles": "NPU cycles, by Vela's estimate",
+    "p99": "p99 on a server in the worst mode, × the baseline's",
 }
-_UNITS = {"latency": {"tickformat": "~g", "ticksuffix": " ×"}, "npu_cycles": {"tickformat": "~s"}}
+_TIMES = {"tickformat": "~g", "ticksuffix": " ×"}
+_UNITS = {"latency": _TIMES, "p99": _TIMES, "npu_cycles": {"tickformat": "~s"}}
 
 
 def tradeoff(data: ReportData, figure: Cost) -> go.Figure | None:
@@ -80,8 +82,8 @@ def _cost_axis(figure: Cost, across: tuple[float, float]) -> dict[str, Any]:
 
 
 def cost_text(figure: Cost, value: float) -> str:
-    """A cost in its unit; a latency is in relation to the baseline's."""
-    if figure == "latency":
+    """A cost in its unit; times are in relation to the baseline's."""
+    if figure in ("latency", "p99"):
         return f"{ratio_text(value, 2)} ×"
     return f"{value:,.0f}" if figure == "npu_cycles" else bytes_text(value)
 

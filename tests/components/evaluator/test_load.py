@@ -12,21 +12,11 @@ from components.evaluator import load
 from components.evaluator.judgement import FailureKind, Judgement
 from components.evaluator.params import Gate
 from components.measurer.measurement import Measurement
-from components.measurer.served_load import FIGURES, MODES, LoadFigures, ModeLoad, ServedLoad
+from components.measurer.served_load import FIGURES, MODES, LoadFigures, ServedLoad
 from tests.components.evaluator.judging import LIMITS, Judge
+from tests.verdicts import served_load
 
-FOUND = ServedLoad(
-    8,
-    2,
-    32,
-    64,
-    tuple(
-        ModeLoad(
-            mode.protocol, mode.batched, LoadFigures(90, 900, 6.0), LoadFigures(100, 1000, 5.0), 300, 0
-        )
-        for mode in MODES
-    ),
-)
+FOUND = served_load()
 
 
 def judged(found: ServedLoad | None, **sections: Any) -> list[Judgement]:

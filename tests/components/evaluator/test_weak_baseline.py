@@ -25,7 +25,7 @@ AT_CHANCE = FailureKind.BASELINE_AT_CHANCE
 
 
 def test_a_baseline_below_the_margin_is_a_failure() -> None:
-    assert found(0.092, max_drop=0.01) is AT_CHANCE
+    assert found(0.092, max_drop=0.01) is found(0.092, min_ratio=0.9) is AT_CHANCE
     assert found(0.1135 + 0.019 * 0.8865, max_drop=0.01) is AT_CHANCE
     assert found(0.1135 + 0.021 * 0.8865, max_drop=0.01) is None
     assert found(0.092, slices=[{"by": "label", "max_drop": 0.1}]) is AT_CHANCE

@@ -388,12 +388,16 @@ def test_a_packed_candidate_has_a_conversion_of_its_own_within_the_memory_of_the
 
 
 def test_what_writes_beside_a_pushed_model_is_part_of_the_pusher_alone_if_asked() -> None:
-    plain, sources = (
-        plan_of(MICRO, *more).node("Pusher").parameters["custom_config"]
-        for more in ((), ("push.c_array=true",))
-    )
+    without, within = (plan_of(MICRO, *more).node("Pusher") for more in ((), ("push.c_array=true",)))
+    plain, sources = (node.parameters["custom_config"] for node in (without, within))
     assert json.loads(str(plain)).keys() == {"code_version"}
     found = json.loads(str(sources))
+    # An eval example is a part of the sources.
+    assert without.inputs.keys() == {"model", "model_blessing"}
+    assert within.inputs.keys() - without.inputs.keys() == {"examples", "schema"}
+    (read,) = found["data"].items()
+    assert read[0] == "components.targets.microcontroller.c_array.write"
+    assert read[1]["label"] == "label" and read[1].keys() == {"label", "label_options"}
     assert found["functions"] == ["components.targets.microcontroller.c_array.write"]
     assert found["code_version"] != json.loads(str(plain))["code_version"]
 

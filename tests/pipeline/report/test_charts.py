@@ -14,12 +14,13 @@ import pytest
 
 from components.common.base.npu_options import NpuOptions
 from components.common.tflite.npu_figures import NpuFigures
-from components.evaluator.params import JudgedGate
+from components.evaluator.params import JudgedGate, LoadLimits
 from components.measurer.measured import Layer
+from components.measurer.served_load import LoadFigures
 from pipeline.report import charts, layer_figures, numbers, palette
 from pipeline.report import page as report_page
 from pipeline.report.data import Candidate, Curve, ReportData
-from tests.verdicts import device
+from tests.verdicts import device, served_load
 
 SIZE, ZEROS = (
     next(figure for figure in layer_figures.figures() if figure.title == title)
@@ -75,6 +76,30 @@ def test_memory_is_drawn_with_its_limit_if_it_was_measured(pushed: ReportData) -
     assert max(trace(figure, "gate allows").x) == 16_000
     assert ("memory", "2.1 × less", "19.0 kB, was 40.0 kB") in report_page.highlights(data)
     assert "memory on the target" in report_page.render(data)
+
+
+def test_the_worst_p99_of_a_server_is_drawn_with_its_limit(pushed: ReportData) -> None:
+    assert pushed.gate is not None
+    load = served_load()
+    slow = dataclasses.replace(load.modes[2], candidate=LoadFigures(10, 100, 10.0))
+    loads = {"pruned-int8": load, "int8": dataclasses.replace(load, modes=(*load.modes[:2], slow))}
+
+    def served(one: Candidate) -> Candidate:
+        measured = dataclasses.replace(one.measured, load=loads.get(one.name))
+        return dataclasses.replace(one, verdict=dataclasses.replace(one.verdict, measured=measured))
+
+    gate = pushed.gate.model_copy(update={"p99": LoadLimits(max_ratio=1.5)})
+    data = dataclasses.replace(pushed, candidates=tuple(map(served, pushed.candidates)), gate=gate)
+    assert report_page.figures(data) == ("file", "gzip", "latency", "p99")
+    figure = charts.tradeoff(data, "p99")
+    assert list(trace(figure, "selected").x) == [pytest.approx(1.2)]
+    assert list(trace(figure, "baseline").x) == [1.0]
+    assert max(trace(figure, "gate allows").x) == 1.5
+    assert {point.name: point.cost for point in charts.measured_points(data, "p99")} == {
+        "pruned-int8": pytest.approx(1.2),
+        "int8": pytest.approx(2.0),
+    }
+    assert "at most 1.5 × the baseline" in report_page.render(data)
 
 
 def test_npu_cycles_are_drawn_with_their_limit_if_all_of_them_are_known(pushed: ReportData) -> None:

@@ -24,7 +24,7 @@ from pipeline.run.display import RunDisplay
 from pipeline.run.launcher import Launched
 from pipeline.run.verdict_table import columns, interval_text, verdict_table
 from pipeline.store.state import State
-from tests.verdicts import device, latency, sizes
+from tests.verdicts import device, latency, served_load, sizes
 
 
 def rendered(table: Any) -> list[str]:
@@ -88,6 +88,20 @@ def test_estimates_of_vela_have_columns() -> None:
     assert found["Vela cycles"] == ("698,386", "–")
     assert (found["Vela SRAM"], found["Vela flash"]) == (("4.6 kB", "–"), ("679.0 kB", "–"))
     assert found["on CPU"] == ("2", "–")
+
+
+def test_each_mode_of_a_server_has_columns() -> None:
+    found = {
+        c.head: (c.baseline, c.cells) for c in columns([judged(True, load=served_load()), judged(True)])
+    }
+    for mode in ("REST unbatched", "gRPC unbatched", "REST batched", "gRPC batched"):
+        assert found[mode] == ("1,000/s", ("900/s", "–"))
+        assert found[f"{mode} ratio"] == ("", ("0.90", "–"))
+        assert found[f"{mode} p99"] == ("p99 5.00 ms", ("6.00 ms", "–"))
+        assert found[f"{mode} p99 ratio"] == ("", ("1.20", "–"))
+    assert found["answers right"] == ("", ("1,200 of 1,200", "–"))
+    lines = rendered(verdict_table({"served": judged(True, load=served_load())}, "served"))
+    assert any("900/s" in line for line in lines)
 
 
 def test_the_title_says_if_the_ratio_of_latency_selects() -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from components.common.base import file_hashes
+from components.common.base.label import as_parameter
 from components.common.base.npu_options import Npu
 from components.common.models import model_files
 from components.common.tflite import vela
@@ -18,7 +21,7 @@ from components.common.tflite.tflm import TFLMError, TFLMModel
 from components.pusher import beside
 from components.targets.microcontroller import c_array
 from tests.components.conftest import Step
-from tests.conftest import Trained
+from tests.conftest import Digits, Trained
 from tests.servers import programs
 
 # The declarations of TFLite Micro that the sources use, without the definitions.
@@ -113,7 +116,11 @@ def test_a_compiled_file_is_pushed_beside_the_plain_one(
 
 
 def test_sources_of_a_packed_file_register_its_decoder_and_count_its_memory(
-    headers: Path, converted: Callable[..., Step], clustered: Step, tmp_path: Path
+    headers: Path,
+    converted: Callable[..., Step],
+    clustered: Step,
+    data: dict[str, str],
+    tmp_path: Path,
 ) -> None:
     cxx = programs.find(PACKAGES["g++"], "g++")[0]
     uri = converted(clustered.uri, "int8", "int8", pack="lut").uri
@@ -123,9 +130,8 @@ def test_sources_of_a_packed_file_register_its_decoder_and_count_its_memory(
     folder = tmp_path / "pushed"
     folder.mkdir()
 
-    pushed = beside.add(
-        Path(uri, "Format-Serving"), judged, ["components.targets.microcontroller.c_array.write"], folder
-    )
+    write = "components.targets.microcontroller.c_array.write"
+    pushed = beside.add(Path(uri, "Format-Serving"), judged, [write], folder, data={write: data})
 
     assert {"tflite", "model.packed.tflite", "c/model.cc"} <= pushed.keys()
     header = (folder / "c" / "model.h").read_text(encoding="utf-8")
@@ -138,11 +144,19 @@ def test_sources_of_a_packed_file_register_its_decoder_and_count_its_memory(
     subprocess.run([cxx, *flags, folder / "c" / "main.cc"], check=True)
 
 
+@pytest.fixture
+def data(mnist_examples: Any) -> dict[str, str]:
+    """Where examples are, as the Pusher says it."""
+    label_options = json.dumps({"classes": [], "class_weights": None})
+    folders = {"examples": mnist_examples.uri, "schema": mnist_examples.schema_uri}
+    return {**folders, "label": as_parameter("label"), "label_options": label_options}
+
+
 def written(
-    converted: Callable[..., Step], trained: Trained, folder: Path, *asked: str
+    converted: Callable[..., Step], trained: Trained, data: dict[str, str], folder: Path, *asked: str
 ) -> tuple[bytes, Path]:
     content = Path(model_files.tflite_file(converted(trained.uri, *asked).uri)).read_bytes()
-    names = c_array.write(content, folder)
+    names = c_array.write(content, folder, data)
     assert {str(path.relative_to(folder)) for path in (folder / "c").iterdir()} == set(names)
     return content, folder / "c"
 
@@ -155,10 +169,11 @@ def test_the_sources_are_cpp(
     headers: Path,
     converted: Callable[..., Step],
     trained: Trained,
+    data: dict[str, str],
     tmp_path: Path,
 ) -> None:
     cxx = programs.find(PACKAGES[name], name)[0]
-    _, folder = written(converted, trained, tmp_path, *asked)
+    _, folder = written(converted, trained, data, tmp_path, *asked)
     for source in ("model.cc", "main.cc"):
         subprocess.run(
             [
@@ -176,10 +191,15 @@ def test_the_sources_are_cpp(
 
 
 def test_the_array_is_the_file_and_the_example_is_what_tflite_micro_makes_of_it(
-    headers: Path, converted: Callable[..., Step], trained: Trained, tmp_path: Path
+    headers: Path,
+    converted: Callable[..., Step],
+    trained: Trained,
+    data: dict[str, str],
+    mnist_arrays: dict[str, Digits],
+    tmp_path: Path,
 ) -> None:
     cxx = programs.find(PACKAGES["g++"], "g++")[0]
-    content, folder = written(converted, trained, tmp_path, "int8", "int8")
+    content, folder = written(converted, trained, data, tmp_path, "int8", "int8")
     (folder / "dump.cc").write_text(PROGRAM, encoding="utf-8")
     program = tmp_path / "dump"
     sources = [folder / "model.cc", folder / "dump.cc"]
@@ -193,7 +213,9 @@ def test_the_array_is_the_file_and_the_example_is_what_tflite_micro_makes_of_it(
     assert alignment == "0" and model.arena().total <= int(arena) <= model.arena().total + 512
     TFLMModel(content, int(arena))
     image = np.array(given.split(), np.int8)
-    assert image.size == 784 and len(set(image.tolist())) > 100
+    pixels = image.astype(np.int16) + 128
+    evaluated = mnist_arrays["eval"].images.reshape(-1, 784)
+    assert (evaluated == pixels).all(axis=1).any()  # a real one
     assert model.run({"image": image})["probabilities"].tolist() == [int(value) for value in wanted.split()]
     scale, zero_point = float(quantization[0]), int(quantization[1])
     assert (scale, zero_point) == (1.0, -128)  # pixels go in as they are, 0 to 255
@@ -201,9 +223,9 @@ def test_the_array_is_the_file_and_the_example_is_what_tflite_micro_makes_of_it(
 
 
 def test_the_resolver_has_exactly_the_operators_of_the_file(
-    converted: Callable[..., Step], trained: Trained, tmp_path: Path
+    converted: Callable[..., Step], trained: Trained, data: dict[str, str], tmp_path: Path
 ) -> None:
-    _, folder = written(converted, trained, tmp_path, "int8", "int8")
+    _, folder = written(converted, trained, data, tmp_path, "int8", "int8")
     header = (folder / "model.h").read_text(encoding="utf-8")
     added = re.findall(r"resolver\.(Add\w+)\(\)", header)
     assert f"MicroMutableOpResolver<{len(added)}>" in header
@@ -214,10 +236,10 @@ def test_the_resolver_has_exactly_the_operators_of_the_file(
 
 
 def test_what_tflite_micro_cannot_run_has_no_sources(
-    converted: Callable[..., Step], trained: Trained, tmp_path: Path
+    converted: Callable[..., Step], trained: Trained, data: dict[str, str], tmp_path: Path
 ) -> None:
     with pytest.raises(TFLMError, match="hybrid"):
-        written(converted, trained, tmp_path, "dynamic")
+        written(converted, trained, data, tmp_path, "dynamic")
     assert not (tmp_path / "c").exists()
 
 
