@@ -16,7 +16,7 @@ ENV PATH=/opt/paredown/bin:$PATH \
     PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
-COPY requirements.lock ./
+COPY requirements/py310.lock requirements.lock
 # Build tools first, so that source packages are built with the locked versions. Packages that only tests need stay
 # out.
 RUN awk '/^[^ #]/ {wanted = /^(pip|setuptools|wheel)==/} wanted' requirements.lock >tools.txt \

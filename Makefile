@@ -1,5 +1,5 @@
-# `make` alone lists the targets. Everything runs in .venv, which `make setup` fills from
-# requirements.lock. A recipe is one bash script.
+# `make` alone lists the targets. Everything runs in .venv, which `make setup` fills from a lock file of
+# requirements/. A recipe is one bash script.
 
 SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -10,6 +10,7 @@ VENV := .venv
 BIN  := $(VENV)/bin
 UV   ?= uv
 export PYTHON
+export STACK
 
 # One process for each core; each takes up to 3 GB.
 SPREAD ?= --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
@@ -19,7 +20,8 @@ SPREAD ?= --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-r
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## /  make \1\t/p' Makefile | expand -t 18
 	echo
-	echo '  make PYTHON=/path/to/python3.10 setup      the Python to make .venv with'
+	echo '  make PYTHON=/path/to/python3.13 setup      the Python to make .venv with'
+	echo '  make STACK=py310 setup                     the lock file of requirements/ to install'
 	echo "  make PYTEST_ARGS=\"-m 'not e2e'\" test       more arguments for pytest"
 
 setup: ## make .venv and install the locked packages (a few minutes, once)
@@ -60,10 +62,12 @@ format: setup ## let ruff fix what it can and format the code
 	@$(BIN)/ruff check --fix . || true
 	$(BIN)/ruff format .
 
-lock: ## resolve requirements.in again, moving only what must (needs uv)
-	@$(UV) pip compile -q --generate-hashes --python-version 3.10 \
-	    --python-platform x86_64-manylinux_2_28 --custom-compile-command 'make lock' \
-	    requirements.in -o requirements.lock
+lock: ## resolve requirements/*.in again, moving only what must (needs uv)
+	@$(UV) pip compile -q --generate-hashes --custom-compile-command 'make lock' --python-version 3.10 \
+	    --python-platform x86_64-manylinux_2_28 requirements/py310.in -o requirements/py310.lock
+	# For every Python of the stack; a package that only some need has a marker.
+	$(UV) pip compile -q --generate-hashes --custom-compile-command 'make lock' --python-version 3.11 --universal \
+	    --override requirements/py313-overrides.txt requirements/py313.in -o requirements/py313.lock
 
 DOCKER ?= docker
 .PHONY: image
@@ -131,66 +135,59 @@ servers:
 	fi
 
 # ---------------------------------------------------------------------------------------------------
-# The set-up. Two stamps, each written when its step is done, tell what .venv was made from: one for
-# the lock file and this folder (a venv cannot be moved), one for setup.py. An interrupted set-up has
-# left no stamp and is started again.
+# The set-up. Stamps, each written when its step is done, say what .venv was made from: the stack; its lock
+# file and this folder (a venv cannot be moved); setup.py. An interrupted set-up has left no stamp and is
+# started again.
 
-# pyfarmhash is C++ and has no wheel for Python 3.10. Where there is no compiler this one, which comes
-# as a wheel, builds it and is thrown away.
+# pyfarmhash is C++ and has no wheel for these Pythons. If there is no compiler this one, which comes as a
+# wheel, builds it and is thrown away.
 ZIG := ziglang==0.13.0 \
     --hash=sha256:3ce0c9f16547e5d61b32e0d226926e9a2552ef4b91fccf7ab5ea1a623a77824b
 
 setup:
-	@lock_key=$$({ cat requirements.lock; pwd; } | sha256sum)
+	@lock_key() { { cat "requirements/$$1.lock"; pwd; } | sha256sum; }
 	setup_key=$$(cat setup.py pyproject.toml | sha256sum)
 	stamped() { [ -x $(BIN)/python ] && [ -f $(VENV)/$$1 ] && [ "$$(<$(VENV)/$$1)" = "$$2" ]; }
+	installed() {
+	    [ -f $(VENV)/.stamp-stack ] && stack=$$(<$(VENV)/.stamp-stack) && [ "$${STACK:-$$stack}" = "$$stack" ] \
+	        && [ -f "requirements/$$stack.lock" ] && stamped .stamp-lock "$$(lock_key "$$stack")"
+	}
 	pip() { $(BIN)/python -m pip -qq --disable-pip-version-check --no-input "$$@"; }
-	if stamped .stamp-lock "$$lock_key" && stamped .stamp-setup "$$setup_key"; then exit 0; fi
+	if installed && stamped .stamp-setup "$$setup_key"; then exit 0; fi
 
-	if ! stamped .stamp-lock "$$lock_key"; then
-	    # Every candidate is run: a pyenv shim may be there and exit 127.
-	    python= rejected=
-	    for candidate in "$$PYTHON" python3.10 python3 python \
-	        "$${PYENV_ROOT:-}"/versions/3.10.*/bin/python3.10 \
-	        "$${HOME:-}"/.pyenv/versions/3.10.*/bin/python3.10 \
-	        "$${HOME:-}"/.local/share/uv/python/cpython-3.10*/bin/python3.10; do
-	        if [ -z "$$candidate" ]; then
-	            continue
-	        elif ! "$$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 10))' &>/dev/null; then
-	            [ "$$candidate" != "$$PYTHON" ] || echo "$$PYTHON does not run as Python 3.10; looking for another." >&2
-	        elif ! why=$$("$$candidate" -c 'import ctypes, ensurepip, ssl, venv, zlib' 2>&1); then
-	            rejected+="$$candidate cannot be used: $${why##*$$'\n'}"$$'\n'
-	        else
-	            python=$$candidate
+	if ! installed; then
+	    # Any Python can choose. Every candidate is run: a pyenv shim may exist and exit with 127.
+	    any=
+	    for candidate in "$$PYTHON" python3 python python3.{13,12,11,10} \
+	        "$${PYENV_ROOT:-}"/versions/3.*/bin/python3 "$${HOME:-}"/.pyenv/versions/3.*/bin/python3 \
+	        "$${HOME:-}"/.local/share/uv/python/cpython-3.*/bin/python3; do
+	        if [ -n "$$candidate" ] && "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 9))' &>/dev/null; then
+	            any=$$candidate
 	            break
 	        fi
 	    done
-	    if [ -z "$$python" ]; then
-	        printf '%s' "$$rejected" >&2
-	        echo 'No usable Python 3.10 was found. TFX 1.16, which Paredown is built on, needs that version.' >&2
-	        echo '  pyenv:  pyenv install 3.10' >&2
-	        echo '  uv:     uv python install 3.10' >&2
-	        echo '  apt:    apt-get install python3.10 python3.10-venv python3.10-dev   (where the release has' >&2
-	        echo '          them: Ubuntu 22.04 does, Debian 12 does not; the -venv package holds ensurepip)' >&2
-	        echo 'make looks at where these put it. Or name one:  make PYTHON=/path/to/python3.10 setup' >&2
+	    if [ -z "$$any" ]; then
+	        { echo 'No Python was found.'; cat requirements/advice.txt; } >&2
 	        exit 1
 	    fi
+	    chosen=$$("$$any" requirements/stack.py)
+	    { read -r stack; read -r python; } <<<"$$chosen"
 
-	    "$$python" -c 'import sys; print("Using", sys.executable, "%d.%d.%d" % sys.version_info[:3])'
-	    echo "Installing $$(grep -c '^[a-z0-9].*==' requirements.lock) packages into $(VENV): this takes about 5 minutes."
+	    lock=requirements/$$stack.lock
+	    echo "Installing $$(grep -c '^[a-z0-9].*==' "$$lock") packages into $(VENV): this takes a few minutes."
 	    rm -rf $(VENV)
 	    "$$python" -m venv $(VENV)
 	    tmp=$$(mktemp -d)
 	    trap 'rm -rf "$$tmp"' EXIT
 
 	    # The build tools come first, so that the source packages are built with the locked ones.
-	    awk '/^[^ #]/ {wanted = /^(pip|setuptools|wheel)==/} wanted' requirements.lock >"$$tmp/tools.txt"
+	    awk '/^[^ #]/ {wanted = /^(pip|setuptools|wheel)==/} wanted' "$$lock" >"$$tmp/tools.txt"
 	    pip install --no-deps --require-hashes -r "$$tmp/tools.txt"
 
 	    include=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')
 	    if [ ! -f "$$include/Python.h" ]; then
 	        echo "$$include/Python.h is missing, and pyfarmhash is built with it." \
-	            "Install python3.10-dev (apt), or use a Python of pyenv." >&2
+	            "Install $$(basename "$$include")-dev (apt) or -devel (dnf), or use a Python of pyenv or uv." >&2
 	        exit 1
 	    fi
 	    cxx=
@@ -216,8 +213,18 @@ setup:
 	        cxx=$$tmp/c++
 	    fi
 
-	    CXX=$$cxx pip install --no-deps --require-hashes --no-build-isolation -r requirements.lock
-	    echo "$$lock_key" >$(VENV)/.stamp-lock
+	    # uv is ten times as fast as pip. It has its own settings for indexes and certificates: if it fails, pip installs.
+	    if $(UV) --version &>/dev/null && CXX=$$cxx $(UV) pip install --quiet --python $(BIN)/python --no-deps \
+	        --require-hashes --no-build-isolation --compile-bytecode -r "$$lock" 2>"$$tmp/uv.log"; then
+	        echo 'Installed with uv.'
+	    else
+	        if [ -s "$$tmp/uv.log" ]; then
+	            echo "Installing with pip, because uv failed: $$(grep -m 1 . "$$tmp/uv.log")"
+	        fi
+	        CXX=$$cxx pip install --no-deps --require-hashes --no-build-isolation -r "$$lock"
+	    fi
+	    echo "$$stack" >$(VENV)/.stamp-stack
+	    lock_key "$$stack" >$(VENV)/.stamp-lock
 	fi
 
 	pip install --no-deps --no-build-isolation -e .

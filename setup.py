@@ -11,7 +11,7 @@ setup(
     long_description=README.read_text(encoding="utf-8") if README.exists() else "",
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.10",
+    python_requires=">=3.10,<3.14",
     packages=[*find_packages(include=["pipeline", "pipeline.*", "components", "components.*"]), "paredown"],
     # `import paredown` is the Python API. An editable install maps the three top-level packages to their folders:
     # a package that is added below one of them is found without installing again.
@@ -21,7 +21,7 @@ setup(
         "components.targets.microcontroller": ["c_array_files/*.j2"],
         "pipeline.project": ["templates/**/*"],
     },
-    # Ranges that the code is meant for. requirements.lock has the one set that is tested.
+    # Ranges that the code is meant for. The lock files of requirements/ have the sets that are tested.
     install_requires=[
         "tfx>=1.16",
         "tensorflow>=2.16",
@@ -68,6 +68,9 @@ setup(
         "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
 )

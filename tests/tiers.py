@@ -49,6 +49,7 @@ UNIT = (
     "tests/pipeline/run/test_parallelism.py",
     "tests/pipeline/run/test_side_by_side.py",
     "tests/pipeline/store/",
+    "tests/requirements/",
 )
 # Files in these folders that are `tf` anyway: they import TensorFlow, or start a browser or a database.
 NOT_UNIT = (

@@ -24,7 +24,7 @@ IGNORED = Ignored((ROOT / ".dockerignore").read_text(encoding="utf-8"))
 BUILD, LAST = DOCKERFILE.stages
 MakeImage = Callable[..., tuple[int, str]]
 
-LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+LOCK = (ROOT / "requirements/py310.lock").read_text(encoding="utf-8")
 
 
 def files_of(stage: Stage) -> set[str]:
@@ -51,12 +51,12 @@ def test_nothing_is_installed_in_the_last_stage() -> None:
 
 
 def needed_by() -> dict[str, set[str]]:
-    """Package of the lock file → what needs it; ROOT means requirements.in."""
+    """Package of the lock file → what needs it; ROOT means requirements/py310.in."""
     found: dict[str, set[str]] = {}
     for block in re.split(r"\n(?=[a-z0-9])", LOCK):
         if package := re.match(r"[a-z0-9][\w.-]*(?===)", block):
             names = re.findall(r"^    #(?: via|  ) +(\S.*)$", block, re.MULTILINE)
-            found[package[0]] = {name.replace("-r requirements.in", "ROOT") for name in names}
+            found[package[0]] = {name.replace("-r requirements/py310.in", "ROOT") for name in names}
     return found
 
 
@@ -152,7 +152,7 @@ def test_every_python_file_of_the_program_goes_in_and_nothing_else() -> None:
         "pipeline",
         "pyproject.toml",
         "README.md",
-        "requirements.lock",
+        "requirements",
         "setup.py",
     }
 
@@ -180,7 +180,7 @@ def test_what_is_not_the_programs_stays_out(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["pipeline/cli/group.py", "data/mnist/train.tfrecord.gz", "requirements.lock"]
+    "name", ["pipeline/cli/group.py", "data/mnist/train.tfrecord.gz", "requirements/py310.lock"]
 )
 def test_what_is_the_programs_does_not(name: str) -> None:
     assert name not in IGNORED

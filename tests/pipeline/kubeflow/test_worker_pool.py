@@ -19,7 +19,7 @@ from tests.pipeline.kubeflow.conftest import ROOT
 from tests.pipeline.kubeflow.test_beam import EXAMPLES
 
 DOC = (ROOT / "docs/beam.md").read_text(encoding="utf-8")
-LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+LOCK = (ROOT / "requirements/py310.lock").read_text(encoding="utf-8")
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def test_a_project_has_all_its_files_and_a_config_of_its_name(template: str, tmp
     config = config_file.load(project / "pipeline.yaml").config
     assert config.name == "my-flowers"
     assert_any_processor_will_do(config)
-    assert (project / "requirements.lock").read_bytes() == (ROOT / "requirements.lock").read_bytes()
+    assert (project / "requirements.lock").read_bytes() == (ROOT / "requirements/py310.lock").read_bytes()
     assert f"wheels/paredown-{metadata.version('paredown')}-*.whl" in (project / "Dockerfile").read_text()
     # It is not on an index.
     assert not [path for path in project.rglob("*") if "paredown==" in text_of(path)]
