@@ -7,6 +7,7 @@ from typing import Any
 
 from components.common.tflite.arena import Arena
 from components.evaluator.verdict import Verdict
+from components.measurer.comparison import Interval
 from components.measurer.measured import Accuracy, Device, Latency, Measured, Size, Sizes
 from components.measurer.served_load import MODES, LoadFigures, ModeLoad, ServedLoad
 
@@ -54,7 +55,10 @@ def device(memory: int, flash: int = 250_000, same: float | None = 0.995, baseli
 def served_load() -> ServedLoad:
     """A candidate that answers 900 requests a second in each mode, beside a baseline that answers 1,000."""
     candidate, baseline = LoadFigures(90, 900, 6.0), LoadFigures(100, 1000, 5.0)
-    modes = (ModeLoad(mode.protocol, mode.batched, candidate, baseline, 300, 0) for mode in MODES)
+    intervals = Interval(0.85, 0.95), Interval(1.1, 1.3)
+    modes = (
+        ModeLoad(mode.protocol, mode.batched, candidate, baseline, *intervals, 300, 0) for mode in MODES
+    )
     return ServedLoad(8, 2, 32, 64, tuple(modes))
 
 

@@ -40,7 +40,7 @@ from components.evaluator.judgement import (
 from components.evaluator.judging import FarEnds, conclude, far_ends, judge_figure
 from components.evaluator.params import AccuracyGate, AccuracyLimits, Gate, Limits, SizeOf, SliceLimits
 from components.evaluator.verdict import VERDICT_FILE, Verdict
-from components.measurer.comparison import ClassBalance
+from components.measurer.comparison import ClassBalance, Interval
 from components.measurer.measured import (
     SIDES,
     Accuracy,
@@ -158,7 +158,7 @@ class _Judging:
         candidate: float | None,
         baseline: float | None,
         ascending: bool = False,
-        ratio: float | None = None,
+        ratio: Interval | None = None,
         shown: str = "",
         far: FarEnds | None = None,
     ) -> None:
@@ -242,7 +242,7 @@ class _Judging:
             "gate.latency",
             figures.at("candidate") if figures else None,
             figures.at("baseline") if figures else None,
-            ratio=figures.ratio_high if figures else None,
+            ratio=Interval(figures.ratio_low, figures.ratio_high) if figures else None,
         )
 
     def _judge_accuracy(self, gate: AccuracyGate, section: str, found: MetricValues) -> Accuracy:

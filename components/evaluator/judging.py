@@ -17,7 +17,7 @@ from components.evaluator.judgement import (
 )
 from components.evaluator.params import BOUNDS, LimitBound
 from components.evaluator.verdict import Verdict
-from components.measurer.comparison import Uncertainty
+from components.measurer.comparison import Interval, Uncertainty
 from components.measurer.measured import Measured
 
 
@@ -66,7 +66,7 @@ def judge_figure(
     candidate: float | None,
     baseline: float | None,
     ascending: bool,
-    ratio: float | None = None,
+    ratio: Interval | None = None,
     shown: str = "",
     section: str = "",
     far: FarEnds | None = None,
@@ -79,7 +79,7 @@ def judge_figure(
         candidate: The candidate's value; None if it was not measured.
         baseline: The baseline's.
         ascending: Whether higher is better, which decides what a drop is.
-        ratio: Compared with max_ratio instead of candidate / baseline, if that is uncertain.
+        ratio: Interval of candidate / baseline, if that is uncertain; limits on it hold the unfavourable end.
         shown: The figure's name in that text, if it is another.
         section: The config section that has the limits, `gate.size`.
         far: What limits hold instead of the figure itself; None if they hold that.
@@ -130,7 +130,7 @@ def _value(
     candidate: float | None,
     baseline: float | None,
     ascending: bool,
-    ratio: float | None,
+    ratio: Interval | None,
 ) -> float | None:
     """The value that a bound is compared with; None if it is not known."""
     if candidate is None or not math.isfinite(candidate):
@@ -143,8 +143,9 @@ def _value(
         drop = baseline - candidate if ascending else candidate - baseline
         # Differences of metrics carry rounding of the last bits: 0.99 - 0.985 is more than 0.005.
         return round(drop, 12)
-    if ratio is not None and bound == "max_ratio":
-        return ratio if math.isfinite(ratio) else None
+    if ratio is not None:
+        end = ratio.low if bound == "min_ratio" else ratio.high
+        return end if end is not None and math.isfinite(end) else None
     return candidate / baseline if baseline > 0 else None
 
 

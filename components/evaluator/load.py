@@ -28,6 +28,7 @@ def judge(found: ServedLoad | None, gate: Gate) -> list[Judgement]:
                 getattr(load.candidate, of) if load else None,
                 getattr(load.baseline, of) if load else None,
                 ascending=of == "throughput",
+                ratio=getattr(load, f"{of}_interval") if load else None,
                 section=section,
             )
     return judgements

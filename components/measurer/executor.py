@@ -287,7 +287,7 @@ class _Measuring:
         from components.measurer import server_load
 
         progress.report("measuring a server")
-        return server_load.measure(self._files, self._examples, options)
+        return server_load.measure(self._files, self._examples, options, self._seed)
 
     def _of_predictions(self, metric: Metric, predictions: Predictions | None) -> MetricValues:
         if predictions is None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from components.measurer.comparison import Interval
+
 Protocol = Literal["REST", "gRPC"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
@@ -67,12 +69,16 @@ class ModeLoad(Mode):
     Attributes:
         candidate: The candidate's figures.
         baseline: The baseline's.
+        throughput_interval: 95 % interval of the ratio of requests a second.
+        p99_interval: The same of the ratio of the 99th percentiles.
         compared: Answers of both that were compared with the interpreter's predictions.
         differing: Of these, the ones that are not the same to the bit.
     """
 
     candidate: LoadFigures
     baseline: LoadFigures
+    throughput_interval: Interval
+    p99_interval: Interval
     compared: int
     differing: int
 

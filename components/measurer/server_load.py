@@ -6,11 +6,13 @@ The Measurer calls it if the target is a server; see `components.common.base.loa
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from components.common.base import exclusive
 from components.common.base.load_options import LoadOptions
@@ -22,19 +24,24 @@ from components.common.serving.load import Load, Question
 from components.common.serving.servable import Values
 from components.common.serving.server import Listening, ServerOptions
 from components.common.tflite.litert import LiteRTModel
+from components.measurer.comparison import Interval
 from components.measurer.measured import SIDES, Side
+from components.measurer.params import CONFIDENCE
 from components.measurer.served_load import MODES, LoadFigures, Mode, ModeLoad, Protocol, ServedLoad
 
 # Eval examples that requests are made of.
 _EXAMPLES = 64
 # Of each side in a mode: a busy moment of the machine meets both.
-_TURNS = 4
+_TURNS = 20
+_RESAMPLES = 1000
 _CLIENTS: dict[Protocol, type[Client]] = {"REST": RestClient, "gRPC": GrpcClient}
 # Folders are looked at once.
 _NEVER = 1e6
+# A request may take as long as its client waits.
+_TIMEOUT = 60.0
 
 
-def measure(files: Mapping[Side, str], examples: Examples, options: LoadOptions) -> ServedLoad:
+def measure(files: Mapping[Side, str], examples: Examples, options: LoadOptions, seed: int) -> ServedLoad:
     """Serves both files on loopback, side by side, batched and not, and asks them in turns.
 
     Every answer is compared with the prediction that the interpreter makes in this process.
@@ -43,6 +50,7 @@ def measure(files: Mapping[Side, str], examples: Examples, options: LoadOptions)
         files: Side → TFLite file.
         examples: Requests are made of the first ones of the `eval` split.
         options: Of the load.
+        seed: Seed of the bootstrap.
 
     Raises:
         ServerError: If the server does not start or a file does not load.
@@ -65,7 +73,7 @@ def measure(files: Mapping[Side, str], examples: Examples, options: LoadOptions)
             for batched in (False, True)
         }
         stack.enter_context(exclusive.section())
-        modes = tuple(_in_mode(mode, servers[mode.batched], rows, right, options) for mode in MODES)
+        modes = tuple(_in_mode(mode, servers[mode.batched], rows, right, options, seed) for mode in MODES)
     return ServedLoad(options.clients, options.threads, options.max_batch, len(rows), modes)
 
 
@@ -84,7 +92,13 @@ def _version_folder(folder: Path, path: str) -> Path:
 def _server_options(options: LoadOptions, batched: bool) -> ServerOptions:
     batching = BatchLimits(max_batch_size=options.max_batch if batched else 1, queue=2 * options.clients)
     return ServerOptions(
-        rest_port=0, grpc_port=0, threads=options.threads, batching=batching, poll=_NEVER, drain=1.0
+        rest_port=0,
+        grpc_port=0,
+        threads=options.threads,
+        batching=batching,
+        timeout=_TIMEOUT,
+        poll=_NEVER,
+        drain=1.0,
     )
 
 
@@ -94,6 +108,7 @@ def _in_mode(
     rows: list[Values],
     right: Mapping[Side, list[Values]],
     options: LoadOptions,
+    seed: int,
 ) -> ModeLoad:
     """Asks both models in turns."""
     with ExitStack() as stack:
@@ -109,21 +124,55 @@ def _in_mode(
         }
         wrong = sum(load.check(clients, questions[side]) for side in SIDES)
         checked = len(SIDES) * max(len(clients), len(rows))
-        loads = {side: Load() for side in SIDES}
+        turns: dict[Side, list[Load]] = {side: [] for side in SIDES}
         seconds = options.seconds / (_TURNS * len(SIDES))
         for turn in range(_TURNS):
             for side in SIDES if turn % 2 else SIDES[::-1]:
-                loads[side].add(load.ask(clients, questions[side], seconds))
+                turns[side].append(load.ask(clients, questions[side], seconds))
+    every = [one for found in turns.values() for one in found]
     return ModeLoad(
         mode.protocol,
         mode.batched,
-        _figures(loads["candidate"]),
-        _figures(loads["baseline"]),
-        checked + sum(len(found.times) for found in loads.values()),
-        wrong + sum(found.differing for found in loads.values()),
+        _figures(turns["candidate"]),
+        _figures(turns["baseline"]),
+        *ratio_intervals(turns["candidate"], turns["baseline"], seed),
+        checked + sum(len(one.times) for one in every),
+        wrong + sum(one.differing for one in every),
     )
 
 
-def _figures(found: Load) -> LoadFigures:
-    times = np.array(found.times)
-    return LoadFigures(len(times), len(times) / found.elapsed, 1000 * float(np.percentile(times, 99)))
+def _figures(turns: Sequence[Load]) -> LoadFigures:
+    times = np.concatenate([turn.times for turn in turns])
+    rate = len(times) / sum(turn.elapsed for turn in turns)
+    return LoadFigures(len(times), rate, 1000 * float(np.percentile(times, 99)))
+
+
+def ratio_intervals(
+    candidate: Sequence[Load], baseline: Sequence[Load], seed: int
+) -> tuple[Interval, Interval]:
+    """Bootstrap intervals, 95 %, of the ratios of requests a second and of 99th percentiles.
+
+    Turns are resampled as pairs, since both halves of one met the same load of the machine (Efron and Tibshirani, "An
+    Introduction to the Bootstrap", 1993, chapter 13).
+
+    Args:
+        candidate: Its turns.
+        baseline: As many.
+        seed: Seed of the resampling.
+    """
+    drawn = np.random.default_rng(seed).integers(0, len(candidate), (_RESAMPLES, len(candidate)))
+    rates, slowest = [], []
+    for turns in (candidate, baseline):
+        totals = np.array([(len(turn.times), turn.elapsed) for turn in turns])[drawn].sum(axis=1)
+        rates.append(totals[:, 0] / totals[:, 1])
+        times = [np.array(turn.times) for turn in turns]
+        slowest.append(
+            np.array([np.percentile(np.concatenate([times[i] for i in row]), 99) for row in drawn])
+        )
+    throughput, p99 = (_interval(mine / other) for mine, other in (rates, slowest))
+    return throughput, p99
+
+
+def _interval(values: npt.NDArray[Any]) -> Interval:
+    tail = 50 * (1 - CONFIDENCE)
+    return Interval(*(float(end) for end in np.percentile(values, (tail, 100 - tail))))

@@ -46,7 +46,7 @@ def _bytes(context: click.Context, option: click.Parameter, text: str) -> int:
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Serve this many of the newest versions.",
+    help="Serve this many of the newest versions, if push.serving has no labels.",
 )
 @click.option(
     "--saved-model", is_flag=True, help="Serve the SavedModel of a version that has a TFLite file, too."

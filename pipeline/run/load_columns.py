@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from components.common.base.quantities import time_text
 from components.measurer.measured import Measured
 from components.measurer.served_load import MODES, PROTOCOLS, Mode, ServedLoad
-from pipeline.run.column import Column, number
+from pipeline.run.column import Column
 
 
 def columns(first: Measured, found: Sequence[Measured]) -> list[Column]:
@@ -27,24 +27,17 @@ def _of_mode(mode: Mode, first: ServedLoad | None, loads: Sequence[ServedLoad | 
         Column(
             head,
             f"{baseline.baseline.throughput:,.0f}/s" if baseline else "",
-            tuple(f"{one.candidate.throughput:,.0f}/s" if one else "–" for one in found),
-        ),
-        Column(
-            f"{head} ratio",
-            "",
-            tuple(number(one.throughput_ratio if one else None, ".2f") for one in found),
-            under=True,
+            tuple(
+                f"{one.candidate.throughput:,.0f}/s, {one.throughput_ratio:.2f} ×" if one else "–"
+                for one in found
+            ),
         ),
         Column(
             f"{head} p99",
-            f"p99 {time_text(baseline.baseline.p99)}" if baseline else "",
-            tuple(time_text(one.candidate.p99) if one else "–" for one in found),
-            under=True,
-        ),
-        Column(
-            f"{head} p99 ratio",
-            "",
-            tuple(number(one.p99_ratio if one else None, ".2f") for one in found),
+            time_text(baseline.baseline.p99) if baseline else "",
+            tuple(
+                f"{time_text(one.candidate.p99)}, {one.p99_ratio:.2f} ×" if one else "–" for one in found
+            ),
             under=True,
         ),
     ]

@@ -269,7 +269,20 @@ def test_on_a_microcontroller_nothing_trains_again_and_sources_are_pushed(
     assert {found["state"] for found in again["nodes"].values()} == {"cached"}
     lineage = " ".join(project.paredown("lineage", result["pushed"]).out.split())
     assert "on TFLite Micro 0.dev" in lineage
-    assert f"memory {sum(device['memory']['candidate'].values()) / 1000:.1f} kB" in lineage
+    memory = sum(device["memory"]["candidate"].values())
+    assert f"memory {memory / 1000:.1f} kB" in lineage
+    events = project.paredown("lineage", result["pushed"], "--format", "openlineage").out
+    properties = [
+        dataset["facets"]["paredown_artifact"]["properties"]
+        for event in map(json.loads, events.splitlines())
+        for dataset in event.get("outputs", ())
+        if "paredown_artifact" in dataset.get("facets", {})
+    ]
+    found = [one for one in properties if "memory_bytes" in one]
+    assert {(one["memory_bytes"], one["flash_bytes"]) for one in found} == {
+        (memory, device["flash"]["candidate"])
+    }
+    assert found[0]["same_prediction"] == pytest.approx(device["same_prediction"])
 
 
 def test_on_a_server_candidates_are_served_and_what_is_pushed_gives_the_verdicts_accuracy(

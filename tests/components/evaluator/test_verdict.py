@@ -82,8 +82,10 @@ def test_a_ratio_on_a_baseline_of_zero_is_not_met() -> None:
 
 
 def test_an_uncertain_ratio_is_judged_by_what_is_given() -> None:
-    assert not judged({"max_ratio": 1.0}, 0.9, 1.0, ratio=1.02, ascending=False).met
-    assert judged({"max_ratio": 1.0}, 0.9, 1.0, ratio=0.95, ascending=False).met
+    assert not judged({"max_ratio": 1.0}, 0.9, 1.0, ratio=Interval(0.8, 1.02), ascending=False).met
+    assert judged({"max_ratio": 1.0}, 0.9, 1.0, ratio=Interval(0.85, 0.95), ascending=False).met
+    assert not judged({"min_ratio": 0.9}, 0.9, 1.0, ratio=Interval(0.85, 0.95), ascending=True).met
+    assert judged({"min_ratio": 0.85}, 0.9, 1.0, ratio=Interval(0.85, 0.95), ascending=True).met
 
 
 UNCERTAINTY = Uncertainty(0.95, 1000, Interval(0.97, 0.99), Interval(-0.012, 0.002), Interval(0.98, 1.01))

@@ -71,7 +71,7 @@ def assert_any_processor_will_do(config: Config) -> None:
     assert latency.max is None or latency.max >= 20
     for limits in (config.gate.throughput, config.gate.p99):
         assert (limits.min, limits.max, limits.max_drop) == (None, None, None)
-        assert (limits.min_ratio or 0) <= 0.1 and (limits.max_ratio or 10) >= 10
+        assert (limits.min_ratio or 0) <= 0.02 and (limits.max_ratio or 50) >= 50
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda path: path.name)

@@ -17,6 +17,7 @@ from components.evaluator.judgement import (
 from components.evaluator.judging import conclude, judge_figure
 from components.evaluator.params import BOUNDS
 from components.evaluator.verdict import Verdict
+from components.measurer.comparison import Interval
 from components.measurer.measured import (
     Accuracy,
     FileFacts,
@@ -113,7 +114,7 @@ def verdict(
             milliseconds,
             BASELINE["ms"],
             False,
-            ratio=ratio * 1.03,
+            ratio=Interval(ratio * 0.97, ratio * 1.03),
         ),
         *judge(
             accuracy_of(), "gate.accuracy", gate["accuracy"], accuracy, BASELINE["accuracy"], ascending=True

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +19,7 @@ from components.common.serving.clients import Client, ClientError, GrpcClient, R
 from components.common.serving.load import Question
 from components.common.serving.server import Listening, ServerOptions
 from components.common.tflite.litert import LiteRTModel
+from tests.components.common.serving.process import ROOT
 from tests.components.common.serving.small_file import INPUTS, content, push
 
 OPTIONS = ServerOptions(rest_port=0, grpc_port=0, drain=1)
@@ -71,6 +76,39 @@ def test_the_server_ends_with_the_block(tmp_path: Path) -> None:
         socket.create_connection((found.host, found.rest_port)).close()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((found.host, found.rest_port))
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from components.common.serving import background
+from components.common.serving.server import ServerOptions
+with background.serving({"one": Path(sys.argv[1])}, ServerOptions(rest_port=0, grpc_port=0, drain=0)) as found:
+    print(found.rest_port, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_server_ends_if_the_process_that_started_it_is_killed(tmp_path: Path) -> None:
+    push(tmp_path / "one", 1)
+    command = [sys.executable, "-c", PARENT, str(tmp_path / "one")]
+    with subprocess.Popen(
+        command,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as parent:
+        assert parent.stdout is not None
+        port = int(parent.stdout.readline())
+        parent.kill()
+    for _ in range(300):  # however busy the machine is
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            return
+        time.sleep(0.1)
+    raise AssertionError("it still listens")
 
 
 def test_a_model_that_does_not_load_is_an_error(tmp_path: Path) -> None:
