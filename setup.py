@@ -42,6 +42,7 @@ setup(
         "plotly>=5",
         "pillow>=10",
         "openlineage-python>=1.47",
+        "optuna>=5",
         "google-crc32c>=1.1",
         "grpcio>=1.59",
         "prometheus-client>=0.20",

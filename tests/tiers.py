@@ -48,6 +48,7 @@ UNIT = (
     "tests/pipeline/run/test_node_processes.py",
     "tests/pipeline/run/test_parallelism.py",
     "tests/pipeline/run/test_side_by_side.py",
+    "tests/pipeline/search/",
     "tests/pipeline/store/",
     "tests/requirements/",
 )

@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from pipeline.api.reviewing import write_report as write_report
     from pipeline.api.running import RunStopped as RunStopped
     from pipeline.api.running import run as run
+    from pipeline.api.searching import search as search
     from pipeline.api.targeting import targets as targets
     from pipeline.config.config_file import ConfigFile as ConfigFile
     from pipeline.config.problem import ConfigError as ConfigError
     from pipeline.config.problem import InvalidInput as InvalidInput
     from pipeline.report.data import ReportData as ReportData
     from pipeline.run.session import Finished as Finished
+    from pipeline.search.search import Searched as Searched
     from pipeline.store.records import Run as Run
 
 # Name → the module that has it. Modules go by their whole names: installed as `paredown`, this file is not in
@@ -50,6 +52,7 @@ _MODULES = {
     "Run": "pipeline.store.records",
     "RunStopped": "pipeline.api.running",
     "Runs": "pipeline.api.listing",
+    "Searched": "pipeline.search.search",
     "Verdict": "components.evaluator.verdict",
     "explain": "pipeline.api.explaining",
     "inspect": "pipeline.api.inspecting",
@@ -58,6 +61,7 @@ _MODULES = {
     "read_run": "pipeline.api.reviewing",
     "run": "pipeline.api.running",
     "runs": "pipeline.api.listing",
+    "search": "pipeline.api.searching",
     "targets": "pipeline.api.targeting",
     "write_report": "pipeline.api.reviewing",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,10 @@ from pipeline.base import collector, log_file
 from pipeline.base.shown import Shown
 from pipeline.config.config_file import ConfigFile
 from pipeline.config.problem import Problem
+from pipeline.config.search_section import Space
 from pipeline.explain import targets_table
 from pipeline.plan.plan import make_plan
+from pipeline.search.table import space_table
 
 if TYPE_CHECKING:
     from pipeline.explain.explanation import Candidate
@@ -29,17 +32,21 @@ class Explained(Shown):
         problems: Each mistake that was found, with its place in the config.
         warnings: Limits of the gate that candidates will miss, by their predicted sizes.
         target: What the models are for, if the config says it.
+        space: The space of the search, if there is one; its ends are candidates.
     """
 
     candidates: tuple[Candidate, ...]
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...] = ()
     target: Target | None = None
+    space: Space | None = None
 
     def show_candidates(self, console: Console) -> None:
         """Prints the tables without `messages`."""
         from pipeline.explain import table  # imports TensorFlow, as the class did that it prints
 
+        if self.space is not None:
+            console.print(space_table(self.space))
         table.show(console, list(self.candidates))
         if self.target and self.candidates:
             console.print(f"What helps on target: {self.target.kind}")
@@ -82,6 +89,8 @@ def explain(file: ConfigFile, strict: bool = False) -> Explained:
         file: The config.
         strict: Whether warnings are problems.
     """
+    space = file.config.search.space if file.config.search else None
+    file = dataclasses.replace(file, config=file.config.with_ends())
     environment.prepare_for(file)
     with log_file.quiet("Importing TensorFlow, building the models …"), collector.looking_seldom():
         from pipeline.checks import preflight
@@ -89,4 +98,6 @@ def explain(file: ConfigFile, strict: bool = False) -> Explained:
         found = preflight.explain(file, make_plan(file.config, file.path))
     problems = tuple(found.refused(strict))
     target = file.config.target_kind if "target" in file.config.model_fields_set else None
-    return Explained(tuple(found.candidates), problems, () if strict else tuple(found.warnings), target)
+    return Explained(
+        tuple(found.candidates), problems, () if strict else tuple(found.warnings), target, space
+    )

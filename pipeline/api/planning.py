@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from pipeline.plan.plan import Plan, make_plan
 from pipeline.plan.table import plan_json, plan_summary, plan_table
 from pipeline.run.cache import cached_ids
 from pipeline.run.remembered_hashes import remembered
+from pipeline.search.table import space_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +44,8 @@ class Planned(Shown):
         return plan_summary(self.plan, set(self.cached))
 
     def show(self, console: Console) -> None:
+        if self.file.config.search is not None:
+            console.print(space_table(self.file.config.search.space))
         console.print(plan_table(self.plan, set(self.cached)))
         console.print(self.summary)
         data = self.file.config.data
@@ -54,7 +58,12 @@ class Planned(Shown):
         """The plan as JSON values."""
         config = self.file.config
         planned = plan_json(self.plan, set(self.cached), data_files.choice(config.data))
-        return {"target": config.target.model_dump(mode="json"), **planned}
+        searched = config.search.model_dump(mode="json") if config.search else None
+        return {
+            "target": config.target.model_dump(mode="json"),
+            **planned,
+            **({"search": searched} if searched else {}),
+        }
 
 
 def plan(file: ConfigFile, remeasure: Sequence[str] = (), afresh: bool = False) -> Planned:
@@ -68,6 +77,9 @@ def plan(file: ConfigFile, remeasure: Sequence[str] = (), afresh: bool = False) 
     Raises:
         ConfigError: If `remeasure` names a candidate that does not exist.
     """
+    if not file.config.candidates:
+        # Of a space, the ends: what all trials share, and how long their chains are.
+        file = dataclasses.replace(file, config=file.config.with_ends())
     problems = unknown_candidates(file.config, list(remeasure), "--remeasure")
     if problems:
         raise ConfigError(problems)

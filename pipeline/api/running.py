@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from components.common.base.errors import ParedownError
 from pipeline import report
 from pipeline.api.planning import plan as make
+from pipeline.checks.checked_config import refuse_without_candidates
 from pipeline.config.config_file import ConfigFile
 from pipeline.run import session
 from pipeline.run.session import Finished, Stopped
@@ -44,6 +45,7 @@ def run(file: ConfigFile, remeasure: Sequence[str] = (), strict: bool = False) -
         AnotherRun: If another run is using the pipeline root.
         RunStopped: If a node fails that the others need, or Ctrl-C stops the run.
     """
+    refuse_without_candidates(file)
     planned = make(file, remeasure, afresh=True)
     write_page = functools.partial(report.write_run, file.config.metadata_url)
     outcome = session.run(file, planned.plan, set(planned.cached), write_page, strict)

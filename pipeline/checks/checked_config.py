@@ -27,7 +27,7 @@ def load_checked(path: Path, overrides: Sequence[str] = (), only: Sequence[str] 
         ConfigError: With one problem for each mistake.
     """
     file = load(path, list(overrides))
-    problems = unknown_candidates(file.config, only, "--only") or config_checks.check(file)
+    problems = unknown_candidates(file.config, only, "--only") or _problems(file)
     if not problems and file.config.kubeflow.nodes:
         problems = file.located(unknown_nodes(file.config, make_plan(file.config, file.path)))
     if problems:
@@ -37,9 +37,35 @@ def load_checked(path: Path, overrides: Sequence[str] = (), only: Sequence[str] 
     return file
 
 
+def refuse_without_candidates(file: ConfigFile) -> None:
+    """Raises a ConfigError if a config has a search only: its candidates are not known before it."""
+    if not file.config.candidates:
+        raise ConfigError(
+            [
+                file.problem(
+                    ("search",),
+                    "is the only source of candidates, which are not known before the search; use `paredown search`, "
+                    "or write candidates",
+                )
+            ]
+        )
+
+
+def _problems(file: ConfigFile) -> list[Problem]:
+    """The problems of a config; those of the ends of its space are of the space."""
+    ends = file.config.search.space.ends() if file.config.search else {}
+    found = config_checks.check(dataclasses.replace(file, config=file.config.with_ends()))
+    return [
+        file.problem(("search", "space"), problem.message)
+        if problem.location[:1] == ("candidates",) and problem.location[1] in ends
+        else problem
+        for problem in found
+    ]
+
+
 def unknown_candidates(config: Config, names: Sequence[str], option: str) -> list[Problem]:
     """A problem for each of an option's values that is not the name of a candidate."""
-    known = list(config.candidates)
+    known = list(config.candidates) or ["none"]
     return [
         Problem(f"no candidate {name!r}{nearest(name, known)}; there are {', '.join(known)}", file=option)
         for name in names

@@ -19,7 +19,7 @@ from pipeline.base.exit_code import (
     EXIT_NONE_PASSED,
     EXIT_PUSHED,
 )
-from pipeline.cli import options
+from pipeline.cli import options, search
 
 # Value of `--remeasure` without a name; no candidate has this name.
 _ALL = "*"
@@ -61,7 +61,8 @@ def run(
 
     Nodes whose code, options and inputs have not changed since an earlier run are taken from the cache;
     measurements only if they were made with the same CPU and LiteRT. After a failure or Ctrl-C, the same command
-    continues where the run stopped.
+    continues where the run stopped. If the config has a search, this is `paredown search`, unless --only or --remeasure
+    names candidates.
 
     \b
     Examples:
@@ -72,6 +73,8 @@ def run(
     """
     collector.look_seldom()  # models in circles are garbage, and large
     file = configs.load(config, overrides, only)
+    if file.config.search is not None and not only and not remeasure:
+        return search.run_search(file, None, None, strict, as_json)
     named = [name for name in remeasure if name != _ALL]
     try:
         outcome = running.run(

@@ -35,7 +35,8 @@ def validate(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"valid": True, "problems": []}))
     else:
-        streams.answer(f"{config} is valid: {count_text(len(file.config.candidates), 'candidate')}")
+        space = " and a space to search" if file.config.search else ""
+        streams.answer(f"{config} is valid: {count_text(len(file.config.candidates), 'candidate')}{space}")
 
 
 @click.command()

@@ -10,8 +10,12 @@ from typing import Annotated, Any
 from pydantic import (
     AfterValidator,
     Field,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     model_validator,
 )
+from pydantic_core import PydanticKnownError
 
 from components.common.base.installed import version_or_none
 from components.common.base.npu_options import COMPILER
@@ -29,6 +33,7 @@ from pipeline.config.data_options import Data
 from pipeline.config.kubeflow_options import KubeflowOptions
 from pipeline.config.model_options import ModelSection
 from pipeline.config.refused import refused
+from pipeline.config.search_section import Search
 from pipeline.config.target_section import TargetSection
 
 LONGEST_NAME = 40
@@ -122,14 +127,39 @@ def _check_differ(candidates: dict[str, Chain]) -> dict[str, Chain]:
     return candidates
 
 
+class _Unwritten(dict[str, Any]):
+    """Candidates that the config does not have."""
+
+
+def _or_searched(
+    value: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo
+) -> dict[str, Chain]:
+    """Candidates may be left out if there is a search."""
+    if not isinstance(value, _Unwritten):
+        found: dict[str, Chain] = validate(value)
+        return found
+    if info.data.get("search", ...) is None:
+        raise PydanticKnownError("missing")
+    return {}
+
+
 class Config(Options):
     """One optimization: data, model, candidates, gate, selection, destination."""
 
     name: Name = Field(description="Name of the pipeline, which identifies its runs and its cache.")
     data: Data
     model: ModelSection
-    candidates: Annotated[dict[Name, Chain], AfterValidator(_check_differ)] = Field(
-        min_length=1, description="Name of a candidate → the chain of steps that builds it."
+    search: Search | None = Field(
+        default=None,
+        exclude_if=operator.not_,
+        description="A space of candidates for `paredown search`, in place of candidates or beside them.",
+    )
+    candidates: Annotated[
+        dict[Name, Chain], AfterValidator(_check_differ), Field(min_length=1), WrapValidator(_or_searched)
+    ] = Field(
+        default_factory=_Unwritten,
+        validate_default=True,
+        description="Name of a candidate → the chain of steps that builds it. Required unless there is a search.",
     )
     gate: Gate
     select: SelectOptions = Field(
@@ -149,6 +179,17 @@ class Config(Options):
         "with the kind and its options, e.g. {kind: microcontroller, ram: 256 kB, flash: 1 MB}. `paredown targets` "
         "lists the kinds.",
     )
+
+    @model_validator(mode="after")
+    def _trials_have_a_split(self) -> Config:
+        if self.search is not None and self.data.splits.pattern is not None:
+            raise refused(
+                "needs files for the final verdict that no trial is judged on; write train and eval instead of pattern",
+                "data",
+                "splits",
+                "pattern",
+            )
+        return self
 
     @model_validator(mode="after")
     def _target_measures_what_is_limited(self) -> Config:
@@ -240,6 +281,11 @@ class Config(Options):
     def metadata_path(self) -> str | None:
         """File of the metadata store; None if it is on a server."""
         return metadata_url.parse(self.metadata_url).path
+
+    def with_ends(self) -> Config:
+        """The same config with the ends of the space as candidates, for what looks at candidates before trials."""
+        ends = self.search.space.ends() if self.search else {}
+        return self.model_copy(update={"candidates": {**self.candidates, **ends}}) if ends else self
 
     def only(self, names: list[str]) -> Config:
         """The same config with these candidates only.

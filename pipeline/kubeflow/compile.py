@@ -12,7 +12,7 @@ from typing import Any
 from components.common.base import whole_file
 from pipeline import environment
 from pipeline.base.log_file import quiet
-from pipeline.checks.checked_config import load_checked
+from pipeline.checks.checked_config import load_checked, refuse_without_candidates
 from pipeline.config.config_file import ConfigFile
 from pipeline.config.kubeflow_options import Target
 from pipeline.config.problem import InvalidInput, Problem, about
@@ -52,6 +52,7 @@ def compile_file(
             task.
     """
     file = load_checked(path, overrides, only)
+    refuse_without_candidates(file)
     whole = load_checked(path, overrides) if only else file
     problems = problems_of(whole, target, image, pipeline_root, output)
     if problems:

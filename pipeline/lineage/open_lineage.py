@@ -30,6 +30,7 @@ NAMESPACE = "paredown"
 _ENDS = {
     State.PUSHED: "COMPLETE",
     State.NONE_PASSED: "COMPLETE",
+    State.JUDGED: "COMPLETE",
     State.RAN: "COMPLETE",
     State.CACHED: "COMPLETE",
     State.FAILED: "FAIL",

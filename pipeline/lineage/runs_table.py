@@ -19,6 +19,7 @@ from pipeline.store.state import State
 _STYLES = {
     State.PUSHED: "green",
     State.NONE_PASSED: "yellow",
+    State.JUDGED: "cyan",
     State.FAILED: "red",
     State.INTERRUPTED: "magenta",
     State.RUNNING: "cyan",

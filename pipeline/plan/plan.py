@@ -89,6 +89,15 @@ class Plan:
         ]
         return dataclasses.replace(self, nodes=tuple(nodes))
 
+    def unpushed(self) -> Plan:
+        """The same plan without the node that pushes: a round of a search."""
+        return dataclasses.replace(self, nodes=tuple(node for node in self.nodes if node.id != PUSHER))
+
+    @property
+    def pushes(self) -> bool:
+        """Whether it has a node that pushes."""
+        return any(node.id == PUSHER for node in self.nodes)
+
     def remeasured(self, candidates: Iterable[str]) -> Plan:
         """The same plan, in which these candidates are measured again."""
         return dataclasses.replace(self, again=frozenset(self.measurements[name] for name in candidates))

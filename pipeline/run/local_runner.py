@@ -115,7 +115,7 @@ def run(
         return Reader.open(config.metadata_url)
 
     nodes, launch_node = _nodes(plan, config, processes, cached)
-    push = Push(plan, reader)
+    push = Push(plan, reader) if plan.pushes else None
     interruption = Interruption()
     with interruption.by_signals():
         with reporting(config.metadata_url):
@@ -180,13 +180,19 @@ def run(
             )
             with shared_folder.made(Path(config.pipeline_root)):
                 launch_all(
-                    plan.graph(), launch, [hook, push, recording], interruption, failures.without, together
+                    plan.graph(),
+                    launch,
+                    [hook, *filter(None, [push]), recording],
+                    interruption,
+                    failures.without,
+                    together,
                 )
             return _finish(record, recording, reader(), nodes.run_id, tuple(failures.found))
         except BaseException as error:
             # A store that went away must not hide what happened first.
             with contextlib.suppress(StoreError):
-                push.remove_unfinished()
+                if push is not None:
+                    push.remove_unfinished()
                 _stop(record, error)
             raise
 
@@ -221,18 +227,26 @@ def _finish(
     """Reads the result from what the last nodes wrote, and records it."""
     report_uri = recording.outputs(SELECTOR, reader)["report"][0].uri
     report = SelectorReport.read(Path(report_uri, REPORT_FILE)).with_failures(by_candidate(failures))
-    pushed = recording.outputs(PUSHER, reader)["pushed_model"][0].properties
-    destination = str(pushed["pushed_destination"]) if pushed.get("pushed") else None
-    pushed_now = destination is not None and recording.nodes[PUSHER].state is State.RAN
+    destination, pushed_now = _pushed(recording, reader)
     result = RunResult(run_id, report, destination, pushed_now, dict(recording.nodes), failures)
+    unpushed = State.NONE_PASSED if PUSHER in recording.nodes else State.JUDGED
     record.finish(
-        State.PUSHED if destination else State.NONE_PASSED,
+        State.PUSHED if destination else unpushed,
         result.exit_code,
         winner=report.winner or "",
         pushed=destination or "",
         pushed_now=int(pushed_now),
     )
     return result
+
+
+def _pushed(recording: Recording, reader: Reader) -> tuple[str | None, bool]:
+    """Folder of the version that is pushed, None if there is none; and whether this run pushed it."""
+    if PUSHER not in recording.nodes:
+        return None, False
+    pushed = recording.outputs(PUSHER, reader)["pushed_model"][0].properties
+    destination = str(pushed["pushed_destination"]) if pushed.get("pushed") else None
+    return destination, destination is not None and recording.nodes[PUSHER].state is State.RAN
 
 
 def _say_why_it_runs(why: str) -> None:

@@ -36,7 +36,7 @@ class Document:
     """A JSON document that is named by its content.
 
     Attributes:
-        kind: `config`, `environment` or `data`.
+        kind: `config`, `environment`, `data` or `search`.
         text: The JSON, with sorted keys.
     """
 
@@ -64,6 +64,7 @@ class Provenance:
         git_dirty: Whether its Python or YAML files differ from that commit.
         seed: Seed of the run.
         directory: The working directory, which paths that are not absolute go by.
+        search: The search that the run is part of; None if it is not.
     """
 
     pipeline: str
@@ -76,18 +77,20 @@ class Provenance:
     git_dirty: bool
     seed: int
     directory: str = ""
+    search: Document | None = None
 
     def documents(self) -> tuple[Document, ...]:
         """The documents."""
-        return self.config, self.environment, self.data
+        return self.config, self.environment, self.data, *((self.search,) if self.search else ())
 
 
-def collect(config: Config, config_path: Path) -> Provenance:
+def collect(config: Config, config_path: Path, search: dict[str, Any] | None = None) -> Provenance:
     """Collects what a run is about to be made of. Reads every data file once, to hash it.
 
     Args:
         config: As resolved.
         config_path: The file that it was read from.
+        search: The search that the run is part of, as JSON values; None if it is not.
     """
     commit, dirty = git_state(config_path.absolute().parent)
     return Provenance(
@@ -101,6 +104,7 @@ def collect(config: Config, config_path: Path) -> Provenance:
         git_dirty=dirty,
         seed=config.run.seed,
         directory=str(Path.cwd()),
+        search=_document("search", search) if search else None,
     )
 
 
@@ -181,7 +185,8 @@ def _git(folder: Path, *arguments: str) -> str:
 def summary(provenance: Provenance) -> dict[str, Any]:
     """The provenance as flat values, with documents by their digest."""
     values = dataclasses.asdict(provenance)
+    del values["search"]
     for document in provenance.documents():
-        del values[document.kind]
+        values.pop(document.kind, None)
         values[f"{document.kind}_hash"] = document.digest
     return {**values, "git_dirty": int(provenance.git_dirty)}

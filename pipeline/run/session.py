@@ -132,6 +132,7 @@ def run(
     cached: set[str],
     write_page: Callable[[str, Path], bool],
     strict: bool = False,
+    search: dict[str, Any] | None = None,
 ) -> Finished | Stopped:
     """Checks and runs a config, and says on standard error how far it is.
 
@@ -142,6 +143,7 @@ def run(
         write_page: Writes the page about a run: is given the run's id and the file; returns whether there is a
             page.
         strict: Whether to refuse what is otherwise a warning.
+        search: The search that the run is part of, for its record; None if it is not.
 
     Raises:
         InvalidInput: If the data, the model or a step cannot work; nothing was written then.
@@ -149,7 +151,7 @@ def run(
     """
     if not strict and all(node.id in cached for node in plan.nodes):
         # The same data, code and options were checked before these nodes ran.
-        return _run_locked(file, plan, cached, write_page, b"", (), lambda log: None)
+        return _run_locked(file, plan, cached, write_page, b"", (), lambda log: None, search)
     environment.prepare_for(file)
     with log_file.quiet("Importing TensorFlow and TFX …") as said, collector.looking_seldom():
         from pipeline.checks import preflight
@@ -171,7 +173,7 @@ def run(
         def processes(log: Path) -> NodeProcesses | None:
             return NodeProcesses(server, most, log) if server else None
 
-        return _run_locked(file, plan, cached, write_page, before, found.warnings, processes)
+        return _run_locked(file, plan, cached, write_page, before, found.warnings, processes, search)
 
 
 def _import_nodes(plan: Plan) -> None:
@@ -198,6 +200,7 @@ def _run_locked(
     before: bytes,
     warnings: Sequence[Problem],
     processes: Callable[[Path], NodeProcesses | None],
+    search: dict[str, Any] | None,
 ) -> Finished | Stopped:
     """Runs while no other run may use the pipeline root.
 
@@ -209,6 +212,7 @@ def _run_locked(
         before: What libraries printed before, which begins the log.
         warnings: Warnings about the config.
         processes: Those of nodes that run side by side, with their log; None if they run one at a time.
+        search: See `run`.
     """
     root = Path(file.config.pipeline_root).absolute()
     log = root / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}.log"
@@ -225,7 +229,7 @@ def _run_locked(
                 console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
             console.print(f"Libraries log to {log}", style="dim", markup=False, soft_wrap=True)
             begun: list[str] = []
-            outcome = _run_logged(file, plan, cached, console, log, begun.append, processes(log))
+            outcome = _run_logged(file, plan, cached, console, log, begun.append, processes(log), search)
             page = _page(begun[0], root, console, write_page) if begun else None
     if isinstance(outcome, Stopped):
         return dataclasses.replace(outcome, run=begun[0] if begun else None, report=page)
@@ -255,6 +259,7 @@ def _run_logged(
     log: Path,
     begun: Callable[[str], None],
     processes: NodeProcesses | None,
+    search: dict[str, Any] | None,
 ) -> RunResult | Stopped:
     """Runs, with output going to the log."""
     from pipeline.run import local_runner, provenance
@@ -282,7 +287,7 @@ def _run_logged(
         return NodeFailure(error.node, candidates, error.reason(), saved or "")
 
     try:
-        made_of = provenance.collect(file.config, file.path)
+        made_of = provenance.collect(file.config, file.path, search)
         code = PlannedCode(plan, lambda: model_version(file.config, file.path))
         return local_runner.run(plan, file.config, made_of, display, failed, code, begun, processes, cached)
     except NodeFailed as error:

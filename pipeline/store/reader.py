@@ -126,8 +126,9 @@ class Reader:
         return None if context is None else json.loads(properties(context)["json"])
 
     def documents(self, runs: Iterable[Run]) -> dict[str, dict[str, Any]]:
-        """SHA-256 → document, of the configs, environments and data of runs."""
+        """SHA-256 → document, of the configs, environments, data and searches of runs."""
         digests = {d for run in runs for d in (run.config_hash, run.environment_hash, run.data_hash)}
+        digests |= {run.search_hash for run in runs if run.search_hash}
         found = {digest: self.document(digest) for digest in sorted(digests)}
         return {digest: content for digest, content in found.items() if content is not None}
 

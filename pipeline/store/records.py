@@ -152,6 +152,7 @@ class Run:
         winner: The selected candidate; None if there is none.
         pushed: Folder of the version that was pushed at the end, by this run or before.
         pushed_now: Whether this run pushed it.
+        search_hash: SHA-256 of the document about the search that it is part of; empty if it is not.
         ran, cached, failed: Numbers of nodes.
         failed_node: The node at which the run ended.
         cause: What ended it, if that is known and not the node itself.
@@ -172,6 +173,7 @@ class Run:
     config_hash: str = ""
     environment_hash: str = ""
     data_hash: str = ""
+    search_hash: str = ""
     git_commit: str = ""
     git_dirty: bool = False
     seed: int | None = None

@@ -37,6 +37,7 @@ def of_record(context_id: int, run_id: str, created: datetime, facts: Mapping[st
         config_hash=facts["config_hash"],
         environment_hash=facts["environment_hash"],
         data_hash=facts["data_hash"],
+        search_hash=str(facts.get("search_hash", "")),
         git_commit=facts["git_commit"],
         git_dirty=bool(facts["git_dirty"]),
         seed=facts["seed"],

@@ -9,7 +9,8 @@ class State(str, Enum):
     """How a run or a node went; as text it is its value.
 
     A node is `running`, or has `ran`, was `cached`, `failed`, was `interrupted` or `skipped`. A run is
-    `running`, or it `pushed`, found that `no candidate passed`, `failed` or was `interrupted`. A run on
+    `running`, or it `pushed`, found that `no candidate passed`, `failed` or was `interrupted`; a round of a search,
+    which pushes nothing, `judged` its trials. A run on
     another machine that has not recorded how it ended is `unfinished`, as is an execution of which
     ML Metadata has no state.
     """
@@ -23,6 +24,7 @@ class State(str, Enum):
     UNFINISHED = "unfinished"
     PUSHED = "pushed"
     NONE_PASSED = "no candidate passed"
+    JUDGED = "judged"
 
     __str__ = str.__str__
 
@@ -34,6 +36,7 @@ class State(str, Enum):
 RUN_STATES = (
     State.PUSHED,
     State.NONE_PASSED,
+    State.JUDGED,
     State.FAILED,
     State.INTERRUPTED,
     State.RUNNING,

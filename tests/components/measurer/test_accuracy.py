@@ -27,7 +27,7 @@ from components.measurer.executor import Executor as Measurer
 from components.measurer.measured import slice_text
 from components.predictor.executor import Executor as Predictor
 from components.predictor.predictions import predict
-from components.selector.executor import figure
+from components.selector.choice import figure
 from components.tflite_converter.executor import convert
 from components.tflite_converter.params import ConvertOptions
 from tests.conftest import LABEL_OPTIONS, to_example, write_examples

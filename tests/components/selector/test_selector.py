@@ -16,7 +16,8 @@ from components.common.base.file_hashes import ChangedFile
 from components.evaluator.judgement import Failure, FailureKind
 from components.evaluator.verdict import Verdict
 from components.measurer.measured import Accuracy
-from components.selector.executor import Executor, select
+from components.selector.choice import select
+from components.selector.executor import Executor
 from components.selector.params import SelectOptions
 from components.selector.report import SelectorReport
 from tests.verdicts import device, latency, verdict

@@ -17,7 +17,9 @@ def test_shipped_config_is_valid():
     assert len(file.config.candidates) == 6
 
 
-KEYS = "write a mapping with the keys name, data, model, candidates, gate, select, push, run, kubeflow"
+KEYS = (
+    "write a mapping with the keys name, data, model, search, candidates, gate, select, push, run, kubeflow"
+)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,96 @@
+"""`paredown search`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import click
+
+from pipeline.api import configs, running, searching
+from pipeline.base import collector
+from pipeline.base.console import make_console
+from pipeline.base.exit_code import (
+    EXIT_CANDIDATE_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_INVALID,
+    EXIT_NODE_FAILED,
+    EXIT_NONE_PASSED,
+    EXIT_PUSHED,
+)
+from pipeline.cli import options
+from pipeline.config.config_file import ConfigFile
+
+
+@click.command(
+    epilog=f"""\b
+Exit codes:
+  {EXIT_PUSHED}    the best candidate is pushed
+  {EXIT_INVALID}    invalid input, or another run is using the pipeline root
+  {EXIT_NODE_FAILED}    a node failed that all candidates need; its traceback is saved
+  {EXIT_NONE_PASSED}    no candidate passed the gate
+  {EXIT_CANDIDATE_FAILED}    the best candidate is pushed, but a node of another candidate failed
+  {EXIT_INTERRUPTED}  interrupted; run again to continue"""
+)
+@options.config
+@options.overrides
+@click.option(
+    "--trials", type=click.IntRange(min=1), help="Look at this many trials, instead of search.trials."
+)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Begin no round after this time, instead of search.minutes.",
+)
+@click.option("--dry-run", is_flag=True, help="Show the space and the first round, and run nothing.")
+@options.strict
+@options.as_json
+def search(
+    config: Path,
+    overrides: tuple[str, ...],
+    trials: int | None,
+    minutes: float | None,
+    dry_run: bool,
+    strict: bool,
+    as_json: bool,
+) -> int:
+    """Search a space of candidates for the best one that passes the gate.
+
+    Trials run in rounds, each an ordinary run, and are judged on a part of the training examples that they do not
+    train on. The best ones are then trained on all of them, judged on the eval split, and the best is pushed. After
+    Ctrl-C, or if the process is killed, the same command continues.
+
+    \b
+    Examples:
+      paredown search configs/mnist/search.yaml
+      paredown search configs/mnist/search.yaml --trials 8
+      paredown search configs/mnist/search.yaml --dry-run
+    """
+    collector.look_seldom()
+    file = configs.load(config, overrides)
+    if dry_run:
+        proposed = searching.propose(file)
+        if as_json:
+            click.echo(json.dumps(proposed.to_json(), indent=2))
+        else:
+            proposed.show(make_console())
+        return 0
+    return run_search(file, trials, minutes, strict, as_json)
+
+
+def run_search(
+    file: ConfigFile, trials: int | None, minutes: float | None, strict: bool, as_json: bool
+) -> int:
+    """Searches and prints the result; returns the exit code."""
+    try:
+        outcome = searching.search(file, trials, minutes, strict)
+    except running.RunStopped as error:  # which the run has said
+        if as_json:
+            click.echo(json.dumps({"error": dataclasses.asdict(error.stopped)}, indent=2))
+        return error.exit_code
+    if as_json:
+        click.echo(json.dumps(outcome.to_json(), indent=2))
+    else:
+        outcome.show(make_console())
+    return outcome.exit_code

@@ -1,0 +1,89 @@
+"""The configs of a search's runs. Imports neither TensorFlow nor TFX."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable
+
+from pipeline.config.config import Config
+from pipeline.config.config_file import ConfigFile
+from pipeline.config.data_options import Splits
+from pipeline.config.search_section import Search
+from pipeline.plan.node import MACHINE
+from pipeline.plan.plan import make_plan
+from pipeline.search.trial import Trial
+
+
+def searched(config: Config) -> Search:
+    """The section of a config that has one."""
+    assert config.search is not None
+    return config.search
+
+
+def objectives_of(config: Config) -> list[str]:
+    """What is searched for."""
+    chosen = config.select.minimize or "accuracy"
+    return list(searched(config).objectives) or [chosen]
+
+
+def seed_of(config: Config) -> int:
+    """Seed of the proposals."""
+    seed = searched(config).seed
+    return config.run.seed if seed is None else seed
+
+
+def tuning_splits(config: Config) -> Splits:
+    """The splits of a round: its `eval` is the tune split, and the config's eval split is in neither."""
+    splits, tune = config.data.splits, searched(config).tune
+    if tune.files is not None:
+        return Splits(train=splits.train, eval=tune.files)
+    given = {} if tune.hash_by is None else {"hash_by": tune.hash_by}
+    return Splits(pattern=splits.train, eval_fraction=tune.fraction, **given)
+
+
+def round_file(file: ConfigFile, trials: Iterable[Trial]) -> ConfigFile:
+    """The config of a round: its trials as candidates, judged on the tune split."""
+    config = file.config
+    space = searched(config).space
+    candidates = {trial.name: space.chain(trial.values) for trial in trials}
+    data = config.data.model_copy(update={"splits": tuning_splits(config)})
+    return _with(file, config.model_copy(update={"candidates": candidates, "data": data}))
+
+
+def last_file(file: ConfigFile, trials: Iterable[Trial]) -> ConfigFile:
+    """The config of the last run: candidates written by hand and the best trials, on the config's own splits."""
+    config = file.config
+    space = searched(config).space
+    candidates = dict(config.candidates)
+    written = {chain.canonical() for chain in candidates.values()}
+    for trial in trials:
+        chain = space.chain(trial.values)
+        if chain.canonical() not in written:
+            candidates[trial.name] = chain
+    return _with(file, config.model_copy(update={"candidates": candidates}))
+
+
+def study_name(file: ConfigFile) -> str:
+    """The name of the study of a config: another one if anything changes that decides about proposals or outcomes."""
+    config = file.config
+    candidates = searched(config).space.ends()
+    data = config.data.model_copy(update={"splits": tuning_splits(config)})
+    planned = make_plan(config.model_copy(update={"candidates": candidates, "data": data}), file.path)
+    section = searched(config).model_dump(mode="json", exclude={"trials", "minutes", "finalists"})
+    decisive = {
+        "search": section,
+        "objectives": objectives_of(config),
+        "seed": seed_of(config),
+        "nodes": {
+            node.id: {name: value for name, value in node.parameters.items() if name != MACHINE}
+            for node in planned.unpushed().nodes
+        },
+    }
+    digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+    return f"{config.name}-{digest[:8]}"
+
+
+def _with(file: ConfigFile, config: Config) -> ConfigFile:
+    return dataclasses.replace(file, config=config)

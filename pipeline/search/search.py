@@ -1,0 +1,264 @@
+"""A search: rounds of ordinary runs, and a last one that judges the best trials on the eval split."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import yaml
+from rich.console import Console
+
+from components.common.base.errors import ParedownError
+from pipeline import environment
+from pipeline.base import log_file
+from pipeline.base.console import make_console
+from pipeline.base.exit_code import EXIT_NONE_PASSED
+from pipeline.base.shown import Shown
+from pipeline.base.texts import count_text
+from pipeline.config.config_file import ConfigFile
+from pipeline.plan.plan import Plan, make_plan
+from pipeline.run import lock, session
+from pipeline.run.cache import cached_ids
+from pipeline.run.session import Finished, Stopped
+from pipeline.search import rounds, table
+from pipeline.search.apart import apart
+from pipeline.search.record import SearchRecord
+from pipeline.search.trial import Trial, best, front, outcome_of
+
+if TYPE_CHECKING:
+    from pipeline.search.study import Study
+
+WritePage = Callable[[str, Path], bool]
+
+
+class AnotherSearch(ParedownError):
+    """Another search is using the pipeline root."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Searched(Shown):
+    """The result of a search.
+
+    Attributes:
+        file: The config.
+        study: Name of the study.
+        trials: All trials, with their outcomes on the tune split.
+        last: The run that judged the best ones on the eval split; None if no trial passed on the tune split and no
+            candidate is written by hand.
+    """
+
+    file: ConfigFile
+    study: str
+    trials: tuple[Trial, ...]
+    last: Finished | None
+
+    @property
+    def winner(self) -> str | None:
+        """The selected candidate; None if no candidate passed."""
+        return self.last.winner if self.last else None
+
+    @property
+    def winner_steps(self) -> list[dict[str, Any]] | None:
+        """The winner's chain as a config has it; None if it is not a trial."""
+        found = next((trial for trial in self.trials if trial.name == self.winner), None)
+        return rounds.searched(self.file.config).space.steps(found.values) if found else None
+
+    @property
+    def exit_code(self) -> int:
+        """Of the command."""
+        return self.last.result.exit_code if self.last else EXIT_NONE_PASSED
+
+    def show(self, console: Console) -> None:
+        space = rounds.searched(self.file.config).space
+        console.print(table.trials_table(self.trials, space, f"Trials of {self.study}"))
+        if self.last is None:
+            console.print("[bold red]No trial met the limits on the tune split; nothing was pushed.[/]")
+            for trial in sorted(self.trials, key=lambda t: t.outcome.violation if t.outcome else 0)[:3]:
+                reason = trial.outcome.reason if trial.outcome else ""
+                console.print(f"  {trial.name}: {reason}", markup=False)
+            return
+        looked = count_text(len(self.trials), "trial")
+        console.print(f"{looked} were looked at on the tune split; the best are judged on the eval split:")
+        self.last.show(console)
+        steps = self.winner_steps
+        if steps:
+            console.print("To write it as a candidate:")
+            console.print(as_yaml(str(self.winner), steps), markup=False, soft_wrap=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """The outcome as JSON values."""
+        space = rounds.searched(self.file.config).space
+        return {
+            "study": self.study,
+            "trials": [
+                {
+                    "number": trial.number,
+                    "steps": space.steps(trial.values),
+                    **(trial.outcome.to_json() if trial.outcome else {}),
+                }
+                for trial in self.trials
+            ],
+            "front": [trial.number for trial in front(self.trials)],
+            "winner": self.winner,
+            "winner_steps": self.winner_steps,
+            "last": self.last.to_json() if self.last else None,
+        }
+
+
+def as_yaml(name: str, steps: Sequence[dict[str, Any]]) -> str:
+    """A candidate as a config has it."""
+    written: str = yaml.safe_dump(
+        {"candidates": {name: list(steps)}}, sort_keys=False, default_flow_style=None
+    )
+    return written.rstrip()
+
+
+def search(
+    file: ConfigFile,
+    write_page: WritePage,
+    strict: bool = False,
+    trials: int | None = None,
+    minutes: float | None = None,
+) -> Searched | Stopped:
+    """Searches until the trials or the time are used up, and judges the best trials on the eval split.
+
+    Args:
+        file: A config with a search.
+        write_page: As `session.run` takes it.
+        strict: Whether to refuse what is otherwise a warning.
+        trials: Instead of `search.trials`.
+        minutes: Instead of `search.minutes`.
+
+    Raises:
+        InvalidInput: If the data, the model or a step cannot work.
+        AnotherSearch: If another search is using the pipeline root.
+    """
+    folder = Path(file.config.pipeline_root, "search").absolute()
+    with lock.hold(folder) as held:
+        if not held:
+            raise AnotherSearch(
+                f"Another search is using {folder}. Wait for it, or set run.pipeline_root to a different folder."
+            )
+        return _Searching(file, folder, write_page, strict).run(trials, minutes)
+
+
+class _Searching:
+    def __init__(self, file: ConfigFile, folder: Path, write_page: WritePage, strict: bool):
+        from pipeline.search.study import Study
+
+        config = file.config
+        self._file = file
+        self._write_page = write_page
+        self._strict = strict
+        self._section = rounds.searched(config)
+        self._objectives = rounds.objectives_of(config)
+        self._seed = rounds.seed_of(config)
+        self._console = make_console(stderr=True)
+        self._imported = False
+        name = rounds.study_name(file)
+        path = folder / f"{name}.journal"
+        self._study: Study = Study(path, name, self._section, self._objectives, self._seed)
+
+    def run(self, trials: int | None, minutes: float | None) -> Searched | Stopped:
+        most = trials if trials is not None else self._section.most_trials
+        if trials is None and minutes is not None and self._section.trials is None:
+            most = None
+        minutes = minutes if minutes is not None else self._section.minutes
+        while True:
+            known = self._study.trials()
+            finished = sum(trial.outcome is not None for trial in known)
+            late = minutes is not None and self._study.seconds >= minutes * 60
+            unfinished = len(known) - finished
+            if (late and not unfinished) or (most is not None and finished >= most):
+                break
+            count = self._section.round if most is None else min(self._section.round, most - finished)
+            proposed = self._study.propose(count)[:count]
+            if not proposed:
+                self._console.print("The space has no more candidates.")
+                break
+            stopped = self._round(proposed)
+            if stopped is not None:
+                return stopped
+        return self._last()
+
+    def _round(self, proposed: Sequence[Trial]) -> Stopped | None:
+        number = self._study.rounds + 1
+        self._console.print(
+            f"[bold]Round {number}[/] of {self._study.name}: {', '.join(trial.name for trial in proposed)}"
+        )
+        began = time.monotonic()
+        file = rounds.round_file(self._file, proposed)
+        plan = make_plan(file.config, file.path).unpushed()
+        outcome = self._run(file, plan, self._record("round", number, proposed))
+        if isinstance(outcome, Stopped):
+            return outcome
+        for trial in proposed:
+            verdict = outcome.verdicts[trial.name]
+            of = file.config.select.of
+            self._study.tell(trial.number, outcome_of(verdict, self._objectives, of, number, outcome.run))
+        self._study.took(time.monotonic() - began)
+        title = f"After round {number}"
+        self._console.print(table.trials_table(self._study.trials(), self._section.space, title))
+        return None
+
+    def _last(self) -> Searched | Stopped:
+        trials = [trial for trial in self._study.trials() if trial.outcome is not None]
+        chosen = best(trials, self._section.finalists)
+        file = rounds.last_file(self._file, chosen)
+        if not file.config.candidates:
+            return Searched(self._file, self._study.name, tuple(trials), None)
+        self._console.print(
+            f"[bold]Last run[/]: {', '.join(file.config.candidates)}, trained on the whole train split and judged on "
+            f"eval, after {count_text(len(trials), 'trial')}"
+        )
+        record = dataclasses.replace(
+            self._record(
+                "last", self._study.rounds, [t for t in chosen if t.name in file.config.candidates]
+            ),
+            history=trials,
+            front=[trial.number for trial in front(trials)],
+            importances=self._study.importances(),
+        )
+        outcome = self._run(file, make_plan(file.config, file.path), record)
+        if isinstance(outcome, Stopped):
+            return outcome
+        return Searched(self._file, self._study.name, tuple(trials), outcome)
+
+    def _record(self, part: Literal["round", "last"], number: int, trials: Sequence[Trial]) -> SearchRecord:
+        return SearchRecord(
+            self._study.name,
+            part,
+            number,
+            self._seed,
+            self._objectives,
+            self._section.space.model_dump(mode="json"),
+            {trial.name: trial for trial in trials},
+        )
+
+    def _run(self, file: ConfigFile, plan: Plan, record: SearchRecord) -> Finished | Stopped:
+        cached = cached_ids(file, plan)
+        if not all(node.id in cached for node in plan.nodes):
+            self._import(plan)
+        return apart(
+            lambda: session.run(file, plan, cached, self._write_page, self._strict, record.to_json())
+        )
+
+    def _import(self, plan: Plan) -> None:
+        """Imports once what the process of each run needs."""
+        if self._imported:
+            return
+        environment.prepare_for(self._file)
+        with log_file.quiet("Importing TensorFlow and TFX …"):
+            for name in (
+                "pipeline.checks.preflight",
+                "pipeline.run.local_runner",
+                "pipeline.run.tfx_nodes",
+            ):
+                importlib.import_module(name)
+            for node in plan.nodes:
+                importlib.import_module(node.component.rpartition(".")[0])
+        self._imported = True

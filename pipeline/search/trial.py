@@ -1,0 +1,153 @@
+"""A trial: what was proposed, and what came of it. Imports neither TensorFlow, TFX nor Optuna."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any
+
+from components.evaluator.judgement import Judgement
+from components.evaluator.verdict import Verdict
+from components.selector.choice import accuracy_of, figure
+from pipeline.config.search_section import Values
+
+# The violation of a limit of which nothing was measured; others are shares of their limit.
+_UNMEASURED = 10.0
+
+
+class Fate(str, Enum):
+    """What became of a trial."""
+
+    RUNNING = "running"
+    PASSED = "passed"
+    MISSED = "missed a limit"
+    FAILED = "failed"
+
+    __str__ = str.__str__
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a trial.
+
+    Attributes:
+        fate: PASSED, MISSED or FAILED.
+        objectives: Value of each objective; empty if it failed.
+        violation: By how much limits are missed, each as a share of the limit; 0 if it passed.
+        figures: `accuracy`, `size` and `gzip_size`, as far as they were measured.
+        reason: Why it did not pass; empty if it did.
+        round: The round that it was in, from 1.
+        run: Id of the round's run.
+    """
+
+    fate: Fate
+    objectives: tuple[float, ...] = ()
+    violation: float = 0.0
+    figures: dict[str, float] = field(default_factory=dict)
+    reason: str = ""
+    round: int = 0
+    run: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {**asdict(self), "fate": self.fate.value, "objectives": list(self.objectives)}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Outcome:
+        """From what `to_json` returns."""
+        return cls(**{**values, "fate": Fate(values["fate"]), "objectives": tuple(values["objectives"])})
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A proposal.
+
+    Attributes:
+        number: From 0, in the order of the proposals; numbers of proposals that were not run are left out.
+        values: Parameter → value.
+        outcome: None while it runs.
+    """
+
+    number: int
+    values: Values
+    outcome: Outcome | None = None
+
+    @property
+    def name(self) -> str:
+        """As the candidate of a config."""
+        return f"trial-{self.number}"
+
+    @property
+    def fate(self) -> Fate:
+        """What became of it."""
+        return self.outcome.fate if self.outcome else Fate.RUNNING
+
+
+def outcome_of(
+    verdict: Verdict, objectives: Sequence[str], of: str | None, round: int, run: str
+) -> Outcome:
+    """What a verdict on the tune split makes of a trial.
+
+    Args:
+        verdict: The Evaluator's.
+        objectives: Names as `search.objectives` has them.
+        of: Which metric `accuracy` means, as `select.of`.
+        round: Number of the round.
+        run: Id of its run.
+    """
+    figures = {
+        name: float(value)
+        for name in ("accuracy", "size", "gzip_size")
+        if (value := figure(verdict, name, of)) is not None
+    }
+    values = [figure(verdict, name, of) for name in objectives]
+    reason = "; ".join(verdict.reasons)
+    if verdict.failures or any(value is None for value in values):
+        return Outcome(Fate.FAILED, figures=figures, reason=reason or "not measured", round=round, run=run)
+    accuracy = accuracy_of(verdict, of)
+    higher = accuracy is not None and accuracy.higher_is_better
+    signed = tuple(
+        -float(value) if name == "accuracy" and higher else float(value)
+        for name, value in zip(objectives, values, strict=True)
+        if value is not None
+    )
+    fate = Fate.PASSED if verdict.blessed else Fate.MISSED
+    violation = 0.0 if verdict.blessed else sum(map(_violation, verdict.missed)) or _UNMEASURED
+    return Outcome(fate, signed, violation, figures, reason, round, run)
+
+
+def _violation(missed: Judgement) -> float:
+    if missed.value is None or missed.limit is None:
+        return _UNMEASURED
+    return min(_UNMEASURED, abs(missed.value - missed.limit) / max(abs(missed.limit), 1e-9))
+
+
+def front(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials that passed and that no other one is better than in every objective; the best ones first."""
+    passed = [trial for trial in trials if trial.outcome and trial.fate is Fate.PASSED]
+    kept = [trial for trial in passed if not any(_better(other, trial) for other in passed)]
+    return sorted(kept, key=_rank)
+
+
+def best(trials: Sequence[Trial], count: int) -> list[Trial]:
+    """The trials to judge at the end: those on the front; of one objective, the best ones.
+
+    Args:
+        trials: All of them.
+        count: How many at most.
+    """
+    passed = sorted((trial for trial in trials if trial.fate is Fate.PASSED), key=_rank)
+    if passed and passed[0].outcome and len(passed[0].outcome.objectives) > 1:
+        return front(trials)[:count]
+    return passed[:count]
+
+
+def _rank(trial: Trial) -> tuple[tuple[float, ...], int]:
+    return (trial.outcome.objectives if trial.outcome else ()), trial.number
+
+
+def _better(one: Trial, other: Trial) -> bool:
+    assert one.outcome and other.outcome
+    pairs = list(zip(one.outcome.objectives, other.outcome.objectives, strict=True))
+    return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
