@@ -181,8 +181,18 @@ class Config(Options):
     )
 
     @model_validator(mode="after")
-    def _trials_have_a_split(self) -> Config:
-        if self.search is not None and self.data.splits.pattern is not None:
+    def _trials_can_be_judged(self) -> Config:
+        if self.search is None:
+            return self
+        unmeasured = [
+            name
+            for name in self.search.objectives
+            if name in ("memory", "flash") and name not in self.target_kind.figures
+        ]
+        if unmeasured:
+            why = f"{unmeasured[0]} is not measured for target: {self.target.kind}; remove it"
+            raise refused(why, "search", "objectives")
+        if self.data.splits.pattern is not None:
             raise refused(
                 "needs files for the final verdict that no trial is judged on; write train and eval instead of pattern",
                 "data",

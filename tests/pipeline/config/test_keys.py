@@ -18,7 +18,7 @@ from tests.project import MNIST, changed, config_problem, marked_line, read_conf
             "candidates:",
             "candidats:  # here",
             "candidats",
-            "unknown key; did you mean 'candidates'? Known here: name, data, model, candidates,",
+            "unknown key; did you mean 'candidates'? Known here: name, data, model, search, candidates,",
             id="section",
         ),
         pytest.param(

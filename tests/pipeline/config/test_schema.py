@@ -12,7 +12,7 @@ from pipeline.config.problem import Location
 @pytest.mark.parametrize(
     ("location", "keys"),
     [
-        pytest.param((), ["name", "data", "model", "candidates"], id="whole config"),
+        pytest.param((), ["name", "data", "model", "search", "candidates"], id="whole config"),
         pytest.param(("candidates", "any"), [], id="a list"),
         pytest.param(("candidates", "any", 3), list(TECHNIQUES), id="a step, whatever its index"),
         pytest.param(("candidates", "any", 0, "convert"), ["quantization", "io"], id="options of a step"),

@@ -48,7 +48,8 @@ def test_no_candidate_is_proposed_twice(tmp_path: Path) -> None:
 
 
 def test_a_small_space_is_exhausted(tmp_path: Path) -> None:
-    text = "search:\n  space: [{cluster: {clusters: {choose: [8, 16]}}, optional: true}, {convert: {quantization: int8}}]\n"
+    clusters = "{cluster: {clusters: {choose: [8, 16]}}, optional: true}"
+    text = f"search: {{space: [{clusters}, {{convert: {{quantization: int8}}}}]}}\n"
     file = config(tmp_path, text)
     found = study(file, None)
     for trial in found.propose(8):
