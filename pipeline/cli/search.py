@@ -55,7 +55,7 @@ def search(
     strict: bool,
     as_json: bool,
 ) -> int:
-    """Search a space of candidates for the best one that passes the gate.
+    """Search a space of candidates for the best one.
 
     Trials run in rounds, each an ordinary run, and are judged on a part of the training examples that they do not
     train on. The best ones are then trained on all of them, judged on the eval split, and the best is pushed. After
