@@ -48,9 +48,9 @@ def measure(files: Mapping[Side, str], examples: Examples, options: LoadOptions,
 
     Args:
         files: Side → TFLite file.
-        examples: Requests are made of the first ones of the `eval` split.
+        examples: Requests are made of some of the `eval` split.
         options: Of the load.
-        seed: Seed of the bootstrap.
+        seed: Draws the examples, and is the seed of the bootstrap.
 
     Raises:
         ServerError: If the server does not start or a file does not load.
@@ -59,10 +59,11 @@ def measure(files: Mapping[Side, str], examples: Examples, options: LoadOptions,
         ExamplesError: If a feature does not fit the model.
     """
     models = {side: LiteRTModel(path) for side, path in files.items()}
-    arrays = examples.open("eval", models["baseline"].inputs)
-    some = arrays.take(np.arange(min(_EXAMPLES, len(arrays)))).feature_arrays()
+    drawn = examples.open("eval", models["baseline"].inputs).draw(_EXAMPLES, seed)
+    features = drawn.feature_arrays()
     rows = [
-        {name: values[index : index + 1] for name, values in some.items()} for index in range(_count(some))
+        {name: values[index : index + 1] for name, values in features.items()}
+        for index in range(len(drawn))
     ]
     right = {side: [model.predict_each(row) for row in rows] for side, model in models.items()}
     with ExitStack() as stack:
@@ -75,10 +76,6 @@ def measure(files: Mapping[Side, str], examples: Examples, options: LoadOptions,
         stack.enter_context(exclusive.section())
         modes = tuple(_in_mode(mode, servers[mode.batched], rows, right, options, seed) for mode in MODES)
     return ServedLoad(options.clients, options.threads, options.max_batch, len(rows), modes)
-
-
-def _count(features: Values) -> int:
-    return len(next(iter(features.values())))
 
 
 def _version_folder(folder: Path, path: str) -> Path:
