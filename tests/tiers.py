@@ -28,6 +28,7 @@ UNIT = (
     "tests/pipeline/base/",
     "tests/pipeline/checks/test_csv_table.py",
     "tests/pipeline/checks/test_distribution_checks.py",
+    "tests/pipeline/checks/test_load_limits.py",
     "tests/pipeline/checks/test_parquet_table.py",
     "tests/pipeline/cli/",
     "tests/pipeline/config/",

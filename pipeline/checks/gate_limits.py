@@ -116,6 +116,7 @@ def _check(at: Location, limits: Limits, name: str, facts: MetricFacts | None) -
 def _fault(bound: str, limit: float, name: str, facts: MetricFacts) -> str | None:
     """Why a limit judges nothing; None if some candidate can meet it and another can miss it."""
     within, shown = f"{name} is {_range(facts)}", number_text(limit, 6)
+    bare = name.removeprefix("a ")
     if bound == "min":
         if limit > facts.high:
             return f"{within}, so no candidate could meet min: {shown}; write a value in that range"
@@ -136,9 +137,9 @@ def _fault(bound: str, limit: float, name: str, facts: MetricFacts) -> str | Non
         if limit >= facts.high - facts.low:
             return f"{within}, so every candidate would meet max_drop: {shown}; write a lower value"
     if bound == "max_ratio" and facts.higher_is_better:
-        return f"a higher {name} is better, so a worse candidate meets max_ratio more easily; write max_drop or min"
+        return f"a higher {bare} is better, so a worse candidate meets max_ratio more easily; write max_drop or min"
     if bound == "min_ratio" and facts.higher_is_better is False:
-        return f"a lower {name} is better, so a worse candidate meets min_ratio more easily; write max_ratio or max"
+        return f"a lower {bare} is better, so a worse candidate meets min_ratio more easily; write max_ratio or max"
     return None
 
 
@@ -151,7 +152,7 @@ def _only_backwards(at: Location, limits: Limits, name: str, facts: MetricFacts)
     if set(bounds) == {wrong}:
         yield Problem(
             f"only limits how good the candidate may be: a {'higher' if facts.higher_is_better else 'lower'} "
-            f"{name} is better; write {right} or max_drop",
+            f"{name.removeprefix('a ')} is better; write {right} or max_drop",
             (*at, wrong),
         )
     elif facts.constant is not None and "max_drop" not in bounds and right in bounds:
