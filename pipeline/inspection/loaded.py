@@ -12,7 +12,7 @@ import tensorflow as tf
 import tf_keras
 
 from components.common.base.layer_names import plain_name
-from components.common.models import saved_models
+from components.common.models import keras_3, model_format, saved_models
 from pipeline.inspection import weights
 from pipeline.inspection.contents import (
     KERAS,
@@ -89,6 +89,8 @@ def inspect_saved_model(path: Path) -> Inspection:
 def _load(load: Callable[[], Loaded]) -> Loaded:
     try:
         return load()
+    except keras_3.Keras3Error as error:
+        raise InspectionError(str(error)) from error
     except saved_models.UNREADABLE as error:
         unknown = saved_models.unknown_class(error)
         if unknown:
@@ -101,6 +103,8 @@ def _load(load: Callable[[], Loaded]) -> Loaded:
 
 
 def _load_keras(path: Path) -> tf_keras.Model:
+    if model_format.recognise(path).keras_3:
+        return keras_3.load(str(path))
     load_model = tf_keras.models.load_model
     with contextlib.ExitStack() as scopes:
         if _has_wrappers(path):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from components.common.base import file_hashes, size_bounds
-from components.common.models import named_code, operator_faults
+from components.common.models import keras_3_format, named_code, operator_faults
 from components.common.models.model_format_error import ModelFormatError as ModelFormatError
 from components.common.models.named_code import NamedCode
 
@@ -35,13 +35,12 @@ _LFS_START = b"version https://git-lfs"
 _LARGEST_CONFIG = 16 * size_bounds.MEGABYTE
 _OTHER_SAVED_MODELS = ("saved_model.pbtxt", "saved_model.cpb")
 _ACCEPTED = (
-    "a Keras file (.keras or .h5, of tf_keras), the folder of a SavedModel, or weights with a module that has "
+    "a Keras file (.keras, or .h5 of tf_keras), the folder of a SavedModel, or weights with a module that has "
     "build_model"
 )
 _KERAS_3 = (
-    "was saved by Keras {version}, whose layers TFMOT cannot optimize. In the environment that made it, write "
-    "model.save_weights('model.weights.h5') and give the same architecture in tf_keras (module with build_model, "
-    "import: {{weights: model.weights.h5}}), or, to quantize only, model.export('model') and import that folder"
+    "is an HDF5 file that was saved by Keras {version}. In the environment that made it, write "
+    "model.save('model.keras') and import that file"
 )
 
 NOT_COMPILED = (
@@ -63,6 +62,7 @@ class ModelFormat:
         compiled: Whether it says loss and optimizer; None if that is not known before it is loaded.
         foreign: Names of classes and functions in it that are not Keras's own, as far as the file says.
         forbidden: Operators in a SavedModel's graph that are not to run, such as "ReadFile".
+        keras_3: Whether it is of Keras 3, so that it has to be converted when it is loaded.
         unrepeatable: Signature → why it does not predict the same again; of a file without signatures, the key is "".
     """
 
@@ -73,6 +73,7 @@ class ModelFormat:
     compiled: bool | None = None
     foreign: tuple[str, ...] = ()
     forbidden: tuple[str, ...] = ()
+    keras_3: bool = False
     unrepeatable: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -83,7 +84,7 @@ def recognise(path: str | os.PathLike[str]) -> ModelFormat:
         path: A file, the folder of a SavedModel, or the prefix of a checkpoint's files.
 
     Raises:
-        ModelFormatError: If that is not a model, is damaged, or was saved by Keras 3.
+        ModelFormatError: If that is not a model, is damaged, or was saved by Keras 3 and cannot be converted.
     """
     path = Path(path)
     try:
@@ -285,12 +286,14 @@ def _archive(path: Path) -> ModelFormat:
         raise ModelFormatError(f"is a damaged Keras file ({error}); fetch or save it again") from error
     if not isinstance(whole, dict) or not isinstance(metadata, dict):
         raise ModelFormatError("is a damaged Keras file (its JSON holds no model); fetch or save it again")
-    _refuse_keras_3(str(metadata.get("keras_version", "")))
     if path.suffix != ".keras":
         raise ModelFormatError(
             f"is a Keras file, which Keras recognizes by its suffix; name it {path.stem}.keras"
         )
-    code: NamedCode = named_code.find(whole)
+    keras_3 = keras_3_format.is_keras_3(str(metadata.get("keras_version", "")))
+    if keras_3:
+        keras_3_format.refuse_unknown_layers(whole)
+    code: NamedCode = named_code.find(keras_3_format.without_own_objects(whole) if keras_3 else whole)
     return ModelFormat(
         KERAS,
         path.parent,
@@ -298,6 +301,7 @@ def _archive(path: Path) -> ModelFormat:
         code.executes,
         bool(whole.get("compile_config")),
         code.foreign,
+        keras_3=keras_3,
         unrepeatable=_without_signature(whole.get("config")),
     )
 
@@ -337,6 +341,5 @@ def refuse_bomb(path: Path, archive: zipfile.ZipFile) -> None:
 
 
 def _refuse_keras_3(version: str) -> None:
-    major = version.partition(".")[0]
-    if major.isdecimal() and int(major) >= 3:
+    if keras_3_format.is_keras_3(version):
         raise ModelFormatError(_KERAS_3.format(version=version))

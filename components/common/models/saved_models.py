@@ -16,7 +16,7 @@ import tf_keras
 from google.protobuf.message import DecodeError
 
 from components.common.base.errors import describe
-from components.common.models import hdf5_bounds, model_format
+from components.common.models import hdf5_bounds, keras_3, model_format
 from components.common.models.model_format import ModelFormat, ModelFormatError, code_fault, lacks_code
 from components.common.models.user_module import UserModuleError
 from components.common.tflite.tflite_file import SIGNATURE
@@ -183,6 +183,8 @@ def _load(
     if signature is not None or found.kind == model_format.SAVED_MODEL:
         return _load_signature(path, local, signature or SIGNATURE)
     refuse_large_arrays(path, local, found)
+    if found.keras_3:
+        return _load_keras_3(path, local, compiled)
     custom_objects = _by_registered_name(path, found, custom_objects) if safe_mode else custom_objects
     model = reading(path, lambda: _load_keras(local, custom_objects, safe_mode, compiled))
     if not isinstance(model, tf_keras.Model) or not model.built or not getattr(model, "inputs", None):
@@ -195,6 +197,13 @@ def _load(
         if re.match(r"tf_keras\..*\bsaved_model\b", type(layer).__module__):
             raise SavedModelError(f"{path} {lacks_code(type(layer).__name__, found)}")
     return model
+
+
+def _load_keras_3(path: str, local: str, compiled: bool) -> tf_keras.Model:
+    try:
+        return reading(path, lambda: keras_3.load(local, compiled))
+    except keras_3.Keras3Error as error:
+        raise SavedModelError(f"{path} {error}") from error
 
 
 def _by_registered_name(path: str, found: ModelFormat, custom_objects: Mapping[str, Any]) -> dict[str, Any]:

@@ -43,6 +43,8 @@ def _load(path: str, model: tf_keras.Model, sha256: str) -> None:
         found = saved_models.recognise(path, local)
         if found.kind in (model_format.SAVED_MODEL, model_format.KERAS_SAVED_MODEL):
             raise SavedModelError(f"{path} is a SavedModel, not weights; write {{path: …}}")
+        if found.keras_3:
+            raise SavedModelError(f"{path} is a model of Keras 3, not weights; write {{path: …}}")
         if found.kind == model_format.CHECKPOINT:
             prefix = str(found.files[-1].with_suffix(""))
             _fitting(lambda: _restore(path, prefix, model))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -12,6 +13,7 @@ import tf_keras
 
 from components.common.base.errors import ParedownError, describe
 from components.common.base.interruption import Interrupted
+from components.common.models import keras_3
 
 
 class UserModuleError(ParedownError):
@@ -54,7 +56,7 @@ def build(
         more: Makes a second argument for it, in the session in which the model is built.
 
     Returns:
-        The model, built: its input shapes are known.
+        The model, built: its input shapes are known. A model of Keras 3 is converted to tf_keras.
 
     Raises:
         UserModuleError: If the module or function is missing or raises, or returns something else.
@@ -74,6 +76,11 @@ def build(
     except (Exception, SystemExit) as error:
         given = "hparams, pretrained" if more else "hparams"
         raise UserModuleError(f"{where}({given}) raised {describe(error)}") from error
+    if keras_3.is_keras_3(model):
+        try:
+            model = keras_3.convert(model, compiled)
+        except keras_3.Keras3Error as error:
+            raise UserModuleError(f"{where} returned a model that {error}") from error
     _refuse_other_things(model, where)
     if compiled and not model._is_compiled:
         raise UserModuleError(
@@ -94,17 +101,12 @@ def _forget_names() -> None:
         tf_keras.backend.reset_uids()
     else:
         tf_keras.backend.clear_session()
+        if "keras" in sys.modules:  # a module that builds models of Keras 3 imported it
+            sys.modules["keras"].utils.clear_session()
 
 
 def _refuse_other_things(model: Any, where: str) -> None:
     if isinstance(model, tf_keras.Model):
         return
     kind = f"{type(model).__module__}.{type(model).__qualname__}"
-    if type(model).__module__.partition(".")[0] == "keras" or any(
-        base.__module__.partition(".")[0] == "keras" for base in type(model).__mro__
-    ):
-        raise UserModuleError(
-            f"{where} returned a Keras 3 model ({kind}), which TFMOT cannot optimize: write `import "
-            "tf_keras` and use tf_keras.layers and tf_keras.Model in place of keras and tf.keras"
-        )
     raise UserModuleError(f"{where} returned {kind}, not a tf_keras.Model")

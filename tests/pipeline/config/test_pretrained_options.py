@@ -193,15 +193,19 @@ def test_what_is_frozen_is_not_divided_among_devices(folder: Path) -> None:
     assert [problem.key() for problem in found] == ["candidates.int8[0].fine_tune.freeze"]
 
 
-def test_a_keras_3_file_is_refused(folder: Path) -> None:
+def test_a_keras_3_file_with_a_layer_that_tf_keras_lacks_is_refused(folder: Path) -> None:
     with zipfile.ZipFile(folder / "three.keras", "w") as archive:
-        archive.writestr("config.json", "{}")
+        layers = [{"module": "keras.layers", "class_name": "RMSNormalization", "config": {"name": "norm"}}]
+        archive.writestr("config.json", json.dumps({"config": {"layers": layers}}))
         archive.writestr("metadata.json", json.dumps({"keras_version": "3.5.0"}))
 
     found = problems(written(folder, "path: three.keras"))
 
     assert [problem.key() for problem in found] == ["model.pretrained.path"]
-    assert "three.keras was saved by Keras 3.5.0, whose layers TFMOT cannot optimize" in found[0].message
+    assert (
+        "three.keras is of Keras 3, and its 'norm' (keras.layers.RMSNormalization) has no equivalent"
+        in found[0].message
+    )
 
 
 def test_build_model_has_to_take_the_trunk_unless_there_is_a_head(folder: Path) -> None:

@@ -133,19 +133,32 @@ def test_what_is_not_a_model_is_refused_in_one_line(models: Path, tmp_path: Path
     assert "has several models, name one: cut.h5, cut.keras, cut.tflite, empty.tflite," in refused(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["three.keras", "three.h5"])
-def test_a_file_of_keras_3_is_refused_in_one_line_also_if_it_is_to_be_loaded(
-    tmp_path: Path, name: str
-) -> None:
+def test_a_file_of_keras_3_is_shown_as_one_of_tf_keras(tmp_path: Path) -> None:
     import keras
 
-    path = tmp_path / name
+    path = tmp_path / "three.keras"
+    inputs = keras.layers.Input((4,), name="x")
+    keras.Model(inputs, keras.layers.Dense(2, name="scores")(inputs)).save(path)
+    (read,), (loaded,) = inspected(path), inspected(path, "--load")
+    for shown in (read, loaded):
+        assert shown["parameters"] == 10
+        assert [layer["name"] for layer in shown["layers"]] == ["scores"]
+    assert read["signatures"] == loaded["signatures"]
+
+
+def test_an_hdf5_file_of_keras_3_is_refused_in_one_line_also_if_it_is_to_be_loaded(tmp_path: Path) -> None:
+    import keras
+
+    path = tmp_path / "three.h5"
     keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(2)]).save(path)
     for arguments in ([], ["--load"]):
         result = CliRunner().invoke(main, ["inspect", str(path), *arguments])
         assert result.exit_code == 2
         (line,) = [one for one in result.stderr.splitlines() if not one.startswith("Warning: --load")]
-        assert line.startswith(f"{path}: was saved by Keras 3.") and "TypeError" not in line
+        assert (
+            line.startswith(f"{path}: is an HDF5 file that was saved by Keras 3.")
+            and "TypeError" not in line
+        )
 
 
 def test_refusals_can_be_read_by_scripts(tmp_path: Path) -> None:

@@ -89,12 +89,13 @@ def refusal(path: Path | str) -> str:
     return str(raised.value)
 
 
-@pytest.mark.parametrize("name", ["keras3.keras", "keras3.h5"])
-def test_a_file_of_keras_3_is_refused_with_two_ways_out(saved_files: SavedFiles, name: str) -> None:
-    text = refusal(saved_files.path(name))
-
-    assert re.match(r"was saved by Keras 3\.\d+\.\d+, whose layers TFMOT cannot optimize\. ", text)
-    assert "import: {weights: model.weights.h5}" in text and "model.export('model')" in text
+def test_only_the_current_format_of_keras_3_is_accepted(saved_files: SavedFiles) -> None:
+    text = refusal(saved_files.path("keras3.h5"))
+    assert re.match(r"is an HDF5 file that was saved by Keras 3\.\d+\.\d+\. ", text)
+    assert "write model.save('model.keras') and import that file" in text
+    found = recognise(saved_files.path("keras3.keras"))
+    assert (found.kind, found.keras_3, found.executes, found.foreign) == (model_format.KERAS, True, (), ())
+    assert not recognise(saved_files.path("model.keras")).keras_3
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_code_in_a_file_runs_only_if_asked_for(saved_files: SavedFiles, name: st
     ("name", "options", "reason"),
     [
         ("truncated", {}, "has a damaged saved_model.pb (Error parsing message"),
-        ("keras3.keras", {}, "was saved by Keras 3."),
+        ("keras3.h5", {}, "is an HDF5 file that was saved by Keras 3."),
         ("model.weights.h5", {}, "holds weights without a model; write {weights: …} and a module"),
         ("model.keras", {"signature": "x"}, "is a Keras file, which has no signatures; leave"),
         (

@@ -56,9 +56,6 @@ def test_the_function_cannot_change_the_configs_hparams(make_module: MakeModule)
                      "returned a model that is not compiled: call model.compile", id="not-compiled"),
         pytest.param(COMPILED.replace('tf_keras.layers.Input((3,), name="x"), ', ""),
                      "a model whose input shapes are unknown.*tf_keras.layers.Input", id="unbuilt"),
-        pytest.param(COMPILED.replace("tf_keras", "keras"),
-                     r"returned a Keras 3 model \(keras\.src\.models\.sequential\.Sequential\).*`import "
-                     "tf_keras`", id="keras-3"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said(make_module: MakeModule, source: str, message: str) -> None:
@@ -80,8 +77,16 @@ def test_a_subclass_of_a_keras_3_model_is_recognized(make_module: MakeModule) ->
     def build_model(hparams):
         return Mine()
     """
-    with pytest.raises(UserModuleError, match="Keras 3 model"):
+    with pytest.raises(UserModuleError, match=r"is a subclassed Keras 3 model \(Mine\)"):
         build(make_module(source), "build_model", {})
+
+
+def test_a_keras_3_model_is_converted_and_compiled_as_it_was(make_module: MakeModule) -> None:
+    module = make_module(COMPILED.replace("tf_keras", "keras"))
+    first, second = (build(module, "build_model", {"units": 2}) for _ in range(2))
+    assert isinstance(first, tf_keras.Model) and first.loss == "mse"
+    assert float(first.optimizer.learning_rate) == pytest.approx(0.01)
+    assert [layer.name for layer in first.layers] == [layer.name for layer in second.layers]
 
 
 def test_a_student_need_not_be_compiled(make_module: MakeModule) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import pytest
 
-from tests.pipeline.checks.import_checks.model_files import LAMBDA, keras_file
+from tests.pipeline.checks.import_checks.model_files import LAMBDA, OPERATION, keras_file
 from tests.project import Project
 
 
@@ -20,7 +20,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     (tmp_path / "student.py").write_text("def build_student(hparams):\n    raise AssertionError\n")
     (tmp_path / "whole.py").write_text("def build_model(hparams):\n    raise AssertionError\n")
     keras_file(tmp_path / "model.keras")
-    keras_file(tmp_path / "keras3.keras", "3.12.4")
+    keras_file(tmp_path / "keras3.keras", "3.12.4", OPERATION)
     keras_file(tmp_path / "lambda.keras", config=LAMBDA)
     keras_file(tmp_path / "bare.keras", compiled=False)
     with h5py.File(tmp_path / "w.weights.h5", "w") as file:

@@ -7,6 +7,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+OPERATION = json.dumps(
+    {"layers": [{"module": "keras.src.ops.nn", "class_name": "Relu", "config": {"name": "relu_1"}}]}
+)
 LAMBDA = json.dumps({"layers": [{"class_name": "Lambda"}]})
 
 
