@@ -35,10 +35,7 @@ COMMANDS = {
     "plan": ("pipeline.cli.plan:plan", "Show what a run would do and what is cached."),
     "explain": ("pipeline.cli.explain:explain", "Show what each step will do to each layer."),
     "run": ("pipeline.cli.run:run", "Train, build, evaluate, and push the best candidate."),
-    "search": (
-        "pipeline.cli.search:search",
-        "Search a space of candidates for the best one that passes the gate.",
-    ),
+    "search": ("pipeline.cli.search:search", "Search a space of candidates for the best one."),
     "compile": ("pipeline.cli.compile:compile_", "Compile a config for a cluster."),
     "submit": ("pipeline.cli.submit:submit", "Start a run on Kubeflow Pipelines."),
     "image-check": ("pipeline.cli.image_check:image_check", "Check that an image can run a pipeline."),
