@@ -34,6 +34,7 @@ from pipeline.lineage.lines import (
     took_text,
     value_text,
 )
+from pipeline.lineage.search_lines import search_lines
 from pipeline.store.state import State
 
 if TYPE_CHECKING:
@@ -371,9 +372,10 @@ class UpstreamTree:
                 continue
             node.add(line("config", f"{run.config_path}, sha256 {run.config_hash}"))
             commit = run.git_commit or "no Git repository"
-            dirty = ", with changes that were not committed" if run.git_dirty else ""
-            node.add(line("code", f"Paredown {run.version}, commit {commit}{dirty}"))
+            commit += ", with changes that were not committed" if run.git_dirty else ""
+            node.add(line("code", f"Paredown {run.version}, commit {commit}"))
             node.add(line("seed", str(run.seed)))
+            node.children += search_lines(self._documents.get(run.search_hash), run.winner)
             environment = self._documents.get(run.environment_hash)
             if environment:
                 packages = environment.get("packages", {})

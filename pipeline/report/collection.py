@@ -82,6 +82,7 @@ class _Collection:
             config=self.config,
             environment=self.reader.document(self.run.environment_hash),
             data=self.reader.document(self.run.data_hash),
+            search=self.reader.document(self.run.search_hash),
             curves=self._curves(steps),
             steps=steps,
             graph=self.graph,

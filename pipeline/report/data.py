@@ -190,6 +190,7 @@ class ReportData(Shown):
         pushed: None if nothing was pushed.
         tracebacks: Node that failed → the end of its traceback.
         notes: Section → what is missing there, and why.
+        search: The document about the search that the run is part of; None if it is not.
     """
 
     run: Run
@@ -208,6 +209,7 @@ class ReportData(Shown):
     pushed: Pushed | None
     tracebacks: dict[str, str]
     notes: dict[str, list[str]] = field(default_factory=dict)
+    search: dict[str, Any] | None = None
 
     def show(self, console: Console) -> None:
         """Prints how the run went, and the candidates beside the baseline."""

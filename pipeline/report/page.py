@@ -27,6 +27,7 @@ from pipeline.report import (
     node_tree,
     numbers,
     palette,
+    searched,
     tables,
     usage,
 )
@@ -112,7 +113,11 @@ def _save(text: str, output: Path) -> None:
 
 def render(data: ReportData) -> str:
     """The page of one run."""
+    search = searched.section(data.search, data.winner_name)
     return _template("run.html.j2").render(
+        search=search,
+        search_scatter=_chart(search.scatter if search else None),
+        search_importance=_chart(search.importance if search else None),
         title=f"{data.run.pipeline or 'Run'}: {headline(data)}",
         data=data,
         run=data.run,
