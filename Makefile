@@ -15,7 +15,7 @@ export STACK
 # One process for each core; each takes up to 3 GB.
 SPREAD ?= --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
-.PHONY: help setup demo test test-unit coverage soak bench servers lint format lock clean
+.PHONY: help setup demo test test-unit coverage soak bench servers web web-quietly lint format lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -29,11 +29,11 @@ setup: ## make .venv and install the locked packages (a few minutes, once)
 demo: setup ## run the MNIST example from data to pushed model
 	@$(BIN)/paredown run configs/mnist/pipeline.yaml
 
-test: lint servers ## lint, then run the tests
+test: lint servers web-quietly ## lint, then run the tests
 	@$(BIN)/python -m pytest $(SPREAD) $(PYTEST_ARGS)
 
 COVERAGE := coverage==7.16.2
-coverage: setup servers ## run the tests; show which lines they, and what they start, leave out
+coverage: setup servers web-quietly ## run the tests; show which lines they, and what they start, leave out
 	@$(BIN)/python -c 'import coverage' 2>/dev/null || $(BIN)/python -m pip install -qq --no-deps $(COVERAGE)
 	$(BIN)/coverage erase
 	failed=0
@@ -69,6 +69,26 @@ lock: ## resolve requirements/*.in again, moving only what must (needs uv)
 	$(UV) pip compile -q --generate-hashes --custom-compile-command 'make lock' --python-version 3.11 --universal \
 	    --override requirements/py313-overrides.txt requirements/py313.in -o requirements/py313.lock
 
+WEB := components/common/tflite/litert_js
+web: ## install LiteRT.js and what drives a browser, for target: web (needs Node 18, npm and Chromium)
+	@has() { command -v "$$1" >/dev/null; }
+	missing=
+	has node || missing+=' nodejs'
+	has npm || missing+=' npm'
+	has chromium || has chromium-browser || has google-chrome || missing+=' chromium'
+	if [ -n "$$missing" ]; then
+	    echo "Install first:  apt-get install --no-install-recommends$$missing" >&2
+	    exit 1
+	fi
+	npm ci --ignore-scripts --no-audit --no-fund --prefix $(WEB)
+
+# For `make test`: tests that need it are skipped if it cannot be installed, and say how to.
+web-quietly: servers
+	@stamp=$(WEB)/node_modules/.package-lock.json
+	if [ ! $$stamp -nt $(WEB)/package-lock.json ] && ! $(MAKE) -s web >/dev/null 2>&1; then
+	    echo 'Tests in a browser are skipped. To have them run:  make web' >&2
+	fi
+
 DOCKER ?= docker
 .PHONY: image
 image: ## build the container image of a cluster's tasks: make IMAGE=registry/name:tag image
@@ -101,6 +121,8 @@ servers:
 	has mariadbd || missing+=' mariadb-server'
 	compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || has postgres || missing+=' postgresql'
 	has chromium || missing+=' chromium'
+	has node || missing+=' nodejs'
+	has npm || missing+=' npm'
 	has readelf || missing+=' binutils'
 	has g++ || missing+=' g++'
 	if [ -z "$$missing" ]; then exit 0; fi

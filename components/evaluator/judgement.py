@@ -33,6 +33,7 @@ class Kind(str, Enum):
     LATENCY = "latency"
     SIZE = "size"
     GZIP_SIZE = "gzip_size"
+    BROTLI_SIZE = "brotli_size"
     MEMORY = "memory"
     FLASH = "flash"
     SAME_PREDICTION = "same_prediction"
@@ -112,9 +113,9 @@ def latency_figure(percentile: int) -> Figure:
     return Figure(f"p{percentile} latency", Kind.LATENCY, percentile=percentile)
 
 
-def size_figure(of: Literal["file", "gzip"]) -> Figure:
+def size_figure(of: Literal["file", "gzip", "brotli"]) -> Figure:
     """The bytes of the file, as it is or compressed."""
-    return Figure("size", Kind.SIZE) if of == "file" else Figure("gzip size", Kind.GZIP_SIZE)
+    return Figure("size", Kind.SIZE) if of == "file" else Figure(f"{of} size", Kind(f"{of}_size"))
 
 
 def device_figure(of: Literal["memory", "flash"]) -> Figure:
@@ -234,7 +235,9 @@ class Judgement(Figure):
 
 
 # Kinds whose figures are bytes.
-IN_BYTES = frozenset({Kind.SIZE, Kind.GZIP_SIZE, Kind.MEMORY, Kind.FLASH, Kind.NPU_SRAM, Kind.NPU_FLASH})
+IN_BYTES = frozenset(
+    {Kind.SIZE, Kind.GZIP_SIZE, Kind.BROTLI_SIZE, Kind.MEMORY, Kind.FLASH, Kind.NPU_SRAM, Kind.NPU_FLASH}
+)
 
 
 def amounts(kind: Kind, bound: Bound, value: float, limit: float) -> tuple[str, str]:

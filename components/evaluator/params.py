@@ -16,7 +16,7 @@ from components.common.base.quantities import bytes_text, exact_bytes_text, pair
 from components.measurer.params import CONFIDENCE, LatencyOptions, MeasureOptions, Metric, Slicing
 
 LimitBound = Literal["min", "max", "max_drop", "max_ratio", "min_ratio"]
-SizeOf = Literal["file", "gzip"]
+SizeOf = Literal["file", "gzip", "brotli"]
 # Figures of a device that only some targets measure.
 DeviceOf = Literal["memory", "flash"]
 LoadOf = Literal["throughput", "p99"]
@@ -191,7 +191,7 @@ class SizeLimits(Limits):
 class SizeGate(SizeLimits):
     """Bounds on the bytes of the file, as it is or compressed. Sizes can be written as "60 kB" or "60 KiB"."""
 
-    of: SizeOf = Field(
+    of: Literal["file", "gzip"] = Field(
         default="file",
         description="file: the file itself. gzip: the file gzip-compressed (level 9). To limit both, write the "
         "limits of the compressed file under gzip_size.",
@@ -236,6 +236,12 @@ class Gate(Options):
         description="Bounds on the bytes of the gzip-compressed file (level 9), in addition to those of size.",
     )
     # Left out of the canonical JSON if they are not written: no candidate is judged again because there are more keys.
+    brotli_size: SizeLimits = Field(
+        default=SizeLimits.model_construct(),
+        exclude_if=_without_bounds,
+        description="Bounds on the bytes of the Brotli-compressed file (level 11), which is what most browsers "
+        "download. Needs target: web.",
+    )
     memory: SizeLimits = Field(
         default=SizeLimits.model_construct(),
         exclude_if=_without_bounds,
@@ -252,7 +258,7 @@ class Gate(Options):
         default=ShareLimits.model_construct(),
         exclude_if=_without_bounds,
         description="Bounds on the share of eval examples for which the target's runtime predicts the same as LiteRT, "
-        "e.g. {min: 0.99}. Needs target: microcontroller.",
+        "e.g. {min: 0.99}. Needs target: microcontroller or web.",
     )
     throughput: LoadLimits = Field(
         default=LoadLimits.model_construct(),
@@ -273,7 +279,14 @@ class Gate(Options):
         figures = self.accuracies()
         slices = [limits for figure in figures for limits in figure.slices]
         sections: list[Limits | ShareLimits] = [*figures, self.latency, self.size, self.gzip_size, *slices]
-        sections += [self.memory, self.flash, self.same_prediction, self.throughput, self.p99]
+        sections += [
+            self.brotli_size,
+            self.memory,
+            self.flash,
+            self.same_prediction,
+            self.throughput,
+            self.p99,
+        ]
         if not any(section.bounds() for section in sections):
             raise ValueError(
                 "the gate has no limits, so anything would pass; write at least one of min, max, "
@@ -320,6 +333,7 @@ class Gate(Options):
         found: list[tuple[str, SizeOf, SizeLimits]] = [
             ("gate.size", self.size.of, self.size),
             ("gate.gzip_size", "gzip", self.gzip_size),
+            ("gate.brotli_size", "brotli", self.brotli_size),
         ]
         return [one for one in found if one[2].bounds()]
 

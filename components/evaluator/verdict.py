@@ -64,6 +64,7 @@ class Verdict(Document):
             "latency_ratio": measured.latency.ratio if measured.latency else None,
             "bytes": measured.bytes("file"),
             "gzip_bytes": measured.bytes("gzip"),
+            "brotli_bytes": measured.bytes("brotli"),
             "memory_bytes": measured.device_bytes("memory"),
             "flash_bytes": measured.device_bytes("flash"),
             "same_prediction": measured.device.same_prediction if measured.device else None,

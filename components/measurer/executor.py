@@ -14,19 +14,19 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 
 from components.common.base import file_hashes, json_file, progress
-from components.common.base import runtime as runtimes
 from components.common.base.errors import reason_of
 from components.common.base.interruption import Interrupted
 from components.common.base.label import from_parameter
 from components.common.base.load_options import LoadOptions
 from components.common.base.npu_options import Npu
-from components.common.base.runtime import LITERT, NAMES, Runtime
+from components.common.base.runtime import LITERT, LITERT_JS, NAMES, TFLITE_MICRO, Runtime
+from components.common.base.runtime import from_parameter as runtime_of
 from components.common.data.examples import Examples
 from components.common.models import model_files
 from components.common.models.model_files import StepRecord
 from components.common.steps.step_executor import examples_of, set_properties
+from components.common.tflite import runtimes
 from components.common.tflite.litert import LiteRTModel
-from components.common.tflite.tflm import TFLMModel
 from components.measurer import (
     accuracy,
     agreement,
@@ -91,7 +91,7 @@ def measure(
         seed: Seed of the bootstrap.
         beam_args: Beam pipeline options for TFMA.
         raw_examples: The same before Transform, if `examples` went through it.
-        runtime: What accuracy is measured on. Latency always is on LiteRT.
+        runtime: What accuracy is measured on, and in a browser latency, which otherwise is on LiteRT.
         npu: What the candidate is compiled for, too; None for nothing.
         load: How both are asked on a model server; None for not.
 
@@ -103,10 +103,14 @@ def measure(
     """
     folders = dict(zip(SIDES, (candidate, baseline), strict=True))
     files = {side: file_hashes.model_digests(folder) for side, folder in folders.items()}
-    found = _Measuring(
+    measuring = _Measuring(
         *(folders, files, predictions, examples, options, output, seed, beam_args),
         *(raw_examples, runtime, npu, load),
-    ).measurement()
+    )
+    try:
+        found = measuring.measurement()
+    finally:
+        runtimes.close(runtime)
     for side, folder in folders.items():
         file_hashes.refuse_change(
             folder,
@@ -147,17 +151,18 @@ class _Measuring:
         for side, path in self._files.items():
             self._attempt(f"loading the {side}", partial(LiteRTModel, path), _NOT_LOADED[side])
             if self._runtime != LITERT:
-                self._attempt(f"loading the {side}", partial(TFLMModel.read, path), _NOT_LOADED[side])
+                load = partial(runtimes.load, path, self._runtime)
+                self._attempt(f"loading the {side}", load, _NOT_LOADED[side])
         loads = not self._failures
         sizes = {
-            side: self._attempt(f"sizing the {side}", partial(size.measure, path))
+            side: self._attempt(f"sizing the {side}", partial(size.measure, path, self._runtime))
             for side, path in self._files.items()
         }
         times = self._attempt("measuring latency", self._latency) if loads else None
         metrics = self._attempt("measuring accuracy", partial(self._metrics, logits)) if loads else None
         taken = None
         if self._runtime != LITERT and loads:
-            taken = self._attempt("measuring memory", partial(self._device, logits))
+            taken = self._attempt("measuring on the target", partial(self._device, logits))
         served_load = None
         if self._load is not None and loads:
             served_load = self._attempt("measuring a server", partial(self._served_load, self._load))
@@ -207,16 +212,13 @@ class _Measuring:
         inputs = LiteRTModel(self._files[accuracy.BASELINE]).inputs
         examples = self._examples.load("eval", inputs)
         how = self._options.latency
-        timed = latency.measure(
-            self._files[accuracy.CANDIDATE],
-            self._files[accuracy.BASELINE],
-            {name: values[0] for name, values in examples.features.items()},
-            how.percentile,
-            how.threads,
-            how.repetitions,
-            how.warmup,
-            self._seed,
-        )
+        files = self._files[accuracy.CANDIDATE], self._files[accuracy.BASELINE]
+        example = {name: values[0] for name, values in examples.features.items()}
+        last = how.repetitions, how.warmup, self._seed
+        if self._runtime == LITERT_JS:
+            timed = latency.measure_in_browser(*files, example, how.percentile, *last)
+        else:
+            timed = latency.measure(*files, example, how.percentile, how.threads, *last)
         json_file.write(os.path.join(self._output, LATENCY_FILE), timed.samples())
         return timed.figures
 
@@ -260,11 +262,14 @@ class _Measuring:
         return predict_as_read(self._examples, files, (), self._raw_examples, logits, runtime)
 
     def _device(self, logits: dict[Side, dict[str, str]]) -> Device:
-        """Memory and flash of both files on their target, and whether the candidate's predictions there equal those on
-        LiteRT."""
-        folder = self._folders[accuracy.CANDIDATE]
-        found, failures = packed_comparison.deployed(self._files, folder, self._examples)
-        self._failures += failures
+        """Memory and flash of both files on a microcontroller, and the share of the candidate's predictions on the
+        target that equal those on LiteRT."""
+        if self._runtime == TFLITE_MICRO:
+            folder = self._folders[accuracy.CANDIDATE]
+            found, failures = packed_comparison.deployed(self._files, folder, self._examples)
+            self._failures += failures
+        else:
+            found = Device(runtimes.name(self._runtime))
         if self._npu is not None:
             compiled = partial(device.compiled, self._files[accuracy.CANDIDATE], self._npu)
             found = replace(found, npu=self._attempt("compiling for the NPU", compiled))
@@ -393,7 +398,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 if raw
                 else None
             ),
-            runtime=runtimes.from_parameter(exec_properties.get("runtime")),
+            runtime=runtime_of(exec_properties.get("runtime")),
             npu=Npu.of_parameter(exec_properties.get("npu")),
             load=LoadOptions.of_parameter(exec_properties.get("load")),
         )

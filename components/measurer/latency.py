@@ -13,6 +13,7 @@ from scipy import stats
 
 from components.common.base import exclusive
 from components.common.tflite.litert import LiteRTModel
+from components.common.tflite.litert_js.model import LiteRTJsModel, time_in_turns
 from components.measurer.machine import cpu_name
 from components.measurer.measured import PERCENTILES, Latency
 from components.measurer.params import CONFIDENCE
@@ -82,7 +83,38 @@ def measure(
                 start = time.perf_counter_ns()
                 models[which].invoke()
                 times[which, turn] = time.perf_counter_ns() - start
-    times /= 1e6
+    return of_times(times / 1e6, percentile, threads, seed)
+
+
+def measure_in_browser(
+    candidate: str,
+    baseline: str,
+    example: Mapping[str, NDArray[Any]],
+    percentile: int,
+    repetitions: int,
+    warmup: int,
+    seed: int,
+) -> Timing:
+    """As `measure`, with LiteRT.js in one page.
+
+    Raises:
+        LiteRTJsError: If a file does not load or run.
+    """
+    models = (LiteRTJsModel(candidate), LiteRTJsModel(baseline))
+    with exclusive.section():
+        times = time_in_turns(models, example, warmup, repetitions)
+    return of_times(times, percentile, 1, seed)
+
+
+def of_times(times: NDArray[Any], percentile: int, threads: int, seed: int) -> Timing:
+    """The figures of single times.
+
+    Args:
+        times: (2, repetitions) milliseconds of candidate and baseline, in turns.
+        percentile: Percentile of the times, for the ratio.
+        threads: Threads of each interpreter.
+        seed: Seed of the bootstrap.
+    """
     low, high = ratio_interval(times[0], times[1], percentile, seed)
     return Timing(
         Latency(
@@ -93,7 +125,7 @@ def measure(
             ratio_low=low,
             ratio_high=high,
             threads=threads,
-            repetitions=repetitions,
+            repetitions=times.shape[1],
             cpu=cpu_name(),
         ),
         candidate_times=tuple(times[0].tolist()),

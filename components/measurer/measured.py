@@ -194,10 +194,17 @@ class Latency:
 
 @dataclass(frozen=True)
 class Size:
-    """Bytes of a file, as it is and gzip-compressed at level 9."""
+    """Bytes of a file.
+
+    Attributes:
+        file: As it is.
+        gzip: Gzip-compressed at level 9.
+        brotli: Brotli-compressed at level 11; None if the target is not web.
+    """
 
     file: int
     gzip: int
+    brotli: Annotated[int | None, LEFT_OUT_IF_EMPTY] = None
 
 
 @dataclass(frozen=True)
@@ -207,7 +214,7 @@ class Sizes:
     candidate: Size
     baseline: Size
 
-    def ratio(self, of: Literal["file", "gzip"]) -> float | None:
+    def ratio(self, of: Literal["file", "gzip", "brotli"]) -> float | None:
         """The candidate's bytes / the baseline's."""
         mine, other = getattr(self.candidate, of), getattr(self.baseline, of)
         return mine / other if other else None
@@ -239,10 +246,11 @@ class Device:
     @property
     def text(self) -> str:
         """The candidate's figures in one line."""
-        taken = f"memory {bytes_text(self.bytes('memory'))}, flash {bytes_text(self.bytes('flash'))}"
-        same = "" if self.same_prediction is None else f", {self.same_prediction:.2%} as LiteRT"
-        packed = f", packed {self.packed.flash_ratio:.3f} × flash" if self.packed else ""
-        return f"on {self.runtime}: {taken}{packed}{same}"
+        parts = [f"memory {bytes_text(self.bytes('memory'))}"] if self.memory else []
+        parts += [f"flash {bytes_text(self.bytes('flash'))}"] if self.flash else []
+        parts += [f"packed {self.packed.flash_ratio:.3f} × flash"] if self.packed else []
+        parts += [] if self.same_prediction is None else [f"{self.same_prediction:.2%} as LiteRT"]
+        return f"on {self.runtime}: {', '.join(parts)}"
 
     def bytes(self, of: Literal["memory", "flash"], side: Side = "candidate") -> int | None:
         """Bytes of memory or flash; None if they were not measured."""
@@ -379,8 +387,8 @@ class Measured:
         """Technique → options of the last step of it."""
         return {step["technique"]: step for step in self.steps}
 
-    def bytes(self, of: Literal["file", "gzip"], side: Side = "candidate") -> int | None:
-        """Bytes of a file."""
+    def bytes(self, of: Literal["file", "gzip", "brotli"], side: Side = "candidate") -> int | None:
+        """Bytes of a file; None if they were not measured."""
         return None if self.size is None else getattr(getattr(self.size, side), of)
 
     def device_bytes(self, of: Literal["memory", "flash"], side: Side = "candidate") -> int | None:

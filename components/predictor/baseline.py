@@ -17,6 +17,7 @@ from components.common.base.runtime import LITERT, Runtime
 from components.common.data.examples import Examples
 from components.common.models import model_files
 from components.common.models.model_files import StepRecord
+from components.common.tflite import runtimes
 from components.predictor.predictions import NotArrays, Predictions, predict_as_read
 
 FILE = "baseline.json"
@@ -91,6 +92,8 @@ def predict_baseline(
     except Exception as error:  # whatever goes wrong has to end in verdicts, not in a crash
         logging.getLogger(__name__).exception("predicting by the baseline failed")
         found = BaselinePredictions(files, failure=reason_of(error))
+    finally:
+        runtimes.close(runtime)
     again = file_hashes.model_digests(model)
     file_hashes.refuse_change(model, files, again, "it changed while it predicted; run again")
     found.write(os.path.join(output, FILE))

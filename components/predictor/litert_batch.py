@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from components.common.tflite.file_model import FileModel
 from components.common.tflite.litert import LiteRTError
-from components.common.tflite.runtimes import Model
 
 Logits = Mapping[str, Mapping[str, str]]
 
@@ -37,7 +37,7 @@ def probabilities(logits: npt.NDArray[Any], activation: str) -> npt.NDArray[Any]
 
 
 def predict_batch(
-    model: Model,
+    model: FileModel,
     features: Mapping[str, Any],
     name: str = "the model",
     logits: Mapping[str, str] | None = None,
@@ -56,6 +56,7 @@ def predict_batch(
     Raises:
         LiteRTError: If a feature is missing, or a prediction is NaN or infinite.
         TFLMError: If the model is on TFLite Micro and does not run.
+        LiteRTJsError: The same for LiteRT.js.
     """
     for feature in model.inputs:
         if features.get(feature) is None:

@@ -188,12 +188,13 @@ def predict_as_read(
     Raises:
         LiteRTError: If a file does not load or run on LiteRT, or a feature is missing.
         TFLMError: If a file does not load or run on TFLite Micro.
+        LiteRTJsError: If a file does not load or run on LiteRT.js.
         VocabularyError: If a string label is not one of its classes.
         NotArrays: If a label has more values in some examples than in others.
         ValueError: If there are no examples.
     """
     # Interpreters of one model share its batches: each takes one example at a time.
-    workers = max(1, (os.cpu_count() or 1) // len(paths))
+    workers = runtimes.most_at_once(runtime, max(1, (os.cpu_count() or 1) // len(paths)))
     models = {name: [runtimes.load(path, runtime) for _ in range(workers)] for name, path in paths.items()}
     gathered = _Gathered(examples, slices, [*next(iter(models.values()))[0].inputs])
     with ExitStack() as stack:

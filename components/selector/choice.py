@@ -31,6 +31,8 @@ def figure(verdict: Verdict, name: str, of: str | None = None) -> float | None:
         return measured.device_bytes("memory")
     if name == "flash":
         return measured.device_bytes("flash")
+    if name == "brotli_size":
+        return measured.bytes("brotli")
     return measured.bytes("gzip" if name == "gzip_size" else "file")
 
 

@@ -6,9 +6,10 @@ from components.targets.microcontroller.target import MICROCONTROLLER
 from components.targets.mobile.target import MOBILE
 from components.targets.server.target import SERVER
 from components.targets.target import Target, TargetOptions
+from components.targets.web.target import WEB
 
 # In the order in which messages and schemas list them.
-TARGETS: dict[str, Target] = {target.kind: target for target in (MOBILE, MICROCONTROLLER, SERVER)}
+TARGETS: dict[str, Target] = {target.kind: target for target in (MOBILE, MICROCONTROLLER, WEB, SERVER)}
 
 
 def target_of(options: TargetOptions) -> Target:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from components.common.base.runtime import Runtime
 from components.common.tflite.arena import Arena
 
 # Sections of the gate that only some targets measure.
-DeviceFigure = Literal["memory", "flash", "same_prediction", "throughput", "p99"]
+DeviceFigure = Literal["memory", "flash", "same_prediction", "throughput", "p99", "brotli_size"]
 
 
 class TargetOptions(Options):
@@ -100,6 +101,8 @@ class Target:
         measures: What the gate measures for it, a phrase each.
         package: The package that has the runtime; empty if every installation has it.
         install: How to install that.
+        installation: Dotted path of a module with functions `version` and `key`, which say what is installed, for
+            people and for the cache, and `missing`, which says what to run, if that is not a package of Python.
         figures: Sections of the gate that it measures and others do not.
         limits: Figure in bytes → the option that is the default of its `max`.
         unsupported: What `convert` may not be asked for.
@@ -110,6 +113,7 @@ class Target:
         pushes_example: The options of `push` among these whose function takes eval examples, as `data`: see
             components.pusher.beside.
         advice: Which techniques pay.
+        fixed_batch: Whether files are converted with a batch of 1.
         packs: Whether it runs files that `convert: {pack: …}` packs.
     """
 
@@ -119,6 +123,7 @@ class Target:
     measures: tuple[str, ...]
     package: str = ""
     install: str = ""
+    installation: str = ""
     figures: tuple[DeviceFigure, ...] = ()
     limits: Mapping[DeviceFigure, str] = field(default_factory=dict)
     unsupported: tuple[Unsupported, ...] = ()
@@ -126,6 +131,7 @@ class Target:
     pushes: Mapping[str, str] = field(default_factory=dict)
     pushes_example: tuple[str, ...] = ()
     advice: tuple[Advice, ...] = ()
+    fixed_batch: bool = False
     packs: bool = False
 
     @property
@@ -135,4 +141,21 @@ class Target:
 
     def installed(self) -> str | None:
         """Version of its package; empty if it needs none, None if it is not installed."""
+        if self.installation:
+            return self._asked("version")
         return version_or_none(self.package) if self.package else ""
+
+    def install_command(self) -> str:
+        """What to run so that its runtime is installed."""
+        if not self.installation:
+            return self.install
+        commands: list[str] = importlib.import_module(self.installation).missing()
+        return "; ".join(commands)
+
+    def cache_version(self) -> str | None:
+        """As `installed`, with what else of the runtime decides about results."""
+        return self._asked("key") if self.installation else self.installed()
+
+    def _asked(self, function: str) -> str | None:
+        answer: str | None = getattr(importlib.import_module(self.installation), function)()
+        return answer

@@ -146,7 +146,7 @@ def _converter(
         converter.target_spec.supported_ops = supported
     # The one switch that there is for it, also in later versions.
     converter._experimental_disable_per_channel = granularity == "per-tensor"
-    io = {"int8": tf.int8, "int16": tf.int16}.get(options.io)
+    io = {"int8": tf.int8, "uint8": tf.uint8, "int16": tf.int16}.get(options.io)
     if io is not None:
         converter.inference_input_type = converter.inference_output_type = io
     return converter

@@ -55,9 +55,9 @@ class ConvertOptions(StepOptions):
         "float16: half-precision weights; int8: integer weights and activations; int16x8: int8 "
         "weights, int16 activations.",
     )
-    io: Literal["float32", "int8", "int16"] = Field(
+    io: Literal["float32", "int8", "uint8", "int16"] = Field(
         default="float32",
-        description="Type of the file's inputs and outputs: int8 only with int8, int16 only with int16x8.",
+        description="Type of the file's inputs and outputs: int8 and uint8 only with int8, int16 only with int16x8.",
     )
     calibration_examples: int = Field(
         default=200,
@@ -96,7 +96,7 @@ class ConvertOptions(StepOptions):
         exclude_if=operator.not_,
         description="Fixes the batch at 1 in the file. Layers whose shapes depend on the batch (LayerNormalization, "
         "Dense on several axes, recurrent layers) then need no operators on shapes, which TFLite Micro lacks. Also "
-        "applies to the baseline's file.",
+        "applies to the baseline's file. target: web always does.",
     )
 
     pack: Literal["lut", "auto"] | None = Field(
@@ -187,7 +187,7 @@ class ConvertOptions(StepOptions):
 
     @model_validator(mode="after")
     def _io_fits_quantization(self) -> ConvertOptions:
-        wanted = {"int8": "int8", "int16": "int16x8"}.get(self.io)
+        wanted = {"int8": "int8", "uint8": "int8", "int16": "int16x8"}.get(self.io)
         if wanted and self.quantization != wanted:
             raise ValueError(
                 f"io: {self.io} needs quantization: {wanted} (this is {self.quantization}); "

@@ -32,6 +32,7 @@ def check(gate: Gate, figures: list[tuple[Location, AccuracyGate]]) -> Iterator[
     yield from _check(("gate", "latency"), gate.latency, "a latency", _COST)
     yield from _check(("gate", "size"), gate.size, "a size", _COST)
     yield from _check(("gate", "gzip_size"), gate.gzip_size, "a size", _COST)
+    yield from _check(("gate", "brotli_size"), gate.brotli_size, "a size", _COST)
     yield from _check(("gate", "memory"), gate.memory, "memory", _COST)
     yield from _check(("gate", "flash"), gate.flash, "flash", _COST)
     yield from _check(("gate", "p99"), gate.p99, "a time", _COST)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from components.common.base.errors import describe
+from components.common.tflite import runtimes
 from pipeline.checks import (
     baseline_preflight,
     distribution_checks,
@@ -118,11 +119,14 @@ def _check_models(
     if missing:
         return [], missing
     explainer = Explainer(around.config, around.data.examples, plan.source)
-    problems = baseline_preflight.check(around, explainer)
-    if problems:
-        return [], problems
-    candidates = [explainer.candidate(name) for name in names]
-    return candidates, list(_refusals(candidates)) or _baseline_refused(around.config, explainer)
+    try:
+        problems = baseline_preflight.check(around, explainer)
+        if problems:
+            return [], problems
+        candidates = [explainer.candidate(name) for name in names]
+        return candidates, list(_refusals(candidates)) or _baseline_refused(around.config, explainer)
+    finally:
+        runtimes.close(around.config.target_kind.runtime)
 
 
 def _baseline_refused(config: Config, explainer: Explainer) -> list[Problem]:

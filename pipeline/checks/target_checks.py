@@ -48,7 +48,7 @@ def check_installed(config: Config) -> Iterator[Problem]:
     target = config.target_kind
     if target.installed() is None:
         yield Problem(
-            f"{target.kind} needs {target.package}, which is not installed; run: {target.install}",
+            f"{target.kind} needs {target.package}, which is not installed; run: {target.install_command()}",
             ("target",),
         )
     if config.target.npu_options is not None and version_or_none(COMPILER) is None:

@@ -82,6 +82,12 @@ class Push(Options):
         "scales and operators, and a program that runs an eval example, which is published with it. Needs target: "
         "microcontroller.",
     )
+    web: bool = Field(
+        default=False,
+        exclude_if=operator.not_,
+        description="Push a page and a JavaScript module beside the file, in the folder `web`, with LiteRT.js and an "
+        "eval example, which is published with it; they need no other server. Needs target: web.",
+    )
     serving: ServingOptions | None = Field(
         default=None,
         exclude_if=operator.not_,
@@ -224,7 +230,7 @@ class Config(Options):
         """How the baseline becomes the file that candidates are compared with: as float32, in their shapes."""
         last = (chain.steps()[-1] for chain in self.candidates.values())
         fixed = any(isinstance(step, ConvertOptions) and step.fixed_batch for step in last)
-        return ConvertOptions(quantization="float32", fixed_batch=fixed)
+        return ConvertOptions(quantization="float32", fixed_batch=fixed or self.target_kind.fixed_batch)
 
     def with_defaults(self, step: StepOptions) -> StepOptions:
         """A step with what other sections say in place of what it does not say itself."""
@@ -234,7 +240,8 @@ class Config(Options):
             packed = step.packed_within(self.judged_gate.memory.max)
             served = self.push.serving
             saved = {} if served is None else {"saved_model": True, "warmup": served.warmup}
-            return packed.model_copy(update=saved)
+            fixed = {"fixed_batch": True} if self.target_kind.fixed_batch else {}
+            return packed.model_copy(update={**saved, **fixed})
         return step
 
     @property

@@ -83,6 +83,7 @@ def refuse_unmeasured(gate: Gate, select: SelectOptions, target: TargetOptions) 
         "memory": gate.memory.bounds(),
         "flash": gate.flash.bounds(),
         "same_prediction": gate.same_prediction.bounds(),
+        "brotli_size": gate.brotli_size.bounds(),
         "throughput": gate.throughput.bounds(),
         "p99": gate.p99.bounds(),
     }
@@ -95,7 +96,17 @@ def refuse_unmeasured(gate: Gate, select: SelectOptions, target: TargetOptions) 
                 "gate",
                 figure,
             )
-    if select.minimize in ("memory", "flash") and select.minimize not in target_of(target).figures:
+    if target.kind == "web" and gate.latency.threads > 1:
+        raise refused(
+            f"is {gate.latency.threads}, and target: web is measured on one thread; remove it",
+            "gate",
+            "latency",
+            "threads",
+        )
+    if (
+        select.minimize in ("memory", "flash", "brotli_size")
+        and select.minimize not in target_of(target).figures
+    ):
         raise refused(
             f"{select.minimize} is not measured for target: {target.kind}; write size, gzip_size or latency",
             "select",

@@ -27,7 +27,7 @@ _SIZES = (
     "NPU SRAM",
     "NPU flash",
 )
-_SIZE_SECTIONS = ("gate.size", "gate.gzip_size", "gate.memory", "gate.flash")
+_SIZE_SECTIONS = ("gate.size", "gate.gzip_size", "gate.brotli_size", "gate.memory", "gate.flash")
 _SIZE_OPTIONS = ("target.ram", "target.flash")
 _LATENCIES = ("latency", "baseline latency")
 _LATENCY_SECTIONS = ("gate.latency", "gate.p99")

@@ -193,7 +193,7 @@ class _Planner:
         target = self.config.target_kind
         if target.runtime == runtime.LITERT:
             return {}
-        return {"runtime": runtime.as_parameter(target.runtime, target.installed() or "")}
+        return {"runtime": runtime.as_parameter(target.runtime, target.cache_version() or "")}
 
     def _add(self, node: Node) -> None:
         self.nodes[node.id] = node

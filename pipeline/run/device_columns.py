@@ -10,6 +10,8 @@ from components.measurer.measured import Measured
 from components.measurer.packed import Packed
 from pipeline.run.column import Column, number
 
+_IN_BYTES: tuple[Literal["memory", "flash"], ...] = ("memory", "flash")
+
 
 def columns(first: Measured, found: Sequence[Measured]) -> list[Column]:
     """Measurements on a target's own runtime, if there are any."""
@@ -23,12 +25,20 @@ def columns(first: Measured, found: Sequence[Measured]) -> list[Column]:
     same = tuple(number(m.device.same_prediction if m.device else None, ".4f") for m in found)
     packed = _packed([m.device.packed if m.device else None for m in found])
     return [
-        in_bytes("memory"),
-        in_bytes("flash"),
+        *(in_bytes(of) for of in _IN_BYTES if any(m.device_bytes(of) is not None for m in found)),
+        *_brotli(first, found),
         *packed,
         Column("same as LiteRT", "", same),
         *_npu(found),
     ]
+
+
+def _brotli(first: Measured, found: Sequence[Measured]) -> list[Column]:
+    """What browsers download, if the target is web."""
+    sizes = [measured.bytes("brotli") for measured in found]
+    if not any(sizes):
+        return []
+    return [Column("Brotli", bytes_text(first.bytes("brotli", "baseline")), tuple(map(bytes_text, sizes)))]
 
 
 def _npu(found: Sequence[Measured]) -> list[Column]:

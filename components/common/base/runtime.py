@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Literal
 
-Runtime = Literal["litert", "tflite-micro"]
+Runtime = Literal["litert", "tflite-micro", "litert-js"]
 LITERT: Runtime = "litert"
 TFLITE_MICRO: Runtime = "tflite-micro"
-NAMES: dict[Runtime, str] = {LITERT: "LiteRT", TFLITE_MICRO: "TFLite Micro"}
+LITERT_JS: Runtime = "litert-js"
+NAMES: dict[Runtime, str] = {LITERT: "LiteRT", TFLITE_MICRO: "TFLite Micro", LITERT_JS: "LiteRT.js"}
 
 
 def as_parameter(runtime: Runtime, version: str) -> str:

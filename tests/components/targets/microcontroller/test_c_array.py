@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from components.common.base import file_hashes
-from components.common.base.label import as_parameter
 from components.common.base.npu_options import Npu
 from components.common.models import model_files
 from components.common.tflite import vela
@@ -142,14 +139,6 @@ def test_sources_of_a_packed_file_register_its_decoder_and_count_its_memory(
     assert "SetDecompressionMemory" in (folder / "c" / "README.md").read_text(encoding="utf-8")
     flags = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", f"-I{headers}"]
     subprocess.run([cxx, *flags, folder / "c" / "main.cc"], check=True)
-
-
-@pytest.fixture
-def data(mnist_examples: Any) -> dict[str, str]:
-    """Where examples are, as the Pusher says it."""
-    label_options = json.dumps({"classes": [], "class_weights": None})
-    folders = {"examples": mnist_examples.uri, "schema": mnist_examples.schema_uri}
-    return {**folders, "label": as_parameter("label"), "label_options": label_options}
 
 
 def written(
