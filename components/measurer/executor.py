@@ -103,14 +103,11 @@ def measure(
     """
     folders = dict(zip(SIDES, (candidate, baseline), strict=True))
     files = {side: file_hashes.model_digests(folder) for side, folder in folders.items()}
-    measuring = _Measuring(
-        *(folders, files, predictions, examples, options, output, seed, beam_args),
-        *(raw_examples, runtime, npu, load),
-    )
-    try:
-        found = measuring.measurement()
-    finally:
-        runtimes.close(runtime)
+    with runtimes.closed_afterwards(runtime):
+        found = _Measuring(
+            *(folders, files, predictions, examples, options, output, seed, beam_args),
+            *(raw_examples, runtime, npu, load),
+        ).measurement()
     for side, folder in folders.items():
         file_hashes.refuse_change(
             folder,

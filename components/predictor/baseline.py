@@ -84,7 +84,8 @@ def predict_baseline(
     try:
         logits = {BASELINE: StepRecord.read(model).logits}
         paths = {BASELINE: model_files.tflite_file(model)}
-        predict_as_read(examples, paths, features, raw_examples, logits, runtime).write(output)
+        with runtimes.closed_afterwards(runtime):
+            predict_as_read(examples, paths, features, raw_examples, logits, runtime).write(output)
     except NotArrays:
         found = BaselinePredictions(files, arrays=False)
     except Interrupted:
@@ -92,8 +93,6 @@ def predict_baseline(
     except Exception as error:  # whatever goes wrong has to end in verdicts, not in a crash
         logging.getLogger(__name__).exception("predicting by the baseline failed")
         found = BaselinePredictions(files, failure=reason_of(error))
-    finally:
-        runtimes.close(runtime)
     again = file_hashes.model_digests(model)
     file_hashes.refuse_change(model, files, again, "it changed while it predicted; run again")
     found.write(os.path.join(output, FILE))

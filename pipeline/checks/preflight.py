@@ -119,14 +119,12 @@ def _check_models(
     if missing:
         return [], missing
     explainer = Explainer(around.config, around.data.examples, plan.source)
-    try:
+    with runtimes.closed_afterwards(around.config.target_kind.runtime):
         problems = baseline_preflight.check(around, explainer)
         if problems:
             return [], problems
         candidates = [explainer.candidate(name) for name in names]
         return candidates, list(_refusals(candidates)) or _baseline_refused(around.config, explainer)
-    finally:
-        runtimes.close(around.config.target_kind.runtime)
 
 
 def _baseline_refused(config: Config, explainer: Explainer) -> list[Problem]:

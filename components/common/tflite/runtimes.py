@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from components.common.base.runtime import LITERT, LITERT_JS, NAMES, TFLITE_MICRO, Runtime
 from components.common.tflite import tflm
 from components.common.tflite.file_model import FileModel
@@ -43,7 +46,11 @@ def most_at_once(runtime: Runtime, asked: int) -> int:
     return 1 if runtime == LITERT_JS else asked
 
 
-def close(runtime: Runtime) -> None:
-    """Ends what a runtime keeps running: the browser. The next file that is loaded starts it again."""
-    if runtime == LITERT_JS:
-        browser.close()
+@contextmanager
+def closed_afterwards(runtime: Runtime) -> Iterator[None]:
+    """Ends at its end what a runtime keeps running: the browser. The next file that is loaded starts it again."""
+    try:
+        yield
+    finally:
+        if runtime == LITERT_JS:
+            browser.close()

@@ -43,12 +43,16 @@ def test_ram_and_flash_are_the_limits_that_the_gate_does_not_set() -> None:
 @pytest.mark.parametrize(
     ("sets", "key", "message"),
     [
-        (["target=web"], "target", "'web' is not one of mobile, microcontroller, server"),
+        (["target=watch"], "target", "'watch' is not one of mobile, microcontroller, web, server"),
         (
             ["target={kind: micro}"],
             "target.kind",
-            "'micro' is not one of mobile, microcontroller, server; did you mean",
+            "'micro' is not one of mobile, microcontroller, web, server; did you mean",
         ),
+        (["push.web=true"], "push.web", "is for target: web, and the target is mobile"),
+        (["gate.brotli_size={max: 9 kB}"], "gate.brotli_size", "write target: web"),
+        (["select={minimize: brotli_size}"], "select.minimize", "brotli_size is not measured for target: mobile"),
+        (["target=web", "gate.latency.threads=2"], "gate.latency.threads", "is measured on one thread"),
         (["push.serving={}"], "push.serving", "is for target: server, and the target is mobile"),
         (
             ["target=server", "push.serving={}", "push.directory=serving/My_Model"],
@@ -60,7 +64,7 @@ def test_ram_and_flash_are_the_limits_that_the_gate_does_not_set() -> None:
         (["target={kind: server, clients: 0}"], "target.clients", "must be at least 1"),
         (["target=server", "push.serving={warmup: 2000}"], "push.serving.warmup", "must be at most 1000"),
         (["target={ram: 3}"], "target", "does not say which kind of target it is"),
-        (["target=[a]"], "target", "must be one of mobile, microcontroller, server, or a mapping"),
+        (["target=[a]"], "target", "must be one of mobile, microcontroller, web, server, or a mapping"),
         (["target={kind: microcontroller, rom: 1 kB}"], "target.rom", "unknown key; did you mean 'ram'?"),
         (["target={kind: microcontroller, ram: 0}"], "target.ram", "must be greater than 0"),
         (["target={kind: mobile, ram: 1 kB}"], "target.ram", "is not allowed here"),
@@ -87,9 +91,9 @@ def test_one_mistake_is_one_problem_at_its_key(sets: list[str], key: str, messag
 
 def test_the_schema_takes_what_the_config_takes() -> None:
     section = {**schema.whole()["properties"]["target"], "$defs": schema.whole()["$defs"]}
-    for value in ("mobile", "microcontroller", {"kind": "microcontroller", "ram": "16 kB", "flash": 65536}):
+    for value in ("mobile", "microcontroller", "web", {"kind": "microcontroller", "ram": "16 kB", "flash": 65536}):
         jsonschema.validate(value, section)
-    for value in ("web", {"kind": "microcontroller", "rom": 1}, 3):
+    for value in ("watch", {"kind": "microcontroller", "rom": 1}, 3):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(value, section)
 
@@ -97,11 +101,12 @@ def test_the_schema_takes_what_the_config_takes() -> None:
 def test_targets_are_listed_with_what_they_measure_and_need() -> None:
     done = CliRunner().invoke(main, ["targets", "--json"])
     assert done.exit_code == 0
-    mobile, micro, server = json.loads(done.stdout)["targets"]
+    mobile, micro, web, server = json.loads(done.stdout)["targets"]
     assert (mobile["kind"], mobile["installed"], mobile["package"]) == ("mobile", True, None)
     assert (micro["package"], micro["install"]) == ("tflite-micro", "pip install --pre tflite-micro")
     assert micro["version"].startswith("0.dev") and micro["options"] == ["ram", "flash", "npu"]
     assert {one["technique"]: one["pays"] for one in micro["advice"]}["prune, cluster"] is False
+    assert (web["package"], web["push"]) == ("@litertjs/core", ["web"])
     assert (server["package"], server["options"]) == (None, ["clients", "seconds", "threads", "max_batch"])
     text = CliRunner().invoke(main, ["targets"]).stdout
     assert "accuracy on TFLite Micro, on every eval example" in text
@@ -113,3 +118,13 @@ def test_the_plan_names_the_target() -> None:
     assert json.loads(done.stdout)["target"] == {"kind": "microcontroller", "ram": 16_000, "flash": 64_000}
     plain = json.loads(CliRunner().invoke(main, ["plan", str(MNIST), "--json"]).stdout)
     assert plain["target"] == {"kind": "mobile"}
+
+
+def test_files_for_browsers_have_a_fixed_batch_and_the_config_refuses_their_integers() -> None:
+    config = load(MNIST, ["target=web"]).config
+    assert config.baseline_conversion.fixed_batch
+    assert all(config.with_defaults(chain.steps()[-1]).fixed_batch for chain in config.candidates.values())
+    with pytest.raises(ConfigError) as error:
+        load_checked(MNIST, ["target=web", "candidates={a: [{convert: {quantization: int8, io: int8}}]}"])
+    (problem,) = error.value.problems
+    assert problem.key() == "candidates.a.0.convert.io" and "write io: uint8" in problem.message
