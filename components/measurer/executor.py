@@ -109,12 +109,8 @@ def measure(
             *(raw_examples, runtime, npu, load),
         ).measurement()
     for side, folder in folders.items():
-        file_hashes.refuse_change(
-            folder,
-            files[side],
-            file_hashes.model_digests(folder),
-            "it changed while it was measured; run again",
-        )
+        again = file_hashes.model_digests(folder)
+        file_hashes.refuse_change(folder, files[side], again, "it changed while it was measured; run again")
     found.write(os.path.join(output, MEASUREMENT_FILE))
     return found
 

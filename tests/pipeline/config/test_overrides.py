@@ -50,7 +50,11 @@ def test_last_set_of_a_key_wins(tmp_path):
         ("gate.sise.max_ratio=1", "gate.sise", "unknown key; did you mean 'size'?"),
         ("model.train.epoch=1", "model.train.epoch", "unknown key; did you mean 'epochs'?"),
         ("name=2024-01-01", "name", "'2024-01-01' is a date"),
-        ("push=null", "push", "must be a mapping with keys of directory, c_array, web, serving, but is empty"),
+        (
+            "push=null",
+            "push",
+            "must be a mapping with keys of directory, c_array, web, serving, but is empty",
+        ),
         ("model.hparams.units=.nan", "model.hparams.units", "must be a finite number, but is nan"),
     ],
 )

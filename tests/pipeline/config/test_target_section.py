@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 from click.testing import CliRunner
 
+from pipeline.checks.checked_config import load_checked
 from pipeline.cli import main
 from pipeline.config import schema
 from pipeline.config.config_file import load
@@ -51,7 +52,11 @@ def test_ram_and_flash_are_the_limits_that_the_gate_does_not_set() -> None:
         ),
         (["push.web=true"], "push.web", "is for target: web, and the target is mobile"),
         (["gate.brotli_size={max: 9 kB}"], "gate.brotli_size", "write target: web"),
-        (["select={minimize: brotli_size}"], "select.minimize", "brotli_size is not measured for target: mobile"),
+        (
+            ["select={minimize: brotli_size}"],
+            "select.minimize",
+            "brotli_size is not measured for target: mobile",
+        ),
         (["target=web", "gate.latency.threads=2"], "gate.latency.threads", "is measured on one thread"),
         (["push.serving={}"], "push.serving", "is for target: server, and the target is mobile"),
         (
@@ -91,7 +96,12 @@ def test_one_mistake_is_one_problem_at_its_key(sets: list[str], key: str, messag
 
 def test_the_schema_takes_what_the_config_takes() -> None:
     section = {**schema.whole()["properties"]["target"], "$defs": schema.whole()["$defs"]}
-    for value in ("mobile", "microcontroller", "web", {"kind": "microcontroller", "ram": "16 kB", "flash": 65536}):
+    for value in (
+        "mobile",
+        "microcontroller",
+        "web",
+        {"kind": "microcontroller", "ram": "16 kB", "flash": 65536},
+    ):
         jsonschema.validate(value, section)
     for value in ("watch", {"kind": "microcontroller", "rom": 1}, 3):
         with pytest.raises(jsonschema.ValidationError):
