@@ -52,7 +52,8 @@ from tests.project import MNIST, config_problem, read_config
             "push:",
             "select: {minimize: size, maximize: accuracy}  # here\npush:",
             "select",
-            "write either `minimize: size | gzip_size | brotli_size | latency | memory | flash` or `maximize: accuracy`",
+            "write either `minimize: size | gzip_size | brotli_size | latency | memory | flash` or `maximize: "
+            "accuracy`",
             id="selection by two figures",
         ),
         pytest.param(
