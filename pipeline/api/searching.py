@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -11,13 +14,35 @@ from rich.console import Console
 from pipeline import report
 from pipeline.api.running import RunStopped
 from pipeline.base.shown import Shown
+from pipeline.checks.checked_config import load_checked
+from pipeline.config import yaml_tree
 from pipeline.config.config_file import ConfigFile
 from pipeline.config.problem import ConfigError
 from pipeline.run.session import Stopped
+from pipeline.search import budget as budgets
 from pipeline.search import rounds, table
 from pipeline.search import search as searching
 from pipeline.search.search import Searched
 from pipeline.search.trial import Trial
+
+
+def load_within(path: str | PathLike[str], budget: str, overrides: Sequence[str] = ()) -> ConfigFile:
+    """Reads a config, with the limits of a budget, and with a default space if it has no search.
+
+    Args:
+        path: The YAML file.
+        budget: Such as `size 60 kB, max_drop 0.005`.
+        overrides: `key=value` texts, as `--set` takes them.
+
+    Raises:
+        InvalidInput: If the budget or the config is not valid.
+    """
+    limits = [*overrides, *budgets.overrides_of(budget)]
+    if "search" in yaml_tree.read(Path(path)) or any(one.startswith("search") for one in overrides):
+        return load_checked(Path(path), limits)
+    file = load_checked(Path(path), [*limits, budgets.default_search("mobile")])
+    kind = file.config.target.kind
+    return file if kind == "mobile" else load_checked(Path(path), [*limits, budgets.default_search(kind)])
 
 
 def search(

@@ -43,6 +43,12 @@ Exit codes:
     type=click.FloatRange(min=0, min_open=True),
     help="Begin no round after this time, instead of search.minutes.",
 )
+@click.option(
+    "--budget",
+    metavar="LIMITS",
+    help="Limits of the gate, e.g. 'size 60 kB, max_drop 0.005': size, gzip_size, flash, memory, latency, max_drop, "
+    "min. A config without a search gets the default space of its target.",
+)
 @click.option("--dry-run", is_flag=True, help="Show the space and the first round, and run nothing.")
 @options.strict
 @options.as_json
@@ -51,6 +57,7 @@ def search(
     overrides: tuple[str, ...],
     trials: int | None,
     minutes: float | None,
+    budget: str | None,
     dry_run: bool,
     strict: bool,
     as_json: bool,
@@ -66,9 +73,10 @@ def search(
       paredown search configs/mnist/search.yaml
       paredown search configs/mnist/search.yaml --trials 8
       paredown search configs/mnist/search.yaml --dry-run
+      paredown search configs/mnist/pipeline.yaml --budget "gzip_size 60 kB, max_drop 0.01"
     """
     collector.look_seldom()
-    file = configs.load(config, overrides)
+    file = searching.load_within(config, budget, overrides) if budget else configs.load(config, overrides)
     if dry_run:
         proposed = searching.propose(file)
         if as_json:

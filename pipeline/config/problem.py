@@ -61,6 +61,9 @@ class InvalidInput(ParedownError):
         super().__init__("\n".join(map(str, problems)))
         self.problems = list(problems)
 
+    def __reduce__(self) -> tuple[type[InvalidInput], tuple[list[Problem]]]:
+        return type(self), (self.problems,)
+
 
 class ConfigError(InvalidInput):
     """A config that cannot be run."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,10 +16,11 @@ from components.common.base.errors import ParedownError
 from pipeline import environment
 from pipeline.base import log_file
 from pipeline.base.console import make_console
-from pipeline.base.exit_code import EXIT_NONE_PASSED
+from pipeline.base.exit_code import EXIT_NODE_FAILED, EXIT_NONE_PASSED
 from pipeline.base.shown import Shown
 from pipeline.base.texts import count_text
 from pipeline.config.config_file import ConfigFile
+from pipeline.config.problem import InvalidInput
 from pipeline.plan.plan import Plan, make_plan
 from pipeline.run import lock, session
 from pipeline.run.cache import cached_ids
@@ -27,7 +28,8 @@ from pipeline.run.session import Finished, Stopped
 from pipeline.search import rounds, table
 from pipeline.search.apart import apart
 from pipeline.search.record import SearchRecord
-from pipeline.search.trial import Trial, best, front, outcome_of
+from pipeline.search.trial import Fate, Outcome, Trial, best, front, outcome_of
+from pipeline.store.reader import open_reader
 
 if TYPE_CHECKING:
     from pipeline.search.study import Study
@@ -146,6 +148,27 @@ def search(
         return _Searching(file, folder, write_page, strict).run(trials, minutes)
 
 
+def refused_trials(error: InvalidInput, trials: Sequence[Trial]) -> dict[int, str]:
+    """Trials that the checks before a round refuse, with the reason; empty if a problem is not a trial's.
+
+    Args:
+        error: Raised by the checks.
+        trials: Those of the round.
+    """
+    numbers = {("candidates", trial.name): trial.number for trial in trials}
+    found: dict[int, str] = {}
+    for problem in error.problems:
+        number = (
+            numbers.get((str(problem.location[0]), str(problem.location[1])))
+            if problem.location[1:]
+            else None
+        )
+        if number is None:
+            return {}
+        found.setdefault(number, problem.message)
+    return found
+
+
 class _Searching:
     def __init__(self, file: ConfigFile, folder: Path, write_page: WritePage, strict: bool):
         from pipeline.search.study import Study
@@ -191,19 +214,48 @@ class _Searching:
             f"[bold]Round {number}[/] of {self._study.name}: {', '.join(trial.name for trial in proposed)}"
         )
         began = time.monotonic()
-        file = rounds.round_file(self._file, proposed)
-        plan = make_plan(file.config, file.path).unpushed()
-        outcome = self._run(file, plan, self._record("round", number, proposed))
-        if isinstance(outcome, Stopped):
-            return outcome
-        for trial in proposed:
-            verdict = outcome.verdicts[trial.name]
-            of = file.config.select.of
-            self._study.tell(trial.number, outcome_of(verdict, self._objectives, of, number, outcome.run))
+        left = list(proposed)
+        while left:
+            file = rounds.round_file(self._file, left)
+            plan = make_plan(file.config, file.path).unpushed()
+            try:
+                outcome = self._run(file, plan, self._record("round", number, left))
+            except InvalidInput as error:
+                refused = refused_trials(error, left)
+                if not refused:
+                    raise
+                self._failed(number, refused)
+                left = [trial for trial in left if trial.number not in refused]
+                continue
+            if isinstance(outcome, Stopped):
+                if not self._is_of_the_trials(outcome, plan):
+                    return outcome
+                self._failed(number, {trial.number: outcome.message for trial in left})
+                break
+            for trial in left:
+                verdict = outcome.verdicts[trial.name]
+                of = file.config.select.of
+                found = outcome_of(verdict, self._objectives, of, number, outcome.run)
+                self._study.tell(trial.number, found)
+            break
         self._study.took(time.monotonic() - began)
         title = f"After round {number}"
         self._console.print(table.trials_table(self._study.trials(), self._section.space, title))
         return None
+
+    def _failed(self, number: int, reasons: Mapping[int, str]) -> None:
+        for trial, reason in sorted(reasons.items()):
+            self._study.tell(trial, Outcome(Fate.FAILED, reason=reason, round=number))
+
+    def _is_of_the_trials(self, stopped: Stopped, plan: Plan) -> bool:
+        """Whether a run ended because each of its trials failed, after others have shown that trials can succeed."""
+        judged = any(trial.fate in (Fate.PASSED, Fate.MISSED) for trial in self._study.trials())
+        if not judged or stopped.code != EXIT_NODE_FAILED or stopped.node is None or stopped.run is None:
+            return False
+        reader = open_reader(self._file.config.metadata_url)
+        run = reader.run(stopped.run) if reader else None
+        shared = stopped.node == plan.baseline or not plan.node(stopped.node).candidates
+        return run is not None and run.cause is None and not shared
 
     def _last(self) -> Searched | Stopped:
         trials = [trial for trial in self._study.trials() if trial.outcome is not None]
