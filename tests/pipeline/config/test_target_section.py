@@ -137,4 +137,4 @@ def test_files_for_browsers_have_a_fixed_batch_and_the_config_refuses_their_inte
     with pytest.raises(ConfigError) as error:
         load_checked(MNIST, ["target=web", "candidates={a: [{convert: {quantization: int8, io: int8}}]}"])
     (problem,) = error.value.problems
-    assert problem.key() == "candidates.a.0.convert.io" and "write io: uint8" in problem.message
+    assert problem.key() == "candidates.a[0].convert.io" and "write io: uint8" in problem.message
