@@ -29,8 +29,12 @@ setup: ## make .venv and install the locked packages (a few minutes, once)
 demo: setup ## run the MNIST example from data to pushed model
 	@$(BIN)/paredown run configs/mnist/pipeline.yaml
 
+# A test that hangs where Python cannot interrupt it ends its process, with the stacks of all threads, so that the run
+# goes on and names the test. A process that ends is replaced, but not for ever.
+HANGS := --timeout=600 -o faulthandler_timeout=700 -o faulthandler_exit_on_timeout=true --max-worker-restart=3
+
 test: lint servers web-quietly ## lint, then run the tests
-	@$(BIN)/python -m pytest $(SPREAD) $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(SPREAD) $(HANGS) $(PYTEST_ARGS)
 
 COVERAGE := coverage==7.16.2
 coverage: setup servers web-quietly ## run the tests; show which lines they, and what they start, leave out
