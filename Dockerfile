@@ -2,25 +2,33 @@
 #   make image IMAGE=registry.example.com/team/paredown:1.0
 # docs/kubeflow.md says how to add another project's files.
 
-# An exact version of Python and Debian; to pin it to the byte, append @sha256:… with --build-arg.
-ARG BASE=python:3.10.19-slim-bookworm
+# The lock file of requirements/; the other one: --build-arg STACK=py310.
+ARG STACK=py313
+# What the image begins with: the stage of the stack. To pin it to the byte: --build-arg BASE=python:…@sha256:…
+ARG BASE=${STACK}
+
+# An exact version of Python and Debian.
+FROM python:3.13.9-slim-trixie AS py313
+
+FROM python:3.10.19-slim-bookworm AS py310
 
 FROM ${BASE} AS build
+ARG STACK
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
-# pyfarmhash is C++ and has no wheel for Python 3.10.
+# pyfarmhash is C++ and has no wheel for these Pythons. A release of Debian has one version of this package.
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends g++=4:12.2.0-3 \
+    && apt-get install -y --no-install-recommends "g++=4:1*" \
     && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /opt/paredown
 ENV PATH=/opt/paredown/bin:$PATH \
     PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
-COPY requirements/py310.lock requirements.lock
+COPY requirements requirements
 # Build tools first, so that source packages are built with the locked versions. Packages that only tests need stay
 # out.
-RUN awk '/^[^ #]/ {wanted = /^(pip|setuptools|wheel)==/} wanted' requirements.lock >tools.txt \
-    && awk '/^[^ #]/ {wanted = !/^(ast-serialize|execnet|grimp|hadolint|hypothesis|import-linter|importlib-resources|iniconfig|kubernetes-validate|librt|mypy|pathspec|pytest|ruff)/} wanted' requirements.lock >packages.txt \
+RUN awk '/^[^ #]/ {wanted = /^(pip|setuptools|wheel)==/} wanted' "requirements/${STACK}.lock" >tools.txt \
+    && awk '/^[^ #]/ {wanted = !/^(ast-serialize|execnet|grimp|hadolint|hypothesis|import-linter|importlib-resources|iniconfig|kubernetes-validate|librt|mypy|pathspec|pytest|ruff)/} wanted' "requirements/${STACK}.lock" >packages.txt \
     && pip install --no-deps --require-hashes -r tools.txt \
     && pip install --no-deps --require-hashes --no-build-isolation -r packages.txt
 COPY setup.py pyproject.toml README.md LICENSE ./

@@ -132,7 +132,8 @@ def test_the_program_is_the_installed_one(installed: Installation, tmp_path: Pat
     assert not [place for place in places if Path(place) == REPOSITORY]
     with zipfile.ZipFile(installed.wheel) as archive:
         names = archive.namelist()
-    assert "pipeline/project/templates/common/requirements.lock" in names
+    for stack in ("py310", "py313"):
+        assert f"pipeline/project/templates/common/requirements/{stack}.lock" in names
     assert not [name for name in names if name.startswith(("tests/", "configs/", "data/"))]
 
 

@@ -13,9 +13,10 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.message import DecodeError
 
+from components.common.base import compatibility
 from components.common.models import operator_faults
 from components.common.models.model_format_error import ModelFormatError
 
@@ -296,11 +297,7 @@ def _classes() -> dict[str, Any]:
                 )
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    factory = message_factory.MessageFactory(pool)
-    return {
-        name: factory.GetPrototype(pool.FindMessageTypeByName(f"paredown.saved.{name}"))
-        for name in _MESSAGES
-    }
+    return {name: compatibility.message_class(pool, f"paredown.saved.{name}") for name in _MESSAGES}
 
 
 def _tensors(entries: Iterable[Any]) -> dict[str, TensorInfo]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf import json_format
-
+from components.common.base import compatibility
 from components.common.serving import tensor_values
 from components.common.serving.request_error import Fault, RequestError
 from components.common.serving.servable import Port, Servable
@@ -67,6 +66,4 @@ def _describe(port: Port, info: Any) -> None:
 
 def as_json(message: Any) -> Any:
     """A message as TensorFlow Serving's REST API writes it."""
-    return json_format.MessageToDict(
-        message, preserving_proto_field_name=True, including_default_value_fields=True
-    )
+    return compatibility.message_to_dict(message)

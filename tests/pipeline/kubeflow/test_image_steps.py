@@ -69,6 +69,8 @@ def begin(folder: Path, stage: Stage) -> Image:
     # How packages are fetched is the machine's affair.
     image.environment |= {name: os.environ[name] for name in os.environ if name.startswith("PIP_")}
     image.environment.setdefault("HOME", str(folder))
+    # Of the stacks, the one that these tests run on.
+    image.environment["STACK"] = "py310" if sys.version_info < (3, 11) else "py313"
     image.directory = image.path(stage.all("WORKDIR")[-1].arguments)
     image.directory.mkdir(parents=True)
     for entry in stage.all("COPY"):

@@ -19,7 +19,7 @@ from tests.pipeline.kubeflow.conftest import ROOT
 from tests.pipeline.kubeflow.test_beam import EXAMPLES
 
 DOC = (ROOT / "docs/beam.md").read_text(encoding="utf-8")
-LOCK = (ROOT / "requirements/py310.lock").read_text(encoding="utf-8")
+LOCK = (ROOT / "requirements/py313.lock").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -82,4 +82,4 @@ def test_what_dataflow_needs_is_of_the_same_beam() -> None:
     (locked,) = re.findall(r"^apache-beam==([\d.]+)", LOCK, re.MULTILINE)
     told = re.findall(r"apache/beam_[\w.]+:([\d.]+\d)", DOC)
     assert told == [locked] * 2
-    assert "apache/beam_python3.10_sdk:" in DOC
+    assert "apache/beam_python3.13_sdk:" in DOC

@@ -32,7 +32,7 @@ def test_a_project_has_all_its_files_and_a_config_of_its_name(template: str, tmp
     project = tmp_path / "My Flowers"
     expected = {
         ".dockerignore", ".gitignore", "Dockerfile", "README.md", "conftest.py", "pipeline.yaml",
-        "requirements.lock", "tests/test_project.py", DATA[template],
+        "requirements/py310.lock", "requirements/py313.lock", "tests/test_project.py", DATA[template],
         *({"digits.h5", "make_model.py"} if template == "import" else {"model.py"}),
     }  # fmt: skip
     assert set(result.output.splitlines()[1 : len(expected) + 1]) == {f"  {name}" for name in expected}
@@ -40,7 +40,8 @@ def test_a_project_has_all_its_files_and_a_config_of_its_name(template: str, tmp
     config = config_file.load(project / "pipeline.yaml").config
     assert config.name == "my-flowers"
     assert_any_processor_will_do(config)
-    assert (project / "requirements.lock").read_bytes() == (ROOT / "requirements/py310.lock").read_bytes()
+    for lock in ("requirements/py310.lock", "requirements/py313.lock"):
+        assert (project / lock).read_bytes() == (ROOT / lock).read_bytes()
     assert f"wheels/paredown-{metadata.version('paredown')}-*.whl" in (project / "Dockerfile").read_text()
     # It is not on an index.
     assert not [path for path in project.rglob("*") if "paredown==" in text_of(path)]

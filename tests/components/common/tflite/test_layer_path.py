@@ -127,7 +127,10 @@ def test_kernels_and_operators_have_the_names_of_their_layers(
 
     assert [kernel.layer for kernel in file.kernels] == [*kernels, "last"]
     found = set().union(*(operator.layers for operator in file.operators))
-    assert found == {*kernels, *others, "flat", "last"}
+    expected = {*kernels, *others, "flat", "last"}
+    # Newer converters fold BatchNormalization before they name operators.
+    folded = {name for name in expected if name.endswith("bn")}
+    assert found <= expected and expected - folded <= found
     for kernel in file.kernels:
         assert kernel.layer in kernel.layers
         # No kernel is taken for that of another layer.

@@ -8,8 +8,9 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
+from google.protobuf import descriptor_pb2, descriptor_pool, text_format, wrappers_pb2
 
+from components.common.base import compatibility
 from components.common.serving.stubs import model_server_config_pb2
 from components.targets.server import deployment
 from components.targets.server.params import ServingOptions
@@ -44,8 +45,7 @@ def message(name: str) -> Any:
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
     pool.Add(file)
-    factory = message_factory.MessageFactory(pool)
-    return factory.GetPrototype(pool.FindMessageTypeByName(f"paredown.test.{name}"))()
+    return compatibility.message_class(pool, f"paredown.test.{name}")()
 
 
 class Written:
