@@ -112,7 +112,7 @@ def propose(file: ConfigFile) -> Proposed:
     _refuse_without_space(file)
     section, name = rounds.searched(file.config), rounds.study_name(file)
     study = Study(None, name, section, rounds.objectives_of(file.config), rounds.seed_of(file.config))
-    return Proposed(file, name, tuple(study.propose(section.round)))
+    return Proposed(file, name, tuple(study.propose(section.proposals)))
 
 
 def _refuse_without_space(file: ConfigFile) -> None:

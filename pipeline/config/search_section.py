@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -244,6 +246,25 @@ class Tune(Options):
         return self
 
 
+class Halving(Options):
+    """Successive halving: more proposals, of which only the promising ones are trained in full.
+
+    Jamieson and Talwalkar, 2016: "Non-stochastic best arm identification and hyperparameter optimization".
+    """
+
+    epochs: int = Field(
+        default=1,
+        ge=1,
+        description="Epochs of each step that trains, in the cheap run before the full one.",
+    )
+    keep: float = Field(
+        default=0.5,
+        ge=0.1,
+        le=0.9,
+        description="Share of a round's proposals that are then trained in full.",
+    )
+
+
 class Search(Options):
     """A space of candidates, which `paredown search` looks through for the best one that passes the gate."""
 
@@ -270,6 +291,12 @@ class Search(Options):
     round: int = Field(
         default=4, ge=1, description="Trials that are proposed, and run in one pipeline run, together."
     )
+    halving: Halving | None = Field(
+        default=None,
+        exclude_if=operator.not_,
+        description="Propose round / keep trials in each round, train them briefly first, and train only the promising "
+        "ones in full, e.g. {epochs: 1, keep: 0.5}. Those that are not are trials, too: pruned early.",
+    )
     objectives: list[Objective] = Field(
         default=[],
         description="What to search for the best of: size, gzip_size, latency, memory, flash (the smallest), accuracy "
@@ -291,6 +318,11 @@ class Search(Options):
         if twice:
             raise refused(f"{twice[0]} is listed twice; list it once", "objectives")
         return self
+
+    @property
+    def proposals(self) -> int:
+        """How many trials a round begins with."""
+        return self.round if self.halving is None else math.ceil(self.round / self.halving.keep)
 
     @property
     def most_trials(self) -> int | None:

@@ -224,6 +224,7 @@ def headline(data: ReportData) -> str:
     return {
         State.FAILED: "the run failed",
         State.INTERRUPTED: "the run was interrupted",
+        State.JUDGED: "a round of a search: trials judged on the tune split",
         State.RUNNING: "the run goes on",
         State.UNFINISHED: "how the run ended was not recorded",
     }.get(run.status, run.status)

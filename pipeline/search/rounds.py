@@ -6,7 +6,12 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable
+from typing import Any
 
+from pydantic import ValidationError
+
+from components import registry
+from pipeline.config.chain import Chain
 from pipeline.config.config import Config
 from pipeline.config.config_file import ConfigFile
 from pipeline.config.data_options import Splits
@@ -43,13 +48,42 @@ def tuning_splits(config: Config) -> Splits:
     return Splits(pattern=splits.train, eval_fraction=tune.fraction, **given)
 
 
-def round_file(file: ConfigFile, trials: Iterable[Trial]) -> ConfigFile:
-    """The config of a round: its trials as candidates, judged on the tune split."""
+def round_file(file: ConfigFile, trials: Iterable[Trial], epochs: int | None = None) -> ConfigFile:
+    """The config of a round: its trials as candidates, judged on the tune split.
+
+    Args:
+        file: The config.
+        trials: Those of the round.
+        epochs: How long steps train, at most; None for as long as they say.
+    """
     config = file.config
     space = searched(config).space
     candidates = {trial.name: space.chain(trial.values) for trial in trials}
+    if epochs is not None:
+        candidates = {trial.name: brief_chain(space.steps(trial.values), epochs) for trial in trials}
     data = config.data.model_copy(update={"splits": tuning_splits(config)})
     return _with(file, config.model_copy(update={"candidates": candidates, "data": data}))
+
+
+def brief_chain(steps: list[dict[str, Any]], epochs: int) -> Chain:
+    """A chain whose steps train briefly, as far as their options allow it.
+
+    Args:
+        steps: As a config has them.
+        epochs: Of each step that does not say how many steps of the optimizer there are, and does not stop early.
+    """
+    brief = []
+    for step in steps:
+        ((name, options),) = step.items()
+        known = registry.complete()[name].options.model_fields
+        set_by_hand = options.get("steps") is not None or options.get("early_stopping") is not None
+        default = known["epochs"].default if "epochs" in known else epochs
+        longer = options.get("epochs", default) is None or options.get("epochs", default) > epochs
+        brief.append({name: {**options, "epochs": epochs} if longer and not set_by_hand else options})
+    try:
+        return Chain.model_validate(brief)
+    except ValidationError:
+        return Chain.model_validate(steps)
 
 
 def last_file(file: ConfigFile, trials: Iterable[Trial]) -> ConfigFile:

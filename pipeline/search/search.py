@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ from pipeline.run.session import Finished, Stopped
 from pipeline.search import rounds, table
 from pipeline.search.apart import apart
 from pipeline.search.record import SearchRecord
-from pipeline.search.trial import Fate, Outcome, Trial, best, front, outcome_of
+from pipeline.search.trial import Fate, Outcome, Trial, best, front, outcome_of, promising
 from pipeline.store.reader import open_reader
 
 if TYPE_CHECKING:
@@ -169,6 +170,14 @@ def refused_trials(error: InvalidInput, trials: Sequence[Trial]) -> dict[int, st
     return found
 
 
+def _pruned(outcome: Outcome, epochs: int) -> Outcome:
+    """What a trial that is not promising is told as."""
+    if outcome.fate is Fate.FAILED:
+        return outcome
+    reason = f"not promising after {count_text(epochs, 'epoch')} of each step"
+    return dataclasses.replace(outcome, fate=Fate.PRUNED, reason=reason)
+
+
 class _Searching:
     def __init__(self, file: ConfigFile, folder: Path, write_page: WritePage, strict: bool):
         from pipeline.search.study import Study
@@ -198,7 +207,9 @@ class _Searching:
             unfinished = len(known) - finished
             if (late and not unfinished) or (most is not None and finished >= most):
                 break
-            count = self._section.round if most is None else min(self._section.round, most - finished)
+            count = (
+                self._section.proposals if most is None else min(self._section.proposals, most - finished)
+            )
             proposed = self._study.propose(count)[:count]
             if not proposed:
                 self._console.print("The space has no more candidates.")
@@ -214,38 +225,65 @@ class _Searching:
             f"[bold]Round {number}[/] of {self._study.name}: {', '.join(trial.name for trial in proposed)}"
         )
         began = time.monotonic()
-        left = list(proposed)
-        while left:
-            file = rounds.round_file(self._file, left)
-            plan = make_plan(file.config, file.path).unpushed()
-            try:
-                outcome = self._run(file, plan, self._record("round", number, left))
-            except InvalidInput as error:
-                refused = refused_trials(error, left)
-                if not refused:
-                    raise
-                self._failed(number, refused)
-                left = [trial for trial in left if trial.number not in refused]
-                continue
-            if isinstance(outcome, Stopped):
-                if not self._is_of_the_trials(outcome, plan):
-                    return outcome
-                self._failed(number, {trial.number: outcome.message for trial in left})
-                break
-            for trial in left:
-                verdict = outcome.verdicts[trial.name]
-                of = file.config.select.of
-                found = outcome_of(verdict, self._objectives, of, number, outcome.run)
-                self._study.tell(trial.number, found)
-            break
+        outcomes: dict[int, Outcome] = {}
+        kept = list(proposed)
+        if halving := self._section.halving:
+            brief = self._outcomes(kept, number, halving.epochs)
+            if isinstance(brief, Stopped):
+                return brief
+            full = promising(brief, math.ceil(len(kept) * halving.keep))
+            outcomes = {n: _pruned(found, halving.epochs) for n, found in brief.items() if n not in full}
+            kept = [trial for trial in kept if trial.number in full]
+        found = self._outcomes(kept, number)
+        if isinstance(found, Stopped):
+            return found
+        # Told at the end of the round only: one that is killed begins again with all of its trials.
+        for trial, outcome in sorted({**outcomes, **found}.items()):
+            self._study.tell(trial, outcome)
         self._study.took(time.monotonic() - began)
         title = f"After round {number}"
         self._console.print(table.trials_table(self._study.trials(), self._section.space, title))
         return None
 
-    def _failed(self, number: int, reasons: Mapping[int, str]) -> None:
-        for trial, reason in sorted(reasons.items()):
-            self._study.tell(trial, Outcome(Fate.FAILED, reason=reason, round=number))
+    def _outcomes(
+        self, trials: Sequence[Trial], number: int, epochs: int | None = None
+    ) -> dict[int, Outcome] | Stopped:
+        """Runs trials.
+
+        Args:
+            trials: Those to run; trials that the checks refuse fail, and the others run.
+            number: Of the round.
+            epochs: As `rounds.round_file` takes it.
+        """
+        outcomes: dict[int, Outcome] = {}
+
+        def fail(reasons: Mapping[int, str]) -> None:
+            outcomes.update(
+                {n: Outcome(Fate.FAILED, reason=why, round=number) for n, why in reasons.items()}
+            )
+
+        while left := [trial for trial in trials if trial.number not in outcomes]:
+            file = rounds.round_file(self._file, left, epochs)
+            plan = make_plan(file.config, file.path).unpushed()
+            try:
+                run = self._run(file, plan, self._record("round", number, left))
+            except InvalidInput as error:
+                refused = refused_trials(error, left)
+                if not refused:
+                    raise
+                fail(refused)
+                continue
+            if isinstance(run, Stopped):
+                if not self._is_of_the_trials(run, plan):
+                    return run
+                fail({trial.number: run.message for trial in left})
+                continue
+            for trial in left:
+                verdict = run.verdicts[trial.name]
+                outcomes[trial.number] = outcome_of(
+                    verdict, self._objectives, file.config.select.of, number, run.run
+                )
+        return outcomes
 
     def _is_of_the_trials(self, stopped: Stopped, plan: Plan) -> bool:
         """Whether a run ended because each of its trials failed, after others have shown that trials can succeed."""

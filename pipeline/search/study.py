@@ -125,6 +125,8 @@ class Study:
         with self._sampling(number):
             if outcome.fate is Fate.FAILED:
                 self._study.tell(number, state=TrialState.FAIL)
+            elif outcome.fate is Fate.PRUNED:
+                self._study.tell(number, state=TrialState.PRUNED)
             else:
                 self._study.tell(number, list(outcome.objectives))
 

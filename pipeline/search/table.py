@@ -13,7 +13,13 @@ from components.common.base.quantities import bytes_text, number_text
 from pipeline.config.search_section import Space
 from pipeline.search.trial import Fate, Trial, front
 
-_COLORS = {Fate.PASSED: "green", Fate.MISSED: "yellow", Fate.FAILED: "red", Fate.RUNNING: "cyan"}
+_COLORS = {
+    Fate.PASSED: "green",
+    Fate.MISSED: "yellow",
+    Fate.PRUNED: "dim",
+    Fate.FAILED: "red",
+    Fate.RUNNING: "cyan",
+}
 
 
 def trials_table(trials: Sequence[Trial], space: Space, title: str) -> Table:

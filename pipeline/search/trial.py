@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
@@ -22,6 +22,7 @@ class Fate(str, Enum):
     RUNNING = "running"
     PASSED = "passed"
     MISSED = "missed a limit"
+    PRUNED = "pruned early"
     FAILED = "failed"
 
     __str__ = str.__str__
@@ -32,7 +33,7 @@ class Outcome:
     """What came of a trial.
 
     Attributes:
-        fate: PASSED, MISSED or FAILED.
+        fate: PASSED, MISSED, PRUNED or FAILED.
         objectives: Value of each objective; empty if it failed.
         violation: By how much limits are missed, each as a share of the limit; 0 if it passed.
         figures: `accuracy`, `size` and `gzip_size`, as far as they were measured.
@@ -123,6 +124,23 @@ def _violation(missed: Judgement) -> float:
     return min(_UNMEASURED, abs(missed.value - missed.limit) / max(abs(missed.limit), 1e-9))
 
 
+def promising(outcomes: Mapping[int, Outcome], count: int) -> set[int]:
+    """Numbers of the trials to train in full: those that miss limits least, then those that few others are better than.
+
+    Args:
+        outcomes: Trial → its outcome after a brief training; those that failed are never promising.
+        count: How many at most.
+    """
+    usable = {number: outcome for number, outcome in outcomes.items() if outcome.fate is not Fate.FAILED}
+
+    def rank(number: int) -> tuple[float, int, tuple[float, ...], int]:
+        mine = usable[number]
+        better = sum(_dominates(other.objectives, mine.objectives) for other in usable.values())
+        return mine.violation, better, mine.objectives, number
+
+    return set(sorted(usable, key=rank)[:count])
+
+
 def front(trials: Sequence[Trial]) -> list[Trial]:
     """The trials that passed and that no other one is better than in every objective; the best ones first."""
     passed = [trial for trial in trials if trial.outcome and trial.fate is Fate.PASSED]
@@ -149,5 +167,9 @@ def _rank(trial: Trial) -> tuple[tuple[float, ...], int]:
 
 def _better(one: Trial, other: Trial) -> bool:
     assert one.outcome and other.outcome
-    pairs = list(zip(one.outcome.objectives, other.outcome.objectives, strict=True))
+    return _dominates(one.outcome.objectives, other.outcome.objectives)
+
+
+def _dominates(mine: tuple[float, ...], others: tuple[float, ...]) -> bool:
+    pairs = list(zip(mine, others, strict=True))
     return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)

@@ -10,7 +10,7 @@ from components.measurer.measured import Accuracy, Measured, Size, Sizes
 from pipeline.config.data_options import Splits
 from pipeline.plan.plan import make_plan
 from pipeline.search import rounds
-from pipeline.search.trial import Fate, Trial, outcome_of
+from pipeline.search.trial import Fate, Outcome, Trial, outcome_of, promising
 from tests.pipeline.search.space import SPACE, config
 
 FIRST = Trial(3, {"prune_channels": False, "prune": False, "cluster": False, "qat": False})
@@ -57,6 +57,33 @@ def rounds_config(path: Path):
     from pipeline.config.config_file import load
 
     return load(path)
+
+
+def test_a_brief_chain_trains_for_few_epochs_where_options_allow_it() -> None:
+    steps = [
+        {"distill": {}},
+        {"prune": {"sparsity": 0.5}},
+        {"cluster": {"steps": 100}},
+        {"qat": {"epochs": 5, "early_stopping": {"patience": 1}}},
+        {"convert": {"quantization": "int8"}},
+    ]
+    brief = [step.model_dump() for step in rounds.brief_chain(steps, 1).steps()]
+    assert [step.get("epochs") for step in brief[:4]] == [1, 1, 1, 5]
+    assert brief[2]["steps"] == 100
+
+
+def test_promising_are_those_that_miss_least_and_then_those_that_few_are_better_than() -> None:
+    outcomes = {
+        0: Outcome(Fate.MISSED, (1.0, -0.5), 0.4),
+        1: Outcome(Fate.PASSED, (5.0, -0.9)),
+        2: Outcome(Fate.PASSED, (6.0, -0.8)),
+        3: Outcome(Fate.MISSED, (2.0, -0.6), 0.1),
+        4: Outcome(Fate.FAILED),
+        5: Outcome(Fate.PASSED, (9.0, -0.95)),
+    }
+    assert promising(outcomes, 2) == {1, 5}
+    assert promising(outcomes, 4) == {1, 5, 2, 3}
+    assert promising(outcomes, 9) == {0, 1, 2, 3, 5}
 
 
 def verdict(drop: float | None, *failures: Failure) -> Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,18 @@ def test_a_failed_trial_is_counted_and_not_proposed_again(tmp_path: Path) -> Non
     found.tell(trial.number, Outcome(Fate.FAILED, reason="no memory", round=1))
     assert found.trials()[0].fate is Fate.FAILED
     assert found.propose(1)[0].number > trial.number
+
+
+@pytest.mark.parametrize("objectives", ["[gzip_size]", "[gzip_size, accuracy]"])
+def test_trials_that_are_pruned_early_are_kept_as_such(tmp_path: Path, objectives: str) -> None:
+    file, path = config(tmp_path, SPACE + f"  objectives: {objectives}\n"), tmp_path / "a.journal"
+    found, count = study(file, path), len(rounds.objectives_of(file.config))
+    for number in range(1, 5):
+        for index, one in enumerate(found.propose(4)):
+            told = outcome(one, number, count)
+            found.tell(one.number, replace(told, fate=Fate.PRUNED) if index < 2 else told)
+    fates = [one.fate for one in study(file, path).trials()]
+    assert len(fates) == 16 and fates.count(Fate.PRUNED) == 8
 
 
 def trial(number: int, fate: Fate, *objectives: float) -> Trial:
