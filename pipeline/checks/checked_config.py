@@ -27,9 +27,13 @@ def load_checked(path: Path, overrides: Sequence[str] = (), only: Sequence[str] 
         ConfigError: With one problem for each mistake.
     """
     file = load(path, list(overrides))
-    problems = unknown_candidates(file.config, only, "--only") or _problems(file)
+    each = file.each_target() or {"": file}
+    problems = unknown_candidates(file.config, only, "--only")
+    # What several targets have in common is a problem of each.
+    problems = problems or list(dict.fromkeys(one for view in each.values() for one in _problems(view)))
     if not problems and file.config.kubeflow.nodes:
-        problems = file.located(unknown_nodes(file.config, make_plan(file.config, file.path)))
+        view = next(iter(each.values()))
+        problems = file.located(unknown_nodes(view.config, make_plan(view.config, file.path)))
     if problems:
         raise ConfigError(problems)
     if only:

@@ -35,14 +35,22 @@ def explain(
       paredown explain configs/mnist/pipeline.yaml --only pruned-qat-int8
       paredown explain my.yaml --json | jq '.candidates[] | .predicted_bytes'
     """
-    explained = explaining.explain(configs.load(config, overrides, only), strict)
+    file = configs.load(config, overrides, only)
+    each = {
+        kind: explaining.explain(view, strict) for kind, view in (file.each_target() or {"": file}).items()
+    }
+    code = EXIT_INVALID if any(explained.problems for explained in each.values()) else None
     if as_json:
-        click.echo(json.dumps(explained.to_json(), indent=2))
-        return EXIT_INVALID if explained.problems else None
-    explained.show_candidates(make_console())
-    for message in explained.messages():
-        streams.say(message)
-    refused = [candidate.name for candidate in explained.candidates if candidate.refused()]
-    if refused:
-        streams.say(f"{config}: cannot be built: {', '.join(refused)}")
-    return EXIT_INVALID if explained.problems else None
+        found = {kind: explained.to_json() for kind, explained in each.items()}
+        click.echo(json.dumps(found.get("", {"targets": found}), indent=2))
+        return code
+    for kind, explained in each.items():
+        if kind:
+            click.echo(f"target: {kind}")
+        explained.show_candidates(make_console())
+        for message in explained.messages():
+            streams.say(message)
+        refused = [candidate.name for candidate in explained.candidates if candidate.refused()]
+        if refused:
+            streams.say(f"{config}: cannot be built: {', '.join(refused)}")
+    return code

@@ -29,8 +29,13 @@ def plan(config: Path, overrides: tuple[str, ...], only: tuple[str, ...], as_jso
       paredown plan configs/mnist/pipeline.yaml --only int8 --only qat-int8
       paredown plan configs/mnist/pipeline.yaml --json | jq '.nodes[] | select(.cached | not) | .id'
     """
-    planned = planning.plan(configs.load(config, overrides, only))
+    file = configs.load(config, overrides, only)
+    each = {kind: planning.plan(view) for kind, view in (file.each_target() or {"": file}).items()}
     if as_json:
-        click.echo(json.dumps(planned.to_json(), indent=2))
-    else:
+        found = {kind: planned.to_json() for kind, planned in each.items()}
+        click.echo(json.dumps(found.get("", {"targets": found}), indent=2))
+        return
+    for kind, planned in each.items():
+        if kind:
+            click.echo(f"target: {kind}")
         planned.show(make_console())

@@ -76,10 +76,10 @@ def run(
     if file.config.search is not None and not only and not remeasure:
         return search.run_search(file, None, None, strict, as_json)
     named = [name for name in remeasure if name != _ALL]
+    measured_again = [*file.config.candidates, *named] if _ALL in remeasure else named
+    run_it = running.run_each if file.config.targets else running.run
     try:
-        outcome = running.run(
-            file, [*file.config.candidates, *named] if _ALL in remeasure else named, strict
-        )
+        outcome = run_it(file, measured_again, strict)
     except running.RunStopped as error:  # which the run has said
         if as_json:
             click.echo(json.dumps({"error": dataclasses.asdict(error.stopped)}, indent=2))
@@ -88,4 +88,4 @@ def run(
         click.echo(json.dumps(outcome.to_json(), indent=2))
     else:
         outcome.show(make_console())
-    return outcome.result.exit_code
+    return outcome.exit_code

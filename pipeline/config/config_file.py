@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from pipeline.config import config_paths, explanation, overrides, yaml_tree
+from pipeline.config import config_paths, explanation, overrides, several_targets, yaml_tree
 from pipeline.config.config import Config
 from pipeline.config.problem import ConfigError, Location, Problem
 from pipeline.config.yaml_text import Mapping
@@ -36,6 +36,27 @@ class ConfigFile:
     def problem(self, location: Location, message: str) -> Problem:
         """A mistake at a location of this file."""
         return _located(Problem(message, location), self.tree, self.path, self.overrides)
+
+    def each_target(self) -> dict[str, ConfigFile]:
+        """Kind → the file with the config for it, if it names several targets; else none. Targets that can run none
+        of the candidates are left out."""
+        found = several_targets.each(self.config)
+        return {
+            kind: dataclasses.replace(self, config=one.config)
+            for kind, one in found.items()
+            if one.config.candidates
+        }
+
+    def on(self, kind: object) -> ConfigFile:
+        """The file with the config for one of its targets.
+
+        Raises:
+            ConfigError: If it does not name that.
+        """
+        files = self.each_target()
+        if kind not in files:
+            raise ConfigError([self.problem(("target",), f"is not one of targets: {', '.join(files)}")])
+        return files[str(kind)]
 
     def located(self, problems: Iterable[Problem]) -> list[Problem]:
         """Problems with the file and line, or the `--set`, that they are in."""
@@ -66,6 +87,8 @@ def load(path: str | Path, sets: Sequence[str] = ()) -> ConfigFile:
     except ConfigError as error:
         raise ConfigError([_located(problem, tree, path, written) for problem in error.problems]) from None
     config_paths.resolve(values, path, written)
+    # `--set target=web` means one of the targets of the file.
+    chosen = values.pop("target") if ("target",) in written and values.get("targets") else None
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
@@ -80,7 +103,8 @@ def load(path: str | Path, sets: Sequence[str] = ()) -> ConfigFile:
                 Problem(f"has more problems than these {_MOST_SHOWN}; fix them first", (), str(path))
             )
         raise ConfigError(found)
-    return ConfigFile(path, config, tree, written)
+    file = ConfigFile(path, config, tree, written)
+    return file if chosen is None else file.on(chosen)
 
 
 def _located(problem: Problem, tree: Mapping, path: Path, written: dict[Location, str]) -> Problem:

@@ -104,6 +104,11 @@ class Finished(Shown):
         """Id of the run."""
         return self.result.run_id
 
+    @property
+    def exit_code(self) -> int:
+        """Of the command."""
+        return self.result.exit_code
+
     def show(self, console: Console) -> None:
         show_outcome(console, self.result)
 
