@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pipeline.api.reviewing import write_report as write_report
     from pipeline.api.running import RunStopped as RunStopped
     from pipeline.api.running import run as run
+    from pipeline.api.running import run_each as run_each
     from pipeline.api.searching import search as search
     from pipeline.api.targeting import targets as targets
     from pipeline.config.config_file import ConfigFile as ConfigFile
@@ -60,6 +61,7 @@ _MODULES = {
     "plan": "pipeline.api.planning",
     "read_run": "pipeline.api.reviewing",
     "run": "pipeline.api.running",
+    "run_each": "pipeline.api.running",
     "runs": "pipeline.api.listing",
     "search": "pipeline.api.searching",
     "targets": "pipeline.api.targeting",

@@ -21,7 +21,6 @@ from pipeline.checks.checked_config import refuse_without_candidates
 from pipeline.config import several_targets
 from pipeline.config.config_file import ConfigFile
 from pipeline.config.problem import InvalidInput
-from pipeline.plan.plan import SeveralTargetsError
 from pipeline.run import session
 from pipeline.run.session import Finished, Stopped
 from pipeline.run.winners import Outcome, Winners
@@ -61,10 +60,7 @@ def run(file: ConfigFile, remeasure: Sequence[str] = (), strict: bool = False) -
         SeveralTargetsError: If the config names several targets.
     """
     refuse_without_candidates(file)
-    if file.config.targets:
-        raise SeveralTargetsError(
-            "the config names several targets; call run_each, or load it with one of them"
-        )
+    several_targets.refuse(file.config)
     outcome = _run(file, remeasure, strict)
     if isinstance(outcome, Stopped):
         raise RunStopped(outcome)

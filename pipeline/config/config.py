@@ -27,7 +27,7 @@ from components.targets.registry import target_of
 from components.targets.server.params import ServingOptions
 from components.targets.target import Target
 from components.tflite_converter.params import ConvertOptions
-from pipeline.config import metadata_url, several_targets, target_section
+from pipeline.config import metadata_url, target_section
 from pipeline.config.chain import Chain
 from pipeline.config.data_options import Data
 from pipeline.config.kubeflow_options import KubeflowOptions
@@ -218,10 +218,7 @@ class Config(Options):
     @model_validator(mode="after")
     def _target_measures_what_is_limited(self) -> Config:
         if self.targets:
-            several_targets.check(self, self.push.model_dump())
-            for one in several_targets.each(self).values():
-                target_section.refuse_unmeasured(one.config.gate, one.config.select, one.config.target)
-            return self
+            return self  # several_targets.problems, for each of them
         target_section.refuse_unmeasured(self.gate, self.select, self.target)
         target_section.refuse_unpushed(self.push.model_dump(), self.target)
         if self.push.serving is not None:

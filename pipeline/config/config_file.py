@@ -93,6 +93,8 @@ def load(path: str | Path, sets: Sequence[str] = ()) -> ConfigFile:
         config = Config.model_validate(values)
     except ValidationError as error:
         problems += explanation.explain(error.errors(include_url=False), tree)
+    else:
+        problems += several_targets.problems(config)
     if problems:
         # The alternatives of a value each report the same mistake; the first one explains it best.
         first = {problem.location: problem for problem in reversed(problems)}

@@ -6,22 +6,34 @@ Each is run like any other config. They have the pipeline's name and root in com
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
+from components.common.base.errors import ParedownError
 from components.common.base.step_options import StepOptions
 from components.evaluator.params import Gate
 from components.selector.params import SelectOptions
 from components.targets.registry import TARGETS, target_of
 from components.targets.target import DeviceFigure, Target, TargetOptions
 from components.tflite_converter.params import ConvertOptions
-from pipeline.config.refused import refused
-
-if TYPE_CHECKING:
-    from pipeline.config.config import Config
+from pipeline.config.config import Config
+from pipeline.config.problem import Problem
 
 _FIGURES: tuple[DeviceFigure, ...] = get_args(DeviceFigure)
+
+
+class SeveralTargetsError(ParedownError):
+    """A config names several targets, and something takes one."""
+
+
+def refuse(config: Config) -> None:
+    """Raises a SeveralTargetsError if a config names several targets."""
+    if config.targets:
+        kind = config.targets[0].kind
+        raise SeveralTargetsError(
+            f"{config.name} names several targets, and this takes one; write --set target={kind}"
+        )
 
 
 @dataclass(frozen=True)
@@ -94,34 +106,34 @@ def _selected(select: SelectOptions, target: Target) -> SelectOptions:
     return select
 
 
-def check(config: Config, asked: Mapping[str, Any]) -> None:
-    """Raises an error if several targets do not go together, or something belongs to none of them.
-
-    Args:
-        config: Names several.
-        asked: The options of `push` that are set.
-    """
-    targets = config.targets
-    kinds = [target.kind for target in targets]
+def problems(config: Config) -> list[Problem]:
+    """A problem if several targets do not go together, or for each thing that belongs to none of them."""
+    kinds = [target.kind for target in config.targets]
+    if not kinds:
+        return []
     twice = next((kind for kind in kinds if kinds.count(kind) > 1), None)
     if twice:
-        raise refused(f"{twice} is named twice; name each kind once", "targets")
+        return [Problem(f"{twice} is named twice; name each kind once", ("targets",))]
     if "target" in config.model_fields_set:
-        raise refused("cannot be combined with targets; remove it, or add it to targets", "target")
+        return [Problem("cannot be combined with targets; remove it, or add it to targets", ("target",))]
     if config.search is not None:
-        raise refused("cannot be combined with targets; write target:, and search for each alone", "search")
-    for section, why in _of_none(config, asked):
-        raise refused(f"{why}, and targets are {', '.join(kinds)}; add one, or remove this", *section)
+        why = "cannot be combined with targets; write target:, and search for each alone"
+        return [Problem(why, ("search",))]
+    found = [
+        Problem(f"{why}, and targets are {', '.join(kinds)}; add one, or remove this", section)
+        for section, why in _of_none(config)
+    ]
     for kind, view in each(config).items():
         if not view.config.candidates:
             name, why = next(iter(view.left_out.items()))
-            raise refused(
-                f"{kind} can run no candidate ({name}: {why}); add one, or remove {kind}", "targets"
-            )
+            text = f"{kind} can run no candidate ({name}: {why}); add one, or remove {kind}"
+            found.append(Problem(text, ("targets",)))
+    return found
 
 
-def _of_none(config: Config, asked: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+def _of_none(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
     """Section that no target has → which kinds have it."""
+    asked = config.push.model_dump()
     ours = [target_of(target) for target in config.targets]
     limited = [figure for figure in _FIGURES if getattr(config.gate, figure).bounds()]
     for figure in limited:

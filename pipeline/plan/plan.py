@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from components.common.base import metric_task, runtime
-from components.common.base.errors import ParedownError
 from components.common.base.label import as_parameter
 from components.common.base.step_options import StepOptions, TrainingOptions
 from components.measurer.machine import this_machine
 from components.registry import technique_of
+from pipeline.config import several_targets
 from pipeline.config.config import Config
 from pipeline.plan import data_nodes
 from pipeline.plan.code_version import SERVER_LOAD, component_version, is_distributed
@@ -108,10 +108,6 @@ class Plan:
         return next(node for node in self.nodes if node.id == node_id)
 
 
-class SeveralTargetsError(ParedownError):
-    """A config names several targets, each of which has a plan."""
-
-
 def make_plan(config: Config, config_path: str | Path) -> Plan:
     """Plans a run.
 
@@ -124,10 +120,7 @@ def make_plan(config: Config, config_path: str | Path) -> Plan:
         ModelFormatError: If an imported model is not a model; checks refuse this earlier.
         SeveralTargetsError: If the config names several targets.
     """
-    if config.targets:
-        raise SeveralTargetsError(
-            f"{config.name} names several targets, and this takes one; write --set target={config.targets[0].kind}"
-        )
+    several_targets.refuse(config)
     return _Planner(config, Path(config_path)).plan()
 
 

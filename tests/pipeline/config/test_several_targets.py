@@ -13,7 +13,8 @@ from pipeline.cli import main
 from pipeline.config import several_targets
 from pipeline.config.config_file import load
 from pipeline.config.problem import ConfigError
-from pipeline.plan.plan import SeveralTargetsError, make_plan
+from pipeline.config.several_targets import SeveralTargetsError
+from pipeline.plan.plan import make_plan
 from tests.project import MNIST
 
 ROOT = Path(__file__).parents[3]
