@@ -36,6 +36,10 @@ HANGS := --timeout=600 -o faulthandler_timeout=700 -o faulthandler_exit_on_timeo
 test: lint servers web-quietly ## lint, then run the tests
 	@$(BIN)/python -m pytest $(SPREAD) $(HANGS) $(PYTEST_ARGS)
 
+.PHONY: test-newest
+test-newest: ## set up, demo and tests on the newest stack in a new Debian 13 root (needs root and debootstrap; an hour)
+	@PYTEST_ARGS='$(PYTEST_ARGS)' tests/newest.sh
+
 COVERAGE := coverage==7.16.2
 coverage: setup servers web-quietly ## run the tests; show which lines they, and what they start, leave out
 	@$(BIN)/python -c 'import coverage' 2>/dev/null || $(BIN)/python -m pip install -qq --no-deps $(COVERAGE)
