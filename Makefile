@@ -37,8 +37,9 @@ test: lint servers web-quietly ## lint, then run the tests
 	@$(BIN)/python -m pytest $(SPREAD) $(HANGS) $(PYTEST_ARGS)
 
 .PHONY: test-newest
+test-newest: export PYTEST_ARGS := $(PYTEST_ARGS)
 test-newest: ## set up, demo and tests on the newest stack in a new Debian 13 root (needs root and debootstrap; an hour)
-	@PYTEST_ARGS='$(PYTEST_ARGS)' tests/newest.sh
+	@tests/newest.sh
 
 COVERAGE := coverage==7.16.2
 coverage: setup servers web-quietly ## run the tests; show which lines they, and what they start, leave out

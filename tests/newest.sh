@@ -46,4 +46,4 @@ chroot "$root" /usr/bin/env -i HOME=/root LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/
         make setup
         [ \$(<.venv/.stamp-stack) = py313 ]
         make demo
-        make PYTEST_ARGS=$(printf '%q' "$(printf '%q' "${PYTEST_ARGS:-}")") test"
+        make PYTEST_ARGS=$(printf '%q' "${PYTEST_ARGS:-}") test"
