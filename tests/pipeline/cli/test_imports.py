@@ -17,6 +17,7 @@ from tests import many_runs
 
 ROOT = Path(__file__).parents[3]
 MNIST = str(ROOT / "configs/mnist/pipeline.yaml")
+SEARCH = str(ROOT / "configs/mnist/search.yaml")
 HEAVY = {"tensorflow", "tf_keras", "keras", "tfx", "tensorflow_model_analysis", "apache_beam", "kfp"}
 # What no listing and no table needs either: clients of servers, and arrays.
 SLOW = {"httpx", "requests", "openlineage"}
@@ -69,6 +70,8 @@ def cases(folder: Path) -> list[tuple[Path, list[str], set[str]]]:
             for command in ("validate", "plan")
             for project in templates
         ),
+        (folder, ["plan", SEARCH], HEAVY | SLOW | {"optuna"}),
+        (folder, ["search", SEARCH, "--dry-run"], HEAVY | SLOW),
         (folder, ["runs"], HEAVY | SLOW),
         *(
             (folder, ["lineage", "latest", "--format", form], HEAVY | SLOW)
