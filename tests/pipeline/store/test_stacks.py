@@ -61,7 +61,7 @@ def test_a_store_of_each_stack_is_read_and_written_on(stack: str, tmp_path: Path
 
 
 if __name__ == "__main__":
-    made = Path("/tmp/metadata.sqlite")
+    made = Path("metadata.sqlite.tmp")
     made.unlink(missing_ok=True)
     write(made)
     (DUMPS / f"{sys.argv[1]}.sql").write_text(
