@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from typing import TextIO
 
 import click
 
@@ -31,8 +32,10 @@ def occupy() -> None:
 
 def say(message: str) -> None:
     """Prints a message as one line on standard error, which may be closed."""
-    with suppress(OSError):
+    try:
         click.echo(printable(message), err=True)
+    except OSError:
+        _discard(sys.stderr)
 
 
 def answer(text: str) -> None:
@@ -45,7 +48,12 @@ def output_is_lost() -> bool:
     try:
         click.echo()
     except OSError:
-        # The interpreter flushes it once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard(sys.stdout)
         return True
     return False
+
+
+def _discard(stream: TextIO) -> None:
+    """Lets the rest of a stream's output go nowhere: the interpreter flushes it once more when it ends."""
+    with suppress(OSError):  # it has no descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
