@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
+from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import StudyDirection
@@ -20,8 +21,10 @@ from pipeline.config.search_domain import Range
 from pipeline.config.search_section import Search, Values
 from pipeline.search.trial import Fate, Outcome, Trial
 
-# Proposals that repeat a trial, or cannot be a chain, before the space counts as exhausted.
-_ATTEMPTS = 50
+# Proposals in a row that repeat a trial, or cannot be a chain: after the first number of them proposals are random, and
+# after the second one the space counts as exhausted.
+_RANDOM_AFTER = 5
+_ATTEMPTS = 200
 # Trials of Optuna's that were not run.
 _DROPPED = "dropped"
 
@@ -103,9 +106,9 @@ class Study:
         trials = self.trials()
         running = [trial for trial in trials if trial.outcome is None]
         known = {self._search.space.chain(trial.values).canonical() for trial in trials}
-        attempts = 0
+        attempts = self._dropped_last()
         while len(running) < count and attempts < _ATTEMPTS:
-            asked = self._ask()
+            asked = self._ask(at_random=attempts >= _RANDOM_AFTER)
             try:
                 chain = self._search.space.chain(asked.values).canonical()
             except ValidationError:
@@ -144,9 +147,9 @@ class Study:
                 return {}
         return {name: round(float(share), 4) for name, share in found.items()}
 
-    def _ask(self) -> Trial:
+    def _ask(self, at_random: bool) -> Trial:
         number = len(self._study.get_trials(deepcopy=False))
-        with self._sampling(number):
+        with self._sampling(number, at_random):
             asked = self._study.ask()
             space = self._search.space
             for index, (name, step) in enumerate(zip(space.names(), space.root, strict=True)):
@@ -173,6 +176,15 @@ class Study:
         self._study.set_user_attr(f"trial {number}", _DROPPED)
         self._study.tell(number, state=TrialState.FAIL)
 
+    def _dropped_last(self) -> int:
+        """How many trials were dropped since the last one that was not."""
+        attrs = self._study.user_attrs
+        numbers = [trial.number for trial in self._study.get_trials(deepcopy=False)]
+        dropped = itertools.takewhile(
+            lambda number: attrs.get(f"trial {number}") == _DROPPED, reversed(numbers)
+        )
+        return sum(1 for _ in dropped)
+
     def _drop_unfinished_proposals(self) -> None:
         """Drops trials for which not all parameters were proposed when the search was killed."""
         for trial in self._study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
@@ -191,11 +203,12 @@ class Study:
         return dict(trial.params)
 
     @contextlib.contextmanager
-    def _sampling(self, number: int) -> Iterator[None]:
+    def _sampling(self, number: int, at_random: bool = False) -> Iterator[None]:
         """Gives the study a sampler of its own for each trial: nothing depends on what this process did before."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # options that Optuna calls experimental
-            self._study.sampler = self._sampler(self._seed * 1000003 % 2**31 + number)
+            seed = self._seed * 1000003 % 2**31 + number
+            self._study.sampler = RandomSampler(seed) if at_random else self._sampler(seed)
             yield
 
     def _sampler(self, seed: int) -> BaseSampler:
