@@ -21,7 +21,6 @@ from pipeline.plan.plan import Plan, make_plan
 from pipeline.plan.table import plan_json, plan_summary, plan_table
 from pipeline.run.cache import cached_ids
 from pipeline.run.remembered_hashes import remembered
-from pipeline.search.table import space_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +44,8 @@ class Planned(Shown):
 
     def show(self, console: Console) -> None:
         if self.file.config.search is not None:
+            from pipeline.search.table import space_table  # with verdicts, which a plan has none of
+
             console.print(space_table(self.file.config.search.space))
         console.print(plan_table(self.plan, set(self.cached)))
         console.print(self.summary)

@@ -9,10 +9,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from components.common.base.installed import version_of
 from pipeline.inspection.contents import Trial
 
 # Seconds; loading takes well under one, and one run of a large model some.
@@ -26,7 +26,7 @@ def attempt(path: Path, limit: float = _LIMIT) -> Trial:
         path: The file.
         limit: Seconds after which it is given up.
     """
-    runtime = f"LiteRT {version('ai-edge-litert')}"
+    runtime = f"LiteRT {version_of('ai-edge-litert')}"
     program = "from pipeline.inspection.trial import main; main()"
     # So that the package is found also if it is not installed.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

@@ -10,9 +10,9 @@ import os
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from components.common.base.installed import version_of
 from pipeline.lineage import facts
 from pipeline.lineage.formats import artifact_label
 from pipeline.lineage.open_lineage_client import dataset_name, events, facets, serde
@@ -91,7 +91,7 @@ class _Writer:
         self._documents = documents
         self._namespace = namespace
         self._facets: dict[int, dict[str, Any]] = {}
-        self._producer = f"urn:paredown:{metadata.version('paredown')}"
+        self._producer = f"urn:paredown:{version_of('paredown')}"
 
     def run_events(self, run: Run) -> list[tuple[tuple[Any, ...], Any]]:
         """Events of a whole run, with what they are sorted by."""

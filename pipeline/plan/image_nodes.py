@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from pathlib import Path
 
 from components.common.base.class_order import in_order
+from components.common.base.installed import version_of
 from pipeline.config.data_options import Data
 from pipeline.plan.code_version import component_version
 from pipeline.plan.node import Parameter, to_json
@@ -17,7 +17,7 @@ def parameters(data: Data) -> dict[str, Parameter]:
     params = {
         "image": data.image.model_dump(),
         "label": data.label,
-        "pillow": metadata.version("pillow"),  # which decodes and resizes
+        "pillow": version_of("pillow"),  # which decodes and resizes
     }
     return {
         "params": to_json(params),

@@ -8,12 +8,12 @@ import shutil
 import tempfile
 import zipfile
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import jinja2
 
 from components.common.base.errors import ParedownError
+from components.common.base.installed import version_of
 from components.common.base.texts import listed
 from components.common.base.whole_file import umask
 from pipeline.config.config import LONGEST_NAME, check_name
@@ -95,7 +95,7 @@ def create(directory: Path, template: str, name: str | None = None, target: str 
             "name": name,
             "template": template,
             "target": target,
-            "version": metadata.version("paredown"),
+            "version": version_of("paredown"),
         }
         listed: list[str] = []
         for source in (_COMMON, template):

@@ -9,12 +9,11 @@ import os
 import platform
 import subprocess
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from components.common.base.file_hashes import FileHashes
-from components.common.base.installed import version_or_none
+from components.common.base.installed import version_of, version_or_none
 from pipeline.config.config import Config
 from pipeline.plan.data_files import files as find_files
 
@@ -99,7 +98,7 @@ def collect(config: Config, config_path: Path, search: dict[str, Any] | None = N
         config=_document("config", config.model_dump(mode="json", by_alias=True)),
         environment=_document("environment", environment()),
         data=data_document(config, FileHashes()),
-        version=metadata.version("paredown"),
+        version=version_of("paredown"),
         git_commit=commit,
         git_dirty=dirty,
         seed=config.run.seed,

@@ -7,7 +7,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from components.common.base.errors import ParedownError
@@ -93,6 +92,8 @@ def _each(of_file: Callable[[Path], str], files: Iterable[Path]) -> list[str]:
     files = list(files)
     if len(files) < 2 or sum(path.stat().st_size for path in files) < _WORTH_THREADS:
         return [of_file(path) for path in files]
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(_THREADS) as pool:  # hashlib lets other threads run meanwhile
         return list(pool.map(of_file, files))
 

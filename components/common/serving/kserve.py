@@ -6,11 +6,11 @@ https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protoc
 from __future__ import annotations
 
 import math
-from importlib import metadata
 from typing import Any
 
 import numpy as np
 
+from components.common.base.installed import version_of
 from components.common.serving import json_values
 from components.common.serving.http_handler import Handler, number_of
 from components.common.serving.request_error import Fault, RequestError, invalid
@@ -52,7 +52,7 @@ class ServerMetadata(Handler):
     """GET /v2."""
 
     def get(self) -> None:
-        self.answer({"name": _SERVER, "version": metadata.version(_SERVER), "extensions": []})
+        self.answer({"name": _SERVER, "version": version_of(_SERVER), "extensions": []})
 
 
 class Live(Handler):

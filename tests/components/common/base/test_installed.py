@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -18,3 +19,13 @@ def test_every_installed_package_has_the_version_that_importlib_says() -> None:
 def test_a_package_that_is_not_installed_is_an_error() -> None:
     with pytest.raises(metadata.PackageNotFoundError):
         version_of("no-such-package")
+
+
+def test_a_version_that_is_installed_meanwhile_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "Some_Package-1.0.dist-info").mkdir()
+    assert version_of("some.package") == "1.0"
+    (tmp_path / "Some_Package-1.0.dist-info").rename(tmp_path / "some_package-1.1.post1.dist-info")
+    assert version_of("some-package") == "1.1.post1"
