@@ -68,8 +68,8 @@ class ConvertOptions(StepOptions):
         default="auto",
         description="Scales of quantized kernels: one per output channel of a convolution, which is more accurate, "
         "or one for the whole kernel, which keeps the few values of a clustered one; auto: "
-        "per-tensor for clustered models, else per-channel. Dense layers have one scale in both cases "
-        "(TensorFlow 2.16).",
+        "per-tensor for clustered models, else per-channel. With TensorFlow 2.16, Dense layers have one "
+        "scale in both cases; later versions give them one per unit.",
     )
     sparse: bool = Field(
         default=False,

@@ -11,6 +11,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
 
+from components.common.base.installed import version_of
 from components.common.models import model_files
 from tests.components.conftest import Step
 from tests.components.tflite_converter.conftest import Convertible, predict
@@ -91,7 +92,9 @@ def test_a_file_is_one_file_with_the_converters_metadata(
     versions = {data.rstrip(b"\0").decode() for name, data in metadata if name == "min_runtime_version"}
     (version,) = versions - {""}
     assert [int(part) for part in version.split(".")] >= [1, 5, 0]
-    assert b"2.16" in dict(metadata)["CONVERSION_METADATA"]  # the TensorFlow that converted it
+    assert (
+        version_of("tensorflow").encode() in dict(metadata)["CONVERSION_METADATA"]
+    )  # the TensorFlow that converted it
     assert len(model.signatureDefs) == len(model.subgraphs) == 1
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from components.common.base.file_hashes import as_property, digests
+from components.common.base.installed import version_of
 from pipeline.kubeflow import entrypoint, executor_input, task_code, task_log
 from pipeline.kubeflow.executor_input import InvalidTask
 from pipeline.kubeflow.outcome import read as read_outcome
@@ -116,7 +117,7 @@ def test_a_task_reads_and_writes_staged_files_and_reports_uris_to_kfp(staged: Pa
     told = json.loads((staged / "output_metadata.json").read_text(encoding="utf-8"))
     (schema,) = told["artifacts"]["schema"]["artifacts"]
     assert schema["uri"] == "minio://bucket/r/out/schema"
-    assert schema["metadata"]["tfx_version"] == "1.16.0"
+    assert schema["metadata"]["tfx_version"] == version_of("tfx")
     assert json.loads(schema["metadata"]["content"]) == digests(written.parent)
     assert (log[-1]["message"], log[-1]["outcome"]) == ("done", {"version": 1, "code": 0})
     assert {entry["node"] for entry in log} == {"gate"}
