@@ -78,7 +78,7 @@ lock: ## resolve requirements/*.in again, moving only what must (needs uv)
 	$(UV) pip compile -q --generate-hashes --custom-compile-command 'make lock' --python-version 3.11 --universal \
 	    --override requirements/py313-overrides.txt requirements/py313.in -o requirements/py313.lock
 
-WEB := components/common/tflite/litert_js
+LITERT_JS := components/common/tflite/litert_js
 web: ## install LiteRT.js and what drives a browser, for target: web (needs Node 18, npm and Chromium)
 	@has() { command -v "$$1" >/dev/null; }
 	missing=
@@ -89,12 +89,12 @@ web: ## install LiteRT.js and what drives a browser, for target: web (needs Node
 	    echo "Install first:  apt-get install --no-install-recommends$$missing" >&2
 	    exit 1
 	fi
-	npm ci --ignore-scripts --no-audit --no-fund --prefix $(WEB)
+	npm ci --ignore-scripts --no-audit --no-fund --prefix $(LITERT_JS)
 
 # For `make test`: tests that need it are skipped if it cannot be installed, and say how to.
 web-quietly: servers
-	@stamp=$(WEB)/node_modules/.package-lock.json
-	if [ ! $$stamp -nt $(WEB)/package-lock.json ] && ! $(MAKE) -s web >/dev/null 2>&1; then
+	@stamp=$(LITERT_JS)/node_modules/.package-lock.json
+	if [ ! $$stamp -nt $(LITERT_JS)/package-lock.json ] && ! $(MAKE) -s web >/dev/null 2>&1; then
 	    echo 'Tests in a browser are skipped. To have them run:  make web' >&2
 	fi
 

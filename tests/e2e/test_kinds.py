@@ -15,7 +15,9 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from tests.components.common.serving.process import serving
+from tests.components.targets.web.browsing import opened, served
 from tests.e2e.project import Project, make_project
+from tests.servers import web
 
 pytestmark = pytest.mark.e2e
 
@@ -345,3 +347,50 @@ def test_on_a_server_candidates_are_served_and_what_is_pushed_gives_the_verdicts
     assert project.paredown("report", "latest", "-o", str(page)).code == 0
     html = page.read_text(encoding="utf-8")
     assert "throughput ≥ 0.001 ×" in html and "p99 ≤ 1000 ×" in html
+
+
+def test_each_of_several_targets_has_its_winner_and_the_pushed_page_gives_the_verdicts_accuracy(
+    done: tuple[Project, dict[str, Any]], untouched: Project
+) -> None:
+    web.need()
+    project = untouched
+    sets = ("targets=[mobile, web]", "push.web=true", "gate.same_prediction={min: 1}")
+    result = project.run(*(part for one in sets for part in ("--set", one)))
+    mobile, browser = (result["targets"][kind] for kind in ("mobile", "web"))
+    assert all(one["nodes"]["Trainer"]["state"] == "cached" for one in (mobile, browser))
+    assert list(browser["candidates"]) == ["half"] and list(mobile["candidates"]) == ["int8", "half"]
+    assert browser["winner"] == "half" and mobile["winner"] in ("int8", "half")
+    why = result["winners"]["web"]["why"]
+    assert why["int8"].startswith("not for this target: LiteRT.js has no int8 inputs")
+    assert why["half"].startswith("selected: ")
+    assert "not for this target: LiteRT.js" in Path(result["page"]).read_text(encoding="utf-8")
+    assert [Path(one["pushed"]).parent.name for one in (mobile, browser)] == ["mobile", "web"]
+
+    figures = browser["candidates"]["half"]["measured"]
+    assert (
+        figures["device"]["runtime"].startswith("LiteRT.js ") and "Chromium" in figures["device"]["runtime"]
+    )
+    assert figures["device"]["same_prediction"] == 1 and figures["device"]["examples"] == 300
+    columns = rows(300, 2)
+    given = json.dumps(
+        [
+            {
+                name: np.ravel(columns[name][row]).astype(float).tolist()
+                for name in ("left", "right", "mode")
+            }
+            for row in range(300)
+        ]
+    )
+    script = (
+        f"(async () => {{ const found = []; for (const one of {given}) found.push("
+        "[...(await window.model.predict(one)).side]); return found; })()"
+    )
+    with served(Path(browser["pushed"], "web")) as address:
+        shown = opened(address + "index.html", script)
+    assert (shown["state"], shown["elsewhere"]) == ("done", []), shown
+    right = float((np.argmax(shown["result"], axis=1) == columns["bigger"]).mean())
+    assert figures["accuracies"][0]["candidate"] == pytest.approx(right, abs=1e-7)
+    lineage = " ".join(project.paredown("lineage", browser["pushed"]).out.split())
+    assert f"on {figures['device']['runtime']}" in lineage
+    page = project.root / "web.html"
+    assert project.paredown("report", browser["run"], "-o", str(page)).code == 0

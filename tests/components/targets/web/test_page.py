@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,48 +12,13 @@ import pytest
 from components.common.base import file_hashes
 from components.common.models import model_files
 from components.common.tflite.litert import LiteRTModel
-from components.common.tflite.litert_js import installation
 from components.pusher import beside
 from tests.components.conftest import Step
+from tests.components.targets.web.browsing import opened, served
 from tests.conftest import Digits, Trained
 from tests.servers import web
 
 WRITE = "components.targets.web.page.write"
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None:
-        """Says nothing."""
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def opened(address: str, script: str) -> dict[str, Any]:
-    program = Path(__file__).with_name("open_page.mjs")
-    command = [
-        installation.node(),
-        program,
-        installation.modules(),
-        installation.chromium(),
-        address,
-        script,
-    ]
-    answer = subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, timeout=120, check=False
-    )
-    assert answer.returncode == 0, answer.stderr
-    return json.loads(answer.stdout)
 
 
 @pytest.mark.parametrize("asked", [("float32",), ("int8", "uint8")], ids=" ".join)
