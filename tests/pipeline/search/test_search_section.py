@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.checks.checked_config import refuse_without_candidates
 from pipeline.config.config import Config
 from pipeline.config.config_file import load
 from pipeline.config.problem import ConfigError
@@ -109,3 +110,10 @@ def test_twenty_trials_unless_trials_or_minutes_are_written(tmp_path: Path) -> N
 def searched(found: Config):
     assert found.search is not None
     return found.search
+
+
+def test_a_search_without_candidates_is_not_run_or_compiled_as_they_are(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not known before the search; use `paredown search`"):
+        refuse_without_candidates(config(tmp_path))
+    by_hand = "candidates: {by-hand: [{convert: {quantization: int8}}]}\n"
+    refuse_without_candidates(config(tmp_path, SPACE + by_hand))
