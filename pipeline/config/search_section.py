@@ -283,7 +283,7 @@ class Search(Options):
     minutes: float | None = Field(
         default=None,
         gt=0,
-        description="Begin no more rounds after this time, which is counted over interruptions.",
+        description="Begin no more rounds once the finished ones have taken this time.",
     )
     seed: int | None = Field(
         default=None, ge=0, lt=2**31, description="Seed of the proposals. Default: run.seed."
