@@ -152,7 +152,7 @@ def test_every_python_file_of_the_program_goes_in_and_nothing_else() -> None:
         path.relative_to(ROOT).as_posix()
         for folder in ("components", "pipeline", "configs")
         for path in (ROOT / folder).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and not {"__pycache__", "node_modules"} & {*path.parts}
     }
     assert wanted <= found
     assert {name.split("/")[0] for name in found} == {

@@ -17,17 +17,19 @@ CONFIGS = sorted(str(path) for path in Path("configs").glob("*/*.yaml"))
 @pytest.mark.parametrize("config", CONFIGS)
 def test_every_node_of_every_example_names_the_code_that_it_runs(config: str) -> None:
     file = load(Path(config))
-    plan = make_plan(file.config, file.path)
-    found = {node.id: node_code.versions(node.executor, node.parameters) for node in plan.nodes}
+    for view in (file.each_target() or {"": file}).values():
+        plan = make_plan(view.config, file.path)
+        found = {node.id: node_code.versions(node.executor, node.parameters) for node in plan.nodes}
 
-    assert len([versions for versions in found.values() if versions]) >= 8
-    assert [node for node, versions in found.items() if versions and versions[0] != versions[1]] == []
+        assert len([versions for versions in found.values() if versions]) >= 8
+        assert [node for node, versions in found.items() if versions and versions[0] != versions[1]] == []
 
 
 @pytest.mark.parametrize(
     "sections",
     [
         {"target": "microcontroller", "push": "{directory: serving, c_array: true}"},
+        {"target": "web", "push": "{directory: serving, web: true}"},
         {"target": "server", "push": "{directory: serving, serving: {}}"},
         {
             "target": "microcontroller",

@@ -285,7 +285,7 @@ MICRO = "target={kind: microcontroller, ram: 16 kB, flash: 64 kB}"
 
 
 WITHOUT_TARGET = [
-    path for path in Path("configs").glob("*/*.yaml") if "\ntarget:" not in path.read_text("utf-8")
+    path for path in Path("configs").glob("*/*.yaml") if "\ntarget" not in path.read_text("utf-8")
 ]
 
 
