@@ -30,7 +30,7 @@ COPY requirements requirements
 RUN awk '/^[^ #]/ {wanted = /^(pip|setuptools|wheel)==/} wanted' "requirements/${STACK}.lock" >tools.txt \
     && awk '/^[^ #]/ {wanted = !/^(ast-serialize|execnet|grimp|hadolint|hypothesis|import-linter|importlib-resources|iniconfig|kubernetes-validate|librt|mypy|pathspec|pytest|ruff)/} wanted' "requirements/${STACK}.lock" >packages.txt \
     && pip install --no-deps --require-hashes -r tools.txt \
-    && pip install --no-deps --require-hashes --no-build-isolation -r packages.txt
+    && pip install --no-deps --require-hashes --no-build-isolation --ignore-requires-python -r packages.txt
 COPY setup.py pyproject.toml README.md LICENSE ./
 COPY components components
 COPY pipeline pipeline

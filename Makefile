@@ -252,7 +252,8 @@ setup:
 	        if [ -s "$$tmp/uv.log" ]; then
 	            echo "Installing with pip, because uv failed: $$(grep -m 1 . "$$tmp/uv.log")"
 	        fi
-	        CXX=$$cxx pip install --no-deps --require-hashes --no-build-isolation -r "$$lock"
+	        # ai-edge-litert needs a backport that declares Python < 3.11 and works with later ones; uv ignores that, too.
+	        CXX=$$cxx pip install --no-deps --require-hashes --no-build-isolation --ignore-requires-python -r "$$lock"
 	    fi
 	    echo "$$stack" >$(VENV)/.stamp-stack
 	    lock_key "$$stack" >$(VENV)/.stamp-lock
