@@ -93,8 +93,8 @@ def explain(file: ConfigFile, strict: bool = False) -> Explained:
     file = dataclasses.replace(file, config=file.config.with_ends())
     environment.prepare_for(file)
     with log_file.quiet("Importing TensorFlow, building the models …"), collector.looking_seldom():
-        from pipeline.checks import preflight
-
+        with collector.importing():
+            from pipeline.checks import preflight
         found = preflight.explain(file, make_plan(file.config, file.path))
     problems = tuple(found.refused(strict))
     target = file.config.target_kind if "target" in file.config.model_fields_set else None

@@ -158,7 +158,7 @@ def run(
         # The same data, code and options were checked before these nodes ran.
         return _run_locked(file, plan, cached, write_page, b"", (), lambda log: None, search)
     environment.prepare_for(file)
-    with log_file.quiet("Importing TensorFlow and TFX …") as said, collector.looking_seldom():
+    with log_file.quiet("Importing TensorFlow and TFX …") as said, collector.importing():
         from pipeline.checks import preflight
 
         most = parallelism.nodes_at_once(file.config, len(plan.nodes) - len(cached))

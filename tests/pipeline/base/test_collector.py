@@ -25,3 +25,10 @@ def test_circles_that_were_made_since_the_last_time_are_collected() -> None:
         collector.collect()
         assert made() is None
     gc.unfreeze()
+
+
+def test_nothing_is_collected_while_modules_are_imported_and_again_afterwards() -> None:
+    with collector.importing():
+        assert not gc.isenabled()
+    assert gc.isenabled() and gc.get_freeze_count() > 10_000
+    gc.unfreeze()
