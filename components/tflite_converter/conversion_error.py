@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from components.common.base import compatibility
 from components.common.base.errors import ParedownError
 
 _LONGEST = 300
@@ -24,9 +25,7 @@ def reason(error: Exception) -> str:
     Args:
         error: What `TFLiteConverter.convert` raised.
     """
-    from tensorflow.lite.python.metrics import converter_error_data_pb2
-
-    codes = converter_error_data_pb2.ConverterErrorData
+    codes = compatibility.converter_error_data()
     faults = list(reversed(getattr(error, "errors", [])))
     types = _argument_types(str(error))
     by_code = {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+from importlib import util
 from typing import Any
 
 from google.protobuf import json_format, message_factory
@@ -28,3 +30,10 @@ def message_class(pool: DescriptorPool, name: str) -> Any:
 def message_to_dict(message: Message) -> dict[str, Any]:
     """A message as JSON with the field names of its .proto file, also of fields that have their default."""
     return json_format.MessageToDict(message, preserving_proto_field_name=True, **{_DEFAULTS: True})
+
+
+def converter_error_data() -> Any:
+    """The message with codes and operators of an error of TensorFlow's converter, which has moved since 2.16."""
+    places = ("tensorflow.lite.python.metrics", "tensorflow.compiler.mlir.lite.metrics")
+    found = next(place for place in places if util.find_spec(f"{place}.converter_error_data_pb2"))
+    return importlib.import_module(f"{found}.converter_error_data_pb2").ConverterErrorData
