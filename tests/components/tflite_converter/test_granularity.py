@@ -34,7 +34,9 @@ def test_scales_per_channel(
     wanted = CHANNELS[kind]
     if quantization == "dynamic":  # smaller kernels stay in float
         wanted = wanted[-QUANTIZED_BY_DYNAMIC[kind] :]
-    assert scales(content, kind) == wanted
+    # Since TensorFlow 2.17 the kernels of Dense layers, too, have a scale for each unit.
+    newer = [32] * len(wanted) if kind == "FULLY_CONNECTED" else wanted
+    assert scales(content, kind) in (wanted, newer)
     assert content == model.convert(quantization=quantization)
     assert model.error_of(content, tmp_path) < LARGEST[quantization]
 
