@@ -95,8 +95,10 @@ class Forked:
         with self._closing:
             # Once it has ended, its id may be another's.
             if not self._ended and not wait([self._status], 0):
-                for number in numbers:
-                    os.kill(self.pid, number)
+                # The server has seen its end before it has reported it.
+                with contextlib.suppress(ProcessLookupError):
+                    for number in numbers:
+                        os.kill(self.pid, number)
 
 
 class ForkServer:

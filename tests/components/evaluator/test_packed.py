@@ -71,7 +71,7 @@ def test_a_packed_file_that_is_missing_or_does_not_load_fails(packed: Judge) -> 
     path.write_bytes(path.read_bytes()[:1000])
     verdict = packed(gate=Gate.model_validate(ON_DEVICE), runtime="tflite-micro")
     assert not verdict.blessed and verdict.reasons[0].startswith(
-        "measuring memory failed: TFLMError: does not load"
+        "measuring on the target failed: TFLMError: does not load"
     )
     path.unlink()
     verdict = packed(gate=Gate.model_validate(ON_DEVICE), runtime="tflite-micro")

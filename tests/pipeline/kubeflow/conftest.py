@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,11 @@ from tests.pipeline.kubeflow import api_server, small_pipeline
 from tests.pipeline.kubeflow.api_server import ApiServer
 
 ROOT = Path(__file__).resolve().parents[3]
-# One with several targets is compiled for one of them.
+# One with several targets is compiled for one of them, and a search not at all.
 CONFIGS = sorted(
     path.relative_to(ROOT).as_posix()
     for path in (ROOT / "configs").glob("**/*.yaml")
-    if "\ntargets:" not in path.read_text(encoding="utf-8")
+    if not re.search("^(targets|search):", path.read_text(encoding="utf-8"), re.MULTILINE)
 )
 MNIST = "configs/mnist/pipeline.yaml"
 TARGETS = ("kubeflow", "vertex")

@@ -156,7 +156,7 @@ def files_in(folder: Path, package: str) -> set[Path]:
     return {
         path.relative_to(folder)
         for path in (folder / package).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and not {"__pycache__", "node_modules"} & {*path.parts}
     }
 
 

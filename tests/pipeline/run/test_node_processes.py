@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from components.common.base.file_hashes import ChangedFile
 from components.common.base.interruption import Interrupted
 from pipeline.base.process import descendants
 from pipeline.run import node_process, node_processes
-from pipeline.run.fork_server import ForkServer, ProcessEnded
+from pipeline.run.fork_server import Forked, ForkServer, ProcessEnded
 from pipeline.run.interruption import Interruption
 from pipeline.run.launcher import NodeFailed, launch_all
 from pipeline.run.node_processes import NodeProcesses
@@ -379,3 +380,16 @@ def state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return "X"
+
+
+def test_a_process_that_ended_without_a_report_yet_is_signalled_without_an_error() -> None:
+    """The server waits for it first and writes its status then; Ctrl-C may come in between."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    connection, _ = Pipe()
+    status, written = os.pipe()
+    ended = Forked(child.pid, connection, status)
+    ended.terminate()
+    ended.kill()
+    os.close(written)
+    ended.close(patience=0)
