@@ -246,6 +246,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             return _group(nodeid)
 
+        def schedule(self) -> None:
+            super().schedule()
+            # A process that replaces one that crashed, and gets the last test, would wait for ever for another.
+            for node in self.nodes:
+                self._reschedule(node)
+
     return Grouped(config, log)
 
 
