@@ -231,7 +231,7 @@ class _Judging:
     def _types(self, file: TFLiteFile | None) -> list[TypeCheck]:
         if self._record.file is None:
             raise ValueError("the candidate's record does not say how it was converted")
-        # That there is no file has been said.
+        # A missing file is a failure already.
         return file_types.check(file, self._record.file, self._record.float_layers) if file else []
 
     def _judge_latency(self) -> None:

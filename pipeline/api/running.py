@@ -22,9 +22,9 @@ from pipeline.config import several_targets
 from pipeline.config.config_file import ConfigFile
 from pipeline.config.problem import InvalidInput
 from pipeline.run import session
+from pipeline.run.apart import apart
 from pipeline.run.session import Finished, Stopped
 from pipeline.run.winners import Outcome, Winners
-from pipeline.search.apart import apart
 
 
 class RunStopped(ParedownError):

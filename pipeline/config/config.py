@@ -186,6 +186,14 @@ class Config(Options):
         "lists the kinds.",
     )
 
+    targets: list[TargetSection] = Field(
+        default=[],
+        exclude_if=operator.not_,
+        description="Several targets in place of one, e.g. [mobile, {kind: microcontroller, ram: 256 kB}, web]. Each "
+        "candidate is judged on each that can run it, with a winner each, which is pushed to a folder of "
+        "push.directory with the kind's name.",
+    )
+
     @model_validator(mode="after")
     def _trials_can_be_judged(self) -> Config:
         if self.search is None:
@@ -206,14 +214,6 @@ class Config(Options):
                 "pattern",
             )
         return self
-
-    targets: list[TargetSection] = Field(
-        default=[],
-        exclude_if=operator.not_,
-        description="Several targets in place of one, e.g. [mobile, {kind: microcontroller, ram: 256 kB}, web]. Each "
-        "candidate is judged on each that can run it, with a winner each, which is pushed to a folder of "
-        "push.directory with the kind's name.",
-    )
 
     @model_validator(mode="after")
     def _target_measures_what_is_limited(self) -> Config:

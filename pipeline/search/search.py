@@ -24,10 +24,10 @@ from pipeline.config.config_file import ConfigFile
 from pipeline.config.problem import InvalidInput
 from pipeline.plan.plan import Plan, make_plan
 from pipeline.run import lock, session
+from pipeline.run.apart import apart
 from pipeline.run.cache import cached_ids
 from pipeline.run.session import Finished, Stopped
 from pipeline.search import rounds, table
-from pipeline.search.apart import apart
 from pipeline.search.record import SearchRecord
 from pipeline.search.trial import Fate, Outcome, Trial, best, front, outcome_of, promising
 from pipeline.store.reader import open_reader
@@ -171,7 +171,7 @@ def refused_trials(error: InvalidInput, trials: Sequence[Trial]) -> dict[int, st
 
 
 def _pruned(outcome: Outcome, epochs: int) -> Outcome:
-    """What a trial that is not promising is told as."""
+    """The outcome of a trial that is not promising."""
     if outcome.fate is Fate.FAILED:
         return outcome
     reason = f"not promising after {count_text(epochs, 'epoch')} of each step"

@@ -143,7 +143,7 @@ class Study:
                     evaluator=optuna.importance.PedAnovaImportanceEvaluator(),
                     target=lambda trial: trial.values[0],
                 )
-            except (ValueError, RuntimeError, ImportError):
+            except (ValueError, RuntimeError):  # too few trials, or all alike
                 return {}
         return {name: round(float(share), 4) for name, share in found.items()}
 

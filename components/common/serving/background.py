@@ -97,7 +97,7 @@ def main(text: str) -> None:
 
 def _tell(listening: Listening, models: Sequence[Model]) -> None:
     errors = [
-        next((version.error for version in model.versions.values()), "there is no version of it")
+        next((version.error for version in model.versions.values()), "it has no version")
         for model in models
         if not model.ready
     ]

@@ -108,7 +108,7 @@ class Model:
         """The number that a request means; None is the newest version.
 
         Raises:
-            RequestError: If there is no such label.
+            RequestError: If no version has the label.
         """
         if not isinstance(wanted, str):
             return wanted
@@ -137,7 +137,7 @@ class Model:
         raise RequestError(Fault.NOT_FOUND, f"Servable not found for request: {asked}{why}")
 
     def refresh(self) -> None:
-        """Loads versions that appeared, then lets go of those that vanished or are no longer the ones to serve.
+        """Loads versions that appeared, then unloads those that vanished or are not to be served any more.
 
         Requests that hold a version finish on it. If the folder itself cannot be read, everything stays as it is.
         A version that cannot be loaded is tried again when its files change; older ones are served meanwhile.

@@ -82,7 +82,7 @@ def write(content: bytes, folder: Path, data: Mapping[str, str]) -> list[str]:
     Args:
         content: The TFLite file; the packed one if there is one, whose kernels are decoded into the arena.
         folder: An existing folder.
-        data: Where the examples are, as components.pusher.beside says it.
+        data: Where the examples are, as `components.pusher.beside.add` takes it.
 
     Returns:
         Paths of the files, relative to `folder`.

@@ -80,7 +80,7 @@ class Browser:
                 raise LiteRTJsError(f"the browser ended: {self._said()}", "run")
         answer = json.loads(line)
         if "error" in answer:
-            raise LiteRTJsError(_telling(answer["error"]), "load" if command == "load" else "run")
+            raise LiteRTJsError(_reason(answer["error"]), "load" if command == "load" else "run")
         return answer.get("result")
 
     def close(self) -> None:
@@ -100,7 +100,7 @@ class Browser:
         return self._log.read().decode(errors="replace").strip()[-800:] or "it does not say why"
 
 
-def _telling(text: str) -> str:
+def _reason(text: str) -> str:
     """The first line of an error, and what the runtime logged as an error."""
     first, *log = text.splitlines() or ["it does not say why"]
     errors = [line.partition(": ")[2] for line in log if line.startswith("ERROR")]

@@ -9,7 +9,7 @@ import pytest
 
 from components.common.base.errors import ParedownError
 from pipeline.config.problem import InvalidInput, Problem
-from pipeline.search.apart import RoundEnded, apart
+from pipeline.run.apart import ApartEnded, apart
 from pipeline.search.search import refused_trials
 from pipeline.search.trial import Trial
 
@@ -42,5 +42,5 @@ def test_problems_of_trials_come_through_and_name_them() -> None:
 
 
 def test_a_process_that_is_killed_ends_the_round() -> None:
-    with pytest.raises(RoundEnded, match="exit code -9"):
+    with pytest.raises(ApartEnded, match="exit code -9"):
         apart(lambda: os.kill(os.getpid(), signal.SIGKILL))

@@ -1,7 +1,7 @@
 """Does one piece of work in a forked process.
 
-A round executes operations of TensorFlow in its process, which cannot be forked any more afterwards, and the next round
-needs a process that can.
+A run executes operations of TensorFlow in its process, which cannot be forked any more afterwards. A search and a
+config with several targets have several runs, and each needs a process that can be forked.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from pipeline.base.process import descendants, end_with, paused_by_ctrl_z
 Result = TypeVar("Result")
 
 
-class RoundEnded(ParedownError):
-    """The process of a round ended before the round did."""
+class ApartEnded(ParedownError):
+    """The process ended before its work was done."""
 
 
 def apart(work: Callable[[], Result]) -> Result:
@@ -34,9 +34,9 @@ def apart(work: Callable[[], Result]) -> Result:
 
     Raises:
         ParedownError: That of the function.
-        RoundEnded: If the process ended without a result.
+        ApartEnded: If the process ended without a result.
     """
-    with tempfile.TemporaryDirectory(prefix="paredown-round-") as folder:
+    with tempfile.TemporaryDirectory(prefix="paredown-apart-") as folder:
         file = Path(folder, "result")
         parent = os.getpid()
         child = os.fork()
@@ -48,8 +48,8 @@ def apart(work: Callable[[], Result]) -> Result:
             result = pickle.loads(file.read_bytes())
         except (OSError, EOFError, pickle.UnpicklingError):
             how = os.waitstatus_to_exitcode(status)
-            raise RoundEnded(
-                f"the process of a round ended with exit code {how} before the round did; run again to continue"
+            raise ApartEnded(
+                f"the process of a run ended with exit code {how} before the run did; run again to continue"
             ) from None
     if isinstance(result, BaseException):
         raise result
