@@ -18,7 +18,7 @@ _COLORS = {
     Fate.MISSED: "yellow",
     Fate.PRUNED: "dim",
     Fate.FAILED: "red",
-    Fate.RUNNING: "cyan",
+    Fate.PROPOSED: "cyan",
 }
 
 

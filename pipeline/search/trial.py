@@ -19,7 +19,7 @@ _UNMEASURED = 10.0
 class Fate(str, Enum):
     """What became of a trial."""
 
-    RUNNING = "running"
+    PROPOSED = "proposed"
     PASSED = "passed"
     MISSED = "missed a limit"
     PRUNED = "pruned early"
@@ -67,7 +67,7 @@ class Trial:
     Attributes:
         number: From 0, in the order of the proposals; numbers of proposals that were not run are left out.
         values: Parameter → value.
-        outcome: None while it runs.
+        outcome: None as long as it has none.
     """
 
     number: int
@@ -82,7 +82,7 @@ class Trial:
     @property
     def fate(self) -> Fate:
         """What became of it."""
-        return self.outcome.fate if self.outcome else Fate.RUNNING
+        return self.outcome.fate if self.outcome else Fate.PROPOSED
 
 
 def outcome_of(
