@@ -318,7 +318,7 @@ def gate_range(data: ReportData, figure: Figure) -> tuple[float | None, float | 
 
     Args:
         data: Data of the run.
-        figure: `file`, `gzip` and `memory` are in bytes; `latency` and `p99` are in relation to the baseline's;
+        figure: Sizes and memory are in bytes; `latency` and `p99` are in relation to the baseline's;
             `npu_cycles` are limited by the target.
     """
     gate, baseline = data.gate, data.baseline(figure)

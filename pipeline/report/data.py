@@ -18,11 +18,11 @@ from pipeline.run.verdict_table import verdict_table
 from pipeline.store.records import Run
 from pipeline.store.state import State
 
-# Of the gate's metric, bytes of the file, bytes compressed, milliseconds of one inference, bytes of memory, Vela's
-# estimate of the cycles on an NPU, for which the baseline is not compiled, or the greatest ratio of a model server's
-# p99s to the baseline's.
-Figure = Literal["accuracy", "file", "gzip", "latency", "memory", "npu_cycles", "p99"]
-Cost = Literal["file", "gzip", "latency", "memory", "npu_cycles", "p99"]
+# Of the gate's metric, bytes of the file, bytes compressed by either, milliseconds of one inference, bytes of memory,
+# Vela's estimate of the cycles on an NPU, for which the baseline is not compiled, or the greatest ratio of a model
+# server's p99s to the baseline's.
+Figure = Literal["accuracy", "file", "gzip", "brotli", "latency", "memory", "npu_cycles", "p99"]
+Cost = Literal["file", "gzip", "brotli", "latency", "memory", "npu_cycles", "p99"]
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ _FOLDER = Path(__file__).parent
 _MOST_SHOWN = 3
 
 _FIGURES: tuple[Cost, ...] = ("file", "gzip", "latency")
-_OF_TARGET: tuple[Cost, ...] = ("memory", "npu_cycles", "p99")
+_OF_TARGET: tuple[Cost, ...] = ("brotli", "memory", "npu_cycles", "p99")
 
 
 class ReportError(ParedownError):
@@ -242,6 +242,7 @@ def highlights(data: ReportData) -> list[tuple[str, str, str]]:
     ratios = (
         ("file size", winner.size_ratio("file"), "smaller", both("file", numbers.bytes_text)),
         ("compressed", winner.size_ratio("gzip"), "smaller", both("gzip", numbers.bytes_text)),
+        ("Brotli", winner.size_ratio("brotli"), "smaller", both("brotli", numbers.bytes_text)),
         ("latency", winner.latency_ratio, "faster", both("latency", numbers.time_text)),
         ("memory", _memory_ratio(winner), "less", both("memory", numbers.bytes_text)),
     )

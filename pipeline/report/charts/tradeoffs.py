@@ -23,6 +23,7 @@ _CHARACTER, _LINE = 0.024, 0.07
 AXES: dict[Cost, str] = {
     "file": "file size",
     "gzip": "gzip-compressed size",
+    "brotli": "Brotli-compressed size",
     "latency": "latency, × the baseline's",
     "memory": "memory on the target",
     "npu_cycles": "NPU cycles, by Vela's estimate",
@@ -37,7 +38,7 @@ def tradeoff(data: ReportData, figure: Cost) -> go.Figure | None:
 
     Args:
         data: Data of the run.
-        figure: `file` or `gzip`, in bytes; `latency`, in relation to the baseline's.
+        figure: Sizes and memory in bytes; `latency` and `p99` in relation to the baseline's.
 
     Returns:
         None if no candidate has both figures.

@@ -14,8 +14,8 @@ import pytest
 
 from components.common.base.npu_options import NpuOptions
 from components.common.tflite.npu_figures import NpuFigures
-from components.evaluator.params import JudgedGate, LoadLimits
-from components.measurer.measured import Layer
+from components.evaluator.params import JudgedGate, LoadLimits, SizeLimits
+from components.measurer.measured import Layer, Sizes
 from components.measurer.served_load import LoadFigures
 from pipeline.report import charts, layer_figures, numbers, palette
 from pipeline.report import page as report_page
@@ -76,6 +76,34 @@ def test_memory_is_drawn_with_its_limit_if_it_was_measured(pushed: ReportData) -
     assert max(trace(figure, "gate allows").x) == 16_000
     assert ("memory", "2.1 × less", "19.0 kB, was 40.0 kB") in report_page.highlights(data)
     assert "memory on the target" in report_page.render(data)
+
+
+def test_brotli_is_drawn_with_its_limit_if_it_was_measured(pushed: ReportData) -> None:
+    assert pushed.gate is not None
+    taken = {"int8": 200_000, "pruned-int8": 70_000, "student": 5_000}
+
+    def downloaded(one: Candidate) -> Candidate:
+        assert one.measured.size is not None
+        size = Sizes(
+            dataclasses.replace(one.measured.size.candidate, brotli=taken[one.name]),
+            dataclasses.replace(one.measured.size.baseline, brotli=840_000),
+        )
+        measured = dataclasses.replace(one.measured, size=size)
+        return dataclasses.replace(one, verdict=dataclasses.replace(one.verdict, measured=measured))
+
+    data = dataclasses.replace(
+        pushed,
+        candidates=tuple(map(downloaded, pushed.candidates)),
+        gate=pushed.gate.model_copy(update={"brotli_size": SizeLimits(max=100_000)}),
+    )
+    assert report_page.figures(data) == ("file", "gzip", "latency", "brotli")
+    figure = charts.tradeoff(data, "brotli")
+    assert list(trace(figure, "selected").x) == [70_000]
+    assert list(trace(figure, "baseline").x) == [840_000]
+    assert max(trace(figure, "gate allows").x) == 100_000
+    assert ("Brotli", "12.0 × smaller", "70.0 kB, was 840.0 kB") in report_page.highlights(data)
+    html = report_page.render(data)
+    assert "Brotli-compressed size" in html and "at most 100.0 kB" in html
 
 
 def test_the_worst_p99_of_a_server_is_drawn_with_its_limit(pushed: ReportData) -> None:
