@@ -115,6 +115,7 @@ class Target:
         advice: Which techniques pay.
         fixed_batch: Whether files are converted with a batch of 1.
         packs: Whether it runs files that `convert: {pack: …}` packs.
+        threads: Threads of its runtime, on which latency is measured; None if `gate.latency.threads` sets them.
     """
 
     options: type[TargetOptions]
@@ -133,6 +134,7 @@ class Target:
     advice: tuple[Advice, ...] = ()
     fixed_batch: bool = False
     packs: bool = False
+    threads: int | None = None
 
     @property
     def kind(self) -> str:

@@ -94,8 +94,8 @@ def _measured(gate: Gate, target: Target) -> Gate:
     """The gate without limits on what a target does not measure."""
     unmeasured = [figure for figure in _FIGURES if figure not in target.figures]
     changes: dict[str, Any] = {figure: type(gate).model_fields[figure].default for figure in unmeasured}
-    if target.kind == "web":
-        changes["latency"] = gate.latency.model_copy(update={"threads": 1})
+    if target.threads is not None:
+        changes["latency"] = gate.latency.model_copy(update={"threads": target.threads})
     return gate.model_copy(update=changes)
 
 

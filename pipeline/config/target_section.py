@@ -17,6 +17,7 @@ from components.targets.mobile.params import MobileOptions
 from components.targets.registry import TARGETS, target_of
 from components.targets.server.params import ServingOptions
 from components.targets.target import TargetOptions
+from pipeline.base.texts import count_text
 from pipeline.config.refused import refused
 
 _KINDS = list(TARGETS)
@@ -96,9 +97,11 @@ def refuse_unmeasured(gate: Gate, select: SelectOptions, target: TargetOptions) 
                 "gate",
                 figure,
             )
-    if target.kind == "web" and gate.latency.threads > 1:
+    threads = target_of(target).threads
+    if threads is not None and gate.latency.threads != threads:
         raise refused(
-            f"is {gate.latency.threads}, and target: web is measured on one thread; remove it",
+            f"is {gate.latency.threads}, and target: {target.kind} is measured on {count_text(threads, 'thread')}; "
+            "remove it",
             "gate",
             "latency",
             "threads",

@@ -6,6 +6,8 @@ import os
 import re
 import tempfile
 
+import numpy as np
+
 from components.common.base.npu_options import NpuOptions
 from components.common.tflite import tflite_file
 from components.common.tflite.litert_js.browser import LiteRTJsError
@@ -21,7 +23,7 @@ _OPERATOR = re.compile(
 
 
 def examine(content: bytes, npu: NpuOptions | None = None) -> Examined:
-    """Loads a file in the browser.
+    """Loads a file in the browser, and predicts once.
 
     Args:
         content: A TFLite file of the untrained model; operators and types depend on its layers alone.
@@ -36,7 +38,9 @@ def examine(content: bytes, npu: NpuOptions | None = None) -> Examined:
         return Examined(None, refusal=f"{error}; {instead}")
     flex = sorted(name for name in file.operator_counts if name.startswith("Flex"))
     if flex:
-        return _refused(f"{', '.join(flex)} is not an operator of TFLite", flex[0])
+        return _refused(
+            f"does not load on LiteRT.js: {', '.join(flex)} is not an operator of TFLite", flex[0]
+        )
     open_inputs = [name for name, tensor in file.inputs.items() if -1 in tensor.shape]
     if open_inputs:
         return Examined(
@@ -49,13 +53,15 @@ def examine(content: bytes, npu: NpuOptions | None = None) -> Examined:
         with open(path, "wb") as written:
             written.write(content)
         try:
-            LiteRTJsModel(path)
+            model = LiteRTJsModel(path)
+            # Kernels are prepared by the first inference.
+            model.predict_each({name: np.zeros((1, *one.shape)) for name, one in model.inputs.items()})
         except LiteRTJsError as error:
             found = _OPERATOR.search(error.why)
-            return _refused(error.why, next(filter(None, found.groups())) if found else "")
+            return _refused(str(error), next(filter(None, found.groups())) if found else "")
     return Examined(None)
 
 
 def _refused(why: str, operator: str) -> Examined:
     instead = f"write layers that do not become {operator}" if operator else "write other layers"
-    return Examined(None, operator, f"does not load on LiteRT.js: {why}; {instead}")
+    return Examined(None, operator, f"{why}; {instead}")

@@ -40,6 +40,7 @@ WEB = Target(
         ),
     ),
     fixed_batch=True,
+    threads=1,
     examination="components.targets.web.examination.examine",
     pushes={"web": "components.targets.web.page.write"},
     pushes_example=("web",),

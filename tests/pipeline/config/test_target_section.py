@@ -57,7 +57,7 @@ def test_ram_and_flash_are_the_limits_that_the_gate_does_not_set() -> None:
             "select.minimize",
             "brotli_size is not measured for target: mobile",
         ),
-        (["target=web", "gate.latency.threads=2"], "gate.latency.threads", "is measured on one thread"),
+        (["target=web", "gate.latency.threads=2"], "gate.latency.threads", "is measured on 1 thread"),
         (["push.serving={}"], "push.serving", "is for target: server, and the target is mobile"),
         (
             ["target=server", "push.serving={}", "push.directory=serving/My_Model"],

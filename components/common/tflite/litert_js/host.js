@@ -106,7 +106,8 @@ function urls(paths) {
   return Object.fromEntries(Object.entries(paths).map(([name, path]) => [name, issued(path)]));
 }
 
-// Calls a function of the page. What C++ wrote to the console says more than the exception.
+// Calls a function of the page. What C++ wrote to the console says more than the exception, and is all there is if a
+// kernel cannot be prepared: LiteRT.js then returns outputs that nothing computed.
 async function called({page, log}, name, ...given) {
   log.length = 0;
   const answer = await page.evaluate(
@@ -119,6 +120,9 @@ async function called({page, log}, name, ...given) {
     },
     [name, given],
   );
+  if (name !== 'load' && log.some((line) => line.startsWith('ERROR'))) {
+    answer.error ??= 'it returned outputs that it did not compute';
+  }
   if (answer.error !== undefined) throw new Error([answer.error, ...log].join('\n'));
   return answer.result;
 }
