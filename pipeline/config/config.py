@@ -34,6 +34,7 @@ from pipeline.config.kubeflow_options import KubeflowOptions
 from pipeline.config.model_options import ModelSection
 from pipeline.config.refused import refused
 from pipeline.config.search_section import Search
+from pipeline.config.target_entry import TargetEntry
 from pipeline.config.target_section import TargetSection
 
 LONGEST_NAME = 40
@@ -186,12 +187,12 @@ class Config(Options):
         "lists the kinds.",
     )
 
-    targets: list[TargetSection] = Field(
+    targets: list[TargetEntry] = Field(
         default=[],
         exclude_if=operator.not_,
         description="Several targets in place of one, e.g. [mobile, {kind: microcontroller, ram: 256 kB}, web]. Each "
         "candidate is judged on each that can run it, with a winner each, which is pushed to a folder of "
-        "push.directory with the kind's name.",
+        "push.directory with the kind's name. An entry may have its own `gate` and `select`.",
     )
 
     @model_validator(mode="after")

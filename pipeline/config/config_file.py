@@ -26,23 +26,26 @@ class ConfigFile:
         config: Its content, validated.
         tree: Its content, with overrides applied; knows the lines.
         overrides: Where a `--set` wrote → its `key=value`.
+        places: Where the config has something → where the content has it, if that is not the same: for one of several
+            targets.
     """
 
     path: Path
     config: Config
     tree: Mapping
     overrides: dict[Location, str] = field(default_factory=dict)
+    places: dict[Location, Location] = field(default_factory=dict)
 
     def problem(self, location: Location, message: str) -> Problem:
         """A mistake at a location of this file."""
-        return _located(Problem(message, location), self.tree, self.path, self.overrides)
+        return self.located([Problem(message, location)])[0]
 
     def each_target(self) -> dict[str, ConfigFile]:
         """Kind → the file with the config for it, if it names several targets; else none. Targets that can run none
         of the candidates are left out."""
         found = several_targets.each(self.config)
         return {
-            kind: dataclasses.replace(self, config=one.config)
+            kind: dataclasses.replace(self, config=one.config, places=one.places)
             for kind, one in found.items()
             if one.config.candidates
         }
@@ -60,7 +63,16 @@ class ConfigFile:
 
     def located(self, problems: Iterable[Problem]) -> list[Problem]:
         """Problems with the file and line, or the `--set`, that they are in."""
-        return [_located(problem, self.tree, self.path, self.overrides) for problem in problems]
+        return [
+            _located(self._placed(problem), self.tree, self.path, self.overrides) for problem in problems
+        ]
+
+    def _placed(self, problem: Problem) -> Problem:
+        for length in range(len(problem.location), 0, -1):
+            at = self.places.get(problem.location[:length])
+            if at is not None:
+                return dataclasses.replace(problem, location=(*at, *problem.location[length:]))
+        return problem
 
 
 def load(path: str | Path, sets: Sequence[str] = ()) -> ConfigFile:

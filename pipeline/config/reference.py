@@ -71,6 +71,7 @@ class _Reference:
             steps = name == "Step"
             if not steps:
                 title = key if self._parents[name] > 1 or path.startswith("step.") else path
+                title = path if title in self._titles.values() else title
                 kind = section["properties"].get("kind", {}).get("const")
                 self._titles[name] = f"{title}.{kind}" if kind else title
             self._name(section, "step" if steps else path)

@@ -15,10 +15,11 @@ from components.common.base.step_options import StepOptions
 from components.evaluator.params import Gate
 from components.selector.params import SelectOptions
 from components.targets.registry import TARGETS, target_of
-from components.targets.target import DeviceFigure, Target, TargetOptions
+from components.targets.target import DeviceFigure, Target
 from components.tflite_converter.params import ConvertOptions
+from pipeline.config import target_entry
 from pipeline.config.config import Config
-from pipeline.config.problem import Problem
+from pipeline.config.problem import Location, Problem
 
 _FIGURES: tuple[DeviceFigure, ...] = get_args(DeviceFigure)
 
@@ -43,19 +44,22 @@ class OnTarget:
     Attributes:
         config: With the limits that the target measures, the candidates that it can run, and a push folder of its own.
         left_out: Candidate that it cannot run → why.
+        places: Where it has something → where the file has it.
     """
 
     config: Config
     left_out: dict[str, str] = field(default_factory=dict)
+    places: dict[Location, Location] = field(default_factory=dict)
 
 
 def each(config: Config) -> dict[str, OnTarget]:
     """Kind → the config for it, in the order of `targets`; none if the config does not name several."""
-    return {target.kind: on(config, target) for target in config.targets}
+    return {entry.kind: on(config, entry, index) for index, entry in enumerate(config.targets)}
 
 
-def on(config: Config, target: TargetOptions) -> OnTarget:
-    """A config for one of its targets."""
+def on(config: Config, entry: Any, index: int) -> OnTarget:
+    """A config for one of its targets: an entry of `targets`, and its place among them."""
+    target = target_entry.target(entry)
     kind = target_of(target)
     left_out = {
         name: why
@@ -72,12 +76,12 @@ def on(config: Config, target: TargetOptions) -> OnTarget:
     changes: dict[str, Any] = {
         "target": target,
         "targets": [],
-        "gate": _measured(config.gate, kind),
-        "select": _selected(config.select, kind),
+        "gate": _measured(target_entry.gate(entry, config.gate), kind),
+        "select": _selected(target_entry.select(entry, config.select), kind),
         "candidates": {name: chain for name, chain in config.candidates.items() if name not in left_out},
         "push": config.push.model_copy(update={**unpushed, "directory": directory}),
     }
-    return OnTarget(config.model_copy(update=changes), left_out)
+    return OnTarget(config.model_copy(update=changes), left_out, target_entry.places(entry, index))
 
 
 def cannot_run(target: Target, step: StepOptions) -> str:
@@ -119,6 +123,9 @@ def problems(config: Config) -> list[Problem]:
     if config.search is not None:
         why = "cannot be combined with targets; write target:, and search for each alone"
         return [Problem(why, ("search",))]
+    own = [target_entry.problem(entry, index, config.gate) for index, entry in enumerate(config.targets)]
+    if any(own):
+        return [problem for problem in own if problem]
     found = [
         Problem(f"{why}, and targets are {', '.join(kinds)}; add one, or remove this", section)
         for section, why in _of_none(config)
@@ -141,7 +148,8 @@ def _of_none(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
             measuring = " or ".join(kind for kind, other in TARGETS.items() if figure in other.figures)
             yield ("gate", figure), f"is measured for target: {measuring}"
     wanted = config.select.minimize
-    if wanted in _FIGURES and not any(wanted in target.figures for target in ours):
+    choosing = [target_of(target) for target in config.targets if target.select is None]
+    if wanted in _FIGURES and choosing and not any(wanted in target.figures for target in choosing):
         yield ("select", "minimize"), f"{wanted} is measured for none of them"
     for kind, other in TARGETS.items():
         for option in other.pushes:

@@ -24,7 +24,7 @@ _KINDS = list(TARGETS)
 DEFAULT = MobileOptions()
 
 
-def _as_mapping(value: Any) -> Any:
+def as_mapping(value: Any) -> Any:
     """`target: microcontroller` means `target: {kind: microcontroller}`."""
     if isinstance(value, str):
         return {"kind": _known(value)}
@@ -46,7 +46,8 @@ def _known(kind: Any, *within: str) -> Any:
     return kind
 
 
-def _arm(value: Any) -> str:
+def arm(value: Any) -> str:
+    """The tag of the kind that a value is of."""
     return f"arm:{value['kind'] if isinstance(value, dict) else value.kind}"
 
 
@@ -63,7 +64,7 @@ _WRITTEN: Any = functools.reduce(
     ),
 )
 TargetSection = Annotated[
-    Annotated[_ARMS, Discriminator(_arm)], BeforeValidator(_as_mapping, json_schema_input_type=_WRITTEN)
+    Annotated[_ARMS, Discriminator(arm)], BeforeValidator(as_mapping, json_schema_input_type=_WRITTEN)
 ]
 
 

@@ -55,7 +55,12 @@ def examine(content: bytes, npu: NpuOptions | None = None) -> Examined:
         try:
             model = LiteRTJsModel(path)
             # Kernels are prepared by the first inference.
-            model.predict_each({name: np.zeros((1, *one.shape)) for name, one in model.inputs.items()})
+            model.predict_each(
+                {
+                    name: np.zeros((1, *(size or 1 for size in one.shape)))
+                    for name, one in model.inputs.items()
+                }
+            )
         except LiteRTJsError as error:
             found = _OPERATOR.search(error.why)
             return _refused(str(error), next(filter(None, found.groups())) if found else "")

@@ -54,9 +54,71 @@ def test_models_are_trained_once_and_the_nodes_are_those_of_a_config_for_the_tar
         make_plan(load(TARGETS).config, TARGETS)
 
 
+def test_an_entrys_own_gate_and_selection_override_the_configs() -> None:
+    own = (
+        "{kind: mobile, gate: {latency: {max_ratio: 0.5}, size: {max: 60 kB}}, select: {minimize: latency}}"
+    )
+    shared, file = load(TARGETS), load(TARGETS, [f"targets.0={own}", "gate.size={max: 90 kB}"])
+    mobile, micro, web = (one.config for one in several_targets.each(file.config).values())
+    assert (mobile.gate.size.max, micro.gate.size.max, web.gate.size.max) == (60_000, 90_000, 90_000)
+    assert mobile.gate.latency.max_ratio == 0.5 and not web.gate.latency.bounds()
+    assert mobile.gate.accuracies() == web.gate.accuracies()
+    assert [one.select.minimize for one in (mobile, micro, web)] == ["latency", "size", "size"]
+    assert mobile.target == several_targets.each(shared.config)["mobile"].config.target
+    # Limits are no parameters of what trains, converts and measures.
+    plans = [
+        make_plan(load(TARGETS, sets).on("mobile").config, TARGETS) for sets in ([], [f"targets.0={own}"])
+    ]
+    before, after = ({node.id: node for node in plan.nodes} for plan in plans)
+    changed = {
+        node.component.rpartition(".")[2]
+        for key, node in before.items()
+        if node.parameters != after[key].parameters
+    }
+    assert before.keys() == after.keys() and changed == {"Evaluator", "Selector"}
+    assert json.dumps(shared.on("mobile").config.model_dump(mode="json")).count("select") == 1
+
+
+def test_the_first_limit_that_a_candidate_misses_is_named_where_it_is_written() -> None:
+    file = load(TARGETS, ["targets.2={kind: web, gate: {size: {max: 1 kB}}}"])
+    on_web = file.on("web").problem(("gate", "size", "max"), "is missed")
+    assert on_web.location == ("targets", 2, "gate", "size", "max")
+    assert file.on("mobile").problem(("gate", "size"), "is missed").location == ("gate", "size")
+
+
 @pytest.mark.parametrize(
     ("sets", "key", "message"),
     [
+        (
+            ["targets.0={kind: mobile, gate: {memory: {max: 5}}}"],
+            "targets[0].gate.memory",
+            "is not measured for target: mobile; write target: microcontroller",
+        ),
+        (
+            ["targets.0={kind: mobile, select: {minimize: flash}}"],
+            "targets[0].select.minimize",
+            "flash is not measured for target: mobile",
+        ),
+        (
+            ["targets.2={kind: web, gate: {latency: {threads: 3}}}"],
+            "targets[2].gate.latency.threads",
+            "is measured on 1 thread",
+        ),
+        (
+            ["targets.0={kind: mobile, gate: {sizes: {max: 5}}}"],
+            "targets[0].gate.sizes",
+            "did you mean 'size'?",
+        ),
+        (
+            ["targets.0={kind: mobile, gate: {accuracy: {metric: Accurate, min: 0.5}}}"],
+            "targets[0].gate.accuracy.metric",
+            "is not a metric of TFMA",
+        ),
+        (
+            ["targets.0={kind: mobile, gate: {gzip_size: {max: 5}}}", "gate.size={of: gzip, max: 3}"],
+            "targets[0].gate",
+            "both limit the compressed file",
+        ),
         (["targets=[web, web]"], "targets", "web is named twice"),
         (["targets=[web, watch]"], "targets[1]", "'watch' is not one of mobile"),
         (["target=server"], "target", "is not one of targets: mobile, microcontroller, web"),
