@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 
 from pipeline.checks.checked_config import load_checked
-from pipeline.plan.plan import Plan, make_plan
+from pipeline.plan.plan import Plan
+from pipeline.plan.planner import make_plan
 
 ROOT = Path(__file__).parents[1]
 LIMIT = 0.5

@@ -191,7 +191,7 @@ class Project:
 
     def plan(self, *overrides: str) -> Plan:
         """The plan of the config."""
-        from pipeline.plan.plan import make_plan
+        from pipeline.plan.planner import make_plan
 
         return make_plan(self.load(*overrides).config, self.config)
 

@@ -16,7 +16,7 @@ from pipeline.config.config_file import ConfigFile
 from pipeline.config.problem import Problem
 from pipeline.config.search_section import Space
 from pipeline.explain import targets_table
-from pipeline.plan.plan import make_plan
+from pipeline.plan.planner import make_plan
 from pipeline.search.table import space_table
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from pipeline.config.config_file import ConfigFile
 from pipeline.config.problem import ConfigError
 from pipeline.plan import data_files, remembered_versions
 from pipeline.plan.code_version import ROOT
-from pipeline.plan.plan import Plan, make_plan
+from pipeline.plan.plan import Plan
+from pipeline.plan.planner import make_plan
 from pipeline.plan.table import plan_json, plan_summary, plan_table
 from pipeline.run.cache import cached_ids
 from pipeline.run.remembered_hashes import remembered

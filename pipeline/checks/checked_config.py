@@ -12,7 +12,7 @@ from pipeline.checks.cluster_nodes import unknown_nodes
 from pipeline.config.config import Config
 from pipeline.config.config_file import ConfigFile, load
 from pipeline.config.problem import ConfigError, Problem
-from pipeline.plan.plan import make_plan
+from pipeline.plan.planner import make_plan
 
 
 def load_checked(path: Path, overrides: Sequence[str] = (), only: Sequence[str] = ()) -> ConfigFile:

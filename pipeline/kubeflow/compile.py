@@ -22,7 +22,8 @@ from pipeline.kubeflow.compiled import Compiled
 from pipeline.kubeflow.module_folder import image_module_root
 from pipeline.kubeflow.parameters import run_parameters
 from pipeline.kubeflow.spec import Spec
-from pipeline.plan.plan import Plan, make_plan
+from pipeline.plan.plan import Plan
+from pipeline.plan.planner import make_plan
 
 _EXTENSION = {"kubeflow": ".yaml", "vertex": ".json"}
 

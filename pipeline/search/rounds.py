@@ -17,8 +17,8 @@ from pipeline.config.config_file import ConfigFile
 from pipeline.config.data_options import Splits
 from pipeline.config.search_section import Search
 from pipeline.plan.node import MACHINE
-from pipeline.plan.plan import make_plan
-from pipeline.search.trial import Trial
+from pipeline.plan.planner import make_plan
+from pipeline.store.search_record import Trial
 
 
 def searched(config: Config) -> Search:

@@ -22,15 +22,16 @@ from pipeline.base.shown import Shown
 from pipeline.base.texts import count_text
 from pipeline.config.config_file import ConfigFile
 from pipeline.config.problem import InvalidInput
-from pipeline.plan.plan import Plan, make_plan
+from pipeline.plan.plan import Plan
+from pipeline.plan.planner import make_plan
 from pipeline.run import lock, session
 from pipeline.run.apart import apart
 from pipeline.run.cache import cached_ids
 from pipeline.run.session import Finished, Stopped
 from pipeline.search import rounds, table
-from pipeline.search.record import SearchRecord
-from pipeline.search.trial import Fate, Outcome, Trial, best, front, outcome_of, promising
+from pipeline.search.ranking import best, front, outcome_of, promising
 from pipeline.store.reader import open_reader
+from pipeline.store.search_record import Fate, Outcome, SearchRecord, Trial
 
 if TYPE_CHECKING:
     from pipeline.search.study import Study
@@ -309,8 +310,8 @@ class _Searching:
             self._record(
                 "last", self._study.rounds, [t for t in chosen if t.name in file.config.candidates]
             ),
-            history=trials,
-            front=[trial.number for trial in front(trials)],
+            history=tuple(trials),
+            front=tuple(trial.number for trial in front(trials)),
             importances=self._study.importances(),
         )
         outcome = self._run(file, make_plan(file.config, file.path), record)
@@ -324,9 +325,9 @@ class _Searching:
             part,
             number,
             self._seed,
-            self._objectives,
-            self._section.space.model_dump(mode="json"),
-            {trial.name: trial for trial in trials},
+            tuple(self._objectives),
+            tuple(self._section.space.model_dump(mode="json")),
+            {trial.name: dataclasses.replace(trial, outcome=None) for trial in trials},
         )
 
     def _run(self, file: ConfigFile, plan: Plan, record: SearchRecord) -> Finished | Stopped:

@@ -19,7 +19,7 @@ from components.common.base.errors import ParedownError
 from components.common.base.file_hashes import ChangedFile, FileHashes
 from pipeline.checks.checked_config import load_checked
 from pipeline.lineage import target
-from pipeline.plan.plan import make_plan
+from pipeline.plan.planner import make_plan
 from pipeline.run.cache import cached_ids
 from pipeline.run.integrity import refuse_changed
 from pipeline.store.reader import Reader, open_reader

@@ -19,7 +19,7 @@ from pipeline.config.config import Config
 from pipeline.config.config_file import load
 from pipeline.config.problem import ConfigError
 from pipeline.kubeflow import checks as kubeflow_checks
-from pipeline.plan.plan import make_plan
+from pipeline.plan.planner import make_plan
 
 ROOT = Path(__file__).resolve().parents[3]
 MNIST = ROOT / "configs" / "mnist" / "pipeline.yaml"

@@ -15,7 +15,7 @@ from pipeline.checks.config_checks import check
 from pipeline.config.config_file import load
 from pipeline.config.problem import ConfigError, Problem
 from pipeline.kubeflow.checks import check as check_cluster
-from pipeline.plan.plan import make_plan
+from pipeline.plan.planner import make_plan
 
 CONFIG = """\
 name: transfer

@@ -14,7 +14,7 @@ from pipeline.config import several_targets
 from pipeline.config.config_file import load
 from pipeline.config.problem import ConfigError
 from pipeline.config.several_targets import SeveralTargetsError
-from pipeline.plan.plan import make_plan
+from pipeline.plan.planner import make_plan
 from tests.project import MNIST
 
 ROOT = Path(__file__).parents[3]

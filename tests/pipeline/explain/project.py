@@ -13,7 +13,7 @@ from pipeline.checks import preflight
 from pipeline.config.config_file import load
 from pipeline.config.problem import Problem
 from pipeline.explain.explanation import Candidate
-from pipeline.plan.plan import make_plan
+from pipeline.plan.planner import make_plan
 
 IMAGE, SERIES, ROW = (8, 8, 4), (6, 4), (6,)
 

@@ -10,7 +10,7 @@ import pytest
 from pipeline.checks import preflight
 from pipeline.config.config_file import load
 from pipeline.explain.explanation import Candidate
-from pipeline.plan.plan import make_plan
+from pipeline.plan.planner import make_plan
 from tests.pipeline.explain.test_explain import Case, Project
 
 MICRO = "target=microcontroller"

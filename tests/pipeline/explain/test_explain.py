@@ -17,7 +17,7 @@ from pipeline.checks import preflight
 from pipeline.config.config_file import load
 from pipeline.explain import table as explanation_table
 from pipeline.explain.explanation import Candidate, to_json
-from pipeline.plan.plan import make_plan
+from pipeline.plan.planner import make_plan
 from tests.pipeline.explain.project import CONV, INT8, NESTED, PRUNE, Case, Project
 from tests.pipeline.explain.refused_models import CASES
 from tests.project import ROOT

@@ -7,7 +7,7 @@ import pytest
 from components.tflite_converter.params import ConvertOptions
 from pipeline.checks import preflight
 from pipeline.config.config_file import load
-from pipeline.plan.plan import make_plan
+from pipeline.plan.planner import make_plan
 from tests.pipeline.explain.project import (
     CLUSTER,
     CONV,

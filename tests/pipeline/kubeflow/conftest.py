@@ -50,7 +50,7 @@ def compile_here(config: str, target: str, *overrides: str, **options: Any) -> A
     from pipeline.kubeflow import parameters as kubeflow_parameters
     from pipeline.kubeflow import runner as kubeflow_runner
     from pipeline.kubeflow.module_folder import image_module_root
-    from pipeline.plan.plan import make_plan
+    from pipeline.plan.planner import make_plan
 
     file = load(config, list(overrides))
     root = options.get("root", PIPELINE_ROOT)

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from pipeline.config.config_file import load
-from pipeline.plan.plan import make_plan
+from pipeline.plan.planner import make_plan
 from tests.pipeline.kubeflow.conftest import MNIST
 from tests.pipeline.kubeflow.specification import Compile, container_of, every_spec, tasks_of
 

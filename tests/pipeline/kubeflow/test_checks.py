@@ -18,7 +18,7 @@ from pipeline.kubeflow import checks as kubeflow_checks
 from pipeline.kubeflow import module_folder
 from pipeline.kubeflow import task_names as names
 from pipeline.kubeflow.compile import write
-from pipeline.plan.plan import make_plan
+from pipeline.plan.planner import make_plan
 from tests.pipeline.kubeflow.conftest import IMAGE, MNIST
 
 

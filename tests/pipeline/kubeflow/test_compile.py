@@ -14,7 +14,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from ruamel.yaml import YAML
 
 from pipeline.config.config_file import load
-from pipeline.plan.plan import make_plan
+from pipeline.plan.planner import make_plan
 from tests.pipeline.kubeflow.conftest import CONFIGS, IMAGE, MNIST, PIPELINE_ROOT
 from tests.pipeline.kubeflow.specification import Compile, argument, container_of, every_spec, tasks_of
 

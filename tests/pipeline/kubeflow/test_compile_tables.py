@@ -13,7 +13,7 @@ from pipeline.kubeflow import fingerprint
 from pipeline.kubeflow import package as kubeflow_package
 from pipeline.kubeflow import parameters as kubeflow_parameters
 from pipeline.kubeflow import runner as kubeflow_runner
-from pipeline.plan.plan import make_plan
+from pipeline.plan.planner import make_plan
 
 MNIST = Path("configs/mnist/pipeline.yaml")
 

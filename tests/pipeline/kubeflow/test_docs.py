@@ -109,7 +109,7 @@ def test_what_is_submitted_is_what_was_compiled() -> None:
 
 def test_the_parameters_of_a_run_are_those_that_it_names() -> None:
     from pipeline.kubeflow.parameters import run_parameters
-    from pipeline.plan.plan import make_plan
+    from pipeline.plan.planner import make_plan
 
     file = load(MNIST)
     names = {
@@ -140,7 +140,7 @@ def documents() -> dict[str, dict[str, Any]]:
 def test_the_configs_section_is_valid_and_of_the_volume_that_is_made() -> None:
     from pipeline.config.config import Config
     from pipeline.kubeflow.checks import check
-    from pipeline.plan.plan import make_plan
+    from pipeline.plan.planner import make_plan
 
     section = documents()["config"]["kubeflow"]
     file = load(MNIST, [f"kubeflow={section}"])

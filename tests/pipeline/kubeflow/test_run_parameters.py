@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.config.config_file import load
 from pipeline.plan.node import EXAMPLE_GENS
-from pipeline.plan.plan import make_plan
+from pipeline.plan.planner import make_plan
 from tests.pipeline.kubeflow.conftest import MNIST
 from tests.pipeline.kubeflow.specification import Compile, argument, constants_of, every_spec, tasks_of
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.config.config_file import load
 from pipeline.plan import node_code
-from pipeline.plan.plan import make_plan
+from pipeline.plan.planner import make_plan
 from tests.project import Project
 
 CONFIGS = sorted(str(path) for path in Path("configs").glob("*/*.yaml"))

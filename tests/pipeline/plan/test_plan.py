@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from importlib import metadata
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,31 +14,21 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components import registry
 from components.measurer.machine import Machine
 from pipeline.config.config import Config
 from pipeline.config.config_file import load
-from pipeline.plan import code_version
 from pipeline.plan.data_nodes import data_fingerprint
 from pipeline.plan.node import ELSEWHERE, Output, input_key
-from pipeline.plan.plan import Plan, make_plan
+from pipeline.plan.plan import Plan
+from pipeline.plan.planner import make_plan
+from tests.pipeline.plan.example import JUDGE, MEASURE, MNIST, PREDICT, ids, plan_of
 
-MNIST = Path("configs/mnist/pipeline.yaml")
 PLAIN: dict[str, Any] = yaml.safe_load(MNIST.read_text(encoding="utf-8").replace("../../", ""))
 
 MODEL = """
 def build_model(hparams):
     raise NotImplementedError("planning builds nothing")
 """
-
-
-def plan_of(*overrides: str) -> Plan:
-    file = load(MNIST, list(overrides))
-    return make_plan(file.config, file.path)
-
-
-def ids(plan: Plan) -> set[str]:
-    return {node.id for node in plan.nodes}
 
 
 def test_candidates_with_the_same_beginning_share_its_nodes() -> None:
@@ -187,10 +176,6 @@ def test_a_long_chain_has_a_short_id() -> None:
     assert len(ids(plan)) == len(plan.nodes)
 
 
-PREDICT = "convert-float32-predict"
-MEASURE, JUDGE = "convert-int8-01556e-measure", "convert-int8-01556e-evaluate"
-
-
 def changed_nodes(*overrides: str) -> set[str]:
     """Which of a candidate's two nodes has other parameters or inputs than in the config as it is."""
     before, after = plan_of(), plan_of(*overrides)
@@ -267,9 +252,9 @@ def test_no_limit_is_part_of_what_is_measured() -> None:
 def test_another_machine_measures_again_and_changes_nothing_else(
     other: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.plan.plan.this_machine", lambda: Machine("AMD EPYC", 2, "2.3.0"))
+    monkeypatch.setattr("pipeline.plan.planner.this_machine", lambda: Machine("AMD EPYC", 2, "2.3.0"))
     before = plan_of()
-    monkeypatch.setattr("pipeline.plan.plan.this_machine", lambda: other)
+    monkeypatch.setattr("pipeline.plan.planner.this_machine", lambda: other)
     after = plan_of()
     assert json.loads(str(after.node(MEASURE).parameters["machine"])) == dataclasses.asdict(other)
     differing = {node.id for node in before.nodes if node != after.node(node.id)}
@@ -279,149 +264,3 @@ def test_another_machine_measures_again_and_changes_nothing_else(
 def test_the_machine_of_a_cluster_is_not_this_one() -> None:
     plan = plan_of().elsewhere()
     assert {plan.node(node).parameters["machine"] for node in plan.measurements.values()} == {ELSEWHERE}
-
-
-MICRO = "target={kind: microcontroller, ram: 16 kB, flash: 64 kB}"
-
-
-WITHOUT_TARGET = [
-    path for path in Path("configs").glob("*/*.yaml") if "\ntarget" not in path.read_text("utf-8")
-]
-
-
-@pytest.mark.parametrize("config", sorted(WITHOUT_TARGET), ids=str)
-def test_without_a_target_nodes_are_given_what_they_always_were(config: Path) -> None:
-    """Results of before there were targets stay cached."""
-    file = load(config, ["target=mobile"])
-    plan = make_plan(file.config, file.path)
-    written = file.config.model_dump().keys() - {"search"}
-    assert written == load(MNIST).config.model_dump().keys() - {"target"}
-    assert not [node.id for node in plan.nodes if {"runtime", "load"} & node.parameters.keys()]
-    assert not [
-        plan.node(node).id
-        for node in plan.measurements.values()
-        if "code_modules" in plan.node(node).parameters
-    ]
-    for node in plan.evaluations.values():
-        gate = json.loads(str(plan.node(node).parameters["gate"]))
-        assert gate.keys() == {"accuracy", "latency", "size", "gzip_size"}
-    assert plan == make_plan(load(config, ["target={kind: mobile}"]).config, config)
-
-
-def test_only_the_measurement_of_a_server_depends_on_its_load_and_on_its_code() -> None:
-    before, after = plan_of(), plan_of("target={kind: server, clients: 4}")
-    differing = {node.id for node in before.nodes if node != after.node(node.id)}
-    assert differing == set(before.measurements.values())
-    plain, served = (plan.node(MEASURE).parameters for plan in (before, after))
-    assert served.keys() - plain.keys() == {"load", "code_modules"}
-    load_options = {"clients": 4, "seconds": 2.0, "threads": 2, "max_batch": 32}
-    assert json.loads(str(served["load"])) == load_options
-    assert json.loads(str(served["code_modules"])) == ["components.measurer.server_load"]
-    assert served["code_version"] != plain["code_version"]
-    limited = plan_of("target={kind: server, clients: 4}", "gate.p99={max_ratio: 9}")
-    assert {node.id for node in after.nodes if node != limited.node(node.id)} == set(
-        after.evaluations.values()
-    )
-
-
-def test_another_version_of_tflite_micro_packs_and_writes_sources_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    sets = (MICRO, "push.c_array=true", "candidates.int8.0.convert.pack=lut")
-    before = plan_of(*sets)
-    monkeypatch.setattr(code_version, "version_or_none", lambda package: f"another {package}")
-    code_version.forget()
-    try:
-        after = plan_of(*sets)
-    finally:
-        code_version.forget()
-    differing = {node.id for node in before.nodes if node != after.node(node.id)}
-    # Predictions and measurements have the version in `runtime`.
-    assert differing == {before.models["int8"], "Pusher"}
-
-
-def test_another_target_trains_and_converts_nothing_again() -> None:
-    before, after = plan_of(), plan_of(MICRO)
-    differing = {node.id for node in before.nodes if node != after.node(node.id)}
-    assert differing == {PREDICT, *before.measurements.values(), *before.evaluations.values()}
-    for node in (PREDICT, MEASURE):
-        runtime = json.loads(str(after.node(node).parameters["runtime"]))
-        assert runtime == {"name": "tflite-micro", "version": metadata.version("tflite-micro")}
-    gate = json.loads(str(after.node(JUDGE).parameters["gate"]))
-    assert (gate["memory"]["max"], gate["flash"]["max"]) == (16_000, 64_000)
-    own = json.loads(str(plan_of(MICRO, "gate.memory={max: 8 kB}").node(JUDGE).parameters["gate"]))
-    assert (own["memory"]["max"], own["flash"]["max"]) == (8000, 64_000)
-
-
-def test_an_npu_measures_judges_and_pushes_again() -> None:
-    before = plan_of(MICRO)
-    npu, limited = (
-        plan_of(f"{MICRO[:-1]}, npu: {{accelerator: ethos-u55-128{more}}}}}")
-        for more in ("", ", max_cycles: 9")
-    )
-    differing = {node.id for node in before.nodes if node != npu.node(node.id)}
-    assert differing == {*before.measurements.values(), *before.evaluations.values(), "Pusher"}
-    given = json.loads(str(npu.node(MEASURE).parameters["npu"]))
-    assert given == {
-        "npu": {"accelerator": "ethos-u55-128", "memory_mode": None, "system_config": None},
-        "version": metadata.version("ethos-u-vela"),
-    }
-    assert json.loads(json.loads(str(npu.node("Pusher").parameters["custom_config"]))["npu"]) == given
-    limits = {node.id for node in npu.nodes if node != limited.node(node.id)}
-    assert limits == set(before.evaluations.values())
-    gate = json.loads(str(limited.node(JUDGE).parameters["gate"]))
-    assert (gate["npu"]["max_cycles"], gate["memory"]["max"]) == (9, 16_000)
-
-
-def test_a_packed_candidate_has_a_conversion_of_its_own_within_the_memory_of_the_target() -> None:
-    before, packed = plan_of(MICRO), plan_of(MICRO, "candidates.int8.0.convert.pack=auto")
-    assert ids(packed) - ids(before) == {
-        f"{packed.models['int8']}{end}" for end in ("", "-measure", "-evaluate")
-    }
-    plain, own = before.node(before.models["int8"]), packed.node(packed.models["int8"])
-    assert json.loads(str(own.parameters["params"])) == {
-        **json.loads(str(plain.parameters["params"])), "pack": "auto", "pack_memory": 16_000,
-    }  # fmt: skip
-    assert own.parameters["code_version"] != plain.parameters["code_version"]
-    others = {node.id: node for node in before.nodes if "int8" not in node.candidates}
-    others.pop("Selector")
-    assert all(packed.node(name) == node for name, node in others.items())
-
-
-def test_what_writes_beside_a_pushed_model_is_part_of_the_pusher_alone_if_asked() -> None:
-    without, within = (plan_of(MICRO, *more).node("Pusher") for more in ((), ("push.c_array=true",)))
-    plain, sources = (node.parameters["custom_config"] for node in (without, within))
-    assert json.loads(str(plain)).keys() == {"code_version"}
-    found = json.loads(str(sources))
-    # An eval example is a part of the sources.
-    assert without.inputs.keys() == {"model", "model_blessing"}
-    assert within.inputs.keys() - without.inputs.keys() == {"examples", "schema"}
-    (read,) = found["data"].items()
-    assert read[0] == "components.targets.microcontroller.c_array.write"
-    assert read[1]["label"] == "label" and read[1].keys() == {"label", "label_options"}
-    assert found["functions"] == ["components.targets.microcontroller.c_array.write"]
-    assert found["code_version"] != json.loads(str(plain))["code_version"]
-
-
-def test_no_code_of_targets_is_part_of_what_trains_or_converts() -> None:
-    tree = code_version._tree(Path(code_version.__file__).resolve().parents[2])
-    techniques = registry.complete().values()
-    for executor in ("components.trainer.executor", *(technique.executor for technique in techniques)):
-        imported = tree.imported([executor], within={"components"}, not_called=code_version.IF_ASKED)
-        assert executor in imported
-        assert not [name for name in imported if "targets" in name or name.endswith((".tflm", ".runtimes"))]
-
-
-def test_a_served_model_has_a_saved_model_and_its_name_from_the_folder_it_is_pushed_to() -> None:
-    plain, served = plan_of("target=server"), plan_of("target=server", "push.serving={warmup: 3}")
-    differing = {node.id for node in plain.nodes if node != served.node(node.id)}
-    converts = {node.id for node in served.nodes if "tflite_converter" in node.component}
-    assert differing == {*converts, "Pusher"}
-    for node in converts:
-        options = json.loads(str(served.node(node).parameters["params"]))
-        assert (options["saved_model"], options["warmup"]) == (True, 3)
-    pushed = json.loads(str(served.node("Pusher").parameters["custom_config"]))
-    (function,) = pushed["functions"]
-    assert function == "components.targets.server.deployment.write"
-    assert pushed["options"][function]["name"] == "mnist"
-    assert pushed["options"][function]["replicas"] == [2, 10]

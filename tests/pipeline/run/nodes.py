@@ -8,7 +8,8 @@ from pathlib import Path
 from components.common.base.progress import Report
 from pipeline.config.config import Config
 from pipeline.config.config_file import load
-from pipeline.plan.plan import Plan, make_plan
+from pipeline.plan.plan import Plan
+from pipeline.plan.planner import make_plan
 from pipeline.run.interruption import Interruption
 from pipeline.run.launcher import Launched, NodeHook, launch_all
 

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from components.common.base.progress import Kind, Report
 from pipeline.config.config_file import load
-from pipeline.plan.plan import Plan, make_plan
+from pipeline.plan.plan import Plan
+from pipeline.plan.planner import make_plan
 from pipeline.run.display import RunDisplay
 from pipeline.run.launcher import Launched
 from pipeline.store.state import State

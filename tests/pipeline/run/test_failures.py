@@ -9,7 +9,8 @@ import pytest
 from components.common.base.file_hashes import ChangedFile
 from pipeline.config.config_file import load
 from pipeline.config.metadata_url import StoreError
-from pipeline.plan.plan import Plan, make_plan
+from pipeline.plan.plan import Plan
+from pipeline.plan.planner import make_plan
 from pipeline.run.failures import Failures
 from pipeline.run.launcher import NodeFailed
 from pipeline.store.failures import by_candidate

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.config.config_file import load
-from pipeline.plan.plan import make_plan
+from pipeline.plan.planner import make_plan
 from pipeline.run import parallelism
 from tests.project import ROOT
 

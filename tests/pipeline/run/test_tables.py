@@ -18,7 +18,7 @@ from components.measurer.measured import Accuracy, Measured, Size, SliceValue, U
 from components.measurer.packed import Packed
 from components.selector.params import SelectOptions
 from pipeline.config.config_file import load
-from pipeline.plan.plan import make_plan
+from pipeline.plan.planner import make_plan
 from pipeline.run.column import number
 from pipeline.run.display import RunDisplay
 from pipeline.run.launcher import Launched

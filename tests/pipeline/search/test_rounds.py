@@ -8,9 +8,10 @@ from components.evaluator.judgement import Failure, FailureKind, Judgement, accu
 from components.evaluator.verdict import Verdict
 from components.measurer.measured import Accuracy, Measured, Size, Sizes
 from pipeline.config.data_options import Splits
-from pipeline.plan.plan import make_plan
+from pipeline.plan.planner import make_plan
 from pipeline.search import rounds
-from pipeline.search.trial import Fate, Outcome, Trial, outcome_of, promising
+from pipeline.search.ranking import outcome_of, promising
+from pipeline.store.search_record import Fate, Outcome, Trial
 from tests.pipeline.search.space import SPACE, config
 
 FIRST = Trial(3, {"prune_channels": False, "prune": False, "cluster": False, "qat": False})

@@ -13,7 +13,7 @@ from pipeline.checks import preflight
 from pipeline.checks.config_checks import check
 from pipeline.config.config_file import load
 from pipeline.config.problem import Problem
-from pipeline.plan.plan import make_plan
+from pipeline.plan.planner import make_plan
 
 CONFIG = """\
 name: pictures

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.config.config_file import load
 from pipeline.plan.data_nodes import data_fingerprint
-from pipeline.plan.plan import make_plan
+from pipeline.plan.planner import make_plan
 from tests.pipeline.checks.image_folders.pictures import Folder
 
 
