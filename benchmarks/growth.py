@@ -116,7 +116,7 @@ def _evaluate(examples: object, folder: Path) -> None:
     from components.common.models import model_files
     from components.evaluator.params import AccuracyGate
     from components.measurer import accuracy
-    from components.predictor.predictions import predict
+    from components.predictor.prediction import predict
     from components.tflite_converter.executor import convert
     from components.tflite_converter.params import ConvertOptions
 
@@ -125,7 +125,7 @@ def _evaluate(examples: object, folder: Path) -> None:
     path.write_bytes(convert(model_files.serving_dir(str(folder / "model")), options, False, None))
     asked = AccuracyGate.model_validate({"metric": "SparseCategoricalAccuracy", "min": 0.5})
     sides = {accuracy.CANDIDATE: str(path), accuracy.BASELINE: str(path)}
-    predictions = predict(examples, {str(side): file for side, file in sides.items()})  # type: ignore[arg-type]
+    predictions = predict(examples, {str(side): file for side, file in sides.items()}).in_order()
     config = accuracy.eval_config([asked], "label")
     accuracy.analyze(examples, sides, config, str(folder / "out"), [], predictions=predictions)  # type: ignore[arg-type]
 

@@ -35,7 +35,8 @@ from components.common.models import model_files  # noqa: E402
 from components.common.models.model_definition import ModelDefinition  # noqa: E402
 from components.evaluator.params import AccuracyGate  # noqa: E402
 from components.measurer import accuracy  # noqa: E402
-from components.predictor.predictions import Predictions, predict_as_read  # noqa: E402
+from components.predictor.prediction import predict  # noqa: E402
+from components.predictor.predictions import Predictions  # noqa: E402
 from components.tflite_converter.executor import convert  # noqa: E402
 from components.tflite_converter.params import ConvertOptions  # noqa: E402
 from components.trainer.params import TrainOptions  # noqa: E402
@@ -96,7 +97,7 @@ def plain_loop(paths: list[str], digits: Digits) -> list[float]:
 
 def baseline_node(path: str, examples: Examples) -> Predictions:
     """The work of the baseline's node."""
-    return predict_as_read(examples, {accuracy.BASELINE: path}, ["label"])
+    return predict(examples, {accuracy.BASELINE: path}, ["label"])
 
 
 def candidate_node(
@@ -105,7 +106,7 @@ def candidate_node(
     """The work of a candidate's node; returns the accuracy of each file."""
     shutil.rmtree(output, ignore_errors=True)
     sides = dict(zip((accuracy.CANDIDATE, accuracy.BASELINE), paths, strict=True))
-    candidate = predict_as_read(examples, {accuracy.CANDIDATE: paths[0]})
+    candidate = predict(examples, {accuracy.CANDIDATE: paths[0]})
     predictions = candidate.beside(baseline).in_order()
     config = accuracy.eval_config([ASKED], examples.label)
     accuracy.analyze(examples, sides, config, str(output), [], predictions=predictions)

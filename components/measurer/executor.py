@@ -55,7 +55,8 @@ from components.measurer.params import MeasureOptions, Metric
 from components.measurer.served_load import ServedLoad
 from components.predictor.baseline import read_baseline
 from components.predictor.litert_batch import Logits
-from components.predictor.predictions import Predictions, predict_as_read
+from components.predictor.prediction import predict
+from components.predictor.predictions import Predictions
 
 Result = TypeVar("Result")
 
@@ -252,7 +253,7 @@ class _Measuring:
     def _predict(self, logits: Logits, runtime: Runtime) -> Predictions:
         """The candidate's predictions, in the order of the examples' files."""
         files = {str(accuracy.CANDIDATE): self._files[accuracy.CANDIDATE]}
-        return predict_as_read(self._examples, files, (), self._raw_examples, logits, runtime)
+        return predict(self._examples, files, (), self._raw_examples, logits, runtime)
 
     def _device(self, logits: dict[Side, dict[str, str]]) -> Device:
         """Memory and flash of both files on a microcontroller, and the share of the candidate's predictions on the

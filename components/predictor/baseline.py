@@ -18,7 +18,8 @@ from components.common.data.examples import Examples
 from components.common.models import model_files
 from components.common.models.model_files import StepRecord
 from components.common.tflite import runtimes
-from components.predictor.predictions import NotArrays, Predictions, predict_as_read
+from components.predictor.prediction import NotArrays, predict
+from components.predictor.predictions import Predictions
 
 FILE = "baseline.json"
 BASELINE = "baseline"
@@ -85,7 +86,7 @@ def predict_baseline(
         logits = {BASELINE: StepRecord.read(model).logits}
         paths = {BASELINE: model_files.tflite_file(model)}
         with runtimes.closed_afterwards(runtime):
-            predict_as_read(examples, paths, features, raw_examples, logits, runtime).write(output)
+            predict(examples, paths, features, raw_examples, logits, runtime).write(output)
     except NotArrays:
         found = BaselinePredictions(files, arrays=False)
     except Interrupted:

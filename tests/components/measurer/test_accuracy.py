@@ -26,7 +26,7 @@ from components.measurer import accuracy, beam_analysis
 from components.measurer.executor import Executor as Measurer
 from components.measurer.measured import slice_text
 from components.predictor.executor import Executor as Predictor
-from components.predictor.predictions import predict
+from components.predictor.prediction import predict
 from components.selector.choice import figure
 from components.tflite_converter.executor import convert
 from components.tflite_converter.params import ConvertOptions
@@ -88,7 +88,7 @@ def measured(
     section = AccuracyGate.model_validate(gate)
     config = accuracy.eval_config([section], examples.label)
     sliced = [name for by in section.slices for name in by.features()]
-    predictions = predict(examples, paths, sliced)
+    predictions = predict(examples, paths, sliced).in_order()
     accuracy.analyze(examples, paths, config, str(output), [], predictions=predictions)
     return {model: accuracy.read_metrics(str(output), model, section) for model in paths}
 

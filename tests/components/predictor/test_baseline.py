@@ -13,9 +13,10 @@ import pytest
 
 from components.common.base.file_hashes import ChangedFile, model_digests
 from components.common.models import model_files
-from components.predictor import predictions
+from components.predictor import prediction
 from components.predictor.baseline import NotPredicted, predict_baseline, read_baseline
-from components.predictor.predictions import Predictions, predict, predict_as_read
+from components.predictor.prediction import predict
+from components.predictor.predictions import Predictions
 from tests.components.conftest import Step
 from tests.conftest import Digits, Trained
 
@@ -39,10 +40,10 @@ def test_a_candidate_beside_stored_predictions_is_predicted_as_both_at_once(
     assert stored is not None and list(stored.outputs) == ["baseline"]
     assert len(stored) == len(mnist_arrays["eval"].labels)
 
-    got = predict_as_read(mnist_examples, {"candidate": candidate}).beside(stored).in_order()
+    got = predict(mnist_examples, {"candidate": candidate}).beside(stored).in_order()
 
     paths = {"candidate": candidate, "baseline": model_files.tflite_file(baseline)}
-    wanted = predict(mnist_examples, paths, ["label"])
+    wanted = predict(mnist_examples, paths, ["label"]).in_order()
     np.testing.assert_array_equal(got.labels, wanted.labels)
     for side in paths:
         np.testing.assert_array_equal(got.outputs[side], wanted.outputs[side])
@@ -54,10 +55,10 @@ def test_of_a_batch_only_labels_and_outputs_stay_in_memory(
     baseline: str, mnist_examples: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept: list[np.ndarray] = []
-    joined = predictions._joined
-    monkeypatch.setattr(predictions, "_joined", lambda parts: kept.extend(parts) or joined(parts))
+    joined = prediction._joined
+    monkeypatch.setattr(prediction, "_joined", lambda parts: kept.extend(parts) or joined(parts))
 
-    predict_as_read(mnist_examples, {"baseline": model_files.tflite_file(baseline)})
+    predict(mnist_examples, {"baseline": model_files.tflite_file(baseline)})
 
     assert {part.ndim for part in kept} == {1, 2} or {part.shape[-1] for part in kept} == {1, 10}
     assert all(part.flags.owndata for part in kept)  # a view would keep the images of its batch, too

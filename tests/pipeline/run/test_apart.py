@@ -11,7 +11,7 @@ from components.common.base.errors import ParedownError
 from pipeline.config.problem import InvalidInput, Problem
 from pipeline.run.apart import ApartEnded, apart
 from pipeline.search.search import refused_trials
-from pipeline.search.trial import Trial
+from pipeline.store.search_record import Trial
 
 
 def test_the_result_comes_from_another_process() -> None:

@@ -148,7 +148,7 @@ def test_tfma_measures_the_same(models: dict[str, str], mnist_examples: Any, tmp
 
     from components.evaluator.params import AccuracyGate, SliceLimits
     from components.measurer import accuracy, beam_analysis
-    from components.predictor.predictions import predict
+    from components.predictor.prediction import predict
 
     gate = AccuracyGate(metric="SparseCategoricalAccuracy", slices=[SliceLimits(by="label", min=0)])
     config = accuracy.eval_config([gate], "label")
@@ -157,7 +157,7 @@ def test_tfma_measures_the_same(models: dict[str, str], mnist_examples: Any, tmp
     assert accuracy.on_arrays(TWO_PROCESSES, "label")
     accuracy.analyze(
         mnist_examples, models, config, str(tmp_path / "arrays"), [],
-        predictions=predict(mnist_examples, models, ["label"]),
+        predictions=predict(mnist_examples, models, ["label"]).in_order(),
     )  # fmt: skip
     with counted_workers() as found:
         beam_analysis.analyze(mnist_examples, models, config, str(tmp_path / "two"), TWO_PROCESSES)

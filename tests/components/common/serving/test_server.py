@@ -1,8 +1,7 @@
-"""The server as a process: its protocols, bad requests, and versions that are swapped under load."""
+"""The server as a process: its protocols, bad requests, limits and metrics."""
 
 from __future__ import annotations
 
-import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -12,7 +11,6 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from components.common.serving.stubs import (
     classification_pb2,
@@ -20,18 +18,13 @@ from components.common.serving.stubs import (
     get_model_status_pb2,
     predict_pb2,
 )
-from components.common.tflite.litert import LiteRTModel
 from components.targets.server.deployment import server_files
 from components.targets.server.params import ServingOptions
-from pipeline.cli import main
-from tests.components.common.serving.load import swapped_under_load
+from tests.components.common.serving.answers import IMAGES, PREDICT, ROWS, expected, same
 from tests.components.common.serving.process import Serving, serving
-from tests.components.common.serving.small_file import INPUTS, OUTPUTS, content, push
+from tests.components.common.serving.small_file import INPUTS, OUTPUTS, push
 
-PREDICT = "/v1/models/mnist:predict"
 INFER = "/v2/models/mnist/infer"
-IMAGES = np.random.default_rng(1).normal(size=(5, INPUTS)).astype(np.float32)
-ROWS = IMAGES.tolist()
 LIMIT = 1_000_000
 
 
@@ -51,15 +44,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(folder: Path) -> Iterator[Serving]:
     with serving(folder, "--keep", "2", "--max-request", f"{LIMIT} B", "--timeout", "3") as made:
         yield made
-
-
-def expected(number: int) -> np.ndarray:
-    return LiteRTModel(content(number)).predict_each({"image": IMAGES})["probabilities"]
-
-
-def same(found: Any, number: int) -> bool:
-    """Whether predictions are the interpreter's, bit by bit."""
-    return np.array_equal(np.array(found, np.float32).reshape(len(IMAGES), OUTPUTS), expected(number))
 
 
 def request(number: int = 0, images: np.ndarray = IMAGES, name: str = "mnist", **inputs: Any) -> Any:
@@ -353,58 +337,3 @@ def test_metrics_count_requests_by_their_outcome(server: Serving) -> None:
     assert after['paredown_model_version_available{model="mnist",version="2"}'] == 1
     assert after['paredown_model_version_available{model="mnist",version="3"}'] == 0
     assert after["paredown_queued_requests"] == 0
-
-
-def test_versions_are_swapped_under_load_and_the_end_loses_no_request(tmp_path: Path) -> None:
-    done = swapped_under_load(tmp_path / "mnist", clients=8, seconds=1.5)
-    assert done.failed == []
-    assert done.answered > 30
-    assert done.versions == {1, 2, 3}
-    assert done.exit_code == 0
-
-
-def test_it_ends_although_a_client_never_finishes_its_request(folder: Path) -> None:
-    with serving(folder, "--drain", "0.2") as server:
-        connection = socket.create_connection(("127.0.0.1", server.rest))
-        connection.sendall(f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n[".encode())
-        while server.get("/v2/health/live")[0] != 200:
-            time.sleep(0.01)
-        assert server.stop() == 0
-        assert "1 requests are not answered" in server.log.read_text()
-        connection.close()
-
-
-def test_what_cannot_be_served_is_refused(folder: Path, tmp_path: Path) -> None:
-    def refused(*arguments: str) -> str:
-        done = CliRunner().invoke(main, ["serve", *arguments])
-        assert done.exit_code == 2
-        return done.output
-
-    (tmp_path / "mnist").mkdir()
-    assert "No such file" in refused(str(tmp_path / "none"))
-    assert f"write the folder of its versions ({folder})" in refused(str(folder / "1"))
-    assert "two folders are called 'mnist'" in refused(str(folder), str(tmp_path / "mnist"))
-    assert "--name is for one folder" in refused(str(folder), str(tmp_path / "mnist"), "--name", "x")
-    assert "'2 parrots' is not a size" in refused(str(folder), "--max-request", "2 parrots")
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        assert f"cannot listen on 127.0.0.1:{port}" in refused(str(folder), "--rest-port", port)
-        assert f"cannot listen on 127.0.0.1:{port}" in refused(
-            str(folder), "--grpc-port", port, "--rest-port", "0"
-        )
-
-
-def test_it_waits_for_a_first_version(tmp_path: Path) -> None:
-    folder = tmp_path / "digits"
-    folder.mkdir()
-    with serving(folder) as server:
-        assert server.get("/v2/health/ready") == (503, {"ready": False})
-        assert server.get("/v2/health/live")[0] == 200
-        assert server.post("/v1/models/digits:predict", {"instances": ROWS})[0] == 404
-        push(folder, 5)
-        while server.get("/v2/health/ready")[0] != 200:
-            time.sleep(0.02)
-        assert same(server.post("/v1/models/digits:predict", {"instances": ROWS})[1]["predictions"], 5)
-        shutil.rmtree(folder / "5")
-        while server.get("/v2/health/ready")[0] == 200:
-            time.sleep(0.02)
