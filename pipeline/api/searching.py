@@ -23,7 +23,7 @@ from pipeline.search import budget as budgets
 from pipeline.search import rounds, table
 from pipeline.search import search as searching
 from pipeline.search.search import Searched
-from pipeline.search.trial import Trial
+from pipeline.store.search_record import Trial
 
 
 def load_within(path: str | PathLike[str], budget: str, overrides: Sequence[str] = ()) -> ConfigFile:

@@ -10,6 +10,9 @@ from typing import Any
 # A value of a parameter as Optuna keeps it: a number, whether a step is there, or the JSON of a choice.
 Value = bool | int | float | str
 
+# Parameter → its value: what a trial proposes.
+Values = dict[str, Value]
+
 _RANGE, _CHOICES = "between", "choose"
 # Digits of a number from a range without `step`.
 _DIGITS = 3

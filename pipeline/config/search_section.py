@@ -16,12 +16,9 @@ from components.common.base.options import Options
 from components.selector.params import Figure
 from pipeline.config.chain import Chain
 from pipeline.config.refused import REFUSED, refused
-from pipeline.config.search_domain import Domain, Value, domain_of, filled, found_in
+from pipeline.config.search_domain import Domain, Value, Values, domain_of, filled, found_in
 
 Objective = Literal[Figure, "accuracy"]
-
-# Parameter → its value: what a trial proposes.
-Values = dict[str, Value]
 
 OPTIONAL = "optional"
 DEFAULT_TRIALS = 20

@@ -34,7 +34,7 @@ from pipeline.lineage.lines import (
     took_text,
     value_text,
 )
-from pipeline.lineage.search_lines import search_lines
+from pipeline.lineage.run_branch import run_branch
 from pipeline.store.state import State
 
 if TYPE_CHECKING:
@@ -68,7 +68,9 @@ class UpstreamTree:
         # Data come as a list: the root, and all that it was made from.
         found.children += top.children[1:]
         if producer is not None:
-            self._run(found, producer)
+            for name in producer.runs:
+                run = next((known for known in self._runs if known.id == name), None)
+                found.add(run_branch(name, run, self._documents))
         return found
 
     def _show(self, parent: Tree, artifact: Artifact, role: str = "") -> None:
@@ -360,30 +362,6 @@ class UpstreamTree:
         if producer.state is not State.RAN:
             text += f" ({producer.state})"
         branch.add(line(how, text))
-
-    def _run(self, branch: Tree, producer: Execution) -> None:
-        """The run that made the root, with the decisions behind it."""
-        for name in producer.runs:
-            run = next((found for found in self._runs if found.id == name), None)
-            head = Text("run", style="bold").append(f" {clean(name)}", "cyan")
-            node = branch.add(head.append(f" {run.status}" if run else ""))
-            if run is None or not run.config_hash:
-                node.add(Text("no record of config, code and environment", style="dim"))
-                continue
-            node.add(line("config", f"{run.config_path}, sha256 {run.config_hash}"))
-            commit = run.git_commit or "no Git repository"
-            commit += ", with changes that were not committed" if run.git_dirty else ""
-            node.add(line("code", f"Paredown {run.version}, commit {commit}"))
-            node.add(line("seed", str(run.seed)))
-            node.children += search_lines(self._documents.get(run.search_hash), run.winner)
-            environment = self._documents.get(run.environment_hash)
-            if environment:
-                packages = environment.get("packages", {})
-                named = ", ".join(f"{key} {packages[key]}" for key in sorted(packages))
-                node.add(
-                    line("on", f"{environment.get('cpu', '')}, Python {environment.get('python', '')}")
-                )
-                node.add(line("with", named))
 
 
 def _named(graph: Graph, execution: Execution | None, key: str) -> list[Artifact]:

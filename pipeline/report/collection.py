@@ -31,6 +31,7 @@ from pipeline.report.data import Candidate, Curve, Latencies, Port, Pushed, Repo
 from pipeline.store.failures import by_candidate
 from pipeline.store.reader import Reader
 from pipeline.store.records import Artifact, Execution, Run
+from pipeline.store.search_record import SearchRecord
 
 # Seconds that a traceback may be written after the run's record says that it ended.
 _TRACEBACK_DELAY = 120
@@ -82,7 +83,7 @@ class _Collection:
             config=self.config,
             environment=self.reader.document(self.run.environment_hash),
             data=self.reader.document(self.run.data_hash),
-            search=self.reader.document(self.run.search_hash),
+            search=self._search(),
             curves=self._curves(steps),
             steps=steps,
             graph=self.graph,
@@ -90,6 +91,14 @@ class _Collection:
             tracebacks=self._tracebacks(),
             notes=self.notes,
         )
+
+    def _search(self) -> SearchRecord | None:
+        document = self.reader.document(self.run.search_hash)
+        try:
+            return SearchRecord.from_json(document, "the record of the search") if document else None
+        except DocumentError as error:
+            self._note("candidates", f"{error}.")
+            return None
 
     def _note(self, section: str, text: str) -> None:
         notes = self.notes.setdefault(section, [])

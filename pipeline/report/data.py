@@ -16,6 +16,7 @@ from pipeline.base.shown import Shown
 from pipeline.lineage.graph import Graph
 from pipeline.run.verdict_table import verdict_table
 from pipeline.store.records import Run
+from pipeline.store.search_record import SearchRecord
 from pipeline.store.state import State
 
 # Of the gate's metric, bytes of the file, bytes compressed by either, milliseconds of one inference, bytes of memory,
@@ -190,7 +191,7 @@ class ReportData(Shown):
         pushed: None if nothing was pushed.
         tracebacks: Node that failed → the end of its traceback.
         notes: Section → what is missing there, and why.
-        search: The document about the search that the run is part of; None if it is not.
+        search: The record of the search that the run is part of; None if it is not.
     """
 
     run: Run
@@ -209,7 +210,7 @@ class ReportData(Shown):
     pushed: Pushed | None
     tracebacks: dict[str, str]
     notes: dict[str, list[str]] = field(default_factory=dict)
-    search: dict[str, Any] | None = None
+    search: SearchRecord | None = None
 
     def show(self, console: Console) -> None:
         """Prints how the run went, and the candidates beside the baseline."""

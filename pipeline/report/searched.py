@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import plotly.graph_objects as go
 import yaml
@@ -14,7 +14,7 @@ from pipeline.report import palette
 from pipeline.report.charts.layout import plain
 from pipeline.report.tables import Cell, Table
 from pipeline.search.table import chain_text
-from pipeline.search.trial import Fate, Outcome, Trial
+from pipeline.store.search_record import Fate, SearchRecord, Trial
 
 _SYMBOLS = {Fate.PASSED: ("circle", palette.PASSED), Fate.MISSED: ("x", palette.FAILED)}
 _OTHER_FIGURE = "gzip_size"
@@ -46,21 +46,18 @@ class SearchSection:
     of: str
 
 
-def section(document: dict[str, Any] | None, winner: str | None) -> SearchSection | None:
+def section(record: SearchRecord | None, winner: str | None) -> SearchSection | None:
     """The section about a search; None if the run is not the last one of a search.
 
     Args:
-        document: As `pipeline.search.record` writes it.
+        record: Of the search that the run is part of; None if it is not.
         winner: The selected candidate.
     """
-    if not document or document["part"] != "last":
+    if record is None or record.part != "last":
         return None
-    space = Space.model_validate(document["space"])
-    trials = [
-        Trial(one["number"], one["values"], Outcome.from_json(one["outcome"]))
-        for one in document["history"]
-    ]
-    front = set(document["front"])
+    space = Space.model_validate(record.space)
+    trials = record.history
+    front = set(record.front)
     won = next((trial for trial in trials if trial.name == winner), None)
     shown = won or next((trial for trial in trials if trial.number in front), None)
     best = ""
@@ -68,18 +65,18 @@ def section(document: dict[str, Any] | None, winner: str | None) -> SearchSectio
         written = {"candidates": {shown.name: space.steps(shown.values)}}
         best = yaml.safe_dump(written, sort_keys=False, default_flow_style=None)
     return SearchSection(
-        document["study"],
-        document["round"],
-        ", ".join(document["objectives"]),
+        record.study,
+        record.round,
+        ", ".join(record.objectives),
         _table(trials, space, front),
         _scatter(trials, space, front),
-        _importance(document["importances"]),
+        _importance(record.importances),
         best,
         shown.name if shown else "",
     )
 
 
-def _table(trials: list[Trial], space: Space, front: set[int]) -> Table:
+def _table(trials: Sequence[Trial], space: Space, front: set[int]) -> Table:
     rows = []
     for trial in trials:
         outcome = trial.outcome
@@ -99,7 +96,7 @@ def _table(trials: list[Trial], space: Space, front: set[int]) -> Table:
     return Table("Trials", columns, tuple(rows), texts=frozenset({0, 4, 5, 6}))
 
 
-def _scatter(trials: list[Trial], space: Space, front: set[int]) -> go.Figure | None:
+def _scatter(trials: Sequence[Trial], space: Space, front: set[int]) -> go.Figure | None:
     chart = plain(go.Figure(), height=360)
     for fate, (symbol, color) in _SYMBOLS.items():
         for best in (False, True):
@@ -136,7 +133,7 @@ def _scatter(trials: list[Trial], space: Space, front: set[int]) -> go.Figure | 
     return chart
 
 
-def _importance(shares: dict[str, float]) -> go.Figure | None:
+def _importance(shares: Mapping[str, float]) -> go.Figure | None:
     if not shares:
         return None
     names = sorted(shares, key=lambda name: shares[name])

@@ -17,9 +17,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
-from pipeline.config.search_domain import Range
-from pipeline.config.search_section import Search, Values
-from pipeline.search.trial import Fate, Outcome, Trial
+from pipeline.config.search_domain import Range, Values
+from pipeline.config.search_section import Search
+from pipeline.store.search_record import Fate, Outcome, Trial
 
 # Proposals in a row that repeat a trial, or cannot be a chain: after the first number of them proposals are random, and
 # after the second one the space counts as exhausted.

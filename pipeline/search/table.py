@@ -11,7 +11,8 @@ from rich.table import Table
 
 from components.common.base.quantities import bytes_text, number_text
 from pipeline.config.search_section import Space
-from pipeline.search.trial import Fate, Trial, front
+from pipeline.search.ranking import front
+from pipeline.store.search_record import Fate, Trial
 
 _COLORS = {
     Fate.PASSED: "green",

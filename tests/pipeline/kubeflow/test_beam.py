@@ -57,10 +57,10 @@ def test_every_beam_node_gets_them_and_no_other(compiled: Compile, target: str, 
 
 
 def test_transform_gets_them_too(compiled: Compile, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.plan import plan
+    from pipeline.plan import planner
     from tests.pipeline.kubeflow.conftest import compile_here
 
-    monkeypatch.setattr(plan, "has_function", lambda path, name: True)
+    monkeypatch.setattr(planner, "has_function", lambda path, name: True)
     arguments = ["--direct_num_workers=2"]
     done = compile_here(MNIST, "kubeflow", f"run.beam_args={json.dumps(arguments)}", only=["int8"])
     assert given(done, "transform", arguments)

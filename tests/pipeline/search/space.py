@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.config.config_file import ConfigFile, load
-from pipeline.search.trial import Fate, Outcome, Trial
+from pipeline.store.search_record import Fate, Outcome, Trial
 
 CONFIG = """\
 name: digits

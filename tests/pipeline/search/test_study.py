@@ -9,8 +9,9 @@ import pytest
 
 from pipeline.config.config_file import ConfigFile
 from pipeline.search import rounds
+from pipeline.search.ranking import best, front
 from pipeline.search.study import Study
-from pipeline.search.trial import Fate, Outcome, Trial, best, front
+from pipeline.store.search_record import Fate, Outcome, Trial
 from tests.pipeline.search.space import SPACE, config, outcome
 
 

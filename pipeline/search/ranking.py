@@ -1,88 +1,16 @@
-"""A trial: what was proposed, and what came of it. Imports neither TensorFlow, TFX nor Optuna."""
+"""What a verdict makes of a trial, and which trials are the best. Imports neither TensorFlow, TFX nor Optuna."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from enum import Enum
-from typing import Any
 
 from components.evaluator.judgement import Judgement
 from components.evaluator.verdict import Verdict
 from components.selector.choice import accuracy_of, figure
-from pipeline.config.search_section import Values
+from pipeline.store.search_record import Fate, Outcome, Trial
 
 # The violation of a limit of which nothing was measured; others are shares of their limit.
 _UNMEASURED = 10.0
-
-
-class Fate(str, Enum):
-    """What became of a trial."""
-
-    PROPOSED = "proposed"
-    PASSED = "passed"
-    MISSED = "missed a limit"
-    PRUNED = "pruned early"
-    FAILED = "failed"
-
-    __str__ = str.__str__
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a trial.
-
-    Attributes:
-        fate: PASSED, MISSED, PRUNED or FAILED.
-        objectives: Value of each objective; empty if it failed.
-        violation: By how much limits are missed, each as a share of the limit; 0 if it passed.
-        figures: `accuracy`, `size` and `gzip_size`, as far as they were measured.
-        reason: Why it did not pass; empty if it did.
-        round: The round that it was in, from 1.
-        run: Id of the round's run.
-    """
-
-    fate: Fate
-    objectives: tuple[float, ...] = ()
-    violation: float = 0.0
-    figures: dict[str, float] = field(default_factory=dict)
-    reason: str = ""
-    round: int = 0
-    run: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {**asdict(self), "fate": self.fate.value, "objectives": list(self.objectives)}
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Outcome:
-        """From what `to_json` returns."""
-        return cls(**{**values, "fate": Fate(values["fate"]), "objectives": tuple(values["objectives"])})
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A proposal.
-
-    Attributes:
-        number: From 0, in the order of the proposals; numbers of proposals that were not run are left out.
-        values: Parameter → value.
-        outcome: None as long as it has none.
-    """
-
-    number: int
-    values: Values
-    outcome: Outcome | None = None
-
-    @property
-    def name(self) -> str:
-        """As the candidate of a config."""
-        return f"trial-{self.number}"
-
-    @property
-    def fate(self) -> Fate:
-        """What became of it."""
-        return self.outcome.fate if self.outcome else Fate.PROPOSED
 
 
 def outcome_of(
