@@ -12,7 +12,7 @@ import tf_keras
 from numpy.typing import NDArray
 
 from components.common.base.near_names import closest
-from components.distiller.error import DistillationError
+from components.distiller.error import FeatureError
 
 _MEASURED_TOGETHER = 128
 
@@ -79,7 +79,7 @@ def find_pairs(teacher: tf_keras.Model, student: tf_keras.Model, features: Mappi
         One pair for each, in the order of the teacher's names.
 
     Raises:
-        DistillationError: If a layer does not exist or cannot be compared, or two differ in height and
+        FeatureError: If a layer does not exist or cannot be compared, or two differ in height and
             width.
     """
     if not features:
@@ -103,17 +103,17 @@ def _only(outputs: dict[str, list[Any]], layer: str, whose: str) -> Any:
     if layer not in outputs:
         near = closest(layer, outputs)
         meant = f"did you mean {near!r}? Its" if near else "its"
-        raise DistillationError(
+        raise FeatureError(
             f"features: the {whose} has no layer {layer!r}; {meant} layers are {list(outputs)}"
         )
     tensors = outputs[layer]
     if len(tensors) > 1:
-        raise DistillationError(
+        raise FeatureError(
             f"features: {layer!r} of the {whose} gives {len(tensors)} tensors, so it is not clear which to compare; "
             f"name a layer that gives one"
         )
     if not tensors[0].dtype.is_floating or tensors[0].shape.rank < 2 or tensors[0].shape[-1] is None:
-        raise DistillationError(
+        raise FeatureError(
             f"features: {layer!r} of the {whose} gives {tensors[0].dtype.name} of shape "
             f"{tuple(tensors[0].shape)}; name a layer that gives floats of shape (batch, …, channels)"
         )
@@ -130,7 +130,7 @@ def _refuse_other_sizes(pair: Pair, learned: dict[str, list[Any]]) -> None:
         if not more and tuple(tensor.shape[1:-1]) == wanted
     ]
     instead = f"of the student's layers these fit: {fitting}" if fitting else "no layer of the student fits"
-    raise DistillationError(
+    raise FeatureError(
         f"features: {pair.teacher_layer!r} of the baseline gives {tuple(pair.taught.shape)} and "
         f"{pair.student_layer!r} of the student {tuple(pair.learned.shape)}; name layers of equal height and "
         f"width, that is, equal in all dimensions but the last; {instead}"
@@ -161,7 +161,7 @@ def variances(
         One number for each pair.
 
     Raises:
-        DistillationError: If features hardly vary, so that there is nothing to learn from them.
+        FeatureError: If features hardly vary, so that there is nothing to learn from them.
     """
     model = tf_keras.Model(teacher.inputs, [pair.taught for pair in pairs])
     moments = [_Moments() for _ in pairs]
@@ -173,7 +173,7 @@ def variances(
     for pair, each in zip(pairs, moments, strict=True):
         # Below this there is only the rounding of float32.
         if not each.variance() > 1e-12 * np.mean(each.mean**2):
-            raise DistillationError(
+            raise FeatureError(
                 f"features: {pair.teacher_layer!r} of the baseline gives the same for every example, so there is "
                 "nothing to learn from it; name another layer"
             )

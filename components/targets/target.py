@@ -116,6 +116,7 @@ class Target:
         fixed_batch: Whether files are converted with a batch of 1.
         packs: Whether it runs files that `convert: {pack: …}` packs.
         threads: Threads of its runtime, on which latency is measured; None if `gate.latency.threads` sets them.
+        searched: Options of `convert` in the space of a search without one of its own, as `search.space` takes them.
     """
 
     options: type[TargetOptions]
@@ -135,6 +136,7 @@ class Target:
     fixed_batch: bool = False
     packs: bool = False
     threads: int | None = None
+    searched: Mapping[str, Any] = field(default_factory=lambda: {"quantization": "int8"})
 
     @property
     def kind(self) -> str:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from pathlib import Path
 
 import click
 
-from pipeline.api import configs, running
+from pipeline.api import configs, running, searching
 from pipeline.base import collector
-from pipeline.base.console import make_console
 from pipeline.base.exit_code import (
     EXIT_CANDIDATE_FAILED,
     EXIT_INTERRUPTED,
@@ -19,7 +16,8 @@ from pipeline.base.exit_code import (
     EXIT_NONE_PASSED,
     EXIT_PUSHED,
 )
-from pipeline.cli import options, search
+from pipeline.cli import options
+from pipeline.cli.outcome import print_outcome
 
 # Value of `--remeasure` without a name; no candidate has this name.
 _ALL = "*"
@@ -74,18 +72,8 @@ def run(
     collector.look_seldom()  # models in circles are garbage, and large
     file = configs.load(config, overrides, only)
     if file.config.search is not None and not only and not remeasure:
-        return search.run_search(file, None, None, strict, as_json)
+        return print_outcome(lambda: searching.search(file, strict=strict), as_json)
     named = [name for name in remeasure if name != _ALL]
     measured_again = [*file.config.candidates, *named] if _ALL in remeasure else named
     run_it = running.run_each if file.config.targets else running.run
-    try:
-        outcome = run_it(file, measured_again, strict)
-    except running.RunStopped as error:  # which the run has said
-        if as_json:
-            click.echo(json.dumps({"error": dataclasses.asdict(error.stopped)}, indent=2))
-        return error.exit_code
-    if as_json:
-        click.echo(json.dumps(outcome.to_json(), indent=2))
-    else:
-        outcome.show(make_console())
-    return outcome.exit_code
+    return print_outcome(lambda: run_it(file, measured_again, strict), as_json)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
 import click
 
-from pipeline.api import configs, running, searching
+from pipeline.api import configs, searching
 from pipeline.base import collector
 from pipeline.base.console import make_console
 from pipeline.base.exit_code import (
@@ -20,7 +19,7 @@ from pipeline.base.exit_code import (
     EXIT_PUSHED,
 )
 from pipeline.cli import options
-from pipeline.config.config_file import ConfigFile
+from pipeline.cli.outcome import print_outcome
 
 
 @click.command(
@@ -84,21 +83,4 @@ def search(
         else:
             proposed.show(make_console())
         return 0
-    return run_search(file, trials, minutes, strict, as_json)
-
-
-def run_search(
-    file: ConfigFile, trials: int | None, minutes: float | None, strict: bool, as_json: bool
-) -> int:
-    """Searches and prints the result; returns the exit code."""
-    try:
-        outcome = searching.search(file, trials, minutes, strict)
-    except running.RunStopped as error:  # which the run has said
-        if as_json:
-            click.echo(json.dumps({"error": dataclasses.asdict(error.stopped)}, indent=2))
-        return error.exit_code
-    if as_json:
-        click.echo(json.dumps(outcome.to_json(), indent=2))
-    else:
-        outcome.show(make_console())
-    return outcome.exit_code
+    return print_outcome(lambda: searching.search(file, trials, minutes, strict), as_json)

@@ -101,7 +101,6 @@ class _Open:
     line: int
     anchor: str | None
     key: Any = None
-    key_line: int = 0
     has_key: bool = False
     merged: list[Mapping] = field(default_factory=list)
 

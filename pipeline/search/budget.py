@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from components.common.base.near_names import nearest
+from components.targets.registry import TARGETS
 from pipeline.config.problem import InvalidInput, Problem
 
 # Word of a budget → the key of the config that it sets.
@@ -69,16 +70,13 @@ def default_search(kind: str) -> str:
 def default_space(kind: str) -> list[dict[str, Any]]:
     """The space for a kind of target: fewer channels, zeros, shared values and QAT, each with or without, and int8.
 
-    Zeros and shared values make a file smaller once it is compressed. Only on a microcontroller does a file have to be
-    small as it is: there kernels of few values may become look-up tables, and the input and output are int8, too.
+    Zeros and shared values make a file smaller once it is compressed. If the target wants a small file as it is,
+    `Target.searched` looks for that, too: on a microcontroller, kernels of few values may become look-up tables.
     """
-    convert: dict[str, Any] = {"quantization": "int8"}
-    if kind == "microcontroller":
-        convert = {"quantization": "int8", "io": "int8", "pack": {"choose": [None, "auto"]}}
     return [
         {"prune_channels": {"ratio": {"between": [0.2, 0.8], "step": 0.1}}, "optional": True},
         {"prune": {"sparsity": {"between": [0.5, 0.95], "step": 0.05}}, "optional": True},
         {"cluster": {"clusters": {"choose": [8, 16, 32]}}, "optional": True},
         {"qat": {}, "optional": True},
-        {"convert": convert},
+        {"convert": dict(TARGETS[kind].searched)},
     ]

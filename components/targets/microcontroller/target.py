@@ -50,6 +50,7 @@ MICROCONTROLLER = Target(
         ),
     ),
     packs=True,
+    searched={"quantization": "int8", "io": "int8", "pack": {"choose": [None, "auto"]}},
     examination="components.targets.microcontroller.examination.examine",
     pushes={"c_array": "components.targets.microcontroller.c_array.write"},
     pushes_example=("c_array",),

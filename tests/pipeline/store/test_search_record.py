@@ -58,5 +58,5 @@ def test_the_section_of_the_report_lists_every_trial() -> None:
 def test_a_damaged_record_is_refused() -> None:
     values = record().to_json()
     del values["history"][0]["number"]
-    with pytest.raises(DocumentError, match="history.0.number: Field required"):
+    with pytest.raises(DocumentError, match=r"history\.0\.number: Field required"):
         SearchRecord.from_json(values)
