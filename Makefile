@@ -121,7 +121,7 @@ clean: ## remove .venv, caches and build products; results of runs stay
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---------------------------------------------------------------------------------------------------
-# Programs that tests run for real, as Debian packages. Where they cannot be installed their tests are
+# Programs that tests run for real, as Debian packages. If they cannot be installed, their tests are
 # skipped, and fail with CI=true.
 
 servers:

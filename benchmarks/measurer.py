@@ -6,7 +6,7 @@ The loop does what a script would: it sets an image, invokes, and counts right c
 baseline. The evaluator reads the same images from TFX's files; the baseline's node predicts them once for all
 candidates, and a candidate's node predicts them by its file, computes metrics of both and writes TFMA's result files.
 All take turns. Medians are printed, of the processor's seconds, which other processes disturb less, and of the clock's;
-and how much of the loop's throughput the evaluator reaches in a run of so many candidates.
+and how much of the loop's throughput the evaluator reaches in a run with that many candidates.
 """
 
 from __future__ import annotations

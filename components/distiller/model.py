@@ -115,7 +115,7 @@ class Distiller(tf_keras.Model):
             ]
             if self._projections:
                 parts.append(self._feature_loss(hints, learned))
-            # What weighs nothing is left out: 0 × infinity would be no number.
+            # What weighs nothing is left out: 0 × infinity is not a number.
             counted = [w * part for w, part in zip(self._weights.values(), parts, strict=True) if w]
             loss = tf.add_n([*counted, *self.losses])
             share = loss / replicas

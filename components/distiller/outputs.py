@@ -62,10 +62,10 @@ def last_activation(model: tf_keras.Model) -> str | None:
 def find_outputs(
     teacher: tf_keras.Model, student: tf_keras.Model, loss: Any, task: str = "auto"
 ) -> Outputs:
-    """How outputs of teacher and student are to be compared.
+    """How to compare the outputs of teacher and student.
 
-    The loss tells a regression from a classification, and logits from probabilities if the last layer
-    does not say what it gives. With a loss of the user's own the last layer tells: softmax or sigmoid, or
+    The loss separates regression from classification, and logits from probabilities if the last layer
+    does not say what it gives. With a loss of the user's own, the last layer decides: softmax or sigmoid, or
     one unit with neither, which is a regression.
 
     Args:
@@ -75,7 +75,7 @@ def find_outputs(
         task: The option.
 
     Raises:
-        DistillationError: If they cannot be compared, or neither loss nor layers tell how.
+        DistillationError: If they cannot be compared, or neither loss nor layers say how.
     """
     named, takes_logits = task_of(loss)
     ends = (last_activation(teacher), last_activation(student))

@@ -113,7 +113,7 @@ def measure(folder: str, packed: str, examples: Arrays) -> Packed:
 
 
 def _same(plain: Mapping[str, npt.NDArray[Any]], packed: Mapping[str, npt.NDArray[Any]]) -> bool:
-    """Whether outputs are the same to the bit, also where they are not numbers."""
+    """Whether outputs are the same to the bit, also if they are not numbers."""
     return plain.keys() == packed.keys() and all(
         values.dtype == packed[name].dtype
         and values.shape == packed[name].shape

@@ -145,7 +145,7 @@ def _flat(columns: dict[str, NDArray[Any]], names: list[str]) -> NDArray[Any]:
 def _to_predict(compared: NDArray[Any], kind: NDArray[Any]) -> list[int]:
     """Examples to predict: of what the converter has compared, and those that differ first, as they show most.
 
-    Last bits may tip an integer over; where there are others, those examples are left out, so that equal
+    Last bits may tip an integer over; if there are others, those examples are left out, so that equal
     means equal.
     """
     differing = np.flatnonzero(kind == _DIFFERS)

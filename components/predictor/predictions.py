@@ -68,7 +68,7 @@ class Predictions:
         )
 
     def in_order(self) -> Predictions:
-        """The same in an order that depends on nothing else: ExampleGen shuffles, and not twice alike."""
+        """The same in an order that depends on nothing else: ExampleGen shuffles differently each time."""
         labels, outputs = _laid_out(self.labels, dict(self.outputs))
         content = {**_flat("labels", labels), **{name: c.codes for name, c in self.columns.items()}}
         for model, values in outputs.items():

@@ -162,7 +162,7 @@ def _put_in_place(partial: Path, directory: Path) -> Path:
         try:
             os.rename(partial, version)
         except OSError as error:
-            # Somebody who does not lock took the number meanwhile.
+            # A process that does not lock took the number meanwhile.
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
         else:

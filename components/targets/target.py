@@ -78,7 +78,7 @@ class Examined:
         operator: The operator at fault; empty if there is none.
         refusal: Why it does not load, and what to write instead; empty if it does.
         flash: Bytes of the file that is deployed; None if it is the plain one, whose bytes are predicted by its types.
-        packed: What becomes of each kernel if the file is packed, a few words each.
+        packed: How each kernel is stored if the file is packed, a few words each.
         notes: What may go wrong on the target although the file loads, and what to write.
     """
 

@@ -258,7 +258,7 @@ def convert_model(job: StepJob[ConvertOptions]) -> Facts:
 
 
 def _pack(content: bytes, job: StepJob[ConvertOptions]) -> tuple[list[PackedKernel], Facts]:
-    """Writes the packed file beside the plain one, if there is to be one.
+    """Writes the packed file beside the plain one, if the options ask for it.
 
     Returns:
         What became of each kernel, and the same as facts.

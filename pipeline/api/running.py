@@ -48,7 +48,7 @@ def run(file: ConfigFile, remeasure: Sequence[str] = (), strict: bool = False) -
     Args:
         file: The config.
         remeasure: Candidates to measure again even if their measurement is cached.
-        strict: Whether to refuse candidates that will miss a limit by their predicted sizes, instead of a warning.
+        strict: Whether to refuse candidates whose predicted size misses a limit, instead of a warning.
 
     Returns:
         The verdicts, the winner, and where it was pushed; both are None if no candidate passed.

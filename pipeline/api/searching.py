@@ -57,7 +57,7 @@ def search(
         file: A config with a `search` section.
         trials: Number of trials to look at, instead of search.trials.
         minutes: Time after which no round begins, instead of search.minutes.
-        strict: Whether to refuse candidates that will miss a limit by their predicted sizes, instead of a warning.
+        strict: Whether to refuse candidates whose predicted size misses a limit, instead of a warning.
 
     Raises:
         InvalidInput: If the config, the data or the model cannot work.

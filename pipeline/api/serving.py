@@ -32,7 +32,7 @@ def serve(
         on_ready: Called with the addresses and the models once the server listens.
         name: Name of the model, if there is one folder; None takes the folder's name.
         keep: Number of the newest versions that are served.
-        saved_model: Whether the SavedModel is served if there is a TFLite file, too.
+        saved_model: Whether the SavedModel of each version is served, even if it also has a TFLite file.
 
     Raises:
         ServeError: If a folder is missing or is not one of versions, or two models have the same name.
@@ -42,13 +42,13 @@ def serve(
     if name is not None:
         if len(folders) > 1:
             raise ServeError(
-                "--name is for one folder; leave it out, and the models are named as their folders"
+                "--name is for one folder; leave it out, and each model has the name of its folder"
             )
         names = [name]
     twice = next((each for each in names if names.count(each) > 1), None)
     if twice is not None:
         raise ServeError(
-            f"two folders are called {twice!r}, and a model is named as its folder; serve one of them"
+            f"two folders are called {twice!r}, and a model has the name of its folder; serve one of them"
         )
     models = [
         Model(each, folder, keep, options.threads, saved_model)

@@ -16,7 +16,7 @@ def look_seldom(objects: int = 50_000) -> None:
 
     Args:
         objects: How many. Of 50,000, a training's memory does not grow; a command that makes tables takes a tenth less
-            time if they are never so many.
+            time if there are never that many.
     """
     gc.set_threshold(objects, 20, 20)
 

@@ -83,7 +83,7 @@ def output_to(path: Path, about: str = "") -> Iterator[tuple[TextIO, TextIO]]:
 
 @contextmanager
 def quiet(doing: str) -> Iterator[Path]:
-    """Keeps what libraries print off the terminal, and says there what is going on.
+    """Keeps what libraries print off the terminal, and shows what is in progress.
 
     Args:
         doing: As "Importing TensorFlow …".

@@ -6,7 +6,7 @@ new line unless a quote is open, by counting quotes. Its executor fails at a row
 or a line; an integer that does not fit into int64 silently makes its column text. Both are found here, by file and
 line.
 
-No other reader stands in for that: Arrow's accepts text after a closing quote, ends a row at CR, and counts rows where
+No other reader replaces this one: Arrow's accepts text after a closing quote, ends a row at CR, and counts rows where
 a person needs lines.
 """
 

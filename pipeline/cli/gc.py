@@ -18,7 +18,7 @@ from pipeline.lineage.store_choice import choose
 
 @click.command(
     epilog=f"Exit codes: 0 done, {EXIT_CHANGED} something could not be removed, {EXIT_INVALID} no such run or "
-    "store, or a run is going on."
+    "store, or a run is in progress."
 )
 @options.in_store
 @click.option(

@@ -135,7 +135,7 @@ def _check_working_directory() -> None:
 
 def _refused_by_system(error: OSError) -> int:
     """Says what the system refused and that no check foresaw; returns the exit code."""
-    if isinstance(error, BrokenPipeError):  # whoever read the output has read enough
+    if isinstance(error, BrokenPipeError):  # the reader of the output has read enough
         streams.output_is_lost()
         return EXIT_CLOSED_OUTPUT
     why = error.strerror or str(error)

@@ -52,8 +52,7 @@ only = click.option(
 strict = click.option(
     "--strict",
     is_flag=True,
-    help="Refuse candidates that will miss a size limit of the gate by their predicted sizes. Without it, this is a "
-    "warning.",
+    help="Refuse candidates whose predicted size misses a limit of the gate. Without it, this is a warning.",
 )
 as_json = click.option(
     "--json",

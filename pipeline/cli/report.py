@@ -12,9 +12,11 @@ from pipeline.cli import options
 
 
 @click.command(epilog="Exit codes: 0 written, 2 no such run, or the page cannot be written.")
-@click.argument("run", metavar="RUN", default="latest")
+@click.argument("run", metavar="[RUN]", default="latest")
 @click.option(
-    "--compare", metavar="RUN", help="Compare with this run: what differs, and both in each chart."
+    "--compare",
+    metavar="RUN",
+    help="Compare with this run: show what differs, and both runs in each chart.",
 )
 @options.in_store
 @click.option(

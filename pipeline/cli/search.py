@@ -34,13 +34,11 @@ Exit codes:
 )
 @options.config
 @options.overrides
-@click.option(
-    "--trials", type=click.IntRange(min=1), help="Look at this many trials, instead of search.trials."
-)
+@click.option("--trials", type=click.IntRange(min=1), help="Number of trials; overrides search.trials.")
 @click.option(
     "--minutes",
     type=click.FloatRange(min=0, min_open=True),
-    help="Begin no round after this time, instead of search.minutes.",
+    help="Start no new round after this many minutes; overrides search.minutes.",
 )
 @click.option(
     "--budget",
@@ -64,8 +62,8 @@ def search(
     """Search a space of candidates for the best one.
 
     Trials run in rounds, each an ordinary run, and are judged on a part of the training examples that they do not
-    train on. The best ones are then trained on all of them, judged on the eval split, and the best is pushed. After
-    Ctrl-C, or if the process is killed, the same command continues.
+    train on. The best ones are then trained on all training examples and judged on the eval split, and the best of
+    those is pushed. After Ctrl-C, or if the process is killed, the same command continues.
 
     \b
     Examples:

@@ -23,7 +23,7 @@ def _bytes(context: click.Context, option: click.Parameter, text: str) -> int:
     epilog="Exit codes: 0 ended by SIGTERM or Ctrl-C, 2 nothing to serve, or no address to listen on."
 )
 @click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--name", help="Name of the model.  [default: name of the folder]")
+@click.option("--name", help="Name of the model, for one DIR.  [default: name of the folder]")
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 listens on all."
 )
@@ -49,7 +49,9 @@ def _bytes(context: click.Context, option: click.Parameter, text: str) -> int:
     help="Serve this many of the newest versions, if push.serving has no labels.",
 )
 @click.option(
-    "--saved-model", is_flag=True, help="Serve the SavedModel of a version that has a TFLite file, too."
+    "--saved-model",
+    is_flag=True,
+    help="Serve the SavedModel of each version, even if it also has a TFLite file.",
 )
 @click.option(
     "--threads",

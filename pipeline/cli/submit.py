@@ -28,7 +28,7 @@ Exit codes:
   {EXIT_INVALID}    invalid input, or the server cannot be reached or refuses; no run was started
   {EXIT_NODE_FAILED}    --wait: a task failed, or the run was canceled
   {EXIT_NONE_PASSED}    --wait: every task succeeded, but no candidate passed the gate (see below)
-  {EXIT_UNWATCHED}    the run is started, but its end is not known: --timeout is over, or the contact is lost
+  {EXIT_UNWATCHED}    the run is started, but its end is not known: --timeout is over, or the connection is lost
   {EXIT_INTERRUPTED}  interrupted; with --wait, the run goes on
 
 KFP's API reports whether a task succeeded, but not what it found. Whether a candidate passed is read from the

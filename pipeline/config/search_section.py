@@ -275,35 +275,37 @@ class Search(Options):
     trials: int | None = Field(
         default=None,
         ge=1,
-        description="Number of candidates to look at; 20 by default, if minutes is not written either.",
+        description="Number of candidates to try; 20 by default, if minutes is not written either.",
     )
     minutes: float | None = Field(
         default=None,
         gt=0,
-        description="Begin no more rounds once the finished ones have taken this time.",
+        description="Start no new round once the finished ones have taken this many minutes.",
     )
     seed: int | None = Field(
         default=None, ge=0, lt=2**31, description="Seed of the proposals. Default: run.seed."
     )
     round: int = Field(
-        default=4, ge=1, description="Trials that are proposed, and run in one pipeline run, together."
+        default=4,
+        ge=1,
+        description="Number of trials that are proposed together and run in one pipeline run.",
     )
     halving: Halving | None = Field(
         default=None,
         exclude_if=operator.not_,
         description="Propose round / keep trials in each round, train them briefly first, and train only the promising "
-        "ones in full, e.g. {epochs: 1, keep: 0.5}. Those that are not are trials, too: pruned early.",
+        "ones in full, e.g. {epochs: 1, keep: 0.5}. The others count as trials, too: pruned early.",
     )
     objectives: list[Objective] = Field(
         default=[],
-        description="What to search for the best of: size, gzip_size, latency, memory, flash (the smallest), accuracy "
-        "(the best). Several give a Pareto front. Default: what `select` says.",
+        description="What to optimize: size, gzip_size, latency, memory, flash (the smallest), accuracy (the best). "
+        "Several give a Pareto front. Default: what `select` says.",
     )
     finalists: int = Field(
         default=3,
         ge=1,
         description="Number of the best trials that the last run trains on all of the training data and judges on the "
-        "eval split; of several objectives, of those on the Pareto front.",
+        "eval split. With several objectives, they are chosen from the Pareto front.",
     )
     tune: Tune = Field(
         default=Tune.model_construct(), description="The examples that trials are judged on."

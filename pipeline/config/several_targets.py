@@ -133,7 +133,7 @@ def problems(config: Config) -> list[Problem]:
     for kind, view in each(config).items():
         if not view.config.candidates:
             name, why = next(iter(view.left_out.items()))
-            text = f"{kind} can run no candidate ({name}: {why}); add one, or remove {kind}"
+            text = f"{kind} cannot run any candidate ({name}: {why}); add one, or remove {kind}"
             found.append(Problem(text, ("targets",)))
     return found
 

@@ -108,7 +108,7 @@ class _Open:
 def parse(text: str) -> Any:
     """The one document of a text: `Mapping`, `Sequence`, plain scalars and `Unusable`; None if it is empty.
 
-    Values that aliases repeat are the same object, so that whoever walks the tree must count the nodes.
+    Values that aliases repeat are the same object, so code that walks the tree has to count the nodes.
 
     Raises:
         TextError: If it is not YAML, or is larger or deeper than a config may be.

@@ -30,7 +30,7 @@ class Step:
 
     Attributes:
         options: With what the step takes from the baseline in place of what they do not say.
-        explanation: What becomes of the layers.
+        explanation: The effect on each layer.
         training: How it trains; None if it does not.
     """
 

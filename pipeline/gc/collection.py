@@ -28,7 +28,7 @@ def collect(
         URL of each store, and what would be or was removed.
 
     Raises:
-        GarbageError: If a run is going on.
+        GarbageError: If a run is in progress.
         TargetError: If no store knows a run of `keep`.
     """
     named = [(url, run.id) for url, _, run in (find_run(choice, text) for text in keep)]

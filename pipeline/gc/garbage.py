@@ -295,7 +295,7 @@ class _Survey:
         self, what: str, folder: str, root: str, made: Execution | None, why: str
     ) -> Iterator[Item]:
         run = self._snapshot.run_of.get(made.id) if made else None
-        # If no execution is known, it may be part of any run that is going on.
+        # If no execution is known, it may be part of any run in progress.
         if any(may_go_on(r) for r in ([run] if run else self._snapshot.runs)):
             return
         refusal = self._folder_refusal(folder, root)

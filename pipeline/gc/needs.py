@@ -21,7 +21,7 @@ class GarbageError(ParedownError):
 
 @dataclass(frozen=True)
 class KeepRules:
-    """The runs to keep, besides those that are going on.
+    """The runs to keep, besides those in progress.
 
     Attributes:
         last: This many of the newest runs of each pipeline.
@@ -70,7 +70,7 @@ def needs(snapshot: Snapshot, rules: KeepRules) -> list[Need]:
 
 
 def may_go_on(run: Run) -> bool:
-    """Whether a run is going on, or is on another machine and has not said how it ended."""
+    """Whether a run is in progress, or is on another machine and has not said how it ended."""
     return run.status == State.RUNNING or (run.recorded and run.status == State.UNFINISHED)
 
 
@@ -105,7 +105,9 @@ def _kept_runs(snapshot: Snapshot, rules: KeepRules) -> Iterator[tuple[Run, str]
 def _why_kept(run: Run, place: int, rules: KeepRules) -> str:
     if may_go_on(run):
         return (
-            "run is going on" if run.status == State.RUNNING else "run may be going on, on another machine"
+            "run is in progress"
+            if run.status == State.RUNNING
+            else "run may be in progress on another machine"
         )
     if run.id in rules.runs:
         return "run is named"

@@ -48,7 +48,7 @@ def remove(reader: Reader, store: MetadataStore, rules: KeepRules, database: str
         database: The store's file if it is an SQLite one.
 
     Raises:
-        GarbageError: If the rules name a run that does not exist, a run is going on below one of the roots, or a
+        GarbageError: If the rules name a run that does not exist, a run is in progress below one of the roots, or a
             root cannot be written to; nothing was removed then.
     """
     roots = garbage.plan(reader, rules, database).roots

@@ -187,7 +187,7 @@ def client(connection: Connection) -> kfp.Client:
         host = connection.host or os.environ.get(HOST_VARIABLE)
         host = checked_host(host) if host else None
         try:
-            with contextlib.redirect_stdout(io.StringIO()) as told:
+            with contextlib.redirect_stdout(io.StringIO()) as reported:
                 made = Client(
                     host=host,
                     client_id=connection.client_id,
@@ -211,7 +211,7 @@ def client(connection: Connection) -> kfp.Client:
             raise ConnectionProblem(f"KFP's client does not accept these settings: {error}") from None
     _name_as_before(made)
     address = api_client_of(made).configuration.host
-    if host is None and (address == _NO_HOST or "Failed to load" in told.getvalue()):
+    if host is None and (address == _NO_HOST or "Failed to load" in reported.getvalue()):
         raise ConnectionProblem(
             f"give --host or set {HOST_VARIABLE}; this does not run in a cluster, and kubectl has no context to use "
             "instead"

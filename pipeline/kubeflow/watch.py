@@ -113,7 +113,7 @@ class Watch:
         Raises:
             TimedOut: After `limit` seconds.
             LostContact: If the server refuses to answer, or cannot be reached for minutes.
-            Interrupted: If somebody asked to stop.
+            Interrupted: If a signal asked to stop.
         """
         end = None if self.limit is None else time.monotonic() + self.limit
         while True:

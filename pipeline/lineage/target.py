@@ -99,7 +99,7 @@ def find_by_name(reader: Reader, text: str) -> Run:
         if not newest:
             raise TargetError("the store has no runs yet")
         return newest[0]
-    if not text or not text.isprintable():  # bytes that are no text cannot be asked for
+    if not text or not text.isprintable():  # bytes that are not text cannot be a name
         raise TargetError(f"{text!r} is not a path, an artifact id or a run (`paredown runs` lists them)")
     run = reader.run(text)
     if run is not None:

@@ -202,9 +202,9 @@ class UpstreamTree:
         if judgements:
             branch.add(limit_table(judgements))
         # A wrong type has no column for what was found.
-        told = {judgement.reason for judgement in judgements if judgement.kind is not Kind.TYPE}
+        reported = {judgement.reason for judgement in judgements if judgement.kind is not Kind.TYPE}
         for reason in found.reasons:
-            if reason not in told:
+            if reason not in reported:
                 branch.add(Text(clean(reason), style="red"))
 
     def _measured(self, branch: Tree, evaluation: Artifact, measured: Measured) -> None:

@@ -121,7 +121,7 @@ class Planner:
     def _label_options(self) -> str:
         data = self.config.data
         options = {"classes": data.classes, "class_weights": data.named_class_weights()}
-        # Left out by default: no result depends on it, and none is to be made again.
+        # Left out by default: no result depends on it, so nothing has to be made again.
         return to_json(options if data.in_memory == "auto" else {**options, "in_memory": data.in_memory})
 
     def _runtime(self) -> dict[str, Parameter]:

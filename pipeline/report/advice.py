@@ -282,7 +282,7 @@ def after_failure(data: ReportData) -> tuple[str, ...]:
     if data.run.status in (State.INTERRUPTED, State.UNFINISHED):
         return (f"Run {again} again to continue where this run ended: {cached}.",)
     if data.run.status == State.RUNNING:
-        return ("The run is still going on; write the report again when it has ended.",)
+        return ("The run is still in progress; write the report again when it has ended.",)
     step = next((s for s in data.steps if s.node == data.run.failed_node), None)
     hints = {
         **dict.fromkeys(

@@ -132,7 +132,7 @@ def launch_all(
 
     Raises:
         NodeFailed: If a node fails and `without` does not say how to go on.
-        Interrupted: If somebody asked to stop. In both cases no node is at work any more.
+        Interrupted: If a signal asked to stop. In both cases no node is at work any more.
         ValueError: If nodes read from each other in a circle, or from a node that is not in the graph.
     """
     _Launching(graph, launch, hooks, interruption, without, together or SideBySide()).run()

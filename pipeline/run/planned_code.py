@@ -10,7 +10,7 @@ from pipeline.plan.plan import Plan
 
 
 class PlannedCode:
-    """Notices that code was edited, or that a package was installed, while a run is going on.
+    """Notices that code was edited, or that a package was installed, during a run.
 
     A node imports most of its code when it begins, and some of it later: its results may be those of either version.
     """

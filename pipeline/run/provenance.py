@@ -129,7 +129,7 @@ def _version(package: str) -> str:
 
 
 def data_document(config: Config, hashes: FileHashes) -> Document:
-    """The files of the data by their content; its digest is what cached examples are held against."""
+    """The files of the data by their content; cached examples are compared with its digest."""
     return _document("data", data_files(config, hashes))
 
 

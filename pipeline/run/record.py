@@ -100,7 +100,7 @@ class RunRecord:
 
     @_reported
     def contents(self, artifacts: Iterable[Artifact], hashes: FileHashes) -> None:
-        """Records what a node's output artifacts hold, which is what they are later held against.
+        """Records what a node's output artifacts hold, with which they are compared later.
 
         It is part of TFX's cache key of the nodes that read them: write it before one does, and never again.
         """

@@ -238,7 +238,7 @@ class _Searching:
         found = self._outcomes(kept, number)
         if isinstance(found, Stopped):
             return found
-        # Told at the end of the round only: one that is killed begins again with all of its trials.
+        # Reported at the end of the round only: a round that is killed begins again with all of its trials.
         for trial, outcome in sorted({**outcomes, **found}.items()):
             self._study.tell(trial, outcome)
         self._study.took(time.monotonic() - began)

@@ -100,7 +100,7 @@ class Study:
         """The trials of the next round: those that were not finished when the search was stopped, and new ones.
 
         Args:
-            count: How many there are to be; fewer if the space has no others.
+            count: Number of trials; fewer are returned if the space has no others.
         """
         self._drop_unfinished_proposals()
         trials = self.trials()

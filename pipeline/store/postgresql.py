@@ -3,7 +3,7 @@
 Its PostgreSQL source breaks its own SQL at a text that has a backslash in it (any JSON within JSON has),
 and indexes whole texts, which PostgreSQL refuses from about 2,700 bytes on. Such custom properties are
 stored as protocol buffers instead: `google.protobuf.StringValue` in the property's `proto_value`, a column
-that is neither quoted nor indexed. Whoever reads through this store sees texts.
+that is neither quoted nor indexed. Readers of this store get texts.
 """
 
 from __future__ import annotations

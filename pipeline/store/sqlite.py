@@ -91,7 +91,7 @@ def roll_back(path: str) -> None:
             "and their folder"
         ) from None
     except sqlite3.DatabaseError:
-        return  # it is damaged or not SQLite, which whoever opens it reports
+        return  # it is damaged or not SQLite: the error comes when it is opened
 
 
 class SqliteStore:

@@ -84,8 +84,8 @@ def test_every_mistake_in_the_data_is_named_before_anything_is_trained(tmp_path:
     rewrite(project, "test", damage_eval)
     outcome = project.paredown("run", "pipeline.yaml", "--only", "int8")
     assert outcome.code == 3
-    told = outcome.err[outcome.err.index("Node AnomalyGate failed: ") :].splitlines()
-    found = [line.removeprefix("Node AnomalyGate failed: DataAnomalyError: ") for line in told]
+    reported = outcome.err[outcome.err.index("Node AnomalyGate failed: ") :].splitlines()
+    found = [line.removeprefix("Node AnomalyGate failed: DataAnomalyError: ") for line in reported]
     found = [line.split(": ")[:2] for line in found if "; to allow it, write" in line]
     assert found == [
         ["feature 'camera' of split 'train'", "constant"],

@@ -192,8 +192,8 @@ def test_the_nodes_get_all_of_it(any_store: Finished) -> None:
     store = connect(any_store.url)
     executions = store.get_executions()
     assert len(executions) == sum(len(outcome.json()["nodes"]) for outcome in any_store.outcomes.values())
-    told = [properties(execution) for execution in executions]
-    trained = [json.loads(values["custom_config"]) for values in told if "custom_config" in values]
+    reported = [properties(execution) for execution in executions]
+    trained = [json.loads(values["custom_config"]) for values in reported if "custom_config" in values]
     hparams = [json.loads(config["hparams"]) for config in trained if "hparams" in config]
     expected = {"filters": [2, 4], "learning_rate": 0.003, "units": 8}
     assert hparams == [expected] * len(any_store.outcomes)

@@ -167,11 +167,11 @@ def test_hostile_images_end_a_run_before_it_begins(images: Finished, tmp_path: P
     text = copy.root / "pictures/eval/zero/notes.txt"
     text.write_text("zeros\n", encoding="utf-8")
 
-    told = copy.paredown("run", "pipeline.yaml")
-    assert told.code == 2
+    answered = copy.paredown("run", "pipeline.yaml")
+    assert answered.code == 2
     assert "not PNG or JPEG images: eval/zero/notes.txt; remove or convert them" in " ".join(
-        told.err.split()
+        answered.err.split()
     )
     text.unlink()
-    told = copy.paredown("run", "pipeline.yaml")
-    assert told.code == 2 and "train/one/cut.jpg is damaged (" in " ".join(told.err.split())
+    answered = copy.paredown("run", "pipeline.yaml")
+    assert answered.code == 2 and "train/one/cut.jpg is damaged (" in " ".join(answered.err.split())

@@ -157,9 +157,11 @@ def test_lineage_leads_back_to_the_file_and_from_it(imported: Imported) -> None:
     project, file = imported.project, imported.project.root / "digits.keras"
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
 
-    told = project.paredown("lineage", "serving")
-    assert told.code == 0, told.err
-    assert f"imported from {file}, keras, sha256 {digest}" in " ".join(told.out.replace("│", " ").split())
+    reported = project.paredown("lineage", "serving")
+    assert reported.code == 0, reported.err
+    assert f"imported from {file}, keras, sha256 {digest}" in " ".join(
+        reported.out.replace("│", " ").split()
+    )
     shutil.copy(file, project.root.parent / "copy.keras")
     down = project.paredown("lineage", str(project.root.parent / "copy.keras"), "--down")
     assert f"was imported from (SHA-256 {digest[:12]}…)" in down.out, down.err

@@ -79,8 +79,8 @@ def test_lineage_of_the_pushed_folder_reaches_the_data_and_names_every_step(fini
         assert re.search(rf"step {number} {step['technique']}\b", shown), step
     for judgement in result["candidates"][result["winner"]]["judgements"]:
         assert judgement["figure"] in shown
-    for told in ("baseline", "schema", "statistics", "3,000 train, 600 eval", "seed 7", "as judged"):
-        assert told in shown
+    for reported in ("baseline", "schema", "statistics", "3,000 train, 600 eval", "seed 7", "as judged"):
+        assert reported in shown
 
 
 def test_lineage_as_json_leads_from_the_push_to_the_examples(finished: Finished) -> None:

@@ -26,7 +26,7 @@ class Database:
         user: A user that may create databases.
         password: The user's.
         folder: Holds its data, its socket and its log.
-        ask: Runs a statement as the server's administrator, in a database where one is named, and
+        ask: Runs a statement as the server's administrator, in a database if one is named, and
             returns the rows, each a list of texts.
     """
 
@@ -62,7 +62,7 @@ def running(
         ask: As `Database.ask`.
 
     Raises:
-        RuntimeError: With the end of its log, where it does not come up.
+        RuntimeError: With the end of its log, if it does not come up.
     """
     with open(log, "wb") as output:
         process = subprocess.Popen(

@@ -1,6 +1,6 @@
 """Work that is timed, during which nothing else of the run may be at work.
 
-Executors run inside an orchestrator that they know nothing of. If it runs nodes side by side, it pauses the others
+Executors run inside an orchestrator that they do not know. If it runs nodes side by side, it pauses the others
 for the length of a section; elsewhere a section changes nothing.
 """
 

@@ -36,7 +36,7 @@ class ChangedFile(ParedownError):
 class FileHashes:
     """SHA-256 of files, remembered as long as a file's inode, size and times are the same.
 
-    Make one for each run or command, and keep none longer: whoever can write a file can also set its times.
+    Make one for each run or command, and keep none longer: a process that can write a file can also set its times.
     """
 
     def __init__(self, known: Mapping[_Identity, str] | None = None) -> None:

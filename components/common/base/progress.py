@@ -1,6 +1,6 @@
 """Progress of a long piece of work, reported to listeners.
 
-Executors run inside an orchestrator that they know nothing of. On one machine the command line listens and draws;
+Executors run inside an orchestrator that they do not know. On one machine the command line listens and draws;
 elsewhere there is no listener, and progress goes to the log.
 """
 

@@ -42,7 +42,7 @@ FeatureSpec = Mapping[str, Any]
 def columns(files: Sequence[str], spec: FeatureSpec, split: str) -> dict[str, Values]:
     """The features of a split, sorted by the content of its examples; text is in memory, numbers are in files.
 
-    ExampleGen shuffles examples, and not twice alike, so that without sorting no training could be repeated. What
+    ExampleGen shuffles examples differently each time, so without sorting no training could be repeated. What
     counts is the parsed content: protocol buffers write the features of one example in any order.
 
     Args:

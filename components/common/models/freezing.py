@@ -66,7 +66,7 @@ def layers_matching(model: tf_keras.Model, patterns: Sequence[str]) -> list[str]
     """Names in a model, wrapped or not, of the layers with weights whose plain names fit patterns.
 
     Raises:
-        FreezingError: Where a pattern fits none, or nothing with weights is left.
+        FreezingError: If a pattern fits no layer, or nothing with weights is left.
     """
     if not patterns:
         return []

@@ -150,7 +150,7 @@ def one_scale(asked: Iterable[Invariant]) -> bool:
 
 @dataclass(frozen=True)
 class Check:
-    """One invariant, held against the kernels of a layer.
+    """One invariant, compared with the kernels of a layer.
 
     Attributes:
         layer: Name of the Keras layer.

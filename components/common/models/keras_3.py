@@ -365,7 +365,7 @@ def _objects(value: Any, key: str) -> Any:
         return value
     if "class_name" not in value:
         return {name: _objects(one, key) for name, one in value.items()}
-    # `get` would make a legacy optimizer where there are two of a name.
+    # `get` would make a legacy optimizer if there are two of a name.
     kind = _class(
         tf_keras, {"optimizer": "optimizers", "loss": "losses"}.get(key, "metrics"), value["class_name"]
     )

@@ -5,7 +5,7 @@ Format-Serving/            SavedModel whose signature `serving_default` takes fe
                            one class a line, in the order of the outputs; packed, model.packed.tflite, too
 Format-Keras/model.h5      the Keras model that the next step loads
 optimization.json          the steps so far and what each layer must keep: `StepRecord`
-history.json               metrics of each epoch of the last step, where it trained: `training.History`
+history.json               metrics of each epoch of the last step, if it trained: `training.History`
 training.json              facts about the baseline's training: what was distributed, and in which precision
 logs/                      the same for TensorBoard
 """
@@ -196,7 +196,7 @@ def save(
 def save_serving(model: tf_keras.Model, directory: str, features: list[str]) -> None:
     """Writes a SavedModel whose `serving_default` takes a tensor per feature, by name."""
 
-    # TFMOT's wrappers rename layers; whoever calls the deployed file knows the baseline's names.
+    # TFMOT's wrappers rename layers; callers of the deployed file know the baseline's names.
     names = [plain_name(name) for name in model.output_names]
 
     def serve(**tensors: Any) -> dict[str, Any]:

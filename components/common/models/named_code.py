@@ -1,7 +1,7 @@
 """The code that loading a Keras model would run, according to the JSON of its architecture. Imports no TensorFlow.
 
 Keras makes objects of what a file names: of a class or function of any module that can be imported. Therefore names
-are held against a list, and not searched for known dangers.
+are compared with a list, and not searched for known dangers.
 https://github.com/keras-team/tf-keras, tf_keras/src/saving/serialization_lib.py
 """
 

@@ -25,7 +25,7 @@ TOP_K_METRICS = {"SparseTopKCategoricalAccuracy": 5, "TopKCategoricalAccuracy": 
 _OF_MARGINS = ("Hinge", "SquaredHinge", "CategoricalHinge")
 # Metrics of overlaps whose labels are indices of classes unless sparse_y_true is false.
 _OVERLAPS = ("IoU", "MeanIoU")
-# What compares value by value; Keras broadcasts: a label of one value would be held against each of ten outputs.
+# What compares value by value; Keras broadcasts: a label of one value would be compared with each of ten outputs.
 _BY_VALUE = (Takes.ONE_HOT, Takes.PROBABILITIES, Takes.VALUES)
 
 
@@ -91,7 +91,7 @@ class OutputKind:
     def metric_misfit(
         self, metric: str, width: int | None, config: Mapping[str, Any] | None = None
     ) -> str | None:
-        """Why a metric would say nothing of it, and what to write instead; None if it may say something.
+        """Why a metric would say nothing about it, and what to write instead; None if it may say something.
 
         Args:
             metric: Class name.

@@ -1,7 +1,7 @@
 """Messages and stubs of TensorFlow Serving's API, imported without TensorFlow.
 
 The modules of `tensorflow-serving-api` import messages of the package `tensorflow`, whose `__init__` takes ten seconds
-and half a gigabyte. The messages need nothing of it, so an empty package stands in for it while they are imported. If
+and half a gigabyte. The messages do not need it, so an empty package replaces it while they are imported. If
 TensorFlow is imported already, or later, it finds the same messages.
 """
 

@@ -83,7 +83,7 @@ class Model:
             folder: Folder of the version folders, whose names are numbers.
             keep: Number of the newest versions that are served.
             threads: Number of predictions at once.
-            saved_model: Whether the SavedModel is served if there is a TFLite file, too.
+            saved_model: Whether the SavedModel of each version is served, even if it also has a TFLite file.
         """
         self.name = name
         self.folder = folder

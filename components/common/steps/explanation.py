@@ -193,7 +193,7 @@ class Explanation:
     """The effect of a step.
 
     Attributes:
-        effects: Layer → what becomes of it, in a few words. Layers that nothing happens to are left out.
+        effects: Layer → the effect on it, in a few words. Unchanged layers are left out.
         refusals: Why the step cannot work; empty if it can.
         after: The outlook for the next step.
         size: Predicted bytes of the file, if the step writes one.

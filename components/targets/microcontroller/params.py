@@ -18,11 +18,11 @@ class MicrocontrollerOptions(TargetOptions):
     kind: Literal["microcontroller"] = "microcontroller"
     ram: Annotated[Bytes, Field(gt=0)] | None = Field(
         default=None,
-        description="RAM that the model may take: the default of gate.memory.max. Leave out what the program takes.",
+        description="RAM for the model, without that of your program: the default of gate.memory.max.",
     )
     flash: Annotated[Bytes, Field(gt=0)] | None = Field(
         default=None,
-        description="Flash that the model may take: the default of gate.flash.max. Leave out what the program takes.",
+        description="Flash for the model, without that of your program: the default of gate.flash.max.",
     )
     npu: NpuOptions | None = Field(
         default=None,

@@ -227,7 +227,7 @@ def _readme(name: str, options: ServingOptions) -> str:
   `kubectl apply -f kubernetes.yaml`. Needs a PersistentVolumeClaim `models` with the folder `{name}`, which has a
   folder for each version.
 - `kserve.yaml`: the same by KServe, without the configuration files. Run `kubectl apply -f kserve.yaml`.
-- `models.config` and others: what TensorFlow Serving is told.
+- `models.config` and others: settings of TensorFlow Serving.
 
 Signatures: `{SIGNATURE}` takes tensors, and `examples` takes serialized tf.Examples. If the data went through
 Transform, `raw_features` takes tensors, and `{SIGNATURE}` takes tf.Examples.

@@ -37,10 +37,10 @@ class Batching(Options):
         default=1000, ge=0, description="Microseconds that a batch waits to become full."
     )
     max_enqueued_batches: int = Field(
-        default=100, ge=1, description="Batches that may wait; other requests are refused."
+        default=100, ge=1, description="Number of batches that may wait; further requests are refused."
     )
     num_batch_threads: int | None = Field(
-        default=None, ge=1, description="Batches at once. Default: the server's number of cores."
+        default=None, ge=1, description="Number of batches at once. Default: the server's number of cores."
     )
 
 
@@ -51,7 +51,7 @@ class ServingOptions(Options):
         default=None, description="Name of the model for clients. Default: name of push.directory."
     )
     batching: Batching | None = Field(
-        default=Batching(), description="How requests become batches; null: they do not."
+        default=Batching(), description="How requests are batched; null: they are not."
     )
     monitoring: bool = Field(
         default=True, description="Metrics for Prometheus at /monitoring/prometheus/metrics."
@@ -69,7 +69,10 @@ class ServingOptions(Options):
         "served, and no others. Without labels, the newest version is served.",
     )
     replicas: list[Annotated[int, Field(ge=1)]] = Field(
-        default=[2, 10], min_length=2, max_length=2, description="Least and most servers on Kubernetes."
+        default=[2, 10],
+        min_length=2,
+        max_length=2,
+        description="Minimum and maximum number of servers on Kubernetes.",
     )
     image: str = Field(
         default="tensorflow/serving:2.16.1", min_length=1, description="Image of TensorFlow Serving."
@@ -79,7 +82,7 @@ class ServingOptions(Options):
     def _replicas_ascend(self) -> ServingOptions:
         if self.replicas[0] > self.replicas[1]:
             raise ValueError(
-                f"replicas: {self.replicas} has more at least than at most; write [{self.replicas[1]}, "
+                f"replicas: {self.replicas} has a minimum above its maximum; write [{self.replicas[1]}, "
                 f"{self.replicas[0]}]"
             )
         return self

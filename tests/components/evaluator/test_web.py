@@ -88,7 +88,7 @@ def test_what_does_not_load_in_the_browser_fails(
     shutil.copytree(converted(trained.uri, "int8", "int8", fixed_batch=True).uri, fixed.candidate)
     verdict = fixed(gate=Gate.model_validate(IN_BROWSER), runtime="litert-js")
     assert not verdict.blessed and verdict.failures[0].kind is FailureKind.CANDIDATE_NOT_LOADED
-    assert "is int8, and LiteRT.js has no other inputs and outputs" in verdict.reasons[0]
+    assert "is int8, and LiteRT.js takes only inputs and outputs" in verdict.reasons[0]
 
 
 def test_a_browser_that_ends_is_an_error_and_the_next_one_starts(

@@ -226,8 +226,8 @@ def test_an_image_that_is_far_larger_than_its_file_is_refused_by_its_header(
     (tmp_path / "bomb.png").write_bytes(content)
     unpacked = 81_000_000 * (3 if mode == "RGB" else 1)
 
-    told = f"has {len(content):,} bytes and would unpack to {unpacked:,} or more"
-    with pytest.raises(ImageFileError, match=told):
+    reported = f"has {len(content):,} bytes and would unpack to {unpacked:,} or more"
+    with pytest.raises(ImageFileError, match=reported):
         read(content)
-    with pytest.raises(ImageFileError, match=told):
+    with pytest.raises(ImageFileError, match=reported):
         image_file.check(tmp_path / "bomb.png")

@@ -62,7 +62,7 @@ def test_wrappers_are_gone_and_what_has_no_kernel_is_untouched(trained: Trained,
 def test_the_record_says_what_has_to_hold_from_now_on(pruned: Step) -> None:
     record = json.loads((Path(pruned.uri) / "optimization.json").read_text())
 
-    # Of conv1's 36 weights, 80 % are no whole number.
+    # Of conv1's 36 weights, 80 % is not a whole number.
     sparsity = {"invariant": "components.pruner.invariants.Sparsity", "block": None}
     assert record["layers"] == {
         name: [{**sparsity, "least": 28 / 36 if name == "conv1" else 0.8}] for name in LAYERS

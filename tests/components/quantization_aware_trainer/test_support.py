@@ -55,7 +55,7 @@ def met(model: tf_keras.Model, exclude: Sequence[str], folder: Path) -> list[str
     return [check.reason for check in checks if not check.met]
 
 
-def told(model: tf_keras.Model, exclude: Sequence[str] = ()) -> dict[str, str]:
+def reported(model: tf_keras.Model, exclude: Sequence[str] = ()) -> dict[str, str]:
     return {found.layer: found.reason for found in refusals(prepare(model, exclude), exclude)}
 
 
@@ -99,7 +99,7 @@ ACCEPTED: dict[str, Build] = {
 def test_what_is_accepted_is_int8_in_the_file(case: str, tmp_path: Path) -> None:
     model = model_of(ACCEPTED[case], SERIES if "three axes" in case else IMAGE)
 
-    assert told(model) == {}
+    assert reported(model) == {}
     assert met(model, [], tmp_path) == []
 
 
@@ -119,7 +119,7 @@ def test_sequential_models_and_several_inputs_are_accepted(tmp_path: Path) -> No
     several = tf_keras.Model([image, row], ends(joined))
 
     for number, model in enumerate((sequential, several)):
-        assert told(model) == {}
+        assert reported(model) == {}
         (tmp_path / str(number)).mkdir()
         assert met(model, [], tmp_path / str(number)) == []
 
@@ -170,7 +170,7 @@ FLOAT_WITHOUT_A_WORD: dict[str, tuple[Build, tuple[int, ...], str, str]] = {
 def test_what_tfmot_takes_and_the_converter_leaves_in_float_is_refused(case: str, tmp_path: Path) -> None:
     build, shape, layer, message = FLOAT_WITHOUT_A_WORD[case]
 
-    found = told(model_of(build, shape))
+    found = reported(model_of(build, shape))
 
     assert list(found) == [layer]
     assert found[layer].startswith(message)
@@ -182,14 +182,14 @@ def test_batch_normalization_of_a_last_dense_layer_is_refused(tmp_path: Path) ->
     def model() -> tf_keras.Model:
         return model_of(conv, end=last_normalized)
 
-    assert told(model()) == {
+    assert reported(model()) == {
         "norm": "is BatchNormalization that cannot be folded into last, as the model returns it; write an "
         "activation as the last layer, or keep in float the layers that cannot be int8: exclude: [norm]"
     }
     assert "weights of layer last are float32, not int8" in met(model(), [], tmp_path)
 
     instead = model_of(conv, end=lambda x: layers.Activation("softmax", name="end")(last_normalized(x)))
-    assert told(instead) == {}
+    assert reported(instead) == {}
     (tmp_path / "instead").mkdir()
     assert met(instead, [], tmp_path / "instead") == []
 
@@ -283,7 +283,7 @@ def named(message: str) -> list[str]:
 def test_what_tfmot_refuses_is_reported_by_layer(case: str) -> None:
     build, shape, layer, message = REFUSED[case]
 
-    found = told(model_of(build, shape))
+    found = reported(model_of(build, shape))
 
     assert list(found) == [layer]
     assert found[layer].startswith(message)
@@ -297,10 +297,10 @@ def test_what_tfmot_refuses_is_reported_by_layer(case: str) -> None:
 )
 def test_what_a_message_says_to_exclude_does_it(case: str, tmp_path: Path) -> None:
     build, shape, layer, _ = (REFUSED | FLOAT_WITHOUT_A_WORD)[case]
-    exclude = named(told(model_of(build, shape))[layer])
+    exclude = named(reported(model_of(build, shape))[layer])
 
     assert layer in exclude
-    assert told(model_of(build, shape), exclude) == {}
+    assert reported(model_of(build, shape), exclude) == {}
     assert met(model_of(build, shape), exclude, tmp_path) == []
 
 
@@ -308,7 +308,7 @@ def test_where_nothing_would_be_left_for_int8_exclude_is_not_advised(tmp_path: P
     def model() -> tf_keras.Model:
         return model_of(lambda x: layers.Rescaling(1 / 255, name="scale")(x))
 
-    assert told(model()) == {
+    assert reported(model()) == {
         "scale": "Rescaling has no fake quantization in TFMOT; scale in preprocessing_fn"
     }
     assert "weights of layer last are float32, not int8" in met(model(), ["scale"], tmp_path)
@@ -318,31 +318,31 @@ def test_an_activation_that_tfmot_does_not_know_is_refused_before_an_annotated_l
     def model() -> tf_keras.Model:
         return model_of(lambda x: layers.Activation("elu", name="elu")(conv(x)))
 
-    assert list(told(model(), ["elu"])) == ["elu"]
+    assert list(reported(model(), ["elu"])) == ["elu"]
     with pytest.raises(QuantizationError, match="elu"):
         quantize(prepare(model(), ["elu"]), ["elu"])
-    assert told(model(), ["elu", "flat"]) == {}
+    assert reported(model(), ["elu", "flat"]) == {}
 
 
 def test_models_inside_the_model_and_what_cannot_be_copied_have_no_way_in_float() -> None:
     inner = tf_keras.Sequential([layers.Conv2D(4, 3)], name="inner")
-    nested = told(model_of(lambda x: inner(conv(x))))
+    nested = reported(model_of(lambda x: inner(conv(x))))
     assert nested == {
         "inner": "is a model inside the model, which TFMOT cannot quantize; put its layers into the model itself"
     }
-    function = told(model_of(lambda x: layers.Lambda(lambda t: 2 * t, name="twice")(conv(x))))
+    function = reported(model_of(lambda x: layers.Lambda(lambda t: 2 * t, name="twice")(conv(x))))
     assert function == {"twice": "Lambda has no fake quantization in TFMOT; write one of Keras's layers"}
-    regularized = told(model_of(lambda x: conv(x, activity_regularizer="l2")))
+    regularized = reported(model_of(lambda x: conv(x, activity_regularizer="l2")))
     assert regularized == {
         "conv": "regularizes its activity, which fails inside TFMOT's wrappers; leave it out, or regularize "
         "kernels"
     }
     # Excluded or not.
-    assert list(told(model_of(lambda x: conv(x, activity_regularizer="l2")), ["conv"])) == ["conv"]
+    assert list(reported(model_of(lambda x: conv(x, activity_regularizer="l2")), ["conv"])) == ["conv"]
 
 
 def test_several_layers_get_one_advice() -> None:
-    found = told(model_of(lambda x: tf.nn.relu(conv(x) + 1.0)))
+    found = reported(model_of(lambda x: tf.nn.relu(conv(x) + 1.0)))
 
     assert list(found) == ["tf.__operators__.add", "tf.nn.relu"]
     assert [named(message) for message in found.values()] == [
@@ -392,7 +392,7 @@ def test_an_excluded_conv1d_stays_in_float_and_nothing_else_does(tmp_path: Path)
         y = layers.Conv1D(6, 3, name="second")(layers.ReLU(name="relu")(found))
         return tf_keras.Model(found.node.parent_nodes[0].layer.output, ends(y))
 
-    assert told(model(), ["first"]) == {}
+    assert reported(model(), ["first"]) == {}
     assert met(model(), ["first"], tmp_path) == []
     file = tflite_file.read(tmp_path / "tflite")
     (first,), (second,) = (file.layer_kernels([name])[name] for name in ("first", "second"))

@@ -49,7 +49,7 @@ def test_each_mistake_gives_one_problem_in_the_order_of_the_sections(unread):
     ]
 
 
-# Texts that are hard on whoever takes them for a path, a name or a pattern.
+# Texts that are hard to use as a path, a name or a pattern.
 ODD = [
     "x" * 300,
     "x/" * 2000,

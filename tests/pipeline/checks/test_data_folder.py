@@ -136,7 +136,7 @@ def test_data_that_cannot_be_read_is_refused(unread, old, new, key, message):
     assert [p.key() for p in found] == [key]
     assert found[0].message.startswith(message)
     lines = [n for n, line in enumerate(text.splitlines(), start=1) if "# here" in line]
-    assert found[0].line == (lines[0] if lines else 5)  # of `splits` where eval is not written
+    assert found[0].line == (lines[0] if lines else 5)  # of `splits` if eval is not written
 
 
 def test_empty_file_in_a_split_is_refused(unread):
@@ -246,9 +246,9 @@ def test_what_cannot_be_read_is_named(monkeypatch, form, closed):
         finally:
             os.seteuid(0)
             monkeypatch.undo()
-    told = "\n".join(map(str, found))
+    reported = "\n".join(map(str, found))
     if closed:
-        assert f"'train/*/*' reaches files or folders that cannot be read: {closed}; run chmod" in told
+        assert f"'train/*/*' reaches files or folders that cannot be read: {closed}; run chmod" in reported
         assert found[0].key() == "data.splits.train"
     else:
-        assert found[0].key() == "data.path" and "data cannot be read" in told
+        assert found[0].key() == "data.path" and "data cannot be read" in reported

@@ -58,7 +58,7 @@ def test_nothing_is_distributed_by_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "told"),
+    ("written", "reported"),
     [
         ({"kind": "none", "devices": 2}, "devices has no meaning for none; leave it out, or write kind: mirrored"),
         ({"kind": "mirrored", "workers": 3}, "workers has no meaning for mirrored; leave it out, or write kind: "
@@ -69,10 +69,10 @@ def test_nothing_is_distributed_by_default() -> None:
         ("mirored", "'mirrored'"),
     ],
 )  # fmt: skip
-def test_options_that_do_not_belong_together_are_refused(written: Any, told: str) -> None:
+def test_options_that_do_not_belong_together_are_refused(written: Any, reported: str) -> None:
     with pytest.raises(ValidationError) as raised:
         TrainOptions(distribution=written)
-    assert told in str(raised.value)
+    assert reported in str(raised.value)
 
 
 def test_options_survive_json() -> None:
@@ -84,13 +84,13 @@ TWO = {"kind": "mirrored", "devices": 2}
 
 
 def test_a_batch_has_to_be_divided_evenly() -> None:
-    told = (
+    reported = (
         "batch_size (33) cannot be divided evenly among the 2 replicas of distribution: mirrored; write a "
         "multiple of 2"
     )
-    assert mistakes({"distribution": TWO, "batch_size": 33}) == [("model.train.batch_size", told)]
+    assert mistakes({"distribution": TWO, "batch_size": 33}) == [("model.train.batch_size", reported)]
     step = {"fine_tune": {"batch_size": 33}}
-    assert mistakes({"distribution": TWO}, step) == [("candidates.one.0.fine_tune.batch_size", told)]
+    assert mistakes({"distribution": TWO}, step) == [("candidates.one.0.fine_tune.batch_size", reported)]
     assert mistakes({"distribution": TWO}, {"fine_tune": {"batch_size": 33, "distribution": "none"}}) == []
     three = {"kind": "multi_worker", "workers": 3}
     (found,) = mistakes({"distribution": three}, {"fine_tune": {}}, {"qat": {}})
@@ -133,7 +133,7 @@ def test_what_keeps_zeros_is_refused_with_parameter_servers_and_what_does_not_is
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "reported"),
     [
         ("{", "is not JSON"),
         ("[]", 'TF_CONFIG is not {"cluster": {…}, "task": {…}}'),
@@ -144,9 +144,9 @@ def test_what_keeps_zeros_is_refused_with_parameter_servers_and_what_does_not_is
         ),
     ],
 )
-def test_a_broken_tf_config_is_refused_if_it_matters(value: str, told: str) -> None:
+def test_a_broken_tf_config_is_refused_if_it_matters(value: str, reported: str) -> None:
     (found,) = mistakes({"distribution": "multi_worker"}, TF_CONFIG=value)
-    assert found[0] == "model.train.distribution" and told in found[1]
+    assert found[0] == "model.train.distribution" and reported in found[1]
     assert mistakes({"distribution": "mirrored"}, TF_CONFIG=value) == []
 
 

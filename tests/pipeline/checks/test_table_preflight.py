@@ -48,10 +48,10 @@ def test_fault_of_a_row_is_reported_at_its_split(tmp_path: Path) -> None:
 def test_splits_with_other_columns_or_kinds(tmp_path: Path) -> None:
     found = mistakes(tmp_path, train=ROWS, eval="id,width,length\nz,1,0\n")
     assert [location for location, _ in found] == ["data.splits.eval"] * 3
-    told = [message for _, message in found]
-    assert told[0].startswith("its files have no column 'label'")
-    assert told[1].startswith("its files have a column 'length'")
-    assert told[2].startswith("the column 'width' holds integers, and floats in the train split")
+    answered = [message for _, message in found]
+    assert answered[0].startswith("its files have no column 'label'")
+    assert answered[1].startswith("its files have a column 'length'")
+    assert answered[2].startswith("the column 'width' holds integers, and floats in the train split")
 
 
 def test_rows_without_a_label(tmp_path: Path) -> None:

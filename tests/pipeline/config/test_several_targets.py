@@ -141,7 +141,7 @@ def test_the_first_limit_that_a_candidate_misses_is_named_where_it_is_written() 
         (
             ["candidates={a: [{convert: {quantization: dynamic}}]}"],
             "targets",
-            "microcontroller can run no candidate (a: a dynamic-range file",
+            "microcontroller cannot run any candidate (a: a dynamic-range file",
         ),
     ],
 )

@@ -90,7 +90,7 @@ from tests.project import MNIST, config_problem, read_config
             "run.metadata",
             "'sqlite:metadata' is not a metadata store; write sqlite:///relative/path or "
             "sqlite:////absolute/path",
-            id="metadata store that is no URI",
+            id="metadata store that is not a URI",
         ),
         pytest.param(
             "push:",

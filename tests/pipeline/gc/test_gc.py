@@ -176,7 +176,7 @@ def test_a_run_cannot_begin_meanwhile(lived: Lived, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize(
     ("host", "why"),
-    [("", "run is going on"), ("elsewhere", "run may be going on, on another machine")],
+    [("", "run is in progress"), ("elsewhere", "run may be in progress on another machine")],
 )
 def test_what_a_run_that_may_go_on_uses_stays(history: History, host: str, why: str) -> None:
     history.run("run-1")
@@ -264,11 +264,11 @@ def test_the_table_says_what_goes_and_what_stays(lived: Lived) -> None:
 
 
 def test_json_holds_the_same(lived: Lived) -> None:
-    told = json.loads(json.dumps(garbage_table.to_json(plan(lived.history, LAST_ONE))))
-    assert told["deleted"] is False
-    assert told["removed_bytes"] == 170 and told["kept_bytes"] == 4400
-    assert sum(item["bytes"] for item in told["removed"]) == 170
-    assert {item["artifact"] for item in told["removed"]} == {
+    reported = json.loads(json.dumps(garbage_table.to_json(plan(lived.history, LAST_ONE))))
+    assert reported["deleted"] is False
+    assert reported["removed_bytes"] == 170 and reported["kept_bytes"] == 4400
+    assert sum(item["bytes"] for item in reported["removed"]) == 170
+    assert {item["artifact"] for item in reported["removed"]} == {
         None, *(lived.ids[name] for name in ("tflite-2", "pushed-2", "vanished")),
     }  # fmt: skip
     assert garbage_table.to_json(remove(lived.history, LAST_ONE))["deleted"] is True

@@ -23,7 +23,7 @@ class Fault:
     Attributes:
         path: Regular expression of `METHOD /path`.
         kind: `status`; `page`, an HTML page; `half`, an answer that ends before its length; `short`, one
-            that ends early without having told a length; `cut`, none at all; `lost`, none, but what was
+            that ends early without a length; `cut`, none at all; `lost`, none, but what was
             asked for is done; `slow`, one after `seconds`.
         times: How often.
         status: The HTTP status, for `status`.
@@ -50,7 +50,7 @@ class State:
         errors: Task → what the API says went wrong in it.
         run_error: What it says of the run.
         logs: Task → the log of its pod.
-        token, cookies: What requests must have; anything where None.
+        token, cookies: What requests must have; None: anything.
         namespaces: Namespaces of the user; None for a server with one user.
         requests: `METHOD /path?query` of each request.
         answers: Name of the model → JSON, of each answer.

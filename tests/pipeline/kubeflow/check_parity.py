@@ -5,7 +5,7 @@
 From the project's folder. `paredown run` comes first, and takes from the cache what is done; then every
 task of the compiled pipeline runs in a process of its own with nothing cached: for configs/mnist about ten
 minutes on two cores. Verdicts, figures (latency aside), winner and the bytes of the pushed file are
-compared. Exits with 1 where they differ.
+compared. Exits with 1 if they differ.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def server(fast: None) -> Iterator[ApiServer]:
 
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No settings of whoever runs the tests, and short pauses."""
+    """No settings of the person who runs the tests, and short pauses."""
     for name in list(os.environ):
         if name.startswith(("KF_PIPELINES_", "PAREDOWN_KFP_")):
             monkeypatch.delenv(name)

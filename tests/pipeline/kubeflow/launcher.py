@@ -88,7 +88,7 @@ class Launcher:
         environment: The image's.
         parameters: Parameters of the run that are not the defaults.
         run_id: Part of every artifact's URI.
-        server: Runs the tasks; each is a new interpreter where it is None.
+        server: Runs the tasks; if None, each is a new interpreter.
         fresh: Tasks that are a new interpreter even so.
         results: Task → what it left.
     """
@@ -112,7 +112,7 @@ class Launcher:
         """Runs every task after those that it depends on. Paredown compiles no conditions.
 
         Raises:
-            TaskFailed: Where one fails; those that depend on it are not run.
+            TaskFailed: If one fails; those that depend on it are not run.
         """
         for name in self.order():
             self.results[name] = self.run_task(name)
@@ -215,11 +215,11 @@ class Launcher:
 
     def _outputs(self, given: dict[str, Any]) -> dict[str, dict[str, Any]]:
         """Output artifacts with what the executor says of them, merged as KFP's launcher does."""
-        told = json.loads(Path(given["outputs"]["outputFile"]).read_text(encoding="utf-8"))
+        reported = json.loads(Path(given["outputs"]["outputFile"]).read_text(encoding="utf-8"))
         merged = {}
         for key, entry in given["outputs"]["artifacts"].items():
             (artifact,) = entry["artifacts"]
-            for said in told.get("artifacts", {}).get(key, {}).get("artifacts", [])[:1]:
+            for said in reported.get("artifacts", {}).get(key, {}).get("artifacts", [])[:1]:
                 artifact["uri"] = said.get("uri") or artifact["uri"]
                 artifact["metadata"] = {**artifact["metadata"], **said.get("metadata", {})}
             artifact["metadata"] = {name: _stored(value) for name, value in artifact["metadata"].items()}

@@ -93,5 +93,5 @@ def test_dataflow_is_asked_for_what_it_needs() -> None:
         "--temp_location; add --temp_location=…",
     ]
     arguments = ["--runner=dataflow", "--region=r", "--project=p", "--temp_location=/tmp"]
-    told = problem(f"run.beam_args={json.dumps(arguments)}", root="gs://b/r")
-    assert "must be in Cloud Storage, but is /tmp; write gs://…" in told
+    reported = problem(f"run.beam_args={json.dumps(arguments)}", root="gs://b/r")
+    assert "must be in Cloud Storage, but is /tmp; write gs://…" in reported

@@ -60,7 +60,7 @@ def test_other_names_are_refused(image: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "root", "told"),
+    ("target", "root", "reported"),
     [
         ("kubeflow", "/tmp/root", "'/tmp/root' is not in an object store that Kubeflow Pipelines supports"),
         (
@@ -75,9 +75,9 @@ def test_other_names_are_refused(image: str) -> None:
     ],
 )
 def test_a_pipeline_root_that_the_target_does_not_know_is_refused(
-    target: str, root: str, told: str
+    target: str, root: str, reported: str
 ) -> None:
-    assert told in problem(target=target, root=root)
+    assert reported in problem(target=target, root=root)
 
 
 def test_what_is_on_this_machine_alone_is_refused() -> None:
@@ -99,10 +99,10 @@ def test_an_imported_model_has_to_be_where_tasks_find_it(tmp_path: Path) -> None
 
     assert "kubeflow.model_path: is missing: the imported model, " in problem(imported)
     assert problems(imported, "kubeflow.model_path=gs://bucket/model") == []
-    told = problem(imported, "kubeflow.model_path=s3://bucket/model")
-    assert "TensorFlow cannot read s3://, of which" in told
-    told = problem("kubeflow.model_path=gs://bucket/model")
-    assert "is only for an imported model, and there is no model.import; remove it" in told
+    reported = problem(imported, "kubeflow.model_path=s3://bucket/model")
+    assert "TensorFlow cannot read s3://, of which" in reported
+    reported = problem("kubeflow.model_path=gs://bucket/model")
+    assert "is only for an imported model, and there is no model.import; remove it" in reported
 
 
 def test_what_a_task_would_lose_is_refused() -> None:
@@ -233,15 +233,15 @@ def test_the_command_writes_the_file_and_says_what_is_in_it(tmp_path: Path) -> N
     printed = invoke(*COMMON, "--only", "int8", "-o", "-")
     assert printed.stdout == output.read_text(encoding="utf-8")
 
-    told = json.loads(invoke(*arguments, "--json").stdout)
-    assert told["file"] == str(output)
-    assert (told["target"], told["schema"], len(told["tasks"]), told["width"]) == (
+    reported = json.loads(invoke(*arguments, "--json").stdout)
+    assert reported["file"] == str(output)
+    assert (reported["target"], reported["schema"], len(reported["tasks"]), reported["width"]) == (
         "kubeflow",
         "2.1.0",
         13,
         2,
     )
-    assert told["parameters"]["push_directory"] == "gs://your-bucket/serving/mnist"
+    assert reported["parameters"]["push_directory"] == "gs://your-bucket/serving/mnist"
 
 
 def test_problems_are_reported_with_their_place(tmp_path: Path) -> None:

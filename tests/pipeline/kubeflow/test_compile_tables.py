@@ -58,7 +58,7 @@ def test_the_task_is_given_the_span_that_was_chosen(tmp_path: Path, file_format:
     assert "range_config" not in given
     assert given["input_base"]["componentInputParameter"] == "data_path"
     assert given["data_fingerprint"]["componentInputParameter"] == "data_fingerprint"
-    # Whoever submits it later computes the fingerprint of the same files.
+    # A later `submit` computes the fingerprint of the same files.
     spec = kubeflow_package.read(pipeline.text()).spec
     found = fingerprint.of_run(spec, {}, str(tmp_path))
     assert found.value == hashed

@@ -209,7 +209,7 @@ SYSTEM_LIBRARIES = {
     "libstdc++.so.6",
     "libz.so.1",
 }
-# Of processors and accelerators that LiteRT and its vendors' plug-ins ask for where they are.
+# Of processors and accelerators that LiteRT and its vendors' plug-ins ask for if they are present.
 VENDORS_LIBRARIES = re.compile(r"libQnn\w+\.so|libopenvino[\w.]*")
 
 

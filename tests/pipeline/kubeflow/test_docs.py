@@ -115,8 +115,8 @@ def test_the_parameters_of_a_run_are_those_that_it_names() -> None:
     names = {
         parameter.name for parameter in run_parameters(make_plan(file.config, file.path), file.config, "")
     }
-    (told,) = re.findall(r"^Parameters of a run are (.*)\.$", DOC, re.MULTILINE)
-    assert set(re.findall(r"`(\w+)`", told)) == names
+    (reported,) = re.findall(r"^Parameters of a run are (.*)\.$", DOC, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", reported)) == names
     given = {word.partition("=")[0] for words in COMMANDS for word in words if re.match(r"\w+=\w+$", word)}
     assert given <= names
 

@@ -114,8 +114,8 @@ def test_a_task_reads_and_writes_staged_files_and_reports_uris_to_kfp(staged: Pa
     written = staged / "minio/bucket/r/out/schema/schema.pbtxt"
     given = staged / "minio/bucket/r/schema/schema.pbtxt"
     assert written.read_text(encoding="utf-8") == given.read_text(encoding="utf-8")
-    told = json.loads((staged / "output_metadata.json").read_text(encoding="utf-8"))
-    (schema,) = told["artifacts"]["schema"]["artifacts"]
+    reported = json.loads((staged / "output_metadata.json").read_text(encoding="utf-8"))
+    (schema,) = reported["artifacts"]["schema"]["artifacts"]
     assert schema["uri"] == "minio://bucket/r/out/schema"
     assert schema["metadata"]["tfx_version"] == version_of("tfx")
     assert json.loads(schema["metadata"]["content"]) == digests(written.parent)
@@ -249,7 +249,7 @@ def test_the_version_of_what_trainer_calls_is_in_its_config() -> None:
             InvalidTask, match=rf"has version {version} of {module}, but .* compiled with x"
         ):
             task_code.refuse_other_code(f"{module}.Executor", {"custom_config": json.dumps(wrong)})
-    # TFX's own nodes have no code of ours; where it has no custom_config, TFX writes null.
+    # TFX's own nodes have no code of ours; without a custom_config, TFX writes null.
     task_code.refuse_other_code("tfx.components.pusher.executor.Executor", {"custom_config": "null"})
 
 

@@ -102,8 +102,8 @@ def test_data_that_cannot_be_looked_at_are_reported(submit: Submit, server: ApiS
     result = submit()
     assert "The run has the data fingerprint from compilation" in result.stderr
     assert run_of(server).runtime_config.parameters == {"data_fingerprint": "as-compiled"}
-    told = submit("--param", "data_fingerprint=v2")
-    assert "fingerprint" not in told.stderr
+    answered = submit("--param", "data_fingerprint=v2")
+    assert "fingerprint" not in answered.stderr
 
 
 @pytest.mark.parametrize("folder", ["missing", "empty"])
@@ -202,8 +202,8 @@ def test_ctrl_c_leaves_the_run_alone(compiled_file: Path, server: ApiServer) -> 
     page = f"{server.url}/#/runs/details/{run_of(server).run_id}"
     assert f"Interrupted. The run goes on; see {page}" in err
     assert "Traceback" not in err
-    told = json.loads(out)
-    assert (told["code"], told["run"]["page"]) == (130, page)
+    answered = json.loads(out)
+    assert (answered["code"], answered["run"]["page"]) == (130, page)
     assert not [line for line in server.state.requests if "terminate" in line]
 
 
@@ -285,10 +285,10 @@ def test_a_config_is_compiled_and_submitted(server: ApiServer) -> None:
     )
     assert result.exit_code == 0, result.output
     config = load(MNIST).config
-    told = json.loads(result.stdout)
-    assert told["data"] == config.data.path
-    assert told["tasks"] == {"import-example-gen": "succeeded"}
-    assert told["parameters"]["seed"] == 3
+    answered = json.loads(result.stdout)
+    assert answered["data"] == config.data.path
+    assert answered["tasks"] == {"import-example-gen": "succeeded"}
+    assert answered["parameters"]["seed"] == 3
     run = run_of(server)
     assert run.runtime_config.parameters == {"seed": 3, "data_fingerprint": fingerprints.of_config(config)}
     (spec,) = [version.pipeline_spec for version in server.state.versions.values()]

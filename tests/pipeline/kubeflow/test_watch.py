@@ -68,9 +68,9 @@ def test_the_pushers_log_says_where_the_winner_is(submit: Submit, server: ApiSer
     server.state.logs = {"pusher": log_of(code=0, pushed=True, destination="gs://bucket/serving/17")}
     result = submit("--wait", "--json")
     assert result.exit_code == 0
-    told = json.loads(result.stdout)
-    assert (told["pushed"], told["none_passed"]) == ("gs://bucket/serving/17", False)
-    assert told["message"].endswith("succeeded; pushed to gs://bucket/serving/17")
+    reported = json.loads(result.stdout)
+    assert (reported["pushed"], reported["none_passed"]) == ("gs://bucket/serving/17", False)
+    assert reported["message"].endswith("succeeded; pushed to gs://bucket/serving/17")
 
 
 @pytest.mark.parametrize("log", ["Model pushed", log_of(code=0), log_of(version=2, code=0, pushed=True)])
@@ -171,12 +171,12 @@ def test_without_logs_the_api_says_what_failed(submit: Submit, server: ApiServer
     server.state.errors = {"trainer": "Error (exit code 3)"}
     result = submit("--wait", "--json")
     assert result.exit_code == 3
-    told = json.loads(result.stdout)
-    (failure,) = told["failures"]
+    reported = json.loads(result.stdout)
+    (failure,) = reported["failures"]
     assert (failure["task"], failure["message"]) == ("trainer", "Error (exit code 3)")
     assert failure["pods"] == [api_state.pod(run_of(server).run_id, "trainer")]
-    assert (told["code"], told["state"]) == (3, "FAILED")
-    assert told["tasks"] == {"import-example-gen": "succeeded", "trainer": "failed"}
+    assert (reported["code"], reported["state"]) == (3, "FAILED")
+    assert reported["tasks"] == {"import-example-gen": "succeeded", "trainer": "failed"}
 
 
 def test_a_task_that_failed_without_a_word_names_its_pod(submit: Submit, server: ApiServer) -> None:

@@ -80,6 +80,6 @@ def test_a_portable_runner_hands_its_work_to_it(worker_pool: int, tmp_path: Path
 
 def test_what_dataflow_needs_is_of_the_same_beam() -> None:
     (locked,) = re.findall(r"^apache-beam==([\d.]+)", LOCK, re.MULTILINE)
-    told = re.findall(r"apache/beam_[\w.]+:([\d.]+\d)", DOC)
-    assert told == [locked] * 2
+    reported = re.findall(r"apache/beam_[\w.]+:([\d.]+\d)", DOC)
+    assert reported == [locked] * 2
     assert "apache/beam_python3.13_sdk:" in DOC

@@ -130,7 +130,7 @@ def test_options_that_a_step_does_not_have_any_more_are_shown(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("properties", "told"),
+    ("properties", "reported"),
     [
         ({}, []),
         ({"distribution": "none", "replicas": 1, "precision": "float32", "precision_asked": "float32"}, []),
@@ -143,8 +143,8 @@ def test_options_that_a_step_does_not_have_any_more_are_shown(tmp_path: Path) ->
         ),
     ],
 )
-def test_what_a_training_was_distributed_among_is_reported(properties: dict, told: list[str]) -> None:
-    assert facts.trained_on(properties) == told
+def test_what_a_training_was_distributed_among_is_reported(properties: dict, reported: list[str]) -> None:
+    assert facts.trained_on(properties) == reported
 
 
 def test_layers_are_shown_as_measured(found: Example) -> None:

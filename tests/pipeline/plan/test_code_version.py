@@ -38,7 +38,7 @@ Copy = Callable[[], Path]
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    # One for the module, and not that of whoever runs the tests.
+    # One for the module, and not the one of the person who runs the tests.
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
 
 

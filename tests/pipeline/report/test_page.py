@@ -185,7 +185,7 @@ def test_page_in_a_browser(page: Path, pushed: ReportData, chromium: Browser) ->
 
 
 def test_both_themes(page: Path, chromium: Browser) -> None:
-    # Where the system says dark, the page begins so: test_page_prints.
+    # If the system says dark, the page begins dark: test_page_prints.
     loaded = chromium.open(page, theme="light")
     background = "getComputedStyle(document.body).backgroundColor"
     font = "document.getElementById('tradeoff-file').layout.font.color"

@@ -1,4 +1,4 @@
-"""Code that is edited while a run is going on: its results are not cached as those of the code before."""
+"""Code that is edited during a run: its results are not cached as those of the code before."""
 
 from __future__ import annotations
 

@@ -147,8 +147,8 @@ def test_other_refusals_and_their_fix(code: int, fix: str) -> None:
     assert str(find(wrapped(OSError(code, why, "/a/b c")), "/root")) == f"/a/b c: {end}"
     assert str(find(wrapped(OSError(code, why, "/from", None, "/to")), "/root")) == f"/to: {end}"
     assert str(find(wrapped(OSError(code, why)), "/root")) == f"/root: {end}"
-    told = tf.errors.UnknownError(None, None, f"{{{{node x}}}} /a/b c; {why} [Op:SaveV2]")
-    assert str(find(wrapped(told), "/root")) == f"/a/b c: {end}"
+    reported = tf.errors.UnknownError(None, None, f"{{{{node x}}}} /a/b c; {why} [Op:SaveV2]")
+    assert str(find(wrapped(reported), "/root")) == f"/a/b c: {end}"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def study(file: ConfigFile, path: Path | None, seed: int = 42) -> Study:
 
 
 def searched(file: ConfigFile, path: Path | None, again: bool = False, seed: int = 42) -> list[Trial]:
-    """All trials of four rounds; with `again` each round opens the study anew, as a continued search does."""
+    """All trials of four rounds; with `again` each round opens the study again, as a continued search does."""
     objectives = len(rounds.objectives_of(file.config))
     found = study(file, path, seed)
     for number in range(1, 5):
@@ -70,12 +70,12 @@ def test_outcomes_told_before_the_kill_stay(tmp_path: Path) -> None:
     file, path = config(tmp_path), tmp_path / "a.journal"
     first = study(file, path)
     proposed = first.propose(4)
-    told = outcome(proposed[0], 1)
-    first.tell(proposed[0].number, told)
+    reported = outcome(proposed[0], 1)
+    first.tell(proposed[0].number, reported)
     with open(path, "ab") as torn:
         torn.write(b'{"op_code": 4, "wor')
     again = study(file, path)
-    assert again.trials()[0].outcome == told
+    assert again.trials()[0].outcome == reported
     assert again.propose(3) == proposed[1:]
     again.tell(proposed[1].number, outcome(proposed[1], 1))
     assert study(file, path).trials() == again.trials()
@@ -95,8 +95,8 @@ def test_trials_that_are_pruned_early_are_kept_as_such(tmp_path: Path, objective
     found, count = study(file, path), len(rounds.objectives_of(file.config))
     for number in range(1, 5):
         for index, one in enumerate(found.propose(4)):
-            told = outcome(one, number, count)
-            found.tell(one.number, replace(told, fate=Fate.PRUNED) if index < 2 else told)
+            reported = outcome(one, number, count)
+            found.tell(one.number, replace(reported, fate=Fate.PRUNED) if index < 2 else reported)
     fates = [one.fate for one in study(file, path).trials()]
     assert len(fates) == 16 and fates.count(Fate.PRUNED) == 8
 

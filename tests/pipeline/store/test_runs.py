@@ -210,8 +210,8 @@ def test_a_run_without_a_record_is_read_from_its_executions(url: str) -> None:
     store.put_attributions_and_associations(
         [], [metadata_store_pb2.Association(context_id=run, execution_id=e) for e in executions]
     )
-    (told,) = Reader(store).runs()
-    assert (told.pipeline, told.status, told.recorded, told.ran, told.cached) == (
+    (reported,) = Reader(store).runs()
+    assert (reported.pipeline, reported.status, reported.recorded, reported.ran, reported.cached) == (
         "old", "unfinished", False, 2, 1,
     )  # fmt: skip
     artifact = metadata_store_pb2.Artifact(type_id=report)
@@ -226,6 +226,6 @@ def test_a_run_without_a_record_is_read_from_its_executions(url: str) -> None:
             )
         ]
     )
-    (told,) = Reader(store).runs()
-    assert (told.status, told.winner, told.pushed) == ("pushed", "int8", "/serving/1")
+    (reported,) = Reader(store).runs()
+    assert (reported.status, reported.winner, reported.pushed) == ("pushed", "int8", "/serving/1")
     assert not Reader(store).began_with_records()

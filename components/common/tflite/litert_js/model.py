@@ -112,7 +112,7 @@ def refuse_types(file: TFLiteFile) -> None:
         for name, tensor in ends.items():
             if tensor.dtype not in TYPES:
                 raise LiteRTJsError(
-                    f"{kind} {name} is {tensor.dtype}, and LiteRT.js has no other inputs and outputs than "
+                    f"{kind} {name} is {tensor.dtype}, and LiteRT.js takes only inputs and outputs of "
                     f"{', '.join(TYPES[:-1])} and {TYPES[-1]}"
                 )
 

@@ -17,7 +17,7 @@ def test_what_is_not_a_number_is_null_at_every_depth(tmp_path: Path) -> None:
     json_file.write(str(path), value)
 
     text = path.read_text(encoding="utf-8")
-    read = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    read = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
     assert read == {"a": [1.5, None], "3": {"b": None}, "c": [True, None, "NaN"]}
     assert os.listdir(path.parent) == ["values.json"]
 

@@ -154,20 +154,22 @@ def test_a_feature_without_shape_is_fine_if_all_examples_agree(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("other", "told"),
+    ("other", "reported"),
     [
         ({"x": 1.0}, r"Feature: y \(data type: int64\) is required but could not be found"),
         ({"x": 1.0, "y": [1, 1]}, "Key: y, .*Number of int64 values != expected"),
         ({"x": 1.0, "y": 0.5}, "Key: y, .*Data types don't match"),
     ],
 )
-def test_examples_other_than_the_schema_are_named(tmp_path: Path, other: dict, told: str) -> None:
+def test_examples_other_than_the_schema_are_named(tmp_path: Path, other: dict, reported: str) -> None:
     schema = RAGGED_SCHEMA.replace("min_count: 1 }", "min_fraction: 1 } shape { dim { size: 1 } }")
     right = to_example({"x": 1.0, "y": 1})
     folder = write_examples(tmp_path, schema, train=[right], eval=[right, to_example(other)])
     examples = examples_of(folder, "y")
     assert len(examples.load("train", {"x": InputSpec((1,), np.float32)})) == 1
-    with pytest.raises(ExamplesError, match=rf"^an example of split 'eval' is other .*\({told}") as refused:
+    with pytest.raises(
+        ExamplesError, match=rf"^an example of split 'eval' is other .*\({reported}"
+    ) as refused:
         examples.load("eval", {"x": InputSpec((1,), np.float32)})
     assert "Op:" not in str(refused.value)
 
@@ -229,7 +231,7 @@ def test_an_input_without_a_feature_is_named(names: list, features: list) -> Non
 
 
 @pytest.mark.parametrize(
-    ("values", "dtype", "told"),
+    ("values", "dtype", "reported"),
     [
         (
             [1, 3_000_000_000],
@@ -254,12 +256,12 @@ def test_an_input_without_a_feature_is_named(names: list, features: list) -> Non
         ),
     ],
 )
-def test_values_that_the_input_would_change_are_refused(values: list, dtype: Any, told: str) -> None:
+def test_values_that_the_input_would_change_are_refused(values: list, dtype: Any, reported: str) -> None:
     """NumPy's astype wraps around, cuts off and rounds, and says nothing."""
     array = np.array(values) if isinstance(values[0], int) else np.array(values, np.float32)
     with pytest.raises(ExamplesError) as refusal:
         shaped(array, InputSpec((), dtype), "seconds")
-    assert str(refusal.value).startswith(f"feature 'seconds' {told}")
+    assert str(refusal.value).startswith(f"feature 'seconds' {reported}")
     assert str(refusal.value).endswith("in preprocessing_fn")
 
 

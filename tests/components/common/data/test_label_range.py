@@ -25,7 +25,7 @@ def arrays(labels: list[float]) -> Arrays:
 
 
 @pytest.mark.parametrize(
-    ("train", "evaluation", "told"),
+    ("train", "evaluation", "reported"),
     [
         (
             [0, 1, 3],
@@ -43,7 +43,7 @@ def arrays(labels: list[float]) -> Arrays:
     "loss", ["sparse_categorical_crossentropy", tf_keras.losses.SparseCategoricalCrossentropy()]
 )
 def test_classes_that_the_model_does_not_have(
-    loss: object, train: list[float], evaluation: list[float], told: str, tmp_path: object
+    loss: object, train: list[float], evaluation: list[float], reported: str, tmp_path: object
 ) -> None:
     with pytest.raises(ExamplesError) as refusal:
         fitting.fit(
@@ -54,7 +54,7 @@ def test_classes_that_the_model_does_not_have(
             0,
             str(tmp_path),
         )
-    assert str(refusal.value).startswith(told)
+    assert str(refusal.value).startswith(reported)
 
 
 def test_tensorflow_itself_trains_on_labels_that_are_not_probabilities() -> None:

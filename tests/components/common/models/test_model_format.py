@@ -62,12 +62,12 @@ def test_the_digest_of_one_file_is_its_own_and_that_of_a_folder_is_what_sha256su
 ) -> None:
     content = Path(saved_files.path("model.keras")).read_bytes()
     script = "export LC_ALL=C; sha256sum $(find * -type f | sort) | sha256sum"
-    told = subprocess.run(
+    reported = subprocess.run(
         ["bash", "-c", script], cwd=saved_files.path("model"), capture_output=True, text=True, check=True
     )
 
     assert digest(saved_files.path("model.keras")) == hashlib.sha256(content).hexdigest()
-    assert digest(saved_files.path("model")) == told.stdout.split()[0]
+    assert digest(saved_files.path("model")) == reported.stdout.split()[0]
 
 
 @pytest.mark.parametrize("changed", ["variables/variables.data-00000-of-00001", "keras_metadata.pb"])

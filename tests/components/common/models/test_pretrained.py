@@ -310,13 +310,13 @@ def test_weights_of_other_options_are_reported_with_the_application(tmp_path: Pa
         pretrained.load(asked)
 
     assert refused.value.option == "weights"
-    told = str(refused.value)
-    assert told.startswith(
+    reported = str(refused.value)
+    assert reported.startswith(
         f"{file} does not fit application MobileNet with options "
         '{"alpha": 0.5, "include_top": false, "input_shape": [32, 32, 3]}: layer conv1 has weights of shapes '
         "(3, 3, 3, 16), the file (3, 3, 3, 8); write the options"
     )
-    assert "build_model" not in told
+    assert "build_model" not in reported
 
 
 def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:

@@ -58,20 +58,20 @@ def test_a_plain_saved_model_needs_no_signature_named_and_may_have_several_outpu
 
 @pytest.mark.parametrize("name", ["custom.keras", "custom.h5", "custom"])
 def test_layers_of_ones_own_need_their_code(saved_files: SavedFiles, name: str) -> None:
-    told = refusal(saved_files.path(name))
+    reported = refusal(saved_files.path(name))
     model = saved_models.load(saved_files.path(name), {"Doubled": files.Doubled})
 
-    assert told.startswith("has 'Doubled', whose code is not in the file; define it in the module that")
+    assert reported.startswith("has 'Doubled', whose code is not in the file; define it in the module that")
     assert isinstance(model.get_layer("hidden0"), files.Doubled)
 
 
 @pytest.mark.parametrize("name", ["lambda.keras", "lambda.h5", "lambda"])
 def test_code_in_a_file_runs_only_if_asked_for(saved_files: SavedFiles, name: str) -> None:
-    told = refusal(saved_files.path(name))
+    reported = refusal(saved_files.path(name))
     model = saved_models.load(saved_files.path(name), safe_mode=False)
 
     assert re.match(
-        "holds a Lambda layer: Python code, which loading it runs; write safe_mode: false", told
+        "holds a Lambda layer: Python code, which loading it runs; write safe_mode: false", reported
     )
     np.testing.assert_allclose(model(saved_files.inputs), 2 * saved_files.outputs, atol=1e-6)
 
@@ -95,13 +95,13 @@ def test_code_in_a_file_runs_only_if_asked_for(saved_files: SavedFiles, name: st
 def test_what_cannot_be_used_is_refused(
     saved_files: SavedFiles, name: str, options: dict[str, str], reason: str
 ) -> None:
-    told = refusal(saved_files.path(name), **options)
+    reported = refusal(saved_files.path(name), **options)
 
     if name == "plain" and options == {"signature": "x"}:
-        known = told.partition("one of ")[2].split(", ")
+        known = reported.partition("one of ")[2].split(", ")
         assert sorted(known) == ["both", "one", "serving_default"]
         reason = reason.partition("one of ")[0]
-    assert told.startswith(reason)
+    assert reported.startswith(reason)
 
 
 def test_content_is_compared_with_what_was_planned(saved_files: SavedFiles) -> None:
@@ -147,10 +147,10 @@ def test_weights_of_another_model_are_refused_by_the_layer(
     with pytest.raises(SavedModelError) as raised:
         saved_weights.load(path, files.build(**change))
 
-    told = str(raised.value)
-    assert told.startswith(f"{path} does not fit the model that build_model returns: ")
-    assert told.endswith("; build the model that the weights were saved from")
-    assert re.fullmatch(reason, told)
+    reported = str(raised.value)
+    assert reported.startswith(f"{path} does not fit the model that build_model returns: ")
+    assert reported.endswith("; build the model that the weights were saved from")
+    assert re.fullmatch(reason, reported)
 
 
 def test_a_saved_model_is_not_a_file_of_weights(saved_files: SavedFiles) -> None:

@@ -41,7 +41,7 @@ def swapped_under_load(folder: Path, clients: int, seconds: float) -> Done:
 
     An answer is right if it is, bit by bit, the interpreter's by one of the versions, and not by one older than the
     client has seen already. A connection that is refused or closed before anything of an answer came, after the
-    server was told to end, is not a request that it took.
+    server began to end, is not a request that it took.
 
     Args:
         folder: To push into.

@@ -12,7 +12,7 @@ from components.common.training.epoch_progress import EpochProgress
 from components.common.training.error import TrainingError
 
 
-def told(
+def reported(
     epochs: int,
     passes: float,
     seconds: list[float],
@@ -38,7 +38,7 @@ LOGS = {"loss": 0.123456, "digit_loss": 0.1, "accuracy": 0.98765, "auc": 0.5}
 
 
 def test_loss_and_the_first_metric_are_shown_with_their_values_on_eval() -> None:
-    said = told(2, 2, [100.0, 100.0], LOGS)
+    said = reported(2, 2, [100.0, 100.0], LOGS)
     assert said[0] == Report("epoch 1/2")
     assert said[1] == Report("epoch 1/2, 5 %", figures="loss 0.1235, accuracy 0.9877")
     ended = [one for one in said if one.kind is not Kind.STEP]
@@ -50,7 +50,7 @@ def test_loss_and_the_first_metric_are_shown_with_their_values_on_eval() -> None
 
 
 def test_what_is_left_is_known_after_an_epoch_and_the_first_one_counts_no_longer_than_it_has_to() -> None:
-    said = told(4, 3.5, [30.0, 10.0, 10.0], LOGS)
+    said = reported(4, 3.5, [30.0, 10.0, 10.0], LOGS)
     by_text = {one.text: one.left for one in said if one.kind is Kind.STEP}
     assert by_text["epoch 1/4"] is None and by_text["epoch 1/4, 95 %"] is None
     assert by_text["epoch 2/4"] == pytest.approx(2.5 * 30)
@@ -60,10 +60,10 @@ def test_what_is_left_is_known_after_an_epoch_and_the_first_one_counts_no_longer
 
 
 def test_batches_whose_figures_are_not_there_yet_are_not_waited_for() -> None:
-    said = told(1, 1, [1.0], LOGS, batches_have_logs=False)
+    said = reported(1, 1, [1.0], LOGS, batches_have_logs=False)
     assert said[1] == Report("epoch 1/1, 5 %") and "loss 0.1235" in said[-1].figures
 
 
 def test_a_loss_that_is_not_a_number_ends_the_training() -> None:
     with pytest.raises(TrainingError, match="loss became nan in epoch 1; lower the learning rate"):
-        told(1, 1, [1.0], {"loss": float("nan")})
+        reported(1, 1, [1.0], {"loss": float("nan")})

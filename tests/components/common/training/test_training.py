@@ -77,7 +77,7 @@ def test_a_history_with_nan_is_json(tmp_path: Path) -> None:
     history.write(str(tmp_path))
 
     text = (tmp_path / "history.json").read_text(encoding="utf-8")
-    (epoch,) = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))["epochs"]
+    (epoch,) = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))["epochs"]
     assert not np.isfinite(history["val_loss"][0])
     assert epoch["val_loss"] is None
     assert epoch["loss"] == history["loss"][0]

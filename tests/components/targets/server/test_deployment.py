@@ -132,7 +132,7 @@ def test_objects_of_kubernetes_name_each_other(tmp_path: Path) -> None:
     assert container["readinessProbe"]["httpGet"] == {"path": "/v1/models/mnist/metadata", "port": "rest"}
     volumes = {volume["name"] for volume in pod["spec"]["volumes"]}
     assert {mount["name"] for mount in container["volumeMounts"]} == volumes
-    # Every file that the server is told to read is mounted.
+    # Every file that the settings name is mounted.
     named = [
         argument.partition("=/config/")[2] for argument in container["args"] if "=/config/" in argument
     ]

@@ -23,8 +23,8 @@ def test_a_text_file_in_a_class_folder_is_named(folder: Folder) -> None:
     )
     assert message.endswith("such as 'train/*/*.png'")
     # Which leaves the JPEG files out: that is said, too.
-    told = folder.check('data.splits={train: "train/*/*.png", eval: "eval/*/*"}')[0].message
-    assert "match no pattern: train/dog/1.jpg; widen the pattern 'train/*/*.png'" in told
+    reported = folder.check('data.splits={train: "train/*/*.png", eval: "eval/*/*"}')[0].message
+    assert "match no pattern: train/dog/1.jpg; widen the pattern 'train/*/*.png'" in reported
 
 
 def test_a_pattern_may_leave_out_files_that_are_not_images(folder: Folder) -> None:

@@ -116,13 +116,13 @@ def test_an_hdf5_file_with_arrays_that_it_does_not_store_is_refused(
         file.create_dataset("w", (6,), "u1", external=[("secret", 0, 6)])
 
     stored = (tmp_path / "bomb.h5").stat().st_size
-    for name, told in (
+    for name, reported in (
         ("bomb", f"bomb.h5 has {stored:,} bytes and would unpack to {4 * 10**10:,} or more"),
         ("link", "link.h5 has a link 'w' to another file"),
         ("outside", "outside.h5 takes the values of 'w' from other files"),
     ):
         (problem,) = problems(project, f"import: {name}.h5")
-        assert told in problem
+        assert reported in problem
 
 
 def test_a_file_that_is_two_formats_at_once_is_refused(project: Project, tmp_path: Path) -> None:
@@ -149,8 +149,10 @@ def test_operators_that_reach_outside_are_refused_by_name(
 
     for options in ("", ", signature: serving_default"):
         (problem,) = problems(project, f"import: {{path: plain{options}}}")
-        told = f"model.import.path: plain has the operator {operator}, which runs Python or reads or writes"
-        assert problem.startswith(told)
+        reported = (
+            f"model.import.path: plain has the operator {operator}, which runs Python or reads or writes"
+        )
+        assert problem.startswith(reported)
     (problem,) = problems(project, "import: {path: plain, safe_mode: false}")
     assert "has no layers that `prune` could change" in problem
 

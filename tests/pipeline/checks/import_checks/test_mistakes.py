@@ -136,14 +136,14 @@ def test_each_mistake_gives_one_message(project: Project, model: str, expected: 
 
 
 def test_a_student_needs_a_module(project: Project) -> None:
-    (told,) = problems(project, "import: model.keras", "distill: {}")
+    (reported,) = problems(project, "import: model.keras", "distill: {}")
 
-    assert told == (
+    assert reported == (
         "candidates.pruned.0.distill: needs a module that defines build_student; write module: beside import:"
     )
     assert problems(project, "{module: student, import: model.keras}", "distill: {}") == []
-    (told,) = problems(project, "{module: whole, import: model.keras}", "distill: {}")
-    assert "has no function 'build_student'" in told
+    (reported,) = problems(project, "{module: whole, import: model.keras}", "distill: {}")
+    assert "has no function 'build_student'" in reported
 
 
 def test_the_plan_imports_in_place_of_training(project: Project) -> None:
