@@ -10,6 +10,7 @@ from types import ModuleType
 
 # Folders and files whose tests are `unit`, but for those marked `tf`. All others outside of tests/e2e are `tf`.
 UNIT = (
+    "tests/test_import_contracts.py",
     "tests/test_shared.py",
     "tests/test_tiers.py",
     "tests/components/anomaly_gate/test_distance.py",
