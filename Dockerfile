@@ -6,6 +6,8 @@
 ARG STACK=py313
 # What the image begins with: the stage of the stack. To pin it to the byte: --build-arg BASE=python:…@sha256:…
 ARG BASE=${STACK}
+# Whether tasks of target: web can run in the image: --build-arg WEB=with-web.
+ARG WEB=without-web
 
 # An exact version of Python and Debian.
 FROM python:3.13.9-slim-trixie AS py313
@@ -37,7 +39,21 @@ COPY pipeline pipeline
 RUN pip install --no-deps --no-index --no-build-isolation . \
     && pip check
 
-FROM ${BASE}
+FROM ${BASE} AS without-web
+
+# What target: web needs besides the packages: Chromium, Node and npm's packages, as docs/targets.md says. Node and npm
+# are those of the Debian release.
+FROM ${BASE} AS with-web
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends "chromium=1*" "nodejs=*" "npm=*" \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /opt/paredown-web
+COPY components/common/tflite/litert_js/package.json components/common/tflite/litert_js/package-lock.json ./
+RUN npm ci --ignore-scripts --no-audit --no-fund
+ENV PAREDOWN_WEB=/opt/paredown-web
+
+FROM ${WEB}
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 # A numeric user, so that Kubernetes sees that it is not root. Group 0 may write what the user may: OpenShift runs
 # containers as arbitrary users of that group. The launcher of KFP before 2.2 stages artifacts in /minio, /s3 and /gcs

@@ -113,7 +113,8 @@ image: ## build the container image of a cluster's tasks: make IMAGE=registry/na
 	    echo "Start one, or build on a machine that has one:  $(DOCKER) build --tag $(IMAGE) ." >&2
 	    exit 1
 	fi
-	$(DOCKER) build --tag $(IMAGE) $(if $(STACK),--build-arg STACK=$(STACK)) $(if $(BASE),--build-arg BASE=$(BASE)) .
+	$(DOCKER) build --tag $(IMAGE) $(if $(STACK),--build-arg STACK=$(STACK)) $(if $(BASE),--build-arg BASE=$(BASE)) \
+	    $(if $(WEB),--build-arg WEB=with-web) .
 	echo "$(IMAGE) is built. For a cluster to pull it:  $(DOCKER) push $(IMAGE)"
 
 clean: ## remove .venv, caches and build products; results of runs stay

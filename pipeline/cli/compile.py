@@ -32,7 +32,11 @@ from pipeline.kubeflow import compile as compiling
     help="Where the tasks store artifacts: gs://…; for kubeflow also s3://… and minio://….",
 )
 @click.option(
-    "-o", "--output", metavar="FILE", help="File to write; - prints it.  [default: <name>.yaml or .json]"
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="File to write; - prints it. If the config names several targets, each has a file, which ends in its kind: "
+    "<name>-web.yaml.  [default: <name>.yaml or .json]",
 )
 @options.overrides
 @options.only
@@ -49,11 +53,11 @@ def compile_(
 ) -> None:
     """Compile a config for a cluster.
 
-    Each node of the plan becomes a task. CONFIG is the file that `run` takes. Its section `kubeflow` says where
-    the tasks find the data and push to, and sets their cpu, memory, accelerator, node_selector, retries, cache
-    and env. Refuses what the cluster cannot run. The data path, the push directory and the seed become
-    parameters of the compiled pipeline; their defaults come from the config. Takes some seconds, most of them
-    to import TFX.
+    Each node of the plan becomes a task. A config that names several targets becomes one pipeline for each. CONFIG is
+    the file that `run` takes. Its section `kubeflow` says where the tasks find the data and push to, and sets their
+    cpu, memory, accelerator, node_selector, retries, cache and env. Refuses what the cluster cannot run. The data
+    path, the push directory and the seed become parameters of the compiled pipeline; their defaults come from the
+    config. Takes some seconds, most of them to import TFX.
 
     \b
     Examples:
@@ -62,21 +66,24 @@ def compile_(
       paredown compile my.yaml --target vertex --image europe-docker.pkg.dev/p/r/paredown:1 \\
           --pipeline-root gs://bucket/root --set kubeflow.defaults.retries=2 -o my.json
     """
-    file, compiled = compiling.compile_file(config, overrides, only, target, image, pipeline_root, output)
-    output = output or compiling.default_output(file.config.name, target)
+    each = compiling.compile_each(config, overrides, only, target, image, pipeline_root, output)
     if output == "-":
-        click.echo(compiled.text(), nl=False)
+        click.echo(each[""].compiled.text(), nl=False)
         return
-    compiling.write(compiled.text(), output)
-    summary = compiling.summary(compiled, output)
+    for one in each.values():
+        compiling.write(one.compiled.text(), one.output)
+    summaries = {kind: compiling.summary(one.compiled, one.output) for kind, one in each.items()}
     if as_json:
-        click.echo(json.dumps(summary, indent=2))
+        click.echo(json.dumps(summaries.get("", {"targets": summaries}), indent=2))
         return
-    streams.answer(
-        f"{file.config.name} compiled to {output}: {len(summary['tasks'])} tasks, up to {summary['width']} "
-        "at a time"
-    )
-    for name, default in summary["parameters"].items():
-        streams.answer(f"  {name}: {default}")
-    for note in compiling.notes(file):
+    for kind, one in each.items():
+        name, tasks = one.file.config.name, summaries[kind]["tasks"]
+        for_target = f" for target: {kind}" if kind else ""
+        streams.answer(
+            f"{name} compiled{for_target} to {one.output}: {len(tasks)} tasks, up to {summaries[kind]['width']} at a "
+            "time"
+        )
+        for parameter, default in summaries[kind]["parameters"].items():
+            streams.answer(f"  {parameter}: {default}")
+    for note in compiling.notes(next(iter(each.values())).file):
         streams.answer(note)

@@ -73,6 +73,10 @@ def on(config: Config, entry: Any, index: int) -> OnTarget:
         if option not in kind.pushes
     }
     directory = os.path.join(config.push.directory, target.kind)
+    kubeflow = config.kubeflow
+    if kubeflow.push_directory is not None:
+        pushed = f"{kubeflow.push_directory.rstrip('/')}/{target.kind}"
+        kubeflow = kubeflow.model_copy(update={"push_directory": pushed})
     changes: dict[str, Any] = {
         "target": target,
         "targets": [],
@@ -80,6 +84,7 @@ def on(config: Config, entry: Any, index: int) -> OnTarget:
         "select": _selected(target_entry.select(entry, config.select), kind),
         "candidates": {name: chain for name, chain in config.candidates.items() if name not in left_out},
         "push": config.push.model_copy(update={**unpushed, "directory": directory}),
+        "kubeflow": kubeflow,
     }
     return OnTarget(config.model_copy(update=changes), left_out, target_entry.places(entry, index))
 

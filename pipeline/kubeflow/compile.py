@@ -5,7 +5,9 @@ Imports TFX only after the config is known to be right.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,22 @@ from pipeline.plan.planner import make_plan
 _EXTENSION = {"kubeflow": ".yaml", "vertex": ".json"}
 
 
-def compile_file(
+@dataclass(frozen=True)
+class Written:
+    """A compiled pipeline and the file for it.
+
+    Attributes:
+        file: The config, of one target.
+        compiled: The pipeline.
+        output: Path of its file; - prints it.
+    """
+
+    file: ConfigFile
+    compiled: Compiled
+    output: str
+
+
+def compile_each(
     path: Path,
     overrides: Sequence[str],
     only: Sequence[str],
@@ -36,8 +53,8 @@ def compile_file(
     image: str,
     pipeline_root: str,
     output: str | None = None,
-) -> tuple[ConfigFile, Compiled]:
-    """Checks and compiles a config; imports TFX once nothing is wrong with it.
+) -> dict[str, Written]:
+    """Checks and compiles a config, for each of its targets; imports TFX once nothing is wrong with it.
 
     Args:
         path: The config.
@@ -46,7 +63,12 @@ def compile_file(
         target: What to compile for.
         image: Container image of the tasks.
         pipeline_root: URI of the folder of artifacts.
-        output: File that will be written, if one will.
+        output: File to write; of several targets, each has one that is also named after the kind. Default: named after
+            the pipeline.
+
+    Returns:
+        Kind → the pipeline, if the config names several targets; else only one, of an empty name. Pipelines of several
+        targets have the same name, by which KFP's cache finds what they have in common.
 
     Raises:
         InvalidInput: If something is wrong with the config or the options, or if TFX cannot write a node as a
@@ -55,11 +77,39 @@ def compile_file(
     file = load_checked(path, overrides, only)
     refuse_without_candidates(file)
     whole = load_checked(path, overrides) if only else file
-    problems = problems_of(whole, target, image, pipeline_root, output)
+    views = file.each_target() or {"": file}
+    outputs = {kind: _output_of(file, target, output, kind) for kind in views}
+    # What targets have in common is a problem of each.
+    problems = [
+        problem
+        for kind, view in (whole.each_target() or {"": whole}).items()
+        for problem in problems_of(
+            view, target, image, pipeline_root, outputs.get(kind) if output else None
+        )
+    ]
     if problems:
-        raise InvalidInput(problems)
+        raise InvalidInput(list(dict.fromkeys(problems)))
     with about(path):
-        return file, compile_config(file, make_plan(file.config, file.path), target, image, pipeline_root)
+        return {
+            kind: Written(
+                view,
+                compile_config(view, make_plan(view.config, view.path), target, image, pipeline_root),
+                outputs[kind],
+            )
+            for kind, view in views.items()
+        }
+
+
+def _output_of(file: ConfigFile, target: Target, output: str | None, kind: str) -> str:
+    output = output or default_output(file.config.name, target)
+    if not kind:
+        return output
+    if output == "-":
+        why = f"prints one pipeline, and {file.config.name} names several targets"
+        why += f"; name a file, or write --set target={kind}"
+        raise InvalidInput([Problem(why, file="-o -")])
+    stem, extension = os.path.splitext(output)
+    return f"{stem}-{kind}{extension}"
 
 
 def problems_of(

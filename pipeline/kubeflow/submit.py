@@ -30,7 +30,7 @@ from pipeline.config.problem import about
 from pipeline.kubeflow import fingerprint as fingerprints
 from pipeline.kubeflow import package as packages
 from pipeline.kubeflow import submission
-from pipeline.kubeflow.compile import compile_file, notes
+from pipeline.kubeflow.compile import compile_each, notes
 from pipeline.kubeflow.connection import Connection, ConnectionProblem
 from pipeline.kubeflow.package import Package, PackageError
 from pipeline.kubeflow.parameters import DATA_FINGERPRINT
@@ -212,7 +212,7 @@ def _compiled(request: Request) -> tuple[Package, str]:
         options = {"--image": request.image, "--pipeline-root": request.pipeline_root}
         missing = " and ".join(option for option, given in options.items() if not given)
         raise PackageError(f"is a config, which is compiled first; give {missing}")
-    file, compiled = compile_file(
+    each = compile_each(
         request.source,
         request.overrides,
         request.only,
@@ -220,9 +220,15 @@ def _compiled(request: Request) -> tuple[Package, str]:
         request.image,
         request.pipeline_root,
     )
-    for note in notes(file):
+    if "" not in each:
+        kinds = " or ".join(f"--set target={kind}" for kind in each)
+        raise PackageError(
+            f"names several targets, each of which is a run of its own; submit it with {kinds}"
+        )
+    (one,) = each.values()
+    for note in notes(one.file):
         streams.say(note)
-    return packages.read(compiled.text()), file.config.data.path
+    return packages.read(one.compiled.text()), one.file.config.data.path
 
 
 def _experiment_name(request: Request, package: Package) -> str:

@@ -170,10 +170,11 @@ def test_one_of_the_targets_can_be_chosen_and_plan_shows_each() -> None:
         main, ["plan", str(TARGETS), "--json", "--set", "target=web", "--only", "int8"]
     )
     assert json.loads(one.stdout)["target"] == {"kind": "web"}
-    refused = CliRunner().invoke(
-        main, ["compile", str(TARGETS), "--image", "a/b:c", "--pipeline-root", "gs://a/b"]
-    )
-    assert refused.exit_code == 2 and "write --set target=mobile" in refused.output
+    cluster = ["--image", "a/b:c", "--pipeline-root", "minio://a/b"]
+    printed = CliRunner().invoke(main, ["compile", str(TARGETS), *cluster, "-o", "-"])
+    assert printed.exit_code == 2 and "name a file, or write --set target=mobile" in printed.output
+    searched = CliRunner().invoke(main, ["search", str(TARGETS), "--budget", "size 60 kB"])
+    assert searched.exit_code == 2 and "cannot be combined with targets" in searched.output
 
 
 def test_problems_of_what_targets_have_in_common_are_said_once() -> None:

@@ -14,8 +14,9 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from ruamel.yaml import YAML
 
 from pipeline.config.config_file import load
+from pipeline.kubeflow.compile import compile_each
 from pipeline.plan.planner import make_plan
-from tests.pipeline.kubeflow.conftest import CONFIGS, IMAGE, MNIST, PIPELINE_ROOT
+from tests.pipeline.kubeflow.conftest import CONFIGS, IMAGE, MNIST, PIPELINE_ROOT, ROOT
 from tests.pipeline.kubeflow.specification import Compile, argument, container_of, every_spec, tasks_of
 
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-label-names
@@ -47,6 +48,33 @@ def test_kubeflow_gets_a_specification_that_kfp_reads(compiled: Compile, config:
         "push_directory": load(config).config.kubeflow.push_directory,
         "seed": 42,
     }
+
+
+def test_several_targets_are_a_pipeline_each_with_the_same_trained_models(tmp_path: Path) -> None:
+    cluster = "kubeflow={data_path: /paredown/data/mnist, push_directory: gs://bucket/serving/}"
+    written = compile_each(
+        ROOT / "configs/mnist/targets.yaml",
+        [cluster, "targets=[mobile, {kind: microcontroller, ram: 16 kB}]", "push={directory: serving}"],
+        ["int8"],
+        "kubeflow",
+        IMAGE,
+        PIPELINE_ROOT,
+        str(tmp_path / "digits.yaml"),
+    )
+    assert [Path(one.output).name for one in written.values()] == [
+        "digits-mobile.yaml",
+        "digits-microcontroller.yaml",
+    ]
+    mobile, micro = (yaml.safe_load(one.compiled.text()) for one in written.values())
+    # KFP's cache looks for tasks of the same pipeline.
+    assert mobile["pipelineInfo"] == micro["pipelineInfo"] == {"name": "mnist-targets"}
+    trainers = [one["deploymentSpec"]["executors"]["trainer_executor"] for one in (mobile, micro)]
+    assert trainers[0] == trainers[1]
+    pushed = [
+        one["root"]["inputDefinitions"]["parameters"]["push_directory"]["defaultValue"]
+        for one in (mobile, micro)
+    ]
+    assert pushed == ["gs://bucket/serving/mobile", "gs://bucket/serving/microcontroller"]
 
 
 def test_the_yaml_is_read_alike_by_both_versions(compiled: Compile) -> None:

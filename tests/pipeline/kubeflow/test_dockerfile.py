@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from components.common.tflite.litert_js import installation
 from tests.pipeline.kubeflow.conftest import CONFIGS, ROOT
 from tests.pipeline.kubeflow.dockerfile import Ignored, Stage, copied, parse
 from tests.servers.programs import find
@@ -22,7 +23,7 @@ from tests.servers.programs import find
 TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 DOCKERFILE = parse(TEXT)
 IGNORED = Ignored((ROOT / ".dockerignore").read_text(encoding="utf-8"))
-*BASES, BUILD, LAST = DOCKERFILE.stages
+*BASES, BUILD, WITHOUT_WEB, WITH_WEB, LAST = DOCKERFILE.stages
 MakeImage = Callable[..., tuple[int, str]]
 
 STACKS = [path.stem for path in sorted((ROOT / "requirements").glob("*.lock"))]
@@ -40,7 +41,9 @@ def files_of(stage: Stage) -> set[str]:
 
 def test_the_last_stage_is_built_by_another_and_starts_over() -> None:
     assert (BUILD.name, LAST.name) == ("build", "")
-    assert BUILD.base == LAST.base == "${BASE}"
+    assert BUILD.base == WITHOUT_WEB.base == WITH_WEB.base == "${BASE}"
+    assert (LAST.base, WITHOUT_WEB.name, WITH_WEB.name) == ("${WEB}", "without-web", "with-web")
+    assert WITHOUT_WEB.instructions == []
     assert [entry.arguments for entry in LAST.all("COPY") if "from" in entry.flags()] == [
         "--from=build /opt/paredown /opt/paredown"
     ]
@@ -49,6 +52,19 @@ def test_the_last_stage_is_built_by_another_and_starts_over() -> None:
 def test_nothing_is_installed_in_the_last_stage() -> None:
     commands = " ".join(entry.arguments for entry in LAST.all("RUN"))
     assert not re.search(r"\b(apt-get|apt|pip|curl|wget|g\+\+|gcc|make)\b", commands)
+
+
+def test_an_image_for_web_has_what_is_missing_without_it() -> None:
+    """What `installation.missing` names: Debian's packages, and npm's, in the folder of its variable."""
+    folder = WITH_WEB.all("WORKDIR")[-1].arguments
+    assert WITH_WEB.environment() == {installation.FOLDER_VARIABLE: folder}
+    install, npm = (entry.arguments for entry in WITH_WEB.all("RUN"))
+    assert re.findall(r'"([a-z]+)=', install) == ["chromium", "nodejs", "npm"]
+    assert npm.split()[:3] == ["npm", "ci", "--ignore-scripts"]
+    (copy,) = WITH_WEB.all("COPY")
+    assert [path for path, _ in copied(copy, ROOT, IGNORED)] == [
+        installation.HERE / name for name in ("package.json", "package-lock.json")
+    ]
 
 
 def needed_by(stack: str) -> dict[str, set[str]]:
@@ -91,7 +107,7 @@ def test_the_image_has_no_package_that_only_tests_and_lint_need() -> None:
 
 
 def test_what_is_fetched_is_pinned() -> None:
-    assert DOCKERFILE.arguments == {"STACK": "py313", "BASE": "${STACK}"}
+    assert DOCKERFILE.arguments == {"STACK": "py313", "BASE": "${STACK}", "WEB": "without-web"}
     bases = {stage.name: stage.base for stage in BASES}
     assert set(bases) == set(STACKS)
     assert re.fullmatch(r"python:3\.13\.\d+-slim-trixie", bases["py313"])
@@ -284,8 +300,11 @@ def test_make_image_says_what_is_missing(make_image: MakeImage) -> None:
         "docker-of-a-test has no engine to build the image with: Cannot connect to the Docker daemon"
         in said
     )
-    code, said = make_image('[ "$1" = info ] || echo "$@"', image, "STACK=py310", "BASE=python:3.10.19")
+    code, said = make_image(
+        '[ "$1" = info ] || echo "$@"', image, "STACK=py310", "BASE=python:3.10.19", "WEB=1"
+    )
     assert code == 0
     assert said.splitlines()[0] == (
-        "build --tag registry.example.com/paredown:1 --build-arg STACK=py310 --build-arg BASE=python:3.10.19 ."
+        "build --tag registry.example.com/paredown:1 --build-arg STACK=py310 --build-arg BASE=python:3.10.19 "
+        "--build-arg WEB=with-web ."
     )

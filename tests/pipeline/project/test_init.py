@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from components.targets.registry import TARGETS
 from pipeline.checks import target_checks
 from pipeline.cli import main
 from pipeline.config import config_file
@@ -54,11 +55,13 @@ def test_a_project_has_all_its_files_and_a_config_of_its_name(template: str, tmp
 
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_a_project_for_a_target_is_one_that_the_target_can_run(template: str, tmp_path: Path) -> None:
-    result = init(tmp_path / "new", "--template", template, "--target", "microcontroller")
-    assert result.exit_code == 0, result.output
-    file = config_file.load(tmp_path / "new/pipeline.yaml")
-    assert file.config.target.kind == "microcontroller"
-    assert list(target_checks.check(file.config)) == []
+    for kind in TARGETS:
+        result = init(tmp_path / kind, "--template", template, "--target", kind)
+        assert result.exit_code == 0, result.output
+        file = config_file.load(tmp_path / kind / "pipeline.yaml")
+        assert file.config.target.kind == kind
+        assert list(target_checks.check(file.config)) == []
+        assert ("with-web" in (tmp_path / kind / "Dockerfile").read_text()) == (kind == "web")
     plain = tmp_path / "plain"
     init(plain, "--template", template)
     config = config_file.load(plain / "pipeline.yaml").config
