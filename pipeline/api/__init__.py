@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from pipeline.api.planning import plan as plan
     from pipeline.api.reviewing import read_run as read_run
     from pipeline.api.reviewing import write_report as write_report
+    from pipeline.api.running import FinishedOnEach as FinishedOnEach
     from pipeline.api.running import RunStopped as RunStopped
     from pipeline.api.running import run as run
     from pipeline.api.running import run_each as run_each
     from pipeline.api.searching import search as search
+    from pipeline.api.targeting import Targets as Targets
     from pipeline.api.targeting import targets as targets
     from pipeline.config.config_file import ConfigFile as ConfigFile
     from pipeline.config.problem import ConfigError as ConfigError
@@ -44,6 +46,7 @@ _MODULES = {
     "ConfigFile": "pipeline.config.config_file",
     "Explained": "pipeline.api.explaining",
     "Finished": "pipeline.run.session",
+    "FinishedOnEach": "pipeline.api.running",
     "Inspected": "pipeline.api.inspecting",
     "InvalidInput": "pipeline.config.problem",
     "Judgement": "components.evaluator.judgement",
@@ -54,6 +57,7 @@ _MODULES = {
     "RunStopped": "pipeline.api.running",
     "Runs": "pipeline.api.listing",
     "Searched": "pipeline.search.search",
+    "Targets": "pipeline.api.targeting",
     "Verdict": "components.evaluator.verdict",
     "explain": "pipeline.api.explaining",
     "inspect": "pipeline.api.inspecting",
