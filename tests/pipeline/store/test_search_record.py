@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from components.common.base.document import DocumentError
-from pipeline.lineage.search_lines import search_lines
+from pipeline.lineage.run_branch import search_lines
 from pipeline.report import searched
 from pipeline.store.search_record import Fate, Outcome, SearchRecord, Trial
 
