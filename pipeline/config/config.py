@@ -209,7 +209,7 @@ class Config(Options):
             raise refused(why, "search", "objectives")
         if self.data.splits.pattern is not None:
             raise refused(
-                "needs files for the final verdict that no trial is judged on; write train and eval instead of pattern",
+                "a search needs separate files for the final verdict; write train and eval instead of pattern",
                 "data",
                 "splits",
                 "pattern",
