@@ -73,7 +73,9 @@ def test_a_space_without_a_choice_is_refused(tmp_path: Path) -> None:
 
 def test_one_pattern_for_both_splits_is_refused(tmp_path: Path) -> None:
     text = CONFIG.replace("label: label}", 'label: label, splits: {pattern: "*", eval_fraction: 0.2}}')
-    assert "data.splits.pattern: a search needs separate files for the final verdict" in problem(tmp_path, text + SPACE)
+    assert "data.splits.pattern: a search needs separate files for the final verdict" in problem(
+        tmp_path, text + SPACE
+    )
 
 
 def test_values_make_a_chain(tmp_path: Path) -> None:
