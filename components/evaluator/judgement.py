@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Annotated, Literal
 
 from components.common.base.document import LEFT_OUT_IF_EMPTY
+from components.common.base.limit_bounds import LOWER_BOUNDS
 from components.common.base.quantities import (
     bytes_text,
     distinct,
@@ -21,8 +22,7 @@ from components.common.base.quantities import (
 from components.measurer.measured import Slice, slice_text
 
 Bound = Literal["min", "max", "max_drop", "max_ratio", "min_ratio", "type"]
-# Bounds that a higher value meets, and bounds on ratios, which have no unit.
-LOWER_BOUNDS: frozenset[Bound] = frozenset({"min", "min_ratio"})
+# Bounds on ratios, which have no unit.
 RATIOS: frozenset[Bound] = frozenset({"max_ratio", "min_ratio"})
 
 

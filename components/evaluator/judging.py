@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from components.common.base.limit_bounds import BOUNDS, LimitBound, compared, meets
 from components.evaluator.judgement import (
-    LOWER_BOUNDS,
+    RATIOS,
     Failure,
     FailureKind,
     Figure,
@@ -15,7 +16,6 @@ from components.evaluator.judgement import (
     Kind,
     amounts,
 )
-from components.evaluator.params import BOUNDS, LimitBound
 from components.evaluator.verdict import Verdict
 from components.measurer.comparison import Interval, Uncertainty
 from components.measurer.measured import Measured
@@ -96,7 +96,7 @@ def judge_figure(
         if far is not None and value is not None:
             end = far.ends.get(bound)
             value = None if end is None else round(end, 12)
-        met = value is not None and (value >= limit if bound in LOWER_BOUNDS else value <= limit)
+        met = meets(bound, value, limit)
         name = shown or figure.figure
         failure: FailureKind | None = None
         reason = ""
@@ -133,20 +133,11 @@ def _value(
     ratio: Interval | None,
 ) -> float | None:
     """The value that a bound is compared with; None if it is not known."""
-    if candidate is None or not math.isfinite(candidate):
-        return None
-    if bound in ("min", "max"):
-        return candidate
-    if baseline is None or not math.isfinite(baseline):
-        return None
-    if bound == "max_drop":
-        drop = baseline - candidate if ascending else candidate - baseline
-        # Differences of metrics carry rounding of the last bits: 0.99 - 0.985 is more than 0.005.
-        return round(drop, 12)
-    if ratio is not None:
-        end = ratio.low if bound == "min_ratio" else ratio.high
-        return end if end is not None and math.isfinite(end) else None
-    return candidate / baseline if baseline > 0 else None
+    if ratio is None or bound not in RATIOS:
+        return compared(bound, candidate, baseline, ascending)
+    known = all(value is not None and math.isfinite(value) for value in (candidate, baseline))
+    end = ratio.low if bound == "min_ratio" else ratio.high
+    return end if known and end is not None and math.isfinite(end) else None
 
 
 def _failure(

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from components.common.base import metric_direction
 from components.common.base.byte_sizes import Bytes
+from components.common.base.held_back_limit import HeldBackLimit
+from components.common.base.limit_bounds import BOUNDS, LimitBound
 from components.common.base.metric_facts import MEANS
 from components.common.base.npu_options import NpuOptions
 from components.common.base.options import Options
 from components.common.base.quantities import bytes_text, exact_bytes_text, pair
 from components.measurer.params import CONFIDENCE, LatencyOptions, MeasureOptions, Metric, Slicing
 
-LimitBound = Literal["min", "max", "max_drop", "max_ratio", "min_ratio"]
 SizeOf = Literal["file", "gzip", "brotli"]
 # Figures of a device that only some targets measure.
 DeviceOf = Literal["memory", "flash"]
 LoadOf = Literal["throughput", "p99"]
-BOUNDS: tuple[LimitBound, ...] = get_args(LimitBound)
 
 
 def _is_none(value: object) -> bool:
@@ -142,6 +142,17 @@ class AccuracyGate(Metric, AccuracyLimits):
             output=self.output,
             config=self.config,
             slices=[Slicing(by=list(features)) for features in slices],
+        )
+
+    def held_back(self) -> HeldBackLimit:
+        """The metric and its limits on training examples, without slices and intervals."""
+        return HeldBackLimit(
+            metric=self.metric,
+            against=self.against,
+            output=self.output,
+            config=self.config,
+            higher_is_better=self.higher_is_better,
+            **self.bounds(),
         )
 
     def needs_resampling(self) -> bool:

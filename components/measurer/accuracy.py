@@ -13,10 +13,10 @@ from components.common.base.beam_runner import remote_runner
 from components.common.base.label import SAME_AS_INPUT, Label
 from components.common.base.metric_facts import METRICS
 from components.common.data.examples import Examples
+from components.common.tflite.litert_batch import Logits
 from components.measurer import batch_metrics, beam_analysis, result_files
 from components.measurer.measured import Side, Slice, SliceValue
 from components.measurer.params import Metric
-from components.predictor.litert_batch import Logits
 from components.predictor.predictions import Predictions
 
 CANDIDATE: Side = "candidate"

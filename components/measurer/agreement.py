@@ -15,6 +15,7 @@ import tensorflow_model_analysis as tfma
 import tf_keras
 
 from components.common.base.metric_facts import AGREEMENT
+from components.common.data.decisions import same_decisions, share_of_same_decisions
 from components.measurer import accuracy, bootstrap, example_values, slices
 from components.measurer.comparison import Uncertainty
 from components.measurer.measured import Slice
@@ -23,30 +24,6 @@ from components.measurer.params import Metric
 from components.predictor.predictions import Predictions
 
 Floats = npt.NDArray[Any]
-
-
-def share_of_same_decisions(baseline: Floats, candidate: Floats) -> float:
-    """The share of decisions that two models have in common.
-
-    Args:
-        baseline: Probabilities, (examples, …, units); with one unit, of a sigmoid. Units that do not add up to 1 are
-            sigmoids, each a decision.
-        candidate: The same of the other model.
-    """
-    return float(np.mean(_same_decisions(baseline, candidate)))
-
-
-def _same_decisions(baseline: Floats, candidate: Floats) -> Floats:
-    if excludes(baseline):
-        return baseline.argmax(axis=-1) == candidate.argmax(axis=-1)
-    return (baseline >= 0.5) == (candidate >= 0.5)
-
-
-def excludes(probabilities: Floats) -> bool:
-    """Whether one class excludes the others: float32 probabilities of a softmax add up to 1."""
-    return probabilities.shape[-1] > 1 and bool(
-        np.allclose(probabilities.sum(axis=-1, dtype=np.float64), 1, atol=1e-3)
-    )
 
 
 def figure_of(asked: Metric, baseline: Floats, candidate: Floats) -> float:
@@ -75,7 +52,7 @@ def uncertainty_of(asked: Metric, baseline: Floats, candidate: Floats, seed: int
     """
     count = len(baseline)
     if asked.metric == AGREEMENT:
-        same = _same_decisions(baseline, candidate).reshape(count, -1).mean(axis=1)
+        same = same_decisions(baseline, candidate).reshape(count, -1).mean(axis=1)
         return bootstrap.of_means(same, np.ones(count), seed)
     labels, given = baseline.reshape(count, -1), candidate.reshape(count, -1)
     value = figure_of(asked, baseline, candidate)

@@ -10,10 +10,10 @@ import tensorflow_model_analysis as tfma
 from tfx_bsl.public import tfxio
 
 from components.common.data.examples import Examples
+from components.common.tflite.litert_batch import Logits
 from components.measurer.class_extractor import class_extractor
 from components.measurer.tflite_extractor import tflite_extractor
 from components.measurer.transform_extractor import transform_extractor
-from components.predictor.litert_batch import Logits
 
 
 def analyze(

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from components.common.base.npu_options import Npu
 from components.common.base.runtime import NAMES, TFLITE_MICRO
+from components.common.data.decisions import excludes
 from components.common.tflite import tflm, vela
 from components.common.tflite.npu_figures import NpuFigures
 from components.common.tflite.tflm import TFLMModel
-from components.measurer import agreement
 from components.measurer.measured import Device, Side
 from components.predictor.predictions import Predictions, Values
 
@@ -78,7 +78,7 @@ def _same(
     litert: npt.NDArray[Any], device: npt.NDArray[Any], baseline: npt.NDArray[Any]
 ) -> npt.NDArray[np.bool_]:
     count = len(litert)
-    if agreement.excludes(baseline):
+    if excludes(baseline):
         found = litert.argmax(axis=-1) == device.argmax(axis=-1)
     elif baseline.min() >= 0 and baseline.max() <= 1:
         found = (litert >= 0.5) == (device >= 0.5)

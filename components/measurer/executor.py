@@ -27,6 +27,7 @@ from components.common.models.model_files import StepRecord
 from components.common.steps.step_executor import examples_of, set_properties
 from components.common.tflite import runtimes
 from components.common.tflite.litert import LiteRTModel
+from components.common.tflite.litert_batch import Logits
 from components.measurer import (
     accuracy,
     agreement,
@@ -54,7 +55,6 @@ from components.measurer.paired_comparison import Comparison
 from components.measurer.params import MeasureOptions, Metric
 from components.measurer.served_load import ServedLoad
 from components.predictor.baseline import read_baseline
-from components.predictor.litert_batch import Logits
 from components.predictor.prediction import predict
 from components.predictor.predictions import Predictions
 

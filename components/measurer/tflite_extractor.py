@@ -15,7 +15,7 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.constants import TRANSFORMED_FEATURES_KEY
 
 from components.common.tflite.litert import LiteRTModel
-from components.predictor.litert_batch import Logits, predict_batch
+from components.common.tflite.litert_batch import Logits, predict_batch
 
 STAGE = "PredictWithLiteRT"
 

@@ -20,8 +20,8 @@ from components.common.base.label import SAME_AS_INPUT
 from components.common.base.runtime import LITERT, Runtime
 from components.common.data.examples import Examples
 from components.common.tflite import runtimes
+from components.common.tflite.litert_batch import Logits, predict_batch
 from components.predictor.eval_batches import Batch, eval_batches
-from components.predictor.litert_batch import Logits, predict_batch
 from components.predictor.predictions import Column, Predictions, Row, Values
 
 

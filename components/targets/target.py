@@ -117,6 +117,7 @@ class Target:
         packs: Whether it runs files that `convert: {pack: …}` packs.
         threads: Threads of its runtime, on which latency is measured; None if `gate.latency.threads` sets them.
         searched: Options of `convert` in the space of a search without one of its own, as `search.space` takes them.
+        float_layers: What layers in float in an int8 file cost there; empty if nothing beside bytes and time.
     """
 
     options: type[TargetOptions]
@@ -137,6 +138,7 @@ class Target:
     packs: bool = False
     threads: int | None = None
     searched: Mapping[str, Any] = field(default_factory=lambda: {"quantization": "int8"})
+    float_layers: str = ""
 
     @property
     def kind(self) -> str:

@@ -6,16 +6,15 @@ import gzip
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy.typing as npt
 import tensorflow as tf
 
 from components.common.base.errors import ParedownError
 from components.common.base.interruption import Interrupted
+from components.common.base.sensitivity import REPAIR, REPAIRED, SENSITIVITY
 from components.common.data import vocabulary
-from components.common.data.arrays import Arrays
+from components.common.data.arrays import Arrays, Division
 from components.common.data.model_inputs import InputSpec
 from components.common.models import invariants, model_files, served_model
 from components.common.models.invariants import one_scale
@@ -34,6 +33,7 @@ from components.tflite_converter import (
     fixed_batch,
     float_parts,
     sparse_encoding,
+    tf_converter,
 )
 from components.tflite_converter.conversion_error import ConversionError
 from components.tflite_converter.params import CALIBRATED, ConvertOptions, Granularity, resolve_granularity
@@ -51,16 +51,6 @@ def _output_shape(signature: Any) -> Any:
     """Shape of the output of a SavedModel's signature; a list if it has several."""
     shapes = [tuple(spec.shape) for spec in signature.structured_outputs.values()]
     return shapes[0] if len(shapes) == 1 else shapes
-
-
-def representative_dataset(calibration: Arrays) -> Callable[[], Iterator[dict[str, npt.NDArray[Any]]]]:
-    """The function that the converter calls for examples, one at a time, by name of the input."""
-
-    def examples() -> Iterator[dict[str, npt.NDArray[Any]]]:
-        for index in range(len(calibration)):
-            yield {name: values[index : index + 1] for name, values in calibration.features.items()}
-
-    return examples
 
 
 def convert(
@@ -99,7 +89,7 @@ def convert(
         raise ConversionError(f"{options.quantization} needs examples to take ranges from")
 
     def run(sparse: bool) -> bytes:
-        converter = _converter(saved_model, options, granularity, calibration, sparse)
+        converter = tf_converter.make(saved_model, options, granularity, calibration, sparse)
         if options.float_ops or options.float_layers:
             return float_parts.convert(converter, options)
         return converter.convert()
@@ -119,37 +109,6 @@ def convert(
         sparse_encoding.refuse_dense(file)
         sparse_encoding.refuse_misread(content, dense, calibration)
     return bias_scales.separate(content, file)
-
-
-def _converter(
-    saved_model: str,
-    options: ConvertOptions,
-    granularity: Granularity,
-    calibration: Arrays | None,
-    sparse: bool,
-) -> Any:
-    """A tf.lite.TFLiteConverter, set as the options ask."""
-    quantization, ops = options.quantization, tf.lite.OpsSet
-    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=[SIGNATURE])
-    optimizations = [] if quantization == "float32" else [tf.lite.Optimize.DEFAULT]
-    converter.optimizations = optimizations + [tf.lite.Optimize.EXPERIMENTAL_SPARSITY] * sparse
-    if quantization == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    supported = [ops[name] for name in options.supported_ops]
-    if calibration is not None:
-        converter.representative_dataset = representative_dataset(calibration)
-        if quantization == "int16x8":
-            supported.insert(0, ops.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8)
-        elif not supported:
-            supported = [ops.TFLITE_BUILTINS_INT8]
-    if supported:
-        converter.target_spec.supported_ops = supported
-    # The one switch that there is for it, also in later versions.
-    converter._experimental_disable_per_channel = granularity == "per-tensor"
-    io = {"int8": tf.int8, "uint8": tf.uint8, "int16": tf.int16}.get(options.io)
-    if io is not None:
-        converter.inference_input_type = converter.inference_output_type = io
-    return converter
 
 
 def _reason(error: Exception, options: ConvertOptions, granularity: Granularity) -> str:
@@ -204,7 +163,8 @@ def convert_model(job: StepJob[ConvertOptions]) -> Facts:
         are from the model's (`max_error`, `mean_error`, over `compared_examples` of the eval split); of
         int8 and int16x8 files, `float_operators`, those that compute in float, if there are any; of
         sparse ones, `sparse_tensors`, their number; of those to be packed, `packed_kernels`, their number, `packing`,
-        what became of each kernel, and `packed_bytes`.
+        what became of each kernel, and `packed_bytes`; of those whose layers are examined, `sensitivity`, `repair`
+        and `float_by_repair`, as components.common.base.sensitivity has them.
 
     Raises:
         ConversionError: With the converter's reason.
@@ -221,11 +181,12 @@ def convert_model(job: StepJob[ConvertOptions]) -> Facts:
     classes = job.examples.vocabulary()
     if classes is not None:  # the model may come from elsewhere
         vocabulary.refuse_other_outputs(classes.names, _output_shape(signature))
-    calibration = None
+    calibration = division = None
     if job.options.quantization in CALIBRATED and not quantization_aware:
-        train = job.examples.open("train", inputs)
-        calibration = train.draw(job.options.calibration_examples, job.seed)
+        division = _divide(job, job.examples.open("train", inputs))
+        calibration = division.calibration
     content = convert(saved_model, job.options, quantization_aware, calibration, clustered)
+    content, examined = _examine(job, signature, content, division, clustered)
     path = model_files.tflite_file(job.output)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "wb") as file:
@@ -233,7 +194,7 @@ def convert_model(job: StepJob[ConvertOptions]) -> Facts:
     packed, packing_facts = _pack(content, job)
     if classes is not None:
         classes.write(os.path.dirname(path))
-    record = previous.after(job.options, file=job.options.types(), packed=packed)
+    record = previous.after(job.options, packed=packed, **examined)
     record.write(job.output)
     evaluation = job.examples.open("eval", inputs)
     if job.examples.transform_uri:
@@ -254,7 +215,52 @@ def convert_model(job: StepJob[ConvertOptions]) -> Facts:
         **_invariants(path, record),
         **_agreement(job, signature, path, evaluation),
         **packing_facts,
+        **_examined_facts(record),
     }
+
+
+def _divide(job: StepJob[ConvertOptions], train: Arrays) -> Division:
+    """The training examples for calibration, and if layers are examined, others to measure accuracy on."""
+    options = job.options
+    if not options.examines_layers:
+        return Division(train.draw(options.calibration_examples, job.seed), None)
+    from components.tflite_converter import held_back
+
+    return held_back.divide(train, options.calibration_examples, options.held_back, job.seed)
+
+
+def _examine(
+    job: StepJob[ConvertOptions],
+    signature: Any,
+    content: bytes,
+    division: Division | None,
+    clustered: bool,
+) -> tuple[bytes, dict[str, Any]]:
+    """Measures what each layer costs, and repairs the file, if that is asked for.
+
+    Returns:
+        The file, and what the record says of it.
+    """
+    options = job.options
+    if not options.examines_layers or division is None:
+        return content, {"file": options.types()}
+    # Here, so that a change of it does not convert other files again: ConvertOptions.called_modules.
+    from components.tflite_converter import repairing
+
+    found = repairing.examine(job, signature, content, division, clustered)
+    kept = found.repair.kept() if found.repair else []
+    changes = {"file": options.types(kept), "sensitivity": found.sensitivity, "repair": found.repair}
+    return found.content, changes
+
+
+def _examined_facts(record: StepRecord) -> Facts:
+    facts: Facts = {}
+    if record.sensitivity is not None:
+        facts[SENSITIVITY] = record.sensitivity.as_property()
+    if record.repair is not None:
+        facts[REPAIR] = record.repair.as_property()
+        facts[REPAIRED] = ", ".join(record.repair.kept()) or "none"
+    return facts
 
 
 def _pack(content: bytes, job: StepJob[ConvertOptions]) -> tuple[list[PackedKernel], Facts]:

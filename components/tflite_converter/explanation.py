@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import tf_keras
 
+from components.common.base.quantities import bytes_text
 from components.common.models.invariants import one_scale
 from components.common.steps.explanation import Explanation, Outlook, Refusal
 from components.common.tflite.tflite_file import TFLiteFile
-from components.tflite_converter import float_parts, size_prediction
+from components.tflite_converter import float_parts, held_back, size_prediction
 from components.tflite_converter.conversion_error import ConversionError
-from components.tflite_converter.params import CALIBRATED, ConvertOptions, Granularity, resolve_granularity
+from components.tflite_converter.params import (
+    CALIBRATED,
+    ConvertOptions,
+    Granularity,
+    RepairOptions,
+    resolve_granularity,
+)
 
 _TYPES = {
     "float32": "float32",
@@ -55,12 +62,16 @@ def explain(outlook: Outlook, options: ConvertOptions) -> Explanation:
         *_without_kernel(outlook, options, file),
         *_depthwise(options, granularity, file),
         *_sparse(outlook, options, file),
+        *_unknown_metrics(options),
     ]
     prediction = size_prediction.predict(file, options, granularity, record)
     effects = {
         name: f"{_TYPES[kind]}, {prediction.layers[name]:,} B" for name, kind in prediction.kinds.items()
     }
-    return Explanation(effects, refused, after, prediction.size, prediction.layers)
+    remarks = (
+        [] if options.repair is None else [_repair(options.repair, prediction.size, prediction.layers)]
+    )
+    return Explanation(effects, refused, after, prediction.size, prediction.layers, remarks=remarks)
 
 
 def reason(error: ConversionError) -> str:
@@ -79,6 +90,28 @@ def _unknown_parts(options: ConvertOptions, file: TFLiteFile) -> list[Refusal]:
     except ConversionError as error:
         return [Refusal("", str(error), str(error).partition(":")[0])]
     return []
+
+
+def _unknown_metrics(options: ConvertOptions) -> list[Refusal]:
+    """Metrics that cannot be measured on held-back training examples."""
+    if not options.examines_layers:
+        return []
+    try:
+        for limit in options.limits:
+            held_back.metric_of(limit)
+    except ConversionError as error:
+        return [Refusal("", str(error), "limits")]
+    return []
+
+
+def _repair(repair: RepairOptions, size: int, layers: dict[str, int]) -> str:
+    """What a repair may do to the file: the greatest layers grow to four bytes a weight."""
+    greatest = sorted(layers.values(), reverse=True)[: repair.max_float]
+    count = "1 layer" if repair.max_float == 1 else f"up to {repair.max_float} layers"
+    return (
+        f"repair leaves {count} in float if int8 misses a limit of accuracy on held-back training examples: at most "
+        f"{bytes_text(size + 3 * sum(greatest))} in place of {bytes_text(size)}"
+    )
 
 
 def _without_kernel(outlook: Outlook, options: ConvertOptions, file: TFLiteFile) -> list[Refusal]:

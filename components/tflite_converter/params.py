@@ -9,7 +9,9 @@ from pydantic import AfterValidator, Field, model_validator
 
 from components.common.base.asked_types import AskedTypes
 from components.common.base.byte_sizes import Bytes
+from components.common.base.held_back_limit import HeldBackLimit
 from components.common.base.near_names import nearest
+from components.common.base.options import Options
 from components.common.base.step_options import StepOptions
 
 Quantization = Literal["float32", "dynamic", "float16", "int8", "int16x8"]
@@ -40,6 +42,21 @@ def _operator(name: str) -> str:
         meant = nearest(name, sorted(known)) or "; write names such as SOFTMAX or FULLY_CONNECTED"
         raise ValueError(f"{name!r} is not an operator of TensorFlow Lite{meant}")
     return name
+
+
+HELD_BACK = 1000
+
+
+def _is_usual(count: object) -> bool:
+    return count == HELD_BACK
+
+
+class RepairOptions(Options):
+    """Layers that are left in float, one by one, if an int8 file misses a limit on accuracy."""
+
+    max_float: int = Field(
+        default=3, ge=1, description="Most layers that may stay in float, the one that helps most first."
+    )
 
 
 class ConvertOptions(StepOptions):
@@ -130,6 +147,33 @@ class ConvertOptions(StepOptions):
         "of it.",
     )
 
+    repair: RepairOptions | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="If the int8 file misses a limit of gate.accuracy on training examples that are held back from "
+        "calibration, leaves the most sensitive layers in float, one by one, e.g. {max_float: 3}. Never uses the eval "
+        "split.",
+    )
+    layer_errors: bool = Field(
+        default=False,
+        exclude_if=operator.not_,
+        description="Measures which layers lose accuracy in int8, for the report: the error of each, and the accuracy "
+        "that returns if it alone stays in float. repair does so, too.",
+    )
+    held_back: int = Field(
+        default=HELD_BACK,
+        ge=10,
+        exclude_if=_is_usual,
+        description="Training examples, drawn with run.seed, that repair and layer_errors measure accuracy on; at most "
+        "half of them. Ranges are taken from others.",
+    )
+    limits: list[HeldBackLimit] = Field(
+        default=[],
+        exclude_if=operator.not_,
+        description="Metrics and limits of repair and layer_errors, e.g. [{metric: SparseCategoricalAccuracy, "
+        "max_drop: 0.01}]. Default: those of gate.accuracy, without its slices and intervals.",
+    )
+
     def check_after(self, before: StepOptions) -> None:
         """Refuses what a model that was trained for int8 has settled already."""
         conflict = self.quantization_aware_conflict()
@@ -140,9 +184,26 @@ class ConvertOptions(StepOptions):
             raise ValueError(f"granularity: per-channel gives each channel its own scale, and {why}")
 
     def called_modules(self) -> tuple[str, ...]:
-        """The modules that pack and that write a SavedModel, if they are asked to."""
+        """The modules that pack, write a SavedModel and examine layers, if they are asked to."""
         packing = () if self.pack is None else ("components.common.tflite.packing",)
-        return (*packing, *(("components.tflite_converter.tf_serving",) if self.saved_model else ()))
+        repairing = ("components.tflite_converter.repairing",) if self.examines_layers else ()
+        serving = ("components.tflite_converter.tf_serving",) if self.saved_model else ()
+        return (*packing, *serving, *repairing)
+
+    @property
+    def examines_layers(self) -> bool:
+        """Whether the file of each layer in float is measured, to find those that lose accuracy."""
+        return self.repair is not None or self.layer_errors
+
+    def compares_with_baseline(self) -> bool:
+        """Whether accuracy is measured."""
+        return self.examines_layers
+
+    def limited_by(self, limits: list[HeldBackLimit]) -> ConvertOptions:
+        """The same options; those that examine layers without limits of their own get these."""
+        if not self.examines_layers or self.limits:
+            return self
+        return self.model_copy(update={"limits": limits})
 
     def packed_within(self, memory: float | None) -> ConvertOptions:
         """The same options; automatic packing without a limit of its own gets this one, in bytes."""
@@ -150,13 +211,17 @@ class ConvertOptions(StepOptions):
             return self
         return self.model_copy(update={"pack_memory": memory})
 
-    def types(self) -> AskedTypes:
-        """The types that the file is to have."""
+    def types(self, left: list[str] | None = None) -> AskedTypes:
+        """The types that the file is to have.
+
+        Args:
+            left: Layers that a repair left in float besides.
+        """
         return AskedTypes(
             quantization=self.quantization,
             io=self.io,
             float_ops=self.float_ops,
-            float_layers=self.float_layers,
+            float_layers=[*self.float_layers, *(left or [])],
             may_fall_back=not {"TFLITE_BUILTINS", "SELECT_TF_OPS"}.isdisjoint(self.supported_ops),
         )
 
@@ -167,6 +232,12 @@ class ConvertOptions(StepOptions):
                 f"`qat` trains for int8, and `convert` to {self.quantization} would not keep that; write "
                 "`convert: {quantization: int8}`, or leave `qat` out"
             )
+        for name in ("repair", "layer_errors"):
+            if getattr(self, name):
+                return (
+                    f"{name} is for post-training quantization, and `qat` has trained the ranges already; remove it, "
+                    "and leave layers in float by `exclude` of `qat`"
+                )
         for name in ("float_ops", "float_layers"):
             if getattr(self, name):
                 return (
@@ -250,6 +321,41 @@ class ConvertOptions(StepOptions):
                     f"supported_ops: [TFLITE_BUILTINS_INT8] allows only integers, which {name} contradicts; leave "
                     f"one of the two out"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _repair_fits_quantization(self) -> ConvertOptions:
+        name = "repair" if self.repair is not None else "layer_errors"
+        if not self.examines_layers:
+            if self.limits:
+                raise ValueError(
+                    "limits belong to repair and layer_errors; write one of them, or remove it"
+                )
+            return self
+        if self.quantization != "int8":
+            raise ValueError(
+                f"{name} is about layers of an int8 file (this is {self.quantization}); write quantization: int8, or "
+                "remove it"
+            )
+        if self.io == "uint8":
+            raise ValueError(
+                f"{name} cannot be combined with io: uint8, which the quantizer that leaves layers in float does not "
+                "write; write io: float32 or int8"
+            )
+        if self.sparse:
+            raise ValueError(
+                f"{name} cannot be combined with sparse: true, as the quantizer that leaves layers in float writes no "
+                "sparse encoding; remove one of the two"
+            )
+        if self.supported_ops == ["TFLITE_BUILTINS_INT8"]:
+            raise ValueError(
+                f"supported_ops: [TFLITE_BUILTINS_INT8] allows only integers, and {name} leaves layers in float; "
+                "remove one of the two"
+            )
+        if self.repair is not None and self.limits and not any(limit.bounds() for limit in self.limits):
+            raise ValueError(
+                "no metric in limits has a limit, so repair has no aim; write e.g. max_drop: 0.01"
+            )
         return self
 
     @model_validator(mode="after")

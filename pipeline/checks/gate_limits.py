@@ -9,9 +9,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
+from components.common.base.limit_bounds import BOUNDS
 from components.common.base.metric_facts import BEST_BY_CONSTANT, METRICS, MetricFacts
 from components.common.base.quantities import number_text
-from components.evaluator.params import BOUNDS, AccuracyGate, Gate, Limits
+from components.evaluator.params import AccuracyGate, Gate, Limits
 from pipeline.config.problem import Location, Problem
 
 # Bytes and milliseconds.

@@ -17,6 +17,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticKnownError
 
+from components.common.base.held_back_limit import HeldBackLimit
 from components.common.base.installed import version_or_none
 from components.common.base.npu_options import COMPILER
 from components.common.base.options import Options
@@ -226,6 +227,29 @@ class Config(Options):
             target_section.refuse_unnamed(self.push.serving, self.push.directory)
         return self
 
+    @model_validator(mode="after")
+    def _repairs_have_limits(self) -> Config:
+        for name, chain in self.candidates.items():
+            steps = chain.steps()
+            step = steps[-1]
+            if not isinstance(step, ConvertOptions) or step.limits:
+                continue
+            limited = any(limit.bounds() for limit in self.held_back_limits)
+            asked = "repair" if step.repair is not None else "layer_errors"
+            if (step.repair is not None and not limited) or (
+                step.layer_errors and not self.held_back_limits
+            ):
+                raise refused(
+                    f"{asked} measures accuracy on training examples, and gate.accuracy has no metric for that; write "
+                    "limits: with one beside it, e.g. [{metric: MeanSquaredError, max_ratio: 1.1}]",
+                    "candidates",
+                    name,
+                    len(steps) - 1,
+                    "convert",
+                    asked,
+                )
+        return self
+
     @property
     def target_kind(self) -> Target:
         """The target that the config names."""
@@ -248,12 +272,17 @@ class Config(Options):
         if isinstance(step, TrainingOptions):
             return step.like(self.model.baseline())
         if isinstance(step, ConvertOptions):
-            packed = step.packed_within(self.judged_gate.memory.max)
+            packed = step.packed_within(self.judged_gate.memory.max).limited_by(self.held_back_limits)
             served = self.push.serving
             saved = {} if served is None else {"saved_model": True, "warmup": served.warmup}
             fixed = {"fixed_batch": True} if self.target_kind.fixed_batch else {}
             return packed.model_copy(update={**saved, **fixed})
         return step
+
+    @property
+    def held_back_limits(self) -> list[HeldBackLimit]:
+        """The metrics of the gate that can be measured on training examples, which have no anomalies."""
+        return [figure.held_back() for figure in self.gate.accuracies() if figure.anomaly is None]
 
     @property
     def push_functions(self) -> list[str]:

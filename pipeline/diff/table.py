@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from components.common.base.limit_bounds import BOUNDS
 from components.common.base.quantities import bytes_text, number_text, time_text
 from components.evaluator.judgement import RATIOS
-from components.evaluator.params import BOUNDS
 from pipeline.diff.difference import CHANGED, EQUAL, Change, RunDiff, Section
 from pipeline.store.records import Run
 

@@ -17,7 +17,7 @@ from components.common.data.model_inputs import InputSpec
 from components.common.models import model_files
 from components.common.models.invariants import one_scale
 from components.common.models.model_files import StepRecord
-from components.common.steps.explanation import Outlook, Refusal
+from components.common.steps.explanation import Explanation, Outlook, Refusal
 from components.common.tflite import packing
 from components.common.tflite.packing import PackingError
 from components.common.tflite.tflm import TFLMError
@@ -92,6 +92,24 @@ def _distinct_values(record: StepRecord) -> dict[str, int]:
         for layer, invariants in record.layers.items()
     }
     return {layer: min(most) for layer, most in asked.items() if most}
+
+
+def float_layers(
+    explanation: Explanation, options: ConvertOptions, target: Target, npu: NpuOptions | None
+) -> Explanation:
+    """A conversion's explanation with what layers cost on the target that a repair leaves in float, or the refusal."""
+    if options.repair is None or not (npu or target.float_layers):
+        return explanation
+    if npu is None:
+        return replace(explanation, notes=[*explanation.notes, target.float_layers])
+    if npu.cpu_operators == "refuse":
+        why = (
+            f"repair leaves layers in float, which {npu.accelerator} does not run; remove repair, or write "
+            "cpu_operators: allow under npu"
+        )
+        return replace(explanation, refusals=[Refusal("", why, "repair")])
+    note = f"layers that repair leaves in float run on the CPU, not on {npu.accelerator}"
+    return replace(explanation, notes=[*explanation.notes, note])
 
 
 def refusal(found: Examined) -> Refusal:

@@ -141,6 +141,7 @@ class Explainer:
             if isinstance(options, ConvertOptions) and not explanation.refusals:
                 npu = self._config.target.npu_options
                 explanation = _on_device(explanation, self._examine(prefix, outlook, options, npu))
+                explanation = device.float_layers(explanation, options, self._config.target_kind, npu)
             steps.append(Step(options, explanation, trained))
             if not technique_of(options).builds_new_model:
                 layers.update(dict.fromkeys(layer.name for layer in outlook.model.layers))

@@ -39,7 +39,12 @@ Modules = dict[str, list[Source]]
 # What only the measurement of a server calls.
 SERVER_LOAD = "components.measurer.server_load"
 # Imported inside functions that are called only if options ask for it: StepOptions.called_modules, target: server.
-IF_ASKED = ("components.common.tflite.packing", SERVER_LOAD)
+IF_ASKED = (
+    "components.common.tflite.packing",
+    "components.tflite_converter.held_back",
+    "components.tflite_converter.repairing",
+    SERVER_LOAD,
+)
 
 # Only a training with a `distribution` executes these: other modules import them inside functions that it calls.
 DISTRIBUTED = tuple(

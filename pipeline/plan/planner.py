@@ -10,7 +10,7 @@ from typing import Any
 
 from components.common.base import metric_task, runtime
 from components.common.base.label import as_parameter
-from components.common.base.step_options import StepOptions, TrainingOptions
+from components.common.base.step_options import StepOptions
 from components.measurer.machine import this_machine
 from components.registry import technique_of
 from pipeline.config import several_targets
@@ -206,10 +206,8 @@ class Planner:
                 "code_modules": to_json(list(code)),
                 "code_version": component_version(technique.executor, is_distributed(params), kept=code),
             }
-            taught = (
-                isinstance(asked, TrainingOptions) and not asked.needs_labels() and source != self.origin
-            )
-            teacher = {"teacher": Output(self.origin, "model")} if taught else {}
+            read = asked.compares_with_baseline() and source != self.origin
+            teacher = {"teacher": Output(self.origin, "model")} if read else {}
             self._add(
                 Node(
                     node_id,

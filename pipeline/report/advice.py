@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from components.common.base.limit_bounds import LOWER_BOUNDS
 from components.common.base.quantities import exact_bytes_text, number_text
 from components.common.steps.technique import Chain, Goal
 from components.evaluator.judgement import (
     IN_BYTES,
-    LOWER_BOUNDS,
     RATIOS,
     Failure,
     FailureKind,

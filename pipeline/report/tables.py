@@ -9,9 +9,10 @@ from typing import Any
 
 from components.anomaly_gate.finding import FINDINGS
 from components.common.base import activation_ranges
+from components.common.base.limit_bounds import LOWER_BOUNDS
 from components.common.base.metric_facts import AGREEMENT, METRICS
 from components.common.base.quantities import number_text
-from components.evaluator.judgement import IN_BYTES, LOWER_BOUNDS, RATIOS, Judgement, Kind, amounts
+from components.evaluator.judgement import IN_BYTES, RATIOS, Judgement, Kind, amounts
 from components.measurer.measured import PERCENTILES, SIDES, Layer
 from pipeline.lineage import facts as lineage_facts
 from pipeline.report import charts

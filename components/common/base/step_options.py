@@ -43,6 +43,10 @@ class StepOptions(Options):
         """Modules that the executor imports inside a function, and calls only if these options ask for it."""
         return ()
 
+    def compares_with_baseline(self) -> bool:
+        """Whether the executor reads the baseline although it may begin with another model."""
+        return False
+
     def why_one_scale(self) -> str:
         """Why kernels must not get a scale for each channel after this step, and the fix; empty if they may."""
         return ""
@@ -260,6 +264,10 @@ class TuningOptions(TrainingOptions):
     def needs_labels(self) -> bool:
         """Whether labels teach; the baseline's outputs do otherwise."""
         return self.teacher != "self"
+
+    def compares_with_baseline(self) -> bool:
+        """Whether the baseline teaches."""
+        return not self.needs_labels()
 
     def like(self, baseline: Baseline) -> Self:
         """As the base class does, and the teacher that goes with the baseline."""

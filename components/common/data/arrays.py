@@ -100,6 +100,19 @@ class Arrays:
         return self.class_weights.of(labels if labels.ndim == 1 else labels.argmax(axis=-1))
 
 
+@dataclass(frozen=True)
+class Division:
+    """Training examples for a conversion.
+
+    Attributes:
+        calibration: Those to take ranges from.
+        held_back: Others, to measure accuracy on; None if nothing is measured.
+    """
+
+    calibration: Arrays
+    held_back: Arrays | None
+
+
 def refuse_other_outputs(outputs: Sequence[str], labelled: Iterable[str]) -> None:
     """Raises an ExamplesError if a model has outputs without a label, or labels are of other outputs.
 

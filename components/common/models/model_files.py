@@ -29,6 +29,7 @@ from components.common.base.file_hashes import MODEL_FOLDERS
 from components.common.base.label import Label
 from components.common.base.layer_names import plain_name
 from components.common.base.options import Options
+from components.common.base.sensitivity import Repair, Sensitivity
 from components.common.base.step_options import StepOptions
 from components.common.data.model_inputs import InputSpec, match_features
 from components.common.models import invariants, strategy
@@ -65,6 +66,8 @@ class StepRecord(Options):
         wrappers: What the names of its layers may begin with; see `layer_names`.
         file: The types that the model was converted to; None before it is converted.
         packed: What became of each kernel in the packed file, if one was asked for.
+        sensitivity: What each layer of the int8 file costs; None if it was not measured.
+        repair: Which layers stayed in float because of that; None if it was not asked for.
     """
 
     steps: list[dict[str, Any]] = []
@@ -77,6 +80,8 @@ class StepRecord(Options):
     wrappers: list[str] = []
     file: AskedTypes | None = None
     packed: list[PackedKernel] = Field(default=[], exclude_if=operator.not_)
+    sensitivity: Sensitivity | None = Field(default=None, exclude_if=operator.not_)
+    repair: Repair | None = Field(default=None, exclude_if=operator.not_)
 
     def after(self, options: StepOptions, **changes: Any) -> StepRecord:
         """The record of a model that one more step made.

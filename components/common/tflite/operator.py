@@ -52,12 +52,14 @@ class Operator:
         inputs: The tensors that it reads; None for an optional one that is left out.
         outputs: The tensors that it writes.
         layers: Names of the model's layers that were fused into it; see `layer_path`.
+        layer: The one of them that it counts as: the one with its kernel, if it has one.
     """
 
     name: str
     inputs: tuple[Tensor | None, ...]
     outputs: tuple[Tensor, ...]
     layers: frozenset[str]
+    layer: str = ""
 
     @property
     def output(self) -> str:

@@ -304,6 +304,7 @@ class _Subgraph:
                 tuple(self._tensors[index] if index >= 0 else None for index in use.inputs),
                 tuple(self._tensors[index] for index in use.outputs),
                 layer_path.layers_of([self._written(use)]),
+                layer_path.layer_with_kernel([self._written(use)]),
             )
             for use in self._uses
         ]

@@ -51,6 +51,8 @@ MICROCONTROLLER = Target(
     ),
     packs=True,
     searched={"quantization": "int8", "io": "int8", "pack": {"choose": [None, "auto"]}},
+    float_layers="layers in float need float kernels and a floating-point unit to be fast, and float buffers in "
+    "memory; leave repair out if the chip has neither",
     examination="components.targets.microcontroller.examination.examine",
     pushes={"c_array": "components.targets.microcontroller.c_array.write"},
     pushes_example=("c_array",),

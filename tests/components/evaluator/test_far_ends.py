@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.common.base.limit_bounds import BOUNDS, LimitBound
 from components.evaluator.judgement import FailureKind, Figure, Kind
 from components.evaluator.judging import FarEnds, far_ends, judge_figure
-from components.evaluator.params import BOUNDS, LimitBound
 from components.measurer.comparison import Interval, Uncertainty
 
 FIGURE = Figure("accuracy", Kind.ACCURACY, metric="MeanSquaredError")

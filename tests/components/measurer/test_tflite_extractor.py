@@ -17,8 +17,8 @@ from tensorflow_model_analysis.extractors import tflite_predict_extractor
 
 from components.common.data.arrays import Arrays
 from components.common.tflite.litert import LiteRTError, LiteRTModel
+from components.common.tflite.litert_batch import predict_batch
 from components.measurer.tflite_extractor import tflite_extractor
-from components.predictor.litert_batch import predict_batch
 from tests.components.conftest import Step
 from tests.conftest import Digits, Trained
 

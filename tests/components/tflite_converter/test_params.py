@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from components.common.base.held_back_limit import HeldBackLimit
 from components.pruner.params import PruneOptions
 from components.quantization_aware_trainer.params import QatOptions
-from components.tflite_converter.params import ConvertOptions, resolve_granularity
+from components.tflite_converter.params import ConvertOptions, RepairOptions, resolve_granularity
 
 ROOT = Path(__file__).parents[3]
 
@@ -173,3 +174,45 @@ def test_options_need_neither_tensorflow_nor_numpy_unless_operators_are_named() 
     )
 
     assert done.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"quantization": "int16x8"}, "repair is about layers of an int8 file (this is int16x8); write quantization: "
+         "int8, or remove it"),
+        ({"io": "uint8"}, "repair cannot be combined with io: uint8, which the quantizer that leaves layers in float "
+         "does not write; write io: float32 or int8"),
+        ({"sparse": True}, "repair cannot be combined with sparse: true, as the quantizer that leaves layers in float "
+         "writes no sparse encoding; remove one of the two"),
+        ({"supported_ops": ["TFLITE_BUILTINS_INT8"]}, "supported_ops: [TFLITE_BUILTINS_INT8] allows only integers, and "
+         "repair leaves layers in float; remove one of the two"),
+        ({"limits": [{"metric": "AUC"}]}, "no metric in limits has a limit, so repair has no aim; write e.g. max_drop: "
+         "0.01"),
+    ],
+    ids=["int16x8", "uint8", "sparse", "only integers", "no limit"],
+)  # fmt: skip
+def test_repair_needs_an_int8_file_that_may_have_float_in_it(
+    options: dict[str, Any], expected: str
+) -> None:
+    assert message(**{"quantization": "int8", "repair": {"max_float": 1}, **options}) == expected
+
+
+def test_repair_is_not_for_quantization_aware_models() -> None:
+    options = ConvertOptions(quantization="int8", repair=RepairOptions())
+    with pytest.raises(ValueError, match=r"repair is for post-training .* by `exclude` of `qat`"):
+        options.check_after(QatOptions())
+
+
+def test_limits_belong_to_something_that_uses_them() -> None:
+    assert message(quantization="int8", limits=[{"metric": "AUC"}]) == (
+        "limits belong to repair and layer_errors; write one of them, or remove it"
+    )
+
+
+def test_options_of_a_repair_are_read_back_as_they_were_written() -> None:
+    limit = HeldBackLimit(metric="AUC", max_drop=0.01)
+    options = ConvertOptions(quantization="int8", repair=RepairOptions(max_float=1)).limited_by([limit])
+    assert ConvertOptions.from_canonical(options.canonical_json()) == options
+    # Of other conversions, not a letter changes.
+    assert ConvertOptions(quantization="int8").limited_by([limit]) == ConvertOptions(quantization="int8")

@@ -156,6 +156,24 @@ def test_operators_that_an_npu_leaves_on_the_cpu_are_named_before_training(proje
     assert problem.location[:2] == ("candidates", "one")
 
 
+def test_layers_that_a_repair_may_leave_in_float_are_noted_or_refused(project: Project) -> None:
+    chain = "[{convert: {quantization: int8, io: int8, repair: {max_float: 1}}}]"
+    found = examined(project, chain, CONV)
+    (step,) = found.candidates[0].steps
+    assert "layers in float need float kernels and a floating-point unit" in step.explanation.notes[-1]
+    assert "repair leaves 1 layer in float if int8 misses a limit" in step.explanation.remarks[0]
+    target = "target={kind: microcontroller, npu: {accelerator: ethos-u55-128, cpu_operators: refuse}}"
+    file = load(project.config, [target])
+    (problem,) = preflight.explain(file, make_plan(file.config, file.path)).problems
+    assert problem.message.startswith("repair leaves layers in float, which ethos-u55-128 does not run")
+
+
+def test_a_metric_that_cannot_be_measured_on_training_examples_is_refused(project: Project) -> None:
+    limits = "limits: [{metric: DiagnosticOddsRatio, min: 2.0}]"
+    found = examined(project, f"[{{convert: {{quantization: int8, repair: {{}}, {limits}}}}}]", CONV)
+    assert "DiagnosticOddsRatio cannot be measured on training examples" in found.problems[0].message
+
+
 def test_a_packed_file_is_not_for_an_npu(project: Project) -> None:
     from pipeline.checks import config_checks
 

@@ -11,6 +11,7 @@ import pytest
 from components import registry
 from pipeline.config.config_file import load
 from pipeline.plan import code_version
+from pipeline.plan.node import Output
 from pipeline.plan.planner import make_plan
 from tests.pipeline.plan.example import JUDGE, MEASURE, MNIST, PREDICT, ids, plan_of
 
@@ -119,6 +120,32 @@ def test_a_packed_candidate_has_a_conversion_of_its_own_within_the_memory_of_the
     others = {node.id: node for node in before.nodes if "int8" not in node.candidates}
     others.pop("Selector")
     assert all(packed.node(name) == node for name, node in others.items())
+
+
+def test_a_repaired_candidate_gets_the_limits_of_the_gate_and_the_baseline() -> None:
+    name, step = "pruned-int8", "candidates.pruned-int8.1.convert"
+    before, repaired = plan_of(), plan_of(f"{step}.repair={{max_float: 2}}")
+    plain, own = before.node(before.models[name]), repaired.node(repaired.models[name])
+    options = json.loads(str(own.parameters["params"]))
+    (limit,) = options.pop("limits")
+    assert options.pop("repair") == {"max_float": 2}
+    assert options == json.loads(str(plain.parameters["params"]))
+    assert limit == {"metric": "SparseCategoricalAccuracy", "config": {}, "max_drop": 0.005, "min": 0.975}
+    assert own.inputs["teacher"] == Output("Trainer", "model") and "teacher" not in plain.inputs
+    assert own.parameters["code_version"] != plain.parameters["code_version"]
+    others = {
+        node.id: node for node in before.nodes if name not in node.candidates and node.id != "Selector"
+    }
+    assert all(repaired.node(node) == others[node] for node in others)
+    # Another limit repairs again.
+    (changed,) = json.loads(
+        str(
+            (other := plan_of(f"{step}.repair={{max_float: 2}}", "gate.accuracy.min=0.9"))
+            .node(other.models[name])
+            .parameters["params"]
+        )
+    )["limits"]
+    assert changed["min"] == 0.9
 
 
 def test_what_writes_beside_a_pushed_model_is_part_of_the_pusher_alone_if_asked() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from components.common.base.limit_bounds import BOUNDS
 from components.evaluator.judgement import (
     Failure,
     Figure,
@@ -15,7 +16,6 @@ from components.evaluator.judgement import (
     size_figure,
 )
 from components.evaluator.judging import conclude, judge_figure
-from components.evaluator.params import BOUNDS
 from components.evaluator.verdict import Verdict
 from components.measurer.comparison import Interval
 from components.measurer.measured import (
