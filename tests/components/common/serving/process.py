@@ -63,6 +63,15 @@ class Serving:
                 model_service_pb2_grpc.ModelServiceStub(channel),
             )
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """The server answers nothing for as long as this lasts."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(30)
