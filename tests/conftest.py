@@ -26,11 +26,13 @@ from typing import Any  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
+from pipeline.base import collector  # noqa: E402
 from tests import tiers, tree  # noqa: E402
 from tests.project import Project  # noqa: E402
 from tests.shared import Shared  # noqa: E402
 
 tree.map_paredown()
+collector.look_seldom()  # as the program does; a twentieth of the suite's time
 
 DATA = Path(__file__).parent.parent / "data" / "mnist"
 TRAIN_EXAMPLES, EVAL_EXAMPLES = 1500, 400

@@ -11,8 +11,9 @@ import functools
 import hashlib
 import sys
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.base import user_cache
 from pipeline.base.user_cache import UserCache
@@ -25,8 +26,7 @@ _NEVER_EXECUTED = frozenset({"TYPE_CHECKING", "typing.TYPE_CHECKING"})
 _MOST_ENTRIES = 500
 
 
-@dataclass(frozen=True)
-class Import:
+class Import(NamedTuple):
     """A name that a file may import; `from a import b` gives both `a` and `a.b`.
 
     Attributes:
@@ -160,7 +160,7 @@ class _Cache:
         unused = [(key, row) for key, row in self._kept.rows.items() if key not in self._used]
         rows = dict(unused[len(self._used) - _MOST_ENTRIES :] if len(self._used) < _MOST_ENTRIES else ())
         for key, source in self._used.items():
-            rows[key] = [source.digest, source.reads_text, [astuple(found) for found in source.imports]]
+            rows[key] = [source.digest, source.reads_text, source.imports]
         self._kept.save(rows)
         self._added = False
 
