@@ -1,6 +1,6 @@
 # %% [markdown]
 # From a config to a verdict, in cells that Jupyter and VS Code open as a notebook (the "percent" format).
-# As a script: `python docs/notebook.py [CONFIG]`. What each cell ends with shows itself as a table in a notebook.
+# As a script: `python docs/notebook.py [CONFIG]`. In a notebook, the value at the end of a cell is shown as a table.
 
 # %%
 import sys

@@ -16,6 +16,7 @@ from components.common.base.file_hashes import FileHashes
 from components.common.base.installed import version_of, version_or_none
 from pipeline.config.config import Config
 from pipeline.plan.data_files import files as find_files
+from pipeline.store.search_record import SearchRecord
 
 PACKAGES = (
     "ai-edge-litert",
@@ -83,13 +84,13 @@ class Provenance:
         return self.config, self.environment, self.data, *((self.search,) if self.search else ())
 
 
-def collect(config: Config, config_path: Path, search: dict[str, Any] | None = None) -> Provenance:
+def collect(config: Config, config_path: Path, search: SearchRecord | None = None) -> Provenance:
     """Collects what a run is about to be made of. Reads every data file once, to hash it.
 
     Args:
         config: As resolved.
         config_path: The file that it was read from.
-        search: The search that the run is part of, as JSON values; None if it is not.
+        search: The search that the run is part of; None if it is not.
     """
     commit, dirty = git_state(config_path.absolute().parent)
     return Provenance(
@@ -103,7 +104,7 @@ def collect(config: Config, config_path: Path, search: dict[str, Any] | None = N
         git_dirty=dirty,
         seed=config.run.seed,
         directory=str(Path.cwd()),
-        search=_document("search", search) if search else None,
+        search=_document("search", search.to_json()) if search else None,
     )
 
 

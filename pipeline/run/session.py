@@ -43,6 +43,7 @@ from pipeline.store.records import NodeFailure
 
 if TYPE_CHECKING:
     from pipeline.run.local_runner import RunResult
+    from pipeline.store.search_record import SearchRecord
 
 
 class AnotherRun(ParedownError):
@@ -137,7 +138,7 @@ def run(
     cached: set[str],
     write_page: Callable[[str, Path], bool],
     strict: bool = False,
-    search: dict[str, Any] | None = None,
+    search: SearchRecord | None = None,
 ) -> Finished | Stopped:
     """Checks and runs a config, and says on standard error how far it is.
 
@@ -205,7 +206,7 @@ def _run_locked(
     before: bytes,
     warnings: Sequence[Problem],
     processes: Callable[[Path], NodeProcesses | None],
-    search: dict[str, Any] | None,
+    search: SearchRecord | None,
 ) -> Finished | Stopped:
     """Runs while no other run may use the pipeline root.
 
@@ -264,7 +265,7 @@ def _run_logged(
     log: Path,
     begun: Callable[[str], None],
     processes: NodeProcesses | None,
-    search: dict[str, Any] | None,
+    search: SearchRecord | None,
 ) -> RunResult | Stopped:
     """Runs, with output going to the log."""
     from pipeline.run import local_runner, provenance

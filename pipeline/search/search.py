@@ -334,9 +334,7 @@ class _Searching:
         cached = cached_ids(file, plan)
         if not all(node.id in cached for node in plan.nodes):
             self._import(plan)
-        return apart(
-            lambda: session.run(file, plan, cached, self._write_page, self._strict, record.to_json())
-        )
+        return apart(lambda: session.run(file, plan, cached, self._write_page, self._strict, record))
 
     def _import(self, plan: Plan) -> None:
         """Imports once what the process of each run needs."""

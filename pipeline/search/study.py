@@ -7,7 +7,6 @@ import itertools
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
@@ -225,8 +224,8 @@ class Study:
         )
 
     def _violations(self, trial: FrozenTrial) -> Sequence[float]:
-        found: dict[str, Any] = self._study.user_attrs[f"trial {trial.number}"]
-        return (float(found["violation"]),)
+        outcome = Outcome.from_json(self._study.user_attrs[f"trial {trial.number}"])
+        return (outcome.violation,)
 
 
 def _drop_torn_line(path: Path) -> None:
