@@ -20,7 +20,7 @@ from components.common.models.layer_selection import LayerSelectionError
 Scores = npt.NDArray[np.float64]
 # Shares that are tried until what remains is little enough.
 _SHARES = np.linspace(0, 1, 401)[1:]
-# What a layer keeps if others' channels are more important than all of its own.
+# The least share of its channels that a layer keeps, even if all of its channels are less important than others'.
 _LEAST = 0.1
 
 

@@ -15,7 +15,7 @@ from components.channel_pruner.units import Channels, Pin, Units
 
 _layers = tf_keras.layers
 _activations = tf_keras.activations
-# Of these a channel's values depend on no other channel.
+# In these, a channel's values depend on no other channel.
 _ELEMENTWISE = (
     "elu",
     "exponential",

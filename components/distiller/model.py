@@ -86,7 +86,7 @@ class Distiller(tf_keras.Model):
 
     @property
     def metrics(self) -> list[tf_keras.metrics.Metric]:
-        """Those that the student is judged by, without the teacher's own and the parts of the loss."""
+        """The metrics that the student is judged by, without the teacher's own and the parts of the loss."""
         others = {id(metric) for metric in (*self.teacher.metrics, *self._means)}
         return [metric for metric in super().metrics if id(metric) not in others]
 
@@ -115,7 +115,7 @@ class Distiller(tf_keras.Model):
             ]
             if self._projections:
                 parts.append(self._feature_loss(hints, learned))
-            # What weighs nothing is left out: 0 × infinity is not a number.
+            # Parts with weight 0 are left out: 0 × infinity is not a number.
             counted = [w * part for w, part in zip(self._weights.values(), parts, strict=True) if w]
             loss = tf.add_n([*counted, *self.losses])
             share = loss / replicas

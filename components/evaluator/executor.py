@@ -266,7 +266,7 @@ class _Judging:
                 self._judge_missing(gate, limits, place, tuple(SliceValue(n, None) for n in features))
             for one in slices:
                 self._judge_metric(limits, place, gate, one, found)
-        # Of slices whose values are listed, no more are meant to be judged.
+        # If a slice lists its values, only those are to be judged.
         whole_features = {tuple(sorted(by.features())) for by in gate.slices if not by.values}
         return Accuracy(
             metric=gate.metric,

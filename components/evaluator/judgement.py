@@ -58,7 +58,7 @@ class FailureKind(str, Enum):
     NO_SUCH_SLICE = "no_such_slice"
     NO_INTERVAL = "no_interval"
     WRONG_TYPE = "wrong_type"
-    # Of a verdict as a whole.
+    # A failure of the whole verdict.
     CANDIDATE_NOT_LOADED = "candidate_not_loaded"
     BASELINE_NOT_LOADED = "baseline_not_loaded"
     MEASUREMENT_FAILED = "measurement_failed"
@@ -99,7 +99,7 @@ class Figure:
 
     @property
     def title(self) -> str | None:
-        """Of an accuracy: the metric as people read it, with its output."""
+        """The metric of an accuracy as people read it, with its output."""
         return f"{self.metric} of {self.output}" if self.metric and self.output else self.metric
 
     @property

@@ -26,7 +26,7 @@ _FORMATS = ("PNG", "JPEG", "MPO")
 _ALPHA = ("LA", "PA", "RGBA", "La", "RGBa")
 _COLOURS = ("1", "L", "P", "RGB", *_ALPHA)
 
-# What Pillow raises for files that are damaged.
+# Exceptions of Pillow for damaged files.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
 
 

@@ -23,7 +23,7 @@ _TOGETHER = 1024
 # Bytes of records among which the next one is drawn.
 _SHUFFLED_BYTES = 1 << 29
 _SEED = 42
-# Of gzip: files are an eighth larger than at level 6, and are written three times faster.
+# Level of gzip: files are an eighth larger than at level 6, and are written three times faster.
 _LEVEL = 1
 
 

@@ -40,7 +40,7 @@ class Uncertainty:
     ratio: Annotated[Interval | None, LEFT_OUT_IF_EMPTY] = None
 
     def drop(self, ascending: bool) -> Interval:
-        """Of how much worse than the baseline the candidate is.
+        """How much worse than the baseline the candidate is.
 
         Args:
             ascending: Whether a higher value of the metric is better.

@@ -18,7 +18,7 @@ from components.common.tflite.tflm import TFLMModel
 from components.measurer.measured import Device, Side
 from components.predictor.predictions import Predictions, Values
 
-# Of a regression: values that differ by less than this share of all values' range are the same.
+# In a regression, values that differ by less than this share of all values' range are the same.
 _NEAR = 0.01
 
 

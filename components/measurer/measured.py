@@ -19,7 +19,7 @@ from components.measurer.served_load import ServedLoad
 # Which of the two models a figure is of.
 Side = Literal["candidate", "baseline"]
 SIDES: tuple[Side, ...] = get_args(Side)
-# Of the times of one inference.
+# Percentiles of the times of one inference.
 PERCENTILES = (50, 90, 99)
 
 

@@ -120,7 +120,7 @@ class ServedLoad:
         return sum(mode.compared for mode in self.modes if mode.protocol == protocol)
 
     def differing(self, protocol: Protocol) -> int:
-        """Of these, the ones that are not the same to the bit."""
+        """The answers among these that are not bit-identical."""
         return sum(mode.differing for mode in self.modes if mode.protocol == protocol)
 
     def properties(self) -> dict[str, float]:

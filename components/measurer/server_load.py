@@ -31,7 +31,7 @@ from components.measurer.served_load import MODES, LoadFigures, Mode, ModeLoad, 
 
 # Eval examples that requests are made of.
 _EXAMPLES = 64
-# Of each side in a mode: a busy moment of the machine meets both.
+# Turns of each side in a mode, so that a busy moment of the machine affects both.
 _TURNS = 20
 _RESAMPLES = 1000
 _CLIENTS: dict[Protocol, type[Client]] = {"REST": RestClient, "gRPC": GrpcClient}

@@ -112,7 +112,7 @@ def _counted(
 def _columns(
     features: Sequence[str], examples: Examples, raw_examples: Examples | None, split: str
 ) -> Iterator[list[list[list[Any]]]]:
-    """Of each batch of examples and each feature, the distinct values of every example."""
+    """For each batch of examples and each feature, the distinct values of every example."""
     made = examples.feature_spec()
     # Only features of both kinds together need the graph: the files of either have one order, and not the other's.
     alone = raw_examples is None or all(name in made for name in features)

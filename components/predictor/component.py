@@ -30,7 +30,7 @@ class PredictorSpec(component_spec.ComponentSpec):
         "transform_graph": component_spec.ChannelParameter(
             type=standard_artifacts.TransformGraph, optional=True
         ),
-        # What the transform graph is applied to, as serving does; given with it.
+        # The transform graph is applied to these, as in serving; given together with it.
         "raw_examples": component_spec.ChannelParameter(type=standard_artifacts.Examples, optional=True),
     }
     OUTPUTS = {"predictions": component_spec.ChannelParameter(type=BaselinePredictions)}

@@ -15,7 +15,7 @@ from components.common.data.arrays import content_digests
 
 PREDICTIONS_FILE = "predictions.npz"
 
-# Of one output, or output → its values, first axis the examples; as labels and predictions of TFMA.
+# Values of one output, or output → its values; the first axis is the examples, as in TFMA.
 Values = NDArray[Any] | dict[str, NDArray[Any]]
 Row = tuple[str | int | float, ...]
 

@@ -344,7 +344,7 @@ class PruneOptions(TuningOptions):
 
 
 def _ahead(first: str, second: str) -> float:
-    """By how much a span is longer than another; not a number if their units differ."""
+    """How much longer a span is than another; NaN if their units differ."""
     (number, unit), (other, other_unit) = span.amount(first), span.amount(second)
     return number - other if unit == other_unit else math.nan
 

@@ -101,7 +101,7 @@ def select_layers(
     return layer_selection.select(
         model,
         include,
-        # What is excluded need not be possible.
+        # Excluded layers are not checked.
         [pattern for pattern in exclude if not hindered(pattern)],
         lambda layer: layer.name in able,
         done="pruned",

@@ -73,7 +73,7 @@ def operate(
 def _second_moments(
     model: tf_keras.Model, chosen: list[tf_keras.layers.Layer], features: Mapping[str, NDArray[Any]]
 ) -> list[Floats]:
-    """Of each layer XᵀX, (inputs, inputs), of what it reads for all examples and at all places."""
+    """XᵀX, (inputs, inputs), of each layer's inputs X for all examples and at all places."""
     reads = tf_keras.Model(model.inputs, [layer.input for layer in chosen])
     found = [np.zeros((_inputs_of(layer),) * 2) for layer in chosen]
     arrays = list(features.values())
@@ -113,7 +113,7 @@ def prune_weights(weights: Floats, moments: Floats, share: float) -> Floats:
         fitted = weights[left, output]
         inverse = whole if len(left) == inputs else np.linalg.inv(damped[np.ix_(left, left)])
         for count in _falling(len(left), inputs - zeros[output]):
-            # What its loss costs after the others have made up for it.
+            # The cost of its loss after the other weights have compensated for it.
             order = np.argsort(np.square(fitted) / np.diag(inverse), kind="stable")
             gone, stays = order[: len(left) - count], np.sort(order[len(left) - count :])
             made_up = np.linalg.solve(inverse[np.ix_(gone, gone)], inverse[np.ix_(gone, stays)])

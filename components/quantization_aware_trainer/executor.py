@@ -154,7 +154,7 @@ def prepare(
         name
         for name, norm in batch_norm.followers(model).items()
         if isinstance(model.get_layer(name), foldable)
-        # What is of one dimension is expanded also if it stays in float, and reshapes come between it and its norm.
+        # One-dimensional layers are expanded even if they stay in float; reshapes come between them and their norm.
         and (type(model.get_layer(name)) is tf_keras.layers.Conv1D or not matches(name, exclude))
         and not matches(norm, exclude)
     ]

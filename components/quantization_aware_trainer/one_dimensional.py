@@ -90,7 +90,7 @@ def expand(model: tf_keras.Model, custom_objects: Mapping[str, Any] | None = Non
     entries: list[dict[str, Any]] = []
     for entry in config["layers"]:
         name = entry["config"]["name"]
-        # Of what reads an expanded layer, its last part.
+        # The last part of what reads an expanded layer.
         entry = {**entry, **_renamed({k: v for k, v in entry.items() if k == "inbound_nodes"}, expanded)}
         entries += _parts(entry, expanded[name]) if name in expanded else [entry]
     config["layers"] = entries

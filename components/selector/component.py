@@ -54,7 +54,7 @@ class Selector(base_component.BaseComponent):
             (SelectorSpec,),
             {
                 "INPUTS": {
-                    # What a node that failed did not make is not there.
+                    # Outputs of a failed node do not exist.
                     key: component_spec.ChannelParameter(
                         type=_INPUT_TYPES[key.partition("_")[0]], optional=True
                     )

@@ -74,7 +74,7 @@ class Executor(base_executor.BaseExecutor):
                     f"the verdict on {winner} does not say which files were judged; run again"
                 )
             shutil.copytree(models[winner], model.uri, dirs_exist_ok=True)
-            # Of the copy, which is what goes on; the winner's own files may change at any time.
+            # Hashes of the copy, which is used from here on; the winner's own files may change at any time.
             digests = file_hashes.model_digests(model.uri)
             file_hashes.refuse_change(
                 models[winner],

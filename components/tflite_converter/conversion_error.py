@@ -68,7 +68,7 @@ def _operator(fault: Any, types: dict[str, str]) -> str:
     """An operator at fault, with its layer: `Erf(tensor<?x3xf32>) of layer gelu`."""
     name = fault.operator.name.removeprefix("tf.")
     shown = f"{name}({types[name]})" if name in types else name
-    # Of `cnn/gelu/Erf@__inference_serve_12`, the layer is behind the model.
+    # In `cnn/gelu/Erf@__inference_serve_12`, the layer follows the model.
     scopes = [call.name.partition("@")[0].split("/") for call in fault.location.call]
     layer = next((parts[1] for parts in scopes if len(parts) > 2), "")
     return f"{shown} of layer {layer}" if layer else shown

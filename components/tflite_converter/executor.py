@@ -306,7 +306,7 @@ def _agreement(job: StepJob[ConvertOptions], signature: Any, path: str, evaluati
     try:
         found = agreement.measure(signature, path, some)
         if job.examples.transform_uri:
-            # What the gate holds the served model against.
+            # The gate compares the served model with this.
             most = evaluation.take(served_model.compared(evaluation.feature_arrays()))
             served_model.write_error(job.output, agreement.measure(signature, path, most).max_error)
     except LiteRTError as error:  # the gate says so too, of this candidate alone

@@ -23,7 +23,7 @@ _PER_OPERATOR = 120
 _PER_KIND_OF_OPERATOR = 50
 _PER_FAKE_QUANTIZED = 35
 _PER_SPARSE_TENSOR = 225
-# Of int16x8 files: 64-bit zero points of biases are not shared.
+# In int16x8 files, 64-bit zero points of biases are not shared.
 _PER_WIDE_BIAS_SCALE = 8
 # Dynamic-range quantization leaves smaller kernels in float.
 DYNAMIC_FROM = 1024

@@ -80,7 +80,7 @@ def plan(file: ConfigFile, remeasure: Sequence[str] = (), afresh: bool = False) 
         ConfigError: If `remeasure` names a candidate that does not exist.
     """
     if not file.config.candidates:
-        # Of a space, the ends: what all trials share, and how long their chains are.
+        # The ends of a space show what all trials share, and how long their chains are.
         file = dataclasses.replace(file, config=file.config.with_ends())
     problems = unknown_candidates(file.config, list(remeasure), "--remeasure")
     if problems:

@@ -89,7 +89,7 @@ class FinishedOnEach(Shown):
 
     @property
     def exit_code(self) -> int:
-        """Of the command: the greatest of the runs' codes, 0 if a winner was pushed for each target."""
+        """Exit code of the command: the greatest of the runs' codes, 0 if a winner was pushed for each target."""
         return max(finished.result.exit_code for finished in self.targets.values())
 
     def show(self, console: Console) -> None:

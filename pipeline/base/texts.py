@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# What a terminal obeys instead of showing it, what reorders a line, and what ends one.
+# Characters that a terminal obeys instead of showing them, that reorder a line, or that end it.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 

@@ -29,7 +29,7 @@ def load_checked(path: Path, overrides: Sequence[str] = (), only: Sequence[str] 
     file = load(path, list(overrides))
     each = file.each_target() or {"": file}
     problems = unknown_candidates(file.config, only, "--only")
-    # What several targets have in common is a problem of each.
+    # Problems that several targets share occur for each of them.
     problems = problems or list(dict.fromkeys(one for view in each.values() for one in _problems(view)))
     if not problems and file.config.kubeflow.nodes:
         view = next(iter(each.values()))

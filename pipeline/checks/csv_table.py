@@ -27,7 +27,7 @@ _LEAST, _MOST = -(2**63), 2**63 - 1
 _RANK = {EMPTY: 0, INTEGER: 1, FLOAT: 2, TEXT: 3}
 # Rows that are looked at together, column by column.
 _TOGETHER = 5000
-# Of a column of text, numbers are counted until it has this many cells that are not numbers.
+# Numbers in a column of text are counted until it has this many cells that are not numbers.
 _MOST_COUNTED = 1000
 # No field of a table is longer; csv refuses more than 128 KiB by default.
 _LONGEST_FIELD = 2**24

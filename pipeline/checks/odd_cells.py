@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.base.texts import excerpt
 
-# What exports write for a missing value, in small letters.
+# Spellings of a missing value in exports, in lower case.
 _MISSING = frozenset(
     ["na", "n/a", "#n/a", "<na>", "null", "none", "nil", "missing", "unknown", "?", "-", "--", ".", "*"]
 )

@@ -91,7 +91,7 @@ def _unwritable(folder: Path) -> str:
         return f"{shown(folder)} is {'a broken link' if folder.is_symlink() else 'a file'}"
     try:
         # os.access says yes to root even if the file system says no.
-        # Of a link Python would make a named one.
+        # In a folder behind a link, Python would make a named file.
         tempfile.TemporaryFile(dir=os.path.realpath(folder)).close()
     except OSError as error:
         return f"{shown(folder)}: {error.strerror}"

@@ -15,7 +15,7 @@ import google_crc32c
 
 from components.common.base import size_bounds
 
-# Of a record: its length and that one's checksum before it, its own checksum after it.
+# A record has its length and the length's checksum before it, and its own checksum after it.
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
 _LENGTH = 8

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 INTEGER, FLOAT, TEXT, EMPTY = "integers", "floats", "text", "no values"
 
-# Of each file: the first faults say what is wrong, more would only hide them.
+# Per file: the first faults say what is wrong; more would only hide them.
 MOST_FAULTS = 3
 
 

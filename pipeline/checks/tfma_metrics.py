@@ -165,7 +165,7 @@ def _folder(package: str) -> Path | None:
 
 
 def _imports(path: Path, package: str) -> Iterator[tuple[str, list[str]]]:
-    """Of each `from <package>.<module> import …` of a file: the module, empty for the package, and the names."""
+    """For each `from <package>.<module> import …` of a file, the module (empty for the package) and the names."""
     for node in _parsed(path).body:
         if isinstance(node, ast.ImportFrom) and node.module and f"{node.module}.".startswith(f"{package}."):
             yield node.module[len(package) + 1 :], [alias.name for alias in node.names]

@@ -54,7 +54,7 @@ COMMANDS = {
 }
 
 
-# What writing to a stream ends in; the error names no file then.
+# Errors of writing to a stream; they name no file.
 _OF_STREAMS = (errno.ENOSPC, errno.EBADF, errno.EIO, errno.EDQUOT, errno.EFBIG)
 
 
@@ -96,7 +96,7 @@ class _Commands(click.Group):
         # When it ends, the interpreter would look through all of them once more.
         atexit.register(gc.freeze)
         if not sys.warnoptions:
-            # Of libraries about each other; a log has them. See pipeline.base.log_file.
+            # Warnings of libraries about each other; a log has them. See pipeline.base.log_file.
             warnings.simplefilter("ignore")
         try:
             with stopping.as_ctrl_c():

@@ -15,11 +15,11 @@ from pipeline.base.console import make_console
 
 
 class Outcome(Protocol):
-    """What became of a run, or of several."""
+    """The outcome of a run, or of several."""
 
     @property
     def exit_code(self) -> int:
-        """Of the command."""
+        """Exit code of the command."""
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -29,7 +29,7 @@ class Outcome(Protocol):
 
 
 def print_outcome(perform: Callable[[], Outcome], as_json: bool) -> int:
-    """Runs, and prints what became of it; returns the exit code."""
+    """Runs, and prints the outcome; returns the exit code."""
     try:
         outcome = perform()
     except running.RunStopped as error:  # which the run has said

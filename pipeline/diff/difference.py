@@ -132,7 +132,7 @@ def changes(before: Any, after: Any, key: str = "", group: str = "") -> Iterator
     """
     pairs = _pairs(before, after)
     if pairs is None:
-        # As JSON has it, and Python has not: 1 is another value than true.
+        # As in JSON, and unlike Python, 1 and true are different values.
         if before != after or isinstance(before, bool) != isinstance(after, bool):
             yield Change(group, key, CHANGED, before, after)
         return

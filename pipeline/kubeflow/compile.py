@@ -79,7 +79,7 @@ def compile_each(
     whole = load_checked(path, overrides) if only else file
     views = file.each_target() or {"": file}
     outputs = {kind: _output_of(file, target, output, kind) for kind in views}
-    # What targets have in common is a problem of each.
+    # Problems that several targets share occur for each of them.
     problems = [
         problem
         for kind, view in (whole.each_target() or {"": whole}).items()

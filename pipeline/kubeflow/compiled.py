@@ -12,7 +12,7 @@ import yaml
 from pipeline.config.kubeflow_options import Target
 from pipeline.kubeflow.parameters import RunParameter
 
-# What one version of YAML or the other reads as something other than text.
+# Texts that YAML 1.1 or 1.2 reads as another type.
 _NUMBER_OR_BOOLEAN = re.compile(
     r"[-+]?(\d[\d_]*)?\.?[\d_]*([eE][-+]?\d+)?|[-+]?0[xob][\da-fA-F_]+|[-+]?\.(inf|nan)|[yn]|~",
     re.IGNORECASE | re.ASCII,

@@ -17,7 +17,7 @@ from components.common.base.errors import ParedownError
 STAGED = {"gs": "gcs", "s3": "s3", "minio": "minio"}
 """Scheme of an object store → folder that KFP stages it in."""
 
-# Of KFP's launcher, which stages below this folder; empty in a container.
+# Variable with the folder below which KFP's launcher stages files; not set in a container.
 _STAGING_ROOT = "ARTIFACT_LOCAL_PATH"
 
 Json = dict[str, Any]

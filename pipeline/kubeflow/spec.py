@@ -34,7 +34,7 @@ class Parameter(_Part):
 
 class _Source(_Part):
     constant: Any = Field(default=None, validation_alias=AliasPath("runtimeValue", "constant"))
-    # Of schema 2.0.
+    # In schema 2.0.
     constant_value: dict[str, Any] | None = Field(
         default=None, validation_alias=AliasPath("runtimeValue", "constantValue")
     )

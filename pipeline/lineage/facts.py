@@ -30,7 +30,7 @@ DATA_TYPES = ("TransformGraph", "Schema", "ExampleAnomalies", "ExampleStatistics
 _BASE_MODEL = "base_model"
 
 # Properties that every artifact has and that say nothing about this one.
-# Of TFX, and the hash of every file, which is too long to show.
+# TFX's own, and the hash of every file, which is too long to show.
 _HIDDEN_PROPERTIES = frozenset({"is_external", "tfx_version", "stats_dashboard_link", CONTENT})
 
 

@@ -125,7 +125,7 @@ class _Walk:
         return [self.artifacts[i] for i in sorted(wanted) if i in self.artifacts]
 
     def ran(self, ids: Iterable[int]) -> set[int]:
-        """Those of these executions that ran; their ids may not exist."""
+        """The given executions that ran; their ids may not exist."""
         wanted = set(ids)
         found = self.reader.executions(wanted - set(self.executions), State.RAN)
         self.executions.update({execution.id: execution for execution in found})

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.lineage.graph import Graph
     from pipeline.store.records import Artifact, Execution, Run
 
-# Of jobs; OpenLineage has a namespace for each scheduler.
+# Namespace of jobs; OpenLineage has one for each scheduler.
 NAMESPACE = "paredown"
 
 # State → kind of the event that ends what START began.

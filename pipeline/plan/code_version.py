@@ -36,7 +36,7 @@ _PACKAGE_OF = {
 }
 Modules = dict[str, list[Source]]
 
-# What only the measurement of a server calls.
+# Only the measurement of a server calls this.
 SERVER_LOAD = "components.measurer.server_load"
 # Imported inside functions that are called only if options ask for it: StepOptions.called_modules, target: server.
 IF_ASKED = (

@@ -67,7 +67,7 @@ class Planner:
             self.transformation = Transformation(
                 f"{config.model.module}.preprocessing_fn", self.module_version
             )
-        # What the baseline begins with besides what build_model makes.
+        # What the baseline starts from, in addition to what build_model makes.
         self.source: dict[str, Any] = {
             **import_source(config.model.imported),
             **pretrained_source(config.model.pretrained),
@@ -76,7 +76,7 @@ class Planner:
         self.origin = TRAINER if config.model.imported is None else MODEL_IMPORTER
         self.nodes: dict[str, Node] = {}
         self.users: dict[str, list[str]] = {}
-        # What nodes that train or measure read besides a model.
+        # Inputs of nodes that train or measure, in addition to a model.
         self.data = data_nodes.outputs(self.config.data, self.transformation)
 
     def plan(self) -> Plan:
@@ -269,7 +269,7 @@ class Planner:
                     **({"npu": npu} if (npu := self.config.npu_parameter) else {}),
                     **served,
                     "seed": self.config.run.seed,
-                    # Times of another processor, or of another LiteRT, say nothing about this one.
+                    # Times on another processor, or with another LiteRT, are not valid here.
                     MACHINE: to_json(dataclasses.asdict(this_machine())),
                     "code_version": component_version("components.measurer.executor", kept=modules),
                 },

@@ -171,6 +171,6 @@ def _cache() -> _Cache:
 
 @functools.cache
 def _opened(folder: Path) -> _Cache:
-    # What a file says depends on this module and on Python's grammar as well.
+    # The result also depends on this module and on Python's grammar.
     reader = hashlib.sha256(Path(__file__).read_bytes() + sys.version.encode()).hexdigest()[:16]
     return _Cache(folder / f"sources-{reader}.json")

@@ -127,7 +127,7 @@ class _Collection:
         steps = []
         for execution in self.executions:
             producers = [self.graph.producer(artifact) for artifact in self.made[execution.id]]
-            # Of a cached node, the execution that made what it took.
+            # For a cached node, the execution that made its outputs.
             source = next((p for p in producers if p is not None), execution)
             recorded = self.run.nodes.get(execution.node)
             outputs = [

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.report.data import ReportData, Step
 
-# What nearly every node reads; a node is below one of these only if it reads no model.
+# Nearly every node reads these; a node is below one of them only if it reads no model.
 _DATA = ("examples", "transformed_examples", "schema", "transform_graph", "statistics", "baseline")
 
 

@@ -113,7 +113,7 @@ def limits(data: ReportData) -> Table | None:
         found.append(grouped)
     if not heads:
         return None
-    # Of a metric, limits on all examples come before those of slices.
+    # Limits on all examples come before those on slices.
     groups = sorted(heads, key=lambda group: (_ORDER.index(group[0]), group[2:3]))
     rows = [
         [Cell(candidate.name, link=f"#limits-{index}"), *(_limit_cell(grouped.get(g)) for g in groups)]
@@ -356,7 +356,7 @@ def findings(data: ReportData) -> Table | None:
 
 
 def ranges(data: ReportData) -> Table | None:
-    """Of each step that learned ranges the one that clips most, and those that do not fit; None if none did."""
+    """For each step that learned ranges, the one that clips most and those that do not fit; None if no step did."""
     rows = []
     for step in data.steps:
         found = activation_ranges.from_property(str(step.facts.get(activation_ranges.RANGES, "{}")))

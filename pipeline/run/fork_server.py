@@ -26,7 +26,7 @@ Main = Callable[[Connection], None]
 
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STATUS_BYTES = 4
-# Of 1000. If memory runs out, the system ends one of these processes, rather than that of the run (`man 5 proc`).
+# oom_score_adj, of 1000. If memory runs out, the system ends one of these processes rather than the run (`man 5 proc`).
 _MEMORY_SCORE = "300"
 
 

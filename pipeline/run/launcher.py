@@ -198,7 +198,7 @@ class _Launching:
             busy = self._together.busy
             is_busy = any(other in busy for other in self._at_work)
             node = next((other for other in nodes if (other in busy) != is_busy), node)
-        # What is ready later does not overtake one that must be alone, or it would wait for ever.
+        # A node that is ready later does not overtake one that must run alone, which would wait forever.
         return None if self._at_work and self._is_alone(node) else node
 
     def _is_alone(self, node: str) -> bool:

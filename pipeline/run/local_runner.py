@@ -73,7 +73,7 @@ class RunResult:
 
     @property
     def exit_code(self) -> int:
-        """Of the command."""
+        """Exit code of the command."""
         if self.failures:
             return EXIT_CANDIDATE_FAILED if self.pushed else EXIT_NODE_FAILED
         return EXIT_PUSHED if self.pushed else EXIT_NONE_PASSED

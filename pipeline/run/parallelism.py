@@ -12,7 +12,7 @@ from pipeline.plan.code_version import is_distributed
 from pipeline.plan.node import PUSHER, Node
 from pipeline.plan.plan import Plan
 
-# What a node takes that trains or measures, with TensorFlow; the processes share what they have imported.
+# Memory of a node that trains or measures, with TensorFlow; the processes share imported modules.
 NODE_BYTES = 3 * 10**9
 
 

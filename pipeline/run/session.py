@@ -107,7 +107,7 @@ class Finished(Shown):
 
     @property
     def exit_code(self) -> int:
-        """Of the command."""
+        """Exit code of the command."""
         return self.result.exit_code
 
     def show(self, console: Console) -> None:

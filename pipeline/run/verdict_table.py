@@ -317,7 +317,7 @@ def _invariants(found: Sequence[Measured]) -> list[Column]:
     """A column for each kind of invariant that was asked for: the figure of the layer that is worst off."""
     asked = dict.fromkeys(name for measured in found for name in measured.invariants)
     kinds = {name: kind for name, kind in headlines().items() if name in asked}
-    # Of a technique that this program does not have, the figure is shown as it is.
+    # If this program does not have the technique, the figure is shown as it is.
     heads = {
         name: kinds[name].column if name in kinds else name.replace("_", " ") for name in [*kinds, *asked]
     }

@@ -19,7 +19,7 @@ from components.selector.report import SelectorReport
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run for one target found.
+    """The result of a run for one target.
 
     Attributes:
         report: Every verdict, and the winner.

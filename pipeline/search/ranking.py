@@ -1,4 +1,4 @@
-"""What a verdict makes of a trial, and which trials are the best. Imports neither TensorFlow, TFX nor Optuna."""
+"""The outcome of a trial by its verdict, and which trials are the best. Imports neither TensorFlow, TFX nor Optuna."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _UNMEASURED = 10.0
 def outcome_of(
     verdict: Verdict, objectives: Sequence[str], of: str | None, round: int, run: str
 ) -> Outcome:
-    """What a verdict on the tune split makes of a trial.
+    """The outcome of a trial by its verdict on the tune split.
 
     Args:
         verdict: The Evaluator's.

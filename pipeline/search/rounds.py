@@ -28,7 +28,7 @@ def searched(config: Config) -> Search:
 
 
 def objectives_of(config: Config) -> list[str]:
-    """What is searched for."""
+    """The objectives of the search."""
     chosen = config.select.minimize or "accuracy"
     return list(searched(config).objectives) or [chosen]
 

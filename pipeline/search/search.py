@@ -73,7 +73,7 @@ class Searched(Shown):
 
     @property
     def exit_code(self) -> int:
-        """Of the command."""
+        """Exit code of the command."""
         return self.last.result.exit_code if self.last else EXIT_NONE_PASSED
 
     def show(self, console: Console) -> None:

@@ -83,11 +83,11 @@ class Study:
 
     @property
     def rounds(self) -> int:
-        """How many rounds it has finished."""
+        """Number of finished rounds."""
         return max((trial.outcome.round for trial in self.trials() if trial.outcome), default=0)
 
     def trials(self) -> list[Trial]:
-        """Those that run or were run, in the order of their numbers."""
+        """The trials that run or were run, in the order of their numbers."""
         kept = self._study.user_attrs
         return [
             Trial(trial.number, self._values(trial), Outcome.from_json(found) if found else None)
@@ -122,7 +122,7 @@ class Study:
         return running
 
     def tell(self, number: int, outcome: Outcome) -> None:
-        """Records what came of a trial."""
+        """Records the outcome of a trial."""
         self._study.set_user_attr(f"trial {number}", outcome.to_json())
         with self._sampling(number):
             if outcome.fate is Fate.FAILED:
@@ -203,7 +203,7 @@ class Study:
 
     @contextlib.contextmanager
     def _sampling(self, number: int, at_random: bool = False) -> Iterator[None]:
-        """Gives the study a sampler of its own for each trial: nothing depends on what this process did before."""
+        """Gives the study a new sampler for each trial, so that nothing depends on what this process did before."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # options that Optuna calls experimental
             seed = self._seed * 1000003 % 2**31 + number

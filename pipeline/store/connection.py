@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 _PATIENCE = 5.0  # seconds in which a server must answer
 _ATTEMPTS = 10  # at a database that another run is creating; as many as TFX's
 
-# What databases say if two programs create the same database or tables at once.
+# Messages of databases if two programs create the same database or tables at once.
 _RACE = re.compile(
     r"concurrent connection to the empty|duplicate key value violates unique constraint|Deadlock found"
     r"|(?:database|relation|type) \"[^\"]*\" already exists|is being accessed by other users"
     r"|tuple concurrently updated"
 )
 
-# What SQLite says if the system refuses a write.
+# Messages of SQLite if the system refuses a write.
 _REFUSED = re.compile(r"database or disk is full|disk I/O error|unable to open database file")
 
 _NO_DATABASE = r"Unknown database|database \"[^\"]*\" does not exist"

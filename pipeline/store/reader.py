@@ -30,7 +30,7 @@ RUN, DOCUMENT, FILE, NODE, PIPELINE = (
 # Custom properties in which a run marks its executions: pipeline, node and run.
 MARKS = ("paredown_pipeline", "paredown_node", "paredown_run")
 
-# Of ml_metadata's Event.Type: DECLARED_INPUT, INPUT and INTERNAL_INPUT. Of its Artifact.State: LIVE, DELETED.
+# ml_metadata's Event.Type: DECLARED_INPUT, INPUT and INTERNAL_INPUT; its Artifact.State: LIVE, DELETED.
 _INPUTS = (2, 3, 5)
 _LIVE, _DELETED = 2, 4
 
@@ -112,7 +112,7 @@ class Reader:
         return sorted(context.name for context in self._store.get_contexts_by_type(RUN))
 
     def runs_by_id(self, run_ids: Iterable[str]) -> list[Run]:
-        """Those of these runs that the store has, oldest first."""
+        """The given runs that the store has, oldest first."""
         found = [self.run(run_id) for run_id in sorted(set(run_ids))]
         return [run for run in found if run is not None]
 

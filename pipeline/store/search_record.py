@@ -12,7 +12,7 @@ from pipeline.config.search_domain import Values
 
 
 class Fate(str, Enum):
-    """What became of a trial."""
+    """How a trial ended."""
 
     PROPOSED = "proposed"
     PASSED = "passed"
@@ -25,7 +25,7 @@ class Fate(str, Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a trial.
+    """The outcome of a trial.
 
     Attributes:
         fate: PASSED, MISSED, PRUNED or FAILED.
@@ -76,7 +76,7 @@ class Trial:
 
     @property
     def fate(self) -> Fate:
-        """What became of it."""
+        """How it ended."""
         return self.outcome.fate if self.outcome else Fate.PROPOSED
 
 

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from pipeline.config.metadata_url import StoreError
 
-# Of the tables, in MLMDEnv.
+# Version of the tables, in MLMDEnv.
 SCHEMA_VERSION = 10
 
 _STRUCT = "mlmd-struct::"

@@ -50,7 +50,7 @@ class Report:
 
 Listener = Callable[[Report], None]
 
-# Of this thread: nodes that run side by side are waited for in threads.
+# One per thread: nodes that run side by side are waited for in threads.
 _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 MEGABYTE = 2**20
-# What any file may unpack to, however small it is.
+# Unpacked size that any file may have, however small it is.
 ALWAYS = 64 * MEGABYTE
 # Weights compress about tenfold if most are zero, and TFRecord files of drawings some twentyfold. What unpacks to more
 # than this many times its size has been made to do so: deflate ends at 1,032.

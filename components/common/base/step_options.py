@@ -14,7 +14,7 @@ from components.common.base import metric_direction
 from components.common.base.distribution_options import ALONE, Distributed, Distribution
 from components.common.base.options import Options
 
-# Of Keras's `fit`.
+# Default of Keras's `fit`.
 BATCH_SIZE = 32
 
 

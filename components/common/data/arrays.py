@@ -15,7 +15,7 @@ from components.common.data.class_weights import ClassWeights
 from components.common.data.column import Column, Values
 from components.common.data.model_inputs import ExamplesError
 
-# Of one output, or output → its labels.
+# Labels of one output, or output → its labels.
 Labels = Values | dict[str, Values]
 
 
@@ -95,7 +95,7 @@ class Arrays:
         """How much each example counts in training, (examples,); None if all count alike."""
         if self.class_weights is None or isinstance(self.labels, dict):  # which `Examples` refuses together
             return None
-        # Of one value for each class, the class.
+        # One value for each class becomes the class.
         labels = np.asarray(self.labels)
         return self.class_weights.of(labels if labels.ndim == 1 else labels.argmax(axis=-1))
 

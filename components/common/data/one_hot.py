@@ -46,7 +46,7 @@ def as_losses_take(
         return examples
     if not isinstance(examples.labels, dict):
         return Arrays(examples.features, made[0], examples.class_weights)
-    # Of several outputs in their order; TFMOT's wrappers may have renamed them.
+    # Several outputs are in order; TFMOT's wrappers may have renamed them.
     named = dict(zip(outputs, made, strict=True))
     return Arrays(examples.features, examples.renamed(named), examples.class_weights)
 

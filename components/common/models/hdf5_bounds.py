@@ -7,7 +7,7 @@ import h5py
 from components.common.base import size_bounds
 from components.common.models.model_format_error import ModelFormatError
 
-# What h5py raises for damaged files; a SystemError if it finds out within a visit of HDF5.
+# Exceptions of h5py for damaged files; SystemError if one occurs during a visit of HDF5.
 DAMAGED = (
     *(OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, NotImplementedError),
     *(SystemError, MemoryError),

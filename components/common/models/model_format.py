@@ -311,7 +311,7 @@ def _without_signature(config: object) -> dict[str, str]:
     return {"": why} if why else {}
 
 
-# What zipfile raises for archives that are damaged, encrypted, or compressed by unknown methods.
+# Exceptions of zipfile for archives that are damaged, encrypted, or compressed by unknown methods.
 UNZIPPABLE = (
     zipfile.BadZipFile,
     zlib.error,

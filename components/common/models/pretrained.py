@@ -70,7 +70,7 @@ def load(options: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = 
         flat = grafting.flatten(model)
     except grafting.GraftingError as error:
         raise PretrainedError(str(error), "path") from error
-    # Of the layers that were frozen when the file was saved.
+    # Layers that were frozen when the file was saved.
     for layer in flat._flatten_layers(include_self=False):
         layer.trainable = True
     return flat

@@ -73,7 +73,7 @@ _MESSAGES: dict[str, dict[str, tuple[int, str, bool]]] = {
         "identifier": (4, "bytes", False),
         "metadata": (5, "bytes", False),
     },
-    # Of a checkpoint.
+    # Files of a checkpoint.
     "BundleHeaderProto": {"num_shards": (1, "int32", False), "endianness": (2, "int32", False)},
     "BundleEntryProto": {
         "dtype": (1, "int32", False),
@@ -334,7 +334,7 @@ def _unrepeatable(graph: Any) -> dict[str, str]:
     for entry in graph.signature_def:
         for node in _called(graph, [entry]):
             if fault := operator_faults.fault(operator := text(node.op)):
-                # Of `model/lstm/AssignVariableOp`, the part before the operator names the layer.
+                # In `model/lstm/AssignVariableOp`, the part before the operator names the layer.
                 scope = text(node.name).rpartition("/")[0]
                 found[text(entry.key)] = operator_faults.message(scope, fault, operator)
                 break

@@ -21,7 +21,7 @@ from components.common.models.model_format import ModelFormat, ModelFormatError,
 from components.common.models.user_module import UserModuleError
 from components.common.tflite.tflite_file import SIGNATURE
 
-# What Keras and TensorFlow raise for files that are broken, or made of classes that they do not know.
+# Exceptions of Keras and TensorFlow for files that are broken, or made of classes that they do not know.
 UNREADABLE = (
     OSError,
     ValueError,
@@ -193,7 +193,7 @@ def _load(
             f"{SIGNATURE} to take it as operations, or build it with the functional API and give its weights"
         )
     for layer in model.layers:
-        # Of a class that it does not know, Keras makes one that cannot be saved again.
+        # For a class that it does not know, Keras makes a substitute that cannot be saved again.
         if re.match(r"tf_keras\..*\bsaved_model\b", type(layer).__module__):
             raise SavedModelError(f"{path} {lacks_code(type(layer).__name__, found)}")
     return model
@@ -215,7 +215,7 @@ def _by_registered_name(path: str, found: ModelFormat, custom_objects: Mapping[s
     by_short_name = {name.rpartition(">")[2]: value for name, value in known.items()}
     named = dict(custom_objects)
     for name in found.foreign:
-        # Of some, Keras would say no more than that text cannot be called.
+        # For some, Keras would only say that a str is not callable.
         if name not in known and name.rpartition(">")[2] not in by_short_name:
             raise SavedModelError(f"{path} {lacks_code(name, found)}")
         named[name] = known[name] if name in known else by_short_name[name.rpartition(">")[2]]

@@ -36,7 +36,7 @@ class ServerError(ParedownError):
 
 @dataclass(frozen=True)
 class _Start:
-    """What a server is started with: name of each model → folder of its versions."""
+    """Arguments that a server is started with: name of each model → folder of its versions."""
 
     models: dict[str, str]
     options: ServerOptions

@@ -41,7 +41,7 @@ class Question:
 
 @dataclass
 class Load:
-    """What clients saw.
+    """The results of clients.
 
     Attributes:
         times: Seconds from each request to its answer.

@@ -35,7 +35,7 @@ class SavedModelServable(Servable):
             self._model = tf.saved_model.load(str(folder))
         except Exception as error:  # TensorFlow has no base class of what loading raises
             raise ServableError(f"{folder} does not load on TensorFlow: {describe(error)}") from error
-        # Of tf.saved_model's own names for initialization, none is for clients.
+        # tf.saved_model's own signatures for initialization are not for clients.
         self._functions: dict[str, Callable[..., Mapping[str, Any]]] = {
             name: function for name, function in self._model.signatures.items() if not name.startswith("__")
         }

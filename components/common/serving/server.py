@@ -34,7 +34,7 @@ class AddressError(ParedownError):
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """Of a server.
+    """Options of a server.
 
     Attributes:
         host: Address to listen on.
@@ -158,7 +158,7 @@ class _Server:
     def _grpc_server(self) -> tuple[grpc.aio.Server, int]:
         options = self._options
         server = grpc.aio.server(
-            # What waits is bounded by the queue; this bounds the messages that are being read.
+            # The queue bounds waiting requests; this bounds the messages that are being read.
             maximum_concurrent_rpcs=max(_LEAST_RPCS, 4 * options.batching.queue),
             options=[
                 ("grpc.max_receive_message_length", options.request_bytes),

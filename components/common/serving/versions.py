@@ -17,7 +17,7 @@ from components.common.serving.request_error import Fault, RequestError
 from components.common.serving.servable import Servable, ServableError
 from components.common.serving.stubs import model_server_config_pb2
 
-# What a request names: the number of a version, or a label; None is the newest.
+# The version that a request names, by number or label; None is the newest.
 Wanted = int | str | None
 
 _log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ _SHOWN_BY = (
 
 
 class State(IntEnum):
-    """Of a version, with the numbers of TensorFlow Serving's ModelVersionStatus.State."""
+    """State of a version, with the numbers of TensorFlow Serving's ModelVersionStatus.State."""
 
     START = 10
     LOADING = 20
@@ -203,7 +203,7 @@ class Model:
         except Exception as error:  # a version that breaks in any way must not end the server
             text = str(error) if isinstance(error, ParedownError) else describe(error)
             _log.error("%s: version %d cannot be served: %s", self.name, number, text)
-            # What is served under its number stays if its folder was replaced by a broken one.
+            # If a folder was replaced by a broken one, the version that is loaded stays.
             served = known.servable if known is not None else None
             state = State.AVAILABLE if served else State.END
             self._set(Version(number, state, served, text, identity))

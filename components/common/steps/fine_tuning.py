@@ -59,7 +59,7 @@ class Preserve(tf_keras.callbacks.Callback):
             if asked:
                 kernel = layer_weights.kernel_of(layer)
                 values = kernel.numpy()
-                # What was asked first has the last word: zeros stay zero among the values that share a mean.
+                # The first one that was asked for is applied last: zeros stay zero among values that share a mean.
                 projections = [
                     invariants.named(invariant.projection)(invariant, values)
                     for invariant in reversed(asked)

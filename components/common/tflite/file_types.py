@@ -96,7 +96,7 @@ def _ends(file: TFLiteFile, io: str) -> list[TypeCheck]:
     quantized = {"int8", "int16", "uint8"}
     for kind, tensors in (("input", file.inputs), ("output", file.outputs)):
         for name, tensor in tensors.items():
-            # What is an integer by nature, an index, say, has no scales and stays one.
+            # A value that is an integer by nature, such as an index, has no scales and stays an integer.
             real = tensor.dtype == "float32" or (tensor.dtype in quantized and tensor.scales.size > 0)
             other = real and tensor.dtype != io
             checks.append(

@@ -96,7 +96,7 @@ def layers_of(written: Iterable[Written]) -> frozenset[str]:
 
 
 def layer_with_kernel(written: Sequence[Written]) -> str:
-    """Of the layers that were fused into operators which share a kernel, the one that brought it.
+    """The layer that owns the kernel, if layers were fused into operators that share it.
 
     Args:
         written: What the operators write.

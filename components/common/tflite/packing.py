@@ -32,7 +32,7 @@ DECODE = "TFLM_DECODE"
 Mode = Literal["lut", "auto"]
 
 _DTYPES = frozenset({"int8", "int16", "float32"})
-# What comes before the values of tables.
+# Header before the values of tables.
 _HEADER = 16
 
 

@@ -30,7 +30,7 @@ SIGNATURE = "serving_default"
 _PASSED_THROUGH = frozenset({"DENSIFY", "DEQUANTIZE", "QUANTIZE"})
 _PACKED_BITS = {"int4": 4, "uint4": 4, "int2": 2}
 _KERNEL_DTYPES = frozenset({"float32", "float16", "int8", "uint8", "int16", *_PACKED_BITS})
-# What the reader of the schema raises if an offset or a length points outside the file.
+# Exceptions of the schema's reader if an offset or a length points outside the file.
 _MALFORMED = (
     struct.error,
     ValueError,
@@ -265,7 +265,7 @@ class _Reader:
             values = raw.view(np.dtype(tensor.dtype).newbyteorder("<"))
         if stored.sparsity is not None:
             return encoding.densify(values, tensor.shape, stored.sparsity)
-        # What is packed may have filled its last byte up.
+        # Packed values may end with padding in the last byte.
         return values[: int(np.prod(tensor.shape))].reshape(tensor.shape)
 
 
@@ -293,7 +293,7 @@ class _Subgraph:
         self._tensors = tensors
         self._values = values
         self._written_by = {output: use for use in uses for output in use.outputs}
-        # What an operator computes may be cast before it is returned.
+        # The result of an operator may be cast before it is returned.
         self._returned = {self._source(index): name for index, name in returned.items()} | returned
 
     def operators(self) -> list[Operator]:

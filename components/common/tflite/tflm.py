@@ -32,7 +32,7 @@ from components.common.tflite.tflite_file import SIGNATURE, TFLiteFile, TFLiteFi
 PACKAGE = "tflite-micro"
 # Bytes of the arenas that are tried in turn. Only the used part of an arena is ever touched.
 _ARENAS = (1 << 20, 1 << 24, 1 << 28)
-# What the allocator says of an arena that is too small.
+# Message of the allocator if an arena is too small.
 _TOO_SMALL = re.compile(
     r"missing: \d+|[Aa]rena size is too small|Failed to allocate (tail|temp) memory|insufficient"
 )

@@ -20,7 +20,7 @@ from components.common.base.layer_names import plain_name
 
 LEVELS = 255
 _BATCH = 50
-# Of a tensor that is 0 in all examples: with a scale of 0, biases would not fit into integers.
+# Range of a tensor that is 0 in all examples: with a scale of 0, biases would not fit into integers.
 _NARROWEST = 0.01
 
 # Gets a range and the values, as a float tensor, that the model is about to quantize with it.

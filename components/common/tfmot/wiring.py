@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tf_keras
 
-# Whose output has the scale of their input, so that fake quantization before them counts behind them.
+# Layers whose output has the scale of their input, so fake quantization before them also holds after them.
 PASSING = (
     "Identity",
     "Dropout",

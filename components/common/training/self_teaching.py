@@ -22,7 +22,7 @@ from components.common.models.output_kind import PROBABILITIES, activation_of
 from components.common.models.stock_layers import without_autograph
 from components.common.training.logits import to_logits
 
-# Of a model that says no learning rate: Keras's Adam's own.
+# For a model without a learning rate: the default of Keras's Adam.
 LEARNING_RATE = 1e-3
 _BATCH = 256
 

@@ -224,7 +224,7 @@ def _loopback(asked: Distribution) -> dict[str, list[str]]:
 
 def _free_ports(count: int) -> list[int]:
     found: list[int] = []
-    # Of the system's own randomness: runs beside each other with one seed must not meet.
+    # From the system's randomness: parallel runs with the same seed must not choose the same port.
     choice = random.SystemRandom()
     while len(found) < count:
         port = choice.choice(_PORTS)

@@ -30,7 +30,7 @@ _INSTEAD = {
 }
 
 
-# What to write so that an operator is not left on the CPU beside an NPU.
+# Fixes for operators that an NPU leaves on the CPU.
 _FOR_NPU = {
     "QUANTIZE": "write io: int8 under convert",
     "DEQUANTIZE": "write io: int8 under convert",

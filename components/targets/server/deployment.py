@@ -79,7 +79,7 @@ def _batching(batching: Batching) -> str:
 
 
 def _arguments(options: ServingOptions) -> list[str]:
-    """Of the server. It looks at models.config again every minute, so that labels can be moved."""
+    """Arguments of the server. It reads models.config again every minute, so that labels can be moved."""
     arguments = [
         f"--port={_GRPC}",
         f"--rest_api_port={_REST}",
@@ -102,7 +102,7 @@ def _compose(name: str, options: ServingOptions) -> dict[str, Any]:
                 "image": options.image,
                 "command": _arguments(options),
                 "ports": [f"{_GRPC}:{_GRPC}", f"{_REST}:{_REST}"],
-                # Of this file's folder, which is in that of a version.
+                # This file's folder is in the folder of a version.
                 "volumes": [f"../..:/models/{name}:ro", f".:{_CONFIG}:ro"],
                 "restart": "unless-stopped",
             }

@@ -10,7 +10,7 @@ from components.common.base.load_options import LoadOptions
 from components.common.base.options import Options
 from components.targets.target import TargetOptions
 
-# What Kubernetes takes as a name, with room for what is put behind it.
+# Names that Kubernetes accepts, with room for a suffix.
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=50)]
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][-_.A-Za-z0-9]*$", max_length=63)]
 

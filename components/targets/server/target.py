@@ -1,4 +1,4 @@
-"""What others may ask of `target: server`."""
+"""The interface of `target: server` to the rest of the program."""
 
 from __future__ import annotations
 

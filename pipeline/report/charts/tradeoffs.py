@@ -17,7 +17,7 @@ from pipeline.report.numbers import accuracy_text, bytes_text, ratio_text
 from pipeline.report.pareto import Point, front
 
 _HEIGHT = 334
-# Of the plot area, the width of a character and the height of a line in a small chart.
+# Share of the plot area that a character's width and a line's height take in a small chart.
 _CHARACTER, _LINE = 0.024, 0.07
 
 AXES: dict[Cost, str] = {

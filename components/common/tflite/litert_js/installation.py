@@ -16,7 +16,7 @@ FOLDER_VARIABLE = "PAREDOWN_WEB"
 PACKAGE = "@litertjs/core"
 _DRIVER = "playwright-core"
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-# What plays a part in a result, besides versions.
+# Other things that influence a result, besides versions.
 _SOURCES = ("host.js", "page.html", "page.js")
 
 
