@@ -134,6 +134,7 @@ class _Judging:
             served=self._measurement.served,
             device=self._measurement.device,
             load=self._measurement.load,
+            repair=self._record.repair,
         )
         return conclude(self._judgements, measured, self._failures)
 

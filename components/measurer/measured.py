@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from components.common.base.document import LEFT_OUT_IF_EMPTY
 from components.common.base.quantities import bytes_text
+from components.common.base.sensitivity import Repair
 from components.common.tflite.arena import Arena
 from components.common.tflite.npu_figures import NpuFigures
 from components.measurer.comparison import Chance, ClassBalance, Interval, LostClass, Uncertainty
@@ -358,6 +359,7 @@ class Measured:
         served: What differs in serving, if the examples went through Transform.
         device: What the files take on the runtime of their target, if that is not LiteRT.
         load: Candidate and baseline on a model server, if the target is one.
+        repair: What the conversion did about layers that lose accuracy, if it was asked to.
     """
 
     steps: tuple[dict[str, Any], ...] = ()
@@ -371,6 +373,7 @@ class Measured:
     served: Annotated[Skew | None, LEFT_OUT_IF_EMPTY] = None
     device: Annotated[Device | None, LEFT_OUT_IF_EMPTY] = None
     load: Annotated[ServedLoad | None, LEFT_OUT_IF_EMPTY] = None
+    repair: Annotated[Repair | None, LEFT_OUT_IF_EMPTY] = None
 
     @property
     def metrics(self) -> tuple[Accuracy, ...]:

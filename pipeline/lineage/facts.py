@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from components.anomaly_gate.finding import FINDINGS, Finding, from_property
 from components.common.base.document import DocumentError
 from components.common.base.file_hashes import CONTENT
+from components.common.base.sensitivity import REPAIR, SENSITIVITY, Repair, Sensitivity
 from components.evaluator.verdict import VERDICT_FILE, Verdict
 
 if TYPE_CHECKING:
@@ -226,6 +227,22 @@ def imported(artifact: Artifact) -> Imported | None:
 def layers(artifact: Artifact) -> dict[str, dict[str, Any]]:
     """Layer → what was measured in its kernel, as `components.common.models.invariants.file_facts` has it."""
     return _parsed_object(artifact.properties, "layers")
+
+
+def layer_costs(artifact: Artifact) -> list[tuple[str, str]]:
+    """Which layer costs most accuracy in an int8 file, and what a repair did; as far as the conversion found out."""
+    found = []
+    sensitivity = Sensitivity.from_property(artifact.properties, SENSITIVITY)
+    if sensitivity is not None and sensitivity.layers:
+        first = sensitivity.layers[0]
+        gain = sensitivity.gain(first)
+        alone = "" if gain is None else f", {sensitivity.metric} {gain:+.4f} if it alone stays in float"
+        why = f", {first.why()}" if first.why() else ""
+        found.append(("most sensitive layer", f"{first.layer}{alone}{why}"))
+    repair = Repair.from_property(artifact.properties, REPAIR)
+    if repair is not None:
+        found.append(("repair", repair.text()))
+    return found
 
 
 def files(artifact: Artifact) -> dict[str, str]:

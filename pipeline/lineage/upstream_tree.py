@@ -263,6 +263,8 @@ class UpstreamTree:
         changed = facts.changed_parameters(execution)
         branch.add(line("options", options_text(changed) if changed else "all at their defaults"))
         self._results(branch, artifact)
+        for name, text in facts.layer_costs(artifact):
+            branch.add(line(name, text))
         layers = facts.layers(artifact)
         if layers:
             branch.add(layer_table(layers))

@@ -108,6 +108,19 @@ def class_notes(candidates: Mapping[str, Verdict]) -> list[str]:
     return list(dict.fromkeys([*uneven, *lost]))
 
 
+def repair_notes(candidates: Mapping[str, Verdict]) -> list[str]:
+    """What the repair of each int8 file did that has one.
+
+    Args:
+        candidates: Candidate → its verdict.
+    """
+    return [
+        f"{name}: repair: {verdict.measured.repair.text()}"
+        for name, verdict in candidates.items()
+        if verdict.measured.repair is not None
+    ]
+
+
 def outcome(verdict: Verdict, selected: bool) -> str:
     """A short verdict with the first reason only."""
     if selected:
@@ -137,7 +150,8 @@ def verdict_table(
         _Name(name, outcome(verdict, name == winner), verdict.blessed, name == winner)
         for name, verdict in candidates.items()
     ]
-    lines = [printable(note) for note in [*notes(candidates.values()), *class_notes(candidates)]]
+    found = [*notes(candidates.values()), *class_notes(candidates), *repair_notes(candidates)]
+    lines = [printable(note) for note in found]
     figures = _wide(shown, names, width) or _stacked(shown, names, width) or _as_text(shown, names)
     heading = Text(title(candidates.values(), select), style="italic")
     return Group(heading, figures, *(Text(line, style="dim italic") for line in lines))

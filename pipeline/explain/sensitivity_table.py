@@ -1,0 +1,84 @@
+"""What each layer of an int8 file costs, as people see it: in a terminal and in the report. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from components.common.base.sensitivity import LayerError, Sensitivity
+
+
+def columns(found: Sensitivity) -> list[str]:
+    """Heads of the table."""
+    measured = any(one.value is not None for one in found.layers)
+    value = [f"{found.metric} alone in float", "gain"] if measured else []
+    return [
+        "layer",
+        "operators",
+        "error in steps",
+        "SNR",
+        "cosine",
+        *value,
+        "likely reason",
+        "what to write",
+    ]
+
+
+def rows(found: Sensitivity) -> list[list[str]]:
+    """A row for each layer, the one that costs most first."""
+    measured = any(one.value is not None for one in found.layers)
+    return [
+        [
+            one.layer,
+            ", ".join(one.operators),
+            f"{one.rmse_scale:.2f}",
+            "–" if one.snr is None else f"{one.snr:.1f} dB",
+            "–" if one.cosine is None else f"{one.cosine:.4f}",
+            *(_value(found, one) if measured else []),
+            one.why() or "–",
+            one.advice() if one.reason or (found.gain(one) or 0) > 0 else "–",
+        ]
+        for one in found.layers
+    ]
+
+
+def _value(found: Sensitivity, layer: LayerError) -> list[str]:
+    gain = found.gain(layer)
+    if layer.value is None or gain is None:
+        return ["–", "–"]
+    return [f"{layer.value:.4f}", f"{gain:+.4f}"]
+
+
+def summary(found: Sensitivity) -> str:
+    """What the whole file loses, in a sentence."""
+    if found.in_float is None or found.in_int8 is None:
+        return f"Errors on {found.compared:,} training examples."
+    return (
+        f"{found.metric} {found.in_float:.4f} in float, {found.in_int8:.4f} in int8, on {found.examples:,} held-back "
+        f"training examples; errors on {found.compared:,} others."
+    )
+
+
+def show(console: Console, name: str, found: Sensitivity) -> None:
+    """Prints the table of a candidate; in a terminal too narrow for it, a paragraph for each layer."""
+    console.print(Text(name, style="bold"))
+    console.print(Text(summary(found), style="dim"))
+    heads = columns(found)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+    words = {"layer", "operators", "likely reason", "what to write"}
+    for head in heads:
+        table.add_column(
+            head, justify="left" if head in words else "right", overflow="fold", no_wrap=head == "layer"
+        )
+    for row in rows(found):
+        table.add_row(*(Text(cell) for cell in row))
+    wide = console.options.update(max_width=10_000)
+    if console.measure(table, options=wide).maximum <= max(console.width, 160) and console.width >= 120:
+        console.print(table)
+        return
+    for row in rows(found):
+        figures = [f"{head} {cell}" for head, cell in zip(heads[1:], row[1:], strict=True) if cell != "–"]
+        console.print(Text(row[0], style="bold"))
+        console.print(Text(f"  {'; '.join(figures)}"), soft_wrap=False)
