@@ -9,11 +9,15 @@ from rich.text import Text
 
 from components.common.base.sensitivity import LayerError, Sensitivity
 
+_NONE = "–"
+# The last columns hold words.
+_WORDS = -2
+
 
 def columns(found: Sensitivity) -> list[str]:
     """Heads of the table."""
     measured = any(one.value is not None for one in found.layers)
-    value = [f"{found.metric} alone in float", "gain"] if measured else []
+    value = ["alone in float", "gain"] if measured else []
     return [
         "layer",
         "operators",
@@ -34,11 +38,11 @@ def rows(found: Sensitivity) -> list[list[str]]:
             one.layer,
             ", ".join(one.operators),
             f"{one.rmse_scale:.2f}",
-            "–" if one.snr is None else f"{one.snr:.1f} dB",
-            "–" if one.cosine is None else f"{one.cosine:.4f}",
+            _NONE if one.snr is None else f"{one.snr:.1f} dB",
+            _NONE if one.cosine is None else f"{one.cosine:.4f}",
             *(_value(found, one) if measured else []),
-            one.why() or "–",
-            one.advice() if one.reason or (found.gain(one) or 0) > 0 else "–",
+            one.why() or _NONE,
+            one.advice() if one.reason or (found.gain(one) or 0) > 0 else _NONE,
         ]
         for one in found.layers
     ]
@@ -47,7 +51,7 @@ def rows(found: Sensitivity) -> list[list[str]]:
 def _value(found: Sensitivity, layer: LayerError) -> list[str]:
     gain = found.gain(layer)
     if layer.value is None or gain is None:
-        return ["–", "–"]
+        return [_NONE, _NONE]
     return [f"{layer.value:.4f}", f"{gain:+.4f}"]
 
 
@@ -62,23 +66,19 @@ def summary(found: Sensitivity) -> str:
 
 
 def show(console: Console, name: str, found: Sensitivity) -> None:
-    """Prints the table of a candidate; in a terminal too narrow for it, a paragraph for each layer."""
+    """Prints the figures of a candidate as a table, and below it what to write about a layer."""
     console.print(Text(name, style="bold"))
     console.print(Text(summary(found), style="dim"))
-    heads = columns(found)
+    heads, shown = columns(found), rows(found)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
-    words = {"layer", "operators", "likely reason", "what to write"}
-    for head in heads:
+    for head in heads[:_WORDS]:
         table.add_column(
-            head, justify="left" if head in words else "right", overflow="fold", no_wrap=head == "layer"
+            head, justify="left" if head in ("layer", "operators") else "right", overflow="fold"
         )
-    for row in rows(found):
-        table.add_row(*(Text(cell) for cell in row))
-    wide = console.options.update(max_width=10_000)
-    if console.measure(table, options=wide).maximum <= max(console.width, 160) and console.width >= 120:
-        console.print(table)
-        return
-    for row in rows(found):
-        figures = [f"{head} {cell}" for head, cell in zip(heads[1:], row[1:], strict=True) if cell != "–"]
-        console.print(Text(row[0], style="bold"))
-        console.print(Text(f"  {'; '.join(figures)}"), soft_wrap=False)
+    for row in shown:
+        table.add_row(*(Text(cell) for cell in row[:_WORDS]))
+    console.print(table)
+    for row in shown:
+        why, write = row[_WORDS:]
+        if write != _NONE:
+            console.print(Text(f"{row[0]}: {'' if why == _NONE else f'{why}; '}write {write}"))

@@ -26,8 +26,10 @@ from components.tflite_converter import held_back
 from components.tflite_converter.conversion_error import ConversionError
 from components.tflite_converter.executor import convert_model
 from components.tflite_converter.params import ConvertOptions, RepairOptions
+from pipeline.explain import sensitivity
+from pipeline.explain.sensitivity import Made
 from tests.components.conftest import Step, make_job, run_step
-from tests.conftest import to_example, write_examples
+from tests.conftest import SEED, to_example, write_examples
 
 SCHEMA = """\
 feature { name: "pixels" type: FLOAT presence { min_fraction: 1 min_count: 1 } shape { dim { size: 64 } } }
@@ -239,6 +241,16 @@ def test_layer_errors_alone_leave_the_file_as_it_is(convert_wide: Convert) -> No
     assert record.sensitivity is not None and record.sensitivity.layers[0].layer == "wide"
     assert record.sensitivity.in_float == 1.0  # of its own decisions
     assert float_kernels(step) == []
+
+
+def test_the_command_measures_what_the_conversion_does(wide: Wide, convert_wide: Convert) -> None:
+    recorded = StepRecord.read(convert_wide(layer_errors=True, limits=[LIMIT]).uri).sensitivity
+    folders = {"base_model": wide.uri, "examples": wide.examples.uri, "schema": wide.examples.schema_uri}
+    options = ConvertOptions(quantization="int8", held_back=400, layer_errors=True, limits=[LIMIT])
+    label = '{"classes": null, "class_weights": null}'
+    parameters = {"label": "label", "label_options": label, "seed": SEED}
+
+    assert sensitivity.measure(Made("int8", options, folders, parameters, wide.uri)) == recorded
 
 
 def test_examples_are_divided_by_the_seed() -> None:
