@@ -45,6 +45,6 @@ class PlannedCode:
             same = False
         if not same:
             raise ChangedFile(
-                f"the code that {node} runs, or the model module, changed during the run. Run again: what is done "
-                "with the code as it was stays cached."
+                f"the code that {node} runs, or the model module, changed during the run. Run again; nodes that "
+                "have finished are cached."
             )
