@@ -19,6 +19,8 @@ from components.common.tflite.operator import Operator
 from components.tflite_converter.float_parts import Calibrated
 
 _VERIFY = "NumericVerify"
+# In steps: rounding of float32.
+_NO_ERROR = 1e-3
 # A reason is likely from here on. Of normally distributed weights, 1 to 2 % round to 0.
 _WEIGHTS_LOST = 0.2
 _CLIPPED = 0.01
@@ -38,7 +40,7 @@ def measure(calibrated: Calibrated, content: bytes) -> list[LayerError]:
         content: The int8 file, whose scales explain errors.
 
     Returns:
-        The layers that compute in integers, the one with the greatest error in steps first.
+        The layers with an error, the one with the greatest in steps first.
     """
     ran = calibrated.measure(layer_direct_compare_metrics=dict(_FIGURES))
     operators = ran.file.operators
@@ -50,7 +52,9 @@ def measure(calibrated: Calibrated, content: bytes) -> list[LayerError]:
             continue
         writer = writers[quantized.name]
         figures = {name: float(v) for name, v in ran.figures[verify.output].items()}
-        found.setdefault(writer.layer or writer.output, []).append(_Operator(writer, figures))
+        operator = _Operator(writer, figures)
+        if operator.rmse_scale > _NO_ERROR:  # others move values, and compute none
+            found.setdefault(writer.layer or writer.output, []).append(operator)
     file = tflite_file.parse(content)
     kernels = {kernel.layer: kernel for kernel in calibrated.file.kernels}
     stored = {kernel.layer: kernel for kernel in file.kernels}
