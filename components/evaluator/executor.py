@@ -24,14 +24,13 @@ from components.common.tflite import file_types, tflite_file
 from components.common.tflite.file_types import TypeCheck
 from components.common.tflite.kernel import Kernel
 from components.common.tflite.tflite_file import TFLiteFile
-from components.evaluator import load, npu, params, served, weak_baseline
+from components.evaluator import deployed_file, load, npu, params, served, weak_baseline
 from components.evaluator.judgement import (
     SAME_PREDICTION,
     Failure,
     FailureKind,
     Figure,
     Judgement,
-    Kind,
     accuracy_figure,
     device_figure,
     latency_figure,
@@ -41,10 +40,10 @@ from components.evaluator.judging import FarEnds, conclude, far_ends, judge_figu
 from components.evaluator.params import AccuracyGate, AccuracyLimits, Gate, Limits, SizeOf, SliceLimits
 from components.evaluator.verdict import VERDICT_FILE, Verdict
 from components.measurer.comparison import ClassBalance, Interval
+from components.measurer.file_facts import FileFacts
 from components.measurer.measured import (
     SIDES,
     Accuracy,
-    FileFacts,
     Measured,
     Side,
     Size,
@@ -199,33 +198,9 @@ class _Judging:
         if file is not None:
             found = file.layer_kernels(self._record.layers)
         checks = invariants.check(found, self._record.layers)
-        for check in checks:
-            figure = Figure(
-                f"{check.figure}[{check.layer}]", Kind.INVARIANT, aspect=check.figure, layer=check.layer
-            )
-            failure = FailureKind.NOT_MEASURED if check.got is None else FailureKind.BEYOND_LIMIT
-            self._judgements.append(
-                Judgement.on(
-                    figure,
-                    check.bound,
-                    check.wanted,
-                    check.got,
-                    check.reason(" in the file"),
-                    None if check.met else failure,
-                    tolerance=check.invariant.tolerance or None,
-                )
-            )
-        for one in self._attempt("checking the file's types", lambda: self._types(file)) or []:
-            weights = one.part == "weights"
-            figure = Figure(
-                one.figure,
-                Kind.TYPE,
-                aspect=one.part,
-                layer=one.name if weights else None,
-                tensor=None if weights else one.name or None,
-            )
-            failed = None if one.met else FailureKind.WRONG_TYPE
-            self._judgements.append(Judgement.on(figure, "type", None, None, one.reason, failed))
+        self._judgements += deployed_file.judge_invariants(checks)
+        types = self._attempt("checking the file's types", lambda: self._types(file))
+        self._judgements += deployed_file.judge_types(types or [])
         facts = FileFacts.of(invariants.file_facts(file, self._record.layers)) if file is not None else None
         return facts, invariants.headline(checks)
 

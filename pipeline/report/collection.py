@@ -20,7 +20,7 @@ from components.common.base.document import Document, DocumentError
 from components.common.base.options import Options
 from components.evaluator.params import Gate
 from components.evaluator.verdict import VERDICT_FILE, Verdict
-from components.measurer.measured import Layer, layers_from_json
+from components.measurer.file_facts import Layer, layers_from_json
 from components.measurer.measurement import LATENCY_FILE
 from components.selector.params import SelectOptions
 from components.selector.report import REPORT_FILE, SelectorReport

@@ -10,7 +10,8 @@ from rich.console import Console
 from components.evaluator.judgement import Judgement
 from components.evaluator.params import Gate, SizeOf
 from components.evaluator.verdict import Verdict
-from components.measurer.measured import Layer, Measured, Side, SliceAccuracy
+from components.measurer.file_facts import Layer
+from components.measurer.measured import Measured, Side, SliceAccuracy
 from components.selector.params import SelectOptions
 from pipeline.base.shown import Shown
 from pipeline.lineage.graph import Graph

@@ -8,7 +8,7 @@ from typing import Any
 
 from components.common.base.quantities import bytes_text
 from components.common.models.invariants import Invariant
-from components.measurer.measured import Layer
+from components.measurer.file_facts import Layer
 from components.registry import layer_figures
 
 BYTES_AXIS = {"tickformat": "~s", "ticksuffix": "B"}

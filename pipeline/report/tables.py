@@ -13,7 +13,8 @@ from components.common.base.limit_bounds import LOWER_BOUNDS
 from components.common.base.metric_facts import AGREEMENT, METRICS
 from components.common.base.quantities import number_text
 from components.evaluator.judgement import IN_BYTES, RATIOS, Judgement, Kind, amounts
-from components.measurer.measured import PERCENTILES, SIDES, Layer
+from components.measurer.file_facts import Layer
+from components.measurer.measured import PERCENTILES, SIDES
 from pipeline.lineage import facts as lineage_facts
 from pipeline.report import charts
 from pipeline.report.data import Candidate, Cost, Curve, ReportData

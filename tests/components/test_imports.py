@@ -22,6 +22,7 @@ TENSORFLOW_FREE_FILES = {
     "document.py",
     "judgement.py",
     "judging.py",
+    "file_facts.py",
     "measured.py",
     "report.py",
     "verdict.py",

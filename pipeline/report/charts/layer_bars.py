@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import plotly.graph_objects as go
 
-from components.measurer.measured import Layer
+from components.measurer.file_facts import Layer
 from pipeline.report import palette
 from pipeline.report.charts.layout import plain
 from pipeline.report.data import ReportData

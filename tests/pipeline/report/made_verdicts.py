@@ -18,15 +18,8 @@ from components.evaluator.judgement import (
 from components.evaluator.judging import conclude, judge_figure
 from components.evaluator.verdict import Verdict
 from components.measurer.comparison import Interval
-from components.measurer.measured import (
-    Accuracy,
-    FileFacts,
-    Layer,
-    Measured,
-    Size,
-    SliceAccuracy,
-    SliceValue,
-)
+from components.measurer.file_facts import FileFacts, Layer
+from components.measurer.measured import Accuracy, Measured, Size, SliceAccuracy, SliceValue
 from tests.verdicts import latency, sizes
 
 CONVERT = {"technique": "convert", "quantization": "int8", "io": "int8", "sparse": False}

@@ -15,7 +15,8 @@ import pytest
 from components.common.base.npu_options import NpuOptions
 from components.common.tflite.npu_figures import NpuFigures
 from components.evaluator.params import JudgedGate, LoadLimits, SizeLimits
-from components.measurer.measured import Layer, Sizes
+from components.measurer.file_facts import Layer
+from components.measurer.measured import Sizes
 from components.measurer.served_load import LoadFigures
 from pipeline.report import charts, layer_figures, numbers, palette
 from pipeline.report import page as report_page

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from components.evaluator.judgement import Failure, FailureKind
 from components.evaluator.judging import conclude
-from components.measurer.measured import Layer
+from components.measurer.file_facts import Layer
 from pipeline.lineage import run_facts
 from pipeline.report.advice import advise, gate_range
 from pipeline.report.collection import collect
