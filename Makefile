@@ -77,6 +77,8 @@ lock: ## resolve requirements/*.in again, moving only what must (needs uv)
 	# For every Python of the stack; a package that only some need has a marker.
 	$(UV) pip compile -q --generate-hashes --custom-compile-command 'make lock' --python-version 3.11 --universal \
 	    --override requirements/py313-overrides.txt requirements/py313.in -o requirements/py313.lock
+	$(UV) pip compile -q --generate-hashes --custom-compile-command 'make lock' --python-version 3.10 --universal \
+	    $(TFJS)/requirements.in -o $(TFJS)/requirements.lock
 
 LITERT_JS := components/common/tflite/litert_js
 web: ## install LiteRT.js and what drives a browser, for target: web (needs Node 18, npm and Chromium)
@@ -90,6 +92,31 @@ web: ## install LiteRT.js and what drives a browser, for target: web (needs Node
 	    exit 1
 	fi
 	npm ci --ignore-scripts --no-audit --no-fund --prefix $(LITERT_JS)
+
+TFJS := components/common/tfjs
+.PHONY: tfjs
+tfjs: ## install the converter to TensorFlow.js in .tfjs, for push: {tfjs: …} (3 GB; needs Python 3.10 to 3.12, Node, npm)
+	@for python in "$$PYTHON" python3.{10,11,12} "$${HOME:-}"/.pyenv/versions/3.1{0,1,2}.*/bin/python3; do
+	    if "$$python" -c 'import sys, ensurepip; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' &>/dev/null; then
+	        found=$$python
+	        break
+	    fi
+	done
+	if [ -z "$${found:-}" ]; then
+	    echo 'There is no Python 3.10 to 3.12 to install with. Name one:  make PYTHON=/path/to/python3.11 tfjs' >&2
+	    exit 1
+	fi
+	if ! command -v npm >/dev/null; then
+	    echo 'Install first:  apt-get install --no-install-recommends nodejs npm' >&2
+	    exit 1
+	fi
+	mkdir -p .tfjs
+	"$$found" -m venv --clear .tfjs/venv
+	$(UV) pip install --quiet --python .tfjs/venv/bin/python --no-deps --require-hashes -r $(TFJS)/requirements.lock \
+	    2>/dev/null || .tfjs/venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes \
+	        -r $(TFJS)/requirements.lock
+	cp $(TFJS)/package.json $(TFJS)/package-lock.json .tfjs/
+	npm ci --ignore-scripts --no-audit --no-fund --prefix .tfjs
 
 # For `make test`: tests that need it are skipped if it cannot be installed, and say how to.
 web-quietly: servers
@@ -118,7 +145,7 @@ image: ## build the container image of a cluster's tasks: make IMAGE=registry/na
 	echo "$(IMAGE) is built. For a cluster to pull it:  $(DOCKER) push $(IMAGE)"
 
 clean: ## remove .venv, caches and build products; results of runs stay
-	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) .tfjs build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---------------------------------------------------------------------------------------------------

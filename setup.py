@@ -19,7 +19,8 @@ setup(
     package_data={
         "": ["*.j2", "*.html", "*.css", "*.js", "*.json", "*.yaml", "py.typed"],
         "components.targets.microcontroller": ["c_array_files/*.j2"],
-        "components.targets.web": ["page_files/*"],
+        "components.common.tfjs": ["requirements.lock"],
+        "components.targets.web": ["page_files/*", "tfjs_files/*"],
         "pipeline.project": ["templates/**/*"],
     },
     # Ranges that the code is meant for. The lock files of requirements/ have the sets that are tested.

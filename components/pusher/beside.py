@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ def add(
     npu: Npu | None = None,
     options: Mapping[str, Any] | None = None,
     data: Mapping[str, Mapping[str, str]] | None = None,
+    figures: MutableMapping[str, float | str] | None = None,
 ) -> dict[str, str]:
     """Copies a model and writes files beside it.
 
@@ -36,6 +37,7 @@ def add(
         options: Dotted path → what the function takes as `options`, if it takes that.
         data: Dotted path → what it takes as `data`, if it reads examples: folders of the artifacts `examples`, `schema`
             and, if they went through Transform, `transform_graph`, and the parameters `label` and `label_options`.
+        figures: Gets what functions measured of what they wrote: those that return a mapping.
 
     Returns:
         `judged`, with the files that were added.
@@ -63,5 +65,7 @@ def add(
         write: Callable[..., object] = getattr(importlib.import_module(module), name)
         own: dict[str, Any] = {"options": options[path]} if options and path in options else {}
         own |= {"data": data[path]} if data and path in data else {}
-        write(deployed.read_bytes(), folder, **own)
+        measured = write(deployed.read_bytes(), folder, **own)
+        if figures is not None and isinstance(measured, dict):
+            figures.update(measured)
     return {**judged, **file_hashes.digests(folder)}

@@ -103,7 +103,8 @@ class Executor(tfx_executor.Executor):
                 (TransformGraph).
             output_dict: `pushed_model` (PushedModel), a copy of what was pushed; its custom properties say
                 whether it was (`pushed`), where to (`pushed_destination`, `pushed_version`), and the SHA-256
-                of each file (`files`) and of those that were judged (`judged`), which are the same.
+                of each file (`files`) and of those that were judged (`judged`), which are the same, and the figures of
+                functions.
             exec_properties: `push_destination` (JSON of tfx.proto.PushDestination), `custom_config` (JSON): dotted
                 paths of `functions` that write files beside the model, if there are any, with their `options`,
                 those that read examples with label and label options as `data`, and the `npu` that it is compiled
@@ -128,8 +129,14 @@ class Executor(tfx_executor.Executor):
         }
         data = {path: {**label, **folders} for path, label in asked.get("data", {}).items()}
         with tempfile.TemporaryDirectory(prefix="paredown-") as folder:
-            judged = beside.add(model, judged, functions, folder, npu, asked.get("options"), data)
+            figures: dict[str, float | str] = {}
+            judged = beside.add(model, judged, functions, folder, npu, asked.get("options"), data, figures)
             self._push(folder, judged, pushed, destination)
+        for name, value in figures.items():
+            if isinstance(value, str):
+                pushed.set_string_custom_property(name, value)
+            else:
+                pushed.set_float_custom_property(name, value)
 
     def _push(self, model: str, judged: Mapping[str, str], pushed: Any, destination: Any) -> None:
         # First, so that nothing can fail after the version is there.

@@ -136,7 +136,7 @@ class ConvertOptions(StepOptions):
         exclude_if=operator.not_,
         description="Writes a SavedModel for TensorFlow Serving beside the file: of the model that the file is "
         "converted from, with the signatures serving_default (tensors) and examples (serialized tf.Examples). "
-        "push.serving sets it.",
+        "push.serving and push.tfjs set it.",
     )
     warmup: int = Field(
         default=0,

@@ -40,6 +40,7 @@ def check(file: ConfigFile) -> list[Problem]:
             *gate_metrics.check(config),
             *target_checks.check(config),
             *target_checks.check_packing(config),
+            *target_checks.check_tfjs(config, functions),
             *output_folders.check(config),
             *metadata_file.check(config),
         ]

@@ -3,10 +3,11 @@ neither TensorFlow nor TFX."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from components.common.base.installed import version_or_none
 from components.common.base.npu_options import COMPILER
+from components.common.tfjs import installation as tfjs_installation
 from components.targets.registry import TARGETS
 from components.tflite_converter.params import ConvertOptions
 from pipeline.config.config import Config
@@ -43,6 +44,30 @@ def check_packing(config: Config) -> Iterator[Problem]:
             yield Problem(why, ("candidates", name, len(steps) - 1, last.technique, "pack"))
 
 
+def check_tfjs(config: Config, functions: Iterable[str] | None) -> Iterator[Problem]:
+    """A problem for each candidate that TensorFlow.js cannot run, if one is pushed for it.
+
+    Args:
+        config: A valid config.
+        functions: Names that the model module defines, if they are known.
+    """
+    if config.push.tfjs is None:
+        return
+    if "preprocessing_fn" in (functions or ()):
+        yield Problem(
+            "is not for a model module with preprocessing_fn, whose pushed SavedModel takes raw features; remove it",
+            ("push", "tfjs"),
+        )
+    for name, chain in config.candidates.items():
+        for index, step in enumerate(chain.steps()):
+            if step.quantization_aware:
+                yield Problem(
+                    "leaves operators that quantize while running, which are not for TensorFlow.js; remove the step, "
+                    "or push.tfjs",
+                    ("candidates", name, index, step.technique),
+                )
+
+
 def check_installed(config: Config) -> Iterator[Problem]:
     """A problem if the target's runtime is not installed."""
     target = config.target_kind
@@ -51,6 +76,9 @@ def check_installed(config: Config) -> Iterator[Problem]:
             f"{target.kind} needs {target.package}, which is not installed; run: {target.install_command()}",
             ("target",),
         )
+    if config.push.tfjs is not None and (commands := tfjs_installation.missing()):
+        why = f"needs the converter to TensorFlow.js, which is not installed; run: {'; '.join(commands)}"
+        yield Problem(why, ("push", "tfjs"))
     if config.target.npu_options is not None and version_or_none(COMPILER) is None:
         yield Problem(
             f"npu needs {COMPILER}, which is not installed; run: pip install {COMPILER}", ("target", "npu")

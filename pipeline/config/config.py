@@ -27,6 +27,7 @@ from components.selector.params import SelectOptions
 from components.targets.registry import target_of
 from components.targets.server.params import ServingOptions
 from components.targets.target import Target
+from components.targets.web.params import TfjsOptions
 from components.tflite_converter.params import ConvertOptions
 from pipeline.config import metadata_url, target_section
 from pipeline.config.chain import Chain
@@ -71,6 +72,10 @@ def _check_flag(value: str) -> str:
 Name = Annotated[str, AfterValidator(check_name)]
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class Push(Options):
     """Where to push the best candidate."""
 
@@ -89,6 +94,12 @@ class Push(Options):
         exclude_if=operator.not_,
         description="Push a page and a JavaScript module beside the file, in the folder `web`, with LiteRT.js and an "
         "eval example, which is published with it; they need no other server. Needs target: web.",
+    )
+    tfjs: TfjsOptions | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="Push a model for TensorFlow.js beside the file, in the folder `tfjs`, with an eval example, which "
+        "is published with it, e.g. {quantization: uint8}. Needs target: web, and `make tfjs` once.",
     )
     serving: ServingOptions | None = Field(
         default=None,
@@ -275,6 +286,7 @@ class Config(Options):
             packed = step.packed_within(self.judged_gate.memory.max).limited_by(self.held_back_limits)
             served = self.push.serving
             saved = {} if served is None else {"saved_model": True, "warmup": served.warmup}
+            saved |= {} if self.push.tfjs is None else {"saved_model": True}
             fixed = {"fixed_batch": True} if self.target_kind.fixed_batch else {}
             return packed.model_copy(update={**saved, **fixed})
         return step

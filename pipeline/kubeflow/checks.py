@@ -57,6 +57,7 @@ def check(file: ConfigFile, plan: Plan, target: Target, image: str, pipeline_roo
         _places(file.config, target),
         _volumes(file.config, target),
         _nodes(file.config, target),
+        _tfjs(file.config),
         _beam(file.config, pipeline_root),
         _module(file),
         _names(plan),
@@ -173,6 +174,11 @@ def _volumes(config: Config, target: Target) -> _Mistakes:
                 ("kubeflow", "volumes", index, "mount"),
                 f"{mount} is the mount of another volume already; write another folder",
             )
+
+
+def _tfjs(config: Config) -> _Mistakes:
+    if config.push.tfjs is not None:
+        yield ("push", "tfjs"), "needs an environment that the image does not have; run here, or remove it"
 
 
 def _nodes(config: Config, target: Target) -> _Mistakes:

@@ -119,6 +119,25 @@ def line(name: str, text: str) -> Text:
     return Text(f"{clean(name)} ", style="dim").append(clean(text), "not dim")
 
 
+def add_tfjs(branch: Tree, properties: Mapping[str, Any]) -> None:
+    """Adds a line with the figures of a pushed model for TensorFlow.js, if there is one."""
+    if "tfjs_bytes" not in properties:
+        return
+    texts = [
+        f"{properties['tfjs_quantization']} weights, {bytes_text(properties['tfjs_bytes'])}",
+        f"{bytes_text(properties['tfjs_gzip_bytes'])} gzip",
+    ]
+    for key, where in (("tfjs_node", "Node"), ("tfjs_chromium", "Chromium")):
+        if f"{key}_max_error" in properties:
+            texts.append(
+                f"outputs at most {properties[f'{key}_max_error']:.2g} from the model's in {where}"
+            )
+        if f"{key}_same_prediction" in properties:
+            texts.append(f"{properties[f'{key}_same_prediction']:.2%} the same predictions")
+    texts[-1] += f" ({properties['tfjs_examples']:.0f} examples)"
+    branch.add(line("TensorFlow.js", "; ".join(texts)))
+
+
 def more(count: int, what: str) -> Text:
     """The line for what is left out."""
     return Text(f"… and {count:,} {what}; --format json has all", style="dim")

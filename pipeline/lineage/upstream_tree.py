@@ -19,6 +19,7 @@ from pipeline.lineage.data_tree import DataTree
 from pipeline.lineage.lines import (
     add_files,
     add_properties,
+    add_tfjs,
     clean,
     headline,
     layer_table,
@@ -100,6 +101,7 @@ class UpstreamTree:
         else:
             branch = parent.add(headline("pushed model", destination, artifact))
             branch.add(line("version", _version(artifact)))
+            add_tfjs(branch, properties)
         producer = self._graph.producer(artifact.id)
         self._made(branch, producer)
         add_files(branch, artifact, short=False)

@@ -42,8 +42,8 @@ WEB = Target(
     fixed_batch=True,
     threads=1,
     examination="components.targets.web.examination.examine",
-    pushes={"web": "components.targets.web.page.write"},
-    pushes_example=("web",),
+    pushes={"web": "components.targets.web.page.write", "tfjs": "components.targets.web.tfjs.write"},
+    pushes_example=("web", "tfjs"),
     advice=(
         Advice("convert int8, qat", True, "download and latency: a quarter of the bytes, integer kernels"),
         Advice("convert dynamic", True, "download: int8 weights without calibration"),

@@ -119,6 +119,15 @@ def test_the_first_limit_that_a_candidate_misses_is_named_where_it_is_written() 
             "targets[0].gate",
             "both limit the compressed file",
         ),
+        (
+            [
+                "targets=[mobile, web]",
+                "push={directory: a, tfjs: {}}",
+                "candidates={a: [{qat: {}}, {convert: {quantization: int8}}]}",
+            ],
+            "candidates.a[0].qat",
+            "which are not for TensorFlow.js",
+        ),
         (["targets=[web, web]"], "targets", "web is named twice"),
         (["targets=[web, watch]"], "targets[1]", "'watch' is not one of mobile"),
         (["target=server"], "target", "is not one of targets: mobile, microcontroller, web"),

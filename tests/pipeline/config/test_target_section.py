@@ -59,6 +59,7 @@ def test_ram_and_flash_are_the_limits_that_the_gate_does_not_set() -> None:
         ),
         (["target=web", "gate.latency.threads=2"], "gate.latency.threads", "is measured on 1 thread"),
         (["push.serving={}"], "push.serving", "is for target: server, and the target is mobile"),
+        (["push.tfjs={}"], "push.tfjs", "is for target: web, and the target is mobile"),
         (
             ["target=server", "push.serving={}", "push.directory=serving/My_Model"],
             "push.serving",
@@ -116,7 +117,7 @@ def test_targets_are_listed_with_what_they_measure_and_need() -> None:
     assert (micro["package"], micro["install"]) == ("tflite-micro", "pip install --pre tflite-micro")
     assert micro["version"].startswith("0.dev") and micro["options"] == ["ram", "flash", "npu"]
     assert {one["technique"]: one["pays"] for one in micro["advice"]}["prune, cluster"] is False
-    assert (web["package"], web["push"]) == ("@litertjs/core", ["web"])
+    assert (web["package"], web["push"]) == ("@litertjs/core", ["web", "tfjs"])
     assert (server["package"], server["options"]) == (None, ["clients", "seconds", "threads", "max_batch"])
     text = CliRunner().invoke(main, ["targets"]).stdout
     assert "accuracy on TFLite Micro, on every eval example" in text
