@@ -152,7 +152,7 @@ from tests.project import MNIST, changed, config_problem, marked_line, read_conf
             "push: {directory: serving}",
             "push: serving  # here",
             "push",
-            "must be a mapping with keys of directory, c_array, web, serving, but is 'serving'",
+            "must be a mapping with keys of directory, c_array, web, tfjs, serving, but is 'serving'",
             id="text for a section",
         ),
         pytest.param(

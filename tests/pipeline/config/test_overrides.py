@@ -53,7 +53,7 @@ def test_last_set_of_a_key_wins(tmp_path):
         (
             "push=null",
             "push",
-            "must be a mapping with keys of directory, c_array, web, serving, but is empty",
+            "must be a mapping with keys of directory, c_array, web, tfjs, serving, but is empty",
         ),
         ("model.hparams.units=.nan", "model.hparams.units", "must be a finite number, but is nan"),
     ],
