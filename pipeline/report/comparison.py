@@ -8,7 +8,7 @@ from pipeline.diff.difference import ADDED, REMOVED, RunDiff
 from pipeline.diff.table import value_text
 from pipeline.report.data import Candidate, Figure, ReportData
 from pipeline.report.numbers import accuracy_text, bytes_text, ratio_text, time_text
-from pipeline.report.tables import Cell, Table
+from pipeline.report.table import Cell, Table
 from pipeline.store.records import Run
 
 # The inputs of runs; their results are in the table of candidates.

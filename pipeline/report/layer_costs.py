@@ -9,7 +9,7 @@ from components.common.base.sensitivity import REPAIR, SENSITIVITY, Repair, Sens
 from pipeline.explain import sensitivity_table
 from pipeline.report.charts.layer_costs import layer_costs
 from pipeline.report.data import ReportData
-from pipeline.report.tables import Cell, Table
+from pipeline.report.table import Cell, Table
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from components.common.base.quantities import bytes_text, number_text
 from pipeline.config.search_section import Space
 from pipeline.report import palette
 from pipeline.report.charts.layout import plain
-from pipeline.report.tables import Cell, Table
+from pipeline.report.table import Cell, Table
 from pipeline.search.table import chain_text
 from pipeline.store.search_record import Fate, SearchRecord, Trial
 

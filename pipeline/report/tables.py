@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
 from typing import Any
 
 from components.anomaly_gate.finding import FINDINGS
@@ -21,43 +20,11 @@ from pipeline.report.data import Candidate, Cost, Curve, ReportData
 from pipeline.report.layer_figures import LayerFigure
 from pipeline.report.numbers import accuracy_text, bytes_text, duration_text, ratio_text, time_text
 from pipeline.report.pareto import front
+from pipeline.report.table import Cell, Table, table_of
 from pipeline.run import verdict_table
 from pipeline.store.state import State
 
 MET, MISSED = "✓", "✗"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell: its text, whether something is met (None if that is not the question), and what it links to."""
-
-    text: str
-    met: bool | None = None
-    link: str = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of the page.
-
-    Attributes:
-        caption: What it holds.
-        columns: Heads.
-        rows: The first cell of each is its head.
-        texts: Indices of columns that hold words; all others hold numbers and are right-aligned.
-        marked: Index of the row that is marked; None if none is.
-    """
-
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    texts: frozenset[int] = frozenset({0})
-    marked: int | None = None
-
-
-def _table(caption: str, columns: list[str], rows: list[list[Any]], **more: Any) -> Table:
-    cells = tuple(tuple(c if isinstance(c, Cell) else Cell(str(c)) for c in row) for row in rows)
-    return Table(caption, tuple(columns), cells, **more)
 
 
 def verdicts(data: ReportData, links: bool = True) -> Table | None:
@@ -82,7 +49,7 @@ def verdicts(data: ReportData, links: bool = True) -> Table | None:
                 Cell(outcome, met=candidate.passed),
             ]
         )
-    return _table(
+    return table_of(
         verdict_table.title(verdicts, data.select),
         ["candidate", *(column.head for column in columns), "verdict"],
         rows,
@@ -120,7 +87,9 @@ def limits(data: ReportData) -> Table | None:
         [Cell(candidate.name, link=f"#limits-{index}"), *(_limit_cell(grouped.get(g)) for g in groups)]
         for index, (candidate, grouped) in enumerate(zip(data.candidates, found, strict=True))
     ]
-    return _table("Candidates against the limits", ["candidate", *(heads[group] for group in groups)], rows)
+    return table_of(
+        "Candidates against the limits", ["candidate", *(heads[group] for group in groups)], rows
+    )
 
 
 def _group(judgement: Judgement, several: bool) -> tuple[Group, str]:
@@ -205,7 +174,7 @@ def judgements(candidate: Candidate) -> Table:
         for j in candidate.verdict.judgements
     ]
     columns = ["figure", "limit", "measured", "verdict"]
-    return _table(f"Every limit of {candidate.name}", columns, rows, texts=frozenset({0, 3}))
+    return table_of(f"Every limit of {candidate.name}", columns, rows, texts=frozenset({0, 3}))
 
 
 def tradeoff(data: ReportData, figure: Cost) -> Table | None:
@@ -227,7 +196,7 @@ def tradeoff(data: ReportData, figure: Cost) -> Table | None:
     ]
     title = charts.AXES[figure]
     columns = ["candidate", data.metric, title, "on the Pareto front", "gate"]
-    return _table(f"{data.metric} against {title}", columns, rows, texts=frozenset({0, 3, 4}))
+    return table_of(f"{data.metric} against {title}", columns, rows, texts=frozenset({0, 3, 4}))
 
 
 def latencies(data: ReportData) -> Table | None:
@@ -245,7 +214,7 @@ def latencies(data: ReportData) -> Table | None:
     if not rows:
         return None
     heads = [f"{prefix}p{p}" for prefix in ("", "baseline's ") for p in PERCENTILES]
-    return _table("Time of one inference", ["candidate", *heads, "ratio", "95 % interval"], rows)
+    return table_of("Time of one inference", ["candidate", *heads, "ratio", "95 % interval"], rows)
 
 
 def latency_caption(data: ReportData) -> str:
@@ -269,7 +238,7 @@ def learning_curve(curve: Curve) -> Table:
         ]
         for epoch in curve.epochs
     ]
-    return _table(f"Epochs of {curve.node}", ["epoch", *names], rows)
+    return table_of(f"Epochs of {curve.node}", ["epoch", *names], rows)
 
 
 def layers(data: ReportData, figure: LayerFigure) -> Table | None:
@@ -284,7 +253,7 @@ def layers(data: ReportData, figure: LayerFigure) -> Table | None:
         return "–" if value is None else figure.text(value)
 
     rows = [[name, *(text(found.get(name)) for found in files.values())] for name in names]
-    return _table(f"{figure.title}, by layer", ["layer", *files], rows)
+    return table_of(f"{figure.title}, by layer", ["layer", *files], rows)
 
 
 def slices(data: ReportData) -> Table | None:
@@ -302,7 +271,7 @@ def slices(data: ReportData) -> Table | None:
             cells.append(Cell(f"{text} {MISSED}", met=False) if name in failed else text)
         rows.append(cells)
     columns = ["slice", "examples", "baseline", *(c.name for c in data.candidates)]
-    return _table(f"{data.metric} by slice; {MISSED} marks what a limit does not allow", columns, rows)
+    return table_of(f"{data.metric} by slice; {MISSED} marks what a limit does not allow", columns, rows)
 
 
 def steps(data: ReportData) -> Table:
@@ -321,7 +290,7 @@ def steps(data: ReportData) -> Table:
             ]
         )
     columns = ["node", "component", "state", "took", "reads"]
-    return _table("Nodes of the run", columns, rows, texts=frozenset({0, 1, 2, 4}))
+    return table_of("Nodes of the run", columns, rows, texts=frozenset({0, 1, 2, 4}))
 
 
 def parameters(values: dict[str, Any]) -> list[tuple[str, str]]:
@@ -353,7 +322,7 @@ def findings(data: ReportData) -> Table | None:
         for f in lineage_facts.findings(newest)
     ]
     columns = ["feature", "split", "kind", "finding", "outcome"]
-    return _table("Found in the data", columns, rows, texts=frozenset(range(5)))
+    return table_of("Found in the data", columns, rows, texts=frozenset(range(5)))
 
 
 def ranges(data: ReportData) -> Table | None:
@@ -377,7 +346,7 @@ def ranges(data: ReportData) -> Table | None:
     if not rows:
         return None
     columns = ["step", "tensor", "range", "clipped", "off by × its range", "finding"]
-    return _table("Ranges of activations", columns, rows, texts=frozenset({0, 1, 2, 5}))
+    return table_of("Ranges of activations", columns, rows, texts=frozenset({0, 1, 2, 5}))
 
 
 def data_files(data: ReportData) -> Table | None:
@@ -389,7 +358,7 @@ def data_files(data: ReportData) -> Table | None:
         for split, files in data.data.items()
         for found in files
     ]
-    return _table("Data files", ["split", "file", "size", "SHA-256"], rows, texts=frozenset({0, 1, 3}))
+    return table_of("Data files", ["split", "file", "size", "SHA-256"], rows, texts=frozenset({0, 1, 3}))
 
 
 def environment(data: ReportData) -> Table | None:
@@ -398,4 +367,4 @@ def environment(data: ReportData) -> Table | None:
         return None
     facts = {k: v for k, v in data.environment.items() if k != "packages"}
     rows = [[name, value] for name, value in {**facts, **data.environment.get("packages", {})}.items()]
-    return _table("Environment", ["what", "version"], rows, texts=frozenset({0, 1}))
+    return table_of("Environment", ["what", "version"], rows, texts=frozenset({0, 1}))

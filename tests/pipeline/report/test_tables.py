@@ -11,10 +11,11 @@ from components.evaluator.judging import conclude, judge_figure
 from components.evaluator.served import FEATURES, MODEL
 from pipeline.report import tables
 from pipeline.report.data import Candidate, ReportData
+from pipeline.report.table import Table
 from tests.pipeline.report.made_verdicts import CONVERT, verdict
 
 
-def judged(pushed: ReportData, **more: list[Any]) -> tables.Table:
+def judged(pushed: ReportData, **more: list[Any]) -> Table:
     """The table of limits of candidates that were judged by more than the example's gate."""
     candidates = []
     for name, judgements in more.items():
