@@ -121,6 +121,11 @@ def test_object_stores_that_tensorflow_does_not_know_are_refused(key: str, verb:
     assert "or a path on one of kubeflow.volumes" in problem(f"kubeflow.{key}=s3://bucket/x")
 
 
+def test_what_needs_an_environment_that_no_image_has_is_refused() -> None:
+    refused = problem("target=web", "push.tfjs={quantization: uint8}")
+    assert "push.tfjs: needs an environment that the image does not have" in refused
+
+
 def test_nodes_are_named_by_id_technique_and_pattern() -> None:
     assert problems("kubeflow.nodes={Trainer: {cpu: 1}, prune: {cpu: 1}, '*-evaluate': {cpu: 1}}") == []
     assert "there is no node or step 'Trainr'; did you mean 'Trainer'?" in problem(
