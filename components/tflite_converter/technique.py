@@ -18,6 +18,12 @@ def _faster(chain: Chain) -> str:
     return f"convert with quantization int8 or dynamic in place of {chain.quantization}"
 
 
+def _more_accurate(chain: Chain) -> str:
+    if chain.quantization != "int8" or chain.quantization_aware or not chain.own or chain.own.get("repair"):
+        return ""
+    return "write repair: {max_float: 3} under convert, which leaves the layers in float that lose most"
+
+
 CONVERT = Technique(
     options=ConvertOptions,
     component="components.tflite_converter.component.TFLiteConverter",
@@ -29,5 +35,6 @@ CONVERT = Technique(
         Advice("size", 0, _smaller),
         Advice("gzip_size", 0, _smaller),
         Advice("latency", 0, _faster),
+        Advice("accuracy", 3, _more_accurate),
     ),
 )

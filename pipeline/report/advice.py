@@ -189,9 +189,10 @@ def _offered(candidate: Candidate, goal: Goal, data: ReportData) -> str:
     """Advice of the techniques of lowest rank for a goal."""
     steps = candidate.measured.by_technique
     quantization = next((step["quantization"] for step in steps.values() if "quantization" in step), "")
+    aware = any(TECHNIQUES[name].options.quantization_aware for name in steps if name in TECHNIQUES)
     found: dict[int, list[str]] = {}
     for technique in TECHNIQUES.values():
-        chain = Chain(steps.get(technique.name), quantization)
+        chain = Chain(steps.get(technique.name), quantization, aware)
         for advice in technique.advice:
             text = advice.text(chain) if advice.goal == goal else ""
             if text:

@@ -54,7 +54,8 @@ def offered(goal: Goal, quantization: str, **steps: dict[str, Any]) -> list[str]
         (advice.rank, text)
         for technique in TECHNIQUES
         for advice in technique.advice
-        if advice.goal == goal and (text := advice.text(Chain(steps.get(technique.name), quantization)))
+        if advice.goal == goal
+        and (text := advice.text(Chain(steps.get(technique.name), quantization, "qat" in steps)))
     ]
     return [text for rank, text in found if rank == min(found)[0]]
 
@@ -95,6 +96,13 @@ def offered(goal: Goal, quantization: str, **steps: dict[str, Any]) -> list[str]
         ),
         ("accuracy", "int8", {"prune": {"sparsity": None}, "cluster": {"clusters": 8}}, ["use more than 8 clusters"]),
         ("accuracy", "dynamic", {}, ["add qat before convert"]),
+        ("accuracy", "int8", {"convert": {"repair": None}}, [
+            "add qat before convert",
+            "write repair: {max_float: 3} under convert, which leaves the layers in float that lose most",
+        ]),
+        ("accuracy", "int8", {"convert": {"repair": {"max_float": 3}}}, ["add qat before convert"]),
+        ("accuracy", "int8", {"convert": {"repair": None}, "qat": {"epochs": 3}},
+         ["train `qat` for more than 3 epochs"]),
         ("accuracy", "int8", {"qat": {"epochs": 3}}, ["train `qat` for more than 3 epochs"]),
         ("accuracy", "float32", {}, []),
     ],

@@ -19,10 +19,12 @@ class Chain:
     Attributes:
         own: Options of the last step of the technique, as its record has them; None if the chain lacks it.
         quantization: Quantization of the file.
+        quantization_aware: Whether a step of the chain has trained for int8.
     """
 
     own: Mapping[str, Any] | None
     quantization: str
+    quantization_aware: bool = False
 
 
 @dataclass(frozen=True)
