@@ -24,6 +24,8 @@ class EvaluatorSpec(component_spec.ComponentSpec):
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
         "baseline": component_spec.ChannelParameter(type=standard_artifacts.Model),
         "measurement": component_spec.ChannelParameter(type=ModelMeasurement),
+        # The baseline as it was trained; given if that was federated.
+        "trained": component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True),
     }
     OUTPUTS = {
         "evaluation": component_spec.ChannelParameter(type=standard_artifacts.ModelEvaluation),
@@ -38,13 +40,19 @@ class Evaluator(base_component.BaseComponent):
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
     def __init__(
-        self, model: BaseChannel, baseline: BaseChannel, measurement: BaseChannel, **parameters: Any
+        self,
+        model: BaseChannel,
+        baseline: BaseChannel,
+        measurement: BaseChannel,
+        trained: BaseChannel | None = None,
+        **parameters: Any,
     ):
         super().__init__(
             EvaluatorSpec(
                 model=model,
                 baseline=baseline,
                 measurement=measurement,
+                trained=trained,
                 evaluation=Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=Channel(type=standard_artifacts.ModelBlessing),
                 **parameters,

@@ -24,7 +24,7 @@ from components.common.tflite import file_types, tflite_file
 from components.common.tflite.file_types import TypeCheck
 from components.common.tflite.kernel import Kernel
 from components.common.tflite.tflite_file import TFLiteFile
-from components.evaluator import deployed_file, load, npu, params, served, weak_baseline
+from components.evaluator import deployed_file, federated, load, npu, params, served, weak_baseline
 from components.evaluator.judgement import (
     SAME_PREDICTION,
     Failure,
@@ -58,7 +58,9 @@ from components.measurer.measurement import Measurement, MetricValues, SliceValu
 Result = TypeVar("Result")
 
 
-def judge(candidate: str, baseline: str, measurement: str, gate: Gate, output: str) -> Verdict:
+def judge(
+    candidate: str, baseline: str, measurement: str, gate: Gate, output: str, trained: str = ""
+) -> Verdict:
     """Judges a candidate.
 
     Args:
@@ -67,6 +69,7 @@ def judge(candidate: str, baseline: str, measurement: str, gate: Gate, output: s
         measurement: Folder of what was measured of both.
         gate: The limits.
         output: Folder for verdict.json.
+        trained: Folder of the baseline as it was trained, if its training was federated.
 
     Returns:
         The verdict, also written to verdict.json. What was not measured is a reason against the candidate, never
@@ -79,7 +82,7 @@ def judge(candidate: str, baseline: str, measurement: str, gate: Gate, output: s
     measured = Measurement.of(measurement)
     folders: dict[Side, str] = {"candidate": candidate, "baseline": baseline}
     _refuse_others(folders, measured, "another file was measured; measure again: paredown run --remeasure")
-    found = _Judging(candidate, measured, gate).verdict()
+    found = _Judging(candidate, measured, gate, trained).verdict()
     _refuse_others(folders, measured, "it changed while it was judged; run again")
     verdict = dataclasses.replace(found, judged=measured.files["candidate"])
     verdict.write(os.path.join(output, VERDICT_FILE))
@@ -97,12 +100,14 @@ def _refuse_others(folders: dict[Side, str], measured: Measurement, advice: str)
 class _Judging:
     """One candidate's way through the gate."""
 
-    def __init__(self, candidate: str, measurement: Measurement, gate: Gate):
+    def __init__(self, candidate: str, measurement: Measurement, gate: Gate, trained: str):
         self._file = model_files.tflite_file(candidate)
         self._measurement = measurement
         self._gate = gate
         self._failures = [Failure(FailureKind(one.kind), one.reason) for one in measurement.failures]
         self._judgements: list[Judgement] = []
+        self._federated, unread = federated.figures_of(trained)
+        self._failures += unread
         read = self._attempt("reading the candidate's record", lambda: StepRecord.read(candidate))
         self._record = read or StepRecord()
 
@@ -111,6 +116,7 @@ class _Judging:
         self._judge_size()
         self._judge_device()
         self._judgements += load.judge(self._measurement.load, self._gate)
+        self._judgements += federated.judge(self._federated, self._gate)
         file, invariant = self._judge_invariants()
         self._judge_latency()
         accuracies = tuple(
@@ -135,7 +141,8 @@ class _Judging:
             load=self._measurement.load,
             repair=self._record.repair,
         )
-        return conclude(self._judgements, measured, self._failures)
+        found = conclude(self._judgements, measured, self._failures)
+        return dataclasses.replace(found, federated=self._federated)
 
     def _attempt(self, what: str, work: Callable[[], Result]) -> Result | None:
         """Does what may fail; None and a failure if it raises."""
@@ -356,7 +363,8 @@ class Executor(base_executor.BaseExecutor):
         """Judges the candidate.
 
         Args:
-            input_dict: `model` and `baseline` (Model), and `measurement` (ModelMeasurement) of both.
+            input_dict: `model` and `baseline` (Model), and `measurement` (ModelMeasurement) of both; `trained` (Model), the
+                baseline as the Trainer made it, if that was federated.
             output_dict: `evaluation` (ModelEvaluation): verdict.json; `blessing` (ModelBlessing), as TFX's Pusher
                 reads it.
             exec_properties: `gate` (JSON).
@@ -369,6 +377,9 @@ class Executor(base_executor.BaseExecutor):
             measurement=artifact_utils.get_single_uri(input_dict["measurement"]),
             gate=params.JudgedGate.model_validate_json(exec_properties["gate"]),
             output=evaluation.uri,
+            trained=artifact_utils.get_single_uri(input_dict["trained"])
+            if input_dict.get("trained")
+            else "",
         )
         set_properties(evaluation, verdict.properties())
         for artifact in (evaluation, blessing):

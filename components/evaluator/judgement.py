@@ -39,6 +39,8 @@ class Kind(str, Enum):
     SAME_PREDICTION = "same_prediction"
     THROUGHPUT = "throughput"
     P99 = "p99"
+    TRAFFIC = "traffic"
+    WORST_CLIENT = "worst_client"
     NPU_CYCLES = "npu_cycles"
     NPU_SRAM = "npu_sram"
     NPU_FLASH = "npu_flash"
@@ -236,7 +238,16 @@ class Judgement(Figure):
 
 # Kinds whose figures are bytes.
 IN_BYTES = frozenset(
-    {Kind.SIZE, Kind.GZIP_SIZE, Kind.BROTLI_SIZE, Kind.MEMORY, Kind.FLASH, Kind.NPU_SRAM, Kind.NPU_FLASH}
+    {
+        Kind.SIZE,
+        Kind.GZIP_SIZE,
+        Kind.BROTLI_SIZE,
+        Kind.MEMORY,
+        Kind.FLASH,
+        Kind.NPU_SRAM,
+        Kind.NPU_FLASH,
+        Kind.TRAFFIC,
+    }
 )
 
 

@@ -15,6 +15,7 @@ from components.common.base.metric_facts import MEANS
 from components.common.base.npu_options import NpuOptions
 from components.common.base.options import Options
 from components.common.base.quantities import bytes_text, exact_bytes_text, pair
+from components.evaluator.federated_limits import TrafficLimits, WorstClientLimits, without_bounds
 from components.measurer.params import CONFIDENCE, LatencyOptions, MeasureOptions, Metric, Slicing
 
 SizeOf = Literal["file", "gzip", "brotli"]
@@ -284,6 +285,18 @@ class Gate(Options):
         "load, e.g. {max_ratio: 1.2}. Each of REST and gRPC, batched and unbatched, has to meet them. Needs target: "
         "server.",
     )
+    traffic: TrafficLimits = Field(
+        default=TrafficLimits.model_construct(),
+        exclude_if=without_bounds,
+        description="Bounds on the bytes that server and clients send in all rounds, e.g. {max: 40 MB}. Needs "
+        "model.train.federated.",
+    )
+    worst_client: WorstClientLimits = Field(
+        default=WorstClientLimits.model_construct(),
+        exclude_if=without_bounds,
+        description="Bounds on the baseline's metric on the eval examples of the client that is worst off, e.g. "
+        "{min: 0.9}. Needs model.train.federated.",
+    )
 
     @model_validator(mode="after")
     def _has_limits(self) -> Gate:
@@ -298,7 +311,8 @@ class Gate(Options):
             self.throughput,
             self.p99,
         ]
-        if not any(section.bounds() for section in sections):
+        federated = self.traffic.bounds() or self.worst_client.bounds()
+        if not federated and not any(section.bounds() for section in sections):
             raise ValueError(
                 "the gate has no limits, so anything would pass; write at least one of min, max, "
                 "max_drop, max_ratio or min_ratio under accuracy, latency, size or gzip_size"

@@ -10,9 +10,10 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from components.common.base.document import Document
+from components.common.base.document import LEFT_OUT_IF_EMPTY, Document
 from components.evaluator import verdict_upgrade
 from components.evaluator.judgement import Failure, Judgement
+from components.federated_trainer.record import FederatedFigures
 from components.measurer.measured import Measured
 from components.measurer.measurement import REASON_LENGTH
 
@@ -31,6 +32,7 @@ class Verdict(Document):
         failures: What could not be done at all; the first ones of `reasons`.
         judged: Path of each of the candidate's model files, relative to its folder → its SHA-256; empty in documents of
             older versions.
+        federated: Figures of the baseline's training; None if it was not federated.
     """
 
     TITLE: ClassVar[str] = "verdict"
@@ -44,6 +46,7 @@ class Verdict(Document):
     judged: Annotated[dict[str, str], Field(exclude_if=lambda value: not value)] = field(
         default_factory=dict
     )
+    federated: Annotated[FederatedFigures | None, LEFT_OUT_IF_EMPTY] = None
 
     @classmethod
     def upgraded(cls, values: dict[str, Any], version: int) -> dict[str, Any]:
@@ -83,6 +86,9 @@ class Verdict(Document):
             values["npu_cpu_operators"] = npu.on_cpu
         if measured.load:
             values |= measured.load.properties()
+        if self.federated:
+            values["traffic_bytes"] = self.federated.traffic
+            values["worst_client"] = self.federated.worst_client
         for metric in measured.accuracies:
             values[f"accuracy/{metric.title}"] = metric.candidate
             values[f"baseline_accuracy/{metric.title}"] = metric.baseline

@@ -29,7 +29,7 @@ from components.targets.server.params import ServingOptions
 from components.targets.target import Target
 from components.targets.web.params import TfjsOptions
 from components.tflite_converter.params import ConvertOptions
-from pipeline.config import metadata_url, target_section
+from pipeline.config import federated_training, metadata_url, target_section
 from pipeline.config.chain import Chain
 from pipeline.config.data_options import Data
 from pipeline.config.kubeflow_options import KubeflowOptions
@@ -226,6 +226,11 @@ class Config(Options):
                 "splits",
                 "pattern",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _federated_figures_are_measured(self) -> Config:
+        federated_training.refuse(self.model.train.federated, self.gate, self.data)
         return self
 
     @model_validator(mode="after")

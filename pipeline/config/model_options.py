@@ -9,8 +9,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from components.common.base.options import Options
 from components.common.base.step_options import BATCH_SIZE, Baseline
+from components.federated_trainer.params import BaselineOptions
 from components.model_importer.params import ImportOptions, path_alone
-from components.trainer.params import TrainOptions
 from pipeline.config.pretrained_options import PretrainedOptions
 from pipeline.config.refused import refused
 
@@ -38,8 +38,8 @@ class ModelSection(Options):
         "build_model in it.",
     )
     hparams: dict[str, Any] = Field(default={}, description="Passed to build_model and build_student.")
-    train: TrainOptions = Field(
-        default=TrainOptions.model_construct(), description="Training of the baseline."
+    train: BaselineOptions = Field(
+        default=BaselineOptions.model_construct(), description="Training of the baseline."
     )
     imported: (
         Annotated[ImportOptions, BeforeValidator(path_alone, json_schema_input_type=str | ImportOptions)]

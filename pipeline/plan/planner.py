@@ -136,9 +136,11 @@ class Planner:
 
     def _add_trainer(self) -> None:
         model = self.config.model
-        params = model.train.canonical_json()
+        params = model.train.plain().canonical_json()
+        federated = model.train.federated
+        component = "federated_trainer" if federated else "trainer"
         custom_config = {
-            "code_version": component_version("components.trainer.executor", is_distributed(params)),
+            "code_version": component_version(f"components.{component}.executor", is_distributed(params)),
             "hparams": to_json(model.hparams),
             "label": as_parameter(self.config.data.label),
             "label_options": self._label_options(),
@@ -147,14 +149,15 @@ class Planner:
             "module_version": self.module_version,
             "params": params,
             "seed": self.config.run.seed,
+            **({"federated": federated.canonical_json()} if federated else {}),
         }
         self._add(
             Node(
                 TRAINER,
-                "components.trainer.component.Trainer",
+                f"components.{component}.component.{'FederatedTrainer' if federated else 'Trainer'}",
                 dict(self.data),
                 {
-                    "run_fn": "components.trainer.run_fn.run_fn",
+                    "run_fn": f"components.{component}.run_fn.run_fn",
                     "custom_config": to_json(custom_config),
                 },
                 trains=True,
@@ -282,6 +285,7 @@ class Planner:
     ) -> str:
         node_id = f"{model}-evaluate"
         self.users.setdefault(node_id, []).append(candidate)
+        trained = {"trained": Output(TRAINER, "model")} if self.config.model.train.federated else {}
         self._add(
             Node(
                 node_id,
@@ -290,6 +294,7 @@ class Planner:
                     "model": Output(model, "model"),
                     "baseline": Output(baseline, "model"),
                     "measurement": Output(measurement, "measurement"),
+                    **trained,
                 },
                 {
                     "gate": to_json(self.config.judged_gate.model_dump(mode="json")),

@@ -1,0 +1,1 @@
+"""Trains the baseline on clients that share updates of the model, and not their examples."""

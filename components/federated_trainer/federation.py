@@ -1,0 +1,266 @@
+"""The rounds of a federated training: clients train one after another, and the server takes the mean."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tf_keras
+
+from components.common.base import metric_direction, progress
+from components.common.base.errors import ParedownError, reason_of
+from components.common.base.interruption import Interrupted
+from components.common.base.progress import Kind
+from components.common.data.arrays import Arrays
+from components.common.training.error import TrainingError
+from components.federated_trainer import client_split, compression
+from components.federated_trainer.aggregation import Server, Vector, WeightedMean
+from components.federated_trainer.client_split import Indices, Split
+from components.federated_trainer.client_store import ClientStore
+from components.federated_trainer.compression import Message
+from components.federated_trainer.local_training import LocalTraining, Metrics
+from components.federated_trainer.params import Federated
+from components.federated_trainer.payload import Payload
+from components.federated_trainer.record import Client, Failed, FederatedRecord, Round, finite, names
+
+_BYTES = 4
+_LOSS = "loss"
+# What a client keeps between rounds.
+_RESIDUAL, _NORMALIZATION = "residual", "normalization"
+
+
+class _Dropped(ParedownError):
+    """A simulated failure of a client."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The outcome of a training.
+
+    Attributes:
+        record: What it cost, and what it gave to whom.
+        curves: Metric → its value after each round; names of those on the eval split begin with `val_`.
+        steps: Steps that the optimizers of all clients took together.
+    """
+
+    record: FederatedRecord
+    curves: dict[str, list[float]]
+    steps: int
+
+
+class Federation:
+    """One training. Every client's work is done with the same model object."""
+
+    def __init__(
+        self,
+        model: tf_keras.Model,
+        splits: tuple[Arrays, Arrays],
+        clients: Split,
+        options: Federated,
+        batch_size: int,
+        seed: int,
+    ):
+        """Nothing has been trained yet.
+
+        Args:
+            model: Compiled, with the weights to begin with; gets the trained ones.
+            splits: Train and eval examples.
+            clients: Which of them are whose.
+            options: How to train.
+            batch_size: Examples in a step of a client.
+            seed: Seed of who takes part, of orders, of rounding and of simulated failures.
+
+        Raises:
+            TrainingError: If the options do not fit the model or the clients.
+        """
+        self._train, self._evaluation = splits
+        self._clients = clients
+        self._options = options
+        self._batch_size = batch_size
+        self._seed = seed
+        self._names = list(clients.train)
+        self._drawn = options.clients_per_round or len(self._names)
+        if self._drawn > len(self._names):
+            raise TrainingError(
+                f"federated: clients_per_round is {self._drawn}, but the examples are those of {len(self._names)} "
+                "clients; lower it, or leave it out"
+            )
+        self._payload = Payload(model, options.batch_norm)
+        strategy = options.strategy
+        mu = strategy.mu if strategy.kind == "fedprox" else 0.0
+        self._local = LocalTraining(model, self._train.take(range(1)), mu)
+        self._server = Server(strategy, self._payload.trained)
+        self._weights = self._payload.read()
+        self._kept = self._payload.read_kept()
+        self._parts: Counter[str] = Counter()
+        self._steps = 0
+        self._metric = ""
+
+    def run(self) -> Trained:
+        """Trains all rounds.
+
+        Raises:
+            TrainingError: If a round has fewer updates than `min_clients`.
+        """
+        rounds: list[Round] = []
+        curves: dict[str, list[float]] = {}
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="paredown-clients-") as folder:
+            store = ClientStore(folder)
+            for number in range(1, self._options.rounds + 1):
+                found, logs = self._round(number, store)
+                rounds.append(found)
+                for name, value in logs.items():
+                    curves.setdefault(name, []).append(value)
+                self._report(number, found, time.monotonic() - began)
+            clients = self._measured(store)
+            if self._payload.has_kept:
+                rounds[-1] = self._collect_kept(rounds[-1], store)
+        record = FederatedRecord(
+            strategy=self._options.strategy.kind,
+            compress=self._options.updates.compress,
+            metric=self._metric,
+            higher_is_better=_ascending(self._metric),
+            rounds=tuple(rounds),
+            clients=clients,
+            goal=self._options.goal,
+        )
+        return Trained(record, curves, self._steps)
+
+    def _round(self, number: int, store: ClientStore) -> tuple[Round, Metrics]:
+        drawn = client_split.drawn(self._names, self._drawn, self._seed, number)
+        mean = WeightedMean(self._payload.size)
+        failed: list[Failed] = []
+        taught: list[tuple[int, Metrics]] = []
+        sent = 0
+        for client in drawn:
+            examples = self._clients.train[client]
+            try:
+                message, logs = self._answer(client, examples, number, store)
+            except Interrupted:
+                raise
+            except Exception as error:  # whatever a client does, the others go on
+                reason = str(error) if isinstance(error, ParedownError) else reason_of(error)
+                failed.append(Failed(client, reason, isinstance(error, _Dropped)))
+                continue
+            mean.add(message.update, len(examples))
+            sent += message.bytes
+            taught.append((len(examples), logs))
+            self._parts[client] += 1
+        if len(taught) < self._options.min_clients:
+            raise TrainingError(
+                f"federated: round {number} has the updates of {len(taught)} of {len(drawn)} clients, and min_clients "
+                f"is {self._options.min_clients} ({names(failed[:3])})"
+            )
+        self._weights = self._weights + self._server.change(mean.value())
+        self._payload.write(self._weights)
+        self._weights = self._payload.read()  # without negative variances
+        if self._payload.has_kept:
+            self._payload.write_kept(self._mean_of_kept(store))
+        measured = self._local.measure(self._evaluation)
+        self._metric = self._metric or _first_metric(measured)
+        found = Round(
+            clients=len(taught),
+            bytes_down=len(drawn) * _BYTES * self._payload.size,
+            bytes_up=sent,
+            value=finite(measured[self._metric]),
+            loss=finite(measured[_LOSS]),
+            failed=tuple(failed),
+        )
+        return found, {**_weighted(taught), **{f"val_{name}": value for name, value in measured.items()}}
+
+    def _answer(
+        self, client: str, examples: Indices, number: int, store: ClientStore
+    ) -> tuple[Message, Metrics]:
+        """What a client sends in a round, and how its training went."""
+        random = np.random.default_rng([self._seed, number, self._names.index(client)])
+        self._payload.write(self._weights)
+        kept = store.get(client, _NORMALIZATION)
+        self._payload.write_kept(self._kept if kept is None else kept)
+        epochs = self._options.local_epochs
+        logs = self._local.train(self._train.take(examples), epochs, self._batch_size, random)
+        self._steps += epochs * -(-len(examples) // self._batch_size)
+        update = self._payload.read() - self._weights
+        if not np.isfinite(update).all():
+            raise TrainingError("its weights are not finite")
+        if self._options.dropout and random.random() < self._options.dropout:
+            raise _Dropped("it dropped out")
+        message, residual = compression.compress(
+            update, self._payload.sizes, self._options.updates, store.get(client, _RESIDUAL), random
+        )
+        store.put(client, _RESIDUAL, residual)
+        if self._payload.has_kept:
+            store.put(client, _NORMALIZATION, self._payload.read_kept())
+        return message, logs
+
+    def _mean_of_kept(self, store: ClientStore) -> Vector:
+        """The mean of what clients keep, of those that have taken part; by their examples."""
+        mean = WeightedMean(self._kept.size)
+        for client in self._parts:
+            kept = store.get(client, _NORMALIZATION)
+            if kept is not None:
+                mean.add(kept, len(self._clients.train[client]))
+        return mean.value()
+
+    def _collect_kept(self, last: Round, store: ClientStore) -> Round:
+        """Gives the model the mean of what clients keep, which each sends once, with the last round."""
+        self._payload.write_kept(self._mean_of_kept(store))
+        more = len(self._parts) * _BYTES * self._kept.size
+        return Round(**{**vars(last), "bytes_up": last.bytes_up + more})
+
+    def _measured(self, store: ClientStore) -> tuple[Client, ...]:
+        """The trained model on the eval examples of each client, with what it keeps."""
+        found = []
+        for client in self._names:
+            examples = self._clients.eval[client]
+            value = None
+            if len(examples):
+                kept = store.get(client, _NORMALIZATION)
+                if kept is not None:
+                    self._payload.write_kept(kept)
+                elif self._payload.has_kept:
+                    self._payload.write_kept(self._mean_of_kept(store))
+                value = finite(self._local.measure(self._evaluation.take(examples))[self._metric])
+            found.append(
+                Client(client, len(self._clients.train[client]), len(examples), self._parts[client], value)
+            )
+        return tuple(found)
+
+    def _report(self, number: int, found: Round, seconds: float) -> None:
+        rounds = self._options.rounds
+        last = number == rounds
+        for one in found.failed:
+            if not one.simulated:
+                progress.note(f"round {number}: {one.client} is left out: {one.reason}")
+        shown = "–" if found.value is None else f"{found.value:.4g}"
+        progress.report(
+            f"round {number}/{rounds}",
+            Kind.LAST_EPOCH if last else Kind.EPOCH,
+            None if last else seconds / number * (rounds - number),
+            f"eval {self._metric} {shown}",
+        )
+
+
+def _first_metric(measured: Metrics) -> str:
+    """The first metric that the model is compiled with; the loss if there is none."""
+    own = [name for name in measured if name != _LOSS and not name.endswith(f"_{_LOSS}")]
+    return own[0] if own else _LOSS
+
+
+def _ascending(metric: str) -> bool:
+    return bool(metric_direction.higher_is_better(metric))
+
+
+def _weighted(taught: Sequence[tuple[int, Metrics]]) -> Metrics:
+    """Each metric's mean over clients, by their examples."""
+    total = sum(count for count, _ in taught)
+    sums: dict[str, Any] = Counter()
+    for count, logs in taught:
+        for name, value in logs.items():
+            sums[name] += count * value
+    return {name: value / total for name, value in sums.items()}
