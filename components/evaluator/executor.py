@@ -363,8 +363,8 @@ class Executor(base_executor.BaseExecutor):
         """Judges the candidate.
 
         Args:
-            input_dict: `model` and `baseline` (Model), and `measurement` (ModelMeasurement) of both; `trained` (Model), the
-                baseline as the Trainer made it, if that was federated.
+            input_dict: `model` and `baseline` (Model), and `measurement` (ModelMeasurement) of both;
+                `trained` (Model), the baseline as the Trainer made it, if that was federated.
             output_dict: `evaluation` (ModelEvaluation): verdict.json; `blessing` (ModelBlessing), as TFX's Pusher
                 reads it.
             exec_properties: `gate` (JSON).

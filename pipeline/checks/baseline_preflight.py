@@ -18,7 +18,7 @@ from components.common.models.user_module import UserModuleError
 from components.tflite_converter.conversion_error import ConversionError
 from components.tflite_converter.explanation import reason
 from components.trainer import stages
-from pipeline.checks import column_types, output_preflight
+from pipeline.checks import column_types, federated_preflight, output_preflight
 from pipeline.checks.data_preflight import DataFacts
 from pipeline.config.config import Config
 from pipeline.config.pretrained_options import PretrainedOptions
@@ -77,6 +77,7 @@ def check(around: Surroundings, explainer: Explainer) -> list[Problem]:
         *([] if around.transforms else column_types.check_labels(around.data, around.config.data, model)),
         *output_preflight.check(around.config, model, _label_widths(around), around.origin, made),
         *_check_conversion(around, explainer, model),
+        *federated_preflight.check(around.config, model, around.features()),
     ]
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from components.anomaly_gate.finding import FINDINGS, Finding, from_property
 from components.common.base.document import DocumentError
 from components.common.base.file_hashes import CONTENT
+from components.common.base.quantities import bytes_text
 from components.common.base.sensitivity import REPAIR, SENSITIVITY, Repair, Sensitivity
 from components.evaluator.verdict import VERDICT_FILE, Verdict
 
@@ -26,6 +27,9 @@ SCHEMA_FILE = "schema.pbtxt"
 
 # Types of what is made from data before any model is.
 DATA_TYPES = ("TransformGraph", "Schema", "ExampleAnomalies", "ExampleStatistics", "Examples")
+
+# Types of executions that train a baseline: on all examples together, or on clients.
+TRAINERS = ("Trainer", "FederatedTrainer")
 
 # The artifact that a step begins with.
 _BASE_MODEL = "base_model"
@@ -71,6 +75,20 @@ def trained_on(properties: Mapping[str, Any]) -> list[str]:
         found.append(f"precision {used}, as there was no device for {asked}")
     elif asked != "float32":
         found.append(f"precision {used}")
+    return found
+
+
+def federated(properties: Mapping[str, Any]) -> list[str]:
+    """What the federated training of a model cost, and what it gave to its clients; empty if it was not federated."""
+    if "federated_rounds" not in properties:
+        return []
+    known = {name.removeprefix("federated_"): value for name, value in properties.items()}
+    up, down = (bytes_text(known[f"bytes_{way}"]) for way in ("up", "down"))
+    found = [f"{known['rounds']} rounds of {known['clients']} clients, {up} up and {down} down"]
+    if "worst_client" in known:
+        found.append(f"worst client's {known['metric']} {known['worst_client']:.4f}")
+    if known.get("failed"):
+        found.append(f"{known['failed']} updates left out")
     return found
 
 
@@ -160,7 +178,7 @@ def changed_parameters(execution: Execution) -> dict[str, Any]:
     Options that the technique no longer has are included.
     """
     options: Any = step_options(execution)
-    if options is None and execution.type == "Trainer":
+    if options is None and execution.type in TRAINERS:
         from components.trainer.params import TrainOptions
 
         options = TrainOptions
@@ -172,10 +190,23 @@ def changed_parameters(execution: Execution) -> dict[str, Any]:
     order = [name for name in options.model_fields if name in found]
     order += sorted(set(found) - set(order))
     changed = {name: found[name] for name in order if name not in defaults or found[name] != defaults[name]}
+    changed |= _changed_federated(execution)
     # Steps without a distribution get one that says so.
     if isinstance(spread := changed.get("distribution"), dict) and spread.get("kind") == "none":
         del changed["distribution"]
     return changed
+
+
+def _changed_federated(execution: Execution) -> dict[str, Any]:
+    """`federated` with its options that are not at their defaults; empty if a training was not federated."""
+    written = _parsed_object(training(execution), "federated")
+    if not written:
+        return {}
+    from components.federated_trainer.params import Federated
+
+    options: Any = Federated  # required options are missing
+    defaults = options.model_construct().model_dump(mode="json")
+    return {"federated": {k: v for k, v in written.items() if k not in defaults or v != defaults[k]}}
 
 
 def chain(graph: Graph, artifact: Artifact) -> tuple[list[tuple[Execution, Artifact]], Artifact]:

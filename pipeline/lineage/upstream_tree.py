@@ -320,6 +320,7 @@ class UpstreamTree:
             trained.append(epochs)
         figures = trained
         figures += facts.trained_on(properties)
+        figures += facts.federated(properties)
         if "parameters" in properties:
             figures.append(f"{properties['parameters']:,} parameters")
         if "bytes" in properties:

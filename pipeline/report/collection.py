@@ -20,6 +20,7 @@ from components.common.base.document import Document, DocumentError
 from components.common.base.options import Options
 from components.evaluator.params import Gate
 from components.evaluator.verdict import VERDICT_FILE, Verdict
+from components.federated_trainer.record import RECORD_FILE, FederatedRecord
 from components.measurer.file_facts import Layer, layers_from_json
 from components.measurer.measurement import LATENCY_FILE
 from components.selector.params import SelectOptions
@@ -27,6 +28,7 @@ from components.selector.report import REPORT_FILE, SelectorReport
 from pipeline.config import target_section
 from pipeline.config.target_section import TargetSection
 from pipeline.lineage import graph as lineage
+from pipeline.lineage.facts import TRAINERS
 from pipeline.report.data import Candidate, Curve, Latencies, Port, Pushed, ReportData, Step
 from pipeline.store.failures import by_candidate
 from pipeline.store.reader import Reader
@@ -85,6 +87,7 @@ class _Collection:
             data=self.reader.document(self.run.data_hash),
             search=self._search(),
             curves=self._curves(steps),
+            federated=self._federated(),
             steps=steps,
             graph=self.graph,
             pushed=self._pushed(),
@@ -261,7 +264,7 @@ class _Collection:
             for artifact in self._models(step):
                 path = Path(artifact.uri, "history.json")
                 if not path.exists():
-                    if step.type == "Trainer" or "trained_epochs" in artifact.properties:
+                    if step.type in TRAINERS or "trained_epochs" in artifact.properties:
                         without.append(step.node)
                     continue
                 history = self._json(path, "curves", _is_history)
@@ -270,6 +273,13 @@ class _Collection:
         if without:
             self._note("curves", f"No learning curve was kept of {', '.join(without)}.")
         return tuple(curves)
+
+    def _federated(self) -> FederatedRecord | None:
+        """The record of the baseline's training, if it was federated."""
+        for trainer in self._of_type("FederatedTrainer"):
+            for artifact in self.graph.outputs(trainer.id).get("model", []):
+                return self._document(FederatedRecord, Path(artifact.uri, RECORD_FILE))
+        return None
 
     def _models(self, step: Step) -> list[Artifact]:
         if step.execution not in self.graph.executions or step.type == "Selector":

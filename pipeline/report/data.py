@@ -10,6 +10,7 @@ from rich.console import Console
 from components.evaluator.judgement import Judgement
 from components.evaluator.params import Gate, SizeOf
 from components.evaluator.verdict import Verdict
+from components.federated_trainer.record import FederatedRecord
 from components.measurer.file_facts import Layer
 from components.measurer.measured import Measured, Side, SliceAccuracy
 from components.selector.params import SelectOptions
@@ -193,6 +194,7 @@ class ReportData(Shown):
         tracebacks: Node that failed → the end of its traceback.
         notes: Section → what is missing there, and why.
         search: The record of the search that the run is part of; None if it is not.
+        federated: The record of the baseline's training; None if it was not federated.
     """
 
     run: Run
@@ -212,6 +214,7 @@ class ReportData(Shown):
     tracebacks: dict[str, str]
     notes: dict[str, list[str]] = field(default_factory=dict)
     search: SearchRecord | None = None
+    federated: FederatedRecord | None = None
 
     def show(self, console: Console) -> None:
         """Prints how the run went, and the candidates beside the baseline."""

@@ -23,6 +23,7 @@ from pipeline.report import (
     advice,
     charts,
     comparison,
+    federated,
     layer_costs,
     layer_figures,
     node_tree,
@@ -115,8 +116,12 @@ def _save(text: str, output: Path) -> None:
 def render(data: ReportData) -> str:
     """The page of one run."""
     search = searched.section(data.search, data.winner_name)
+    clients = federated.section(data.federated)
     return _template("run.html.j2").render(
         search=search,
+        federated=clients,
+        federated_curve=_chart(clients.curve if clients else None),
+        federated_spread=_chart(clients.spread if clients else None),
         search_scatter=_chart(search.scatter if search else None),
         search_importance=_chart(search.importance if search else None),
         title=f"{data.run.pipeline or 'Run'}: {headline(data)}",

@@ -20,7 +20,7 @@ from components.measurer.measured import Accuracy, Measured, Side
 from components.registry import headlines
 from components.selector.params import SelectOptions
 from pipeline.base.texts import printable
-from pipeline.run import device_columns, load_columns
+from pipeline.run import device_columns, federated_columns, load_columns
 from pipeline.run.column import Column, number
 
 # A verdict gets this many columns of the terminal before figures are stacked.
@@ -65,7 +65,7 @@ def columns(verdicts: Collection[Verdict]) -> list[Column]:
         ),
     ]
     on_target = [*device_columns.columns(first, found), *load_columns.columns(first, found)]
-    return [*shown, *on_target, *_invariants(found)]
+    return [*shown, *on_target, *_invariants(found), *federated_columns.columns(list(verdicts))]
 
 
 def title(verdicts: Collection[Verdict], select: SelectOptions | None = None) -> str:
