@@ -45,6 +45,7 @@ setup(
         "pillow>=10",
         "openlineage-python>=1.47",
         "optuna>=5",
+        "dp-accounting>=0.6",
         "google-crc32c>=1.1",
         "grpcio>=1.59",
         "prometheus-client>=0.20",

@@ -25,6 +25,7 @@ UNIT = (
     "tests/components/federated_trainer/test_client_split.py",
     "tests/components/federated_trainer/test_compression.py",
     "tests/components/federated_trainer/test_params.py",
+    "tests/components/federated_trainer/test_privacy.py",
     "tests/components/federated_trainer/test_record.py",
     "tests/components/pruner/test_invariants.py",
     "tests/components/pruner/test_params.py",

@@ -12,6 +12,7 @@ from components.evaluator.params import Gate, LimitBound
 from components.federated_trainer.record import FederatedFigures, FederatedRecord
 
 TRAFFIC = Figure("traffic of federated training", Kind.TRAFFIC)
+EPSILON = Figure("epsilon", Kind.EPSILON)
 WORST_CLIENT = Figure("worst client", Kind.WORST_CLIENT)
 
 
@@ -35,6 +36,7 @@ def judge(found: FederatedFigures | None, gate: Gate) -> list[Judgement]:
     """A judgement for each limit."""
     values: list[tuple[Figure, str, float | None, Mapping[str, float]]] = [
         (TRAFFIC, "traffic", found.traffic if found else None, gate.traffic.bounds()),
+        (EPSILON, "epsilon", found.epsilon if found else None, gate.epsilon.bounds()),
         (WORST_CLIENT, "worst_client", found.worst_client if found else None, gate.worst_client.bounds()),
     ]
     return [

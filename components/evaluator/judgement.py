@@ -40,6 +40,7 @@ class Kind(str, Enum):
     THROUGHPUT = "throughput"
     P99 = "p99"
     TRAFFIC = "traffic"
+    EPSILON = "epsilon"
     WORST_CLIENT = "worst_client"
     NPU_CYCLES = "npu_cycles"
     NPU_SRAM = "npu_sram"

@@ -15,7 +15,12 @@ from components.common.base.metric_facts import MEANS
 from components.common.base.npu_options import NpuOptions
 from components.common.base.options import Options
 from components.common.base.quantities import bytes_text, exact_bytes_text, pair
-from components.evaluator.federated_limits import TrafficLimits, WorstClientLimits, without_bounds
+from components.evaluator.federated_limits import (
+    FederatedLimits,
+    TrafficLimits,
+    WorstClientLimits,
+    without_bounds,
+)
 from components.measurer.params import CONFIDENCE, LatencyOptions, MeasureOptions, Metric, Slicing
 
 SizeOf = Literal["file", "gzip", "brotli"]
@@ -291,6 +296,12 @@ class Gate(Options):
         description="Bounds on the bytes that server and clients send in all rounds, e.g. {max: 40 MB}. Needs "
         "model.train.federated.",
     )
+    epsilon: FederatedLimits = Field(
+        default=FederatedLimits.model_construct(),
+        exclude_if=without_bounds,
+        description="Bound on epsilon of the differential privacy of clients, e.g. {max: 8}. Needs "
+        "model.train.federated.privacy with noise.",
+    )
     worst_client: WorstClientLimits = Field(
         default=WorstClientLimits.model_construct(),
         exclude_if=without_bounds,
@@ -311,8 +322,10 @@ class Gate(Options):
             self.throughput,
             self.p99,
         ]
-        federated = self.traffic.bounds() or self.worst_client.bounds()
-        if not federated and not any(section.bounds() for section in sections):
+        federated = (self.traffic, self.epsilon, self.worst_client)
+        if not any(limits.bounds() for limits in federated) and not any(
+            section.bounds() for section in sections
+        ):
             raise ValueError(
                 "the gate has no limits, so anything would pass; write at least one of min, max, "
                 "max_drop, max_ratio or min_ratio under accuracy, latency, size or gzip_size"

@@ -89,6 +89,7 @@ class Verdict(Document):
         if self.federated:
             values["traffic_bytes"] = self.federated.traffic
             values["worst_client"] = self.federated.worst_client
+            values["epsilon"] = self.federated.epsilon
         for metric in measured.accuracies:
             values[f"accuracy/{metric.title}"] = metric.candidate
             values[f"baseline_accuracy/{metric.title}"] = metric.baseline

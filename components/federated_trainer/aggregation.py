@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +21,14 @@ class WeightedMean:
         self._sum = np.zeros(size, np.float64)
         self._weight = 0.0
 
-    def add(self, update: Vector, weight: float) -> None:
+    def add(self, update: npt.NDArray[np.floating[Any]], weight: float) -> None:
         """Adds an update."""
         self._sum += weight * update.astype(np.float64)
         self._weight += weight
+
+    def total(self) -> tuple[npt.NDArray[np.float64], float]:
+        """The weighted sum of what was added, and the sum of weights."""
+        return self._sum, self._weight
 
     def value(self) -> Vector:
         """The mean of what was added."""

@@ -18,11 +18,11 @@ from components.common.base.interruption import Interrupted
 from components.common.base.progress import Kind
 from components.common.data.arrays import Arrays
 from components.common.training.error import TrainingError
-from components.federated_trainer import client_split, compression
+from components.federated_trainer import client_split, privacy
 from components.federated_trainer.aggregation import Server, Vector, WeightedMean
 from components.federated_trainer.client_split import Indices, Split
 from components.federated_trainer.client_store import ClientStore
-from components.federated_trainer.compression import Message
+from components.federated_trainer.gathering import Gathering, Plan
 from components.federated_trainer.local_training import LocalTraining, Metrics
 from components.federated_trainer.params import Federated
 from components.federated_trainer.payload import Payload
@@ -129,27 +129,30 @@ class Federation:
             rounds=tuple(rounds),
             clients=clients,
             goal=self._options.goal,
+            secure_sum=self._options.secure_sum,
+            **self._private(),
         )
         return Trained(record, curves, self._steps)
 
     def _round(self, number: int, store: ClientStore) -> tuple[Round, Metrics]:
-        drawn = client_split.drawn(self._names, self._drawn, self._seed, number)
-        mean = WeightedMean(self._payload.size)
+        drawn = self._take_part(number)
+        counts = {client: len(self._clients.train[client]) for client in drawn}
+        plan = Plan(counts, (self._seed, number), self._drawn, self._payload.sizes)
+        gathering = Gathering(plan, self._options)
         failed: list[Failed] = []
         taught: list[tuple[int, Metrics]] = []
         sent = 0
         for client in drawn:
             examples = self._clients.train[client]
             try:
-                message, logs = self._answer(client, examples, number, store)
+                bytes_, logs = self._answer(client, examples, gathering, number, store)
             except Interrupted:
                 raise
             except Exception as error:  # whatever a client does, the others go on
                 reason = str(error) if isinstance(error, ParedownError) else reason_of(error)
                 failed.append(Failed(client, reason, isinstance(error, _Dropped)))
                 continue
-            mean.add(message.update, len(examples))
-            sent += message.bytes
+            sent += bytes_
             taught.append((len(examples), logs))
             self._parts[client] += 1
         if len(taught) < self._options.min_clients:
@@ -157,7 +160,7 @@ class Federation:
                 f"federated: round {number} has the updates of {len(taught)} of {len(drawn)} clients, and min_clients "
                 f"is {self._options.min_clients} ({names(failed[:3])})"
             )
-        self._weights = self._weights + self._server.change(mean.value())
+        self._weights = self._weights + self._server.change(gathering.mean())
         self._payload.write(self._weights)
         self._weights = self._payload.read()  # without negative variances
         if self._payload.has_kept:
@@ -166,7 +169,7 @@ class Federation:
         self._metric = self._metric or _first_metric(measured)
         found = Round(
             clients=len(taught),
-            bytes_down=len(drawn) * _BYTES * self._payload.size,
+            bytes_down=gathering.bytes_down(),
             bytes_up=sent,
             value=finite(measured[self._metric]),
             loss=finite(measured[_LOSS]),
@@ -174,10 +177,21 @@ class Federation:
         )
         return found, {**_weighted(taught), **{f"val_{name}": value for name, value in measured.items()}}
 
+    def _take_part(self, number: int) -> list[str]:
+        """The clients of a round."""
+        if self._options.privacy is None:
+            return client_split.drawn(self._names, self._drawn, self._seed, number)
+        random = np.random.default_rng([self._seed, number])
+        return privacy.sampled(self._names, self._probability(), random)
+
+    def _probability(self) -> float:
+        """That a client takes part in a round."""
+        return self._drawn / len(self._names)
+
     def _answer(
-        self, client: str, examples: Indices, number: int, store: ClientStore
-    ) -> tuple[Message, Metrics]:
-        """What a client sends in a round, and how its training went."""
+        self, client: str, examples: Indices, gathering: Gathering, number: int, store: ClientStore
+    ) -> tuple[int, Metrics]:
+        """Trains a client and takes its update; returns the bytes that it sent, and how its training went."""
         random = np.random.default_rng([self._seed, number, self._names.index(client)])
         self._payload.write(self._weights)
         kept = store.get(client, _NORMALIZATION)
@@ -190,13 +204,20 @@ class Federation:
             raise TrainingError("its weights are not finite")
         if self._options.dropout and random.random() < self._options.dropout:
             raise _Dropped("it dropped out")
-        message, residual = compression.compress(
-            update, self._payload.sizes, self._options.updates, store.get(client, _RESIDUAL), random
-        )
+        bytes_, residual = gathering.add(client, update, store.get(client, _RESIDUAL), random)
         store.put(client, _RESIDUAL, residual)
         if self._payload.has_kept:
             store.put(client, _NORMALIZATION, self._payload.read_kept())
-        return message, logs
+        return bytes_, logs
+
+    def _private(self) -> dict[str, Any]:
+        """Epsilon and delta of the record."""
+        asked = self._options.privacy
+        if asked is None:
+            return {}
+        rounds = self._options.rounds
+        found = privacy.epsilon(asked.noise, self._probability(), rounds, asked.delta)
+        return {"epsilon": finite(found), "delta": asked.delta}
 
     def _mean_of_kept(self, store: ClientStore) -> Vector:
         """The mean of what clients keep, of those that have taken part; by their examples."""

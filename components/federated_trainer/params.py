@@ -120,6 +120,35 @@ def _from_name(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
+class Privacy(Options):
+    """Differential privacy of clients (McMahan et al., 2018)."""
+
+    clip: float | None = Field(
+        default=None,
+        gt=0,
+        description="Longest update (L2 norm over all weights); longer ones are scaled down to it.",
+    )
+    noise: float = Field(
+        default=0.0,
+        ge=0,
+        description="Standard deviation of the noise on the sum of updates, as a multiple of clip.",
+    )
+    delta: float = Field(
+        default=1e-5,
+        gt=0,
+        lt=1,
+        description="δ of (ε, δ)-differential privacy; well below 1 / number of clients.",
+    )
+
+    @model_validator(mode="after")
+    def _noise_has_a_scale(self) -> Privacy:
+        if self.clip is None:
+            what = "noise is a multiple of clip, and" if self.noise else "privacy needs"
+            missing = "there is none" if self.noise else "clip"
+            raise ValueError(f"{what} {missing}; write e.g. clip: 1.0")
+        return self
+
+
 class _NameOrSection:
     """The JSON Schema of a strategy; it is made on demand."""
 
@@ -151,6 +180,16 @@ class Federated(Options):
     updates: Updates = Field(
         default=Updates.model_construct(),
         description="Compression of what clients send, e.g. {compress: int8}.",
+    )
+    secure_sum: bool = Field(
+        default=False,
+        description="Adds updates under pairwise masks that cancel out, so that the server sees their sum alone "
+        "(Bonawitz et al., 2017), also if clients drop out.",
+    )
+    privacy: Privacy | None = Field(
+        default=None,
+        description="Clips updates and adds noise to their sum, e.g. {clip: 1.0, noise: 0.8, delta: 0.00001}; epsilon "
+        "is a figure and a limit of the gate.",
     )
     batch_norm: Literal["average", "local"] | None = Field(
         default=None,
@@ -185,6 +224,29 @@ class Federated(Options):
             raise ValueError(
                 f"min_clients ({self.min_clients}) is more than the {most} clients of a round, so every round would "
                 "fail; lower it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _updates_can_be_hidden(self) -> Federated:
+        if self.secure_sum and self.updates.compress == "top_k":
+            raise ValueError(
+                "secure_sum masks every value, so that top_k would send as many as none, and the server must not see "
+                "which ones are largest; write updates: {compress: int8}, or leave it out"
+            )
+        hidden = "secure_sum" if self.secure_sum else "privacy" if self.privacy else None
+        if hidden and self.batch_norm == "local":
+            raise ValueError(
+                f"batch_norm: local sends each client's BatchNormalization as it is in the end, which {hidden} is "
+                "against; write batch_norm: average"
+                if hidden == "secure_sum"
+                else "batch_norm: local sends each client's BatchNormalization without noise in the end; build the "
+                "model with GroupNormalization or LayerNormalization, and leave batch_norm out"
+            )
+        if self.privacy and self.batch_norm == "average":
+            raise ValueError(
+                "statistics of BatchNormalization become useless by the noise of privacy; build the model with "
+                "GroupNormalization or LayerNormalization, and leave batch_norm out"
             )
         return self
 

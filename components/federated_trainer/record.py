@@ -86,6 +86,7 @@ class FederatedFigures:
         worst_client: The metric of the client that is worst off; None if no client has eval examples.
         client_p10: The metric that a tenth of the clients do not reach.
         rounds_to_goal: Number of the first round that reached the goal; None if there is no goal, or none did.
+        epsilon: ε of the differential privacy of clients; None without noise.
     """
 
     rounds: int
@@ -97,6 +98,7 @@ class FederatedFigures:
     worst_client: Annotated[float | None, LEFT_OUT_IF_EMPTY] = None
     client_p10: Annotated[float | None, LEFT_OUT_IF_EMPTY] = None
     rounds_to_goal: Annotated[int | None, LEFT_OUT_IF_EMPTY] = None
+    epsilon: Annotated[float | None, LEFT_OUT_IF_EMPTY] = None
 
     @property
     def traffic(self) -> int:
@@ -116,6 +118,9 @@ class FederatedRecord(Document):
         rounds: In their order.
         clients: All clients.
         goal: Value that the report asks about; None if there is none.
+        secure_sum: Whether the server saw the sum of updates alone.
+        epsilon: ε of the differential privacy of clients; None without noise.
+        delta: δ of it; None if updates were not clipped.
     """
 
     TITLE: ClassVar[str] = "record of a federated training"
@@ -128,6 +133,9 @@ class FederatedRecord(Document):
     rounds: tuple[Round, ...]
     clients: tuple[Client, ...]
     goal: Annotated[float | None, LEFT_OUT_IF_EMPTY] = None
+    secure_sum: Annotated[bool, Field(exclude_if=operator.not_)] = False
+    epsilon: Annotated[float | None, LEFT_OUT_IF_EMPTY] = None
+    delta: Annotated[float | None, LEFT_OUT_IF_EMPTY] = None
 
     @classmethod
     def of(cls, uri: str) -> FederatedRecord | None:
@@ -195,6 +203,7 @@ class FederatedRecord(Document):
             worst_client=self.worst_client,
             client_p10=self.quantile(0.1),
             rounds_to_goal=self.rounds_to_goal,
+            epsilon=self.epsilon,
         )
 
     def properties(self) -> dict[str, int | float | str]:
@@ -204,6 +213,7 @@ class FederatedRecord(Document):
             "compress": self.compress,
             "failed": sum(len(one.failed) for one in self.rounds),
             "value": self.value,
+            "delta": self.delta,
             **vars(self.figures()),
         }
         del values["higher_is_better"]

@@ -9,7 +9,7 @@ from pipeline.config.data_options import Data
 from pipeline.config.refused import refused
 
 # Limits of the gate on figures of federated training.
-FIGURES = ("traffic", "worst_client")
+FIGURES = ("traffic", "epsilon", "worst_client")
 
 
 def refuse(federated: Federated | None, gate: Gate, data: Data) -> None:
@@ -30,6 +30,13 @@ def refuse(federated: Federated | None, gate: Gate, data: Data) -> None:
                 limited,
             )
         return
+    if gate.epsilon.bounds() and not (federated.privacy and federated.privacy.noise):
+        raise refused(
+            "is infinite without noise, so no candidate could pass; write model.train.federated.privacy: {clip: 1.0, "
+            "noise: 0.8}, or remove gate.epsilon",
+            "gate",
+            "epsilon",
+        )
     by = federated.clients.by
     if by is not None and by in features_of(data.label):
         raise refused(

@@ -87,6 +87,8 @@ def federated(properties: Mapping[str, Any]) -> list[str]:
     found = [f"{known['rounds']} rounds of {known['clients']} clients, {up} up and {down} down"]
     if "worst_client" in known:
         found.append(f"worst client's {known['metric']} {known['worst_client']:.4f}")
+    if "epsilon" in known:
+        found.append(f"epsilon {known['epsilon']:.3g} at delta {known['delta']:g}")
     if known.get("failed"):
         found.append(f"{known['failed']} updates left out")
     return found

@@ -58,6 +58,13 @@ def _summary(record: FederatedRecord) -> tuple[str, ...]:
             f"{accuracy_text(found.worst_client)} on those of the client that is worst off, and a tenth of the clients "
             f"have {accuracy_text(found.client_p10)} or worse."
         )
+    if record.secure_sum:
+        sentences.append("The server saw the sum of each round's updates, and no single one.")
+    if record.epsilon is not None:
+        sentences.append(
+            f"Whether one of the clients took part is hidden by noise: epsilon is {record.epsilon:.3g} at delta "
+            f"{record.delta:g}."
+        )
     if record.goal is not None:
         reached = record.rounds_to_goal
         sentences.append(

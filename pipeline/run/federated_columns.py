@@ -15,7 +15,9 @@ def columns(verdicts: Sequence[Verdict]) -> list[Column]:
     if found is None:
         return []
     empty = ("",) * len(verdicts)
+    private = [] if found.epsilon is None else [Column("epsilon", number(found.epsilon, ".3g"), empty)]
     return [
         Column("traffic", bytes_text(found.traffic), empty),
+        *private,
         Column("worst client", number(found.worst_client, ".4f"), empty),
     ]

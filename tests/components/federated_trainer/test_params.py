@@ -27,6 +27,21 @@ DIVIDED = {"dirichlet": 0.3, "count": 10}
             r"min_clients \(5\) is more than the 4 clients of a round",
         ),
         ({"strategy": {"kind": "fedavg", "mu": 0.1}}, "mu has no meaning for fedavg; .*kind: fedprox"),
+        (
+            {"privacy": {"noise": 0.8}},
+            "noise is a multiple of clip, and there is none; write e.g. clip: 1.0",
+        ),
+        ({"privacy": {}}, "privacy needs clip"),
+        ({"secure_sum": True, "updates": {"compress": "top_k"}}, "secure_sum masks every value"),
+        (
+            {"secure_sum": True, "batch_norm": "local"},
+            "which secure_sum is against; write batch_norm: average",
+        ),
+        (
+            {"privacy": {"clip": 1.0}, "batch_norm": "local"},
+            "without noise in the end; build the model with Group",
+        ),
+        ({"privacy": {"clip": 1.0}, "batch_norm": "average"}, "become useless by the noise of privacy"),
         ({"updates": {"top_k": 0.1}}, "top_k has no meaning for compress: none"),
     ],
 )
