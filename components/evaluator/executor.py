@@ -100,7 +100,7 @@ def _refuse_others(folders: dict[Side, str], measured: Measurement, advice: str)
 class _Judging:
     """One candidate's way through the gate."""
 
-    def __init__(self, candidate: str, measurement: Measurement, gate: Gate, trained: str):
+    def __init__(self, candidate: str, measurement: Measurement, gate: Gate, trained: str = ""):
         self._file = model_files.tflite_file(candidate)
         self._measurement = measurement
         self._gate = gate

@@ -12,7 +12,7 @@ import tf_keras
 from components.common.data.arrays import Arrays
 from components.common.training.error import TrainingError
 from components.common.training.seeding import seed_everything
-from components.federated_trainer import client_split
+from components.federated_trainer import client_split, privacy
 from components.federated_trainer.federation import Federation, Trained
 from components.federated_trainer.local_training import LocalTraining
 from components.federated_trainer.params import Federated
@@ -176,3 +176,23 @@ def test_drawn_clients_drop_out_and_top_k_sends_a_share_of_the_weights() -> None
     assert record.bytes_up == (12 - failed) * 4 * 8  # 4 of 37 weights
     assert record.bytes_down == 12 * 37 * 4
     assert record.properties()["federated_failed"] == failed
+
+
+def test_under_masks_clients_that_drop_out_are_left_out_of_the_sum_alone() -> None:
+    asked = {"rounds": 3, "dropout": 0.4}
+    plain, masked = model_of(), model_of()
+    one = trained(asked, plain, seed=5).record
+    other = trained({**asked, "secure_sum": True}, masked, seed=5).record
+    lost = [[failed.client for failed in found.failed] for found in one.rounds]
+    assert any(lost) and lost == [[failed.client for failed in found.failed] for found in other.rounds]
+    for found, expected in zip(masked.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(found, expected, atol=2e-4)
+    assert other.secure_sum and other.traffic > one.traffic
+
+
+def test_privacy_gives_epsilon_and_leaves_who_takes_part_to_chance() -> None:
+    asked = {"clients_per_round": 2, "rounds": 4, "privacy": {"clip": 0.5, "noise": 1.0}}
+    record = trained(asked, seed=2).record
+    assert record.epsilon == privacy.epsilon(1.0, 2 / 3, 4, 1e-5) and record.delta == 1e-5
+    assert len({one.clients for one in record.rounds}) > 1
+    assert record.properties()["federated_epsilon"] == record.epsilon

@@ -105,7 +105,9 @@ def test_modules_are_looked_up_in_the_configs_folder_first(inner: Project) -> No
 def test_shipped_configs_mean_the_same_from_anywhere(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     here = load(config).config
-    assert here.data.path == f"data/{config.parent.name}"
+    # The clients of configs/federated have MNIST's digits.
+    digits = {"federated": "mnist"}.get(config.parent.name, config.parent.name)
+    assert here.data.path == f"data/{digits}"
     assert here.push.directory.startswith(f"serving/{config.parent.name}")
     monkeypatch.chdir(config.parent)
     assert Path(load(config.name).config.data.path).resolve() == ROOT / here.data.path
