@@ -268,9 +268,9 @@ class Federation:
 
 
 def _first_metric(measured: Metrics) -> str:
-    """The first metric that the model is compiled with; the loss if there is none."""
+    """The first metric of which it is known whether a higher value is better; the loss if there is none."""
     own = [name for name in measured if name != _LOSS and not name.endswith(f"_{_LOSS}")]
-    return own[0] if own else _LOSS
+    return next((name for name in own if metric_direction.higher_is_better(name) is not None), _LOSS)
 
 
 def _ascending(metric: str) -> bool:

@@ -208,8 +208,8 @@ class Federated(Options):
     )
     goal: float | None = Field(
         default=None,
-        description="Value of the first metric that the model is compiled with, or of the loss if it has none, on the "
-        "eval split: the report says in which round it was reached.",
+        description="Value of the metric (the first one that the model is compiled with, or the loss) on the eval "
+        "split: the report says in which round it was reached.",
     )
 
     @model_validator(mode="after")

@@ -187,7 +187,7 @@ def test_under_masks_clients_that_drop_out_are_left_out_of_the_sum_alone() -> No
     assert any(lost) and lost == [[failed.client for failed in found.failed] for found in other.rounds]
     for found, expected in zip(masked.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_allclose(found, expected, atol=2e-4)
-    assert other.secure_sum and other.traffic > one.traffic
+    assert other.secure_sum and other.figures().traffic > one.figures().traffic
 
 
 def test_privacy_gives_epsilon_and_leaves_who_takes_part_to_chance() -> None:
