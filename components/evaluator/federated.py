@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import cast
 
 from components.common.base.document import DocumentError
+from components.common.base.limit_bounds import LimitBound
 from components.evaluator.judgement import Failure, FailureKind, Figure, Judgement, Kind
 from components.evaluator.judging import judge_figure
-from components.evaluator.params import Gate, LimitBound
+from components.evaluator.params import Gate
 from components.federated_trainer.record import FederatedFigures, FederatedRecord
 
 TRAFFIC = Figure("traffic of federated training", Kind.TRAFFIC)
