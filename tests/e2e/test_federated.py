@@ -18,6 +18,7 @@ pytestmark = pytest.mark.e2e
 SMALL = (
     "data.path=data",
     "push.directory=serving",
+    "model.module=model",
     "model.hparams={filters: [4, 8], units: 16, learning_rate: 0.003}",
     "model.train.federated.clients={dirichlet: 0.5, count: 3}",
     "model.train.federated.rounds=4",
