@@ -13,7 +13,7 @@ from components.federated_trainer.record import FederatedRecord, names
 from pipeline.report import palette
 from pipeline.report.charts.layout import plain
 from pipeline.report.numbers import accuracy_text
-from pipeline.report.tables import Cell, Table
+from pipeline.report.table import Cell, Table
 
 
 @dataclass(frozen=True)
