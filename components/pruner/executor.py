@@ -89,9 +89,10 @@ def prune(job: StepJob[PruneOptions]) -> Facts:
         LostInvariantError: If a layer ends with less sparsity than was asked for.
     """
     model = job.load_base_model()
-    options = job.options
-    targets = layer_targets(model, options)
+    targets = layer_targets(model, job.options)
     splits = fine_tuning.load_splits(job, model)
+    options = job.options.for_model(model.count_params(), len(splits[0]))
+    job = replace(job, options=options)
     when = renewals(options, len(splits[0]))
     if short := too_short(options, len(splits[0])):
         logging.getLogger(__name__).warning("prune: %s", short)
@@ -108,6 +109,8 @@ def prune(job: StepJob[PruneOptions]) -> Facts:
             job, options=options.model_copy(update={"learning_rate_schedule": LearningRateSchedule()})
         )
     record = StepRecord.read(job.base_model).after(options)
+    if not options.needs_labels():
+        record = record.model_copy(update={"temperature": options.teaching().temperature})
     # TFMOT's first masks have few zeros: without this, zeros of an earlier pruning would be lost.
     before = {layer: list(asked) for layer, asked in record.layers.items()}
     ask(record, model, targets, options)

@@ -15,14 +15,17 @@ def explain(outlook: Outlook, options: PruneOptions) -> Explanation:
     """Says which layers are pruned and how far; see components.common.steps.explanation."""
     model = outlook.model
     after = outlook.after(options)
+    examples = outlook.workshop.examples
+    if examples:
+        options = options.for_model(model.count_params(), examples)
     try:
         targets = layer_targets(model, options)
-        if outlook.workshop.examples:
-            renewals(options, outlook.workshop.examples)
+        if examples:
+            renewals(options, examples)
     except (LayerSelectionError, ScheduleError) as error:
         return Explanation({}, [Refusal("", str(error))], after)
     ask(after.record, model, targets, options)
-    short = too_short(options, outlook.workshop.examples) if outlook.workshop.examples else ""
+    short = too_short(options, examples) if examples else ""
     effects = {}
     for layer in model.layers:
         if layer.name in targets:

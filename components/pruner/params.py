@@ -18,7 +18,13 @@ from typing_extensions import Self
 
 from components.common.base.layer_names import matches
 from components.common.base.per_layer import from_pairs, refusing_zero, to_pairs
-from components.common.base.step_options import Baseline, LearningRateSchedule, StepOptions, TuningOptions
+from components.common.base.step_options import (
+    Baseline,
+    LearningRateSchedule,
+    StepOptions,
+    Teaching,
+    TuningOptions,
+)
 from components.pruner import span
 from components.pruner.span import Span
 
@@ -40,6 +46,11 @@ _NOT_WITH_RECONSTRUCT = ("m_by_n", "block", "schedule", "initial_sparsity", "beg
 _NOT_WITH_LAMP = ("block", "initial_sparsity")
 # In fewer steps than these, the weights that are left do not make up for those that went.
 ENOUGH_STEPS = 1000
+# A model with few weights has none to spare: those that are left take longer to make up for the others.
+_STEPS_OF_SMALL = 4000
+_SMALL = 100_000
+# At this temperature the most likely classes count most, but not they alone.
+_TEACHING = Teaching(temperature=3.0, mixtures=0.5)
 _PAIR_SCHEMA = {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2}
 
 
@@ -185,12 +196,24 @@ class PruneOptions(TuningOptions):
     epochs: int | None = Field(
         default=None,
         ge=1,
-        description=f"Passes over the training examples. Default: 2, or as many as {ENOUGH_STEPS:,} steps take.",
+        description=f"Passes over the training examples. Default: 2, or as many as {ENOUGH_STEPS:,} steps take; "
+        f"with teacher: self as many as {_STEPS_OF_SMALL:,} steps take if the model has at most {_SMALL:,} weights.",
     )
 
     def passes(self, per_epoch: int) -> int:
         """The number that is set; by default enough for the schedule to end and for weights to recover."""
         return self.epochs or max(2, math.ceil(ENOUGH_STEPS / per_epoch))
+
+    def for_model(self, weights: int, examples: int) -> Self:
+        """Enough epochs for a small model that learns from its baseline, if no length is written."""
+        if self.epochs or self.steps or self.needs_labels() or weights > _SMALL:
+            return self
+        per_epoch = math.ceil(examples / self.examples_per_step())
+        return self.model_copy(update={"epochs": max(2, math.ceil(_STEPS_OF_SMALL / per_epoch))})
+
+    def teaching(self) -> Teaching:
+        """By probabilities: the weights that are left cannot match all logits, and those of likely classes decide."""
+        return _TEACHING
 
     def like(self, baseline: Baseline) -> Self:
         """As the base class does, and how weights are chosen if a baseline's outputs say what layers should give."""

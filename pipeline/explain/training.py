@@ -49,6 +49,8 @@ def describe(options: TrainingOptions, model: Any, examples: int | None) -> Trai
         model: As the baseline is before it is trained; compiled if labels teach.
         examples: Number of training examples, if it is known.
     """
+    if examples:
+        options = options.for_model(model.count_params(), examples)
     steps = fitting.total_steps(options, examples) if examples else None
     per_epoch = fitting.steps_per_epoch(options, examples) if examples else None
     losses = [name_of(loss) for loss in losses_of(model) if loss is not None]

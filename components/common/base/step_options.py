@@ -219,6 +219,19 @@ class Baseline:
     imported: bool = False
 
 
+@dataclass(frozen=True)
+class Teaching:
+    """How a baseline's probabilities or logits teach a model.
+
+    Attributes:
+        temperature: Of the probabilities that are compared; None if logits are.
+        mixtures: Share of training examples that are mixed with others, for which the baseline answers.
+    """
+
+    temperature: float | None = None
+    mixtures: float = 0.0
+
+
 class TrainingOptions(Training, StepOptions):
     """Options of a step that trains."""
 
@@ -231,6 +244,19 @@ class TrainingOptions(Training, StepOptions):
     def needs_labels(self) -> bool:
         """Whether it minimizes the loss that the model is compiled with, of labels."""
         return True
+
+    def teaching(self) -> Teaching:
+        """How the baseline's outputs teach, if they do."""
+        return Teaching()
+
+    def for_model(self, weights: int, examples: int) -> Self:
+        """The same options, with what depends on the model in place of what they do not say.
+
+        Args:
+            weights: Number of the model's weights.
+            examples: Number of training examples.
+        """
+        return self
 
     def usual_schedule(self) -> LearningRateSchedule:
         """The learning rate's schedule if none is written; a model that is compiled with its own keeps that."""
@@ -256,9 +282,9 @@ class TuningOptions(TrainingOptions):
     )
     teacher: Literal["self", "labels"] | None = Field(
         default=None,
-        description="What the model learns from. self: the baseline's own outputs, by the distance of logits if "
-        "there are any, without labels; labels: the loss that the model is compiled with. Default: self "
-        "for an imported model, labels for others.",
+        description="What the model learns from. self: the baseline's own outputs, by the distance of logits or "
+        "probabilities if there are any, without labels; labels: the loss that the model is compiled with. Default: "
+        "self for an imported model, labels for others.",
     )
 
     def needs_labels(self) -> bool:

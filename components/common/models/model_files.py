@@ -60,6 +60,7 @@ class StepRecord(Options):
         layers: Layer → what its kernel must keep, what was asked first first.
         float_layers: Patterns of layers that quantization-aware training leaves in float.
         logits: Output of logits → the activation that makes probabilities of them, softmax or sigmoid.
+        temperature: Of the baseline's probabilities, if it learned those, as later steps then do; None for logits.
         quantization_aware: Whether the model computes fake quantization, for which it has learned ranges.
         calibration: How these ranges were set before training; None if there are none.
         ranges: Tensor of activations → its range after the last training.
@@ -74,6 +75,7 @@ class StepRecord(Options):
     layers: dict[str, list[SerializedInvariant]] = {}
     float_layers: list[str] = []
     logits: dict[str, str] = {}
+    temperature: float | None = Field(default=None, exclude_if=operator.not_)
     quantization_aware: bool = False
     calibration: Calibration | None = None
     ranges: dict[str, ActivationRange] = {}

@@ -28,7 +28,7 @@ from components.common.models.invariants import Asked
 from components.common.models.model_files import Facts, StepRecord
 from components.common.steps.step_executor import StepJob
 from components.common.tfmot import calibration, normalization
-from components.common.training import fit_inputs, fitting, self_teaching
+from components.common.training import fit_inputs, fitting, mixtures, self_teaching
 from components.common.training.history import History
 
 # Eval examples that clipped values are counted on, at most.
@@ -106,8 +106,10 @@ def compile_model(job: StepJob[Trained], model: tf_keras.Model) -> None:
         return
     baseline = strategy.outside(job.load_baseline)
     answers = self_teaching.answers_of(baseline, StepRecord.read(job.baseline()).logits)
+    # Logits of unlikely classes, which an earlier step gave up, would be all that a few more steps mend.
+    temperature = job.options.teaching().temperature or StepRecord.read(job.base_model).temperature
     changes = {
-        "loss": [answer.distance() for answer in answers],
+        "loss": [answer.distance(temperature) for answer in answers],
         "metrics": [[answer.metric()] for answer in answers],
         "weighted_metrics": None,
     }
@@ -137,6 +139,7 @@ def train(
     frozen.freeze(layers_matching(model, patterns))
     if frozen.names():
         compilation.recompile(model)
+    _mix_examples(job, model, list(splits[0].features))
     with _as_deployed(job, model):
         history = fitting.fit(
             model,
@@ -216,6 +219,22 @@ def fit_and_save(
         facts["most_clipped"] = max(one.clipped for one in record.ranges.values())
     facts.update(history.facts())
     return facts
+
+
+def _mix_examples(job: StepJob[Any], model: tf_keras.Model, features: list[str]) -> None:
+    """Lets a model also learn the baseline's decisions about mixtures of examples, if its step asks for that.
+
+    Plain values are not decisions. Among several workers the baseline would have to be everywhere.
+    """
+    share = job.options.teaching().mixtures
+    if job.options.needs_labels() or not share or strategy.in_scope() or not mixtures.can_mix(model):
+        return
+    baseline = job.load_baseline()
+    answers = self_teaching.answers_of(baseline, StepRecord.read(job.baseline()).logits)
+    fed = model_files.input_specs(baseline, features, job.examples.label)
+    if all(answer.of for answer in answers):
+        inputs = [features.index(name) for name in fed]
+        mixtures.train_on_mixtures(model, baseline, inputs, share, job.seed)
 
 
 @contextmanager

@@ -3,8 +3,10 @@
 What is minimized is the squared distance of logits, if outputs are probabilities or logits (Ba and Caruana, "Do Deep
 Nets Really Need to be Deep?", 2014, https://arxiv.org/abs/1312.6184; Kim et al., "Comparing Kullback-Leibler
 Divergence and Mean Squared Error Loss in Knowledge Distillation", 2021, https://arxiv.org/abs/2105.08919), and that of
-the values themselves if they are neither. It needs no labels, and a few thousand examples say more by all logits than
-by one class each.
+the values themselves if they are neither. A step that leaves the model too small to match all logits asks for the
+divergence of softened probabilities instead, in which classes count as far as they are likely: Hinton, Vinyals and
+Dean, "Distilling the Knowledge in a Neural Network" (2015), https://arxiv.org/abs/1503.02531. It needs no labels, and a
+few thousand examples say more by all logits than by one class each.
 """
 
 from __future__ import annotations
@@ -41,12 +43,20 @@ class Answer:
     of: str = ""
     logits: bool = False
 
-    def distance(self) -> Callable[[Any, Any], tf.Tensor]:
-        """The loss: of shape (batch, …) for two tensors of shape (batch, …, units)."""
+    def distance(self, temperature: float | None = None) -> Callable[[Any, Any], tf.Tensor]:
+        """The loss: of shape (batch, …) for two tensors of shape (batch, …, units).
+
+        Args:
+            temperature: Divides the logits if the divergence of probabilities is meant; None for the squared
+                distance of logits. Plain values are always compared by squared distance.
+        """
         went_through = "linear" if self.logits or not self.of else self.of
 
         def distance_to_baseline(taught: Any, outputs: Any) -> tf.Tensor:
-            difference = to_logits(taught, went_through) - to_logits(outputs, went_through)
+            wanted, given = to_logits(taught, went_through), to_logits(outputs, went_through)
+            if temperature is not None and self.of:
+                return _divergence(wanted / temperature, given / temperature, self.of) * temperature**2
+            difference = wanted - given
             if self.of == "softmax":  # which does not see what all logits have in common
                 difference -= tf.reduce_mean(difference, axis=-1, keepdims=True)
             return tf.reduce_mean(tf.square(difference), axis=-1)
@@ -64,6 +74,16 @@ class Answer:
             return tf.reduce_mean(tf.cast(tf.equal(taught >= least, outputs >= least), tf.float32), axis=-1)
 
         return agreement if self.of else tf_keras.losses.mean_absolute_error
+
+
+def _divergence(wanted: tf.Tensor, given: tf.Tensor, activation: str) -> tf.Tensor:
+    """Kullback-Leibler divergence of what softmax makes of logits, or the mean of what sigmoid makes of each unit."""
+    if activation == "softmax":
+        likelihood = tf.nn.log_softmax(wanted) - tf.nn.log_softmax(given)
+        return tf.reduce_sum(tf.nn.softmax(wanted) * likelihood, axis=-1)
+    of_one = tf.math.log_sigmoid(wanted) - tf.math.log_sigmoid(given)
+    of_other = tf.math.log_sigmoid(-wanted) - tf.math.log_sigmoid(-given)
+    return tf.reduce_mean(tf.sigmoid(wanted) * of_one + tf.sigmoid(-wanted) * of_other, axis=-1)
 
 
 def metrics_of(answers: list[Answer]) -> list[str]:

@@ -236,6 +236,8 @@ def test_weights_go_before_training_and_the_sparsity_is_of_all_layers_together(
         != (found["hidden"], found["narrow"])
     )
 
+    # That of probabilities, if there are any, which later steps go by, too.
+    assert model_files.StepRecord.read(step.uri).temperature == 3.0
     # The distance to the baseline's outputs.
     assert step.facts["final_val_loss"] < uniform.facts["final_val_loss"]
     # More zeros than before in all, and all of the first ones stay zero.

@@ -105,6 +105,24 @@ def test_by_default_pruning_has_the_steps_that_it_needs(examples: int, batch_siz
 
 
 @pytest.mark.parametrize(
+    ("written", "weights", "epochs"),
+    [
+        ({"teacher": "self"}, 100_000, 64),
+        ({"teacher": "self"}, 100_001, None),
+        ({"teacher": "self", "epochs": 3}, 10, 3),
+        ({"teacher": "self", "steps": 50}, 10, None),
+        ({"teacher": "labels"}, 10, None),
+        ({"teacher": "self", "batch_size": 1}, 60_000, 2),
+    ],
+)
+def test_a_small_model_that_learns_from_its_baseline_has_more_steps(
+    written: dict, weights: int, epochs: int | None
+) -> None:
+    options = PruneOptions(sparsity=0.5, **written)
+    assert options.for_model(weights, examples=2_001).epochs == epochs
+
+
+@pytest.mark.parametrize(
     ("length", "found"),
     [
         ({"epochs": 2}, "36 steps are too few for pruning: the remaining weights have too little time to adapt; "

@@ -246,7 +246,10 @@ def test_how_a_step_trains_and_that_it_is_too_short_for_it(
 ) -> None:
     project.write(
         Case(
-            "[{prune: {sparsity: 0.5, steps: 36, batch_size: 8}}, {fine_tune: {}}, " + INT8 + "]",
+            "[{prune: {sparsity: 0.5, steps: 36, batch_size: 8}}, {prune: {sparsity: 0.6, teacher: self}}, "
+            + "{fine_tune: {}}, "
+            + INT8
+            + "]",
             CONV,
             "",
             "",
@@ -261,6 +264,8 @@ def test_how_a_step_trains_and_that_it_is_too_short_for_it(
         in shown
     )
     assert "prune: 36 steps are too few for pruning" in shown
+    # Of few weights, and one step an epoch.
+    assert "prune: 4,000 steps with batches of 128, SGD, learning rate 0.01, loss distance" in shown
     assert "fine_tune: 1 steps with batches of 128, SGD, learning rate 0.01, loss" in shown
 
 

@@ -15,10 +15,12 @@ from components.common.base.step_options import Baseline
 from components.common.data.arrays import Arrays
 from components.common.models import model_files
 from components.common.models.model_files import StepRecord
+from components.common.steps import fine_tuning
 from components.common.training import self_teaching
 from components.common.training.self_teaching import Answer
 from components.fine_tuner.executor import fine_tune
 from components.fine_tuner.params import FineTuneOptions
+from components.pruner.params import PruneOptions
 from tests.components.conftest import Step, make_job, run_step
 from tests.conftest import Trained
 
@@ -43,6 +45,25 @@ def test_the_distance_and_the_figure_that_is_shown(
     taught, given = tf.constant(np.array(taught, np.float32)), tf.constant(np.array(given, np.float32))
     assert answer.distance()(taught, given).numpy() == pytest.approx([distance], rel=1e-4, abs=1e-6)
     assert np.mean(answer.metric()(taught, given)) == pytest.approx(figure)
+
+
+@pytest.mark.parametrize(
+    ("answer", "divergence"),
+    [
+        (Answer("y", "softmax"), 0.7 * np.log(1.4) - 0.2 * np.log(2)),
+        (Answer("y", "softmax", logits=True), 0.7 * np.log(1.4) - 0.2 * np.log(2)),
+        # Of each unit and its opposite, and the mean of the units.
+        (Answer("y", "sigmoid"),
+         np.mean([0.7 * np.log(1.4) + 0.3 * np.log(0.6), 0.8 * np.log(4 / 3) - 0.2 * np.log(2), 0])),
+    ],
+)  # fmt: skip
+def test_the_divergence_of_softened_probabilities(answer: Answer, divergence: float) -> None:
+    taught, given = (tf.constant(np.log(values) if answer.logits else values) for values in (TAUGHT, GIVEN))
+    assert answer.distance(1.0)(taught, given).numpy() == pytest.approx([divergence], rel=1e-4)
+    # A high temperature leaves half the squared distance of logits: of softmax, by the number of classes.
+    assert answer.distance(30.0)(taught, given).numpy() == pytest.approx(
+        answer.distance()(taught, given).numpy() * (0.5 if answer.of == "softmax" else 1 / 8), rel=0.03
+    )
 
 
 def test_outputs_are_known_by_their_activation_or_by_the_loss() -> None:
@@ -92,6 +113,53 @@ def test_the_baseline_answers_for_each_output_as_in_inference() -> None:
     assert isinstance(answered.labels, dict) and list(answered.labels) == ["same", "sum"]
     np.testing.assert_array_equal(answered.labels["same"], np.full((3, 2), 3.0))
     np.testing.assert_array_equal(answered.labels["sum"], np.full((3, 1), 6.0))
+
+
+@pytest.mark.parametrize(
+    ("options", "share"),
+    [
+        (PruneOptions(sparsity=0.5, teacher="self"), 0.5),
+        (PruneOptions(sparsity=0.5, teacher="labels"), 0),
+        (FineTuneOptions(teacher="self"), 0),
+    ],
+)
+def test_pruning_learns_the_baselines_answers_to_mixtures(
+    options: Any, share: float, trained: Trained, mnist_examples: Any, tmp_path: Path
+) -> None:
+    job = make_job(trained.uri, tmp_path, options, mnist_examples)
+    model = job.load_baseline()
+    model.compile("sgd", "mse")
+    images = np.random.default_rng(0).uniform(0, 255, (64, 28, 28, 1)).astype(np.float32)
+    labels = model.predict(images, verbose=0)
+    seen: list[Any] = []
+
+    def step(data: Any) -> dict[str, Any]:
+        seen.extend(data)
+        return {}
+
+    model.train_step = step
+    fine_tuning._mix_examples(job, model, ["image"])
+    model.train_step(((tf.constant(images),), tf.constant(labels)))
+
+    (taken,), taught = seen
+    other = np.any(taken.numpy() != images, axis=(1, 2, 3))
+    assert np.mean(other) == pytest.approx(share, abs=0.2)
+    np.testing.assert_allclose(taught, model.predict(taken, verbose=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("before", [None, 2.0])
+def test_a_step_after_one_that_gave_up_logits_learns_probabilities_too(
+    before: float | None, trained: Trained, mnist_examples: Any, tmp_path: Path
+) -> None:
+    StepRecord(temperature=before).write(str(tmp_path))
+    job = make_job(tmp_path, tmp_path / "tuned", FineTuneOptions(teacher="self"), mnist_examples)
+    job = dataclasses.replace(job, teacher=trained.uri)
+    model = job.load_baseline()
+
+    fine_tuning.compile_model(job, model)
+
+    wanted = Answer("y", "softmax").distance(before)(TAUGHT, GIVEN)
+    np.testing.assert_allclose(model.loss[0](TAUGHT, GIVEN), wanted, rtol=1e-6)
 
 
 def test_a_pruned_model_comes_back_to_its_baseline_without_labels(
