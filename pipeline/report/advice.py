@@ -33,6 +33,7 @@ _OF_GATE = (
     *(Kind.ACCURACY, Kind.LATENCY, Kind.SIZE, Kind.GZIP_SIZE),
     *(Kind.MEMORY, Kind.FLASH, Kind.SAME_PREDICTION),
     *(Kind.NPU_CYCLES, Kind.NPU_SRAM, Kind.NPU_FLASH, Kind.NPU_CPU_OPERATORS),
+    *(Kind.TRAFFIC, Kind.EPSILON, Kind.WORST_CLIENT),
 )
 _LESS_MEMORY = (
     "convert with quantization: int8 and io: int8, or add prune_channels or distill to shrink activations"
@@ -42,6 +43,12 @@ _NPU_ADVICE = {
     Kind.NPU_FLASH: "add prune or cluster, whose weights Vela compresses, or prune_channels",
     Kind.NPU_SRAM: "add prune_channels or distill to shrink activations",
     Kind.NPU_CPU_OPERATORS: "convert with io: int8, or build the model of layers that the NPU runs",
+}
+# Of the baseline's training, which no step of a candidate changes.
+_FEDERATED_ADVICE = {
+    Kind.TRAFFIC: "train in fewer rounds, with fewer clients_per_round, or with updates: {compress: int8}",
+    Kind.EPSILON: "raise privacy.noise, train in fewer rounds, or with fewer clients_per_round of more clients",
+    Kind.WORST_CLIENT: "train in more rounds, or with strategy: fedprox, which holds clients near to each other",
 }
 _MORE_ALIKE = (
     "compare on more eval examples, or convert to another quantization, whose kernels round differently"
@@ -177,6 +184,8 @@ def _change(candidate: Candidate, miss: Judgement, data: ReportData) -> str:
         return _MORE_ALIKE
     if miss.kind in _NPU_ADVICE:
         return _NPU_ADVICE[miss.kind]
+    if miss.kind in _FEDERATED_ADVICE:
+        return _FEDERATED_ADVICE[miss.kind]
     if miss.kind is Kind.FLASH:
         return _offered(candidate, "size", data)
     text, ratio = _offered(candidate, "size", data), candidate.size_ratio("gzip")

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+from components.evaluator.federated import judge
+from components.evaluator.judging import conclude
+from components.evaluator.params import Gate
 from pipeline.lineage import facts
 from pipeline.report import federated
+from pipeline.report.advice import advise
 from pipeline.report.data import ReportData
 from pipeline.report.page import render
 from pipeline.run import verdict_table
@@ -53,3 +57,18 @@ def test_lineage_says_what_training_cost() -> None:
         "2 updates left out",
     ]
     assert facts.federated({"final_loss": 0.1}) == []
+
+
+def test_a_missed_limit_on_training_names_options_of_training(pushed: ReportData) -> None:
+    gate = Gate.model_validate(
+        {"accuracy": {"metric": "AUC"}, "traffic": {"max": 3000}, "worst_client": {"min": 0.21}}
+    )
+    found = conclude(judge(RECORD.figures(), gate))
+    candidate = dataclasses.replace(pushed.candidates[0], verdict=found)
+    (advice,) = advise(dataclasses.replace(pushed, candidates=(candidate,), gate=gate))
+    assert advice.sentences == (
+        "int8 missed worst_client.min 0.21 by 0.01: lower it to 0.2, or train in more rounds, or with strategy: "
+        "fedprox, which holds clients near to each other",
+        "int8 missed traffic.max 3 kB by 100 B: raise it to 3.1 kB, or train in fewer rounds, with fewer "
+        "clients_per_round, or with updates: {compress: int8}",
+    )
