@@ -155,10 +155,10 @@ class Federation:
             sent += bytes_
             taught.append((len(examples), logs))
             self._parts[client] += 1
-        if len(taught) < self._options.min_clients:
+        if len(taught) < self._options.fewest():
             raise TrainingError(
-                f"federated: round {number} has the updates of {len(taught)} of {len(drawn)} clients, and min_clients "
-                f"is {self._options.min_clients} ({names(failed[:3])})"
+                f"federated: round {number} has the updates of {len(taught)} of {len(drawn)} clients, and needs "
+                f"{self._options.fewest()} ({names(failed[:3])}); lower min_clients, or find out why clients fail"
             )
         self._weights = self._weights + self._server.change(gathering.mean())
         self._payload.write(self._weights)

@@ -198,7 +198,10 @@ class Federated(Options):
         "Required if the model has such layers.",
     )
     min_clients: int = Field(
-        default=1, ge=1, description="Updates without which a round, and with it the training, fails."
+        default=1,
+        ge=1,
+        description="Updates without which a round, and with it the training, fails; at least 2 with "
+        "secure_sum.",
     )
     dropout: float = Field(
         default=0.0,
@@ -220,12 +223,21 @@ class Federated(Options):
                 f"clients_per_round ({drawn}) is more than the {count} clients; write at most {count}, or leave it out"
             )
         most = drawn or count
+        if self.secure_sum and most == 1:
+            raise ValueError(
+                "secure_sum of one client is that client's update; write clients_per_round: 2 or more, or leave "
+                "secure_sum out"
+            )
         if most is not None and self.min_clients > most:
             raise ValueError(
                 f"min_clients ({self.min_clients}) is more than the {most} clients of a round, so every round would "
                 "fail; lower it"
             )
         return self
+
+    def fewest(self) -> int:
+        """Updates without which a round fails: of one, a secure sum would be the update itself."""
+        return max(self.min_clients, 2) if self.secure_sum else self.min_clients
 
     @model_validator(mode="after")
     def _updates_can_be_hidden(self) -> Federated:

@@ -190,6 +190,11 @@ def test_under_masks_clients_that_drop_out_are_left_out_of_the_sum_alone() -> No
     assert other.secure_sum and other.figures().traffic > one.figures().traffic
 
 
+def test_a_secure_sum_of_one_client_would_be_its_update() -> None:
+    with pytest.raises(TrainingError, match=r"round \d has the updates of 1 of 3 clients, and needs 2"):
+        trained({"rounds": 9, "dropout": 0.7, "secure_sum": True}, seed=5)
+
+
 def test_privacy_gives_epsilon_and_leaves_who_takes_part_to_chance() -> None:
     asked = {"clients_per_round": 2, "rounds": 4, "privacy": {"clip": 0.5, "noise": 1.0}}
     record = trained(asked, seed=2).record

@@ -32,6 +32,7 @@ DIVIDED = {"dirichlet": 0.3, "count": 10}
             "noise is a multiple of clip, and there is none; write e.g. clip: 1.0",
         ),
         ({"privacy": {}}, "privacy needs clip"),
+        ({"secure_sum": True, "clients_per_round": 1}, "secure_sum of one client is that client's update"),
         ({"secure_sum": True, "updates": {"compress": "top_k"}}, "secure_sum masks every value"),
         (
             {"secure_sum": True, "batch_norm": "local"},
