@@ -37,7 +37,8 @@ from components.evaluator.judgement import (
     size_figure,
 )
 from components.evaluator.judging import FarEnds, conclude, far_ends, judge_figure
-from components.evaluator.params import AccuracyGate, AccuracyLimits, Gate, Limits, SizeOf, SliceLimits
+from components.evaluator.limits import AccuracyLimits, Limits
+from components.evaluator.params import AccuracyGate, Gate, SizeOf, SliceLimits
 from components.evaluator.verdict import VERDICT_FILE, Verdict
 from components.measurer.comparison import ClassBalance, Interval
 from components.measurer.file_facts import FileFacts

@@ -29,8 +29,3 @@ class WorstClientLimits(FederatedLimits):
     """Bounds on the metric of the client that is worst off."""
 
     min: float | None = Field(default=None, description="Lower limit of the figure.")
-
-
-def without_bounds(limits: FederatedLimits) -> bool:
-    """Whether nothing is limited."""
-    return not limits.bounds()

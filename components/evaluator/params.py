@@ -2,97 +2,32 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from components.common.base import metric_direction
-from components.common.base.byte_sizes import Bytes
 from components.common.base.held_back_limit import HeldBackLimit
-from components.common.base.limit_bounds import BOUNDS, LimitBound
 from components.common.base.metric_facts import MEANS
 from components.common.base.npu_options import NpuOptions
 from components.common.base.options import Options
-from components.common.base.quantities import bytes_text, exact_bytes_text, pair
-from components.evaluator.federated_limits import (
-    FederatedLimits,
-    TrafficLimits,
-    WorstClientLimits,
+from components.evaluator.federated_limits import FederatedLimits, TrafficLimits, WorstClientLimits
+from components.evaluator.limits import (
+    AccuracyLimits,
+    Limits,
+    LoadLimits,
+    ShareLimits,
+    SizeLimits,
     without_bounds,
 )
-from components.measurer.params import CONFIDENCE, LatencyOptions, MeasureOptions, Metric, Slicing
+from components.measurer.params import LatencyOptions, MeasureOptions, Metric, Slicing
 
 SizeOf = Literal["file", "gzip", "brotli"]
 # Figures of a device that only some targets measure.
 DeviceOf = Literal["memory", "flash"]
 LoadOf = Literal["throughput", "p99"]
-
-
-def _is_none(value: object) -> bool:
-    return value is None
-
-
-class Limits(Options):
-    """Bounds on one measured figure. A bound that is met exactly is met.
-
-    Attributes:
-        min: Lower limit of the figure.
-        max: Upper limit of the figure.
-        max_drop: It is at most this much worse than the baseline's, in its own unit.
-        max_ratio: It is at most this many times the baseline's.
-        min_ratio: It is at least this many times the baseline's.
-    """
-
-    min: float | None = Field(default=None, description="Lower limit of the figure.")
-    max: float | None = Field(default=None, description="Upper limit of the figure.")
-    max_drop: float | None = Field(
-        default=None, description="Largest drop from the baseline, in the figure's unit."
-    )
-    max_ratio: float | None = Field(
-        default=None, gt=0, description="Largest ratio to the baseline's figure."
-    )
-    # Left out if it is not written, so that no candidate is judged again.
-    min_ratio: float | None = Field(
-        default=None, gt=0, exclude_if=_is_none, description="Smallest ratio to the baseline's figure."
-    )
-
-    @model_validator(mode="after")
-    def _some_value_passes(self) -> Limits:
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"min ({self.min:g}) is above max ({self.max:g}): nothing could pass")
-        if None not in (self.min_ratio, self.max_ratio) and (self.min_ratio or 0) > (self.max_ratio or 0):
-            raise ValueError(
-                f"min_ratio ({self.min_ratio:g}) is above max_ratio ({self.max_ratio:g}): nothing could pass"
-            )
-        return self
-
-    def bounds(self) -> dict[LimitBound, float]:
-        """The bounds that are set, by name."""
-        named = {bound: getattr(self, bound) for bound in BOUNDS}
-        return {bound: value for bound, value in named.items() if value is not None}
-
-
-class AccuracyLimits(Limits):
-    """Bounds on an accuracy, or on the unfavourable end of its interval."""
-
-    confidence: float | None = Field(
-        default=None,
-        description="0.95: limits apply to the unfavourable end of the figure's 95 % bootstrap interval, so a result "
-        "that too few examples support does not pass. Default: they apply to the figure itself.",
-    )
-
-    @model_validator(mode="after")
-    def _confidence_is_measured(self) -> AccuracyLimits:
-        if self.confidence is not None and self.confidence != CONFIDENCE:
-            raise ValueError(
-                f"confidence {self.confidence:g} is not the level of the intervals; write {CONFIDENCE}, or remove it"
-            )
-        if self.confidence is not None and not self.bounds():
-            raise ValueError(
-                "confidence belongs to limits; write min, max, max_drop or max_ratio beside it"
-            )
-        return self
 
 
 class SliceLimits(Slicing, AccuracyLimits):
@@ -188,23 +123,6 @@ class LatencyGate(LatencyOptions, Limits):
     """
 
 
-class SizeLimits(Limits):
-    """Bounds on bytes. Sizes can be written as "60 kB" or "60 KiB"."""
-
-    min: Bytes | None = Field(default=None, description="Lower limit in bytes.")
-    max: Bytes | None = Field(default=None, description="Upper limit in bytes.")
-    max_drop: Bytes | None = Field(
-        default=None, description="Largest increase over the baseline, in bytes."
-    )
-
-    @model_validator(mode="after")
-    def _some_value_passes(self) -> SizeLimits:
-        if self.min is not None and self.max is not None and self.min > self.max:
-            low, high = pair(self.min, self.max, [bytes_text, exact_bytes_text], "B")
-            raise ValueError(f"min ({low}) is above max ({high}): nothing could pass")
-        return self
-
-
 class SizeGate(SizeLimits):
     """Bounds on the bytes of the file, as it is or compressed. Sizes can be written as "60 kB" or "60 KiB"."""
 
@@ -213,24 +131,6 @@ class SizeGate(SizeLimits):
         description="file: the file itself. gzip: the file gzip-compressed (level 9). To limit both, write the "
         "limits of the compressed file under gzip_size.",
     )
-
-
-class LoadLimits(Limits):
-    """Bounds on a figure of a model server. They hold by REST and by gRPC, batched and unbatched."""
-
-
-class ShareLimits(Options):
-    """Bounds on a share of the eval examples, 0 to 1."""
-
-    min: float | None = Field(default=None, gt=0, le=1, description="Lower limit of the share.")
-
-    def bounds(self) -> dict[LimitBound, float]:
-        """The bounds that are set, by name."""
-        return {} if self.min is None else {"min": self.min}
-
-
-def _without_bounds(limits: Limits | ShareLimits) -> bool:
-    return not limits.bounds()
 
 
 def _one_or_several(value: Any) -> str:
@@ -255,37 +155,37 @@ class Gate(Options):
     # Left out of the canonical JSON if they are not written: no candidate is judged again because there are more keys.
     brotli_size: SizeLimits = Field(
         default=SizeLimits.model_construct(),
-        exclude_if=_without_bounds,
+        exclude_if=without_bounds,
         description="Bounds on the bytes of the Brotli-compressed file (level 11), which is what most browsers "
         "download. Needs target: web.",
     )
     memory: SizeLimits = Field(
         default=SizeLimits.model_construct(),
-        exclude_if=_without_bounds,
+        exclude_if=without_bounds,
         description="Bounds on the bytes of RAM that the target's runtime takes for the model, e.g. {max: 64 kB}: the "
         "tensor arena of TFLite Micro. Needs target: microcontroller, whose `ram` is the default of max.",
     )
     flash: SizeLimits = Field(
         default=SizeLimits.model_construct(),
-        exclude_if=_without_bounds,
+        exclude_if=without_bounds,
         description="Bounds on the bytes of flash that the model takes, e.g. {max: 512 kB}. Needs target: "
         "microcontroller, whose `flash` is the default of max.",
     )
     same_prediction: ShareLimits = Field(
         default=ShareLimits.model_construct(),
-        exclude_if=_without_bounds,
+        exclude_if=without_bounds,
         description="Bounds on the share of eval examples for which the target's runtime predicts the same as LiteRT, "
         "e.g. {min: 0.99}. Needs target: microcontroller or web.",
     )
     throughput: LoadLimits = Field(
         default=LoadLimits.model_construct(),
-        exclude_if=_without_bounds,
+        exclude_if=without_bounds,
         description="Bounds on the requests a second that a model server answers, e.g. {min_ratio: 0.9}: 0.9 × as many "
         "as with the baseline. Each of REST and gRPC, batched and unbatched, has to meet them. Needs target: server.",
     )
     p99: LoadLimits = Field(
         default=LoadLimits.model_construct(),
-        exclude_if=_without_bounds,
+        exclude_if=without_bounds,
         description="Bounds on the 99th percentile of the milliseconds that a request to a model server takes under "
         "load, e.g. {max_ratio: 1.2}. Each of REST and gRPC, batched and unbatched, has to meet them. Needs target: "
         "server.",
@@ -419,7 +319,7 @@ class JudgedGate(Gate):
         npu: An NPU with its limits; None if the target has none.
     """
 
-    npu: NpuOptions | None = Field(default=None, exclude_if=_is_none)
+    npu: NpuOptions | None = Field(default=None, exclude_if=operator.not_)
 
     @classmethod
     def of(cls, gate: Gate, npu: NpuOptions) -> JudgedGate:

@@ -11,7 +11,7 @@ from components.common.base.asked_types import AskedTypes
 from components.common.base.byte_sizes import Bytes
 from components.common.base.held_back_limit import HeldBackLimit
 from components.common.base.near_names import nearest
-from components.common.base.options import Options
+from components.common.base.options import Options, is_none
 from components.common.base.step_options import StepOptions
 
 Quantization = Literal["float32", "dynamic", "float16", "int8", "int16x8"]
@@ -26,10 +26,6 @@ _NOT_SPARSE = {
     "int16x8": "the sparse encoder of TensorFlow Lite loses the type of int16x8 biases, and LiteRT does not "
     "load the file",
 }
-
-
-def _is_none(value: object) -> bool:
-    return value is None
 
 
 def _operator(name: str) -> str:
@@ -118,7 +114,7 @@ class ConvertOptions(StepOptions):
 
     pack: Literal["lut", "auto"] | None = Field(
         default=None,
-        exclude_if=_is_none,
+        exclude_if=is_none,
         description="Writes a second file in which kernels of at most 128 distinct values are look-up tables, which "
         "TFLite Micro decodes into RAM while it runs: less flash, more memory and time. lut: every kernel that takes "
         "fewer bytes packed; auto: those that make the file smaller as long as memory stays within its limit. Needs "
@@ -126,7 +122,7 @@ class ConvertOptions(StepOptions):
     )
     pack_memory: Annotated[Bytes, Field(gt=0)] | None = Field(
         default=None,
-        exclude_if=_is_none,
+        exclude_if=is_none,
         description="Most bytes of memory that a file packed with pack: auto may take, e.g. 16 kB. Default: "
         "gate.memory.max, or the target's ram.",
     )
@@ -149,7 +145,7 @@ class ConvertOptions(StepOptions):
 
     repair: RepairOptions | None = Field(
         default=None,
-        exclude_if=_is_none,
+        exclude_if=is_none,
         description="If the int8 file misses a limit of gate.accuracy on training examples that are held back from "
         "calibration, leaves the most sensitive layers in float, one by one, e.g. {max_float: 3}. Never uses the eval "
         "split.",

@@ -12,7 +12,8 @@ from dataclasses import replace
 from components.common.base.limit_bounds import BOUNDS
 from components.common.base.metric_facts import BEST_BY_CONSTANT, METRICS, MetricFacts
 from components.common.base.quantities import number_text
-from components.evaluator.params import AccuracyGate, Gate, Limits
+from components.evaluator.limits import Limits
+from components.evaluator.params import AccuracyGate, Gate
 from pipeline.config.problem import Location, Problem
 
 # Bytes and milliseconds.

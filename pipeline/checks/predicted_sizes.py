@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from components.evaluator.judgement import Figure, device_figure, size_figure
 from components.evaluator.judging import judge_figure
-from components.evaluator.params import Limits
+from components.evaluator.limits import Limits
 from components.targets.target import Examined
 from pipeline.config.config import Config
 from pipeline.config.problem import Problem

@@ -20,7 +20,7 @@ from pydantic_core import PydanticKnownError
 from components.common.base.held_back_limit import HeldBackLimit
 from components.common.base.installed import version_or_none
 from components.common.base.npu_options import COMPILER
-from components.common.base.options import Options
+from components.common.base.options import Options, is_none
 from components.common.base.step_options import StepOptions, TrainingOptions
 from components.evaluator.params import Gate
 from components.selector.params import SelectOptions
@@ -72,10 +72,6 @@ def _check_flag(value: str) -> str:
 Name = Annotated[str, AfterValidator(check_name)]
 
 
-def _is_none(value: object) -> bool:
-    return value is None
-
-
 class Push(Options):
     """Where to push the best candidate."""
 
@@ -97,7 +93,7 @@ class Push(Options):
     )
     tfjs: TfjsOptions | None = Field(
         default=None,
-        exclude_if=_is_none,
+        exclude_if=is_none,
         description="Push a model for TensorFlow.js beside the file, in the folder `tfjs`, with an eval example, which "
         "is published with it, e.g. {quantization: uint8}. Needs target: web, and `make tfjs` once.",
     )

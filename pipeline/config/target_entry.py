@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, create_model
 from pydantic_core import PydanticCustomError
 
-from components.common.base.options import Options
+from components.common.base.options import Options, is_none
 from components.evaluator.params import Gate
 from components.selector.params import SelectOptions
 from components.targets.registry import TARGETS, target_of
@@ -17,17 +17,12 @@ from components.targets.target import TargetOptions
 from pipeline.config import target_section
 from pipeline.config.problem import Location, Problem
 
-
-def _is_none(value: object) -> bool:
-    return value is None
-
-
 _HINTS = get_type_hints(Gate, include_extras=True)
 # Every section of the gate, none of them required. One that is left out is None, and has no other meaning.
 _SECTIONS: Any = {
     name: (
         _HINTS[name],
-        Field(default=None, exclude_if=_is_none, description=f"As gate.{name}, for this target."),
+        Field(default=None, exclude_if=is_none, description=f"As gate.{name}, for this target."),
     )
     for name in Gate.model_fields
 }
@@ -44,12 +39,12 @@ class Own(Options):
 
     gate: OwnGate = Field(
         default=None,  # type: ignore[assignment]  # if it is left out
-        exclude_if=_is_none,
+        exclude_if=is_none,
         description="Limits for this target: each section replaces the config's, e.g. {latency: {max_ratio: 0.5}}.",
     )
     select: SelectOptions = Field(
         default=None,  # type: ignore[assignment]  # if it is left out
-        exclude_if=_is_none,
+        exclude_if=is_none,
         description="How the winner on this target is chosen. Default: as select says.",
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from components.evaluator.params import Limits
+from components.evaluator.limits import Limits
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,11 @@ from pydantic import Field
 
 from components.common.base import metric_direction
 from components.common.base.limit_bounds import BOUNDS, LimitBound, compared, meets
-from components.common.base.options import Options
-
-
-def _is_none(value: object) -> bool:
-    return value is None
+from components.common.base.options import Options, is_none
 
 
 def _bound(description: str) -> Any:
-    return Field(default=None, exclude_if=_is_none, description=description)
+    return Field(default=None, exclude_if=is_none, description=description)
 
 
 class HeldBackLimit(Options):
@@ -27,18 +23,18 @@ class HeldBackLimit(Options):
     metric: str = Field(description="A metric of gate.accuracy that tf_keras has, too, or agreement.")
     against: Literal["label", "baseline"] | None = Field(
         default=None,
-        exclude_if=_is_none,
+        exclude_if=is_none,
         description="What predictions are compared with; as in gate.accuracy.",
     )
     output: str | None = Field(
         default=None,
-        exclude_if=_is_none,
+        exclude_if=is_none,
         description="The output that it judges, if the model has several.",
     )
     config: dict[str, Any] = Field(default={}, description="Arguments of the metric's constructor.")
     higher_is_better: bool | None = Field(
         default=None,
-        exclude_if=_is_none,
+        exclude_if=is_none,
         description="Whether higher is better. Default: from the metric's name.",
     )
     min: float | None = _bound("Lower limit of the metric.")

@@ -38,3 +38,8 @@ class Options(BaseModel):
         defaults = cls.model_construct().model_dump(mode="json")
         written = {name: value for name, value in values.items() if defaults.get(name, ...) != value}
         return cls.model_validate_json(json.dumps(written))
+
+
+def is_none(value: object) -> bool:
+    """For `exclude_if`: an option that is not written is no part of a node's parameters, so that no cache is lost."""
+    return value is None

@@ -14,7 +14,8 @@ import pytest
 
 from components.common.base.npu_options import NpuOptions
 from components.common.tflite.npu_figures import NpuFigures
-from components.evaluator.params import JudgedGate, LoadLimits, SizeLimits
+from components.evaluator.limits import LoadLimits, SizeLimits
+from components.evaluator.params import JudgedGate
 from components.measurer.file_facts import Layer
 from components.measurer.measured import Sizes
 from components.measurer.served_load import LoadFigures

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from components.evaluator.params import Limits
+from components.evaluator.limits import Limits
 from pipeline.report.pareto import Point, allowed, front
 
 
