@@ -107,6 +107,7 @@ def convert(
     _refuse_unasked(file.operators, options, granularity)
     if dense is not None:
         sparse_encoding.refuse_dense(file)
+        sparse_encoding.refuse_overrun(file)
         sparse_encoding.refuse_misread(content, dense, calibration)
     return bias_scales.separate(content, file)
 

@@ -107,15 +107,19 @@ def test_int8_dense_layers_do_not_load_sparse_encoded_and_are_refused(
     assert "\n" not in said
 
 
-def test_a_file_that_is_read_as_if_it_were_dense_is_refused(
-    mnist_arrays: dict[str, Digits], tmp_path: Path
+def test_a_file_that_is_read_as_if_it_were_dense_is_refused_without_loading_it(
+    mnist_arrays: dict[str, Digits], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Of dense layers that are pruned in 1×4 blocks, LiteRT 2.3 takes the float16 blocks for the kernel.
+    # Of dense layers that are pruned in 1×4 blocks, LiteRT 2.3 takes the float16 blocks for the kernel, and reads
+    # past their end: in one of some ten processes that is a segmentation fault.
     model = pruned_model("FULLY_CONNECTED", mnist_arrays, tmp_path, block=4)
     float32 = model.convert(quantization="float32", sparse=True)
 
     assert model.error_of(float32, tmp_path) < 1e-5
-    with pytest.raises(ConversionError, match=r"that LiteRT reads wrongly: second differs by .*; leave"):
+    monkeypatch.setattr(sparse_encoding, "LiteRTModel", None)
+    with pytest.raises(
+        ConversionError, match=r"reads wrongly: DEQUANTIZE takes the sparse-encoded .* for dense; leave"
+    ):
         model.convert(quantization="float16", sparse=True)
 
 
@@ -147,12 +151,12 @@ def test_what_options_refuse_does_not_load_indeed(
     import tensorflow as tf
 
     from components.common.tflite.litert import LiteRTError
-    from components.tflite_converter import executor
+    from components.tflite_converter import tf_converter
 
     model = pruned_model("CONV_2D", mnist_arrays, tmp_path)
     options = ConvertOptions(quantization=quantization)
     calibration = model.examples if quantization == "int16x8" else None
-    converter = executor._converter(model.folder, options, "per-channel", calibration, sparse=True)
+    converter = tf_converter.make(model.folder, options, "per-channel", calibration, sparse=True)
     assert tf.lite.Optimize.EXPERIMENTAL_SPARSITY in converter.optimizations
 
     with pytest.raises(LiteRTError, match="does not load on LiteRT"):
