@@ -19,7 +19,7 @@ setup(
     package_data={
         "": ["*.j2", "*.html", "*.css", "*.js", "*.json", "*.yaml", "py.typed"],
         "components.targets.microcontroller": ["c_array_files/*.j2"],
-        "components.common.tfjs": ["requirements.lock"],
+        "components.common.tfjs": ["requirements.*"],
         "components.targets.web": ["page_files/*", "tfjs_files/*"],
         "pipeline.project": ["templates/**/*"],
     },

@@ -242,19 +242,9 @@ def _shuffle(items: list[pytest.Item], seed: str) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Keeps tests that share fixtures in one process, if pytest-xdist spreads them."""
-    from xdist.scheduler import LoadScopeScheduling
+    from tests.grouped import Grouped
 
-    class Grouped(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            return _group(nodeid)
-
-        def schedule(self) -> None:
-            super().schedule()
-            # A process that replaces one that crashed, and gets the last test, would wait for ever for another.
-            for node in self.nodes:
-                self._reschedule(node)
-
-    return Grouped(config, log)
+    return Grouped(config, log, _group)
 
 
 @pytest.fixture

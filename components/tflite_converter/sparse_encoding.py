@@ -22,8 +22,8 @@ _ADVICE = (
     "leave `sparse` out (zeros then show in gzip_size), write quantization: float32, or leave those layers out of "
     "`prune`"
 )
-# What expands sparse weights, has a kernel for them, or refuses to load. Others read them as if they were dense, past the
-# end of the few that are stored, and may end the process by a segmentation fault.
+# What expands sparse weights, has a kernel for them, or refuses to load. Others read them as if they were dense, past
+# the end of the few that are stored, and may end the process by a segmentation fault.
 _READ_SPARSE = frozenset({"DENSIFY", "FULLY_CONNECTED"})
 # A kernel that LiteRT has for sparse weights may round to the next integer; what it reads wrongly is
 # far off, or not a number.
