@@ -27,7 +27,7 @@ def test_types_and_open_axes_are_refused_by_name_and_other_files_load(
 
     try:
         assert examined("int8", fixed_batch=True) == examined("int8", "uint8", fixed_batch=True) == ""
-        assert "is int8, and LiteRT.js takes only inputs and outputs of float32" in examined("int8", "int8", fixed_batch=True)
+        assert "is int8, and LiteRT.js takes only" in examined("int8", "int8", fixed_batch=True)
         assert "has an axis without a fixed length" in examined("float32")
         file = converted(trained.uri, "int8", fixed_batch=True).uri
         _operators_are_named(Path(model_files.tflite_file(file)).read_bytes())
