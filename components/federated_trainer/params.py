@@ -268,7 +268,7 @@ _NOT_FEDERATED = {
     "epochs": "rounds and local_epochs say how long it is",
     "steps": "rounds and local_epochs say how long it is",
     "early_stopping": "the number of rounds is fixed",
-    "learning_rate_schedule": "the optimizer of a client begins anew in each round",
+    "learning_rate_schedule": "a client's optimizer starts from its initial state in each round",
     "stages": "all rounds train alike",
     "trunk_learning_rate": "all layers train at one rate",
     "precision": "clients train in float32",

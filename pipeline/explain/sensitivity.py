@@ -74,9 +74,7 @@ def find(config: Config, plan: Plan, reader: Reader | None, where: str) -> list[
 
 
 def _nothing_made(where: str) -> NoModel:
-    return NoModel(
-        f"{where}: nothing was trained yet, so that there is no model to examine; run `paredown run {where}` first"
-    )
+    return NoModel(f"{where}: nothing has been trained yet; run `paredown run {where}` first")
 
 
 def _is_aware(chain: Chain) -> bool:

@@ -41,5 +41,5 @@ class Options(BaseModel):
 
 
 def is_none(value: object) -> bool:
-    """For `exclude_if`: an option that is not written is no part of a node's parameters, so that no cache is lost."""
+    """For `exclude_if`: options that are not set stay out of node parameters, so older results stay cached."""
     return value is None

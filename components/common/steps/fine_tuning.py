@@ -106,7 +106,7 @@ def compile_model(job: StepJob[Trained], model: tf_keras.Model) -> None:
         return
     baseline = strategy.outside(job.load_baseline)
     answers = self_teaching.answers_of(baseline, StepRecord.read(job.baseline()).logits)
-    # Logits of unlikely classes, which an earlier step gave up, would be all that a few more steps mend.
+    # Otherwise a few more steps would only restore logits of unlikely classes, which an earlier step gave up.
     temperature = job.options.teaching().temperature or StepRecord.read(job.base_model).temperature
     changes = {
         "loss": [answer.distance(temperature) for answer in answers],

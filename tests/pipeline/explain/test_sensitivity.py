@@ -57,12 +57,12 @@ def trained(*nodes: str) -> dict[str, dict[str, list[Artifact]]]:
 def test_before_anything_is_trained_the_message_says_what_to_run() -> None:
     for made in (None, {}, {"ImportExampleGen": {"examples": [artifact("examples")]}}):
         with pytest.raises(
-            NoModel, match=r"nothing was trained yet, .*; run `paredown run configs/mnist/pipeline"
+            NoModel, match=r"nothing has been trained yet; run `paredown run configs/mnist/pipeline"
         ):
             find(made)
     gone = trained()
     gone["Trainer"] = {"model": [artifact("Trainer", live=False)]}
-    with pytest.raises(NoModel, match="nothing was trained yet"):
+    with pytest.raises(NoModel, match="nothing has been trained yet"):
         find(gone)
 
 
