@@ -24,6 +24,7 @@ UNIT = (
     "tests/components/federated_trainer/test_aggregation.py",
     "tests/components/federated_trainer/test_client_split.py",
     "tests/components/federated_trainer/test_compression.py",
+    "tests/components/federated_trainer/test_free_values.py",
     "tests/components/federated_trainer/test_params.py",
     "tests/components/federated_trainer/test_privacy.py",
     "tests/components/federated_trainer/test_record.py",

@@ -138,7 +138,12 @@ def cluster(job: StepJob[ClusterOptions]) -> Facts:
     model = batch_norm.fold(model, layers, job.definition.custom_objects())
     splits = fine_tuning.load_splits(job, model)
     record = StepRecord.read(job.base_model).after(options)
-    by_us = [name for name in layers if _beyond_tfmot(model.get_layer(name), options, record)]
+    # Clients need to know which weights share a value before they train, which TFMOT decides anew in each step.
+    by_us = [
+        name
+        for name in layers
+        if options.federated or _beyond_tfmot(model.get_layer(name), options, record)
+    ]
     for name in by_us:
         kernel = layer_weights.kernel_of(model.get_layer(name))
         per_channel = counts_channels(model.get_layer(name), options)

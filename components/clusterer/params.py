@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from components.common.base.step_options import TuningOptions
+from components.common.base.step_options import ClientTuningOptions
 
 
-class ClusterOptions(TuningOptions):
+class ClusterOptions(ClientTuningOptions):
     """Weight clustering: the weights of each layer share a few values, so that they compress well.
 
     Han, Mao and Dally, "Deep Compression" (2016), https://arxiv.org/abs/1510.00149;
@@ -17,6 +18,10 @@ class ClusterOptions(TuningOptions):
     """
 
     technique: ClassVar[str] = "cluster"
+    not_on_clients: ClassVar[Mapping[str, str]] = {
+        **ClientTuningOptions.not_on_clients,
+        "initialization": "the server finds the shared values by k-means before the first round",
+    }
 
     clusters: int = Field(
         default=16,

@@ -111,6 +111,8 @@ class _Judging:
         self._failures += unread
         read = self._attempt("reading the candidate's record", lambda: StepRecord.read(candidate))
         self._record = read or StepRecord()
+        if self._federated and self._record.federated:
+            self._federated = dataclasses.replace(self._federated, steps=self._record.federated)
 
     def verdict(self) -> Verdict:
         """Judges everything, then concludes."""

@@ -37,7 +37,7 @@ def judge(found: FederatedFigures | None, gate: Gate) -> list[Judgement]:
     """A judgement for each limit."""
     values: list[tuple[Figure, str, float | None, Mapping[str, float]]] = [
         (TRAFFIC, "traffic", found.traffic if found else None, gate.traffic.bounds()),
-        (EPSILON, "epsilon", found.epsilon if found else None, gate.epsilon.bounds()),
+        (EPSILON, "epsilon", found.whole_epsilon if found else None, gate.epsilon.bounds()),
         (WORST_CLIENT, "worst_client", found.worst_client if found else None, gate.worst_client.bounds()),
     ]
     return [

@@ -32,7 +32,8 @@ class Verdict(Document):
         failures: What could not be done at all; the first ones of `reasons`.
         judged: Path of each of the candidate's model files, relative to its folder → its SHA-256; empty in documents of
             older versions.
-        federated: Figures of the baseline's training; None if it was not federated.
+        federated: Figures of the baseline's training, and of the steps that its clients trained; None if it was not
+            federated.
     """
 
     TITLE: ClassVar[str] = "verdict"
@@ -89,7 +90,7 @@ class Verdict(Document):
         if self.federated:
             values["traffic_bytes"] = self.federated.traffic
             values["worst_client"] = self.federated.worst_client
-            values["epsilon"] = self.federated.epsilon
+            values["epsilon"] = self.federated.whole_epsilon
         for metric in measured.accuracies:
             values[f"accuracy/{metric.title}"] = metric.candidate
             values[f"baseline_accuracy/{metric.title}"] = metric.baseline

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from components.common.base.errors import ParedownError, reason_of
 from components.common.base.interruption import Interrupted
 from components.common.base.progress import Kind
 from components.common.data.arrays import Arrays
+from components.common.models.invariants import Asked
 from components.common.training.error import TrainingError
 from components.federated_trainer import client_split, privacy
 from components.federated_trainer.aggregation import Server, Vector, WeightedMean
@@ -53,6 +54,27 @@ class Trained:
     steps: int
 
 
+def _nothing(_: tf_keras.Model) -> None:
+    """Leaves a model as it is."""
+
+
+@dataclass(frozen=True)
+class OnClients:
+    """What the training of a step has beside that of a baseline.
+
+    Attributes:
+        keep: Layer → what its kernel keeps.
+        callbacks: Called after each batch of a client, as Keras does.
+        refresh: Brings in order what depends on the weights that a model got.
+        rounds: Rounds before: of the baseline, and of earlier steps of the chain.
+    """
+
+    keep: Asked = field(default_factory=dict)
+    callbacks: tuple[tf_keras.callbacks.Callback, ...] = ()
+    refresh: Callable[[tf_keras.Model], None] = _nothing
+    rounds: int = 0
+
+
 class Federation:
     """One training. Every client's work is done with the same model object."""
 
@@ -64,6 +86,7 @@ class Federation:
         options: Federated,
         batch_size: int,
         seed: int,
+        step: OnClients | None = None,
     ):
         """Nothing has been trained yet.
 
@@ -74,6 +97,7 @@ class Federation:
             options: How to train.
             batch_size: Examples in a step of a client.
             seed: Seed of who takes part, of orders, of rounding and of simulated failures.
+            step: Of the training of a step.
 
         Raises:
             TrainingError: If the options do not fit the model or the clients.
@@ -90,14 +114,20 @@ class Federation:
                 f"federated: clients_per_round is {self._drawn}, but the examples are those of {len(self._names)} "
                 "clients; lower it, or leave it out"
             )
-        self._payload = Payload(model, options.batch_norm)
+        self._model = model
+        self._step = step or OnClients()
+        self._payload = Payload(model, options.batch_norm, self._step.keep)
         strategy = options.strategy
         mu = strategy.mu if strategy.kind == "fedprox" else 0.0
-        self._local = LocalTraining(model, self._train.take(range(1)), mu)
+        for callback in self._step.callbacks:
+            callback.set_model(model)
+            callback.on_train_begin()
+        self._local = LocalTraining(model, self._train.take(range(1)), mu, self._step.callbacks)
         self._server = Server(strategy, self._payload.trained)
         self._weights = self._payload.read()
         self._kept = self._payload.read_kept()
         self._parts: Counter[str] = Counter()
+        self._told: set[str] = set()
         self._steps = 0
         self._metric = ""
 
@@ -121,6 +151,8 @@ class Federation:
             clients = self._measured(store)
             if self._payload.has_kept:
                 rounds[-1] = self._collect_kept(rounds[-1], store)
+        for callback in self._step.callbacks:
+            callback.on_train_end()
         record = FederatedRecord(
             strategy=self._options.strategy.kind,
             compress=self._options.updates.compress,
@@ -134,10 +166,14 @@ class Federation:
         )
         return Trained(record, curves, self._steps)
 
+    def measure(self) -> Metrics:
+        """Loss and metrics of the model on the eval examples."""
+        return self._local.measure(self._evaluation)
+
     def _round(self, number: int, store: ClientStore) -> tuple[Round, Metrics]:
         drawn = self._take_part(number)
         counts = {client: len(self._clients.train[client]) for client in drawn}
-        plan = Plan(counts, (self._seed, number), self._drawn, self._payload.sizes)
+        plan = Plan(counts, (self._seed, self._numbered(number)), self._drawn, self._payload.sizes)
         gathering = Gathering(plan, self._options)
         failed: list[Failed] = []
         taught: list[tuple[int, Metrics]] = []
@@ -163,13 +199,14 @@ class Federation:
         self._weights = self._weights + self._server.change(gathering.mean())
         self._payload.write(self._weights)
         self._weights = self._payload.read()  # without negative variances
+        self._step.refresh(self._model)
         if self._payload.has_kept:
             self._payload.write_kept(self._mean_of_kept(store))
-        measured = self._local.measure(self._evaluation)
+        measured = self.measure()
         self._metric = self._metric or _first_metric(measured)
         found = Round(
             clients=len(taught),
-            bytes_down=gathering.bytes_down(),
+            bytes_down=gathering.bytes_down() + self._structure_bytes(drawn),
             bytes_up=sent,
             value=finite(measured[self._metric]),
             loss=finite(measured[_LOSS]),
@@ -180,9 +217,19 @@ class Federation:
     def _take_part(self, number: int) -> list[str]:
         """The clients of a round."""
         if self._options.privacy is None:
-            return client_split.drawn(self._names, self._drawn, self._seed, number)
-        random = np.random.default_rng([self._seed, number])
+            return client_split.drawn(self._names, self._drawn, self._seed, self._numbered(number))
+        random = np.random.default_rng([self._seed, self._numbered(number)])
         return privacy.sampled(self._names, self._probability(), random)
+
+    def _numbered(self, number: int) -> int:
+        """The number of a round in the whole chain, so that no two of its rounds draw alike."""
+        return self._step.rounds + number
+
+    def _structure_bytes(self, drawn: Sequence[str]) -> int:
+        """Bytes that tell clients what they keep, each in its first round."""
+        new = set(drawn) - self._told
+        self._told |= new
+        return len(new) * self._payload.structure_bytes
 
     def _probability(self) -> float:
         """That a client takes part in a round."""
@@ -192,7 +239,7 @@ class Federation:
         self, client: str, examples: Indices, gathering: Gathering, number: int, store: ClientStore
     ) -> tuple[int, Metrics]:
         """Trains a client and takes its update; returns the bytes that it sent, and how its training went."""
-        random = np.random.default_rng([self._seed, number, self._names.index(client)])
+        random = np.random.default_rng([self._seed, self._numbered(number), self._names.index(client)])
         self._payload.write(self._weights)
         kept = store.get(client, _NORMALIZATION)
         self._payload.write_kept(self._kept if kept is None else kept)
@@ -215,7 +262,7 @@ class Federation:
         asked = self._options.privacy
         if asked is None:
             return {}
-        rounds = self._options.rounds
+        rounds = self._step.rounds + self._options.rounds
         found = privacy.epsilon(asked.noise, self._probability(), rounds, asked.delta)
         return {"epsilon": finite(found), "delta": asked.delta}
 

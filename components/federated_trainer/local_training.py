@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,15 +23,23 @@ Metrics = dict[str, float]
 class LocalTraining:
     """A compiled model with the functions that train and measure it."""
 
-    def __init__(self, model: tf_keras.Model, some: Arrays, mu: float = 0.0):
+    def __init__(
+        self,
+        model: tf_keras.Model,
+        some: Arrays,
+        mu: float = 0.0,
+        callbacks: Sequence[tf_keras.callbacks.Callback] = (),
+    ):
         """Makes the variables of the optimizer and the metrics, so that nothing has to be traced twice.
 
         Args:
             model: Compiled.
             some: At least one example as clients have them.
             mu: FedProx's weight of half the squared distance from the weights that a client began with; 0 for none.
+            callbacks: Called after each batch that is trained on, as Keras does.
         """
         self._model = model
+        self._callbacks = callbacks
         self._signature = tf.nest.map_structure(_spec, _columns(some, model))
         measured = tf.nest.map_structure(_spec, _columns(some, model)[:2])
         self._measure_step: Any = tf.function(
@@ -74,9 +82,7 @@ class LocalTraining:
             batches = (
                 np.sort(order[start : start + batch_size]) for start in range(0, len(order), batch_size)
             )
-            found = self._run(
-                self._train_step, (_columns(examples.take(rows), self._model) for rows in batches)
-            )
+            found = self._run(self._learn, (_columns(examples.take(rows), self._model) for rows in batches))
         if not math.isfinite(found["loss"]):
             raise TrainingError(f"its training loss became {found['loss']}")
         return found
@@ -94,6 +100,12 @@ class LocalTraining:
         for batch in batches:
             logs = step(tf.nest.map_structure(tf.constant, batch))
         return {name: float(value) for name, value in logs.items()}
+
+    def _learn(self, batch: Any) -> Any:
+        logs = self._train_step(batch)
+        for callback in self._callbacks:
+            callback.on_train_batch_end(0)
+        return logs
 
     def _held_near(self, loss: Callable[..., Any], mu: float) -> Callable[..., Any]:
         """Li et al. (2020), https://arxiv.org/abs/1812.06127, equation 2."""

@@ -263,6 +263,22 @@ class Federated(Options):
         return self
 
 
+class OfSteps(Options):
+    """How clients train a step: like the baseline.
+
+    Attributes:
+        options: The baseline's.
+        seed: Of the baseline's training, which divides the examples among clients.
+    """
+
+    options: Federated
+    seed: int
+
+    def of(self, rounds: int) -> Federated:
+        """The options of a training of some rounds."""
+        return self.options.model_copy(update={"rounds": rounds, "goal": None})
+
+
 # What federated training has in place of these, or why it has nothing.
 _NOT_FEDERATED = {
     "epochs": "rounds and local_epochs say how long it is",

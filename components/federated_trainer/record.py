@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from components.common.base.document import LEFT_OUT_IF_EMPTY, Document
+from components.common.base.federated_cost import FederatedCost
 
 RECORD_FILE = "federated.json"
 _PREFIX = "federated_"
@@ -87,6 +88,7 @@ class FederatedFigures:
         client_p10: The metric that a tenth of the clients do not reach.
         rounds_to_goal: Number of the first round that reached the goal; None if there is no goal, or none did.
         epsilon: ε of the differential privacy of clients; None without noise.
+        steps: What the steps of the candidate that clients trained cost besides; None if there are none.
     """
 
     rounds: int
@@ -99,11 +101,22 @@ class FederatedFigures:
     client_p10: Annotated[float | None, LEFT_OUT_IF_EMPTY] = None
     rounds_to_goal: Annotated[int | None, LEFT_OUT_IF_EMPTY] = None
     epsilon: Annotated[float | None, LEFT_OUT_IF_EMPTY] = None
+    steps: Annotated[FederatedCost | None, LEFT_OUT_IF_EMPTY] = None
 
     @property
     def traffic(self) -> int:
-        """Bytes in both directions."""
+        """Bytes in both directions, with those of steps."""
+        return self.baseline_traffic + (self.steps.traffic if self.steps else 0)
+
+    @property
+    def baseline_traffic(self) -> int:
+        """Bytes in both directions of the baseline's training alone."""
         return self.bytes_up + self.bytes_down
+
+    @property
+    def whole_epsilon(self) -> float | None:
+        """ε of the baseline's training and of steps together; None without noise."""
+        return self.steps.epsilon if self.steps else self.epsilon
 
 
 @dataclass(frozen=True)
@@ -216,7 +229,7 @@ class FederatedRecord(Document):
             "delta": self.delta,
             **vars(self.figures()),
         }
-        del values["higher_is_better"]
+        del values["higher_is_better"], values["steps"]
         return {f"{_PREFIX}{name}": value for name, value in values.items() if value is not None}
 
 

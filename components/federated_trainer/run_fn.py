@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
-import tensorflow as tf
 
 from components.common.base import json_file
 from components.common.base.label import from_parameter
 from components.common.data import class_weights, vocabulary
-from components.common.data.arrays import Arrays
 from components.common.data.examples import Examples
-from components.common.data.model_inputs import ExamplesError, InputSpec
 from components.common.models import compilation, model_files, output_kind, precision
 from components.common.models.model_definition import ModelDefinition
 from components.common.models.model_files import StepRecord
 from components.common.steps.step_executor import label_fields
 from components.common.training import fit_inputs, fitting, history, seeding
 from components.common.training.learning_rate import next_learning_rate
-from components.federated_trainer import client_split
-from components.federated_trainer.client_split import Split
+from components.federated_trainer import client_examples, events
 from components.federated_trainer.federation import Federation
-from components.federated_trainer.params import Clients, Federated
+from components.federated_trainer.params import Federated
 from components.federated_trainer.record import RECORD_FILE, FederatedRecord
 from components.trainer.params import TrainOptions
 from components.trainer.run_fn import FACTS_FILE, refuse_misfit
@@ -110,12 +102,12 @@ def train_federated(
     if examples.class_weights is not None:
         class_weights.refuse_other_tasks(model)
     specs = model_files.input_specs(model, list(examples.feature_spec()), examples.label)
-    refuse_client_feature(federated.clients, list(specs))
+    client_examples.refuse_client_feature(federated.clients, list(specs))
     (train, of_train), (evaluation, of_eval) = (
-        _loaded(examples, split, specs, federated.clients.by) for split in ("train", "eval")
+        client_examples.load(examples, split, specs, federated.clients.by) for split in ("train", "eval")
     )
     refuse_misfit(model, train, examples.label)
-    clients = _divided(federated.clients, (train, of_train), (evaluation, of_eval), seed)
+    clients = client_examples.divided(federated.clients, (train, of_train), (evaluation, of_eval), seed)
     splits = (
         fitting.as_losses_take(model, train, "train"),
         fitting.as_losses_take(model, evaluation, "eval"),
@@ -131,7 +123,7 @@ def train_federated(
     rounds = len(trained.record.rounds)
     rate = float(next_learning_rate(model.optimizer))
     curves = history.History(trained.curves, trained.steps, rounds - 1, [rate] * rounds)
-    _write_events(curves, log_dir)
+    events.write(curves, log_dir)
     record = StepRecord(logits=output_kind.logits(model))
     model_files.save(model, output, list(specs), record, definition.custom_objects())
     curves.write(output)
@@ -146,68 +138,3 @@ def train_federated(
 def record_at(uri: str) -> FederatedRecord:
     """The record that training wrote into an artifact's folder."""
     return FederatedRecord.read(os.path.join(uri, RECORD_FILE))
-
-
-def refuse_client_feature(clients: Clients, features: list[str]) -> None:
-    """Raises an ExamplesError if a model would see which client an example is of."""
-    if clients.by in features:
-        raise ExamplesError(
-            f"federated: clients are named by {clients.by!r}, which is a feature of the model, so the model would "
-            "learn who they are; build the model without it, or name another feature in clients.by"
-        )
-
-
-def _loaded(
-    examples: Examples, split: str, specs: Mapping[str, InputSpec], by: str | None
-) -> tuple[Arrays, npt.NDArray[Any]]:
-    """The examples of a split, and the client of each; of all the same one if no feature names it."""
-    if by is None:
-        loaded = examples.load(split, specs)
-        return loaded, np.zeros(len(loaded), np.int64)
-    feature = examples.feature_spec().get(by)
-    if feature is None:
-        raise ExamplesError(
-            f"federated: the examples have no feature {by!r} that names their client; name one in clients.by, and "
-            "return it from preprocessing_fn if there is one"
-        )
-    # Read together, as examples are sorted by what is read of them.
-    loaded = examples.load(split, {**specs, by: InputSpec((), feature.dtype.as_numpy_dtype)})
-    features = {name: loaded.features[name] for name in specs}
-    return Arrays(features, loaded.labels, loaded.class_weights), np.asarray(loaded.features[by])
-
-
-def _divided(
-    asked: Clients,
-    train: tuple[Arrays, npt.NDArray[Any]],
-    evaluation: tuple[Arrays, npt.NDArray[Any]],
-    seed: int,
-) -> Split:
-    """Which examples are whose.
-
-    Args:
-        asked: The rule.
-        train: Examples, and the client of each.
-        evaluation: The same of the eval split.
-        seed: Seed of a simulated division.
-    """
-    if asked.by is not None:
-        return client_split.by_column(train[1], evaluation[1])
-    labels = [split.labels for split, _ in (train, evaluation)]
-    if isinstance(labels[0], dict) or labels[0].dtype.kind not in "iub" or labels[0].ndim != 1:
-        raise ExamplesError(
-            "federated: clients.dirichlet divides by class, and the label is not one class; write clients.by"
-        )
-    assert asked.dirichlet is not None and asked.count is not None
-    return client_split.dirichlet(
-        np.asarray(labels[0]), np.asarray(labels[1]), asked.dirichlet, asked.count, seed
-    )
-
-
-def _write_events(curves: history.History, log_dir: str) -> None:
-    """Writes the curves as TensorBoard reads them, a step for each round."""
-    for part in ("train", "validation"):
-        with tf.summary.create_file_writer(os.path.join(log_dir, part)).as_default():
-            for name, values in curves.items():
-                if name.startswith("val_") == (part == "validation"):
-                    for number, value in enumerate(values):
-                        tf.summary.scalar(f"epoch_{name.removeprefix('val_')}", value, step=number)

@@ -21,7 +21,7 @@ def fine_tune(job: StepJob[FineTuneOptions]) -> Facts:
     fine_tuning.compile_model(job, model)
     callbacks = [fine_tuning.Preserve(record.layers)]
     if record.quantization_aware:
-        callbacks.append(RangeKeeper())
+        callbacks.append(RangeKeeper(0 if job.options.federated else None))
     return fine_tuning.fit_and_save(job, model, splits, record, callbacks=callbacks)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from components.common.base.step_options import TuningOptions
+from components.common.base.step_options import ClientTuningOptions
 
 
-class FineTuneOptions(TuningOptions):
+class FineTuneOptions(ClientTuningOptions):
     """Continues training the model; zeros and shared values of earlier steps stay.
 
     Recovers accuracy after a step that cost some: Han et al., "Learning both Weights and Connections for

@@ -9,6 +9,7 @@ from dataclasses import replace
 import tf_keras
 
 from components.common.base.step_options import LearningRateSchedule
+from components.common.data.arrays import Arrays
 from components.common.models import layer_weights
 from components.common.models.compilation import learning_rate_of
 from components.common.models.model_files import Facts, StepRecord
@@ -24,6 +25,8 @@ from components.pruner.selection import layer_targets
 
 # Training examples that layers' outputs are kept on, at most.
 _OPERATED_ON = 1000
+# As TFMOT counts steps; it makes a mask of m:n sparsity at step 1 alone.
+_AT_ONCE = Renewals(begin=1, end=1, frequency=1, complete=1)
 
 
 def wrap(
@@ -93,6 +96,8 @@ def prune(job: StepJob[PruneOptions]) -> Facts:
     splits = fine_tuning.load_splits(job, model)
     options = job.options.for_model(model.count_params(), len(splits[0]))
     job = replace(job, options=options)
+    if options.federated:
+        return _prune_at_once(job, model, targets, splits)
     when = renewals(options, len(splits[0]))
     if short := too_short(options, len(splits[0])):
         logging.getLogger(__name__).warning("prune: %s", short)
@@ -125,6 +130,42 @@ def prune(job: StepJob[PruneOptions]) -> Facts:
         first_epoch_to_stop=first_complete_epoch(when, options, len(splits[0])),
         # All zeros are there already: training has to be better than what made up for the weights.
         or_as_before=set(operated) == set(targets),
+    )
+
+
+def zero_now(model: tf_keras.Model, targets: Mapping[str, float], options: PruneOptions) -> tf_keras.Model:
+    """A copy of a model whose layers have their zeros, without any training.
+
+    Args:
+        model: Not changed.
+        targets: Layer → its sparsity.
+        options: Options of the step.
+    """
+    wrapped = wrap(model, targets, options, _AT_ONCE)
+    for layer in wrapped.layers:
+        if hasattr(layer, "pruning_obj"):
+            layer.pruning_step.assign(_AT_ONCE.begin)
+            layer.pruning_obj.conditional_mask_update()
+            layer.pruning_obj.weight_mask_op()
+    return tfmot.sparsity.keras.strip_pruning(wrapped)
+
+
+def _prune_at_once(
+    job: StepJob[PruneOptions],
+    model: tf_keras.Model,
+    targets: Mapping[str, float],
+    splits: tuple[Arrays, Arrays],
+) -> Facts:
+    """Prunes a model before clients train what is left: a mask that changed would have to be sent again."""
+    options = job.options
+    if options.reconstruct:
+        surgery.operate(model, targets, splits[0].draw(_OPERATED_ON, job.seed).feature_arrays())
+    pruned = zero_now(model, targets, options)
+    fine_tuning.compile_model(job, pruned)
+    record = StepRecord.read(job.base_model).after(options)
+    ask(record, pruned, targets, options)
+    return fine_tuning.fit_and_save(
+        job, pruned, splits, record, callbacks=[fine_tuning.Preserve(record.layers)]
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -20,10 +21,10 @@ from components.common.base.layer_names import matches
 from components.common.base.per_layer import from_pairs, refusing_zero, to_pairs
 from components.common.base.step_options import (
     Baseline,
+    ClientTuningOptions,
     LearningRateSchedule,
     StepOptions,
     Teaching,
-    TuningOptions,
 )
 from components.pruner import span
 from components.pruner.span import Span
@@ -97,7 +98,7 @@ def parse_block(value: Any) -> tuple[int, int]:
     return pair
 
 
-class PruneOptions(TuningOptions):
+class PruneOptions(ClientTuningOptions):
     """Pruning: weights that matter least become and stay zero.
 
     They are those of the smallest magnitude, Zhu and Gupta, "To prune, or not to prune" (2017),
@@ -108,6 +109,13 @@ class PruneOptions(TuningOptions):
 
     technique: ClassVar[str] = "prune"
     wrappers: ClassVar[tuple[str, ...]] = ("prune_low_magnitude_",)
+    not_on_clients: ClassVar[Mapping[str, str]] = {
+        **ClientTuningOptions.not_on_clients,
+        **dict.fromkeys(
+            ("schedule", "initial_sparsity", "begin", "end", "frequency"),
+            "the server removes weights before the first round, all at once",
+        ),
+    }
 
     sparsity: float | None = Field(
         default=None,

@@ -301,6 +301,8 @@ def train_quantization_aware(job: StepJob[QatOptions]) -> Facts:
 
 def _freeze_after(options: QatOptions, examples: int) -> int | None:
     """Steps after which ranges stay as they are; None for never."""
+    if options.federated:
+        return 0
     share = options.freeze_ranges_after
     return None if share == 1 else round(share * fitting.total_steps(options, examples))
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from components.common.base.calibration import Calibration
-from components.common.base.step_options import TuningOptions
+from components.common.base.step_options import ClientTuningOptions
 
 
-class QatOptions(TuningOptions):
+class QatOptions(ClientTuningOptions):
     """Quantization-aware training for int8; keeps zeros and clusters of earlier steps (PQAT, CQAT, PCQAT).
 
     Jacob et al., "Quantization and Training of Neural Networks for Efficient
@@ -21,6 +22,10 @@ class QatOptions(TuningOptions):
     technique: ClassVar[str] = "qat"
     wrappers: ClassVar[tuple[str, ...]] = ("quant_",)
     quantization_aware: ClassVar[bool] = True
+    not_on_clients: ClassVar[Mapping[str, str]] = {
+        **ClientTuningOptions.not_on_clients,
+        "freeze_ranges_after": "the server sets the ranges before the first round, and they stay",
+    }
 
     exclude: list[str] = Field(
         default=[], description="Name patterns of layers to leave in float, also in the file."

@@ -226,7 +226,11 @@ class Config(Options):
 
     @model_validator(mode="after")
     def _federated_figures_are_measured(self) -> Config:
-        federated_training.refuse(self.model.train.federated, self.gate, self.data)
+        train = self.model.train
+        federated_training.refuse(train.federated, self.gate, self.data)
+        federated_training.refuse_steps(
+            train.federated, self.model.imported is not None, self.with_ends().candidates
+        )
         return self
 
     @model_validator(mode="after")

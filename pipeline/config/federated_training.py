@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from components.common.base.label import features_of
+from components.common.base.step_options import ClientTuningOptions
 from components.evaluator.params import Gate
 from components.federated_trainer.params import Federated
+from pipeline.config.chain import Chain
 from pipeline.config.data_options import Data
 from pipeline.config.refused import refused
 
@@ -43,3 +47,26 @@ def refuse(federated: Federated | None, gate: Gate, data: Data) -> None:
             f"{by!r} is the label, so each client would have one class; name the feature that says whose an example is",
             *("model", "train", "federated", "clients", "by"),
         )
+
+
+def refuse_steps(federated: Federated | None, imported: bool, chains: Mapping[str, Chain]) -> None:
+    """Raises an error if a step asks for clients that there are not.
+
+    Args:
+        federated: Options of the baseline's training; None if it is not federated.
+        imported: Whether the baseline is an existing model.
+        chains: The candidates.
+    """
+    if federated is not None:
+        return
+    for name, chain in chains.items():
+        for index, step in enumerate(chain.steps()):
+            if isinstance(step, ClientTuningOptions) and step.federated:
+                why = (
+                    "trains on the clients of model.train.federated, and an imported model is not trained; remove it, "
+                    "or train the baseline on clients with module and train in place of import"
+                    if imported
+                    else "trains on the clients of model.train.federated, and there is none; write one, e.g. "
+                    "{clients: {by: user_id}, rounds: 10}, or remove it"
+                )
+                raise refused(why, "candidates", name, index, step.technique, "federated")

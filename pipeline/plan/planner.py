@@ -10,7 +10,8 @@ from typing import Any
 
 from components.common.base import metric_task, runtime
 from components.common.base.label import as_parameter
-from components.common.base.step_options import StepOptions
+from components.common.base.step_options import ClientTuningOptions, StepOptions
+from components.federated_trainer.params import OfSteps
 from components.measurer.machine import this_machine
 from components.registry import technique_of
 from pipeline.config import several_targets
@@ -206,6 +207,7 @@ class Planner:
                 "label": as_parameter(self.config.data.label),
                 "label_options": self._label_options(),
                 "seed": self.config.run.seed,
+                **self._clients_of(asked),
                 "code_modules": to_json(list(code)),
                 "code_version": component_version(technique.executor, is_distributed(params), kept=code),
             }
@@ -221,6 +223,14 @@ class Planner:
                 )
             )
         return node_id
+
+    def _clients_of(self, step: StepOptions) -> dict[str, Parameter]:
+        """The parameter of a step that clients train; none for others, so that they stay cached."""
+        train = self.config.model.train
+        if not isinstance(step, ClientTuningOptions) or not step.federated or train.federated is None:
+            return {}
+        seed = self.config.run.seed if train.seed is None else train.seed
+        return {"federated": OfSteps(options=train.federated, seed=seed).canonical_json()}
 
     def _add_predictor(self, baseline: str) -> str:
         node_id = f"{baseline}-predict"

@@ -15,9 +15,15 @@ def columns(verdicts: Sequence[Verdict]) -> list[Column]:
     if found is None:
         return []
     empty = ("",) * len(verdicts)
-    private = [] if found.epsilon is None else [Column("epsilon", number(found.epsilon, ".3g"), empty)]
+    # Of a candidate, with what the baseline's training cost.
+    own = [
+        verdict.federated if verdict.federated and verdict.federated.steps else None for verdict in verdicts
+    ]
+    traffic = tuple(bytes_text(one.traffic) if one else "" for one in own)
+    epsilons = tuple(number(one.whole_epsilon, ".3g") if one else "" for one in own)
+    private = [] if found.epsilon is None else [Column("epsilon", number(found.epsilon, ".3g"), epsilons)]
     return [
-        Column("traffic", bytes_text(found.traffic), empty),
+        Column("traffic", bytes_text(found.baseline_traffic), traffic),
         *private,
         Column("worst client", number(found.worst_client, ".4f"), empty),
     ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -16,6 +18,8 @@ from components.common.base.options import Options
 
 # Default of Keras's `fit`.
 BATCH_SIZE = 32
+# Trains a step on clients; imported only if a step asks for that.
+ON_CLIENTS = "components.federated_trainer.step_training"
 
 
 class StepOptions(Options):
@@ -299,3 +303,45 @@ class TuningOptions(TrainingOptions):
         """As the base class does, and the teacher that goes with the baseline."""
         teacher = self.teacher or ("self" if baseline.imported else "labels")
         return super().like(baseline).model_copy(update={"teacher": teacher})
+
+
+class ClientTuningOptions(TuningOptions):
+    """Options of a step that the clients of a federated baseline can train.
+
+    Attributes:
+        not_on_clients: Option → why it has no meaning if they do.
+    """
+
+    not_on_clients: ClassVar[Mapping[str, str]] = {
+        "steps": "clients train in whole epochs",
+        "early_stopping": "epochs say how many rounds there are",
+        "learning_rate_schedule": "a client's optimizer starts from its initial state in each round",
+        "distribution": "clients train one after another in one process",
+        "teacher": "clients learn from the labels of their own examples",
+    }
+
+    # Left out if it is not written, so that nothing is trained again.
+    federated: bool = Field(
+        default=False,
+        exclude_if=operator.not_,
+        description="Trains on the clients of model.train.federated, with its options, in as many rounds as `epochs` "
+        "passes over the training examples take. The server decides on zeros, shared values and ranges of activations "
+        "before the first round, and only the values that remain free are sent.",
+    )
+
+    @model_validator(mode="after")
+    def _clients_can_train(self) -> Self:
+        if not self.federated:
+            return self
+        for option, why in self.not_on_clients.items():
+            value = getattr(self, option)
+            alike = (type(self).model_fields[option].default, None, ALONE, "labels")
+            if option in self.model_fields_set and value not in alike:
+                raise ValueError(
+                    f"{option} has no meaning beside federated: {why}; remove {option} or federated"
+                )
+        return self
+
+    def called_modules(self) -> tuple[str, ...]:
+        """What trains on clients, if they train."""
+        return (*super().called_modules(), *((ON_CLIENTS,) if self.federated else ()))

@@ -25,6 +25,7 @@ from components.common.base import json_file, layer_names
 from components.common.base.activation_ranges import ActivationRange
 from components.common.base.asked_types import AskedTypes
 from components.common.base.calibration import Calibration
+from components.common.base.federated_cost import FederatedCost
 from components.common.base.file_hashes import MODEL_FOLDERS
 from components.common.base.label import Label
 from components.common.base.layer_names import plain_name
@@ -69,6 +70,7 @@ class StepRecord(Options):
         packed: What became of each kernel in the packed file, if one was asked for.
         sensitivity: What each layer of the int8 file costs; None if it was not measured.
         repair: Which layers stayed in float because of that; None if it was not asked for.
+        federated: What the steps that clients trained cost so far; None if there are none.
     """
 
     steps: list[dict[str, Any]] = []
@@ -84,6 +86,7 @@ class StepRecord(Options):
     packed: list[PackedKernel] = Field(default=[], exclude_if=operator.not_)
     sensitivity: Sensitivity | None = Field(default=None, exclude_if=operator.not_)
     repair: Repair | None = Field(default=None, exclude_if=operator.not_)
+    federated: FederatedCost | None = Field(default=None, exclude_if=operator.not_)
 
     def after(self, options: StepOptions, **changes: Any) -> StepRecord:
         """The record of a model that one more step made.

@@ -13,7 +13,7 @@ import tf_keras
 
 from components.common.base import activation_ranges
 from components.common.base.calibration import Calibration
-from components.common.base.step_options import TrainingOptions, TuningOptions
+from components.common.base.step_options import ON_CLIENTS, TrainingOptions, TuningOptions
 from components.common.data import class_weights
 from components.common.data.arrays import Arrays
 from components.common.models import (
@@ -128,11 +128,13 @@ def train(
     first_epoch_to_stop: int = 0,
     logs: str = "",
     or_as_before: bool = False,
+    keep: Asked | None = None,
 ) -> History:
     """Trains a compiled model, with the layers frozen that the options of a job name; see `fit_and_save`.
 
     Args:
         logs: Folder of the learning curves inside that of all logs.
+        keep: What kernels keep, so that clients do not send it.
     """
     frozen = Frozen(model)
     patterns = job.options.freeze if isinstance(job.options, TuningOptions) else []
@@ -140,17 +142,22 @@ def train(
     if frozen.names():
         compilation.recompile(model)
     _mix_examples(job, model, list(splits[0].features))
+    held = [frozen.hold(), *callbacks]
     with _as_deployed(job, model):
-        history = fitting.fit(
-            model,
-            *splits,
-            options=job.options,
-            seed=job.seed,
-            log_dir=os.path.join(job.output, "logs", logs),
-            callbacks=[frozen.hold(), *callbacks],
-            first_epoch_to_stop=first_epoch_to_stop,
-            or_as_before=or_as_before,
-        )
+        if job.federated:
+            # By its name, so that no other training depends on it: ClientTuningOptions.called_modules.
+            history = invariants.named(f"{ON_CLIENTS}.fit")(job, model, splits, held, keep, or_as_before)
+        else:
+            history = fitting.fit(
+                model,
+                *splits,
+                options=job.options,
+                seed=job.seed,
+                log_dir=os.path.join(job.output, "logs", logs),
+                callbacks=held,
+                first_epoch_to_stop=first_epoch_to_stop,
+                or_as_before=or_as_before,
+            )
     if history.kept < 0:
         logging.getLogger(__name__).warning(
             "training did not improve the model on eval examples (loss %.6g before, %.6g after); the model from "
@@ -195,7 +202,9 @@ def fit_and_save(
         LostInvariantError: If a layer does not keep what `record` says.
         RangeError: If ranges of activations do not fit the values.
     """
-    history = train(job, model, splits, callbacks, first_epoch_to_stop, or_as_before=or_as_before)
+    history = train(job, model, splits, callbacks, first_epoch_to_stop, "", or_as_before, record.layers)
+    if history.federated:
+        record = record.model_copy(update={"federated": history.federated})
     model = finish(model)
     kernels = layer_weights.kernels(model)
     checks = invariants.check(kernels, record.layers)

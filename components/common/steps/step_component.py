@@ -20,6 +20,7 @@ class StepSpec(component_spec.ComponentSpec):
         "label": component_spec.ExecutionParameter(type=str),
         "label_options": component_spec.ExecutionParameter(type=str),
         "seed": component_spec.ExecutionParameter(type=int),
+        "federated": component_spec.ExecutionParameter(type=str, optional=True),
         "code_modules": component_spec.ExecutionParameter(type=str),
         "code_version": component_spec.ExecutionParameter(type=str),
     }

@@ -38,6 +38,7 @@ class StepJob(Generic[AnyOptions]):
         definition: Where the config's models come from.
         seed: Seed of everything random: the step's own, or that of the run.
         teacher: Folder of the `Model` artifact of the baseline, if the base model is another one.
+        federated: How clients train it, as JSON of components.federated_trainer.params.OfSteps; empty if they do not.
     """
 
     base_model: str
@@ -47,6 +48,7 @@ class StepJob(Generic[AnyOptions]):
     definition: ModelDefinition
     seed: int
     teacher: str = ""
+    federated: str = ""
 
     def load_base_model(self) -> Any:
         """The model to begin with, freshly loaded."""
@@ -119,6 +121,7 @@ class StepExecutor(base_executor.BaseExecutor, abc.ABC, Generic[AnyOptions]):
             ),
             seed=seed,
             teacher=artifact_utils.get_single_uri(input_dict["teacher"]) if "teacher" in input_dict else "",
+            federated=exec_properties.get("federated") or "",
         )
         asked = distribution_of(options)
         if asked.alone():

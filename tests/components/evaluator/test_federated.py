@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from components.common.base.federated_cost import FederatedCost
 from components.evaluator import federated
 from components.evaluator.judgement import FailureKind
 from components.evaluator.judging import conclude
@@ -33,6 +34,16 @@ def test_limits_hold_of_all_rounds_and_of_the_worst_client() -> None:
     assert [met for _, met, _ in missed.values()] == [False, False]
     assert missed["gate.worst_client.min"][2] == "worst client 0.2 is below 0.25"
     assert missed["gate.traffic.max"][2] == "traffic of federated training 3.1 kB is above 3,099 B"
+
+
+def test_what_steps_cost_counts_too() -> None:
+    cost = FederatedCost(rounds=2, bytes_up=60, bytes_down=40, epsilon=3.5)
+    found = dataclasses.replace(RECORD.figures(), epsilon=3.0, steps=cost)
+    gate = Gate.model_validate({**ACCURACY, "traffic": {"max": 3199}, "epsilon": {"max": 3.2}})
+    assert [(one.value, one.met) for one in federated.judge(found, gate)] == [(3200, False), (3.5, False)]
+    verdict = dataclasses.replace(Verdict(True, (), ()), federated=found)
+    assert Verdict.from_json(verdict.to_json()) == verdict
+    assert verdict.properties()["traffic_bytes"] == 3200
 
 
 @pytest.mark.parametrize("damaged", [False, True])

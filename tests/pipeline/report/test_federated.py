@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from components.common.base.federated_cost import FederatedCost
 from components.evaluator.federated import judge
 from components.evaluator.judging import conclude
 from components.evaluator.params import Gate
@@ -47,6 +48,12 @@ def test_the_baselines_line_has_traffic_and_the_worst_client(pushed: ReportData)
     shared = [dataclasses.replace(verdict, federated=RECORD.figures()) for verdict in plain]
     columns = {column.head: column.baseline for column in verdict_table.columns(shared)}
     assert (columns["traffic"], columns["worst client"]) == ("3.1 kB", "0.2000")
+    costly = dataclasses.replace(
+        RECORD.figures(), steps=FederatedCost(rounds=1, bytes_up=500, bytes_down=400)
+    )
+    shared[0] = dataclasses.replace(shared[0], federated=costly)
+    (traffic,) = [column for column in verdict_table.columns(shared) if column.head == "traffic"]
+    assert (traffic.baseline, traffic.cells[0], *set(traffic.cells[1:])) == ("3.1 kB", "4.0 kB", "")
     assert "traffic" not in [column.head for column in verdict_table.columns(plain)]
 
 
