@@ -22,6 +22,7 @@ setup(
         "components.common.tfjs": ["requirements.*"],
         "components.targets.web": ["page_files/*", "tfjs_files/*"],
         "pipeline.project": ["templates/**/*"],
+        "pipeline.federate": ["app/*"],
     },
     # Ranges that the code is meant for. The lock files of requirements/ have the sets that are tested.
     install_requires=[

@@ -42,6 +42,7 @@ UNIT = (
     "tests/pipeline/cli/",
     "tests/pipeline/config/",
     "tests/pipeline/diff/",
+    "tests/pipeline/federate/test_export.py",
     "tests/pipeline/gc/",
     "tests/pipeline/kubeflow/test_connection.py",
     "tests/pipeline/kubeflow/test_dockerfile.py",

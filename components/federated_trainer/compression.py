@@ -4,32 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from components.federated_trainer.aggregation import Vector
 from components.federated_trainer.params import Updates
 
-_FLOAT, _INDEX = 4, 4
 _LEVELS = 127
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Message:
     """An update as it was sent.
 
     Attributes:
         update: As the server reads it.
-        bytes: Length of the message.
+        parts: What is sent: the values; of int8, levels and the scale of each tensor; of top_k, indices and values.
     """
 
     update: Vector
-    bytes: int
+    parts: tuple[npt.NDArray[Any], ...]
+
+    @property
+    def bytes(self) -> int:
+        """Length of the message."""
+        return sum(part.nbytes for part in self.parts)
 
 
 def plain(update: Vector) -> Message:
     """An update as it is."""
-    return Message(update, _FLOAT * update.size)
+    return Message(update, (update,))
+
+
+def read(parts: Sequence[npt.NDArray[Any]], sizes: Sequence[int], options: Updates) -> Vector:
+    """An update from what was sent.
+
+    Args:
+        parts: As a message has them.
+        sizes: Number of values of each tensor.
+        options: How it was written.
+    """
+    if options.compress == "int8":
+        return _from_levels(parts[0], parts[1], sizes)
+    if options.compress == "top_k":
+        update = np.zeros(sum(sizes), np.float32)
+        update[parts[0]] = parts[1]
+        return update
+    return parts[0]
+
+
+def _from_levels(levels: npt.NDArray[Any], scales: npt.NDArray[Any], sizes: Sequence[int]) -> Vector:
+    spread: Vector = np.repeat(scales.astype(np.float32), sizes)
+    return spread * levels
 
 
 def int8(update: Vector, sizes: Sequence[int], random: np.random.Generator) -> Message:
@@ -43,16 +71,18 @@ def int8(update: Vector, sizes: Sequence[int], random: np.random.Generator) -> M
         sizes: Number of values of each tensor.
         random: Source of the rounding.
     """
-    read = np.empty_like(update)
+    levels = np.empty(update.size, np.int8)
+    scales = np.ones(len(sizes), np.float32)
     start = 0
-    for size in sizes:
+    for index, size in enumerate(sizes):
         part = update[start : start + size]
         largest = float(np.abs(part).max(initial=0.0))
         scale = largest / _LEVELS or 1.0
-        levels = np.floor(part / scale + random.random(size, np.float32))
-        read[start : start + size] = np.clip(levels, -_LEVELS, _LEVELS).astype(np.int8) * np.float32(scale)
+        whole = np.floor(part / scale + random.random(size, np.float32))
+        levels[start : start + size] = np.clip(whole, -_LEVELS, _LEVELS)
+        scales[index] = scale
         start += size
-    return Message(read, update.size + _FLOAT * len(sizes))
+    return Message(_from_levels(levels, scales, sizes), (levels, scales))
 
 
 def top_k(update: Vector, share: float) -> tuple[Message, Vector]:
@@ -71,7 +101,7 @@ def top_k(update: Vector, share: float) -> tuple[Message, Vector]:
     chosen = np.argpartition(np.abs(update), -count)[-count:]
     sent = np.zeros_like(update)
     sent[chosen] = update[chosen]
-    return Message(sent, count * (_FLOAT + _INDEX)), update - sent
+    return Message(sent, (chosen.astype(np.uint32), update[chosen])), update - sent
 
 
 def compress(

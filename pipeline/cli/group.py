@@ -37,6 +37,7 @@ COMMANDS = {
     "run": ("pipeline.cli.run:run", "Train, build, evaluate, and push the best candidate."),
     "search": ("pipeline.cli.search:search", "Search a space of candidates for the best one."),
     "compile": ("pipeline.cli.compile:compile_", "Compile a config for a cluster."),
+    "federate": ("pipeline.cli.federate:federate", "Take federated training to real machines."),
     "submit": ("pipeline.cli.submit:submit", "Start a run on Kubeflow Pipelines."),
     "image-check": ("pipeline.cli.image_check:image_check", "Check that an image can run a pipeline."),
     "runs": ("pipeline.cli.runs:runs", "List runs, newest first."),

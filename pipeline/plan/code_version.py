@@ -132,6 +132,22 @@ def module_root(path: Path, module: str) -> Path:
     return folder
 
 
+def files_of(
+    modules: Iterable[str], folders: Iterable[Path], not_called: Collection[str] = ()
+) -> list[tuple[str, Path]]:
+    """The modules that importing and calling some modules may execute, with their files, by name.
+
+    Args:
+        modules: Dotted names.
+        folders: Folders that they are looked up in, in this order; others are left out.
+        not_called: Modules that no called function imports.
+    """
+    roots = list(folders)
+    found = _Tree(*roots).imported(modules, not_called=not_called)
+    files = ((name, next(filter(None, (_file_of(root, name) for root in roots)), None)) for name in found)
+    return sorted((name, Path(path)) for name, path in files if path is not None)
+
+
 def _digest(modules: Modules, packages: Mapping[str, str]) -> str:
     # If one file reads docstrings, all docstrings count.
     read = any(source.reads_text for sources in modules.values() for source in sources)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from components.federated_trainer import compression
 from components.federated_trainer.params import Updates
@@ -49,3 +50,11 @@ def test_error_feedback_conserves_the_sum_of_updates_over_time() -> None:
 def test_no_compression_changes_nothing() -> None:
     message, residual = compression.compress(update_of(4), SIZES, Updates(), None, np.random.default_rng(0))
     assert (message.update == update_of(4)).all() and message.bytes == 4000 and residual is None
+
+
+@pytest.mark.parametrize("compress", ["none", "int8", "top_k"])
+def test_a_server_reads_the_update_from_what_is_sent(compress: str) -> None:
+    options = Updates.model_validate({"compress": compress})
+    message, _ = compression.compress(update_of(5), SIZES, options, None, np.random.default_rng(1))
+    assert (compression.read(message.parts, SIZES, options) == message.update).all()
+    assert message.bytes == sum(part.nbytes for part in message.parts)

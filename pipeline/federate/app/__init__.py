@@ -1,0 +1,1 @@
+"""A federated training that Paredown has written: `flwr run` trains it."""
