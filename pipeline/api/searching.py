@@ -17,11 +17,11 @@ from pipeline.base.shown import Shown
 from pipeline.checks.checked_config import load_checked
 from pipeline.config import yaml_tree
 from pipeline.config.config_file import ConfigFile
-from pipeline.config.problem import ConfigError
 from pipeline.run.session import Stopped
 from pipeline.search import budget as budgets
 from pipeline.search import rounds, table
 from pipeline.search import search as searching
+from pipeline.search.here import Here
 from pipeline.search.search import Searched
 from pipeline.store.search_record import Trial
 
@@ -64,9 +64,9 @@ def search(
         AnotherRun: If another run is using the pipeline root.
         RunStopped: If a node fails that all candidates need, or Ctrl-C stops the search.
     """
-    _refuse_without_space(file)
+    rounds.refuse_without_space(file)
     write_page = functools.partial(report.write_run, file.config.metadata_url)
-    outcome = searching.search(file, write_page, strict, trials, minutes)
+    outcome = searching.search(file, Here(write_page, strict), trials, minutes)
     if isinstance(outcome, Stopped):
         raise RunStopped(outcome)
     return outcome
@@ -107,16 +107,5 @@ def propose(file: ConfigFile) -> Proposed:
     Raises:
         ConfigError: If the config has no search.
     """
-    from pipeline.search.study import Study
-
-    _refuse_without_space(file)
-    section, name = rounds.searched(file.config), rounds.study_name(file)
-    study = Study(None, name, section, rounds.objectives_of(file.config), rounds.seed_of(file.config))
-    return Proposed(file, name, tuple(study.propose(section.proposals)))
-
-
-def _refuse_without_space(file: ConfigFile) -> None:
-    if file.config.search is None:
-        raise ConfigError(
-            [file.problem((), "search is missing: write the space of candidates; see docs/search.md")]
-        )
+    rounds.refuse_without_space(file)
+    return Proposed(file, rounds.study_name(file), tuple(rounds.first_trials(file)))

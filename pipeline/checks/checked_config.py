@@ -48,8 +48,8 @@ def refuse_without_candidates(file: ConfigFile) -> None:
             [
                 file.problem(
                     ("search",),
-                    "is the only source of candidates, which are not known before the search; use `paredown search`, "
-                    "or write candidates",
+                    "is the only source of candidates, which are not known before the search; use `paredown search` or "
+                    "`paredown submit --search`, or write candidates",
                 )
             ]
         )

@@ -38,6 +38,12 @@ from pipeline.kubeflow import compile as compiling
     help="File to write; - prints it. If the config names several targets, each has a file, which ends in its kind: "
     "<name>-web.yaml.  [default: <name>.yaml or .json]",
 )
+@click.option(
+    "--search",
+    "searches",
+    is_flag=True,
+    help="Compile the first round of the config's search, as `submit --search` starts it.",
+)
 @options.overrides
 @options.only
 @options.as_json
@@ -47,6 +53,7 @@ def compile_(
     image: str,
     pipeline_root: str,
     output: str | None,
+    searches: bool,
     overrides: tuple[str, ...],
     only: tuple[str, ...],
     as_json: bool,
@@ -66,7 +73,12 @@ def compile_(
       paredown compile my.yaml --target vertex --image europe-docker.pkg.dev/p/r/paredown:1 \\
           --pipeline-root gs://bucket/root --set kubeflow.defaults.retries=2 -o my.json
     """
-    each = compiling.compile_each(config, overrides, only, target, image, pipeline_root, output)
+    if searches:
+        from pipeline.search import cluster
+
+        each = {"": cluster.compile_round(config, overrides, target, image, pipeline_root, output)}
+    else:
+        each = compiling.compile_each(config, overrides, only, target, image, pipeline_root, output)
     if output == "-":
         click.echo(each[""].compiled.text(), nl=False)
         return

@@ -19,6 +19,7 @@ from pipeline.base.exit_code import (
     EXIT_UNWATCHED,
 )
 from pipeline.cli import options
+from pipeline.cli.outcome import print_outcome
 from pipeline.kubeflow import submit as submitting
 from pipeline.kubeflow.connection import Connection
 
@@ -133,9 +134,15 @@ Signing in works as in KFP's client:
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="For CONFIG: override one of its keys."
 )
+@click.option(
+    "--search",
+    "searches",
+    is_flag=True,
+    help="For CONFIG: search its space. Each round is a run, which is followed to its end.",
+)
 @click.option("--only", multiple=True, metavar="CANDIDATE", help="For CONFIG: build only this candidate.")
 @options.as_json
-def submit(source: Path, **given: Any) -> int:
+def submit(source: Path, searches: bool, **given: Any) -> int:
     """Start a run on Kubeflow Pipelines.
 
     With --wait, it also follows the run until it ends. A CONFIG is compiled first, which needs --image and
@@ -143,11 +150,16 @@ def submit(source: Path, **given: Any) -> int:
     you submit the same content twice, one version has two runs. The fingerprint of the current data goes with
     each run, so that KFP's cache notices when the data change. Prints the address of the run.
 
+    With --search, a CONFIG with a search becomes one run for each round and a last one. Between them this command
+    proposes trials, so it has to stay connected. If it is stopped, the same command continues.
+
     \b
     Examples:
       kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80 &
       paredown submit mnist.yaml --host http://localhost:8080 --wait
       paredown submit configs/mnist/pipeline.yaml --host http://localhost:8080 \\
+          --image registry.example.com/paredown:1 --pipeline-root minio://mlpipeline/paredown
+      paredown submit configs/mnist/search.yaml --search --host http://localhost:8080 \\
           --image registry.example.com/paredown:1 --pipeline-root minio://mlpipeline/paredown
       paredown submit mnist.yaml --host https://kubeflow.example.com/pipeline --namespace team-a \\
           --token-file ~/.kfp-token --param seed=7 --json | jq -r .run.page
@@ -156,9 +168,26 @@ def submit(source: Path, **given: Any) -> int:
     connection = Connection(
         **{field.name: given.pop(field.name) for field in dataclasses.fields(Connection)}
     )
-    report = submitting.submit(submitting.Request(source=source, connection=connection, **given))
+    request = submitting.Request(source=source, connection=connection, **given)
+    if searches:
+        return _search(request)
+    report = submitting.submit(request)
     for line in (report.message or "").splitlines():
         streams.say(line)
     if given["as_json"]:
         click.echo(json.dumps(report.to_json(), indent=2))
     return report.code
+
+
+def _search(request: submitting.Request) -> int:
+    from pipeline.run.session import Stopped
+    from pipeline.search import cluster
+
+    outcome = cluster.search(request)
+    if not isinstance(outcome, Stopped):
+        return print_outcome(lambda: outcome, request.as_json)
+    for line in outcome.message.splitlines():
+        streams.say(line)
+    if request.as_json:
+        click.echo(json.dumps({"error": dataclasses.asdict(outcome)}, indent=2))
+    return outcome.code

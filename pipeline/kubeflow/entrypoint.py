@@ -25,6 +25,7 @@ from typing import NoReturn, TextIO
 
 from components.common.base.beam_runner import remote_runner
 from components.common.base.interruption import Interrupted
+from components.evaluator.verdict import VERDICT_FILE
 from pipeline import environment
 from pipeline.base import collector
 from pipeline.base.exit_code import EXIT_INTERRUPTED, EXIT_INVALID, EXIT_NODE_FAILED
@@ -36,6 +37,8 @@ from pipeline.kubeflow.task_log import log_to
 
 _PUSHED_MODEL = "pushed_model"  # the output of TFX's Pusher, with these properties
 _PUSHED, _DESTINATION = "pushed", "pushed_destination"
+_EVALUATION = "evaluation"  # the output of our Evaluator
+_REPORT, _WINNER = "report", "winner"  # the output of our Selector, with this property
 
 _log = logging.getLogger("paredown.task")
 
@@ -64,7 +67,7 @@ def main(argv: list[str], stream: TextIO | None = None) -> int:
 def _outcome(arguments: argparse.Namespace, beam_args: list[str]) -> TaskOutcome:
     try:
         _stop_on_signals()
-        return _pushed(_run(arguments, beam_args))
+        return _run(arguments, beam_args)
     except (Interrupted, KeyboardInterrupt):
         return TaskOutcome(code=EXIT_INTERRUPTED, reason="stopped before it was done")
     except InvalidTask as error:
@@ -85,8 +88,8 @@ def _parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     return parser.parse_known_args(argv)
 
 
-def _run(arguments: argparse.Namespace, beam_args: list[str]) -> Json:
-    """Runs the executor; returns its `ExecutorOutput`, empty if that is in an object store."""
+def _run(arguments: argparse.Namespace, beam_args: list[str]) -> TaskOutcome:
+    """Runs the executor; of an `ExecutorOutput` in an object store, the outcome says only that the task is done."""
     given = executor_input.read(arguments.json_serialized_invocation_args)
     for write in arguments.write:
         executor_input.write_parameter(given, write)
@@ -105,23 +108,41 @@ def _run(arguments: argparse.Namespace, beam_args: list[str]) -> Json:
     kubeflow_v2_run_executor.main((arguments, beam_args))
     output_file = given["outputs"]["outputFile"]
     if "://" in output_file:
-        return {}
+        return TaskOutcome(code=0)
     output: Json = json.loads(Path(output_file).read_text(encoding="utf-8"))
     contents.record(output)
+    done = _done(output)
     executor_input.unstage(output, staged)
     Path(output_file).write_text(json.dumps(output), encoding="utf-8")
-    return output
+    return done
 
 
-def _pushed(output: Json) -> TaskOutcome:
-    """The outcome of a task that is done, with what TFX's Pusher says of the model that it pushed."""
-    for artifact in output.get("artifacts", {}).get(_PUSHED_MODEL, {}).get("artifacts", []):
+def _done(output: Json) -> TaskOutcome:
+    """The outcome of a task that is done, with what it pushed, judged or selected.
+
+    Args:
+        output: Its `ExecutorOutput`, with the paths where artifacts are staged.
+    """
+    for artifact in _outputs(output, _PUSHED_MODEL):
         metadata = artifact.get("metadata", {})
         if _PUSHED in metadata:
             return TaskOutcome(
                 code=0, pushed=bool(metadata[_PUSHED]), destination=metadata.get(_DESTINATION)
             )
+    for artifact in _outputs(output, _EVALUATION):
+        verdict = Path(artifact.get("uri", ""), VERDICT_FILE)
+        if verdict.is_file():
+            return TaskOutcome(code=0, verdict=json.loads(verdict.read_text(encoding="utf-8")))
+    for artifact in _outputs(output, _REPORT):
+        if _WINNER in artifact.get("metadata", {}):
+            return TaskOutcome(code=0, winner=artifact["metadata"][_WINNER])
     return TaskOutcome(code=0)
+
+
+def _outputs(output: Json, key: str) -> list[Json]:
+    """The artifacts of an output."""
+    found: list[Json] = output.get("artifacts", {}).get(key, {}).get("artifacts", [])
+    return found
 
 
 # Modules of executors whose Beam workers get URIs.

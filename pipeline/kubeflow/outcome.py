@@ -1,4 +1,4 @@
-"""How a task ended: one line of its log, which `paredown submit --wait` reads.
+"""How a task ended: one line of its log, which `paredown submit` reads.
 
 KFP's API says of a task whether it succeeded, but neither why it failed nor what it did. It gives the task's log if
 the installation allows it.
@@ -7,7 +7,7 @@ the installation allows it.
 from __future__ import annotations
 
 import json
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -24,6 +24,8 @@ class TaskOutcome(BaseModel):
         reason: Why it failed; None if it did not.
         pushed: For the task that pushes: whether it pushed a model. None for all others.
         destination: Where it pushed the model to.
+        verdict: For a task that judges a candidate: the JSON of its `components.evaluator.verdict.Verdict`.
+        winner: For the task that selects: the candidate; empty if none passed.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -33,6 +35,8 @@ class TaskOutcome(BaseModel):
     reason: str | None = None
     pushed: bool | None = None
     destination: str | None = None
+    verdict: dict[str, Any] | None = None
+    winner: str | None = None
 
 
 def read(log: str) -> TaskOutcome | None:

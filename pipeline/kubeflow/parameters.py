@@ -69,12 +69,7 @@ def run_parameters(plan: Plan, config: Config, fingerprint: str) -> list[RunPara
             (Binding(plan.example_gen, DATA_FINGERPRINT),),
         ),
         *_model_path(plan, config),
-        RunParameter(
-            PUSH_DIRECTORY,
-            config.kubeflow.push_directory or config.push.directory,
-            "Folder that gets one subfolder per pushed version.",
-            (Binding(PUSHER, "push_destination", ("filesystem", "base_directory")),),
-        ),
+        *([_push_directory(config)] if plan.pushes else []),
         RunParameter(
             SEED,
             config.run.seed,
@@ -82,6 +77,15 @@ def run_parameters(plan: Plan, config: Config, fingerprint: str) -> list[RunPara
             (*trained, *seeded),
         ),
     ]
+
+
+def _push_directory(config: Config) -> RunParameter:
+    return RunParameter(
+        PUSH_DIRECTORY,
+        config.kubeflow.push_directory or config.push.directory,
+        "Folder that gets one subfolder per pushed version.",
+        (Binding(PUSHER, "push_destination", ("filesystem", "base_directory")),),
+    )
 
 
 def _model_path(plan: Plan, config: Config) -> list[RunParameter]:

@@ -204,7 +204,52 @@ def start(
             f"{server.address} returned no id for the run; check in {server.page} whether it exists",
             sent=True,
         )
-    return Run(run.run_id, name, f"{server.page}/#/runs/details/{run.run_id}", namespace)
+    return Run(run.run_id, name, _page(server, run.run_id), namespace)
+
+
+def started(
+    server: Server,
+    version: PipelineVersion,
+    experiment: Experiment,
+    name: str,
+    values: Mapping[str, Any],
+    namespace: str | None = None,
+) -> Run | None:
+    """The newest run of a name that has not failed, of the same content and data; None if there is none.
+
+    Args:
+        server: Where it may be.
+        version: What it has to run.
+        experiment: The run's experiment.
+        name: Name of the run.
+        values: Values of parameters that it has to have.
+        namespace: That of the experiment.
+
+    Raises:
+        ServerError: If the server refuses to answer, or fails.
+    """
+    listed = server.read(
+        "runs",
+        lambda client: client.runs.list_runs,
+        experiment_id=experiment.id,
+        sort_by="created_at desc",
+        filter=_named(name),
+    )
+    for run in listed.runs or []:
+        of = run.pipeline_version_reference
+        given = (run.runtime_config.parameters if run.runtime_config else None) or {}
+        if (
+            of
+            and of.pipeline_version_id == version.version_id
+            and given == dict(values)
+            and run.state not in ("FAILED", "CANCELED", "CANCELING", "SKIPPED")
+        ):
+            return Run(run.run_id, name, _page(server, run.run_id), namespace)
+    return None
+
+
+def _page(server: Server, run_id: str) -> str:
+    return f"{server.page}/#/runs/details/{run_id}"
 
 
 def _found_or_created(

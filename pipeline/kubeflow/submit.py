@@ -24,7 +24,6 @@ from pipeline.base.exit_code import (
     EXIT_PUSHED,
     EXIT_UNWATCHED,
 )
-from pipeline.base.texts import clock_text
 from pipeline.checks.checked_config import load_checked
 from pipeline.config.problem import about
 from pipeline.kubeflow import fingerprint as fingerprints
@@ -34,20 +33,15 @@ from pipeline.kubeflow.compile import compile_each, notes
 from pipeline.kubeflow.connection import Connection, ConnectionProblem
 from pipeline.kubeflow.package import Package, PackageError
 from pipeline.kubeflow.parameters import DATA_FINGERPRINT
+from pipeline.kubeflow.progress import Progress
 from pipeline.kubeflow.server import Server
 from pipeline.kubeflow.server_error import ServerError
 from pipeline.kubeflow.submission import Experiment, PipelineVersion, Run
-from pipeline.kubeflow.watch import Change, Failure, LostContact, Outcome, TimedOut, Watch
+from pipeline.kubeflow.watch import Failure, LostContact, Outcome, TimedOut, Watch
 from pipeline.run.interruption import Interruption
 
-_PUSHER = "pusher"
-_STYLES = {
-    "succeeded": "green",
-    "cached": "dim",
-    "failed": "bold red",
-    "canceled": "red",
-    "running": "yellow",
-}
+PUSHER = "pusher"
+"""Name of the task that pushes."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +146,7 @@ def _submit(request: Request, report: Report, interruption: Interruption) -> Non
     server = Server(request.connection)
     namespace = submission.namespace_of(server, request.namespace)
     version = submission.store(server, package, namespace)
-    experiment = submission.experiment(server, _experiment_name(request, package), namespace)
+    experiment = submission.experiment(server, experiment_name(request, package), namespace)
     interruption.check()
     report.starting = True
     try:
@@ -209,17 +203,8 @@ def _package(request: Request) -> tuple[Package, str | None]:
 def _compiled(request: Request) -> tuple[Package, str]:
     if not (request.image and request.pipeline_root):
         load_checked(request.source, request.overrides, request.only)
-        options = {"--image": request.image, "--pipeline-root": request.pipeline_root}
-        missing = " and ".join(option for option, given in options.items() if not given)
-        raise PackageError(f"is a config, which is compiled first; give {missing}")
-    each = compile_each(
-        request.source,
-        request.overrides,
-        request.only,
-        "kubeflow",
-        request.image,
-        request.pipeline_root,
-    )
+    image, pipeline_root = needed_to_compile(request)
+    each = compile_each(request.source, request.overrides, request.only, "kubeflow", image, pipeline_root)
     if "" not in each:
         kinds = " or ".join(f"--set target={kind}" for kind in each)
         raise PackageError(
@@ -231,8 +216,21 @@ def _compiled(request: Request) -> tuple[Package, str]:
     return packages.read(one.compiled.text()), one.file.config.data.path
 
 
-def _experiment_name(request: Request, package: Package) -> str:
-    """As in KFP's client: one variable is the default, another one overrides whatever is given."""
+def needed_to_compile(request: Request) -> tuple[str, str]:
+    """The image and the pipeline root.
+
+    Raises:
+        PackageError: If one is missing.
+    """
+    if request.image and request.pipeline_root:
+        return request.image, request.pipeline_root
+    options = {"--image": request.image, "--pipeline-root": request.pipeline_root}
+    missing = " and ".join(option for option, given in options.items() if not given)
+    raise PackageError(f"is a config, which is compiled first; give {missing}")
+
+
+def experiment_name(request: Request, package: Package) -> str:
+    """The experiment, as in KFP's client: one variable is the default, another one overrides what is given."""
     wanted = (
         request.experiment or os.environ.get("KF_PIPELINES_DEFAULT_EXPERIMENT_NAME") or package.spec.name
     )
@@ -250,28 +248,15 @@ def _created(pipeline: PipelineVersion, experiment: Experiment) -> str:
 def _wait(
     request: Request, server: Server, package: Package, report: Report, run: Run, interruption: Interruption
 ) -> None:
-    console = make_console(stderr=True)
     tasks = package.spec.order()
-    started = time.monotonic()
-    ended: set[str] = set()
-
-    def show(change: Change) -> None:
-        if change.state not in ("pending", "running"):
-            ended.add(change.task)
-        took = f"{change.seconds:8.1f} s" if change.seconds is not None else " " * 10
-        clock = clock_text(time.monotonic() - started)
-        console.print(
-            f"{len(ended):3}/{len(tasks)}  {change.task:{max(map(len, tasks))}}  "
-            f"[{_STYLES.get(change.state, 'dim')}]{change.state:9}[/]  {took}  [dim]{clock}[/]"
-        )
-
+    progress = Progress(make_console(stderr=True), tasks)
     watch = Watch(
         server=server,
         run_id=run.id,
         tasks=tasks,
-        pusher=_PUSHER if _PUSHER in tasks else None,
-        changed=show,
-        noticed=lambda text: console.print(text, markup=False),
+        pusher=PUSHER if PUSHER in tasks else None,
+        changed=progress.show,
+        noticed=progress.notice,
         tick=request.tick,
         limit=request.limit,
         interruption=interruption,
@@ -306,7 +291,7 @@ def _report(report: Report, run: Run, outcome: Outcome) -> None:
             f"Run {run.name} was {outcome.state.lower()} before it finished; see {run.page}",
         )
     else:
-        lines = [_failure(failure, run) for failure in outcome.failures]
+        lines = [failure_text(failure, run) for failure in outcome.failures]
         lines.append("Nothing was pushed. Fix the problem and submit again; finished tasks are cached.")
         report.end(EXIT_NODE_FAILED, "\n".join(lines))
 
@@ -316,7 +301,8 @@ _UNKNOWN_WINNER = (
 )
 
 
-def _failure(failure: Failure, run: Run) -> str:
+def failure_text(failure: Failure, run: Run) -> str:
+    """What failed and why, in one sentence."""
     if failure.message:
         why = failure.message
     elif failure.pods:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from components.common.base.errors import ParedownError
 from pipeline.kubeflow import outcome as outcomes
+from pipeline.kubeflow.outcome import TaskOutcome
 from pipeline.kubeflow.server import Server
 from pipeline.kubeflow.server_error import ServerError
 from pipeline.kubeflow.task_rows import ENDED, TaskRows, message_of, rows_of
@@ -70,6 +72,7 @@ class Outcome:
         failures: Why, if it did not succeed.
         pushed: Where the winner was pushed to; None if nothing was, or it is not known.
         none_passed: True if no candidate passed, False if one did, None if it is not known.
+        said: Task that was asked for → the outcome in its log, if the server has it.
     """
 
     state: str
@@ -77,6 +80,7 @@ class Outcome:
     failures: tuple[Failure, ...] = ()
     pushed: str | None = None
     none_passed: bool | None = None
+    said: dict[str, TaskOutcome] = field(default_factory=dict)
 
 
 @dataclass
@@ -94,6 +98,7 @@ class Watch:
         limit: Seconds to wait; None to wait without limit.
         states: Task → state, as far as it has been followed.
         interruption: Is looked at before each pause.
+        asked: Tasks whose outcome is read from their logs when the run has ended, however it did.
     """
 
     server: Server
@@ -106,6 +111,7 @@ class Watch:
     limit: float | None = None
     states: dict[str, str] = field(default_factory=dict)
     interruption: Interruption = field(default_factory=Interruption)
+    asked: Sequence[str] = ()
 
     def until_end(self) -> Outcome:
         """Waits for the end of the run.
@@ -121,7 +127,7 @@ class Watch:
             details = (run.run_details.task_details if run.run_details else None) or []
             self._notice_changes(details)
             if run.state in ENDED:
-                return self._outcome(run, details)
+                return dataclasses.replace(self._outcome(run, details), said=self._said(details))
             self._pause(end)
 
     def _pause(self, end: float | None) -> None:
@@ -168,6 +174,10 @@ class Watch:
         if pusher is None or pusher.pushed is None:
             return Outcome(run.state, states)
         return Outcome(run.state, states, pushed=pusher.destination, none_passed=not pusher.pushed)
+
+    def _said(self, details: list[Row]) -> dict[str, TaskOutcome]:
+        found = {task: outcomes.read(self._log(rows_of(task, details))) for task in self.asked}
+        return {task: outcome for task, outcome in found.items() if outcome is not None}
 
     def _failures(self, run: V2beta1Run, details: list[Row]) -> list[Failure]:
         found = []

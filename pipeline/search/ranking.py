@@ -79,14 +79,24 @@ def front(trials: Sequence[Trial]) -> list[Trial]:
 def best(trials: Sequence[Trial], count: int) -> list[Trial]:
     """The trials to judge at the end: those on the front; of one objective, the best ones.
 
+    Of a longer front, both of its ends are among them, and the others are spread evenly between the ends.
+
     Args:
         trials: All of them.
         count: How many at most.
     """
     passed = sorted((trial for trial in trials if trial.fate is Fate.PASSED), key=_rank)
     if passed and passed[0].outcome and len(passed[0].outcome.objectives) > 1:
-        return front(trials)[:count]
+        return _spread(front(trials), count)
     return passed[:count]
+
+
+def _spread(trials: Sequence[Trial], count: int) -> list[Trial]:
+    if len(trials) <= count:
+        return list(trials)
+    if count == 1:
+        return [trials[0]]
+    return [trials[round(place * (len(trials) - 1) / (count - 1))] for place in range(count)]
 
 
 def _rank(trial: Trial) -> tuple[tuple[float, ...], int]:

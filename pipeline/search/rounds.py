@@ -15,6 +15,7 @@ from pipeline.config.chain import Chain
 from pipeline.config.config import Config
 from pipeline.config.config_file import ConfigFile
 from pipeline.config.data_options import Splits
+from pipeline.config.problem import ConfigError
 from pipeline.config.search_section import Search
 from pipeline.plan.node import MACHINE
 from pipeline.plan.planner import make_plan
@@ -25,6 +26,23 @@ def searched(config: Config) -> Search:
     """The section of a config that has one."""
     assert config.search is not None
     return config.search
+
+
+def refuse_without_space(file: ConfigFile) -> None:
+    """Raises a ConfigError if a config has no search."""
+    if file.config.search is None:
+        raise ConfigError(
+            [file.problem((), "search is missing: write the space of candidates; see docs/search.md")]
+        )
+
+
+def first_trials(file: ConfigFile) -> list[Trial]:
+    """The trials of the first round of a new search. Imports Optuna."""
+    from pipeline.search.study import Study
+
+    section = searched(file.config)
+    study = Study(None, study_name(file), section, objectives_of(file.config), seed_of(file.config))
+    return study.propose(section.proposals)
 
 
 def objectives_of(config: Config) -> list[str]:
@@ -99,8 +117,13 @@ def last_file(file: ConfigFile, trials: Iterable[Trial]) -> ConfigFile:
     return _with(file, config.model_copy(update={"candidates": candidates}))
 
 
-def study_name(file: ConfigFile) -> str:
-    """The name of the study of a config: another one if anything changes that decides about proposals or outcomes."""
+def study_name(file: ConfigFile, place: str = "") -> str:
+    """The name of the study of a config: another one if anything changes that decides about proposals or outcomes.
+
+    Args:
+        file: The config.
+        place: Key of the place of its runs; empty for this machine.
+    """
     config = file.config
     candidates = searched(config).space.ends()
     data = config.data.model_copy(update={"splits": tuning_splits(config)})
@@ -114,6 +137,7 @@ def study_name(file: ConfigFile) -> str:
             node.id: {name: value for name, value in node.parameters.items() if name != MACHINE}
             for node in planned.unpushed().nodes
         },
+        **({"place": place} if place else {}),
     }
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
     return f"{config.name}-{digest[:8]}"

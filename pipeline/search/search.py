@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,29 +13,21 @@ import yaml
 from rich.console import Console
 
 from components.common.base.errors import ParedownError
-from pipeline import environment
-from pipeline.base import log_file
 from pipeline.base.console import make_console
-from pipeline.base.exit_code import EXIT_NODE_FAILED, EXIT_NONE_PASSED
+from pipeline.base.exit_code import EXIT_NONE_PASSED
 from pipeline.base.shown import Shown
 from pipeline.base.texts import count_text
 from pipeline.config.config_file import ConfigFile
 from pipeline.config.problem import InvalidInput
-from pipeline.plan.plan import Plan
-from pipeline.plan.planner import make_plan
-from pipeline.run import lock, session
-from pipeline.run.apart import apart
-from pipeline.run.cache import cached_ids
-from pipeline.run.session import Finished, Stopped
+from pipeline.run import lock
+from pipeline.run.session import Stopped
 from pipeline.search import rounds, table
+from pipeline.search.place import Last, Place
 from pipeline.search.ranking import best, front, outcome_of, promising
-from pipeline.store.reader import open_reader
 from pipeline.store.search_record import Fate, Outcome, SearchRecord, Trial
 
 if TYPE_CHECKING:
     from pipeline.search.study import Study
-
-WritePage = Callable[[str, Path], bool]
 
 
 class AnotherSearch(ParedownError):
@@ -58,7 +49,7 @@ class Searched(Shown):
     file: ConfigFile
     study: str
     trials: tuple[Trial, ...]
-    last: Finished | None
+    last: Last | None
 
     @property
     def winner(self) -> str | None:
@@ -74,7 +65,7 @@ class Searched(Shown):
     @property
     def exit_code(self) -> int:
         """Exit code of the command."""
-        return self.last.result.exit_code if self.last else EXIT_NONE_PASSED
+        return self.last.exit_code if self.last else EXIT_NONE_PASSED
 
     def show(self, console: Console) -> None:
         space = rounds.searched(self.file.config).space
@@ -123,8 +114,7 @@ def as_yaml(name: str, steps: Sequence[dict[str, Any]]) -> str:
 
 def search(
     file: ConfigFile,
-    write_page: WritePage,
-    strict: bool = False,
+    place: Place,
     trials: int | None = None,
     minutes: float | None = None,
 ) -> Searched | Stopped:
@@ -132,8 +122,7 @@ def search(
 
     Args:
         file: A config with a search.
-        write_page: As `session.run` takes it.
-        strict: Whether to refuse what is otherwise a warning.
+        place: Where its runs are made.
         trials: Instead of `search.trials`.
         minutes: Instead of `search.minutes`.
 
@@ -147,7 +136,7 @@ def search(
             raise AnotherSearch(
                 f"Another search is using {folder}. Wait for it, or set run.pipeline_root to a different folder."
             )
-        return _Searching(file, folder, write_page, strict).run(trials, minutes)
+        return _Searching(file, folder, place).run(trials, minutes)
 
 
 def refused_trials(error: InvalidInput, trials: Sequence[Trial]) -> dict[int, str]:
@@ -180,19 +169,17 @@ def _pruned(outcome: Outcome, epochs: int) -> Outcome:
 
 
 class _Searching:
-    def __init__(self, file: ConfigFile, folder: Path, write_page: WritePage, strict: bool):
+    def __init__(self, file: ConfigFile, folder: Path, place: Place):
         from pipeline.search.study import Study
 
         config = file.config
         self._file = file
-        self._write_page = write_page
-        self._strict = strict
+        self._place = place
         self._section = rounds.searched(config)
         self._objectives = rounds.objectives_of(config)
         self._seed = rounds.seed_of(config)
         self._console = make_console(stderr=True)
-        self._imported = False
-        name = rounds.study_name(file)
+        name = rounds.study_name(file, place.key)
         path = folder / f"{name}.journal"
         self._study: Study = Study(path, name, self._section, self._objectives, self._seed)
 
@@ -265,9 +252,9 @@ class _Searching:
 
         while left := [trial for trial in trials if trial.number not in outcomes]:
             file = rounds.round_file(self._file, left, epochs)
-            plan = make_plan(file.config, file.path).unpushed()
+            trusted = any(trial.fate in (Fate.PASSED, Fate.MISSED) for trial in self._study.trials())
             try:
-                run = self._run(file, plan, self._record("round", number, left))
+                run = self._place.judge(file, self._record("round", number, left), trusted)
             except InvalidInput as error:
                 refused = refused_trials(error, left)
                 if not refused:
@@ -275,26 +262,17 @@ class _Searching:
                 fail(refused)
                 continue
             if isinstance(run, Stopped):
-                if not self._is_of_the_trials(run, plan):
-                    return run
-                fail({trial.number: run.message for trial in left})
-                continue
+                return run
             for trial in left:
-                verdict = run.verdicts[trial.name]
-                outcomes[trial.number] = outcome_of(
-                    verdict, self._objectives, file.config.select.of, number, run.run
-                )
+                if trial.name in run.verdicts:
+                    verdict = run.verdicts[trial.name]
+                    outcomes[trial.number] = outcome_of(
+                        verdict, self._objectives, file.config.select.of, number, run.run
+                    )
+                else:
+                    reason = run.failures[trial.name]
+                    outcomes[trial.number] = Outcome(Fate.FAILED, reason=reason, round=number, run=run.run)
         return outcomes
-
-    def _is_of_the_trials(self, stopped: Stopped, plan: Plan) -> bool:
-        """Whether a run ended because each of its trials failed, after others have shown that trials can succeed."""
-        judged = any(trial.fate in (Fate.PASSED, Fate.MISSED) for trial in self._study.trials())
-        if not judged or stopped.code != EXIT_NODE_FAILED or stopped.node is None or stopped.run is None:
-            return False
-        reader = open_reader(self._file.config.metadata_url)
-        run = reader.run(stopped.run) if reader else None
-        shared = stopped.node == plan.baseline or not plan.node(stopped.node).candidates
-        return run is not None and run.cause is None and not shared
 
     def _last(self) -> Searched | Stopped:
         trials = [trial for trial in self._study.trials() if trial.outcome is not None]
@@ -314,7 +292,7 @@ class _Searching:
             front=tuple(trial.number for trial in front(trials)),
             importances=self._study.importances(),
         )
-        outcome = self._run(file, make_plan(file.config, file.path), record)
+        outcome = self._place.conclude(file, record)
         if isinstance(outcome, Stopped):
             return outcome
         return Searched(self._file, self._study.name, tuple(trials), outcome)
@@ -329,25 +307,3 @@ class _Searching:
             tuple(self._section.space.model_dump(mode="json")),
             {trial.name: dataclasses.replace(trial, outcome=None) for trial in trials},
         )
-
-    def _run(self, file: ConfigFile, plan: Plan, record: SearchRecord) -> Finished | Stopped:
-        cached = cached_ids(file, plan)
-        if not all(node.id in cached for node in plan.nodes):
-            self._import(plan)
-        return apart(lambda: session.run(file, plan, cached, self._write_page, self._strict, record))
-
-    def _import(self, plan: Plan) -> None:
-        """Imports once what the process of each run needs."""
-        if self._imported:
-            return
-        environment.prepare_for(self._file)
-        with log_file.quiet("Importing TensorFlow and TFX …"):
-            for name in (
-                "pipeline.checks.preflight",
-                "pipeline.run.local_runner",
-                "pipeline.run.tfx_nodes",
-            ):
-                importlib.import_module(name)
-            for node in plan.nodes:
-                importlib.import_module(node.component.rpartition(".")[0])
-        self._imported = True

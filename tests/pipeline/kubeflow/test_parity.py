@@ -18,6 +18,9 @@ from typing import Any
 
 import pytest
 
+from components.evaluator.verdict import Verdict
+from components.selector.report import SelectorReport
+from pipeline.kubeflow.outcome import read as read_outcome
 from tests.e2e.project import Project, make_project
 from tests.pipeline.kubeflow.conftest import IMAGE, ROOT
 from tests.pipeline.kubeflow.launcher import Launcher, TaskFailed, TaskServer, environment_of
@@ -136,6 +139,15 @@ def test_each_task_writes_lines_of_json(finished: Launcher) -> None:
         assert {entry["node"] for entry in entries} == {name}
     trainer = finished.results["trainer"].log
     assert '"message": "epoch 3/3' in trainer
+
+
+def test_the_verdict_and_the_winner_are_in_the_logs(cluster: Cluster, finished: Launcher) -> None:
+    report = report_of(finished)
+    said = {name: read_outcome(result.log) for name, result in finished.results.items()}
+    assert said["selector"].winner == report["winner"]
+    verdicts = [Verdict.from_json(one.verdict) for one in said.values() if one.verdict is not None]
+    judged = SelectorReport.from_json(report).candidates
+    assert len(verdicts) == len(judged) and all(verdict in verdicts for verdict in judged.values())
 
 
 def rerun(cluster: Cluster, finished: Launcher, folder: Path, task: str, **parameters: Any) -> Launcher:

@@ -116,6 +116,17 @@ def test_the_front_has_what_no_other_trial_is_better_than() -> None:
     assert [one.number for one in best(found, 1)] == [0]
 
 
+def test_of_a_long_front_both_ends_are_judged_and_what_is_between_evenly() -> None:
+    found = [trial(number, Fate.PASSED, 10 + number, -number) for number in range(7)]
+    assert [[one.number for one in best(found, count)] for count in (1, 2, 3, 4)] == [
+        [0],
+        [0, 6],
+        [0, 3, 6],
+        [0, 2, 4, 6],
+    ]
+    assert len(best(found, 9)) == 7
+
+
 def test_of_one_objective_the_best_trials_that_passed_are_judged_at_the_end() -> None:
     found = [
         trial(0, Fate.PASSED, 12),
