@@ -95,8 +95,8 @@ def _check_records(config: Config, transforms: bool, whole: bool) -> tuple[DataF
     if not problems and not transforms:
         problems += records.check_labels(config.data, gaps)
     count = trained.count
-    if count and config.data.splits.eval_fraction is not None:
-        count = round(count * (1 - config.data.splits.eval_fraction))
+    if count:
+        count = round(count * config.data.splits.trained_share)
     known = {} if problems else sample.kinds()
     return DataFacts(features, count or None, gaps, sample.ragged(), known), problems
 

@@ -10,12 +10,11 @@ from pathlib import Path
 from components.common.base.near_names import nearest
 from components.common.base.texts import listed
 from components.image_example_gen.params import IMAGE_FEATURE
-from pipeline.config.data_options import Data
+from pipeline.config.data_options import TRAINED_SPLIT, Data
 from pipeline.config.problem import Location, Problem
 from pipeline.plan import data_files
 from pipeline.plan.data_files import HASHED_SPLIT
 from pipeline.plan.image_nodes import class_of
-from pipeline.plan.node import TRAINED_SPLIT
 
 # TFDV infers domains of at most this many values: tfdv.infer_schema(max_string_domain_size=100).
 _MOST_INFERRED = 100

@@ -26,7 +26,7 @@ def features(data: Data) -> dict[str, int]:
 
 def count(data: Data) -> int:
     """Number of training examples; an estimate if a hash divides them."""
-    return round(len(data_files.trained_files(data)) * (1 - (data.splits.eval_fraction or 0)))
+    return round(len(data_files.trained_files(data)) * data.splits.trained_share)
 
 
 def check(data: Data) -> Iterator[Problem]:

@@ -14,10 +14,9 @@ from components.common.base.label import places
 from components.common.base.near_names import nearest
 from pipeline.checks import record_file
 from pipeline.checks.record_sample import Sample
-from pipeline.config.data_options import Data
+from pipeline.config.data_options import EVALUATED_SPLIT, Data
 from pipeline.config.problem import Location, Problem
 from pipeline.plan import data_files
-from pipeline.plan.node import EVALUATED_SPLIT
 
 # Records of all files that are looked at one by one; of each file at least the fewest. Of one label or image each,
 # that takes a quarter of a second.

@@ -10,11 +10,10 @@ from components.common.base.near_names import nearest
 from pipeline.checks import csv_table
 from pipeline.checks.odd_cells import OddCells
 from pipeline.checks.table import EMPTY, FLOAT, INTEGER, TEXT, Column, Table
-from pipeline.config.data_options import Data
+from pipeline.config.data_options import TRAINED_SPLIT, Data
 from pipeline.config.problem import Location, Problem
 from pipeline.plan import data_files
 from pipeline.plan.data_files import HASHED_SPLIT
-from pipeline.plan.node import TRAINED_SPLIT
 
 FORMATS = ("csv", "parquet")
 
@@ -47,9 +46,7 @@ def features(tables: dict[str, Table]) -> dict[str, int]:
 def examples(data: Data, tables: dict[str, Table]) -> int | None:
     """Number of training examples, an estimate if a hash splits them; None if rows were not counted."""
     rows = _trained(tables).rows
-    if data.splits.eval_fraction is not None:
-        rows = round(rows * (1 - data.splits.eval_fraction))
-    return rows or None
+    return round(rows * data.splits.trained_share) or None
 
 
 def missing(tables: dict[str, Table]) -> dict[str, str]:

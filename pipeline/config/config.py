@@ -216,12 +216,10 @@ class Config(Options):
             why = f"{unmeasured[0]} is not measured for target: {self.target.kind}; remove it"
             raise refused(why, "search", "objectives")
         if self.data.splits.pattern is not None:
-            raise refused(
-                "a search needs separate files for the final verdict; write train and eval instead of pattern",
-                "data",
-                "splits",
-                "pattern",
-            )
+            for name in ("files", "hash_by"):
+                if getattr(self.search.tune, name) is not None:
+                    why = "data.splits.pattern divides the examples by a hash, and those to tune on as well; remove it"
+                    raise refused(why, "search", "tune", name)
         return self
 
     @model_validator(mode="after")

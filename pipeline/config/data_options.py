@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
@@ -11,6 +12,13 @@ from components.anomaly_gate.params import Validation
 from components.common.base.label import SAME_AS_INPUT
 from components.common.base.options import Options
 from components.image_example_gen.params import IMAGE_FEATURE, ImageOptions
+
+TRAINED_SPLIT = "train"
+EVALUATED_SPLIT = "eval"
+UNREAD_SPLIT = "verdict"
+"""Examples of the final verdict, in the runs of a search that judge trials."""
+# A fraction such as 1/3 is approximated with at most this many hash buckets.
+_MOST_BUCKETS = 10_000
 
 
 class Splits(Options):
@@ -60,6 +68,50 @@ class Splits(Options):
                 "beside it"
             )
         return self
+
+    @property
+    def trained_share(self) -> float:
+        """Share of the examples to train on; 1 unless a hash divides them."""
+        buckets = self.hash_buckets()
+        return buckets[TRAINED_SPLIT] / sum(buckets.values()) if buckets else 1.0
+
+    def hash_buckets(self) -> dict[str, int]:
+        """Split → its number of hash buckets, in their order; empty unless a hash divides the examples."""
+        if self.pattern is None:
+            return {}
+        share = _fraction(self.eval_fraction)
+        return {TRAINED_SPLIT: share.denominator - share.numerator, EVALUATED_SPLIT: share.numerator}
+
+
+class SearchedSplits(Splits):
+    """The splits of a search's runs, if a hash divides the examples: both kinds of runs divide them alike.
+
+    Not of a config: a search makes them of its own.
+    """
+
+    tune_fraction: float = Field(description="Share of the training examples to judge trials on.")
+    tuned: bool = Field(
+        description="Whether trials are judged, on the last part of the training examples; the examples of the final "
+        "verdict are then a split that no node reads."
+    )
+
+    def hash_buckets(self) -> dict[str, int]:
+        """As the base class does; with a third split in the runs that judge trials."""
+        tune = _fraction(self.tune_fraction)
+        whole = {split: count * tune.denominator for split, count in super().hash_buckets().items()}
+        if not self.tuned:
+            return whole
+        judged = super().hash_buckets()[TRAINED_SPLIT] * tune.numerator
+        return {
+            TRAINED_SPLIT: whole[TRAINED_SPLIT] - judged,
+            EVALUATED_SPLIT: judged,
+            UNREAD_SPLIT: whole[EVALUATED_SPLIT],
+        }
+
+
+def _fraction(share: float | None) -> Fraction:
+    assert share is not None
+    return Fraction(str(share)).limit_denominator(_MOST_BUCKETS)
 
 
 class Range(Options):

@@ -6,9 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.data_options import Data
+from pipeline.config.data_options import EVALUATED_SPLIT, TRAINED_SPLIT, Data
 from pipeline.plan import spans
-from pipeline.plan.node import EVALUATED_SPLIT, TRAINED_SPLIT
 from pipeline.plan.spans import Span
 
 # The input split of ExampleGen that a hash divides into `train` and `eval`.

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from fractions import Fraction
 
 from components.anomaly_gate.params import Labels
-from pipeline.config.data_options import Data, Splits
+from pipeline.config.data_options import EVALUATED_SPLIT, UNREAD_SPLIT, Data, Splits
 from pipeline.plan import data_files, image_nodes
 from pipeline.plan.code_version import component_version
 from pipeline.plan.node import (
     ANOMALY_GATE,
-    EVALUATED_SPLIT,
     EXAMPLE_GENS,
     EXAMPLE_VALIDATOR,
     SCHEMA_GEN,
     STATISTICS_GEN,
-    TRAINED_SPLIT,
     TRANSFORM,
     Node,
     Output,
@@ -32,8 +29,6 @@ _COMPONENTS = {
     "parquet": "components.parquet_example_gen.component.ParquetExampleGen",
     "images": "components.image_example_gen.component.ImageExampleGen",
 }
-# A fraction such as 1/3 is approximated with at most this many hash buckets.
-_MOST_BUCKETS = 10_000
 
 
 @dataclass(frozen=True)
@@ -68,7 +63,7 @@ def data_nodes(data: Data, transformation: Transformation | None, classes: bool)
             {"examples": examples},
             {"code_version": component_version("components.statistics_gen.executor")},
         ),
-        Node(SCHEMA_GEN, "tfx.components.SchemaGen", statistics, {}),
+        Node(SCHEMA_GEN, "tfx.components.SchemaGen", statistics, _schema_parameters(data)),
         Node(
             EXAMPLE_VALIDATOR,
             "tfx.components.ExampleValidator",
@@ -133,11 +128,16 @@ def _example_gen(data: Data) -> Node:
     return Node(EXAMPLE_GENS[data.format], component, {}, parameters)
 
 
+def _schema_parameters(data: Data) -> dict[str, Parameter]:
+    """The splits that the schema is not made of, if there are others than eval."""
+    if UNREAD_SPLIT not in data.splits.hash_buckets():
+        return {}
+    return {"exclude_splits": to_json([EVALUATED_SPLIT, UNREAD_SPLIT])}
+
+
 def hash_buckets(splits: Splits) -> dict[str, object]:
-    """ExampleGen's `Output` for a single pattern: hash buckets of both splits, and what is hashed."""
-    assert splits.eval_fraction is not None
-    share = Fraction(str(splits.eval_fraction)).limit_denominator(_MOST_BUCKETS)
-    buckets = {TRAINED_SPLIT: share.denominator - share.numerator, EVALUATED_SPLIT: share.numerator}
+    """ExampleGen's `Output` for a single pattern: hash buckets of the splits, and what is hashed."""
+    buckets = splits.hash_buckets()
     config: dict[str, object] = {
         "splits": [{"hash_buckets": count, "name": split} for split, count in buckets.items()]
     }

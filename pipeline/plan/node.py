@@ -27,8 +27,6 @@ PUSHER = "Pusher"
 MACHINE = "machine"
 ELSEWHERE = "unknown"
 
-TRAINED_SPLIT = "train"
-EVALUATED_SPLIT = "eval"
 
 Parameter = str | int | float
 

@@ -15,8 +15,9 @@ from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.proto import pusher_pb2, trainer_pb2
 
 from pipeline.config.config import Config
+from pipeline.config.data_options import EVALUATED_SPLIT, TRAINED_SPLIT
 from pipeline.plan import node as node_ids
-from pipeline.plan.node import Node
+from pipeline.plan.node import Node, to_json
 from pipeline.plan.plan import Plan
 from pipeline.run import example_gen
 
@@ -65,9 +66,8 @@ def _component_class(node: Node) -> Any:
 
 def _schema_gen(node: Node, channels: Channels) -> base_component.BaseComponent:
     # From the training split alone: what only the eval split has is an anomaly, not a new normal.
-    return tfx_components.SchemaGen(
-        infer_feature_shape=True, exclude_splits=[node_ids.EVALUATED_SPLIT], **channels
-    )
+    excluded = json.loads(str(node.parameters.get("exclude_splits", to_json([EVALUATED_SPLIT]))))
+    return tfx_components.SchemaGen(infer_feature_shape=True, exclude_splits=excluded, **channels)
 
 
 def _transform(node: Node, channels: Channels) -> base_component.BaseComponent:
@@ -82,8 +82,8 @@ def _trainer(node: Node, channels: Channels) -> base_component.BaseComponent:
     return _component_class(node)(
         run_fn=node.parameters["run_fn"],
         custom_config=json.loads(str(node.parameters["custom_config"])),
-        train_args=trainer_pb2.TrainArgs(splits=[node_ids.TRAINED_SPLIT]),
-        eval_args=trainer_pb2.EvalArgs(splits=[node_ids.EVALUATED_SPLIT]),
+        train_args=trainer_pb2.TrainArgs(splits=[TRAINED_SPLIT]),
+        eval_args=trainer_pb2.EvalArgs(splits=[EVALUATED_SPLIT]),
         **channels,
     )
 

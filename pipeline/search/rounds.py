@@ -14,7 +14,7 @@ from components import registry
 from pipeline.config.chain import Chain
 from pipeline.config.config import Config
 from pipeline.config.config_file import ConfigFile
-from pipeline.config.data_options import Splits
+from pipeline.config.data_options import SearchedSplits, Splits
 from pipeline.config.problem import ConfigError
 from pipeline.config.search_section import Search
 from pipeline.plan.node import MACHINE
@@ -60,10 +60,18 @@ def seed_of(config: Config) -> int:
 def tuning_splits(config: Config) -> Splits:
     """The splits of a round: its `eval` is the tune split, and the config's eval split is in neither."""
     splits, tune = config.data.splits, searched(config).tune
+    if splits.pattern is not None:
+        return _hashed(config, tuned=True)
     if tune.files is not None:
         return Splits(train=splits.train, eval=tune.files)
     given = {} if tune.hash_by is None else {"hash_by": tune.hash_by}
     return Splits(pattern=splits.train, eval_fraction=tune.fraction, **given)
+
+
+def _hashed(config: Config, tuned: bool) -> SearchedSplits:
+    """The splits of a run if a hash divides the examples."""
+    splits, tune = config.data.splits, searched(config).tune
+    return SearchedSplits(**splits.model_dump(exclude_unset=True), tune_fraction=tune.fraction, tuned=tuned)
 
 
 def round_file(file: ConfigFile, trials: Iterable[Trial], epochs: int | None = None) -> ConfigFile:
@@ -114,7 +122,10 @@ def last_file(file: ConfigFile, trials: Iterable[Trial]) -> ConfigFile:
         chain = space.chain(trial.values)
         if chain.canonical() not in written:
             candidates[trial.name] = chain
-    return _with(file, config.model_copy(update={"candidates": candidates}))
+    changed: dict[str, Any] = {"candidates": candidates}
+    if config.data.splits.pattern is not None:
+        changed["data"] = config.data.model_copy(update={"splits": _hashed(config, tuned=False)})
+    return _with(file, config.model_copy(update=changed))
 
 
 def study_name(file: ConfigFile, place: str = "") -> str:

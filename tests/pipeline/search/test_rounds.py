@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from components.evaluator.judgement import Failure, FailureKind, Judgement, accuracy_figure
 from components.evaluator.verdict import Verdict
 from components.measurer.measured import Accuracy, Measured, Size, Sizes
 from pipeline.config.data_options import Splits
+from pipeline.plan.data_nodes import hash_buckets
 from pipeline.plan.planner import make_plan
 from pipeline.search import rounds
 from pipeline.search.ranking import outcome_of, promising
@@ -24,6 +26,28 @@ def test_a_round_never_reads_the_eval_split(tmp_path: Path) -> None:
     assert list(found.config.candidates) == ["trial-3", "trial-5"]
     named = config(tmp_path, SPACE + '  tune: {files: "tune*"}\n')
     assert rounds.round_file(named, [FIRST]).config.data.splits == Splits(train="train*", eval="tune*")
+
+
+def test_of_one_pattern_trials_and_the_verdict_have_different_examples(tmp_path: Path) -> None:
+    file = config(tmp_path, SPACE + "  tune: {fraction: 0.25}\n")
+    text = file.path.read_text(encoding="utf-8")
+    splits = 'splits: {pattern: "*", eval_fraction: 0.2, hash_by: id}'
+    file.path.write_text(text.replace("label: label}", f"label: label, {splits}}}"), encoding="utf-8")
+    file = rounds_config(file.path)
+    tuned, last = (
+        hash_buckets(made.config.data.splits)
+        for made in (rounds.round_file(file, [FIRST]), rounds.last_file(file, [FIRST]))
+    )
+    assert _counts(tuned) == {"train": 12, "eval": 4, "verdict": 4}
+    # The same number of buckets, of which those of the last run's eval are the last ones in both.
+    assert _counts(last) == {"train": 16, "eval": 4}
+    assert tuned["split_config"]["partition_feature_name"] == "id"
+    assert rounds.round_file(file, [FIRST]).config.data.splits.trained_share == 0.6
+    assert rounds.last_file(file, [FIRST]).config.data.splits.trained_share == 0.8
+
+
+def _counts(made: dict[str, Any]) -> dict[str, int]:
+    return {split["name"]: split["hash_buckets"] for split in made["split_config"]["splits"]}
 
 
 def test_the_last_run_has_the_splits_of_the_config_and_each_chain_once(tmp_path: Path) -> None:

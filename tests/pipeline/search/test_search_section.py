@@ -71,10 +71,12 @@ def test_a_space_without_a_choice_is_refused(tmp_path: Path) -> None:
     assert "search.space: has one candidate only" in problem(tmp_path, text)
 
 
-def test_one_pattern_for_both_splits_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ['files: "tune*"', "hash_by: id"])
+def test_of_one_pattern_the_same_hash_chooses_the_examples_to_tune_on(tmp_path: Path, option: str) -> None:
     text = CONFIG.replace("label: label}", 'label: label, splits: {pattern: "*", eval_fraction: 0.2}}')
-    assert "data.splits.pattern: a search needs separate files for the final verdict" in problem(
-        tmp_path, text + SPACE
+    name = option.partition(":")[0]
+    assert f"search.tune.{name}: data.splits.pattern divides the examples by a hash" in problem(
+        tmp_path, text + SPACE + f"  tune: {{{option}}}\n"
     )
 
 
