@@ -22,6 +22,7 @@ UNIT = (
     "tests/components/evaluator/test_federated.py",
     "tests/components/evaluator/test_verdict.py",
     "tests/components/federated_trainer/test_aggregation.py",
+    "tests/components/federated_trainer/test_broadcast.py",
     "tests/components/federated_trainer/test_client_split.py",
     "tests/components/federated_trainer/test_compression.py",
     "tests/components/federated_trainer/test_free_values.py",

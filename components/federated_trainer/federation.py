@@ -21,6 +21,7 @@ from components.common.models.invariants import Asked
 from components.common.training.error import TrainingError
 from components.federated_trainer import client_split, privacy
 from components.federated_trainer.aggregation import Server, Vector, WeightedMean
+from components.federated_trainer.broadcast import Broadcast
 from components.federated_trainer.client_split import Indices, Split
 from components.federated_trainer.client_store import ClientStore
 from components.federated_trainer.gathering import Gathering, Plan
@@ -31,6 +32,8 @@ from components.federated_trainer.record import Client, Failed, FederatedRecord,
 
 _BYTES = 4
 _LOSS = "loss"
+# Behind the number of a round in the seed of what the server rounds, which has no client.
+_OF_BROADCAST = 1
 # What a client keeps between rounds.
 _RESIDUAL, _NORMALIZATION = "residual", "normalization"
 
@@ -125,6 +128,8 @@ class Federation:
         self._local = LocalTraining(model, self._train.take(range(1)), mu, self._step.callbacks)
         self._server = Server(strategy, self._payload.trained)
         self._weights = self._payload.read()
+        self._begun = self._weights
+        self._broadcast = Broadcast(options.updates, self._payload.sizes)
         self._kept = self._payload.read_kept()
         self._parts: Counter[str] = Counter()
         self._told: set[str] = set()
@@ -162,6 +167,7 @@ class Federation:
             clients=clients,
             goal=self._options.goal,
             secure_sum=self._options.secure_sum,
+            broadcast=self._options.updates.broadcast,
             **self._private(),
         )
         return Trained(record, curves, self._steps)
@@ -175,6 +181,8 @@ class Federation:
         counts = {client: len(self._clients.train[client]) for client in drawn}
         plan = Plan(counts, (self._seed, self._numbered(number)), self._drawn, self._payload.sizes)
         gathering = Gathering(plan, self._options)
+        random = np.random.default_rng([*plan.seed, 0, _OF_BROADCAST])
+        self._begun, broadcast = self._broadcast.send(self._weights, drawn, random)
         failed: list[Failed] = []
         taught: list[tuple[int, Metrics]] = []
         sent = 0
@@ -206,7 +214,7 @@ class Federation:
         self._metric = self._metric or _first_metric(measured)
         found = Round(
             clients=len(taught),
-            bytes_down=gathering.bytes_down() + self._structure_bytes(drawn),
+            bytes_down=broadcast + gathering.bytes_down() + self._structure_bytes(drawn),
             bytes_up=sent,
             value=finite(measured[self._metric]),
             loss=finite(measured[_LOSS]),
@@ -240,13 +248,14 @@ class Federation:
     ) -> tuple[int, Metrics]:
         """Trains a client and takes its update; returns the bytes that it sent, and how its training went."""
         random = np.random.default_rng([self._seed, self._numbered(number), self._names.index(client)])
-        self._payload.write(self._weights)
+        self._payload.write(self._begun)
+        begun = self._payload.read()
         kept = store.get(client, _NORMALIZATION)
         self._payload.write_kept(self._kept if kept is None else kept)
         epochs = self._options.local_epochs
         logs = self._local.train(self._train.take(examples), epochs, self._batch_size, random)
         self._steps += epochs * -(-len(examples) // self._batch_size)
-        update = self._payload.read() - self._weights
+        update = self._payload.read() - begun
         if not np.isfinite(update).all():
             raise TrainingError("its weights are not finite")
         if self._options.dropout and random.random() < self._options.dropout:

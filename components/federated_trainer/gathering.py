@@ -58,8 +58,8 @@ class Gathering:
         self._more_up, self._more_down = own
 
     def bytes_down(self) -> int:
-        """Bytes that the server sends to all clients of the round."""
-        each = _FLOAT * self._size + self._more_down
+        """Bytes that the server sends to all clients of the round, besides its weights."""
+        each = self._more_down
         if isinstance(self._adding, _Masked):
             each += self._adding.agreed_bytes
         return len(self._plan.clients) * each

@@ -107,6 +107,13 @@ class Updates(Options):
         default=_TOP_K, gt=0, lt=0.5, description="top_k: share of the weights whose change is sent."
     )
 
+    broadcast: Literal["none", "int8"] = Field(
+        default="none",
+        exclude_if="none".__eq__,
+        description="What the server sends. none: four bytes for each weight; int8: the change since the round before, "
+        "one byte for each weight; what rounding leaves is part of the next change (Tang et al., 2019).",
+    )
+
     @model_validator(mode="after")
     def _share_is_used(self) -> Updates:
         if self.top_k != _TOP_K and self.compress != "top_k":
@@ -179,7 +186,7 @@ class Federated(Options):
     )
     updates: Updates = Field(
         default=Updates.model_construct(),
-        description="Compression of what clients send, e.g. {compress: int8}.",
+        description="Compression of what clients and server send, e.g. {compress: int8, broadcast: int8}.",
     )
     secure_sum: bool = Field(
         default=False,

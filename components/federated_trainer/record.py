@@ -134,6 +134,7 @@ class FederatedRecord(Document):
         secure_sum: Whether the server saw the sum of updates alone.
         epsilon: ε of the differential privacy of clients; None without noise.
         delta: δ of it; None if updates were not clipped.
+        broadcast: How the server's weights were compressed.
     """
 
     TITLE: ClassVar[str] = "record of a federated training"
@@ -149,6 +150,7 @@ class FederatedRecord(Document):
     secure_sum: Annotated[bool, Field(exclude_if=operator.not_)] = False
     epsilon: Annotated[float | None, LEFT_OUT_IF_EMPTY] = None
     delta: Annotated[float | None, LEFT_OUT_IF_EMPTY] = None
+    broadcast: Annotated[str, Field(exclude_if="none".__eq__)] = "none"
 
     @classmethod
     def of(cls, uri: str) -> FederatedRecord | None:

@@ -38,6 +38,12 @@ def _found(file: ConfigFile) -> Iterator[Problem]:
             "export without it: --set model.train.federated.privacy=null",
             (*_TRAIN, "privacy"),
         )
+    if federated.updates.broadcast != "none":
+        yield Problem(
+            "is not part of the app, whose server sends whole weights; leave it out: --set "
+            "model.train.federated.updates.broadcast=none",
+            (*_TRAIN, "updates", "broadcast"),
+        )
     if federated.batch_norm == "local":
         yield Problem(
             "local keeps layers on the clients, whose mean the app does not collect; write batch_norm: average",

@@ -50,7 +50,8 @@ def _summary(record: FederatedRecord) -> tuple[str, ...]:
         f"{found.clients} clients trained in {found.rounds} rounds by {record.strategy}. They sent "
         f"{bytes_text(found.bytes_up)}"
         + (f" (compressed: {record.compress})" if record.compress != "none" else "")
-        + f" and got {bytes_text(found.bytes_down)}."
+        + f" and got {bytes_text(found.bytes_down)}"
+        + (f" (compressed: {record.broadcast})." if record.broadcast != "none" else ".")
     ]
     if found.worst_client is not None:
         sentences.append(

@@ -201,3 +201,17 @@ def test_privacy_gives_epsilon_and_leaves_who_takes_part_to_chance() -> None:
     assert record.epsilon == privacy.epsilon(1.0, 2 / 3, 4, 1e-5) and record.delta == 1e-5
     assert len({one.clients for one in record.rounds}) > 1
     assert record.properties()["federated_epsilon"] == record.epsilon
+
+
+def test_int8_in_both_directions_is_a_quarter_of_the_traffic_after_the_first_round() -> None:
+    both = {"compress": "int8", "broadcast": "int8"}
+    model, plain = model_of(), model_of()
+    record = trained({"rounds": 6, "updates": both}, model).record
+    whole = trained({"rounds": 6}, plain).record
+    change = 3 * (37 + 4 * 4)
+    assert [one.bytes_down for one in record.rounds] == [3 * 4 * 37, *[change] * 5]
+    assert [one.bytes_up for one in record.rounds] == [change] * 6
+    assert record.broadcast == "int8" and record.value is not None and whole.value is not None
+    assert record.value > whole.value - 0.05
+    for found, expected in zip(model.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(found, expected, atol=0.05)
