@@ -36,6 +36,7 @@ UNIT = (
     "tests/components/test_registry.py",
     "tests/pipeline/api/",
     "tests/pipeline/base/",
+    "tests/pipeline/checks/test_client_files.py",
     "tests/pipeline/checks/test_csv_table.py",
     "tests/pipeline/checks/test_distribution_checks.py",
     "tests/pipeline/checks/test_load_limits.py",

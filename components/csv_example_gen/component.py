@@ -10,11 +10,12 @@ from components.csv_example_gen import executor
 
 
 class CsvExampleGenSpec(VersionedExampleGenSpec):
-    """Spec with the spellings of a missing value, a JSON list."""
+    """Spec with the spellings of a missing value, a JSON list, and the feature that gets the name of a row's file."""
 
     PARAMETERS = {
         **VersionedExampleGenSpec.PARAMETERS,
         "missing": component_spec.ExecutionParameter(type=str),
+        "file_feature": component_spec.ExecutionParameter(type=str, optional=True),
     }
 
 

@@ -20,25 +20,33 @@ from tfx.utils import io_utils
 from tfx_bsl.coders import csv_decoder
 from tfx_bsl.coders.csv_decoder import ColumnInfo, ColumnType
 
+from components.common.base.errors import ParedownError
 from components.common.base.missing_values import is_missing
+
+
+class ColumnError(ParedownError):
+    """A file has a column that cannot be; the message names both."""
+
 
 # As pipeline.checks reads tables: csv refuses more than 128 KiB by default.
 _LONGEST_FIELD = 2**24
 
 
-def rows(path: str, missing: Collection[str]) -> Iterator[list[bytes]]:
+def rows(path: str, missing: Collection[str], with_name: bool = False) -> Iterator[list[bytes]]:
     """The rows of a file below its header, without blank lines; a cell without a value is empty.
 
     Args:
         path: The file.
         missing: Spellings of a missing value.
+        with_name: Whether the name of the file is a last cell.
     """
+    name = [os.path.basename(path).encode()] if with_name else []
     csv.field_size_limit(_LONGEST_FIELD)
     with beam.io.filesystems.FileSystems.open(path) as file:
         file.readline()  # the names of the columns
         for cells in csv.reader(io.TextIOWrapper(file, encoding="utf-8", newline="")):
             if cells:
-                yield [b"" if is_missing(cell, missing) else cell.encode() for cell in cells]
+                yield [b"" if is_missing(cell, missing) else cell.encode() for cell in cells] + name
 
 
 def to_example(cells: Sequence[bytes], columns: Sequence[ColumnInfo]) -> tf.train.Example:
@@ -69,7 +77,13 @@ def _read_csv(
     paths = sorted(fileio.glob(os.path.join(exec_properties["input_base"], split_pattern)))
     names = io_utils.load_csv_column_names(paths[0])
     missing = frozenset(json.loads(exec_properties["missing"]))
-    read = pipeline | "Files" >> beam.Create(paths) | "Rows" >> beam.FlatMap(rows, missing)
+    feature = exec_properties.get("file_feature") or ""
+    if feature in names:
+        raise ColumnError(
+            f"{paths[0]} has a column {feature!r}, the name of the feature that gets each row's file; rename it"
+        )
+    names = [*names, feature] if feature else names
+    read = pipeline | "Files" >> beam.Create(paths) | "Rows" >> beam.FlatMap(rows, missing, bool(feature))
     inferred = read | "InferTypes" >> beam.CombineGlobally(
         csv_decoder.ColumnTypeInferrer(names, skip_blank_lines=True)
     )

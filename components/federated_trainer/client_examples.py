@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,9 +22,9 @@ Owned = tuple[Arrays, npt.NDArray[Any]]
 
 def refuse_client_feature(clients: Clients, features: list[str]) -> None:
     """Raises an ExamplesError if a model would see which client an example is of."""
-    if clients.by in features:
+    if clients.feature in features:
         raise ExamplesError(
-            f"federated: clients are named by {clients.by!r}, which is a feature of the model, so the model would "
+            f"federated: clients are named by {clients.feature!r}, which is a feature of the model, so the model would "
             "learn who they are; build the model without it, or name another feature in clients.by"
         )
 
@@ -72,7 +73,9 @@ def divided(asked: Clients, train: Owned, evaluation: Owned, seed: int) -> Split
         ExamplesError: If they cannot be divided by this rule.
         ClientSplitError: If a client would have no examples.
     """
-    if asked.by is not None:
+    if asked.files is not None:
+        _refuse_other_files(asked.files, train[1])
+    if asked.feature is not None:
         return client_split.by_column(train[1], evaluation[1])
     labels = [split.labels for split, _ in (train, evaluation)]
     if isinstance(labels[0], dict) or labels[0].dtype.kind not in "iub" or labels[0].ndim != 1:
@@ -83,3 +86,13 @@ def divided(asked: Clients, train: Owned, evaluation: Owned, seed: int) -> Split
     return client_split.dirichlet(
         np.asarray(labels[0]), np.asarray(labels[1]), asked.dirichlet, asked.count, seed
     )
+
+
+def _refuse_other_files(pattern: str, names: npt.NDArray[Any]) -> None:
+    found = [value.decode() if isinstance(value, bytes) else str(value) for value in np.unique(names)]
+    others = [name for name in found if not fnmatch.fnmatchcase(name, pattern)]
+    if others:
+        raise ExamplesError(
+            f"federated: the file {others[0]} does not match clients.files {pattern!r}, so its examples are of no "
+            "client; change the pattern, or data.splits"
+        )

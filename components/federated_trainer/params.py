@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
-from components.common.base.options import Options
+from components.common.base.options import Options, is_none
 from components.trainer.params import TrainOptions
 
 StrategyKind = Literal["fedavg", "fedprox", "fedavgm", "fedadam"]
@@ -21,6 +21,8 @@ _BELONGS_TO: dict[str, tuple[StrategyKind, ...]] = {
     "tau": ("fedadam",),
 }
 _TOP_K = 0.01
+# Feature that the name of its file gets in each example, if clients are files.
+FILE_FEATURE = "file_name"
 
 
 class Clients(Options):
@@ -39,18 +41,34 @@ class Clients(Options):
         "distribution with this concentration (Hsu et al., 2019). Small values give each client few classes.",
     )
     count: int | None = Field(default=None, ge=2, description="dirichlet: number of clients.")
+    files: str | None = Field(
+        default=None,
+        min_length=1,
+        exclude_if=is_none,
+        description="Each file of the data is a client, e.g. client-*.csv: a pattern that all file names match. Files "
+        "of the same name in the folders of the train and the eval split are of the same client. Needs "
+        "data.format: csv.",
+    )
+
+    @property
+    def feature(self) -> str | None:
+        """Feature of the examples that names the client; None if none does."""
+        return FILE_FEATURE if self.files is not None else self.by
 
     @model_validator(mode="after")
     def _one_rule(self) -> Clients:
-        if (self.by is None) == (self.dirichlet is None):
-            given = "by and dirichlet both" if self.by else "nothing"
+        given = [name for name in ("by", "dirichlet", "files") if getattr(self, name) is not None]
+        if len(given) != 1:
+            what = f"{' and '.join(given)} both say" if given else "nothing says"
             raise ValueError(
-                f"{given} says which client has an example; write {{by: user_id}}, or {{dirichlet: 0.3, count: 10}}"
+                f"{what} which client has an example; write {{by: user_id}}, {{dirichlet: 0.3, count: 10}}, or "
+                '{files: "client-*"}'
             )
         if self.dirichlet is not None and self.count is None:
             raise ValueError("dirichlet needs the number of clients; write e.g. count: 10")
-        if self.by is not None and self.count is not None:
-            raise ValueError(f"count has no meaning beside by: the values of {self.by} are the clients")
+        if self.dirichlet is None and self.count is not None:
+            are = f"the values of {self.by}" if self.by else "files"
+            raise ValueError(f"count has no meaning beside {given[0]}: {are} are the clients")
         return self
 
 
@@ -169,7 +187,7 @@ class Federated(Options):
     """Training on clients that share updates of the model, simulated in one process."""
 
     clients: Clients = Field(
-        description="Which client has which examples: {by: user_id}, or {dirichlet: 0.3, count: 10}."
+        description="Which client has which examples: {by: user_id}, {dirichlet: 0.3, count: 10}, or {files: client-*}."
     )
     rounds: int = Field(
         ge=1, description="Rounds: clients train, and the server takes the mean of their updates."

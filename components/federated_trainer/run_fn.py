@@ -104,7 +104,8 @@ def train_federated(
     specs = model_files.input_specs(model, list(examples.feature_spec()), examples.label)
     client_examples.refuse_client_feature(federated.clients, list(specs))
     (train, of_train), (evaluation, of_eval) = (
-        client_examples.load(examples, split, specs, federated.clients.by) for split in ("train", "eval")
+        client_examples.load(examples, split, specs, federated.clients.feature)
+        for split in ("train", "eval")
     )
     refuse_misfit(model, train, examples.label)
     clients = client_examples.divided(federated.clients, (train, of_train), (evaluation, of_eval), seed)

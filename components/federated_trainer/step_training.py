@@ -51,9 +51,11 @@ def fit(
     asked = OfSteps.from_canonical(job.federated)
     rule = asked.options.clients
     owned = [client_examples.of_nobody(split) for split in splits]
-    if rule.by is not None:
+    if rule.feature is not None:
         specs = model_files.input_specs(model, list(job.examples.feature_spec()), job.examples.label)
-        owned = [client_examples.load(job.examples, name, specs, rule.by) for name in ("train", "eval")]
+        owned = [
+            client_examples.load(job.examples, name, specs, rule.feature) for name in ("train", "eval")
+        ]
     clients = client_examples.divided(rule, owned[0], owned[1], asked.seed)
     train, evaluation = (
         fitting.as_losses_take(model, split, name)

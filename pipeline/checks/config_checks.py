@@ -6,6 +6,7 @@ Nothing of the user's is executed, and nothing is left behind.
 from __future__ import annotations
 
 from pipeline.checks import (
+    client_files,
     data_folder,
     distribution_checks,
     gate_metrics,
@@ -36,6 +37,7 @@ def check(file: ConfigFile) -> list[Problem]:
             *import_checks.check(config, functions, file.path.parent),
             *pretrained_checks.check(config, functions, file.path.parent),
             *distribution_checks.check(config),
+            *client_files.check(config),
             *unlabelled.check(config),
             *gate_metrics.check(config),
             *target_checks.check(config),

@@ -41,6 +41,12 @@ def refuse(federated: Federated | None, gate: Gate, data: Data) -> None:
             "gate",
             "epsilon",
         )
+    if federated.clients.files is not None and data.format != "csv":
+        raise refused(
+            f"clients are files of format csv alone, and data.format is {data.format}; write clients: {{by: …}} with "
+            "the feature that says whose an example is",
+            *("model", "train", "federated", "clients", "files"),
+        )
     by = federated.clients.by
     if by is not None and by in features_of(data.label):
         raise refused(

@@ -44,19 +44,22 @@ class Transformation:
     version: str
 
 
-def data_nodes(data: Data, transformation: Transformation | None, classes: bool) -> list[Node]:
+def data_nodes(
+    data: Data, transformation: Transformation | None, classes: bool, file_feature: str = ""
+) -> list[Node]:
     """The nodes before those of models, each after what it reads.
 
     Args:
         data: What to read, and how.
         transformation: The user's preprocessing_fn; None if there is none.
         classes: Whether labels are classes.
+        file_feature: Feature that gets the name of each example's file; none if it is empty.
     """
     examples = Output(EXAMPLE_GENS[data.format], "examples")
     schema = Output(SCHEMA_GEN, "schema")
     statistics = {"statistics": Output(STATISTICS_GEN, "statistics")}
     nodes = [
-        _example_gen(data),
+        _example_gen(data, file_feature),
         Node(
             STATISTICS_GEN,
             "components.statistics_gen.component.StatisticsGen",
@@ -96,7 +99,7 @@ def raw_outputs(data: Data, transformation: Transformation | None) -> dict[str, 
     return {"raw_examples": Output(EXAMPLE_GENS[data.format], "examples")} if transformation else {}
 
 
-def _example_gen(data: Data) -> Node:
+def _example_gen(data: Data, file_feature: str) -> Node:
     parameters: dict[str, Parameter] = {
         "input_base": os.path.abspath(data.path),
         "input_config": proto_json(
@@ -117,7 +120,10 @@ def _example_gen(data: Data) -> Node:
         if span.version is not None:
             parameters["version"] = span.version
     component = _COMPONENTS[data.format]
-    if missing := data.missing_spellings():
+    missing = data.missing_spellings()
+    if file_feature:
+        parameters["file_feature"] = file_feature
+    if missing or file_feature:
         component = "components.csv_example_gen.component.CsvExampleGen"
         parameters["missing"] = to_json(missing)
     if component.startswith("components.") and data.format != "images":

@@ -11,7 +11,7 @@ from typing import Any
 from components.common.base import metric_task, runtime
 from components.common.base.label import as_parameter
 from components.common.base.step_options import ClientTuningOptions, StepOptions
-from components.federated_trainer.params import OfSteps
+from components.federated_trainer.params import FILE_FEATURE, OfSteps
 from components.measurer.machine import this_machine
 from components.registry import technique_of
 from pipeline.config import several_targets
@@ -83,7 +83,9 @@ class Planner:
     def plan(self) -> Plan:
         gates = self.config.gate.accuracies()
         classes = any(metric_task.is_of_classes(figure.metric) for figure in gates)
-        for node in data_nodes.data_nodes(self.config.data, self.transformation, classes):
+        for node in data_nodes.data_nodes(
+            self.config.data, self.transformation, classes, self._file_feature()
+        ):
             self._add(node)
         if self.origin == MODEL_IMPORTER:
             self._add_importer()
@@ -118,6 +120,11 @@ class Planner:
             self.source,
             module_version=self.module_version,
         )
+
+    def _file_feature(self) -> str:
+        """Feature that gets the name of each example's file; empty if clients are not files."""
+        federated = self.config.model.train.federated
+        return FILE_FEATURE if federated and federated.clients.files is not None else ""
 
     def _label_options(self) -> str:
         data = self.config.data

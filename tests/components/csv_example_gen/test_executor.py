@@ -59,3 +59,14 @@ def test_cells_that_spell_a_missing_value_have_none(folder: Path) -> None:
     assert made == read(folder)
     numbers = [text for text in made if "int64_list" in text and "float_list" in text]
     assert numbers  # `whole` and `part` are numbers now, and not text
+
+
+def test_the_name_of_a_rows_file_is_a_feature_if_that_is_asked_for(folder: Path) -> None:
+    properties = {"input_base": str(folder), "missing": "[]", "file_feature": "file_name"}
+    made = examples(folder, executor._read_csv(properties, "rows-*.csv"))
+    assert [sum(f'value: "rows-{number}.csv"' in text for text in made) for number in (1, 2)] == [4, 4]
+    assert len(made) == 8
+
+    (folder / "rows-1.csv").write_text("whole,file_name\n1,2\n", encoding="utf-8")
+    with pytest.raises(executor.ColumnError, match="has a column 'file_name'"):
+        examples(folder, executor._read_csv(properties, "rows-*.csv"))

@@ -55,6 +55,12 @@ ON_CLIENTS = "x=[{prune: {sparsity: 0.8, federated: true}}, {convert: {quantizat
             "candidates.x[0].fine_tune",
             "clients learn from the labels of their own examples",
         ),
+        (
+            FEDERATED,
+            ["model.train.federated.clients={files: client-*}"],
+            "model.train.federated.clients.files",
+            "clients are files of format csv alone, and data.format is tfrecord",
+        ),
         (FEDERATED, ["model.train.epochs=3"], "model.train", "epochs has no meaning beside federated"),
         (
             FEDERATED,
@@ -107,3 +113,15 @@ def test_an_imported_model_has_no_clients() -> None:
     with pytest.raises(ConfigError, match="an imported model is not trained") as refused:
         load(MNIST, sets)
     assert [problem.key() for problem in refused.value.problems] == ["candidates.x[0].prune.federated"]
+
+
+def test_the_data_get_the_name_of_their_file_if_files_are_clients(tmp_path: Path) -> None:
+    data = f"data={{format: csv, path: {tmp_path}, splits: {{train: train/*, eval: eval/*}}, label: label}}"
+    clients = "model.train.federated.clients="
+    files, by = (
+        make_plan(load(FEDERATED, [data, f"{clients}{rule}"]).config, FEDERATED).node("CsvExampleGen")
+        for rule in ("{files: client-*}", "{by: user}")
+    )
+    assert files.component == "components.csv_example_gen.component.CsvExampleGen"
+    assert (files.parameters["file_feature"], files.parameters["missing"]) == ("file_name", "[]")
+    assert by.component == "tfx.components.CsvExampleGen" and "file_feature" not in by.parameters
